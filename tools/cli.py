@@ -1,0 +1,57 @@
+"""The `swathpack` command.
+
+    swathpack --help            list of commands
+    swathpack compress --help   one command
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+
+from tools.errors import UserError
+
+# Sub-command -> module with HELP, add_arguments(parser) and run(args) -> exit code.
+COMMANDS: dict[str, str] = {
+    "plan": "tools.plan.command",
+}
+
+
+def build_parser(only: str | None = None) -> argparse.ArgumentParser:
+    """The whole parser; `only` loads the arguments of that one command (start-up stays fast)."""
+    parser = argparse.ArgumentParser(
+        prog="swathpack",
+        description="Learned compression of multispectral satellite image time series, bit-exact on every machine.",
+    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, path in COMMANDS.items():
+        if only in COMMANDS and name != only:
+            commands.add_parser(name)
+            continue
+        module = importlib.import_module(path)
+        sub = commands.add_parser(name, help=module.HELP, description=module.__doc__,
+                                  formatter_class=argparse.RawDescriptionHelpFormatter)
+        module.add_arguments(sub)
+        sub.set_defaults(run=module.run)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point; returns the exit code (0 done, 1 a UserError, 2 bad usage)."""
+    argv = sys.argv[1:] if argv is None else argv
+    args = build_parser(argv[0] if argv else None).parse_args(argv)
+    try:
+        return int(args.run(args))
+    except UserError as error:
+        print(f"swathpack {args.command}: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        return 0
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())
