@@ -1,0 +1,141 @@
+"""Analysis and synthesis of the edge codec: a lapped linear transform and a small network around it.
+
+    frame (B, 12, H, W) DN --analysis--> coefficients (B, 512, H/16, W/16) --/ step, round--> latent
+    latent --latent network (adds what neighbours tell about each coefficient)--> lapped inverse --> post-filter
+
+The linear path starts as a DCT x spectral-KLT basis (`codec.basis`) in the middle of a 24x24 kernel, so training
+starts at the quality of a good classical transform coder; the networks' last layers start at zero. Both networks
+work in units of the quantiser step, because quantisation error scales with it.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+CHANNELS = 512
+LAYERS = 16
+STRIDE = 16
+KERNEL = 24
+OVERLAP = (KERNEL - STRIDE) // 2
+STEPS = 64  # q = 0..63
+UNIT = 64.0  # DN; coefficients and steps are in this unit, so step(q) = 2^(q/8)
+GROUP = CHANNELS // LAYERS
+
+
+def step(q: Tensor) -> Tensor:
+    """Quantiser step in UNITs of step index q (any shape)."""
+    return torch.exp2(q.to(torch.float32) / 8)
+
+
+def pad_overlap(x: Tensor) -> Tensor:
+    """Mirror the frame (edge sample repeated) by the overlap on all sides, so that border blocks are whole."""
+    top, bottom = x[..., :OVERLAP, :].flip(-2), x[..., -OVERLAP:, :].flip(-2)
+    x = torch.cat([top, x, bottom], dim=-2)
+    left, right = x[..., :OVERLAP].flip(-1), x[..., -OVERLAP:].flip(-1)
+    return torch.cat([left, x, right], dim=-1)
+
+
+class Residual(nn.Module):
+    """x + conv3x3(relu(conv3x3(x)))."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(width, width, 3, padding=1)
+        self.second = nn.Conv2d(width, width, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.second(F.relu(self.first(x)))
+
+
+class LatentNetwork(nn.Module):
+    """Estimates, in steps, how far each coefficient lies from its quantised value."""
+
+    def __init__(self, width: int = 256) -> None:
+        super().__init__()
+        self.enter = nn.Conv2d(2 * CHANNELS, width, 1)
+        self.step = nn.Linear(2, width)
+        self.body = nn.Sequential(Residual(width), Residual(width))
+        self.leave = nn.Conv2d(width, CHANNELS, 1)
+        nn.init.zeros_(self.leave.weight)
+        nn.init.zeros_(self.leave.bias)  # type: ignore[arg-type]
+
+    def forward(self, y: Tensor, q: Tensor) -> Tensor:
+        squashed = torch.sign(y) * torch.log1p(y.abs())
+        s = (q.to(y.dtype)[:, None] - 32) / 16
+        condition = self.step(torch.cat([s, s * s], 1))[:, :, None, None]
+        h = self.enter(torch.cat([squashed, squashed.abs()], 1)) + condition
+        return self.leave(F.relu(self.body(F.relu(h))))
+
+
+class PostFilter(nn.Module):
+    """Removes what quantisation leaves in the pixels; works at half resolution on 48 planes."""
+
+    def __init__(self, width: int = 48) -> None:
+        super().__init__()
+        self.enter = nn.Conv2d(48, width, 3, padding=1)
+        self.step = nn.Linear(2, width)
+        self.body = Residual(width)
+        self.leave = nn.Conv2d(width, 48, 3, padding=1)
+        nn.init.zeros_(self.leave.weight)
+        nn.init.zeros_(self.leave.bias)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor, q: Tensor) -> Tensor:
+        s = (q.to(x.dtype)[:, None] - 32) / 16
+        condition = self.step(torch.cat([s, s * s], 1))[:, :, None, None]
+        h = self.enter(F.pixel_unshuffle(x, 2) / 16) + condition
+        h = self.leave(F.relu(self.body(F.relu(h))))
+        return x + F.pixel_shuffle(h, 2) * (step(q) / 8)[:, None, None, None].to(x.dtype)
+
+
+class EdgeTransform(nn.Module):
+    """g_a and g_s of the edge preset."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.analysis_kernel = nn.Parameter(torch.zeros(CHANNELS, 12, KERNEL, KERNEL))
+        self.synthesis_kernel = nn.Parameter(torch.zeros(CHANNELS, 12, KERNEL, KERNEL))
+        self.latent_network = LatentNetwork()
+        self.post_filter = PostFilter()
+        self.register_buffer("band_mean", torch.zeros(12))
+        self.register_buffer("deviation", torch.ones(CHANNELS))  # UNITs, of the start basis
+
+    def start_from(self, basis: Tensor, mean: Tensor, deviation: Tensor) -> None:
+        """Put the 16x16 basis (512, 12, 16, 16) in the middle of both kernels."""
+        with torch.no_grad():
+            inner = slice(OVERLAP, OVERLAP + STRIDE)
+            for kernel in (self.analysis_kernel, self.synthesis_kernel):
+                kernel.zero_()
+                kernel[:, :, inner, inner] = basis
+            self.band_mean.copy_(mean)
+            self.deviation.copy_(deviation / UNIT)
+
+    def analysis(self, frame: Tensor) -> Tensor:
+        """Frame (B, 12, H, W) DN, H and W multiples of 16 -> coefficients (B, 512, H/16, W/16) in UNITs."""
+        x = (frame - self.band_mean[:, None, None]) / UNIT
+        return F.conv2d(pad_overlap(x), self.analysis_kernel, stride=STRIDE)
+
+    def linear_synthesis(self, coefficients: Tensor) -> Tensor:
+        """The lapped inverse: (B, 512, h, w) UNITs -> (B, 12, 16h, 16w) UNITs, zero mean."""
+        x = F.conv_transpose2d(coefficients, self.synthesis_kernel, stride=STRIDE)
+        return fold_overlap(x)
+
+    def synthesis(self, latent: Tensor, q: Tensor, post_filter: bool = True) -> Tensor:
+        """Latent (B, 512, h, w) in steps (fractions allowed) and q (B,) -> frame (B, 12, 16h, 16w) DN."""
+        estimate = latent + self.latent_network(latent, q)
+        x = self.linear_synthesis(estimate * step(q)[:, None, None, None])
+        if post_filter:
+            x = self.post_filter(x, q)
+        return x * UNIT + self.band_mean[:, None, None]
+
+
+def fold_overlap(x: Tensor) -> Tensor:
+    """Adjoint of `pad_overlap`: what reaches beyond the border is mirrored back in and added."""
+    core = x[..., OVERLAP:-OVERLAP, :].clone()
+    core[..., :OVERLAP, :] += x[..., :OVERLAP, :].flip(-2)
+    core[..., -OVERLAP:, :] += x[..., -OVERLAP:, :].flip(-2)
+    out = core[..., OVERLAP:-OVERLAP].clone()
+    out[..., :OVERLAP] += core[..., :OVERLAP].flip(-1)
+    out[..., -OVERLAP:] += core[..., -OVERLAP:].flip(-1)
+    return out
