@@ -1,0 +1,162 @@
+"""Sentinel-2 bands: names, grids, statistics, and the regression that fills bands a sensor did not give.
+
+The codec codes twelve bands, in the order of SSL4EO-S12 (Wang et al. 2023, "SSL4EO-S12: a large-scale
+multi-modal, multi-temporal dataset", which drops the cirrus band B10 of L1C products).
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from edge.frame import Frame
+
+BANDS: tuple[str, ...] = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12")
+DROPPED = "B10"  # the cirrus band of L1C; L2A has none and the codec does not code it
+
+# Ground sampling of the sensor, metres, and band centre, nanometres (ESA Sentinel-2 user handbook, table 1).
+NATIVE_M: dict[str, int] = dict(zip(BANDS, (60, 10, 10, 10, 20, 20, 20, 10, 20, 60, 20, 20)))
+CENTRE_NM: dict[str, int] = dict(zip(BANDS, (443, 490, 560, 665, 705, 740, 783, 842, 865, 945, 1610, 2190)))
+
+# SSL4EO-S12 v1.1, L2A, digital numbers without the +1000 offset.
+SSL4EO_MEAN: NDArray[np.float32] = np.array(
+    [793.243, 924.863, 1184.553, 1340.936, 1671.402, 2240.082,
+     2468.412, 2563.243, 2627.704, 2711.071, 2416.714, 1849.625], np.float32)
+SSL4EO_STD: NDArray[np.float32] = np.array(
+    [1160.144, 1201.092, 1219.943, 1397.225, 1400.035, 1373.136,
+     1429.170, 1485.025, 1447.836, 1652.703, 1471.002, 1365.307], np.float32)
+
+STATISTICS_FILE = Path(__file__).resolve().parent.parent / "models" / "edge" / "band_statistics.npz"
+
+# Sensor noise plus resampling, DN rms: keeps the regression stable when given bands are nearly collinear.
+NOISE_DN = 15.0
+MAX_DN = 65535
+
+
+class BandError(ValueError):
+    """A band list that cannot be used; the message names the bands."""
+
+
+class StatisticsError(ValueError):
+    """The band statistics file is missing or is not one."""
+
+
+def normalise_name(raw: str) -> str:
+    """`b2`, `B2`, `B02`, `band_2`, `B8a` -> `B02`, `B8A`. Raises BandError for a name that is no S2 band."""
+    text = str(raw).strip().upper()
+    for prefix in ("BAND", "B"):
+        if text.startswith(prefix):
+            text = text[len(prefix):].lstrip("_- ")
+            break
+    if text.isdigit():
+        text = f"{int(text):02d}"
+    name = f"B{text.lstrip('0')}" if text.endswith("A") else f"B{text}"
+    if name not in NATIVE_M and name != DROPPED:
+        raise BandError(f"unknown band {str(raw)!r}; known: {', '.join(BANDS)} and {DROPPED} (dropped)")
+    return name
+
+
+def normalise_names(raw: Sequence[str]) -> tuple[str, ...]:
+    """All names normalised; raises BandError that lists every unknown or repeated one."""
+    names, unknown = [], []
+    for item in raw:
+        try:
+            names.append(normalise_name(item))
+        except BandError:
+            unknown.append(str(item))
+    if unknown:
+        raise BandError(f"unknown band(s) {', '.join(unknown)}; known: {', '.join(BANDS)} and {DROPPED}")
+    twice = sorted({n for n in names if names.count(n) > 1})
+    if twice:
+        raise BandError(f"band(s) given more than once: {', '.join(twice)} (from {', '.join(map(str, raw))})")
+    return tuple(names)
+
+
+def coded(names: Sequence[str]) -> tuple[str, ...]:
+    """Those of `names` that the codec codes, in the codec's order."""
+    return tuple(b for b in BANDS if b in names)
+
+
+@dataclass(frozen=True)
+class BandStatistics:
+    """Mean (12,) and covariance (12, 12) of the twelve bands in DN, float64."""
+
+    mean: NDArray[np.float64]
+    covariance: NDArray[np.float64]
+
+
+@lru_cache(maxsize=8)
+def load_statistics(kind: str = "pooled", path: Path = STATISTICS_FILE) -> BandStatistics:
+    """Reads the shipped statistics of one kind.
+
+    pooled: plain moments of both levels together. L1C, L2A, unknown: robust moments of that level (or of
+    both), for regression. Raises StatisticsError when the file is missing or malformed.
+    """
+    try:
+        with np.load(path) as archive:
+            mean = archive[f"{kind}_mean"].astype(np.float64)
+            covariance = archive[f"{kind}_covariance"].astype(np.float64)
+    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise StatisticsError(f"band statistics {path}: {error}") from error
+    if mean.shape != (12,) or covariance.shape != (12, 12):
+        raise StatisticsError(f"band statistics {path}: expected (12,) and (12, 12), "
+                              f"found {mean.shape} and {covariance.shape}")
+    return BandStatistics(mean, covariance)
+
+
+@lru_cache(maxsize=64)
+def completion_matrix(
+    present: tuple[str, ...], level: str = "unknown", path: Path = STATISTICS_FILE
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """gain (12, P) and offset (12,) float32 so that `gain @ given + offset` are the twelve bands in DN.
+
+    Given bands pass through; the others are their conditional mean under a Gaussian with the shipped mean and
+    covariance (linear regression; Bishop 2006, "Pattern Recognition and Machine Learning", section 2.3.1).
+    `level` (L1C, L2A, unknown) chooses the statistics: the atmosphere moves B01 and B09 most.
+    Raises BandError when `present` is empty or names a band outside the twelve.
+    """
+    names = normalise_names(present)
+    if not names or any(n not in NATIVE_M for n in names):
+        raise BandError(f"expected at least one of {', '.join(BANDS)}; found {', '.join(present) or 'none'}")
+    statistics = load_statistics(level, path)
+    index = [BANDS.index(n) for n in names]
+    given = statistics.covariance[np.ix_(index, index)] + NOISE_DN**2 * np.eye(len(index))
+    gain = np.linalg.solve(given, statistics.covariance[index]).T
+    gain[index] = np.eye(len(index))
+    offset = statistics.mean - gain @ statistics.mean[index]
+    offset[index] = 0
+    return gain.astype(np.float32), offset.astype(np.float32)
+
+
+def complete_bands(frame: Frame, path: Path = STATISTICS_FILE) -> Frame:
+    """The frame with exactly the twelve bands in the codec's order; those it lacks are filled by regression.
+
+    Filled values stay within 1..65535 on valid pixels; invalid pixels are 0 in all bands. B10 is left out.
+    The regression is for DN without the +1000 offset: call `Frame.without_offset` first.
+    Raises BandError when the frame has none of the twelve or still carries the offset.
+    """
+    if frame.bands == BANDS:
+        return frame
+    names = coded(frame.bands)
+    if frame.boa_offset and len(names) < len(BANDS):
+        raise BandError("expected DN without the +1000 offset to fill bands; call without_offset() first")
+    given = frame.data[[frame.bands.index(n) for n in names]] if names else frame.data[:0]
+    gain, offset = completion_matrix(names, frame.level, path)
+    full = np.empty((len(BANDS), *frame.data.shape[1:]), np.uint16)
+    flat = given.reshape(len(names), -1).astype(np.float32)
+    for i, band in enumerate(BANDS):
+        if band in names:
+            full[i] = given[names.index(band)]
+            continue
+        filled = np.clip(np.rint(gain[i] @ flat + offset[i]), 1, MAX_DN).reshape(given.shape[1:])
+        full[i] = np.where(frame.valid, filled, 0)
+    grid = tuple(frame.grid[frame.bands.index(b)] if b in names else 1 for b in BANDS)
+    return replace(frame, data=full, bands=BANDS, grid=grid)

@@ -1,0 +1,220 @@
+"""One acquisition: digital numbers, band names, time and validity, checked once when it is made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from edge.bands import BANDS, NATIVE_M, BandError, normalise_names
+
+MAX_SIDE = 32768
+MAX_SAMPLES = 1 << 31  # C*H*W; a full Sentinel-2 tile (13 x 10980 x 10980) is 1.6e9
+BOA_OFFSET = 1000  # DN; carried by products of processing baseline 04.00 and later (ESA, January 2022)
+LEVELS = ("L1C", "L2A", "unknown")
+
+
+class FrameError(ValueError):
+    """A frame that cannot be used. `reason` is one of shape, dtype, bands, size, values."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+def _no_mask() -> NDArray[np.bool_]:
+    return np.zeros((0, 0), np.bool_)
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One acquisition of one place.
+
+    data: (C, H, W) uint16 DN (reflectance x 10,000). bands: C normalised names. time: free text, ISO 8601
+    where known. valid: (H, W) bool; left out, a pixel is invalid where it is 0 in all given bands. level:
+    L1C, L2A or unknown. boa_offset: the values carry +1000. grid: per band, how many pixels of this grid make
+    one pixel (each way) of the grid the band came on: 1, 2, 3 or 6. Raises FrameError.
+    """
+
+    data: NDArray[np.uint16]
+    bands: tuple[str, ...] = BANDS
+    time: str | None = None
+    valid: NDArray[np.bool_] = field(default_factory=_no_mask)
+    level: str = "unknown"
+    boa_offset: bool = False
+    grid: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        _check_array(self.data)
+        object.__setattr__(self, "bands", _check_bands(self.bands, self.data.shape[0]))
+        object.__setattr__(self, "level", normalise_level(self.level))
+        object.__setattr__(self, "grid", _check_grid(self.grid, len(self.bands)))
+        valid = self.data.any(axis=0) if self.valid.size == 0 else self.valid
+        if valid.dtype != np.bool_ or valid.shape != self.data.shape[1:]:
+            raise FrameError("shape", f"validity mask: expected bool {self.data.shape[1:]}, "
+                                      f"found {valid.dtype} {valid.shape}")
+        object.__setattr__(self, "valid", valid)
+
+    @property
+    def height(self) -> int:
+        """Rows of the common grid."""
+        return int(self.data.shape[1])
+
+    @property
+    def width(self) -> int:
+        """Columns of the common grid."""
+        return int(self.data.shape[2])
+
+    @classmethod
+    def from_array(cls, data: ArrayLike, bands: Sequence[str] = BANDS, *, nodata: float = 0,
+                   time: str | None = None, level: str = "unknown", boa_offset: bool = False) -> Frame:
+        """A frame from any numeric array (C, H, W): see `to_dn` for what is converted and what is refused."""
+        values, valid = to_dn(np.asarray(data), nodata)
+        return cls(values, tuple(bands), time, valid, level, boa_offset)
+
+    @classmethod
+    def from_native(cls, native: Mapping[str, ArrayLike], *, nodata: float = 0, time: str | None = None,
+                    level: str = "unknown", boa_offset: bool = False) -> Frame:
+        """A frame from bands on their own grids, {band: (h, w)}, each repeated up to the finest grid given.
+
+        A coarse band has h = ceil(H / factor) rows, factor 1, 2, 3 or 6. Raises FrameError.
+        """
+        if not native:
+            raise FrameError("bands", "no bands given")
+        names = _check_bands(tuple(native), len(native))
+        arrays = [_plane(name, array) for name, array in native.items()]
+        height, width = max(a.shape[0] for a in arrays), max(a.shape[1] for a in arrays)
+        finest = min(NATIVE_M.get(n, 60) for n in names)
+        grid = tuple(_factor(n, a.shape, (height, width), finest) for n, a in zip(names, arrays))
+        stack = np.stack([_repeat(a, f, height, width) for a, f in zip(arrays, grid)])
+        values, valid = to_dn(stack, nodata)
+        return cls(values, names, time, valid, level, boa_offset, grid)
+
+    def to_native(self) -> dict[str, NDArray[np.uint16]]:
+        """{band: (h, w) uint16} on the grid each band came on: the mean of valid pixels, 0 without any."""
+        return {name: _box_mean(self.data[i], self.valid, factor)
+                for i, (name, factor) in enumerate(zip(self.bands, self.grid))}
+
+    def select(self, bands: Sequence[str]) -> Frame:
+        """The given bands in the given order, same mask. Raises FrameError when one is not there."""
+        names = _check_bands(tuple(bands), len(bands))
+        missing = [n for n in names if n not in self.bands]
+        if missing:
+            raise FrameError("bands", f"no {', '.join(missing)} in frame; it has {', '.join(self.bands)}")
+        index = [self.bands.index(n) for n in names]
+        return replace(self, data=self.data[index], bands=names, grid=tuple(self.grid[i] for i in index))
+
+    def without_offset(self) -> Frame:
+        """DN without the +1000 of newer products; 0 stays 0 and other values stay at least 1."""
+        if not self.boa_offset:
+            return self
+        lowered = np.maximum(self.data, BOA_OFFSET + 1) - BOA_OFFSET
+        data = np.where(self.data == 0, 0, lowered).astype(np.uint16)
+        return replace(self, data=data, boa_offset=False)
+
+    def with_offset(self) -> Frame:
+        """DN with +1000 on valid pixels, as newer products carry it; saturates at 65535."""
+        if self.boa_offset:
+            return self
+        raised = np.minimum(self.data, 65535 - BOA_OFFSET) + BOA_OFFSET
+        data = np.where(self.valid, raised, 0).astype(np.uint16)
+        return replace(self, data=data, boa_offset=True)
+
+
+def to_dn(values: NDArray[np.generic], nodata: float = 0) -> tuple[NDArray[np.uint16], NDArray[np.bool_]]:
+    """(C, H, W) numbers -> uint16 DN, and the (H, W) mask of pixels that hold data.
+
+    A pixel is invalid where every band equals `nodata` or any band is NaN; it becomes 0 in all bands. Floats
+    are rounded. Refused with a FrameError: infinities, values outside 0..65535 on valid pixels, and floats
+    that look like reflectance (largest value at most 2) since rounding them would leave zeros.
+    """
+    if values.ndim != 3 or values.dtype.kind not in "iuf":
+        raise FrameError("dtype" if values.ndim == 3 else "shape",
+                         f"expected (C, H, W) integers or floats, found {values.dtype} {values.shape}")
+    if values.dtype == np.uint16 and nodata == 0:
+        exact = values.astype(np.uint16, copy=False)
+        held: NDArray[np.bool_] = np.any(exact, axis=0)
+        return exact, held
+    empty: NDArray[np.bool_] = np.all(values == nodata, axis=0)
+    if values.dtype.kind == "f":
+        empty = np.logical_or(empty, np.isnan(values).any(axis=0))
+    clean = np.where(empty, 0, values)
+    low, high = (clean.min(), clean.max()) if clean.size else (0, 0)
+    if not (low >= 0 and high <= 65535):
+        raise FrameError("values", f"expected DN in 0..65535, found {low} to {high}"
+                                   f" (nodata is {nodata:g}; give the product's own value if it differs)")
+    if values.dtype.kind == "f" and 0 < high <= 2:
+        raise FrameError("values", f"expected DN (reflectance x 10000), found floats up to {high:.3g}: "
+                                   "these look like reflectance, multiply by 10000")
+    return np.rint(clean).astype(np.uint16), np.logical_not(empty)
+
+
+def normalise_level(text: str) -> str:
+    """`L2A (MAJA FRE)` -> `L2A`; anything that names neither or both levels -> `unknown`."""
+    found = [level for level in LEVELS[:2] if level in str(text).upper()]
+    return found[0] if len(found) == 1 else "unknown"
+
+
+def _check_array(data: NDArray[np.uint16]) -> None:
+    if not isinstance(data, np.ndarray) or data.dtype != np.uint16:
+        found = data.dtype if isinstance(data, np.ndarray) else type(data).__name__
+        raise FrameError("dtype", f"expected uint16 DN, found {found} (Frame.from_array converts)")
+    if data.ndim != 3:
+        raise FrameError("shape", f"expected (C, H, W), found shape {data.shape}")
+    if min(data.shape) < 1 or max(data.shape[1:]) > MAX_SIDE or data.size > MAX_SAMPLES:
+        raise FrameError("size", f"expected sides of 1 to {MAX_SIDE} and at most {MAX_SAMPLES} samples, "
+                                 f"found shape {data.shape}")
+
+
+def _check_bands(bands: Sequence[str], count: int) -> tuple[str, ...]:
+    try:
+        names = normalise_names(tuple(bands))
+    except BandError as error:
+        raise FrameError("bands", str(error)) from error
+    if len(names) != count:
+        raise FrameError("bands", f"expected {count} band names, one per plane, found {len(names)}")
+    return names
+
+
+def _check_grid(grid: tuple[int, ...], count: int) -> tuple[int, ...]:
+    factors = tuple(grid) or (1,) * count
+    if len(factors) != count or any(f not in (1, 2, 3, 6) for f in factors):
+        raise FrameError("shape", f"grid factors: expected {count} of 1, 2, 3 or 6, found {factors}")
+    return factors
+
+
+def _plane(name: str, array: ArrayLike) -> NDArray[np.generic]:
+    plane = np.asarray(array)
+    if plane.ndim != 2 or 0 in plane.shape:
+        raise FrameError("shape", f"band {name}: expected (h, w), found {plane.shape}")
+    return plane
+
+
+def _factor(name: str, shape: tuple[int, ...], full: tuple[int, int], finest: int) -> int:
+    """Factor between a band's grid and the finest one; the sensor's own ratio wins if several fit."""
+    nominal = NATIVE_M.get(name, 60) // finest
+    for factor in (nominal, 1, 2, 3, 6):
+        if factor in (1, 2, 3, 6) and tuple(-(-side // factor) for side in full) == tuple(shape):
+            return factor
+    raise FrameError("shape", f"band {name}: {tuple(shape)} is not {full} over 1, 2, 3 or 6 (rounded up)")
+
+
+def _repeat(array: NDArray[np.generic], factor: int, height: int, width: int) -> NDArray[np.generic]:
+    return array.repeat(factor, axis=0).repeat(factor, axis=1)[:height, :width]
+
+
+def _box_mean(plane: NDArray[np.uint16], valid: NDArray[np.bool_], factor: int) -> NDArray[np.uint16]:
+    if factor == 1:
+        return plane
+    rows = np.arange(0, plane.shape[0], factor)
+    columns = np.arange(0, plane.shape[1], factor)
+
+    def total(x: NDArray[np.int64]) -> NDArray[np.int64]:
+        return np.add.reduceat(np.add.reduceat(x, rows, axis=0), columns, axis=1)
+
+    weight = valid.astype(np.int64)
+    count = np.maximum(total(weight), 1)
+    mean: NDArray[np.uint16] = ((total(plane * weight) + count // 2) // count).astype(np.uint16)
+    return mean
