@@ -1,0 +1,2 @@
+"""Context: the latents of every tile that the ground has confirmed, kept on disk through any loss of power.
+"""
