@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from edge.rangecoder.native import SOURCE, library_path
+from edge.rangecoder.native import SOURCE, library_path, source_digest
 
 FLAGS = ("-std=c11", "-O2", "-shared", "-fPIC", "-fvisibility=hidden")
 
@@ -50,7 +50,8 @@ def build(directory: Path | None = None) -> Path:
         raise BuildError(f"cannot write to {target.parent}: {error}") from error
     os.close(handle)
     try:
-        command = [*compiler, *FLAGS, "-o", name, str(SOURCE)]
+        define = f'-DSP_SOURCE_DIGEST="{source_digest()}"'
+        command = [*compiler, *FLAGS, define, "-o", name, str(SOURCE)]
         result = subprocess.run(command, capture_output=True, text=True)
         if result.returncode != 0:
             raise BuildError(f"{shlex.join(command)} failed:\n{result.stderr.strip()}")

@@ -41,6 +41,13 @@
 enum { OK = 0, NO_MEMORY = 1, BAD_TABLE_INDEX = 2, BAD_SYMBOL = 3, CORRUPT = 4, ENDED = 5, BAD_TABLES = 6,
        TOO_LONG = 7, BAD_CHECKPOINT = 8 };
 
+#ifndef SP_SOURCE_DIGEST
+#define SP_SOURCE_DIGEST "unknown"
+#endif
+
+/* Which source this library was built from; the loader refuses another one. */
+API const char *sp_source_digest(void) { return SP_SOURCE_DIGEST; }
+
 /* ------------------------------------------------------------------ tables */
 
 typedef struct {

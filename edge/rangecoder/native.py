@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.digest import bytes_digest
 from edge.rangecoder.interface import (
     Checkpoint,
     PayloadEnded,
@@ -80,17 +81,24 @@ def library_path(directory: Path | None = None) -> Path:
     return (directory or SOURCE.parent) / f"_coder_{platform}.so"
 
 
+def source_digest() -> str:
+    """Names the C source a library was built from, so that a stale one is never used."""
+    return bytes_digest(SOURCE.read_bytes(), 8).hex()
+
+
 @lru_cache(maxsize=1)
 def library() -> ctypes.CDLL:
-    """The loaded C library; NativeUnavailableError when it is missing, older than its source or not loadable."""
+    """The loaded C library; NativeUnavailableError when missing, built from another source or not loadable."""
     path = library_path()
     hint = "run: python -m edge.rangecoder.build"
     if not path.exists():
         raise NativeUnavailableError(f"{path} does not exist; {hint}")
-    if path.stat().st_mtime < SOURCE.stat().st_mtime:
-        raise NativeUnavailableError(f"{path} is older than {SOURCE.name}; {hint}")
     try:
-        return _declare(ctypes.CDLL(str(path)))
+        lib = ctypes.CDLL(str(path))
+        lib.sp_source_digest.restype = ctypes.c_char_p
+        if lib.sp_source_digest() != source_digest().encode("ascii"):
+            raise NativeUnavailableError(f"{path} was built from another {SOURCE.name}; {hint}")
+        return _declare(lib)
     except (OSError, AttributeError) as error:
         raise NativeUnavailableError(f"cannot load {path}: {error}; {hint}") from error
 

@@ -1,0 +1,41 @@
+"""The SwathPack stream, version 1 (docs/stream.md): file header, frame and extension records, segments."""
+
+from __future__ import annotations
+
+from edge.stream.errors import StreamError
+from edge.stream.header import Header, header_bytes, unpack_header
+from edge.stream.reader import Problem, Stream, read_segment, read_stream
+from edge.stream.records import Extension, FrameRecord, pack_extension, pack_frame, pack_mask, unpack_mask
+from edge.stream.segment import (
+    ContextRef,
+    Segment,
+    lone_binding,
+    pack_segment,
+    payload_room,
+    segment_overhead_bytes,
+)
+from edge.stream.writer import StreamWriter
+
+__all__ = [
+    "ContextRef",
+    "Extension",
+    "FrameRecord",
+    "Header",
+    "Problem",
+    "Segment",
+    "Stream",
+    "StreamError",
+    "StreamWriter",
+    "header_bytes",
+    "lone_binding",
+    "pack_extension",
+    "pack_frame",
+    "pack_mask",
+    "pack_segment",
+    "payload_room",
+    "read_segment",
+    "read_stream",
+    "segment_overhead_bytes",
+    "unpack_header",
+    "unpack_mask",
+]

@@ -1,0 +1,169 @@
+"""Frame records (time and validity of a frame) and extension records (georeference, licence, text).
+
+| bytes | field |
+|---|---|
+| 1 | sync, 0xE2 frame or 0xE3 extension |
+| varint | body length |
+| 1 | low byte of the CRC-16 (CCITT) of all before, started from the binding's low 16 bits |
+| n | body |
+| 4 | CRC-32 of all before, started from the binding, little-endian |
+
+Frame body: varint frame index; one byte, bits 0-3 time kind (times.py), bit 4 mask present; the time; the
+mask to the end of the body. The mask marks pixels without data: each row is XORed with the row above, the
+bits are packed row by row, high bit first, and deflated (raw).
+
+Extension body: one byte tag; one byte, 1 if deflated (raw); varint length of the plain content; the content.
+"""
+
+from __future__ import annotations
+
+import binascii
+import zlib
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.stream.errors import StreamError
+from edge.stream.times import Time, pack_time, unpack_time
+from edge.stream.wire import MAX_VARINT, Cursor, varint
+
+FRAME_SYNC, EXTENSION_SYNC = 0xE2, 0xE3
+GEOREFERENCE, SOURCE, LICENCE, ATTRIBUTION, TEXT = 1, 2, 3, 4, 5
+MAX_EXTENSION_BYTES = 1 << 20
+_MASK_BIT = 0x10
+_CRC_BYTES = 4
+
+
+@dataclass(frozen=True)
+class FrameRecord:
+    """Time and validity of one frame; `mask` is in packed form (see pack_mask), None if all valid."""
+
+    index: int
+    time: Time = None
+    mask: bytes | None = None
+    offset: int = field(default=0, compare=False)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.index <= MAX_VARINT // 4:
+            raise StreamError(f"frame record: index out of range, found {self.index}")
+
+    def valid(self, height: int, width: int) -> NDArray[np.bool_]:
+        """(height, width) bool, True where there is data; StreamError if the mask is not of that size."""
+        if self.mask is None:
+            return np.ones((height, width), dtype=np.bool_)
+        return unpack_mask(self.mask, height, width)
+
+
+@dataclass(frozen=True)
+class Extension:
+    """A tagged piece of bytes: GEOREFERENCE (JSON), SOURCE, LICENCE, ATTRIBUTION, TEXT (UTF-8) or others."""
+
+    tag: int
+    data: bytes
+    offset: int = field(default=0, compare=False)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.tag <= 255 or len(self.data) > MAX_EXTENSION_BYTES:
+            raise StreamError(
+                f"extension: expected tag 0..255 and at most {MAX_EXTENSION_BYTES} bytes, "
+                f"found tag {self.tag} and {len(self.data)}"
+            )
+
+
+def _deflate(data: bytes) -> bytes:
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    return packer.compress(data) + packer.flush()
+
+
+def _inflate(data: bytes, size: int) -> bytes:
+    """Exactly `size` bytes; longer or shorter content is StreamError, and no more is ever made."""
+    unpacker = zlib.decompressobj(-15)
+    try:
+        plain = unpacker.decompress(data, size + 1)
+    except zlib.error as error:
+        raise StreamError(f"deflated content damaged: {error}") from error
+    if len(plain) != size or not unpacker.eof or unpacker.unused_data:
+        raise StreamError(f"expected {size} bytes of deflated content, found {len(plain)}")
+    return plain
+
+
+def pack_mask(valid: NDArray[np.bool_]) -> bytes | None:
+    """The packed mask of a (H, W) bool array that is True where there is data; None when all is valid."""
+    if valid.ndim != 2 or valid.dtype != np.bool_:
+        raise StreamError(f"expected a bool mask (H, W), found {valid.dtype} {valid.shape}")
+    if valid.all():
+        return None
+    missing = ~valid
+    missing[1:] ^= ~valid[:-1]
+    return _deflate(np.packbits(missing).tobytes())
+
+
+def unpack_mask(mask: bytes, height: int, width: int) -> NDArray[np.bool_]:
+    """The inverse of pack_mask."""
+    bits = np.frombuffer(_inflate(mask, (height * width + 7) // 8), dtype=np.uint8)
+    steps = np.unpackbits(bits, count=height * width).reshape(height, width)
+    missing: NDArray[np.uint8] = np.bitwise_xor.accumulate(steps, axis=0)
+    valid: NDArray[np.bool_] = missing == 0
+    return valid
+
+
+def pack_frame(record: FrameRecord, binding: int) -> bytes:
+    """The bytes of a frame record."""
+    kind, time = pack_time(record.time)
+    has_mask = _MASK_BIT if record.mask is not None else 0
+    body = varint(record.index) + bytes([kind | has_mask]) + time + (record.mask or b"")
+    return _wrap(FRAME_SYNC, body, binding)
+
+
+def unpack_frame(body: bytes, offset: int = 0) -> FrameRecord:
+    """A frame record from its body."""
+    cursor = Cursor(body)
+    index, layout = cursor.varint(), cursor.byte()
+    if layout >> 5:
+        raise StreamError(f"frame record: unknown bits {layout:#04x}")
+    time = unpack_time(layout & 15, cursor)
+    mask = cursor.take(cursor.end - cursor.at) if layout & _MASK_BIT else None
+    cursor.done()
+    return FrameRecord(index, time, mask, offset)
+
+
+def pack_extension(extension: Extension, binding: int) -> bytes:
+    """The bytes of an extension record, deflated if that is shorter."""
+    packed = _deflate(extension.data)
+    deflated = len(packed) < len(extension.data)
+    content = packed if deflated else extension.data
+    body = bytes([extension.tag, deflated]) + varint(len(extension.data)) + content
+    return _wrap(EXTENSION_SYNC, body, binding)
+
+
+def unpack_extension(body: bytes, offset: int = 0) -> Extension:
+    """An extension record from its body."""
+    cursor = Cursor(body)
+    tag, deflated, size = cursor.byte(), cursor.byte(), cursor.varint()
+    if deflated > 1 or size > MAX_EXTENSION_BYTES:
+        raise StreamError(f"extension: unknown packing {deflated} or too long ({size} bytes)")
+    content = cursor.take(cursor.end - cursor.at)
+    data = _inflate(content, size) if deflated else content
+    if len(data) != size:
+        raise StreamError(f"extension: expected {size} bytes, found {len(data)}")
+    return Extension(tag, data, offset)
+
+
+def _wrap(sync: int, body: bytes, binding: int) -> bytes:
+    front = bytes([sync]) + varint(len(body))
+    record = front + bytes([_front_check(front, binding)]) + body
+    return record + zlib.crc32(record, binding).to_bytes(_CRC_BYTES, "little")
+
+
+def _front_check(front: bytes, binding: int) -> int:
+    return binascii.crc_hqx(front, binding & 0xFFFF) & 0xFF
+
+
+def body_bounds(data: bytes, at: int, binding: int) -> tuple[int, int]:
+    """(start, stop) of a record's body, the length byte's check verified; stop may lie beyond the data."""
+    cursor = Cursor(data, at + 1)
+    size = cursor.varint()
+    if _front_check(bytes(data[at : cursor.at]), binding) != cursor.byte():
+        raise StreamError("record length damaged")
+    return cursor.at, cursor.at + size

@@ -1,0 +1,210 @@
+"""The segment: some layers of one tile of one frame, one range coder run; decodes alone given its contexts.
+
+| bytes | field |
+|---|---|
+| 1 | sync, 0xE1 |
+| varint | frame index |
+| varint | tile index, row by row |
+| 1 | bits 0-5 quantiser q, 6-7 number of contexts, or 3: a flags byte follows |
+| 1 | only after a 3: bits 0-1 number of contexts, 2-7 flags |
+| 1 | bits 0-3 number of layers - 1, 4-7 first layer |
+| 1 | bits 0-3 latent width / 4 - 1, 4-7 latent height / 4 - 1: with the layers, the symbol count |
+| per context: 4 | context digest (edge.digest.context_digest) |
+| 1 | bits 0-3 frames back, 4-7 known layers - 1 |
+| varint | only if frames back is 0: frame difference (context - this), signed |
+| varint | payload length |
+| 2 | CRC-16 (CCITT) of all before, started from the binding's low 16 bits, little-endian |
+| n | payload: range coder bytes |
+| 4 | CRC-32 of all before, started from the binding, little-endian |
+
+The CRC-16 guards the length: a flipped bit in it must not make a whole segment look like a cut one, whose
+payload would then run on into its own check bytes.
+"""
+
+from __future__ import annotations
+
+import binascii
+import zlib
+from dataclasses import dataclass, field
+
+from edge.digest import CONTEXT_DIGEST_BYTES, MODEL_DIGEST_BYTES, TABLES_DIGEST_BYTES
+from edge.stream.errors import StreamError
+from edge.stream.wire import MAX_VARINT, Cursor, signed_varint, varint
+
+SYNC = 0xE1
+MAX_QUALITY = 63
+MAX_LAYERS = 16
+MAX_FLAGS = 63
+MAX_CONTEXTS = 2
+MAX_GRID_SIDE = 64
+MAX_PAYLOAD = (1 << 31) - 1
+HEADER_CRC_BYTES, RECORD_CRC_BYTES = 2, 4
+_WINDOW = 4
+_EXTENDED = 3
+
+
+@dataclass(frozen=True)
+class ContextRef:
+    """A context of a segment: the same tile in `frame`, known to its first `layers` layers."""
+
+    frame: int
+    layers: int
+    digest: bytes
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.frame <= MAX_VARINT // 4 and 1 <= self.layers <= MAX_LAYERS):
+            raise StreamError(f"context: frame or layers out of range, found {self.frame}, {self.layers}")
+        if len(self.digest) != CONTEXT_DIGEST_BYTES:
+            raise StreamError(f"expected {CONTEXT_DIGEST_BYTES} digest bytes, found {len(self.digest)}")
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One segment. StreamError from the constructor if a field is out of range.
+
+    quality: quantiser index 0..63. grid_h, grid_w: latent positions, multiples of 4 up to 64. payload: range
+    coder bytes, most important layer first. truncated: the file ended inside; `payload` is then the part that
+    is there, unchecked by any CRC, and `payload_bytes` what it should have been. offset: where the record
+    starts in the file.
+    """
+
+    frame: int
+    tile: int
+    quality: int
+    layer_start: int
+    layer_count: int
+    grid_h: int
+    grid_w: int
+    contexts: tuple[ContextRef, ...] = ()
+    flags: int = 0
+    payload: bytes = b""
+    truncated: bool = False
+    payload_bytes: int = -1
+    offset: int = field(default=0, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.payload_bytes < 0:
+            object.__setattr__(self, "payload_bytes", len(self.payload))
+        _check(self)
+
+    @property
+    def layer_stop(self) -> int:
+        return self.layer_start + self.layer_count
+
+    def symbols(self, layer_channels: int = 32) -> int:
+        """How many symbols a whole payload holds."""
+        return self.layer_count * layer_channels * self.grid_h * self.grid_w
+
+    @property
+    def name(self) -> str:
+        """For messages: `frame 3, tile 0, layers 0-7`."""
+        return f"frame {self.frame}, tile {self.tile}, layers {self.layer_start}-{self.layer_stop - 1}"
+
+
+def _check(segment: Segment) -> None:
+    side = range(_WINDOW, MAX_GRID_SIDE + 1, _WINDOW)
+    limits = (
+        ("frame", 0 <= segment.frame <= MAX_VARINT // 4, segment.frame),
+        ("tile", 0 <= segment.tile <= MAX_VARINT, segment.tile),
+        ("quality", 0 <= segment.quality <= MAX_QUALITY, segment.quality),
+        ("flags", 0 <= segment.flags <= MAX_FLAGS, segment.flags),
+        ("first layer", 0 <= segment.layer_start < MAX_LAYERS, segment.layer_start),
+        ("layers", 1 <= segment.layer_count <= MAX_LAYERS - segment.layer_start, segment.layer_count),
+        ("latent height", segment.grid_h in side, segment.grid_h),
+        ("latent width", segment.grid_w in side, segment.grid_w),
+        ("contexts", len(segment.contexts) <= MAX_CONTEXTS, len(segment.contexts)),
+        ("payload bytes", segment.payload_bytes <= MAX_PAYLOAD, segment.payload_bytes),
+    )
+    for name, good, found in limits:
+        if not good:
+            raise StreamError(f"segment: {name} out of range, found {found}")
+
+
+def lone_binding(model_digest: bytes, tables_digest: bytes) -> int:
+    """The binding of segments that fly alone, without a file header: CRC-32 of both digests."""
+    found = (len(model_digest), len(tables_digest))
+    if found != (MODEL_DIGEST_BYTES, TABLES_DIGEST_BYTES):
+        raise StreamError(f"expected digests of 8 and 4 bytes, found {found[0]} and {found[1]}")
+    return zlib.crc32(model_digest + tables_digest)
+
+
+def _front(segment: Segment, payload_bytes: int) -> bytes:
+    """Everything up to the CRC-16."""
+    n = len(segment.contexts)
+    quality = bytes([segment.quality | n << 6])
+    if segment.flags:
+        quality = bytes([segment.quality | _EXTENDED << 6, n | segment.flags << 2])
+    layers = segment.layer_start << 4 | segment.layer_count - 1
+    grid = (segment.grid_h // _WINDOW - 1) << 4 | (segment.grid_w // _WINDOW - 1)
+    contexts = b"".join(_pack_context(segment.frame, context) for context in segment.contexts)
+    ids = bytes([SYNC]) + varint(segment.frame) + varint(segment.tile)
+    return ids + quality + bytes([layers, grid]) + contexts + varint(payload_bytes)
+
+
+def _pack_context(frame: int, context: ContextRef) -> bytes:
+    back = frame - context.frame
+    near = 1 <= back <= 15
+    place = (context.layers - 1) << 4 | (back if near else 0)
+    return context.digest + bytes([place]) + (b"" if near else signed_varint(-back))
+
+
+def pack_segment(segment: Segment, binding: int) -> bytes:
+    """The record's bytes; binding: the file header's, or lone_binding for a segment that flies alone."""
+    if segment.truncated:
+        raise StreamError(f"a cut segment cannot be written ({segment.name})")
+    front = _front(segment, len(segment.payload))
+    check = binascii.crc_hqx(front, binding & 0xFFFF)
+    body = front + check.to_bytes(HEADER_CRC_BYTES, "little") + segment.payload
+    return body + zlib.crc32(body, binding).to_bytes(RECORD_CRC_BYTES, "little")
+
+
+def segment_overhead_bytes(segment: Segment, payload_bytes: int) -> int:
+    """Exact bytes of the record around a payload of that length (the segment's own payload is ignored)."""
+    return len(_front(segment, payload_bytes)) + HEADER_CRC_BYTES + RECORD_CRC_BYTES
+
+
+def payload_room(segment: Segment, room_bytes: int) -> int:
+    """The longest payload whose record fits `room_bytes`; negative when not even an empty one does."""
+    payload = room_bytes - segment_overhead_bytes(segment, 0)
+    while payload >= 0 and payload + segment_overhead_bytes(segment, payload) > room_bytes:
+        payload -= 1
+    return payload
+
+
+def unpack_front(data: bytes, at: int, binding: int) -> tuple[Segment, int]:
+    """(segment without payload, where the payload starts), the CRC-16 checked."""
+    cursor = Cursor(data, at + 1)
+    frame, tile, quality = cursor.varint(), cursor.varint(), cursor.byte()
+    n, flags = quality >> 6, 0
+    if n == _EXTENDED:
+        extra = cursor.byte()
+        n, flags = extra & 3, extra >> 2
+        if n > MAX_CONTEXTS or flags == 0:
+            raise StreamError(f"segment: malformed flags byte {extra:#04x}")
+    layers, grid = cursor.byte(), cursor.byte()
+    contexts = [_unpack_context(frame, cursor) for _ in range(n)]
+    payload_bytes = cursor.varint()
+    expected = binascii.crc_hqx(data[at : cursor.at], binding & 0xFFFF)
+    if cursor.little(HEADER_CRC_BYTES) != expected:
+        raise StreamError("segment header damaged")
+    segment = Segment(
+        frame=frame,
+        tile=tile,
+        quality=quality & 63,
+        layer_start=layers >> 4,
+        layer_count=(layers & 15) + 1,
+        grid_h=((grid >> 4) + 1) * _WINDOW,
+        grid_w=((grid & 15) + 1) * _WINDOW,
+        contexts=tuple(ContextRef(*context) for context in contexts),
+        flags=flags,
+        payload_bytes=payload_bytes,
+        truncated=True,
+        offset=at,
+    )
+    return segment, cursor.at
+
+
+def _unpack_context(frame: int, cursor: Cursor) -> tuple[int, int, bytes]:
+    digest, place = cursor.take(CONTEXT_DIGEST_BYTES), cursor.byte()
+    back = place & 15
+    return (frame - back if back else frame + cursor.signed()), (place >> 4) + 1, digest

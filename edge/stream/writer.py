@@ -1,0 +1,47 @@
+"""Put a stream together record by record, knowing its exact size at every moment."""
+
+from __future__ import annotations
+
+from edge.stream.errors import StreamError
+from edge.stream.header import Header, header_bytes
+from edge.stream.records import Extension, FrameRecord, pack_extension, pack_frame
+from edge.stream.segment import Segment, pack_segment
+
+
+class StreamWriter:
+    """Collects packed records behind a header. `size` is the exact length of `to_bytes()` at any time."""
+
+    def __init__(self, header: Header) -> None:
+        self.header = header
+        self.binding = header.binding
+        self._records: list[bytes] = []
+        self._size = header_bytes(header)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file so far, the header included."""
+        return self._size
+
+    def add(self, record: Segment | FrameRecord | Extension) -> int:
+        """Append a record; returns its bytes."""
+        return self.add_packed(self.pack(record))
+
+    def pack(self, record: Segment | FrameRecord | Extension) -> bytes:
+        """The record as this file would hold it, without adding it."""
+        if isinstance(record, Segment):
+            return pack_segment(record, self.binding)
+        if isinstance(record, FrameRecord):
+            return pack_frame(record, self.binding)
+        return pack_extension(record, self.binding)
+
+    def add_packed(self, record: bytes) -> int:
+        """Append a record made by `pack`; returns its bytes."""
+        if not record:
+            raise StreamError("expected a packed record, found no bytes")
+        self._records.append(record)
+        self._size += len(record)
+        return len(record)
+
+    def to_bytes(self) -> bytes:
+        """The file, its total length in the header."""
+        return b"".join([self.header.pack(self._size), *self._records])
