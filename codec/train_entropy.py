@@ -1,0 +1,187 @@
+"""Stage 2: train the entropy model on latents of a frozen analysis transform.
+
+    python -m codec.train_entropy --transform runs/transform/transform.pt --out runs/entropy --minutes 60
+
+The last part of the time (--quantised-share) trains with the integer network's rounding. Prints bits per pixel
+and band on val, intra and with context, and writes `entropy.pt`; the same command resumes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from codec.data import CropSampler, Cube, load_cubes
+from codec.entropy import Context, EntropyModel, logistic_bits
+from codec.train_transform import learning_rates
+from codec.transform import CHANNELS, GROUP, LAYERS, EdgeTransform, step
+
+Q_RANGE = (4, 56)
+LATENT_LIMIT = 2047
+
+
+def load_transform(path: Path) -> EdgeTransform:
+    """The averaged weights of stage 1, frozen."""
+    model = EdgeTransform()
+    model.load_state_dict(torch.load(path, weights_only=True)["ema"])
+    return model.eval().requires_grad_(False)
+
+
+def quantise(z: Tensor, q: Tensor, dead_zone: Tensor | float) -> Tensor:
+    """Coefficients (B, ...) in UNITs -> integers; |z| / step + 0.5 - dead_zone is floored."""
+    u = z / step(q).reshape(-1, *[1] * (z.dim() - 1))
+    return (torch.sign(u) * torch.floor(u.abs() + 0.5 - dead_zone)).clamp(-LATENT_LIMIT, LATENT_LIMIT)
+
+
+def rescale(y: Tensor, q_from: Tensor, q_to: Tensor) -> Tensor:
+    """Context latents in another step; must follow `edge.latents.rescale`."""
+    factor = torch.round(torch.exp2((q_from - q_to).float() / 8) * 4096).reshape(-1, 1, 1, 1)
+    return torch.floor((y * factor + 2048) / 4096).clamp(-LATENT_LIMIT, LATENT_LIMIT)
+
+
+def draw_known(rng: np.random.Generator, count: int) -> Tensor:
+    """(count, 2, 16): which layers of both contexts the ground holds."""
+    k = np.full((count, 2), LAYERS)
+    partial = rng.random((count, 2)) < 0.3
+    k[partial] = rng.integers(1, LAYERS + 1, partial.sum())
+    k[rng.random(count) < 0.45, 1] = 0
+    k[rng.random(count) < 0.35] = 0
+    return torch.from_numpy((np.arange(LAYERS) < k[..., None]).astype(np.float32))
+
+
+def make_context(first: Tensor, second: Tensor, known: Tensor) -> Context:
+    mask = known.repeat_interleave(GROUP, dim=2)[..., None, None]
+    return Context(first * mask[:, 0], second * mask[:, 1], known)
+
+
+def batch_of(sampler: CropSampler, transform: EdgeTransform, count: int, size: int) -> tuple[Tensor, Context, Tensor]:
+    """Latents (count, 512, size/16, size/16), contexts and steps of a training batch."""
+    rng = sampler.rng
+    frames = torch.from_numpy(sampler.sequence(count, size)).flatten(0, 1)
+    with torch.no_grad():
+        z = transform.analysis(frames).reshape(count, 3, CHANNELS, size // 16, size // 16)
+    q = torch.from_numpy(rng.integers(*Q_RANGE, count))
+    q_context = torch.where(torch.from_numpy(rng.random(count) < 0.7), q, q + torch.from_numpy(rng.integers(-10, 11, count)))
+    q_context = q_context.clamp(0, 63)
+    dead_zone = torch.from_numpy(rng.uniform(0.0, 0.14, (count, 1, 1, 1)).astype(np.float32))
+    y = quantise(z[:, 0], q, dead_zone)
+    earlier = [rescale(quantise(z[:, n], q_context, dead_zone), q_context, q) for n in (1, 2)]
+    return y, make_context(earlier[0], earlier[1], draw_known(rng, count)), q
+
+
+@torch.no_grad()
+def evaluate(model: EntropyModel, transform: EdgeTransform, cubes: list[Cube], quantised: bool) -> str:
+    """Mean bppb of val frames coded intra at three steps, and of later dates with and without context."""
+    model.set_quantised(quantised)
+    parts, ratio = [], []
+    for q in (16, 28, 40):
+        index, rates = torch.tensor([q]), []
+        for cube in cubes:
+            h, w = cube.data.shape[2:]
+            earlier: list[Tensor] = []
+            for t in range(min(cube.data.shape[0], 5)):
+                frame = nn.functional.pad(torch.from_numpy(cube.data[t : t + 1]), (0, -w % 16, 0, -h % 16), mode="reflect")
+                y = quantise(transform.analysis(frame[..., :256, :256]), index, 0.08)
+                zero = torch.zeros_like(y)
+                pixels = 12 * min(h, 256) * min(w, 256)
+                intra = total_bits(model, y, make_context(zero, zero, torch.zeros(1, 2, LAYERS)), index)
+                rates.append(intra / pixels)
+                if earlier and q == 28:
+                    known = torch.ones(1, 2, LAYERS)
+                    known[0, 1] = float(len(earlier) > 1)
+                    second = earlier[-2] if len(earlier) > 1 else zero
+                    ratio.append((total_bits(model, y, make_context(earlier[-1], second, known), index), intra))
+                earlier.append(y)
+        parts.append(f"q{q}: {np.mean(rates):.4f}")
+    inter, alone = np.array(ratio).sum(0)
+    model.set_quantised(False)
+    return "  ".join(parts) + f"  inter/intra {inter / alone:.3f}"
+
+
+def total_bits(model: EntropyModel, y: Tensor, context: Context, q: Tensor) -> float:
+    return float(logistic_bits(y, *model(y, context, q)).sum())
+
+
+def train(args: argparse.Namespace) -> None:
+    torch.manual_seed(args.seed)
+    torch.set_num_threads(args.threads)
+    transform = load_transform(args.transform)
+    cubes, val = load_cubes(args.data, "train", args.min_bands), load_cubes(args.data, "val")
+    model = EntropyModel(transform.deviation)
+    tables = [p for n, p in model.named_parameters() if n in ("base_log_scale", "step_embed")]
+    others = [p for n, p in model.named_parameters() if n not in ("base_log_scale", "step_embed")]
+    optimiser = torch.optim.AdamW([{"params": others, "lr": args.rate}, {"params": tables, "lr": 4 * args.rate}],
+                                  weight_decay=0.01, betas=(0.9, 0.98))
+    base = [g["lr"] for g in optimiser.param_groups]
+    ema = {k: v.clone() for k, v in model.state_dict().items()}
+    state: dict[str, Any] = {"step": 0, "seconds": 0.0}
+    file = args.out / "entropy.pt"
+    args.out.mkdir(parents=True, exist_ok=True)
+    if file.exists():
+        saved = torch.load(file, weights_only=True)
+        model.load_state_dict(saved["model"])
+        optimiser.load_state_dict(saved["optimiser"])
+        ema, state = saved["ema"], saved["state"]
+    sampler = CropSampler(cubes, args.seed + state["step"])
+    print(f"step {state['step']}  {sum(p.numel() for p in model.parameters())} parameters, {len(cubes)} cubes", flush=True)
+    average, last_report = None, state["seconds"]
+    while (progress := state["seconds"] / (60 * args.minutes)) < 1:
+        tick = time.monotonic()
+        for group, rate in zip(optimiser.param_groups, base):
+            group["lr"] = rate * learning_rates(max(progress, 1e-3))
+        quantised = progress > 1 - args.quantised_share
+        model.set_quantised(quantised)
+        y, context, q = batch_of(sampler, transform, args.batch, args.size)
+        with torch.autocast("cpu", torch.bfloat16, enabled=args.bf16 and not quantised):
+            mean, log_scale = model(y, context, q)
+        bits = logistic_bits(y, mean.float(), log_scale.float()).sum((1, 2, 3))
+        loss = (bits / (12 * args.size**2)).mean()
+        # Relative rate: a step at a coarse q counts as much as one at a fine q.
+        relative = (bits / (bits.detach() + 200)).mean()
+        optimiser.zero_grad(set_to_none=True)
+        (relative + 2 * loss).backward()
+        nn.utils.clip_grad_norm_([p for g in optimiser.param_groups for p in g["params"]], 1.0)
+        optimiser.step()
+        with torch.no_grad():
+            for key, value in model.state_dict().items():
+                ema[key].lerp_(value, 0.005 if state["step"] > 200 else 0.1)
+        state["step"] += 1
+        state["seconds"] += time.monotonic() - tick
+        average = loss.item() if average is None else 0.98 * average + 0.02 * loss.item()
+        if state["seconds"] - last_report > args.report or state["seconds"] >= 60 * args.minutes:
+            last_report = state["seconds"]
+            live = {k: v.clone() for k, v in model.state_dict().items()}
+            model.load_state_dict(ema)
+            text = evaluate(model, transform, val[::2], quantised)
+            print(f"step {state['step']}  {state['seconds'] / 60:.1f} min  loss {average:.4f}  {text}"
+                  f"{'  quantised' if quantised else ''}", flush=True)
+            model.load_state_dict(live)
+            torch.save({"model": model.state_dict(), "optimiser": optimiser.state_dict(), "ema": ema, "state": state}, file)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--transform", type=Path, default=Path("runs/transform/transform.pt"))
+    parser.add_argument("--out", type=Path, default=Path("runs/entropy"))
+    parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--quantised-share", type=float, default=0.2)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--size", type=int, default=128)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rate", type=float, default=1.5e-3)
+    parser.add_argument("--report", type=float, default=180, help="seconds between evaluations")
+    parser.add_argument("--min-bands", type=int, default=12)
+    parser.add_argument("--bf16", action="store_true")
+    parser.add_argument("--seed", type=int, default=1)
+    train(parser.parse_args())
+
+
+if __name__ == "__main__":
+    main()
