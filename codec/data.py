@@ -17,6 +17,7 @@ BANDS = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "
 BOA_OFFSET = 1000  # products of processing baseline >= 04.00 carry +1000 DN
 DULL_SOURCES = ("eotdl-ships",)  # harbour and sea patches, many and alike
 DULL_WEIGHT = 1 / 16
+COMPLETED_WEIGHT = 0.25  # cubes with regressed bands teach time, not spectra
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ def load_cubes(root: Path, split: str, min_bands: int = 12) -> list[Cube]:
         if len(present) < len(BANDS):
             data = _complete(data, present)
         weight = DULL_WEIGHT if any(s in entry["file"] for s in DULL_SOURCES) else 1.0
+        weight *= 1.0 if len(present) == len(BANDS) else COMPLETED_WEIGHT
         cubes.append(Cube(Path(entry["file"]).stem, np.ascontiguousarray(data, np.float32), valid, weight, len(present)))
     return cubes
 

@@ -47,7 +47,8 @@ LOG_RATIO = math.log(SIGMA_MAX / SIGMA_MIN) / (N_SCALES - 1)  # between neighbou
 
 
 def round_ste(x: Tensor) -> Tensor:
-    return x + (torch.round(x) - x).detach()
+    """Round half up, as the integer network does (its offset of 1/4 decides every tie upwards)."""
+    return x + (torch.floor(x + 0.5) - x).detach()
 
 
 def saturate(x: Tensor, quantised: bool, bits: int = ACT) -> Tensor:
@@ -64,11 +65,14 @@ def weight_exponent(weight: Tensor, channel_dim: int) -> Tensor:
     return torch.floor(torch.log2(127.4 / peak)).clamp(*EXPONENTS)
 
 
-def quantise_weight(weight: Tensor, channel_dim: int, quantised: bool) -> Tensor:
+def quantise_weight(weight: Tensor, bias: Tensor, channel_dim: int, input_bits: int, quantised: bool) -> tuple[Tensor, Tensor]:
+    """Weight and bias on the integer network's grids: int8 / 2^e, integer / 2^(e + input_bits)."""
     if not quantised:
-        return weight
-    scale = torch.exp2(weight_exponent(weight, channel_dim))
-    return torch.clamp(round_ste(weight * scale), -127, 127) / scale
+        return weight, bias
+    exponent = weight_exponent(weight, channel_dim)
+    scale = torch.exp2(exponent)
+    bias_scale = torch.exp2(exponent.reshape(bias.shape) + input_bits)
+    return torch.clamp(round_ste(weight * scale), -127, 127) / scale, round_ste(bias * bias_scale) / bias_scale
 
 
 class Shared(nn.Linear):
@@ -77,7 +81,7 @@ class Shared(nn.Linear):
     quantised = False
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x, quantise_weight(self.weight, 0, self.quantised), self.bias)
+        return F.linear(x, *quantise_weight(self.weight, self.bias, 0, ACT, self.quantised))
 
 
 class PerLayer(nn.Module):
@@ -85,15 +89,17 @@ class PerLayer(nn.Module):
 
     quantised = False
 
-    def __init__(self, inputs: int, outputs: int, gain: float = 1.0) -> None:
+    def __init__(self, inputs: int, outputs: int, gain: float = 1.0, input_bits: int = ACT) -> None:
         super().__init__()
+        self.input_bits = input_bits
         self.weight = nn.Parameter(torch.randn(LAYERS, inputs, outputs) * gain / math.sqrt(inputs))
         self.bias = nn.Parameter(torch.zeros(LAYERS, outputs))
 
     def forward(self, x: Tensor) -> Tensor:
         b, p, j, n = x.shape
         flat = x.permute(2, 0, 1, 3).reshape(j, b * p, n)
-        y = torch.baddbmm(self.bias[:, None], flat, quantise_weight(self.weight, 2, self.quantised))
+        weight, bias = quantise_weight(self.weight, self.bias, 2, self.input_bits, self.quantised)
+        y = torch.baddbmm(bias[:, None], flat, weight)
         return y.reshape(j, b, p, -1).permute(1, 2, 0, 3)
 
 
@@ -115,8 +121,9 @@ class Spatial(nn.Module):
     def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
         b, p, j, d = x.shape
         image = x.reshape(b, *size, j * d).permute(0, 3, 1, 2)
-        flat_kernel = quantise_weight(self.kernel.reshape(d, 9), 0, self.quantised).reshape(d, 1, 3, 3)
-        image = F.conv2d(image, flat_kernel.repeat(j, 1, 1, 1), self.kernel_bias.repeat(j), padding=1, groups=j * d)
+        kernel, bias = quantise_weight(self.kernel.reshape(d, 9), self.kernel_bias, 0, ACT, self.quantised)
+        kernel = kernel.reshape(d, 1, 3, 3).repeat(j, 1, 1, 1)
+        image = F.conv2d(image, kernel, bias.repeat(j), padding=1, groups=j * d)
         h = saturate(image.permute(0, 2, 3, 1).reshape(b, p, j, d), self.quantised)
         h = saturate(F.relu(self.up(h)), self.quantised)
         return residual(self.down(h), self.quantised)
@@ -229,8 +236,8 @@ class EntropyModel(nn.Module):
     def __init__(self, deviation: Tensor | None = None) -> None:
         super().__init__()
         self.quantised = False
-        self.embed = PerLayer(MAIN_IN, WIDTH)
-        self.embed_context = PerLayer(CONTEXT_IN, WIDTH)
+        self.embed = PerLayer(MAIN_IN, WIDTH, input_bits=IN)
+        self.embed_context = PerLayer(CONTEXT_IN, WIDTH, input_bits=IN)
         self.context_spatial = Spatial()
         self.step_embed = nn.Parameter(torch.zeros(ANCHORS, WIDTH))
         self.blocks = nn.ModuleList([Block() for _ in range(BLOCKS)])
@@ -241,10 +248,11 @@ class EntropyModel(nn.Module):
         self.first_hidden.weight.data[:, WIDTH:] *= 4  # those planes come on a coarser scale
         nn.init.normal_(self.first_head.weight, std=0.02 / math.sqrt(HEAD_HIDDEN))
         nn.init.zeros_(self.first_head.bias)
-        self.base_log_scale = nn.Parameter(torch.zeros(ANCHORS, CHANNELS))
+        self.base_index = nn.Parameter(torch.zeros(ANCHORS, CHANNELS))
         if deviation is not None:
             q = torch.linspace(0, STEPS, ANCHORS)
-            self.base_log_scale.data = torch.log(deviation[None] / torch.exp2(q / 8)[:, None] * 0.4 + 0.05)
+            sigma = 0.7 * deviation[None] / torch.exp2(q / 8)[:, None] + 0.09
+            self.base_index.data = torch.log(sigma / SIGMA_MIN) / LOG_RATIO
 
     def set_quantised(self, on: bool) -> None:
         """Round like the integer network (on) or train in float (off)."""
@@ -273,7 +281,7 @@ class EntropyModel(nn.Module):
         return torch.cat(tokens, 2)
 
     def forward(self, latent: Tensor, context: Context, q: Tensor) -> tuple[Tensor, Tensor]:
-        """Teacher-forced pass: latent (B, 512, h, w) integers -> mean (steps) and log scale, shaped alike."""
+        """Teacher-forced pass: latent (B, 512, h, w) integers -> mean (steps) and table scale index, shaped alike."""
         b, _, h, w = latent.shape
         q_embed = residual(self.at_step(self.step_embed, q), self.quantised)[:, None, None, :]
         own, first, second = planes(latent), planes(context.first), planes(context.second)
@@ -297,13 +305,15 @@ class EntropyModel(nn.Module):
         gates = [torch.clamp(g, -2, 127 / 64) for g in gates]
         if self.quantised:
             gates = [round_ste(g * 2**GATE_GRID) * 2.0**-GATE_GRID for g in gates]
+            mean = round_ste(mean * 2**GATE_GRID) * 2.0**-GATE_GRID
         mean = mean + gates[0] * context.first + gates[1] * context.second
         spatial = (gates[2][:, :GROUP] * s_own + gates[3][:, :GROUP] * s_first) / 8
         mean = torch.cat([mean[:, :GROUP] + spatial, mean[:, GROUP:]], 1)
+        index = self.at_step(self.base_index, q)
+        delta = delta * 2**SCALE_GRID
         if self.quantised:
-            mean = round_ste(mean * 8) / 8
-        base = self.at_step(self.base_log_scale, q)[:, :, None, None]
-        return mean, base + delta * (2**SCALE_GRID * LOG_RATIO)
+            mean, index, delta = round_ste(mean * 8) / 8, round_ste(index), round_ste(delta)
+        return mean, torch.clamp(index[:, :, None, None] + delta, 0, N_SCALES - 1)
 
     def first_layer(self, x0: Tensor, s_own: Tensor, s_first: Tensor, context: Context) -> Tensor:
         """Layer 0's head: also sees the neighbours already coded. (B, P, 6 * 32)."""
@@ -318,9 +328,9 @@ class EntropyModel(nn.Module):
         return self.first_head(saturate(F.relu(self.first_hidden(joined)), self.quantised))
 
 
-def logistic_bits(latent: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
-    """Bits of integer symbols under a discretised logistic; stable in both tails."""
-    scale = torch.exp(log_scale.clamp(math.log(0.03), math.log(800)))
+def logistic_bits(latent: Tensor, mean: Tensor, index: Tensor) -> Tensor:
+    """Bits of integer symbols under a logistic with the standard deviation of the table index; stable in both tails."""
+    inverse = torch.exp(index * -LOG_RATIO) * (math.pi / math.sqrt(3) / SIGMA_MIN)
     z = -(latent - mean).abs()
-    mass = torch.sigmoid((z + 0.5) / scale) - torch.sigmoid((z - 0.5) / scale)
+    mass = torch.sigmoid((z + 0.5) * inverse) - torch.sigmoid((z - 0.5) * inverse)
     return -torch.log2(mass.clamp(min=2.0**-22))

@@ -24,6 +24,7 @@ from codec.transform import CHANNELS, GROUP, LAYERS, EdgeTransform, step
 
 Q_RANGE = (4, 56)
 LATENT_LIMIT = 2047
+TABLES = ("base_index", "step_embed")
 
 
 def load_transform(path: Path) -> EdgeTransform:
@@ -114,9 +115,9 @@ def train(args: argparse.Namespace) -> None:
     transform = load_transform(args.transform)
     cubes, val = load_cubes(args.data, "train", args.min_bands), load_cubes(args.data, "val")
     model = EntropyModel(transform.deviation)
-    tables = [p for n, p in model.named_parameters() if n in ("base_log_scale", "step_embed")]
-    others = [p for n, p in model.named_parameters() if n not in ("base_log_scale", "step_embed")]
-    optimiser = torch.optim.AdamW([{"params": others, "lr": args.rate}, {"params": tables, "lr": 4 * args.rate}],
+    tables = [p for n, p in model.named_parameters() if n in TABLES]
+    others = [p for n, p in model.named_parameters() if n not in TABLES]
+    optimiser = torch.optim.AdamW([{"params": others, "lr": args.rate}, {"params": tables, "lr": 10 * args.rate}],
                                   weight_decay=0.01, betas=(0.9, 0.98))
     base = [g["lr"] for g in optimiser.param_groups]
     ema = {k: v.clone() for k, v in model.state_dict().items()}
@@ -139,8 +140,8 @@ def train(args: argparse.Namespace) -> None:
         model.set_quantised(quantised)
         y, context, q = batch_of(sampler, transform, args.batch, args.size)
         with torch.autocast("cpu", torch.bfloat16, enabled=args.bf16 and not quantised):
-            mean, log_scale = model(y, context, q)
-        bits = logistic_bits(y, mean.float(), log_scale.float()).sum((1, 2, 3))
+            mean, index = model(y, context, q)
+        bits = logistic_bits(y, mean.float(), index.float()).sum((1, 2, 3))
         loss = (bits / (12 * args.size**2)).mean()
         # Relative rate: a step at a coarse q counts as much as one at a fine q.
         relative = (bits / (bits.detach() + 200)).mean()

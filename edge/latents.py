@@ -1,0 +1,121 @@
+"""Integer operations on latents that board and ground share: steps, planes, coding phases, neighbour means.
+
+A latent is (512, h, w) int16: 16 layers of 32 channels at a stride of 16 pixels. Everything here is integer
+arithmetic, so both sides get the same numbers on every machine.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+CHANNELS = 512
+LAYERS = 16
+GROUP = CHANNELS // LAYERS
+STRIDE = 16
+STEPS = 64
+STEP_UNIT_DN = 64.0
+LATENT_LIMIT = 2047
+PHASES = 5
+INT8_MIN, INT8_MAX = -128, 127
+RESCALE_BITS = 12
+
+Latent = NDArray[np.int16]
+IntArray = NDArray[np.int64]
+
+# Ratio of two steps 2^(d/8) in 1/4096, for d = -63..63 at index d + 63.
+_RATIOS = np.round(np.exp2(np.arange(-(STEPS - 1), STEPS) / 8) * (1 << RESCALE_BITS)).astype(np.int64)
+_OFFSETS = (
+    (),
+    ((-2, -2), (-2, 2), (2, -2), (2, 2)),
+    ((-2, 0), (2, 0), (0, -2), (0, 2)),
+    ((-1, -1), (-1, 1), (1, -1), (1, 1)),
+    ((-1, 0), (1, 0), (0, -1), (0, 1)),
+)
+
+
+def step_dn(q: int) -> float:
+    """Quantiser step of index q (0..63) in DN of an orthonormal coefficient."""
+    return float(STEP_UNIT_DN * 2.0 ** (q / 8))
+
+
+def quantise(coefficients: NDArray[np.float32], q: int, dead_zone: float) -> Latent:
+    """Coefficients (512, h, w) in units of 64 DN -> latent; |c| / step + 0.5 - dead_zone is floored, then clipped."""
+    scaled = coefficients * np.float32(2.0 ** (-q / 8))
+    magnitude = np.floor(np.abs(scaled) + np.float32(0.5 - dead_zone))
+    return np.clip(np.copysign(magnitude, scaled), -LATENT_LIMIT, LATENT_LIMIT).astype(np.int16)
+
+
+def rescale(latent: Latent, q_from: int, q_to: int) -> Latent:
+    """A latent of step q_from in units of step q_to, by an integer ratio; rounds half up."""
+    if q_from == q_to:
+        return latent
+    product = latent.astype(np.int64) * _RATIOS[q_from - q_to + STEPS - 1]
+    rounded = (product + (1 << (RESCALE_BITS - 1))) >> RESCALE_BITS
+    return np.clip(rounded, -LATENT_LIMIT, LATENT_LIMIT).astype(np.int16)
+
+
+def known_part(latent: Latent, layers: int) -> Latent:
+    """The latent with the layers from `layers` on set to zero, as the model sees what the ground lacks."""
+    out = latent.copy()
+    out[layers * GROUP :] = 0
+    return out
+
+
+def layer_planes(values: NDArray[np.int16], layer: int) -> NDArray[np.int8]:
+    """Layer values (32, P) -> int8 planes (64, P): clipped, then high part (layer 0) or magnitude (others)."""
+    wide = values.astype(np.int32)
+    second = (wide + 8) >> 4 if layer == 0 else np.abs(wide)
+    return np.clip(np.concatenate([wide, second]), INT8_MIN, INT8_MAX).astype(np.int8)
+
+
+def latent_planes(latent: Latent) -> NDArray[np.int8]:
+    """All layers at once: (512, h, w) -> (16, 64, P)."""
+    wide = latent.reshape(LAYERS, GROUP, -1).astype(np.int32)
+    second = np.abs(wide)
+    second[0] = (wide[0] + 8) >> 4
+    return np.clip(np.concatenate([wide, second], axis=1), INT8_MIN, INT8_MAX).astype(np.int8)
+
+
+@lru_cache(maxsize=64)
+def phase_map(height: int, width: int) -> NDArray[np.int8]:
+    """(h, w) coding phase 0..4 of layer 0: the 4-grid, then its quincunx refinements."""
+    i, j = np.arange(height)[:, None] % 4, np.arange(width)[None] % 4
+    phase = np.full((height, width), 4, np.int8)
+    phase[(i % 2 == 1) & (j % 2 == 1)] = 3
+    phase[(i % 2 == 0) & (j % 2 == 0)] = 2
+    phase[(i == 2) & (j == 2)] = 1
+    phase[(i == 0) & (j == 0)] = 0
+    phase.setflags(write=False)
+    return phase
+
+
+def neighbour_mean8(layer0: NDArray[np.int16]) -> IntArray:
+    """Floor of 8 times the mean of the neighbours coded in earlier phases; (32, h, w) -> (32, h, w); 0 in phase 0.
+
+    A value at phase f depends on values of phases below f only, so a decoder may call it on a partly decoded
+    layer and read the positions of the phase that comes next.
+    """
+    channels, height, width = layer0.shape
+    phase = phase_map(height, width)
+    padded = np.zeros((channels, height + 4, width + 4), np.int64)
+    padded[:, 2:-2, 2:-2] = layer0
+    inside = np.zeros((height + 4, width + 4), np.int64)
+    inside[2:-2, 2:-2] = 1
+    out = np.zeros((channels, height, width), np.int64)
+    for f in range(1, PHASES):
+        total, count = np.zeros_like(out), np.zeros((height, width), np.int64)
+        for dy, dx in _OFFSETS[f]:
+            total += padded[:, 2 + dy : 2 + dy + height, 2 + dx : 2 + dx + width]
+            count += inside[2 + dy : 2 + dy + height, 2 + dx : 2 + dx + width]
+        out = np.where(phase == f, (total * 8) // np.maximum(count, 1), out)
+    return out
+
+
+def spatial_planes(own8: IntArray, first8: IntArray) -> NDArray[np.int8]:
+    """Neighbour means (32, h, w) of the latent and of its first context -> int8 planes (96, P) for layer 0's head."""
+    value = own8 >> 3
+    planes = np.concatenate([value, (value + 8) >> 4, (own8 - first8) >> 3])
+    return np.clip(planes, INT8_MIN, INT8_MAX).astype(np.int8).reshape(3 * GROUP, -1)
