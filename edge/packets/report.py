@@ -1,0 +1,206 @@
+"""Reception reports: what the ground holds, packed for a narrow uplink.
+
+Report (big-endian), the payload of one command packet:
+
+    mark     2   "SR"
+    version  1   1
+    flags    1   bit 0: `full`, the ground lists everything it holds in the range, not only this pass's news
+    store    2   life of the board's queue that the segment numbers belong to
+    epoch    4   life of the ground's store; a higher one than before: the ground starts anew
+    number   4   of this report, rising
+    pass     4   through this pass
+    first    4   the report speaks of segments first <= number < last ...
+    last     4   ... and of those sent in this pass and not listed, nothing has arrived
+    time     8   signed; times of entries are differences to the one before, the first to this
+    count    2   entries
+    entries      segment numbers ascending:
+                   varint   number minus the one before (the first: minus `first`)
+                   1 byte   bits 0-4 layers that the ground has decoded, 5 waits for context, 6 must be intra,
+                            7 gaps follow
+                   varint   tile, zigzag difference to the one before
+                   varint   time, zigzag difference
+                   varint   bytes held from the segment's start on, without a gap
+                   varint n, then n times (varint missing, varint held): what alternates behind them
+                   8 bytes  digest of the decoded latent (`held_digest`), only when layers > 0
+    tag      16  HMAC-SHA-256 over all before, cut; the key is shared by board and ground
+
+Losing, repeating, delaying or reordering reports is harmless: entries are facts. Forging one needs the key,
+and even then nothing becomes context unless the digest of the board's own latent agrees.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import struct
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.packets.errors import PacketError
+from edge.packets.varint import read_varint, unzigzag, write_varint, zigzag
+from edge.tile_codec import LAYERS, TileKey
+
+_HEAD = struct.Struct(">2sBBHIIIIIqH")
+_MARK, _VERSION = b"SR", 1
+TAG_BYTES = 16
+DIGEST_BYTES = 8
+MAX_ENTRIES = 8192
+MAX_GAPS = 8
+MAX_BYTES = 1 << 24
+_FULL = 1
+_WAITING, _INTRA, _GAPS = 0x20, 0x40, 0x80
+_TIME_LIMIT = 1 << 62
+
+
+@dataclass(frozen=True)
+class ReportEntry:
+    """What the ground holds of one segment.
+
+    layers: decoded whole layers, 0..16. held: bytes from the start without a gap. gaps: (missing, held) byte
+    counts behind them. waiting: its context is not there. intra: the ground asks for the tile without
+    context.
+    """
+
+    number: int
+    key: TileKey
+    layers: int
+    held: int
+    digest: bytes = b""
+    gaps: tuple[tuple[int, int], ...] = ()
+    waiting: bool = False
+    intra: bool = False
+
+    def missing(self) -> list[tuple[int, int]]:
+        """Byte ranges (start, stop) known to be missing between ranges that are there."""
+        ranges, at = [], self.held
+        for gap, held in self.gaps:
+            ranges.append((at, at + gap))
+            at += gap + held
+        return ranges
+
+    def reach(self) -> int:
+        """End of the last byte range that the ground holds."""
+        return self.held + sum(gap + held for gap, held in self.gaps)
+
+
+@dataclass(frozen=True)
+class Report:
+    """One reception report (fields: module docstring)."""
+
+    store: int
+    epoch: int
+    number: int
+    pass_number: int
+    first: int
+    last: int
+    time: int
+    entries: tuple[ReportEntry, ...]
+    full: bool = False
+
+    def pack(self, key: bytes) -> bytes:
+        """Payload bytes with their tag. Raises PacketError when an entry is out of the declared range."""
+        if len(self.entries) > MAX_ENTRIES:
+            raise PacketError(f"expected at most {MAX_ENTRIES} entries, found {len(self.entries)}")
+        out = bytearray(
+            _HEAD.pack(
+                _MARK, _VERSION, _FULL if self.full else 0, self.store & 0xFFFF, self.epoch, self.number,
+                self.pass_number & 0xFFFFFFFF, self.first, self.last, self.time, len(self.entries),
+            )
+        )  # fmt: skip
+        before = ReportEntry(self.first, TileKey(0, self.time), 0, 0)
+        for entry in self.entries:
+            out += _pack_entry(entry, before, self.last)
+            before = entry
+        return bytes(out) + _tag(key, bytes(out))
+
+    @classmethod
+    def unpack(cls, data: bytes, key: bytes) -> Report:
+        """The report. Raises PacketError when the tag is wrong or any field is out of bounds."""
+        if len(data) < _HEAD.size + TAG_BYTES or data[:3] != _MARK + bytes([_VERSION]):
+            raise PacketError(f"expected a report, found {len(data)} bytes starting {data[:3].hex()}")
+        body = data[:-TAG_BYTES]
+        if not hmac.compare_digest(_tag(key, body), data[-TAG_BYTES:]):
+            raise PacketError("the tag is not the one of our key")
+        _, _, flags, store, epoch, number, passed, first, last, time, count = _HEAD.unpack_from(body)
+        if count > MAX_ENTRIES or abs(time) > _TIME_LIMIT:
+            raise PacketError(f"expected at most {MAX_ENTRIES} entries near now, found {count} at {time}")
+        entries, at = [], _HEAD.size
+        before = ReportEntry(first, TileKey(0, time), 0, 0)
+        for i in range(count):
+            before, at = _unpack_entry(body, at, before, first=i == 0)
+            if before.number >= last:
+                raise PacketError(f"expected segments below {last}, found {before.number}")
+            entries.append(before)
+        if at != len(body):
+            raise PacketError(f"expected {at} bytes of report, found {len(body)}")
+        return cls(store, epoch, number, passed, first, last, time, tuple(entries), bool(flags & _FULL))
+
+
+def held_digest(key: TileKey, q: int, layers: int, latent: NDArray[np.int16]) -> bytes:
+    """8 bytes naming what both sides must agree on before a latent may become context.
+
+    latent: (M, h, w) int16, of which the first `layers` of 16 layers count.
+    """
+    known = np.ascontiguousarray(latent[: layers * latent.shape[0] // LAYERS], "<i2")
+    head = struct.pack(">4sqqBB3I", b"held", key.tile, key.time, q & 0xFF, layers, *latent.shape)
+    return hashlib.sha256(head + known.tobytes()).digest()[:DIGEST_BYTES]
+
+
+def held_digests(key: TileKey, q: int, latent: NDArray[np.int16]) -> bytes:
+    """The digests for 0 to 16 layers, one after another: what the board keeps to check reports against."""
+    return b"".join(held_digest(key, q, layers, latent) for layers in range(LAYERS + 1))
+
+
+def _tag(key: bytes, body: bytes) -> bytes:
+    return hmac.new(key, body, hashlib.sha256).digest()[:TAG_BYTES]
+
+
+def _pack_entry(entry: ReportEntry, before: ReportEntry, last: int) -> bytes:
+    good = entry.number < last and 0 <= entry.layers <= LAYERS and len(entry.gaps) <= MAX_GAPS
+    if not good or len(entry.digest) != (DIGEST_BYTES if entry.layers else 0):
+        raise PacketError(f"expected an entry below segment {last} with its digest, found {entry}")
+    flags = entry.layers | _WAITING * entry.waiting | _INTRA * entry.intra | _GAPS * bool(entry.gaps)
+    out = write_varint(entry.number - before.number) + bytes([flags])
+    out += write_varint(zigzag(entry.key.tile - before.key.tile))
+    out += write_varint(zigzag(entry.key.time - before.key.time))
+    out += write_varint(entry.held)
+    if entry.gaps:
+        out += write_varint(len(entry.gaps))
+        out += b"".join(write_varint(gap) + write_varint(held) for gap, held in entry.gaps)
+    return out + entry.digest
+
+
+def _unpack_entry(data: bytes, at: int, before: ReportEntry, first: bool) -> tuple[ReportEntry, int]:
+    step, at = read_varint(data, at)
+    if at >= len(data):
+        raise PacketError("expected an entry, found the end")
+    flags, at = data[at], at + 1
+    tile, at = read_varint(data, at)
+    time, at = read_varint(data, at)
+    held, at = read_varint(data, at)
+    gaps, at = _unpack_gaps(data, at) if flags & _GAPS else ((), at)
+    layers = flags & 0x1F
+    digest = data[at : at + (DIGEST_BYTES if layers else 0)]
+    key = TileKey(before.key.tile + unzigzag(tile), before.key.time + unzigzag(time))
+    number = before.number + step
+    entry = ReportEntry(number, key, layers, held, digest, gaps, bool(flags & _WAITING), bool(flags & _INTRA))
+    rising = (step > 0 or first) and number < 1 << 32
+    whole = len(digest) == (DIGEST_BYTES if layers else 0) and layers <= LAYERS
+    known = abs(key.tile) < 1 << 63 and abs(key.time) <= _TIME_LIMIT
+    if not (rising and whole and known and entry.reach() <= MAX_BYTES):
+        raise PacketError(f"expected a sound entry after segment {before.number}, found {entry}")
+    return entry, at + len(digest)
+
+
+def _unpack_gaps(data: bytes, at: int) -> tuple[tuple[tuple[int, int], ...], int]:
+    count, at = read_varint(data, at)
+    if not 1 <= count <= MAX_GAPS:
+        raise PacketError(f"expected 1 to {MAX_GAPS} gaps, found {count}")
+    gaps = []
+    for _ in range(count):
+        missing, at = read_varint(data, at)
+        held, at = read_varint(data, at)
+        gaps.append((missing, held))
+    return tuple(gaps), at
