@@ -24,7 +24,7 @@ SLOT_MASS = 2.0**-22  # beyond this tail mass a slot of its own would be worth l
 
 
 class TableBuffers(nn.Module):
-    """The tables that the published coders fill in (`update`): any length, empty included, never read here."""
+    """The tables that the published coders fill in (`update`): any length, even empty; never read here."""
 
     def __init__(self, channels_last: tuple[int, ...] = (0,)) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ class EntropyBottleneck(TableBuffers):
         return x
 
     def bits(self, x: Tensor) -> Tensor:
-        """Cost in bits of x (B, C, H, W), integer steps from the medians or noisy, for training and estimates."""
+        """Cost in bits of x (B, C, H, W), whole steps from the medians or noisy; for estimates."""
         flat = x.transpose(0, 1).reshape(x.shape[1], 1, -1)
         lower, upper = self.logits(flat - 0.5), self.logits(flat + 0.5)
         sign = -torch.sign(lower + upper).detach()  # take the difference in the tail that keeps digits

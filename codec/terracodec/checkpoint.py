@@ -43,7 +43,7 @@ State = dict[str, Tensor]
 
 
 class CheckpointError(ValueError):
-    """A file that is not the checkpoint it should be; names the file, what was expected and what was found."""
+    """A file that is not the checkpoint it should be; names the file, the expected and the found."""
 
 
 @dataclass
@@ -147,6 +147,7 @@ def build_elic(state: State) -> Elic:
     count = sum(f"{group.format(k)}.context_prediction.bias" in state for k in range(64))
     if count < 2:
         raise CheckpointError(f"expected at least 2 channel groups, found {count}")
+    hidden = f"{group.format(0)}.entropy_parameters"
     sizes = ElicSizes(
         bands=_inputs(state, "g_a.0.weight"),
         n=_width(state, "g_a.0.weight"),
@@ -155,7 +156,7 @@ def build_elic(state: State) -> Elic:
         hyper_mid=_inputs(state, "latent_codec.hyper.h_s.2.weight"),
         side=_width(state, "latent_codec.hyper.h_s.4.weight"),
         channel_hidden=tuple(_width(state, f"latent_codec.y.channel_context.y1.{i}.weight") for i in (0, 2)),
-        aggregate_hidden=tuple(_width(state, f"{group.format(0)}.entropy_parameters.{i}.weight") for i in (0, 2)),
+        aggregate_hidden=tuple(_width(state, f"{hidden}.{i}.weight") for i in (0, 2)),
     )
     if sum(sizes.groups) != sizes.m:
         raise CheckpointError(f"expected groups that sum to {sizes.m} channels, found {sizes.groups}")
@@ -245,13 +246,14 @@ def _check_strictly(model: nn.Module, state: State) -> None:
         lines = [f"missing {missing[0]} (and {len(missing) - 1} more)"] if missing else []
         lines += [f"unknown {surplus[0]} (and {len(surplus) - 1} more)"] if surplus else []
         raise CheckpointError(f"expected the published names, found {'; '.join(lines)}")
+    learned = {name for name, _ in model.named_parameters()}
     for name, tensor in expected.items():
         given = state[name]
         if given.shape != tensor.shape:
             raise CheckpointError(f"expected {name} {tuple(tensor.shape)}, found {tuple(given.shape)}")
         if given.dtype != tensor.dtype:
             raise CheckpointError(f"expected {name} as {tensor.dtype}, found {given.dtype}")
-        if given.is_floating_point() and name in dict(model.named_parameters()) and not given.isfinite().all():
+        if name in learned and not given.isfinite().all():
             raise CheckpointError(f"expected finite values in {name}, found inf or NaN")
 
 
@@ -295,7 +297,9 @@ def from_model(
     if mean is None and std is None and model.bands == len(L2A_MEAN):
         mean, std = L2A_MEAN, L2A_STD
     if mean is None or std is None or not len(mean) == len(std) == model.bands:
-        raise CheckpointError(f"expected the mean and standard deviation of {model.bands} bands (only 12-band L2A has a default)")
+        raise CheckpointError(
+            f"expected mean and standard deviation of {model.bands} bands (12-band L2A alone has a default)"
+        )
     if not all(np.isfinite(v) for v in (*mean, *std)) or min(std) <= 0:
         raise CheckpointError("expected finite means and standard deviations above 0")
     tables = build_tables(family, model)

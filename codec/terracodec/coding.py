@@ -1,4 +1,4 @@
-"""Coding of one frame's values, step by step, in mirrored order: what `FrameEncoder` puts, `FrameDecoder` takes.
+"""Coding of one frame's values, step by step and mirrored: what `FrameEncoder` puts, `FrameDecoder` takes.
 
 A step is a token of a group of windows (temporal models) or one colour of a channel group (ELIC). Both sides
 get the means and scales of a step from their own network; the encoder adds guards and checks.
@@ -95,7 +95,7 @@ class FrameDecoder:
             symbols = self._coder.decode(index).astype(np.int64)
         except RangeCoderError as error:
             raise self._mismatch(f"the payload does not decode ({error})") from error
-        if self._step >= len(self._body.checks) or token_check(index, symbols) != self._body.checks[self._step]:
+        if self._body.checks[self._step : self._step + 1] != (token_check(index, symbols),):
             raise self._mismatch("the check over table indexes and symbols differs")
         self._step += 1
         return as_tensor(symbols + base, mean)

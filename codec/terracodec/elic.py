@@ -12,7 +12,7 @@ from typing import Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional as fn
 
 from codec.terracodec.bottleneck import EntropyBottleneck, TableBuffers
 from codec.terracodec.gaussian import N_SCALES, SIGMA_MAX, SIGMA_MIN_ELIC
@@ -65,7 +65,7 @@ class CheckerboardConv(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, h, w) -> (B, outputs, h, w)."""
         mask = checkerboard(5, 5, odd=True).to(x)
-        return F.conv2d(x, self.weight * mask, self.bias, padding=2)
+        return fn.conv2d(x, self.weight * mask, self.bias, padding=2)
 
 
 def checkerboard(h: int, w: int, odd: bool) -> Tensor:
@@ -100,9 +100,7 @@ class Hyper(nn.Module):
         self.h_a = nn.Sequential(
             conv(sizes.m, n, 3), nn.ReLU(), conv(n, n, stride=2), nn.ReLU(), conv(n, n, stride=2)
         )
-        self.h_s = nn.Sequential(
-            deconv(n, n), nn.ReLU(), deconv(n, mid), nn.ReLU(), conv(mid, sizes.side, 3)
-        )
+        self.h_s = nn.Sequential(deconv(n, n), nn.ReLU(), deconv(n, mid), nn.ReLU(), conv(mid, sizes.side, 3))
 
 
 class GroupCodec(nn.Module):

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn import functional as fn
 
 from edge.tables import Mixture, ProbabilityTables, build
 
@@ -43,7 +43,7 @@ def trained_sigma(raw: Tensor) -> Tensor:
 def flex_sigma(raw: Tensor) -> Tensor:
     """FlexTEC's coding scale, one softplus, between 0.001 and 10. (Its published coder then applies
     `trained_sigma` to the result once more, so that no scale falls below 1; that is left out here.)"""
-    return (F.softplus(raw) + 1e-6).clamp(1e-3, FLEX_SIGMA_MAX)
+    return (fn.softplus(raw) + 1e-6).clamp(1e-3, FLEX_SIGMA_MAX)
 
 
 SIGMA_RULES = (trained_sigma, flex_sigma)
@@ -60,7 +60,7 @@ def gaussian_tables(sigma_min: float, n_fractions: int) -> ProbabilityTables:
 class Cells:
     """Real-valued cell coordinates of n values; floor of each is the cell's number. All (n,) float64.
 
-    mean: in 1/8 steps (coded values) or in whole steps (filled values), plus 1/2. scale: in log steps plus 1/2.
+    mean: in 1/8 steps (coded) or whole steps (filled), plus 1/2. scale: in log steps, plus 1/2.
     """
 
     mean: Floats

@@ -1,8 +1,8 @@
 """The guard list on the wire: sorted positions, each with one side bit, as Rice-coded gaps.
 
 Bits, most significant first: for each entry the gap to the previous position minus one as a Rice code
-(quotient in unary, ones then a zero; `order` low bits), then the side. Positions are spread evenly, so gaps are
-geometric and a Rice code is within a few percent of their entropy.
+(quotient in unary, ones then a zero; `order` low bits), then the side. Positions are spread evenly, so gaps
+are geometric and a Rice code is within a few percent of their entropy.
 """
 
 from __future__ import annotations

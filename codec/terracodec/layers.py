@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional as fn
 
 REPARAM_OFFSET = 2.0**-18
 PEDESTAL = REPARAM_OFFSET**2
@@ -65,7 +65,7 @@ class GDN(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> same shape."""
         gamma = self.gamma_reparam.value(self.gamma)[:, :, None, None]
-        energy = F.conv2d(x * x, gamma, self.beta_reparam.value(self.beta))
+        energy = fn.conv2d(x * x, gamma, self.beta_reparam.value(self.beta))
         return x * (energy.sqrt() if self.inverse else energy.rsqrt())
 
 
@@ -81,7 +81,7 @@ class BottleneckBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> same shape."""
-        return x + self.conv3(F.relu(self.conv2(F.relu(self.conv1(x)))))
+        return x + self.conv3(fn.relu(self.conv2(fn.relu(self.conv1(x)))))
 
 
 class ResidualUnit(nn.Module):
@@ -96,7 +96,7 @@ class ResidualUnit(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> same shape."""
-        return F.relu(x + self.conv(x))
+        return fn.relu(x + self.conv(x))
 
 
 class AttentionBlock(nn.Module):
@@ -122,7 +122,7 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> same shape."""
-        return x + F.leaky_relu(self.conv2(F.leaky_relu(self.conv1(x), LEAK)), LEAK)
+        return x + fn.leaky_relu(self.conv2(fn.leaky_relu(self.conv1(x), LEAK)), LEAK)
 
 
 def analysis_layers(bands: int, widths: tuple[int, int, int, int], unit: type[nn.Module]) -> list[nn.Module]:

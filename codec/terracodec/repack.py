@@ -1,14 +1,15 @@
 """Windows, tokens and latent repacking of the temporal models.
 
-A latent (B, C, h, w) is cut into windows of 4x4 positions, 16 tokens each, for coding, and into windows of 8x8 at
-the same spots (stride 4, reflected at the border), 64 tokens each, as context (VCT, Mentzer et al. 2022,
-arXiv 2206.07307, section 3.2). FlexTEC then repacks: token j of a window holds channel slice j of all positions.
+A latent (B, C, h, w) is cut into windows of 4x4 positions, 16 tokens each, for coding, and into windows of
+8x8 at the same spots (stride 4, reflected at the border), 64 tokens each, as context (VCT, arXiv 2206.07307,
+section 3.2). FlexTEC then repacks: token j of a window holds channel slice j of all its
+positions.
 """
 
 from __future__ import annotations
 
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn import functional as fn
 
 
 def repack(tokens: Tensor) -> Tensor:
@@ -35,7 +36,7 @@ def join_windows(tokens: Tensor, grid: tuple[int, int], size: int) -> Tensor:
 def cut_context(latent: Tensor, size: int) -> Tensor:
     """(B, C, h, w) -> (n, 4 size^2, C): windows of twice the size around each coding window."""
     half = size // 2
-    padded = F.pad(latent, (half, half, half, half), mode="reflect")
+    padded = fn.pad(latent, (half, half, half, half), mode="reflect")
     views = padded.unfold(2, 2 * size, size).unfold(3, 2 * size, size)  # (B, C, rows, columns, 2s, 2s)
     b, c = latent.shape[:2]
     return views.permute(0, 2, 3, 4, 5, 1).reshape(-1, 4 * size * size, c)

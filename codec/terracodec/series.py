@@ -1,7 +1,7 @@
 """Series of frames to bytes and back: the front door of the family.
 
-`encode_series` and `decode_series` take one series, the `_batch` functions several at once (those of equal shape go
-through the network together). Values are digital numbers; the decoder gives float32, not clipped.
+`encode_series` and `decode_series` take one series, the `_batch` functions several at once (those of equal
+shape go through the network together). Values are digital numbers; the decoder gives float32, not clipped.
 """
 
 from __future__ import annotations
@@ -170,7 +170,10 @@ def _decode_images(
     parts = []
     for first in range(0, len(frames), FRAMES_AT_ONCE):
         some = frames[first : first + FRAMES_AT_ONCE]
-        y = decode_fp(imported, some, grid) if imported.family == "fp" else decode_elic(imported, some, grid, first)
+        if imported.family == "fp":
+            y = decode_fp(imported, some, grid)
+        else:
+            y = decode_elic(imported, some, grid, first)
         parts.append(images(imported, [y], header.height, header.width))
     return np.concatenate(parts) if parts else _nothing(header, 1)[0]
 

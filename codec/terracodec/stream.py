@@ -38,7 +38,7 @@ class StreamError(ValueError):
 
 
 class MismatchError(StreamError):
-    """The decoder's float network disagrees with the encoder's beyond the guards: the frame is not decoded."""
+    """The decoder's float network disagrees with the encoder's beyond the guards; nothing is decoded."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,9 @@ class FrameBody:
 
 
 def _unpack_body(body: bytes, frame: int) -> FrameBody:
-    rule, n_checks, n_guards, n_hyper = _BODY.unpack_from(body) if len(body) >= _BODY.size else (0, 0, 0, 1 << 32)
+    if len(body) < _BODY.size:
+        raise StreamError(f"frame {frame}: expected at least {_BODY.size} bytes, found {len(body)}")
+    rule, n_checks, n_guards, n_hyper = _BODY.unpack_from(body)
     ends = np.cumsum([_BODY.size, 2 * n_checks, n_guards, n_hyper]).tolist()
     if ends[-1] > len(body):
         raise StreamError(f"frame {frame}: expected at least {ends[-1]} bytes, found {len(body)}")

@@ -70,7 +70,9 @@ class Context:
 Chooser = Callable[[int, Tensor, Tensor], Tensor]
 
 
-def teacher_forced(model: Temporal, tokens: Tensor, state: DecoderState) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def teacher_forced(
+    model: Temporal, tokens: Tensor, state: DecoderState
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """One pass over the first t tokens (n, t, C), unrounded: (values, means, raw scales, features).
 
     The value coded is round(y - round(mean)) + round(mean). It is round(y) but for exact ties, in which case

@@ -1,7 +1,7 @@
 """Frames of any size: padding to whole windows, and transforms in overlapping tiles.
 
-Tiles overlap in what a transform reads, not in what it writes, so the overlap costs time but no bits and leaves
-no seams: a tile's latents are those of the whole frame up to what lies beyond the halo.
+Tiles overlap in what a transform reads, not in what it writes, so the overlap costs time but no bits and
+leaves no seams: a tile's latents are those of the whole frame up to what lies beyond the halo.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn import functional as fn
 
 TRANSFORM_STRIDE = 16
 TILE_LATENTS = 32  # 512 pixels
@@ -25,7 +25,7 @@ def padded_size(height: int, width: int, align: int) -> tuple[int, int]:
 def pad_frames(x: Tensor, align: int) -> Tensor:
     """(B, C, H, W) -> the same with the last row and column repeated up to multiples of `align`."""
     height, width = padded_size(x.shape[2], x.shape[3], align)
-    return F.pad(x, (0, width - x.shape[3], 0, height - x.shape[2]), mode="replicate")
+    return fn.pad(x, (0, width - x.shape[3], 0, height - x.shape[2]), mode="replicate")
 
 
 def _spans(length: int, tile: int, halo: int) -> Iterator[tuple[int, int, int, int]]:
@@ -57,7 +57,10 @@ def tiled_analysis(
 
 
 def tiled_synthesis(
-    transform: Callable[..., Tensor], latents: list[Tensor], tile: int = TILE_LATENTS, halo: int = HALO_LATENTS
+    transform: Callable[..., Tensor],
+    latents: list[Tensor],
+    tile: int = TILE_LATENTS,
+    halo: int = HALO_LATENTS,
 ) -> Tensor:
     """Latents, each (B, C, h, w), given to `transform` together -> (B, bands, 16h, 16w), tile by tile."""
     s, out = TRANSFORM_STRIDE, None

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional as fn
 
 HEADS = 16
 NORM_EPS = 1e-6
@@ -38,7 +38,7 @@ class Attention(nn.Module):
         query = _split(self.q(x))
         if keys.shape[0] != query.shape[0]:
             keys, values = (m.expand(query.shape[0], -1, -1, -1) for m in memory)
-        mixed = F.scaled_dot_product_attention(query, keys, values, is_causal=causal)
+        mixed = fn.scaled_dot_product_attention(query, keys, values, is_causal=causal)
         return self.proj(mixed.transpose(1, 2).flatten(2))
 
 
@@ -56,7 +56,7 @@ class Mlp(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., width) -> same shape."""
-        return self.fc2(F.gelu(self.fc1(x)))
+        return self.fc2(fn.gelu(self.fc1(x)))
 
 
 @dataclass

@@ -1,4 +1,6 @@
-"""TEC-TT and FlexTEC: a temporal transformer over past latents (after VCT, Mentzer et al. 2022, arXiv 2206.07307).
+"""TEC-TT and FlexTEC: a temporal transformer over past latents.
+
+Sources: VCT (Mentzer et al. 2022, arXiv 2206.07307), TerraCodec (arXiv 2510.12670).
 
 The latent of a frame is predicted window by window: 16 tokens of 4x4 positions, each from those before it and
 from the 8x8 windows around it in the two frames before. FlexTEC is the same network on repacked tokens.
@@ -11,7 +13,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-
 
 from codec.terracodec.bottleneck import TableBuffers
 from codec.terracodec.layers import (
@@ -135,8 +136,8 @@ class EntropyModel(nn.Module):
     def advance(self, previous: Tensor, state: DecoderState) -> Tensor:
         """Features (n, t, d) of the next t tokens.
 
-        previous: (n, t, C), the tokens before each of them; for the first one `start_token`. Either all t are the
-        first t tokens of the window, or t is 1.
+        previous: (n, t, C), the tokens before each of them; for the first one `start_token`. Either they are
+        the first t tokens of the window, or t is 1.
         """
         t = previous.shape[1]
         embedded = self.post_embedding_layernorm(self.decoder_embedding(previous / LATENT_NORM))
@@ -235,5 +236,3 @@ class Temporal(nn.Module):
         """The value that is coded: round(y - round(mean)) + round(mean)."""
         centre = torch.round(mean)
         return torch.round(y - centre) + centre
-
-
