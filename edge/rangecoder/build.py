@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from edge.rangecoder.native import SOURCE, library_path, source_digest
+from edge.rangecoder.native import SOURCES, library_path, source_digest
 
 FLAGS = ("-std=c11", "-O2", "-shared", "-fPIC", "-fvisibility=hidden")
 
@@ -41,7 +41,7 @@ def find_compiler() -> list[str]:
 
 
 def build(directory: Path | None = None) -> Path:
-    """Compile coder.c and put the library in place; returns its path."""
+    """Compile the C sources and put the library in place; returns its path."""
     target = library_path(directory)
     compiler = find_compiler()
     try:
@@ -51,7 +51,7 @@ def build(directory: Path | None = None) -> Path:
     os.close(handle)
     try:
         define = f'-DSP_SOURCE_DIGEST="{source_digest()}"'
-        command = [*compiler, *FLAGS, define, "-o", name, str(SOURCE)]
+        command = [*compiler, *FLAGS, define, "-o", name, *map(str, SOURCES)]
         result = subprocess.run(command, capture_output=True, text=True)
         if result.returncode != 0:
             raise BuildError(f"{shlex.join(command)} failed:\n{result.stderr.strip()}")

@@ -1,4 +1,4 @@
-"""The C range coder (coder.c) through ctypes. Raises NativeUnavailableError when it has not been built."""
+"""The C range coder (coder.h) through ctypes. Raises NativeUnavailableError when it has not been built."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ from edge.rangecoder.interface import (
 )
 from edge.tables import ProbabilityTables
 
-SOURCE = Path(__file__).with_name("coder.c")
+SOURCES = tuple(Path(__file__).with_name(name) for name in ("tables.c", "encoder.c", "decoder.c"))
+HEADER = Path(__file__).with_name("coder.h")
 _ENDED = 5
 _MESSAGES = {
     1: "out of memory",
@@ -78,17 +79,17 @@ def _declare(lib: ctypes.CDLL) -> ctypes.CDLL:
 def library_path(directory: Path | None = None) -> Path:
     """Where the library for this Python's platform lies; the platform is in the name."""
     platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
-    return (directory or SOURCE.parent) / f"_coder_{platform}.so"
+    return (directory or HEADER.parent) / f"_coder_{platform}.so"
 
 
 def source_digest() -> str:
     """Names the C source a library was built from, so that a stale one is never used."""
-    return bytes_digest(SOURCE.read_bytes(), 8).hex()
+    return bytes_digest(b"".join(path.read_bytes() for path in (HEADER, *SOURCES)), 8).hex()
 
 
 @lru_cache(maxsize=1)
 def library() -> ctypes.CDLL:
-    """The loaded C library; NativeUnavailableError when missing, built from another source or not loadable."""
+    """The loaded C library; NativeUnavailableError when missing, from another source or not loadable."""
     path = library_path()
     hint = "run: python -m edge.rangecoder.build"
     if not path.exists():
@@ -97,7 +98,7 @@ def library() -> ctypes.CDLL:
         lib = ctypes.CDLL(str(path))
         lib.sp_source_digest.restype = ctypes.c_char_p
         if lib.sp_source_digest() != source_digest().encode("ascii"):
-            raise NativeUnavailableError(f"{path} was built from another {SOURCE.name}; {hint}")
+            raise NativeUnavailableError(f"{path} was built from another source; {hint}")
         return _declare(lib)
     except (OSError, AttributeError) as error:
         raise NativeUnavailableError(f"cannot load {path}: {error}; {hint}") from error

@@ -1,4 +1,4 @@
-"""The range coder in plain Python integers: slow, obvious, and the same words as coder.c and constriction.
+"""The range coder in plain Python integers: slow, obvious, the same words as the C coder and constriction.
 
 The encoder keeps the whole code as one integer: the interval [low, low + range) of numbers with
 64 + 32 * shifts bits. Carries then need no care at all, and a checkpoint is a copy of three numbers.

@@ -1,0 +1,59 @@
+/* Range coder with integer probability tables: 32-bit words, 64-bit state, 24-bit probabilities.
+ *
+ * The words are those of constriction 0.5's queue::RangeEncoder (a range coder after Martin 1979 with
+ * carries resolved before a word leaves). The state is the interval [lower, lower + range) of 64-bit
+ * numbers behind the words already written; range >= 2^32 between symbols, so range >> 24 is never 0.
+ *
+ * A batch is coded in three runs over its symbols sorted (stably) by table index:
+ *   1. one slot per symbol: v = s >> shift as slot v + S, or the escape slot 2S + 1;
+ *   2. for every escaped symbol: sign bit, then |v| - S - 1 as Exp-Golomb of the table's order;
+ *   3. for every symbol of a table with shift > 0: the low `shift` bits.
+ * Sorting costs nothing on the wire and lets a decoder treat all symbols of a table in one go.
+ *
+ * Every function returns 0 or one of the codes below and never touches memory outside its buffers,
+ * whatever the payload. Nothing here keeps global state; one handle must not be used by two threads at once.
+ */
+#ifndef SP_CODER_H
+#define SP_CODER_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#if defined(__GNUC__)
+#define API __attribute__((visibility("default")))
+#define UNLIKELY(x) __builtin_expect(!!(x), 0)
+#else
+#define API
+#define UNLIKELY(x) (x)
+#endif
+
+#define PRECISION 24
+#define TOTAL (1u << PRECISION)
+#define SYMBOL_LIMIT (1 << 17)
+#define MAX_HALF 1024
+#define MAX_SHIFT 8
+#define MAX_ORDER 16
+#define MAX_TABLES (1u << 15)
+#define MAX_BATCH ((size_t)1 << 26)
+#define CHUNK_BITS 8
+#define LUT_BITS 8
+#define LUT_SIZE ((1 << LUT_BITS) + 1)
+
+enum { OK = 0, NO_MEMORY = 1, BAD_TABLE_INDEX = 2, BAD_SYMBOL = 3, CORRUPT = 4, ENDED = 5, BAD_TABLES = 6,
+       TOO_LONG = 7, BAD_CHECKPOINT = 8 };
+
+typedef struct {
+    uint32_t n_tables;
+    uint32_t *cum;   /* per table: n_slots + 1 left edges, the last is TOTAL */
+    uint32_t *start; /* first edge of each table in cum */
+    uint16_t *half;
+    uint8_t *shift, *order;
+    uint16_t *lut; /* per table: first slot that reaches into each 1/256 of [0, TOTAL) */
+} tables_t;
+
+/* Stable counting sort of 0..n-1 by table index into a fresh array; checks the indexes. tables.c */
+int sort_by_table(const tables_t *t, const uint16_t *index, size_t n, uint32_t **out);
+
+#endif
