@@ -14,6 +14,7 @@ from tools.errors import UserError
 
 # Sub-command -> module with HELP, add_arguments(parser) and run(args) -> exit code.
 COMMANDS: dict[str, str] = {
+    "import": "tools.import_checkpoint",
     "plan": "tools.plan.command",
 }
 

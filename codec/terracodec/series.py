@@ -42,7 +42,7 @@ def decode_series(imported: Imported, data: bytes) -> NDArray[np.float32]:
 @torch.inference_mode()
 def encode_batch(imported: Imported, series: Sequence[Frames], keep: int = TOKENS) -> list[bytes]:
     """Several series; the streams are in the same order and each decodes on its own."""
-    arrays = [_checked(imported, frames) for frames in series]
+    arrays = [checked_frames(imported, frames) for frames in series]
     if not 0 <= keep <= TOKENS:
         raise StreamError(f"expected 0 to {TOKENS} tokens to keep, found {keep}")
     out: list[bytes] = [b""] * len(arrays)
@@ -103,7 +103,8 @@ def grid_of(imported: Imported, height: int, width: int) -> tuple[int, int]:
     return rows // TRANSFORM_STRIDE, columns // TRANSFORM_STRIDE
 
 
-def _checked(imported: Imported, frames: Frames) -> Frames:
+def checked_frames(imported: Imported, frames: Frames) -> Frames:
+    """Frames as an array (T, C, H, W) that the model can take; StreamError for another shape, type or NaN."""
     array = np.asarray(frames)
     model: Any = imported.model
     if array.ndim != 4 or array.shape[1] != model.bands or 0 in array.shape or array.dtype.kind not in "iuf":

@@ -2,7 +2,7 @@
 
     python -m tests.codec.terracodec.measure tt CHECKPOINT [FRAMES]
 
-The checkpoint is written by `write_checkpoint` (random weights in the published layout). Prints one JSON line:
+The checkpoint is written by `write_checkpoint` (random weights, published layout). Prints one JSON line:
 parameters, bytes of the stream, CPU seconds per 256x256x12 frame to encode and to decode, peak memory in GB.
 """
 
