@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.latents import GROUP, INT8_MAX, INT8_MIN, LAYERS
+from edge.latents import GROUP, INT8_MAX, INT8_MIN, LAYERS, phase_map
 
 ACT_BITS = 5  # activations: int8 / 2^5
 RES_BITS = 8  # residual stream: integer / 2^8, plus 1/4 of that unit
@@ -201,6 +201,17 @@ class ExactNetwork:
         x = np.concatenate([trunk, spatial.T, onehot], 1).astype(self.dtype)
         hidden = self._act("first_hidden", x, relu=True)
         return self._heads(self.layers["first_head"], hidden)
+
+    def heads_of_all(
+        self, own: Array, contexts: Array, known: NDArray[np.bool_], spatial: Array, q: int, size: tuple[int, int]
+    ) -> tuple[Array, Array]:
+        """Encoder's pass: raw heads of layer 0 (6, 32, P) and of layers 1..15 (15, 4, 32, P), int64.
+
+        spatial: neighbour planes (96, P) of the whole layer 0, see `edge.latents.spatial_planes`.
+        """
+        trunk = self.full(own, contexts, known, q, size)
+        first = self.first_head(trunk[0], spatial, phase_map(*size).reshape(-1))
+        return first, np.stack([self.head(j, trunk[j]) for j in range(1, LAYERS)])
 
     def _heads(self, layer: Linear, hidden: Array) -> Array:
         parts = layer.weight.shape[-1] // GROUP

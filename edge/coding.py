@@ -1,0 +1,284 @@
+"""Exact coding of a latent: network heads -> integer means and table indexes -> range coder, and back.
+
+    encode:  latent -> one pass of the network -> (floor of mean, table) per symbol -> range coder, layer by layer
+    decode:  payload -> for each layer: one step of the network -> tables -> range coder -> symbols -> latent
+
+Both directions call the same integer functions in the same order; layer 0 goes in five spatial phases.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.latents import (
+    CHANNELS,
+    GROUP,
+    LATENT_LIMIT,
+    LAYERS,
+    PHASES,
+    Latent,
+    latent_planes,
+    layer_planes,
+    neighbour_mean8,
+    phase_map,
+    rescale,
+    spatial_planes,
+)
+from edge.network import GATE_BITS
+from edge.rangecoder import PayloadEnded, RangeCoderError, new_decoder, new_encoder
+from edge.tables import N_FRACTIONS, N_SCALES, ProbabilityTables
+
+MEAN8_LIMIT = 8 * 16384
+_FRACTION_BITS = 3
+assert 1 << _FRACTION_BITS == N_FRACTIONS
+
+IntArray = NDArray[np.int64]
+
+
+class CodingError(ValueError):
+    """A latent or context that cannot be coded; names what was expected and found."""
+
+
+class EntropyEngine(Protocol):
+    """What runs the entropy network: `edge.network.ExactNetwork` or an engine of `edge.engines`."""
+
+    base_index: IntArray
+
+    def heads_of_all(
+        self, own: NDArray[Any], contexts: NDArray[Any], known: NDArray[np.bool_], spatial: NDArray[Any], q: int,
+        size: tuple[int, int],
+    ) -> tuple[NDArray[Any], NDArray[Any]]: ...
+
+    def start(self, contexts: NDArray[Any], known: NDArray[np.bool_], q: int, size: tuple[int, int]) -> Any: ...
+
+    def head(self, layer: int, trunk: NDArray[Any]) -> NDArray[Any]: ...
+
+    def first_head(self, trunk: NDArray[Any], spatial: NDArray[Any], phase: NDArray[np.int8]) -> NDArray[Any]: ...
+
+
+@dataclass(frozen=True, eq=False)
+class CodingContext:
+    """One earlier latent of the tile as both sides know it: latent (512, h, w) in step q, its first `layers` layers."""
+
+    latent: Latent
+    q: int
+    layers: int = LAYERS
+
+
+class _Inputs:
+    """Contexts in the current step, as the network and the means need them."""
+
+    def __init__(self, contexts: Sequence[CodingContext], q: int, size: tuple[int, int]) -> None:
+        if len(contexts) > 2:
+            raise CodingError(f"expected at most 2 contexts, found {len(contexts)}")
+        self.size, self.q = size, q
+        self.known = np.zeros((2, LAYERS), np.bool_)
+        latents = [np.zeros((CHANNELS, *size), np.int16) for _ in range(2)]
+        for n, context in enumerate(contexts):
+            if context.latent.shape != (CHANNELS, *size):
+                raise CodingError(f"context {n}: expected shape {(CHANNELS, *size)}, found {context.latent.shape}")
+            self.known[n, : context.layers] = True
+            latents[n][: context.layers * GROUP] = rescale(context.latent[: context.layers * GROUP], context.q, q)
+        self.planes = np.stack([latent_planes(x) for x in latents])
+        self.values = np.stack(latents).reshape(2, LAYERS, GROUP, -1).astype(np.int64)
+        self.first_mean8 = neighbour_mean8(latents[0][:GROUP])
+        self.phase = phase_map(*size).reshape(-1)
+
+
+def _means(heads: IntArray, candidates8: Sequence[IntArray]) -> IntArray:
+    """Means in 1/8 step from raw heads (2 + n, 32, P) and n predictions in 1/8 step."""
+    total: IntArray = heads[0] * 8
+    for gate, candidate in zip(heads[2:], candidates8):
+        total = total + np.clip(gate, -128, 127) * candidate
+    mean8 = (total + (1 << (GATE_BITS - 1))) >> GATE_BITS
+    return np.clip(mean8, -MEAN8_LIMIT, MEAN8_LIMIT)
+
+
+def _tables(mean8: IntArray, delta: IntArray, base: IntArray) -> NDArray[np.uint16]:
+    """Table index (32, P) of means (32, P), raw scale heads (32, P) and base index (32,)."""
+    scale = np.clip(base[:, None] + delta, 0, N_SCALES - 1)
+    return ((mean8 & (N_FRACTIONS - 1)) * N_SCALES + scale).astype(np.uint16)
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What the model says before a latent is coded: mean in 1/8 step and table index, (16, 32, P) each."""
+
+    mean8: IntArray
+    table_index: NDArray[np.uint16]
+
+    def symbols(self, latent: Latent) -> IntArray:
+        """Symbols (16, 32, P) of a latent (512, h, w)."""
+        return latent.reshape(LAYERS, GROUP, -1).astype(np.int64) - (self.mean8 >> _FRACTION_BITS)
+
+
+def predict(engine: EntropyEngine, latent: Latent, contexts: Sequence[CodingContext], q: int) -> Prediction:
+    """One teacher-forced pass over all layers of a latent (512, h, w)."""
+    if latent.shape[0] != CHANNELS or latent.ndim != 3:
+        raise CodingError(f"latent: expected ({CHANNELS}, h, w), found {latent.shape}")
+    size = (latent.shape[1], latent.shape[2])
+    inputs = _Inputs(contexts, q, size)
+    own8 = neighbour_mean8(latent[:GROUP])
+    spatial = spatial_planes(own8, inputs.first_mean8)
+    first, rest = engine.heads_of_all(latent_planes(latent), inputs.planes, inputs.known, spatial, q, size)
+    base = engine.base_index[q].reshape(LAYERS, GROUP)
+    mean8 = np.empty((LAYERS, GROUP, own8[0].size), np.int64)
+    index = np.empty(mean8.shape, np.uint16)
+    c1, c2 = inputs.values * 8
+    flat = (own8.reshape(GROUP, -1), inputs.first_mean8.reshape(GROUP, -1))
+    mean8[0] = _means(first, (c1[0], c2[0], *flat))
+    index[0] = _tables(mean8[0], first[1], base[0])
+    total = rest[:, 0] * 8 + np.clip(rest[:, 2], -128, 127) * c1[1:] + np.clip(rest[:, 3], -128, 127) * c2[1:]
+    mean8[1:] = np.clip((total + (1 << (GATE_BITS - 1))) >> GATE_BITS, -MEAN8_LIMIT, MEAN8_LIMIT)
+    scale = np.clip(base[1:, :, None] + rest[:, 1], 0, N_SCALES - 1)
+    index[1:] = (mean8[1:] & (N_FRACTIONS - 1)) * N_SCALES + scale
+    return Prediction(mean8, index)
+
+
+@dataclass(frozen=True, eq=False)
+class CodedLayers:
+    """Range-coded layers [start, stop) of one latent. `sizes[i]`: payload bytes when only i of them are kept."""
+
+    start: int
+    sizes: IntArray
+    _payloads: Any
+
+    def payload(self, layers: int) -> bytes:
+        """The payload that holds the first `layers` of these layers."""
+        return bytes(self._payloads(layers))
+
+
+def encode_layers(
+    tables: ProbabilityTables, prediction: Prediction, latent: Latent, start: int = 0, stop: int = LAYERS,
+    coder: str | None = None,
+) -> CodedLayers:
+    """Range-code layers [start, stop); every shorter prefix can be taken from the result afterwards."""
+    encoder = new_encoder(tables, coder)
+    symbols = prediction.symbols(latent).astype(np.int32)
+    marks = [encoder.checkpoint()]
+    phase = phase_map(latent.shape[1], latent.shape[2]).reshape(-1)
+    for j in range(start, stop):
+        if j == 0:
+            for f in range(PHASES):
+                here = phase == f
+                encoder.encode(symbols[0][:, here].ravel(), prediction.table_index[0][:, here].ravel())
+        else:
+            encoder.encode(symbols[j].ravel(), prediction.table_index[j].ravel())
+        marks.append(encoder.checkpoint())
+    sizes = np.array([m.size_bytes for m in marks], np.int64)
+    return CodedLayers(start, sizes, lambda n: encoder.payload(marks[n]) if n else b"")
+
+
+class TileDecoder:
+    """Decodes the segments of one tile-frame in layer order, and fills in what never came.
+
+    latent: (512, h, w) int16, zero beyond `layers`. `estimate` (512, h, w) float32: the latent, with the model's
+    predicted means where nothing was decoded.
+    """
+
+    def __init__(
+        self, engine: EntropyEngine, tables: ProbabilityTables, contexts: Sequence[CodingContext], q: int,
+        size: tuple[int, int],
+    ) -> None:
+        self.engine, self.tables, self.q, self.size = engine, tables, q, size
+        self.inputs = _Inputs(contexts, q, size)
+        self.latent = np.zeros((CHANNELS, *size), np.int16)
+        self.layers = 0
+        self._stepper: Any = None
+        self._planes: NDArray[np.int8] | None = None
+
+    def decode(self, payload: bytes, count: int, coder: str | None = None) -> int:
+        """Decode the next `count` layers from their payload, as many as it holds; returns how many layers that were.
+
+        Raises CodingError when the payload decodes to values no encoder writes.
+        """
+        decoder = new_decoder(self.tables, payload, coder)
+        before = self.layers
+        for _ in range(count):
+            try:
+                self._layer(lambda index: decoder.decode(index).astype(np.int64))
+            except PayloadEnded:
+                # The step of this layer is spent; a later segment for it needs a new decoder object.
+                self._stepper = None
+                break
+            except RangeCoderError as error:
+                raise CodingError(f"layer {self.layers}: {error}") from error
+        return self.layers - before
+
+    def estimate(self) -> NDArray[np.float32]:
+        """What synthesis gets: decoded layers as they are, the others as their predicted mean, one after another."""
+        out = self.latent.astype(np.float32)
+        if self.layers == LAYERS:
+            return out
+        filled = TileDecoder(self.engine, self.tables, (), self.q, self.size)
+        filled.inputs = self.inputs
+        flat = out.reshape(LAYERS, GROUP, -1)
+        kept = self.latent.reshape(LAYERS, GROUP, -1).astype(np.int64)
+        for j in range(LAYERS):
+            flat_mean8 = filled._layer(None, kept[j] if j < self.layers else None)
+            if j >= self.layers:
+                flat[j] = flat_mean8.astype(np.float32) / 8
+        return out
+
+    def _layer(self, read: Any, given: IntArray | None = None) -> IntArray:
+        """One layer: network step, means and tables, then values from `read`, from `given`, or the rounded mean."""
+        j = self.layers
+        if self._stepper is None:
+            self._stepper = self._caught_up()
+        trunk = self._stepper.step(j, self._planes)
+        layer = self.latent.reshape(LAYERS, GROUP, -1)[j]
+        mean8 = self._first(trunk, layer, read, given) if j == 0 else self._later(j, trunk, layer, read, given)
+        self._planes = layer_planes(layer, j)
+        self.layers += 1
+        return mean8
+
+    def _caught_up(self) -> Any:
+        """A stepper that has seen the layers decoded so far."""
+        stepper = self.engine.start(self.inputs.planes, self.inputs.known, self.q, self.size)
+        self._planes = None
+        for j in range(self.layers):
+            stepper.step(j, self._planes)
+            self._planes = layer_planes(self.latent.reshape(LAYERS, GROUP, -1)[j], j)
+        return stepper
+
+    def _values(self, mean8: IntArray, index: NDArray[np.uint16], read: Any, given: IntArray | None) -> IntArray:
+        if given is not None:
+            return given
+        if read is None:
+            return np.clip((mean8 + 4) >> _FRACTION_BITS, -LATENT_LIMIT, LATENT_LIMIT)
+        symbols = read(index.ravel()).reshape(index.shape)
+        values: IntArray = symbols + (mean8 >> _FRACTION_BITS)
+        if np.abs(values).max(initial=0) > LATENT_LIMIT:
+            raise CodingError(f"layer {self.layers}: a value beyond {LATENT_LIMIT}; the payload is not from this model")
+        return values
+
+    def _first(self, trunk: NDArray[Any], layer: NDArray[np.int16], read: Any, given: IntArray | None) -> IntArray:
+        base, means = self.engine.base_index[self.q][:GROUP], np.zeros(layer.shape, np.int64)
+        first8 = self.inputs.first_mean8
+        scratch = np.zeros_like(layer)
+        for f in range(PHASES):
+            here = np.flatnonzero(self.inputs.phase == f)
+            if here.size == 0:
+                continue
+            own8 = neighbour_mean8(scratch.reshape(GROUP, *self.size))
+            planes = spatial_planes(own8, first8)[:, here]
+            heads = self.engine.first_head(trunk[here], planes, self.inputs.phase[here])
+            flat = (own8.reshape(GROUP, -1)[:, here], first8.reshape(GROUP, -1)[:, here])
+            mean8 = _means(heads, (self.inputs.values[0, 0][:, here] * 8, self.inputs.values[1, 0][:, here] * 8, *flat))
+            part = None if given is None else given[:, here]
+            scratch[:, here] = self._values(mean8, _tables(mean8, heads[1], base), read, part)
+            means[:, here] = mean8
+        layer[:] = scratch
+        return means
+
+    def _later(self, j: int, trunk: NDArray[Any], layer: NDArray[np.int16], read: Any, given: IntArray | None) -> IntArray:
+        heads = self.engine.head(j, trunk)
+        mean8 = _means(heads, (self.inputs.values[0, j] * 8, self.inputs.values[1, j] * 8))
+        base = self.engine.base_index[self.q][j * GROUP : (j + 1) * GROUP]
+        layer[:] = self._values(mean8, _tables(mean8, heads[1], base), read, given)
+        return mean8
