@@ -8,7 +8,7 @@
 | 1 | bits 0-5 quantiser q, 6-7 number of contexts, or 3: a flags byte follows |
 | 1 | only after a 3: bits 0-1 number of contexts, 2-7 flags |
 | 1 | bits 0-3 number of layers - 1, 4-7 first layer |
-| 1 | bits 0-3 latent width / 4 - 1, 4-7 latent height / 4 - 1: with the layers, the symbol count |
+| 1 | bits 0-3 latent width - 1, 4-7 latent height - 1: with the layers, the symbol count |
 | per context: 4 | context digest (edge.digest.context_digest) |
 | 1 | bits 0-3 frames back, 4-7 known layers - 1 |
 | varint | only if frames back is 0: frame difference (context - this), signed |
@@ -36,10 +36,9 @@ MAX_QUALITY = 63
 MAX_LAYERS = 16
 MAX_FLAGS = 63
 MAX_CONTEXTS = 2
-MAX_GRID_SIDE = 64
+MAX_GRID_SIDE = 16
 MAX_PAYLOAD = (1 << 31) - 1
 HEADER_CRC_BYTES, RECORD_CRC_BYTES = 2, 4
-_WINDOW = 4
 _EXTENDED = 3
 
 
@@ -62,7 +61,7 @@ class ContextRef:
 class Segment:
     """One segment. StreamError from the constructor if a field is out of range.
 
-    quality: quantiser index 0..63. grid_h, grid_w: latent positions, multiples of 4 up to 64. payload: range
+    quality: quantiser index 0..63. grid_h, grid_w: latent positions, 1..16. payload: range
     coder bytes, most important layer first. truncated: the file ended inside; `payload` is then the part that
     is there, unchecked by any CRC, and `payload_bytes` what it should have been. offset: where the record
     starts in the file.
@@ -102,7 +101,7 @@ class Segment:
 
 
 def _check(segment: Segment) -> None:
-    side = range(_WINDOW, MAX_GRID_SIDE + 1, _WINDOW)
+    side = range(1, MAX_GRID_SIDE + 1)
     limits = (
         ("frame", 0 <= segment.frame <= MAX_VARINT // 4, segment.frame),
         ("tile", 0 <= segment.tile <= MAX_VARINT, segment.tile),
@@ -135,7 +134,7 @@ def _front(segment: Segment, payload_bytes: int) -> bytes:
     if segment.flags:
         quality = bytes([segment.quality | _EXTENDED << 6, n | segment.flags << 2])
     layers = segment.layer_start << 4 | segment.layer_count - 1
-    grid = (segment.grid_h // _WINDOW - 1) << 4 | (segment.grid_w // _WINDOW - 1)
+    grid = (segment.grid_h - 1) << 4 | (segment.grid_w - 1)
     contexts = b"".join(_pack_context(segment.frame, context) for context in segment.contexts)
     ids = bytes([SYNC]) + varint(segment.frame) + varint(segment.tile)
     return ids + quality + bytes([layers, grid]) + contexts + varint(payload_bytes)
@@ -193,8 +192,8 @@ def unpack_front(data: bytes, at: int, binding: int) -> tuple[Segment, int]:
         quality=quality & 63,
         layer_start=layers >> 4,
         layer_count=(layers & 15) + 1,
-        grid_h=((grid >> 4) + 1) * _WINDOW,
-        grid_w=((grid & 15) + 1) * _WINDOW,
+        grid_h=(grid >> 4) + 1,
+        grid_w=(grid & 15) + 1,
         contexts=tuple(ContextRef(*context) for context in contexts),
         flags=flags,
         payload_bytes=payload_bytes,
