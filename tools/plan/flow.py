@@ -1,0 +1,274 @@
+"""From captured tiles to the ground: coding on the board, storage, the queue, and what each pass carries.
+
+One satellite is one `Flow`. Tiles travel in batches (one capture, one difficulty class, at most a part of a pass)
+so that a month of Sentinel-2-sized imaging is a few thousand rows. Every pass goes in two steps:
+
+1. Which quality can be held? All tiles that wait or will be captured within the look-ahead share all bytes of the
+   passes in it: the slope of rate against distortion at which they just fit is the quality to send now, so a pass
+   right after imaging does not spend what the next area needs.
+2. Batches that fit at that quality (priority, then age) form the pass, and the rate controller that flies,
+   `edge.rate.allocate`, gives each its layers for exactly the bytes of this pass.
+
+Nothing is lost in the books: captured = cloudy + sent + dropped + waiting, and sent + unused = budget bytes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.rate import allocate, hull_steps
+from tools.plan.imaging import Capture
+from tools.plan.inputs import Plan
+from tools.plan.rates import CLASS_WEIGHTS, REFERENCE_BANDS, REFERENCE_PX, RateTable
+
+BATCHES_PER_PASS = 40       # finer batches fill a pass better and take longer
+
+Array = NDArray[np.float64]
+
+
+@dataclass
+class Batch:
+    """`tiles` of one capture and one difficulty class (0 hard, 1 typical, 2 easy)."""
+
+    capture: int
+    kind: int
+    tiles: int
+    captured_s: float
+    ready_s: float
+    priority: float
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A batch that went down with `layers` layers, fully on the ground at `down_s`."""
+
+    batch: Batch
+    layers: int
+    down_s: float
+    contact: int
+
+
+@dataclass
+class FlowResult:
+    """What became of everything. Tile counts; bytes of coded image (`sent_bytes`) and what passes left unused."""
+
+    captured_tiles: int = 0
+    cloudy_tiles: int = 0
+    dropped_old: int = 0
+    dropped_full: int = 0
+    waiting_tiles: int = 0
+    budget_bytes: int = 0
+    sent_bytes: int = 0
+    unused_bytes: int = 0
+    coding_s: float = 0.0
+    coding_j: float = 0.0
+    sent: list[Sent] = field(default_factory=list)
+    # (time, waiting tiles, bytes held on board) after every event
+    history: list[tuple[float, int, int]] = field(default_factory=list)
+    pass_bytes: dict[int, int] = field(default_factory=dict)
+    pass_tiles: dict[int, int] = field(default_factory=dict)
+
+    @property
+    def sent_tiles(self) -> int:
+        """Tiles on the ground."""
+        return sum(item.batch.tiles for item in self.sent)
+
+
+@dataclass(frozen=True)
+class PassBudget:
+    """When a pass runs and how many bytes of coded image it carries."""
+
+    number: int
+    start_s: float
+    end_s: float
+    payload_bytes: int
+
+
+class Flow:
+    """One satellite's board, queue and passes."""
+
+    def __init__(self, plan: Plan, table: RateTable) -> None:
+        self._plan = plan
+        codec = plan.codec
+        keep = slice(0, min(codec.max_layers, len(table.bppb) - 1) + 1)
+        self._costs = table.tile_bytes(plan.imager.tile_px, len(plan.imager.bands))[keep]
+        self._distortion = table.distortion()[:, keep]
+        size = plan.imager.tile_px ** 2 * len(plan.imager.bands) / (REFERENCE_PX ** 2 * REFERENCE_BANDS)
+        self._encode_s, self._energy_j = table.encode_s * size, table.energy_j * size
+        self._floor = min(codec.min_layers, len(self._costs) - 1)
+        # One sort for all passes: what a tile of each (priority, class) costs and gains, best slope first.
+        self._priorities = sorted({area.priority for area in plan.areas}) or [1.0]
+        weighted = np.vstack([self._distortion * priority for priority in self._priorities])
+        self._steps = hull_steps(np.tile(self._costs, (len(weighted), 1)), weighted)
+
+    def _type(self, batch: Batch) -> int:
+        """Row of the batch's priority and class in the sorted steps."""
+        return self._priorities.index(batch.priority) * len(CLASS_WEIGHTS) + batch.kind
+
+    def run(self, captures: list[Capture], passes: list[PassBudget], cloud: Array) -> FlowResult:
+        """Play captures (with the cloud fraction of each) and passes in order of time."""
+        result = FlowResult()
+        batches = self._batches(captures, passes, cloud, result)
+        demand = _Demand(batches, [self._type(batch) for batch in batches], len(self._priorities))
+        carried = np.concatenate([[0], np.cumsum([p.payload_bytes for p in passes])])
+        starts = np.array([p.start_s for p in passes])
+        held: list[Batch] = []
+        at = 0
+        for number, contact in enumerate(passes):
+            while at < len(batches) and batches[at].captured_s <= contact.start_s:
+                at = self._arrive(batches, at, held, result)
+            held = self._expire(held, contact.start_s, result)
+            horizon = contact.start_s + self._plan.codec.lookahead_hours * 3600
+            ahead = int(carried[np.searchsorted(starts, horizon, side="right")] - carried[number])
+            # Nothing captured after the last pass can compete for bytes.
+            coming = demand.between(at, min(horizon, passes[-1].end_s))
+            held = self._send(contact, held, coming, ahead, result)
+            result.history.append(self._level(held, contact.end_s))
+        while at < len(batches):
+            at = self._arrive(batches, at, held, result)
+        held = self._expire(held, self._plan.end_s, result)
+        result.waiting_tiles = sum(batch.tiles for batch in held)
+        result.history.append(self._level(held, self._plan.end_s))
+        return result
+
+    def _batches(self, captures: list[Capture], passes: list[PassBudget], cloud: Array, result: FlowResult
+                 ) -> list[Batch]:
+        """Clear tiles of every capture by class, cut small enough to share a pass, coded one after the other."""
+        typical = float(np.mean([p.payload_bytes for p in passes])) if passes else 1e9
+        largest = max(1, int(typical / BATCHES_PER_PASS / max(self._costs[len(self._costs) // 2], 1)))
+        coder_free, found = -np.inf, []
+        for number, capture in enumerate(captures):
+            screened = round(capture.tiles * float(cloud[number])) if self._plan.codec.drop_cloudy else 0
+            result.captured_tiles += capture.tiles
+            result.cloudy_tiles += screened
+            clear = capture.tiles - screened
+            result.coding_s += clear * self._encode_s
+            result.coding_j += clear * self._energy_j
+            coder_free = max(coder_free, capture.start_s)
+            for kind, tiles in enumerate(_split(clear)):
+                for part in _parts(tiles, max(largest, tiles // 24)):
+                    coder_free += part * self._encode_s
+                    found.append(Batch(number, kind, part, capture.end_s, max(coder_free, capture.end_s),
+                                       capture.area.priority))
+        return sorted(found, key=lambda batch: batch.captured_s)
+
+    def _bytes_held(self, batches: list[Batch], now: float) -> int:
+        """Raw until coded, then the whole coded stream."""
+        raw, coded = self._plan.imager.raw_tile_bytes, int(self._costs[-1])
+        return sum(batch.tiles * (coded if batch.ready_s <= now else raw) for batch in batches)
+
+    def _level(self, held: list[Batch], now: float) -> tuple[float, int, int]:
+        return now, sum(batch.tiles for batch in held), self._bytes_held(held, now)
+
+    def _arrive(self, batches: list[Batch], at: int, held: list[Batch], result: FlowResult) -> int:
+        """Take in all batches of one capture; what does not fit into storage is lost."""
+        now, room = batches[at].captured_s, self._plan.storage_gbyte * 1e9
+        room -= self._bytes_held(held, now)
+        while at < len(batches) and batches[at].captured_s == now:
+            size = batches[at].tiles * self._plan.imager.raw_tile_bytes
+            if size <= room:
+                room -= size
+                held.append(batches[at])
+            else:
+                result.dropped_full += batches[at].tiles
+            at += 1
+        result.history.append(self._level(held, now))
+        return at
+
+    def _expire(self, held: list[Batch], now: float, result: FlowResult) -> list[Batch]:
+        oldest = now - self._plan.codec.max_age_hours * 3600
+        result.dropped_old += sum(batch.tiles for batch in held if batch.captured_s < oldest)
+        return [batch for batch in held if batch.captured_s >= oldest]
+
+    def _send(self, contact: PassBudget, held: list[Batch], coming: Array, ahead: int, result: FlowResult
+              ) -> list[Batch]:
+        """One pass; returns what still waits. `coming` and `ahead` are the look-ahead's tiles and bytes."""
+        budget = contact.payload_bytes
+        ready = sorted((b for b in held if b.ready_s <= contact.start_s),
+                       key=lambda b: (-b.priority, b.captured_s, b.kind))
+        chosen = self._choose(ready, self._held_layers(held, coming, ahead), budget)
+        layers = self._layers(chosen, budget)
+        used = tiles = 0
+        gone = set()
+        for batch, count in zip(chosen, layers):
+            if count == 0:
+                continue
+            used += int(self._costs[count]) * batch.tiles
+            tiles += batch.tiles
+            gone.add(id(batch))
+            down = contact.start_s + (contact.end_s - contact.start_s) * min(1.0, used / max(budget, 1))
+            result.sent.append(Sent(batch, int(count), down, contact.number))
+        result.budget_bytes += budget
+        result.sent_bytes += used
+        result.unused_bytes += budget - used
+        result.pass_bytes[contact.number] = used
+        result.pass_tiles[contact.number] = tiles
+        return [batch for batch in held if id(batch) not in gone]
+
+    def _choose(self, ready: list[Batch], target: NDArray[np.int64], budget: int) -> list[Batch]:
+        """The ready batches, in order, that fit into this pass at the quality that the look-ahead can hold."""
+        chosen, left = [], budget
+        for batch in ready:
+            cost = int(self._costs[target[self._type(batch)]]) * batch.tiles
+            if cost > left and chosen:
+                break
+            chosen.append(batch)
+            left -= cost
+        return chosen
+
+    def _held_layers(self, held: list[Batch], coming: Array, budget: int) -> NDArray[np.int64]:
+        """Layers per type at which all these tiles together just fit, at least the floor."""
+        count = coming.copy()
+        for batch in held:
+            count[self._type(batch)] += batch.tiles
+        fits = np.cumsum(self._steps.cost * count[self._steps.tile]) <= budget
+        layers = np.full(len(count), self._floor)
+        np.maximum.at(layers, self._steps.tile[fits], self._steps.stop[fits])
+        return layers
+
+    def _layers(self, chosen: list[Batch], budget: int) -> NDArray[np.int64]:
+        """The rate controller's own decision for this pass: a batch of n tiles costs and counts n times."""
+        if not chosen:
+            return np.zeros(0, np.int64)
+        tiles = np.array([batch.tiles for batch in chosen])
+        top = len(self._costs) - 1
+        if int(self._costs[top]) * int(tiles.sum()) <= budget:
+            return np.full(len(chosen), top)        # what `allocate` would find: everything fits
+        costs = self._costs * tiles[:, None]
+        distortion = np.array([self._distortion[batch.kind] for batch in chosen])
+        weights = np.array([batch.priority for batch in chosen]) * tiles
+        return allocate(costs, distortion, weights, budget, self._floor)
+
+
+class _Demand:
+    """Tiles still to come, per type, by position and time of arrival."""
+
+    def __init__(self, batches: list[Batch], types: list[int], priorities: int) -> None:
+        self._time = np.array([batch.captured_s for batch in batches])
+        table = np.zeros((len(batches) + 1, priorities * len(CLASS_WEIGHTS)))
+        for row, (batch, kind) in enumerate(zip(batches, types), 1):
+            table[row, kind] = batch.tiles
+        self._sum = np.cumsum(table, axis=0)
+
+    def between(self, first: int, until_s: float) -> Array:
+        """(types,) tiles of batches from number `first` on that are captured by `until_s`."""
+        last = int(np.searchsorted(self._time, until_s, side="right"))
+        return self._sum[max(last, first)] - self._sum[first]
+
+
+def _split(tiles: int) -> list[int]:
+    """Tiles per class by CLASS_WEIGHTS, whole and adding up."""
+    hard, easy = round(tiles * CLASS_WEIGHTS[0]), round(tiles * CLASS_WEIGHTS[2])
+    easy = min(easy, tiles - hard)
+    return [hard, tiles - hard - easy, easy]
+
+
+def _parts(tiles: int, largest: int) -> list[int]:
+    """Whole parts of nearly equal size, none larger than `largest`."""
+    if tiles == 0:
+        return []
+    number = -(-tiles // largest)
+    return [(tiles * (at + 1)) // number - (tiles * at) // number for at in range(number)]

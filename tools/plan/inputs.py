@@ -1,0 +1,292 @@
+"""The plan file: one TOML with everything the planner needs, read and checked (docs/plan.md lists the keys)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from edge.toml_lite import TomlError, loads
+from tools.errors import UserError
+from tools.plan.areas import Area, box_ring, make_area, read_geojson
+from tools.plan.orbit import Satellite, read_satellite
+from tools.plan.radio import Radio, read_radio
+from tools.plan.schema import Section, did_you_mean
+from tools.plan.stations import Station, read_station
+
+PRESETS = Path(__file__).parent / "presets"
+CATALOGUE = PRESETS / "stations.toml"
+MAX_DAYS = 366.0
+
+
+@dataclass(frozen=True)
+class Imager:
+    """The camera: what it sees, how deep, how often it may run."""
+
+    swath_km: float
+    gsd_m: float
+    bands: tuple[str, ...]
+    bit_depth: int
+    duty_cycle_percent: float
+    power_w: float
+    min_sun_elevation_deg: float
+    tile_px: int
+
+    @property
+    def tile_km2(self) -> float:
+        """Ground area of one tile."""
+        return (self.tile_px * self.gsd_m / 1000.0) ** 2
+
+    @property
+    def raw_tile_bytes(self) -> int:
+        """One tile without compression, all bands, packed to the bit depth."""
+        return (self.tile_px ** 2 * len(self.bands) * self.bit_depth + 7) // 8
+
+
+@dataclass(frozen=True)
+class Codec:
+    """How the board codes and what it keeps."""
+
+    table: Path | None
+    board: str
+    power_mode: str
+    drop_cloudy: bool
+    min_layers: int
+    max_layers: int
+    max_age_hours: float
+    lookahead_hours: float
+
+
+@dataclass(frozen=True)
+class Uncertainty:
+    """The seeded Monte Carlo: how many draws, and how spread out the cloud is."""
+
+    samples: int
+    cloud_spread: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that was read. Times are seconds since 1970-01-01 UTC."""
+
+    name: str
+    description: str
+    start_s: float
+    days: float
+    seed: int
+    satellites: tuple[Satellite, ...]
+    stations: tuple[Station, ...]
+    radio: Radio
+    imager: Imager
+    areas: tuple[Area, ...]
+    codec: Codec
+    storage_gbyte: float
+    energy_wh_per_orbit: float
+    gbyte_value: float
+    cost_limit_per_day: float
+    uncertainty: Uncertainty
+
+    @property
+    def end_s(self) -> float:
+        """End of the planned time."""
+        return self.start_s + self.days * 86400.0
+
+
+def read_plan(path: str | Path, days: float | None = None, seed: int | None = None,
+              start_s: float | None = None) -> Plan:
+    """Read a plan file or a preset by name; the arguments override the file.
+
+    Raises:
+        UserError: with one message that names the place, what was expected and what was found.
+    """
+    path = find_plan(path)
+    plan = _parse(load_document(path), path.parent, start_s)
+    if days is not None:
+        if not 0 < days <= MAX_DAYS:
+            raise UserError(f"--days: expected more than 0 and at most {MAX_DAYS:g}, found {days:g}")
+        plan = replace(plan, days=days)
+    return plan if seed is None else replace(plan, seed=seed)
+
+
+def find_plan(path: str | Path) -> Path:
+    """The file itself, or the preset of that name."""
+    given = Path(path)
+    if given.is_file():
+        return given
+    names = sorted(p.stem for p in PRESETS.glob("*.toml") if p != CATALOGUE)
+    preset = PRESETS / f"{given.name.removesuffix('.toml')}.toml"
+    if given.parent == Path() and preset.stem in names:
+        return preset
+    raise UserError(f"no plan file {str(path)!r}, and no preset of that name (presets: {', '.join(names)})"
+                    f"{did_you_mean(given.name, names)}")
+
+
+def load_document(path: Path, depth: int = 0) -> dict[str, Any]:
+    """The TOML document with what it `extends` merged underneath.
+
+    Tables merge key by key; [[satellite]], [[station]] and [[area]] rows replace the row of the same name and
+    are appended otherwise.
+    """
+    if depth > 4:
+        raise UserError(f"{path.name}: plans extend each other more than 4 deep")
+    try:
+        document = loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read the plan {path}: {error}") from None
+    except TomlError as error:
+        raise UserError(f"{path.name} is no TOML: {error}") from None
+    parent = document.pop("extends", None)
+    if parent is None:
+        return document
+    if not isinstance(parent, str):
+        raise UserError(f"{path.name}: extends: expected a file or preset name, found {parent!r}")
+    beside = path.parent / parent
+    return _merge(load_document(beside if beside.is_file() else find_plan(parent), depth + 1), document)
+
+
+def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        old = merged.get(key)
+        if isinstance(old, dict) and isinstance(value, dict):
+            merged[key] = {**old, **value}
+        elif isinstance(old, list) and isinstance(value, list) and key in ("satellite", "station", "area"):
+            merged[key] = _merge_rows(old, value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def _merge_rows(below: list[Any], above: list[Any]) -> list[Any]:
+    def label(row: Any) -> Any:
+        return row.get("name", row.get("use")) if isinstance(row, dict) else None
+
+    names = {label(row) for row in above}
+    return [row for row in below if label(row) not in names] + above
+
+
+def _parse(document: dict[str, Any], folder: Path, start_s: float | None) -> Plan:
+    top = Section(document, "plan")
+    start_s = top.time("start") if start_s is None else (top.raw("start") and start_s or start_s)
+    storage, energy = Section(top.raw("storage", {}), "[storage]"), Section(top.raw("energy", {}), "[energy]")
+    objective = Section(top.raw("objective", {}), "[objective]")
+    radio = read_radio(Section(top.raw("radio"), "[radio]"))
+    plan = Plan(
+        name=top.text("name"), description=top.text("description", ""), start_s=start_s,
+        days=top.number("days", 0.01, MAX_DAYS, 7.0), seed=top.integer("seed", 0, 2 ** 63 - 1, 1),
+        satellites=tuple(_rows(top, "satellite", lambda s: read_satellite(s, folder, start_s))),
+        stations=tuple(_rows(top, "station", lambda s: read_station(s, radio))),
+        radio=radio, imager=_imager(Section(top.raw("imager"), "[imager]")),
+        areas=_areas(top, folder), codec=_codec(Section(top.raw("codec", {}), "[codec]"), folder),
+        storage_gbyte=storage.number("capacity_gbyte", 1e-3, 1e5, 64.0),
+        energy_wh_per_orbit=energy.number("budget_wh_per_orbit", 0.0, 1e5, 0.0),
+        gbyte_value=objective.number("gbyte_value", 0.0, 1e9, 0.0),
+        cost_limit_per_day=objective.number("cost_limit_per_day", 0.0, 1e12, 0.0),
+        uncertainty=_uncertainty(Section(top.raw("uncertainty", {}), "[uncertainty]")))
+    for section in (storage, energy, objective, top):
+        section.done()
+    return plan
+
+
+def _rows(top: Section, key: str, read: Any) -> list[Any]:
+    """Every [[key]] table read; at least one, with unique names."""
+    rows = top.raw(key, [])
+    if not isinstance(rows, list) or not rows:
+        raise UserError(f"plan: expected at least one [[{key}]], found none")
+    found = [read(Section(row, f"[[{key}]] number {at}")) for at, row in enumerate(rows, 1)]
+    names = [item.name for item in found]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise UserError(f"plan: every [[{key}]] needs a name of its own, found {', '.join(twice)} twice")
+    return found
+
+
+def _imager(section: Section) -> Imager:
+    imager = Imager(
+        swath_km=section.number("swath_km", 0.1, 3000), gsd_m=section.number("gsd_m", 0.1, 1000),
+        bands=_bands(section), bit_depth=section.integer("bit_depth", 8, 16, 12),
+        duty_cycle_percent=section.number("duty_cycle_percent", 0.01, 100, 100.0),
+        power_w=section.number("power_w", 0, 5000, 0.0),
+        min_sun_elevation_deg=section.number("min_sun_elevation_deg", -90, 90, 10.0),
+        tile_px=section.integer("tile_px", 64, 1024, 256))
+    section.done()
+    if imager.swath_km * 1000 < imager.gsd_m * 64:
+        raise section.error(f"swath_km: {imager.swath_km:g} km is fewer than 64 pixels of {imager.gsd_m:g} m")
+    return imager
+
+
+def _bands(section: Section) -> tuple[str, ...]:
+    from edge.bands import BANDS, BandError, normalise_names
+
+    try:
+        names = normalise_names(section.texts("bands") or BANDS)
+    except BandError as error:
+        raise section.error(f"bands: {error}") from None
+    return tuple(names)
+
+
+def _codec(section: Section, folder: Path) -> Codec:
+    table = section.text("table", "")
+    codec = Codec(
+        table=(folder / table) if table else None, board=section.text("board", "agx-orin"),
+        power_mode=section.text("power_mode", "30W"), drop_cloudy=section.flag("drop_cloudy", True),
+        min_layers=section.integer("min_layers", 1, 16, 1), max_layers=section.integer("max_layers", 1, 16, 16),
+        max_age_hours=section.number("max_age_hours", 0.1, 24 * 366, 72.0),
+        lookahead_hours=section.number("lookahead_hours", 0.1, 24 * 30, 24.0))
+    section.done()
+    if codec.min_layers > codec.max_layers:
+        raise section.error(f"expected min_layers <= max_layers, found {codec.min_layers} > {codec.max_layers}")
+    return codec
+
+
+def _uncertainty(section: Section) -> Uncertainty:
+    found = Uncertainty(section.integer("samples", 10, 100_000, 500),
+                        section.number("cloud_spread", 0.0, 1.0, 0.6))
+    section.done()
+    return found
+
+
+def _areas(top: Section, folder: Path) -> tuple[Area, ...]:
+    rows = top.raw("area", [])
+    if not isinstance(rows, list):
+        raise UserError("plan: expected [[area]] tables")
+    found: list[Area] = []
+    for at, row in enumerate(rows, 1):
+        section = Section(row, f"[[area]] number {at}")
+        found += _area_rows(section, folder)
+        section.done()
+    names = [area.name for area in found]
+    if len(set(names)) < len(names):
+        raise UserError(f"plan: every area needs a name of its own, found {sorted(names)}")
+    return tuple(found)
+
+
+def _area_rows(section: Section, folder: Path) -> list[Area]:
+    """A box is one area; a GeoJSON file gives one for every feature, whose properties override the row."""
+    settings = _area_settings(section)
+    if section.exactly_one("box_deg", "geojson") == "box_deg":
+        west, south, east, north = section.numbers("box_deg", 4, -180, 180)
+        if not south < north <= 90 or south < -90:
+            raise section.error(f"box_deg: expected [west, south, east, north], found {section.raw('box_deg')}")
+        return [make_area(section.text("name"), [box_ring(west, south, east, north)], *settings)]
+    found, name = [], section.text("name", "area")
+    for number, (properties, rings) in enumerate(read_geojson(folder / section.text("geojson")), 1):
+        own = Section({**section_table(settings), **_known(properties)}, f"{section.name}, feature {number}")
+        found.append(make_area(str(properties.get("name", f"{name}-{number}")), rings, *_area_settings(own)))
+    return found
+
+
+def section_table(settings: tuple[float, float, tuple[float, ...]]) -> dict[str, Any]:
+    """The settings of a row as a table again, for features to override."""
+    return {"priority": settings[0], "revisit_days": settings[1], "cloud_fraction": list(settings[2])}
+
+
+def _known(properties: dict[str, Any]) -> dict[str, Any]:
+    return {key: properties[key] for key in ("priority", "revisit_days", "cloud_fraction") if key in properties}
+
+
+def _area_settings(section: Section) -> tuple[float, float, tuple[float, ...]]:
+    cloud = section.raw("cloud_fraction", 0.0)
+    monthly = (tuple(section.numbers("cloud_fraction", 12, 0, 1)) if isinstance(cloud, list)
+               else (section.number("cloud_fraction", 0, 1, 0.0),) * 12)
+    return section.number("priority", 0.01, 1000, 1.0), section.number("revisit_days", 0, 366, 0.0), monthly

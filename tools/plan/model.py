@@ -1,0 +1,248 @@
+"""The whole calculation: passes, schedule, imaging, flow, energy, and what weather and luck make of it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.budget import Budget, Pass, format_time
+from tools.errors import UserError
+from tools.plan.flow import Flow, FlowResult, PassBudget
+from tools.plan.imaging import Capture, find_captures
+from tools.plan.inputs import Plan
+from tools.plan.passes import Contact, all_contacts
+from tools.plan.rates import RateTable, load_rates
+from tools.plan.schedule import Schedule, make_schedule
+from tools.plan.uncertainty import Draws, Spread, draw, spread
+
+REPLAYS = 11        # an odd number whose second and second-last are the P10 and P90
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Quality:
+    """What reached the ground, overall or of one area. PSNR in dB (mean over tiles), latency in hours."""
+
+    tiles: int
+    psnr_db_mean: float
+    psnr_db_p10: float
+    psnr_db_p50: float
+    psnr_db_p90: float
+    layers_mean: float
+    latency_h_p50: float
+    latency_h_p90: float
+
+
+@dataclass(frozen=True)
+class Energy:
+    """Watt-hours per satellite over the planned time, and the worst orbit of any satellite."""
+
+    imaging_wh: float
+    coding_wh: float
+    radio_wh: float
+    worst_orbit_wh: float
+    orbits: int
+
+    @property
+    def total_wh(self) -> float:
+        """Everything."""
+        return self.imaging_wh + self.coding_wh + self.radio_wh
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Everything that the reports show. `pass_spread` is (P10, P50, P90) bytes by pass number."""
+
+    plan: Plan
+    rates: RateTable
+    warnings: list[str]
+    schedule: Schedule
+    captures: list[Capture]
+    flows: dict[str, FlowResult]
+    quality: Quality
+    by_area: dict[str, Quality]
+    energy: dict[str, Energy]
+    pass_spread: dict[int, tuple[int, int, int]]
+    spreads: dict[str, Spread]
+    budget: Budget
+
+    def total(self, name: str) -> int:
+        """A FlowResult count summed over the satellites."""
+        return int(sum(getattr(flow, name) for flow in self.flows.values()))
+
+    @property
+    def payload_bytes_per_day(self) -> float:
+        """Bytes of coded image that the budgets carry in a day, clear sky."""
+        return self.total("budget_bytes") / self.plan.days
+
+    @property
+    def raw_tiles_per_day(self) -> float:
+        """Tiles without any compression that the same budgets would carry."""
+        return self.payload_bytes_per_day / self.plan.imager.raw_tile_bytes
+
+
+def evaluate(plan: Plan) -> Outcome:
+    """Work the plan out. Raises UserError when nothing can be planned."""
+    rates, warnings = load_rates(plan.codec.table, plan.codec.board, plan.codec.power_mode)
+    try:
+        contacts = all_contacts(plan.satellites, plan.stations, plan.radio, plan.start_s, plan.end_s)
+        captures = find_captures(plan)
+    except ArithmeticError as error:
+        raise UserError(f"propagation failed: {error}") from None
+    schedule = make_schedule(contacts, plan.radio.min_pass_s, plan.gbyte_value, plan.cost_limit_per_day)
+    warnings += _warnings(plan, schedule, captures)
+    clear = np.array([contact.bytes for contact in schedule.contacts], float)
+    expected_cloud = np.array([capture.cloud for capture in captures])
+    flows = _run_flows(plan, rates, schedule.contacts, captures, clear, expected_cloud)
+    draws = draw(plan, schedule.contacts, captures)
+    sent = [item for flow in flows.values() for item in flow.sent]
+    energy = {satellite.name: _energy(plan, rates, satellite.name, schedule.contacts, captures, flows)
+              for satellite in plan.satellites}
+    warnings += _energy_warnings(plan, energy, flows)
+    pass_spread = _pass_spread(schedule.contacts, draws)
+    return Outcome(
+        plan, rates, warnings, schedule, captures, flows, _quality(rates, captures, sent),
+        {area.name: _quality(rates, captures, [s for s in sent if captures[s.batch.capture].area.name == area.name])
+         for area in plan.areas},
+        energy, pass_spread, _spreads(plan, rates, schedule.contacts, captures, draws),
+        make_budget(plan, schedule.contacts, pass_spread))
+
+
+def _warnings(plan: Plan, schedule: Schedule, captures: list[Capture]) -> list[str]:
+    found = []
+    if not schedule.contacts:
+        found.append("no usable pass: the link never closes with its margin, or no station sees a satellite for "
+                     f"{plan.radio.min_pass_s:g} s")
+    imaged = {capture.area.name for capture in captures}
+    found += [f"area {area.name!r} is never imaged (no daylight overpass within the swath)"
+              for area in plan.areas if area.name not in imaged]
+    used = {contact.station.name for contact in schedule.contacts}
+    found += [f"station {station.name!r} gets no contact" for station in plan.stations if station.name not in used]
+    if not schedule.proven:
+        found.append("the station schedule is the best found in time, not proven optimal")
+    return found
+
+
+def _energy_warnings(plan: Plan, energy: dict[str, Energy], flows: dict[str, FlowResult]) -> list[str]:
+    found = []
+    for name, used in energy.items():
+        if 0 < plan.energy_wh_per_orbit < used.worst_orbit_wh:
+            found.append(f"{name}: the worst orbit needs {used.worst_orbit_wh:.1f} Wh, the budget is "
+                         f"{plan.energy_wh_per_orbit:g} Wh")
+        if flows[name].coding_s > plan.days * 86400:
+            found.append(f"{name}: coding takes {flows[name].coding_s / 86400 / plan.days:.1f} times the time there "
+                         f"is; choose a faster power_mode or image less")
+        if flows[name].dropped_full:
+            found.append(f"{name}: {flows[name].dropped_full} tiles are lost because storage is full")
+    return found
+
+
+def _run_flows(plan: Plan, rates: RateTable, contacts: tuple[Contact, ...], captures: list[Capture],
+               pass_bytes: Array, cloud: Array) -> dict[str, FlowResult]:
+    """Every satellite's flow with these Space Packet bytes per contact and this cloud per capture."""
+    results, flow = {}, Flow(plan, rates)
+    for satellite in plan.satellites:
+        mine = [at for at, capture in enumerate(captures) if capture.satellite == satellite.name]
+        passes = [PassBudget(c.number, c.start_s, c.end_s, int(size * plan.radio.packet_efficiency))
+                  for c, size in zip(contacts, pass_bytes) if c.satellite is satellite]
+        result = flow.run([captures[at] for at in mine], passes, cloud[mine])
+        for item in result.sent:        # local capture numbers to global ones; batches are shared by nothing else
+            item.batch.capture = mine[item.batch.capture]
+        results[satellite.name] = result
+    return results
+
+
+def _quality(rates: RateTable, captures: list[Capture], sent: list) -> Quality:  # type: ignore[type-arg]
+    """Statistics over tiles, each batch counting as many times as it has tiles."""
+    if not sent:
+        return Quality(0, *[float("nan")] * 7)
+    tiles = np.array([item.batch.tiles for item in sent], float)
+    psnr = np.array([rates.psnr_db[item.batch.kind, item.layers] for item in sent])
+    latency = np.array([(item.down_s - item.batch.captured_s) / 3600 for item in sent])
+    layers = np.array([item.layers for item in sent], float)
+    p10, p50, p90 = weighted_percentiles(psnr, tiles, (10, 50, 90))
+    late50, late90 = weighted_percentiles(latency, tiles, (50, 90))
+    return Quality(int(tiles.sum()), float(np.average(psnr, weights=tiles)), p10, p50, p90,
+                   float(np.average(layers, weights=tiles)), late50, late90)
+
+
+def weighted_percentiles(values: Array, weights: Array, percents: tuple[float, ...]) -> list[float]:
+    """The smallest value with at least that share of the weight at or below it."""
+    order = np.argsort(values)
+    share = np.cumsum(weights[order]) / weights.sum()
+    return [float(values[order[min(np.searchsorted(share, percent / 100 - 1e-12), len(order) - 1)]])
+            for percent in percents]
+
+
+def _energy(plan: Plan, rates: RateTable, satellite: str, contacts: tuple[Contact, ...], captures: list[Capture],
+            flows: dict[str, FlowResult]) -> Energy:
+    """Camera and radio by their on-time, coding by tile; orbits counted from the plan's start."""
+    period = next(s for s in plan.satellites if s.name == satellite).period_s()
+    orbits = max(1, int(np.ceil(plan.days * 86400 / period)))
+    per_orbit = np.zeros((3, orbits))
+    mine = [capture for capture in captures if capture.satellite == satellite]
+    coded = flows[satellite].captured_tiles - flows[satellite].cloudy_tiles
+    # Clear tiles follow the captures; the joules per tile are those the flow counted.
+    per_tile = flows[satellite].coding_j / coded if coded else 0.0
+    for capture in mine:
+        orbit = min(int((capture.start_s - plan.start_s) // period), orbits - 1)
+        screened = round(capture.tiles * capture.cloud) if plan.codec.drop_cloudy else 0
+        per_orbit[0, orbit] += (capture.end_s - capture.start_s) * plan.imager.power_w
+        per_orbit[1, orbit] += (capture.tiles - screened) * per_tile
+    for contact in contacts:
+        if contact.satellite.name == satellite:
+            orbit = min(int((contact.start_s - plan.start_s) // period), orbits - 1)
+            per_orbit[2, orbit] += (contact.end_s - contact.start_s + plan.radio.acquisition_s) * plan.radio.power_w
+    imaging, coding, radio = (float(row.sum()) / 3600 for row in per_orbit)
+    return Energy(imaging, coding, radio, float(per_orbit.sum(axis=0).max()) / 3600, orbits)
+
+
+def _pass_spread(contacts: tuple[Contact, ...], draws: Draws) -> dict[int, tuple[int, int, int]]:
+    if not contacts:
+        return {}
+    table = np.percentile(draws.pass_bytes, (10, 50, 90), axis=0, method="nearest").astype(np.int64)
+    return {contact.number: (int(a), int(b), int(c)) for contact, a, b, c in zip(contacts, *table)}
+
+
+def _spreads(plan: Plan, rates: RateTable, contacts: tuple[Contact, ...], captures: list[Capture], draws: Draws
+             ) -> dict[str, Spread]:
+    """P10, P50, P90: bytes over all draws; tiles, quality and latency over replays at quantiles of the bytes."""
+    totals = draws.pass_bytes.sum(axis=1)
+    found = {"gbyte_per_day": spread(totals / 1e9 / plan.days)}
+    order = np.argsort(totals, kind="stable")
+    rows: dict[str, list[float]] = defaultdict(list)
+    for replay in range(REPLAYS):
+        number = order[int((replay + 0.5) / REPLAYS * len(order))]
+        flows = _run_flows(plan, rates, contacts, captures, draws.pass_bytes[number], draws.cloud[number])
+        quality = _quality(rates, captures, [item for flow in flows.values() for item in flow.sent])
+        rows["tiles_per_day"].append(quality.tiles / plan.days)
+        if quality.tiles:
+            rows["psnr_db"].append(quality.psnr_db_mean)
+            rows["latency_h"].append(quality.latency_h_p50)
+    found.update({name: spread(np.array(values)) for name, values in rows.items()})
+    return found
+
+
+def make_budget(plan: Plan, contacts: tuple[Contact, ...], pass_spread: dict[int, tuple[int, int, int]]) -> Budget:
+    """What the board takes: Space Packet bytes and the rate profile of every pass, clear sky."""
+    passes = tuple(sorted((_budget_pass(contact, pass_spread[contact.number]) for contact in contacts),
+                          key=lambda p: (p.start_s, p.id)))
+    # Dated by the plan and not by the clock, so the same plan and seed give the same file.
+    return Budget(plan.name, format_time(plan.start_s), plan.seed, passes)
+
+
+def _budget_pass(contact: Contact, spread_bytes: tuple[int, int, int]) -> Pass:
+    """The profile with equal neighbours joined; its integral is the pass's bytes."""
+    edges = np.concatenate([[0.0], np.cumsum(contact.step_s)])
+    rates = np.round(contact.rate_byte_s, 3)
+    first = np.concatenate([[True], rates[1:] != rates[:-1]])
+    start = round(contact.start_s, 3)
+    end = round(start + float(edges[-1]), 3)
+    return Pass(contact.number, contact.satellite.name, contact.station.name, start, end, contact.bytes,
+                tuple(round(float(at), 3) for at in edges[:-1][first]), tuple(float(rate) for rate in rates[first]),
+                min(spread_bytes[0], contact.bytes), min(spread_bytes[2], contact.bytes),
+                round(contact.sighting.max_elevation_deg, 2))

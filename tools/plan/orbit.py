@@ -1,0 +1,247 @@
+"""Satellites: from TLE, OMM or orbital elements to positions, with SGP4 (Vallado et al., AIAA 2006-6753)."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.budget import format_time, parse_time
+from tools.plan.schema import Section
+from tools.plan.sun import sun_position
+
+if TYPE_CHECKING:
+    from sgp4.api import Satrec
+    from skyfield.timelib import Timescale
+
+Array = NDArray[np.float64]
+
+EARTH_RADIUS_KM = 6378.137
+MU_KM3_S2 = 398600.4418
+J2 = 1.08262668e-3
+SUN_RATE_RAD_S = 2 * math.pi / (365.2421897 * 86400)
+UNIX_EPOCH_JD = 2440587.5
+SGP4_EPOCH_JD = 2433281.5          # 1949-12-31 00:00 UT, day 0 of sgp4init
+MAX_TLE_AGE_DAYS = 14.0
+
+
+@dataclass(frozen=True)
+class Satellite:
+    """A satellite's name, its SGP4 record, and where the orbit came from."""
+
+    name: str
+    record: Satrec
+    source: str
+
+    def period_s(self) -> float:
+        """Time of one revolution (seconds)."""
+        return 2 * math.pi / float(self.record.no_kozai) * 60
+
+    def positions_km(self, time_s: Array) -> Array:
+        """(n, 3) Earth-fixed positions at (n,) seconds since 1970 UTC.
+
+        SGP4's TEME frame is turned by Greenwich mean sidereal time; polar motion (15 m) is left out.
+        """
+        days = np.asarray(time_s, float) / 86400
+        whole = np.floor(days)
+        error, teme, _ = self.record.sgp4_array(whole + UNIX_EPOCH_JD, days - whole)
+        if error.any():
+            from sgp4.api import SGP4_ERRORS
+            at = int(np.nonzero(error)[0][0])
+            raise ArithmeticError(f"{self.name} at {format_time(float(time_s[at]))}: {SGP4_ERRORS[int(error[at])]}")
+        angle = sidereal_angle(time_s)
+        cos, sin = np.cos(angle), np.sin(angle)
+        return np.column_stack([cos * teme[:, 0] + sin * teme[:, 1],
+                                cos * teme[:, 1] - sin * teme[:, 0], teme[:, 2]])
+
+
+@lru_cache(maxsize=1)
+def timescale() -> Timescale:
+    """Skyfield's time scales from its built-in files (no download)."""
+    from skyfield.api import load
+
+    return load.timescale(builtin=True)
+
+
+def terrestrial_jd(time_s: float | Array) -> Any:
+    """Julian date in Terrestrial Time of seconds since 1970 UTC (leap seconds since 2017: TAI - UTC = 37 s)."""
+    return UNIX_EPOCH_JD + (np.asarray(time_s) + 37.0 + 32.184) / 86400
+
+
+def sidereal_angle(time_s: Array) -> Array:
+    """Greenwich mean sidereal time 1982 (radians); UT1 from Skyfield's table, linear over the span."""
+    time_s = np.asarray(time_s, float)
+    ends = np.array([time_s.min(), time_s.max() + 1.0])
+    delta = np.interp(time_s, ends, timescale().tt_jd(terrestrial_jd(ends)).delta_t)
+    ut1_s = time_s + 37.0 + 32.184 - delta
+    days = ut1_s / 86400 + (UNIX_EPOCH_JD - 2451545.0)
+    century = days / 36525
+    seconds = 67310.54841 + 8640184.812866 * century + (0.093104 - 6.2e-6 * century) * century ** 2
+    # The 876600 h per century are whole turns per day: adding the fraction of the day keeps the digits.
+    return 2 * math.pi * ((seconds / 86400 + days % 1.0) % 1.0)
+
+
+def ground_track(positions_km: Array) -> tuple[Array, Array]:
+    """Geodetic latitude and longitude (degrees) below Earth-fixed (n, 3) positions (Bowring 1985)."""
+    flattening = 1 / 298.257223563
+    squared = flattening * (2 - flattening)
+    flat = np.hypot(positions_km[:, 0], positions_km[:, 1])
+    reduced = np.arctan2(positions_km[:, 2], flat * (1 - flattening))
+    latitude = np.arctan2(
+        positions_km[:, 2] + squared / (1 - squared) * EARTH_RADIUS_KM * (1 - flattening) * np.sin(reduced) ** 3,
+        flat - squared * EARTH_RADIUS_KM * np.cos(reduced) ** 3)
+    return np.degrees(latitude), np.degrees(np.arctan2(positions_km[:, 1], positions_km[:, 0]))
+
+
+def read_satellite(section: Section, folder: Path, start_s: float) -> Satellite:
+    """One [[satellite]] table. Raises UserError, also for a TLE or OMM too old for the plan."""
+    name = section.text("name")
+    kind = section.exactly_one("tle", "tle_file", "omm", "omm_file", "elements")
+    readers: dict[str, Callable[[], Satrec]] = {
+        "tle": lambda: _from_tle(section, section.texts("tle")),
+        "tle_file": lambda: _from_tle(section, _tle_lines(section, folder, name)),
+        "omm": lambda: _from_omm(section, section.raw("omm")),
+        "omm_file": lambda: _from_omm(section, _omm_fields(section, folder, name)),
+        "elements": lambda: _from_elements(Section(section.raw("elements"), f"{section.name} elements"), start_s)}
+    record = readers[kind]()
+    oldest = section.number("max_age_days", 0.1, 3650, MAX_TLE_AGE_DAYS)
+    section.done()
+    age = (start_s - epoch_s(record)) / 86400
+    if abs(age) > oldest:
+        state = "expired" if age > 0 else "not yet valid"
+        raise section.error(
+            f"{name}: {state} orbit: epoch {format_time(epoch_s(record))[:16]}Z is {abs(age):.1f} days "
+            f"{'before' if age > 0 else 'after'} the plan's start, expected at most {oldest:g} "
+            f"(max_age_days); get a newer one")
+    if record.ecco > 0.3 or 2 * math.pi / record.no_kozai > 225:
+        raise section.error(f"{name}: expected a low Earth orbit (period up to 225 minutes, eccentricity up "
+                            f"to 0.3), found {2 * math.pi / record.no_kozai:.0f} minutes and {record.ecco:.3f}")
+    return Satellite(name, record, kind.replace("_file", ""))
+
+
+def epoch_s(record: Satrec) -> float:
+    """The record's epoch in seconds since 1970 UTC."""
+    return float((record.jdsatepoch - UNIX_EPOCH_JD + record.jdsatepochF) * 86400)
+
+
+def _from_tle(section: Section, lines: list[str]) -> Satrec:
+    from sgp4.api import Satrec
+
+    if len(lines) != 2 or not all(len(line) >= 68 and line[0] == str(n) for n, line in enumerate(lines, 1)):
+        raise section.error("tle: expected two lines of 69 characters that begin with 1 and 2")
+    for number, line in enumerate(lines, 1):
+        total = sum(int(c) if c.isdigit() else c == "-" for c in line[:68]) % 10
+        if len(line) > 68 and line[68] != str(total):
+            raise section.error(f"tle: line {number} has checksum {line[68]}, expected {total}")
+    try:
+        return Satrec.twoline2rv(*lines)
+    except ValueError as error:
+        raise section.error(f"tle: {error}") from None
+
+
+def _read_file(section: Section, folder: Path, key: str) -> tuple[Path, str]:
+    path = folder / section.text(key)
+    try:
+        return path, path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise section.error(f"{key}: cannot read {path}: {error}") from None
+
+
+def _tle_lines(section: Section, folder: Path, name: str) -> list[str]:
+    """The two lines of the satellite of this name, or of the only one in the file."""
+    _, text = _read_file(section, folder, "tle_file")
+    lines = [line.rstrip() for line in text.splitlines() if line.strip()]
+    starts = [at for at, line in enumerate(lines) if line.startswith("1 ") and len(line) > 60]
+    named = [at for at in starts if at and lines[at - 1].removeprefix("0 ").strip() == name]
+    chosen = named or starts
+    if len(chosen) != 1:
+        raise section.error(f"tle_file: expected one satellite, or one named {name!r}, found {len(starts)}")
+    return lines[chosen[0]:chosen[0] + 2]
+
+
+def _omm_fields(section: Section, folder: Path, name: str) -> dict[str, Any]:
+    """The OMM of this name, or the only one, from JSON, CSV or XML (CCSDS 502.0-B)."""
+    from sgp4 import omm
+
+    path, text = _read_file(section, folder, "omm_file")
+    try:
+        if path.suffix.lower() == ".json":
+            document = json.loads(text)
+            messages = document if isinstance(document, list) else [document]
+        else:
+            parse = omm.parse_csv if path.suffix.lower() == ".csv" else omm.parse_xml
+            with path.open(encoding="utf-8") as file:
+                messages = list(parse(file))
+        chosen = [m for m in messages if m.get("OBJECT_NAME") == name] or messages
+    except Exception as error:
+        raise section.error(f"omm_file: {path.name} is no OMM in JSON, CSV or XML ({error})") from None
+    if len(chosen) != 1:
+        raise section.error(f"omm_file: expected one satellite, or one named {name!r}, found {len(messages)}")
+    return dict(chosen[0])
+
+
+def _from_omm(section: Section, fields: Any) -> Satrec:
+    from sgp4 import omm
+    from sgp4.api import Satrec
+
+    record = Satrec()
+    defaults = {"CLASSIFICATION_TYPE": "U", "OBJECT_ID": "2000-001A", "ELEMENT_SET_NO": 0, "EPHEMERIS_TYPE": 0,
+                "NORAD_CAT_ID": 0, "REV_AT_EPOCH": 0, "MEAN_MOTION_DOT": 0.0, "MEAN_MOTION_DDOT": 0.0, "BSTAR": 0.0}
+    try:
+        given = {key: value for key, value in fields.items() if value not in ("", None)}
+        given["EPOCH"] = str(given["EPOCH"]).removesuffix("Z")
+        omm.initialize(record, {**defaults, **given})
+    except KeyError as error:
+        raise section.error(f"omm: {error.args[0]} is missing") from None
+    except (ValueError, TypeError, AttributeError) as error:
+        raise section.error(f"omm: {error}") from None
+    return record
+
+
+def _from_elements(section: Section, start_s: float) -> Satrec:
+    """Mean elements; `sun_synchronous` gives the inclination and `ltan_hours` the node."""
+    from sgp4.api import WGS72, Satrec
+
+    axis_km = EARTH_RADIUS_KM + (
+        section.number("altitude_km", 160, 8000)
+        if section.exactly_one("altitude_km", "semi_major_axis_km") == "altitude_km"
+        else section.number("semi_major_axis_km", 6538, 20000) - EARTH_RADIUS_KM)
+    eccentricity = section.number("eccentricity", 0, 0.3, 0.0001)
+    motion = math.sqrt(MU_KM3_S2 / axis_km ** 3)
+    inclination = (sun_synchronous_inclination(axis_km, eccentricity) if section.flag("sun_synchronous", False)
+                   else math.radians(section.number("inclination_deg", 0, 180)))
+    epoch = section.time("epoch") if section.has("epoch") else start_s
+    if section.exactly_one("raan_deg", "ltan_hours") == "raan_deg":
+        node = math.radians(section.number("raan_deg", 0, 360))
+    else:
+        node = node_of_local_time(section.number("ltan_hours", 0, 24), epoch)
+    record = Satrec()
+    record.sgp4init(
+        WGS72, "i", 0, epoch / 86400 + UNIX_EPOCH_JD - SGP4_EPOCH_JD, section.number("bstar", -1, 1, 0.0), 0.0, 0.0,
+        eccentricity, math.radians(section.number("arg_perigee_deg", 0, 360, 90.0)), inclination,
+        math.radians(section.number("mean_anomaly_deg", 0, 360, 0.0)), motion * 60, node)
+    section.done()
+    return record
+
+
+def sun_synchronous_inclination(axis_km: float, eccentricity: float) -> float:
+    """Inclination (radians) at which the node's J2 drift follows the mean sun."""
+    motion = math.sqrt(MU_KM3_S2 / axis_km ** 3)
+    drift = -1.5 * J2 * (EARTH_RADIUS_KM / (axis_km * (1 - eccentricity ** 2))) ** 2 * motion
+    return math.acos(SUN_RATE_RAD_S / drift)
+
+
+def node_of_local_time(hours: float, epoch: float) -> float:
+    """Right ascension (radians) of an ascending node that crosses the equator at this mean solar time."""
+    mean_sun = sun_position(np.array([epoch]))[2][0]
+    return math.radians((mean_sun + (hours - 12.0) * 15.0) % 360)
+
+
+__all__ = ["Satellite", "epoch_s", "ground_track", "parse_time", "read_satellite", "sidereal_angle", "timescale"]
