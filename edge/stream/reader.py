@@ -3,8 +3,9 @@
 What is sound comes out, the rest is named.
 
 Records stand one after another. Where one should start and does not check, the reader looks for the next byte
-at which a whole record checks out. Work is bounded: a record's content is only read when its
-length field has checked, and all content checks that fail may together cost `8 * size + 64 KiB` bytes.
+at which a whole record checks out. Work is bounded: a record's content is only read when its length field
+has checked, and all places and contents that fail may together cost 16 units per byte of the file: one for
+each byte of content checked in vain, 256 for each place tried in vain.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from edge.stream.times import Time
 Record = Segment | FrameRecord | Extension
 
 _SYNC = re.compile(bytes([0x5B, segment.SYNC, records.FRAME_SYNC, records.EXTENSION_SYNC, 0x5D]))
+_TRY_COST = 256
 _KINDS = {segment.SYNC: "segment", records.FRAME_SYNC: "frame", records.EXTENSION_SYNC: "extension"}
 
 
@@ -71,7 +73,7 @@ class _Scanner:
 
     def __init__(self, data: bytes, at: int, binding: int) -> None:
         self.data, self.at, self.binding = data, at, binding
-        self.budget = 8 * len(data) + (1 << 16)
+        self.budget = 16 * len(data) + (1 << 16)
         self.records: list[Record] = []
         self.problems: list[Problem] = []
 
@@ -81,6 +83,7 @@ class _Scanner:
             try:
                 record, end = self._record(self.at)
             except _Broken as broken:
+                self.budget -= _TRY_COST
                 if self.at == due:
                     due = broken.end
                     self._note(broken)

@@ -63,8 +63,8 @@ class Segment:
 
     quality: quantiser index 0..63. grid_h, grid_w: latent positions, 1..16. payload: range
     coder bytes, most important layer first. truncated: the file ended inside; `payload` is then the part that
-    is there, unchecked by any CRC, and `payload_bytes` what it should have been. offset: where the record
-    starts in the file.
+    is there and `payload_bytes` what it should have been. No CRC covers that part: it is right if the file
+    was only cut, and wrong without notice if it was damaged there as well. offset: where the record starts.
     """
 
     frame: int
