@@ -1,4 +1,4 @@
-"""Areas of interest: read from GeoJSON or a box, measured, and cut into cells that can be imaged one by one."""
+"""Areas of interest: read from GeoJSON or a box, measured, and cut into cells to be imaged one by one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from tools.errors import UserError
 
-EARTH_RADIUS_KM = 6371.0088      # mean radius, IUGG
+EARTH_RADIUS_KM = 6371.0088  # mean radius, IUGG
 KM_PER_DEG = math.pi / 180 * EARTH_RADIUS_KM
 MAX_CELLS = 1500
 MIN_CELL_KM = 2.0
@@ -48,14 +48,17 @@ class Area:
         return (longitude + 180) % 360 - 180, latitude
 
 
-def make_area(name: str, rings: list[Array], priority: float, revisit_days: float,
-              cloud: tuple[float, ...]) -> Area:
+def make_area(
+    name: str, rings: list[Array], priority: float, revisit_days: float, cloud: tuple[float, ...]
+) -> Area:
     """An area from its rings. Raises UserError when it covers no ground or leaves the globe."""
     rings = [_checked_ring(name, ring) for ring in rings]
     area_km2 = _area_km2(rings)
     if not rings or area_km2 < SMALLEST_KM2:
-        raise UserError(f"area {name!r} is empty: expected polygons of some area, found {len(rings)} rings "
-                        f"covering {area_km2:.3g} km2")
+        raise UserError(
+            f"area {name!r} is empty: expected polygons of some area, found {len(rings)} rings "
+            f"covering {area_km2:.3g} km2"
+        )
     cells = _cells(rings, area_km2)
     return Area(name, tuple(rings), priority, revisit_days, cloud, cells, area_km2 / len(cells), area_km2)
 
@@ -77,11 +80,15 @@ def read_geojson(path: Path) -> list[tuple[dict[str, Any], list[Array]]]:
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{path.name}: expected GeoJSON, found something else ({error!r})") from None
     if not found:
-        raise UserError(f"{path.name}: expected at least one Polygon or MultiPolygon, found none (empty area)")
+        raise UserError(
+            f"{path.name}: expected at least one Polygon or MultiPolygon, found none (empty area)"
+        )
     return found
 
 
-def _features(node: dict[str, Any], properties: dict[str, Any]) -> Iterator[tuple[dict[str, Any], list[Array]]]:
+def _features(
+    node: dict[str, Any], properties: dict[str, Any]
+) -> Iterator[tuple[dict[str, Any], list[Array]]]:
     """Walk FeatureCollection, Feature, GeometryCollection and the two polygon types (RFC 7946)."""
     kind = node["type"]
     if kind == "FeatureCollection":
@@ -106,13 +113,16 @@ def _ring(points: list[list[float]]) -> Array:
 def _checked_ring(name: str, ring: Array) -> Array:
     """The ring closed and unwrapped over the antimeridian. Raises UserError off the globe."""
     if ring.ndim != 2 or ring.shape[1:] != (2,) or len(ring) < 3 or not np.isfinite(ring).all():
-        raise UserError(f"area {name!r}: expected rings of [longitude, latitude] points, found one of "
-                        f"shape {ring.shape}")
+        raise UserError(
+            f"area {name!r}: expected rings of [longitude, latitude] points, found one of shape {ring.shape}"
+        )
     if np.abs(ring[:, 1]).max() > 90 or np.abs(ring[:, 0]).max() > 540:
         swapped = np.abs(ring[:, 0]).max() <= 90
-        raise UserError(f"area {name!r}: expected latitudes within 90 degrees, found "
-                        f"{ring[np.abs(ring[:, 1]).argmax(), 1]:g}"
-                        + (" (longitude and latitude look swapped)" if swapped else ""))
+        raise UserError(
+            f"area {name!r}: expected latitudes within 90 degrees, found "
+            f"{ring[np.abs(ring[:, 1]).argmax(), 1]:g}"
+            + (" (longitude and latitude look swapped)" if swapped else "")
+        )
     if (ring[0] != ring[-1]).any():
         ring = np.vstack([ring, ring[:1]])
     # A step of more than half the globe is a polygon that crosses the antimeridian.
@@ -131,7 +141,7 @@ def _area_km2(rings: list[Array]) -> float:
 def _ring_km2(ring: Array) -> float:
     """Area on a sphere in the Lambert cylindrical equal-area projection, edges straight in it (km2)."""
     x, y = np.radians(ring[:, 0]), np.sin(np.radians(ring[:, 1]))
-    return abs(float(np.sum(x[:-1] * y[1:] - x[1:] * y[:-1])) / 2) * EARTH_RADIUS_KM ** 2
+    return abs(float(np.sum(x[:-1] * y[1:] - x[1:] * y[:-1])) / 2) * EARTH_RADIUS_KM**2
 
 
 def contains(rings: list[Array] | tuple[Array, ...], points: Array) -> NDArray[np.bool_]:
@@ -164,4 +174,4 @@ def _cells(rings: list[Array], area_km2: float) -> Array:
         cells = points[contains(rings, points)]
         if len(cells) or size_km < 1e-3:
             return cells if len(cells) else rings[0][:-1].mean(axis=0, keepdims=True)
-        size_km /= 2        # smaller than a cell, or a thin one: refine until a centre falls inside
+        size_km /= 2  # smaller than a cell, or a thin one: refine until a centre falls inside

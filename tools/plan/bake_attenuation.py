@@ -15,11 +15,11 @@ from pathlib import Path
 
 # Climate -> (latitude, longitude) of the place that stands for it.
 CLIMATES = {
-    "polar": (78.23, 15.39),        # Svalbard
-    "temperate": (48.09, 11.28),    # southern Germany
-    "arid": (24.50, 54.40),         # Gulf coast
+    "polar": (78.23, 15.39),  # Svalbard
+    "temperate": (48.09, 11.28),  # southern Germany
+    "arid": (24.50, 54.40),  # Gulf coast
     "subtropical": (-25.89, 27.69),  # northern South Africa
-    "tropical": (1.35, 103.82),     # Singapore
+    "tropical": (1.35, 103.82),  # Singapore
 }
 FREQUENCIES_GHZ = (2.2, 8.2, 26.0)
 ELEVATIONS_DEG = (5.0, 7.0, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0, 90.0)
@@ -34,11 +34,12 @@ def attenuation_db(place: tuple[float, float], frequency: float, elevation: floa
     import itur
 
     parts = itur.atmospheric_attenuation_slant_path(
-        place[0], place[1], frequency, elevation, percent, ANTENNA_M, return_contributions=True)
+        place[0], place[1], frequency, elevation, percent, ANTENNA_M, return_contributions=True
+    )
     gas, cloud, rain, scintillation = (max(0.0, float(part.value)) for part in parts[:4])
-    if percent > 5.0:       # P.618 gives rain up to 5 % of the time only
+    if percent > 5.0:  # P.618 gives rain up to 5 % of the time only
         rain = 0.0
-    return float(gas + ((rain + cloud) ** 2 + scintillation ** 2) ** 0.5)
+    return float(gas + ((rain + cloud) ** 2 + scintillation**2) ** 0.5)
 
 
 def surface(place: tuple[float, float], frequency: float) -> list[list[float]]:
@@ -57,12 +58,15 @@ def surface(place: tuple[float, float], frequency: float) -> list[list[float]]:
 def main() -> None:
     """Write the table."""
     warnings.simplefilter("ignore")
-    table = {climate: {str(f): surface(place, f) for f in FREQUENCIES_GHZ}
-             for climate, place in CLIMATES.items()}
+    table = {
+        climate: {str(f): surface(place, f) for f in FREQUENCIES_GHZ} for climate, place in CLIMATES.items()
+    }
     document = {
         "source": "ITU-R P.618-13 section 2.5 (gases P.676, rain P.837-P.839, cloud P.840) through "
-                  "itur 0.4.0, antenna 5 m; made not to rise with elevation",
-        "places": CLIMATES, "elevations_deg": ELEVATIONS_DEG, "exceeded_percent": EXCEEDED_PERCENT,
+        "itur 0.4.0, antenna 5 m; made not to rise with elevation",
+        "places": CLIMATES,
+        "elevations_deg": ELEVATIONS_DEG,
+        "exceeded_percent": EXCEEDED_PERCENT,
         "attenuation_db": table,
     }
     TARGET.parent.mkdir(exist_ok=True)

@@ -1,11 +1,12 @@
 """Plan the downlink: from orbit, stations, radio and camera to passes, budgets and image quality.
 
     swathpack plan s-band-cubesat                              a preset, or a plan file of your own
-    swathpack plan my.toml --days 30 --out plan                writes plan/plan.html, budget.toml, passes.csv, plan.json
+    swathpack plan my.toml --days 30 --out plan         writes plan.html, budget.toml, passes.csv, plan.json
     swathpack plan s-band-cubesat --compare s-band-cubesat-4-stations
     swathpack plan --presets                                   lists the presets
 
-Prints a table; budget.toml is what the board and the simulated link read. docs/plan.md describes the plan file.
+Prints a table; budget.toml is what the board and the simulated link read.
+docs/plan.md describes the plan file.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _write(args: argparse.Namespace, outcomes: list) -> None:  # type: ignore[type-arg]
-    """The first plan's files, the page, and with --compare the second plan's files in a folder beside them."""
+    """The first plan's files and the page; with --compare the second plan's files in a folder below."""
     from tools.plan import page, report
 
     first = outcomes[0]
@@ -66,6 +67,7 @@ def _write(args: argparse.Namespace, outcomes: list) -> None:  # type: ignore[ty
         written[-1].write_text(page.render(outcomes), encoding="utf-8")
         if args.png:
             from tools.plan.picture import draw
+
             written.append(draw(first, folder / "plan.png"))
     except OSError as error:
         raise UserError(f"cannot write into {folder}: {error}") from None
@@ -80,7 +82,9 @@ def _read(args: argparse.Namespace, name: str):  # type: ignore[no-untyped-def]
     try:
         start = None if args.start is None else parse_time(args.start)
     except ValueError:
-        raise UserError(f"--start: expected a UTC time such as 2026-12-01T00:00:00Z, found {args.start!r}") from None
+        raise UserError(
+            f"--start: expected a UTC time such as 2026-12-01T00:00:00Z, found {args.start!r}"
+        ) from None
     return read_plan(name, days=args.days, seed=args.seed, start_s=start)
 
 
@@ -94,9 +98,11 @@ def _presets() -> str:
         document = loads(path.read_text(encoding="utf-8"))
         if "name" in document:
             lines.append(f"  {document['name']:<28}{document.get('description', '')}")
-    lines.append("stations (use = \"name\"):")
-    lines += [f"  {name:<20}{row['latitude_deg']:>8.2f} {row['longitude_deg']:>8.2f}  {row.get('network', '')}"
-              for name, row in catalogue().items()]
+    lines.append('stations (use = "name"):')
+    lines += [
+        f"  {name:<20}{row['latitude_deg']:>8.2f} {row['longitude_deg']:>8.2f}  {row.get('network', '')}"
+        for name, row in catalogue().items()
+    ]
     return "\n".join(lines)
 
 
@@ -106,5 +112,7 @@ def _need_packages() -> None:
         import sgp4  # noqa: F401
         import skyfield  # noqa: F401
     except ModuleNotFoundError as error:
-        raise UserError(f"{error.name} is not installed; install the planner's packages with "
-                        f"`pip install 'swathpack[plan]'`") from None
+        raise UserError(
+            f"{error.name} is not installed; install the planner's packages with "
+            f"`pip install 'swathpack[plan]'`"
+        ) from None

@@ -1,11 +1,11 @@
 """From captured tiles to the ground: coding on the board, storage, the queue, and what each pass carries.
 
-One satellite is one `Flow`. Tiles travel in batches (one capture, one difficulty class, at most a part of a pass)
-so that a month of Sentinel-2-sized imaging is a few thousand rows. Every pass goes in two steps:
+One satellite is one `Flow`. Tiles travel in batches (one capture, one difficulty class, a part of a pass) so
+that a month of Sentinel-2-sized imaging is a few thousand rows. Every pass goes in two steps:
 
-1. Which quality can be held? All tiles that wait or will be captured within the look-ahead share all bytes of the
-   passes in it: the slope of rate against distortion at which they just fit is the quality to send now, so a pass
-   right after imaging does not spend what the next area needs.
+1. Which quality can be held? All tiles that wait or will be captured within the look-ahead share all bytes of
+   the passes in it: the slope of rate against distortion at which they just fit is the quality to send now.
+   So a pass right after imaging does not spend what the next area needs.
 2. Batches that fit at that quality (priority, then age) form the pass, and the rate controller that flies,
    `edge.rate.allocate`, gives each its layers for exactly the bytes of this pass.
 
@@ -24,7 +24,7 @@ from tools.plan.imaging import Capture
 from tools.plan.inputs import Plan
 from tools.plan.rates import CLASS_WEIGHTS, REFERENCE_BANDS, REFERENCE_PX, RateTable
 
-BATCHES_PER_PASS = 40       # finer batches fill a pass better and take longer
+BATCHES_PER_PASS = 40  # finer batches fill a pass better and take longer
 
 Array = NDArray[np.float64]
 
@@ -53,7 +53,7 @@ class Sent:
 
 @dataclass
 class FlowResult:
-    """What became of everything. Tile counts; bytes of coded image (`sent_bytes`) and what passes left unused."""
+    """What became of everything: tiles, bytes of coded image, and bytes that passes left unused."""
 
     captured_tiles: int = 0
     cloudy_tiles: int = 0
@@ -96,7 +96,7 @@ class Flow:
         keep = slice(0, min(codec.max_layers, len(table.bppb) - 1) + 1)
         self._costs = table.tile_bytes(plan.imager.tile_px, len(plan.imager.bands))[keep]
         self._distortion = table.distortion()[:, keep]
-        size = plan.imager.tile_px ** 2 * len(plan.imager.bands) / (REFERENCE_PX ** 2 * REFERENCE_BANDS)
+        size = plan.imager.tile_px**2 * len(plan.imager.bands) / (REFERENCE_PX**2 * REFERENCE_BANDS)
         self._encode_s, self._energy_j = table.encode_s * size, table.energy_j * size
         self._floor = min(codec.min_layers, len(self._costs) - 1)
         # One sort for all passes: what a tile of each (priority, class) costs and gains, best slope first.
@@ -134,9 +134,10 @@ class Flow:
         result.history.append(self._level(held, self._plan.end_s))
         return result
 
-    def _batches(self, captures: list[Capture], passes: list[PassBudget], cloud: Array, result: FlowResult
-                 ) -> list[Batch]:
-        """Clear tiles of every capture by class, cut small enough to share a pass, coded one after the other."""
+    def _batches(
+        self, captures: list[Capture], passes: list[PassBudget], cloud: Array, result: FlowResult
+    ) -> list[Batch]:
+        """Clear tiles of every capture by class, cut small enough to share a pass, coded in a row."""
         typical = float(np.mean([p.payload_bytes for p in passes])) if passes else 1e9
         largest = max(1, int(typical / BATCHES_PER_PASS / max(self._costs[len(self._costs) // 2], 1)))
         coder_free, found = -np.inf, []
@@ -151,8 +152,16 @@ class Flow:
             for kind, tiles in enumerate(_split(clear)):
                 for part in _parts(tiles, max(largest, tiles // 24)):
                     coder_free += part * self._encode_s
-                    found.append(Batch(number, kind, part, capture.end_s, max(coder_free, capture.end_s),
-                                       capture.area.priority))
+                    found.append(
+                        Batch(
+                            number,
+                            kind,
+                            part,
+                            capture.end_s,
+                            max(coder_free, capture.end_s),
+                            capture.area.priority,
+                        )
+                    )
         return sorted(found, key=lambda batch: batch.captured_s)
 
     def _bytes_held(self, batches: list[Batch], now: float) -> int:
@@ -183,12 +192,15 @@ class Flow:
         result.dropped_old += sum(batch.tiles for batch in held if batch.captured_s < oldest)
         return [batch for batch in held if batch.captured_s >= oldest]
 
-    def _send(self, contact: PassBudget, held: list[Batch], coming: Array, ahead: int, result: FlowResult
-              ) -> list[Batch]:
+    def _send(
+        self, contact: PassBudget, held: list[Batch], coming: Array, ahead: int, result: FlowResult
+    ) -> list[Batch]:
         """One pass; returns what still waits. `coming` and `ahead` are the look-ahead's tiles and bytes."""
         budget = contact.payload_bytes
-        ready = sorted((b for b in held if b.ready_s <= contact.start_s),
-                       key=lambda b: (-b.priority, b.captured_s, b.kind))
+        ready = sorted(
+            (b for b in held if b.ready_s <= contact.start_s),
+            key=lambda b: (-b.priority, b.captured_s, b.kind),
+        )
         chosen = self._choose(ready, self._held_layers(held, coming, ahead), budget)
         layers = self._layers(chosen, budget)
         used = tiles = 0
@@ -209,7 +221,7 @@ class Flow:
         return [batch for batch in held if id(batch) not in gone]
 
     def _choose(self, ready: list[Batch], target: NDArray[np.int64], budget: int) -> list[Batch]:
-        """The ready batches, in order, that fit into this pass at the quality that the look-ahead can hold."""
+        """The ready batches, in order, that fit into this pass at the quality the look-ahead can hold."""
         chosen, left = [], budget
         for batch in ready:
             cost = int(self._costs[target[self._type(batch)]]) * batch.tiles
@@ -236,7 +248,7 @@ class Flow:
         tiles = np.array([batch.tiles for batch in chosen])
         top = len(self._costs) - 1
         if int(self._costs[top]) * int(tiles.sum()) <= budget:
-            return np.full(len(chosen), top)        # what `allocate` would find: everything fits
+            return np.full(len(chosen), top)  # what `allocate` would find: everything fits
         costs = self._costs * tiles[:, None]
         distortion = np.array([self._distortion[batch.kind] for batch in chosen])
         weights = np.array([batch.priority for batch in chosen]) * tiles

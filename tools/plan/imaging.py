@@ -14,14 +14,14 @@ from tools.plan.sun import sun_elevation_deg
 
 COARSE_STEP_S = 20.0
 FINE_STEP_S = 1.0
-REACH_KM = 160.0            # ground track of one coarse step, with room
+REACH_KM = 160.0  # ground track of one coarse step, with room
 
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Capture:
-    """One overpass of one area; `tiles` before the cloud screen, `cloud` the mean cloud fraction of the month."""
+    """One overpass of one area; `tiles` before the cloud screen, `cloud` the month's mean fraction."""
 
     satellite: str
     area: Area = field(repr=False)
@@ -39,8 +39,11 @@ def find_captures(plan: Plan) -> list[Capture]:
     passes = []
     for satellite in plan.satellites if plan.areas else ():
         track = _track(satellite, times)
-        passes += [(start, satellite, area, moment, cells) for area in plan.areas
-                   for start, moment, cells in _overpasses(satellite, area, plan.imager, times, track)]
+        passes += [
+            (start, satellite, area, moment, cells)
+            for area in plan.areas
+            for start, moment, cells in _overpasses(satellite, area, plan.imager, times, track)
+        ]
     passes.sort(key=lambda row: row[0])
     last_seen = {area.name: np.full(len(area.cells), -np.inf) for area in plan.areas}
     captures = []
@@ -59,12 +62,21 @@ def _capture(imager: Imager, satellite: Satellite, area: Area, moment: Array) ->
     middle = np.array([(start + end) / 2])
     longitude, latitude = area.centre
     month = int(np.datetime64(int(start), "s").astype("datetime64[M]").astype(int)) % 12
-    return Capture(satellite.name, area, start, end, covered, max(1, round(covered / imager.tile_km2)),
-                   area.cloud[month], float(sun_elevation_deg(middle, latitude, longitude)[0]))
+    return Capture(
+        satellite.name,
+        area,
+        start,
+        end,
+        covered,
+        max(1, round(covered / imager.tile_km2)),
+        area.cloud[month],
+        float(sun_elevation_deg(middle, latitude, longitude)[0]),
+    )
 
 
-def _overpasses(satellite: Satellite, area: Area, imager: Imager, times: Array, track: Array
-                ) -> list[tuple[float, Array, NDArray[np.int64]]]:
+def _overpasses(
+    satellite: Satellite, area: Area, imager: Imager, times: Array, track: Array
+) -> list[tuple[float, Array, NDArray[np.int64]]]:
     """(start, time per imaged cell, cell index) of every overpass whose middle has enough sun."""
     cells = unit_vectors(area.cells[:, 1], area.cells[:, 0])
     middle = cells.mean(axis=0)
@@ -86,7 +98,7 @@ def _overpasses(satellite: Satellite, area: Area, imager: Imager, times: Array, 
 
 
 def _swept(times: Array, track: Array, cells: Array, half_km: float) -> tuple[Array, NDArray[np.int64]]:
-    """(time, index) of the cells that pass through the swath: closest approach inside the span and near enough."""
+    """(time, index) of the cells in the swath: closest approach inside the span and near enough."""
     if len(times) < 3:
         return np.zeros(0), np.zeros(0, np.int64)
     nearest = (cells @ track.T).argmax(axis=1)
@@ -110,12 +122,13 @@ def _track(satellite: Satellite, times: Array) -> Array:
 def unit_vectors(latitude_deg: Array, longitude_deg: Array) -> Array:
     """(n, 3) unit vectors on the sphere."""
     latitude, longitude = np.radians(latitude_deg), np.radians(longitude_deg)
-    return np.column_stack([np.cos(latitude) * np.cos(longitude), np.cos(latitude) * np.sin(longitude),
-                            np.sin(latitude)])
+    return np.column_stack(
+        [np.cos(latitude) * np.cos(longitude), np.cos(latitude) * np.sin(longitude), np.sin(latitude)]
+    )
 
 
 def _within_duty_cycle(plan: Plan, captures: list[Capture]) -> list[Capture]:
-    """Give each orbit's camera time to the captures of highest priority; the last one that fits is cut short."""
+    """Give each orbit's camera time by priority; the last capture that fits is cut short."""
     period = {satellite.name: satellite.period_s() for satellite in plan.satellites}
     left: dict[tuple[str, int], float] = {}
     kept = []
@@ -126,6 +139,12 @@ def _within_duty_cycle(plan: Plan, captures: list[Capture]) -> list[Capture]:
         left[orbit] = allowed - used
         share = used / (capture.end_s - capture.start_s)
         if round(capture.tiles * share) >= 1:
-            kept.append(replace(capture, end_s=capture.start_s + used, area_km2=capture.area_km2 * share,
-                                tiles=round(capture.tiles * share)))
+            kept.append(
+                replace(
+                    capture,
+                    end_s=capture.start_s + used,
+                    area_km2=capture.area_km2 * share,
+                    tiles=round(capture.tiles * share),
+                )
+            )
     return sorted(kept, key=lambda c: (c.start_s, c.satellite, c.area.name))

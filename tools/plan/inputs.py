@@ -1,4 +1,4 @@
-"""The plan file: one TOML with everything the planner needs, read and checked (docs/plan.md lists the keys)."""
+"""The plan file: one TOML with all that the planner needs, read and checked (docs/plan.md lists the keys)."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Imager:
     @property
     def raw_tile_bytes(self) -> int:
         """One tile without compression, all bands, packed to the bit depth."""
-        return (self.tile_px ** 2 * len(self.bands) * self.bit_depth + 7) // 8
+        return (self.tile_px**2 * len(self.bands) * self.bit_depth + 7) // 8
 
 
 @dataclass(frozen=True)
@@ -92,8 +92,9 @@ class Plan:
         return self.start_s + self.days * 86400.0
 
 
-def read_plan(path: str | Path, days: float | None = None, seed: int | None = None,
-              start_s: float | None = None) -> Plan:
+def read_plan(
+    path: str | Path, days: float | None = None, seed: int | None = None, start_s: float | None = None
+) -> Plan:
     """Read a plan file or a preset by name; the arguments override the file.
 
     Raises:
@@ -117,8 +118,10 @@ def find_plan(path: str | Path) -> Path:
     preset = PRESETS / f"{given.name.removesuffix('.toml')}.toml"
     if given.parent == Path() and preset.stem in names:
         return preset
-    raise UserError(f"no plan file {str(path)!r}, and no preset of that name (presets: {', '.join(names)})"
-                    f"{did_you_mean(given.name, names)}")
+    raise UserError(
+        f"no plan file {str(path)!r}, and no preset of that name (presets: {', '.join(names)})"
+        f"{did_you_mean(given.name, names)}"
+    )
 
 
 def load_document(path: Path, depth: int = 0) -> dict[str, Any]:
@@ -172,17 +175,23 @@ def _parse(document: dict[str, Any], folder: Path, start_s: float | None) -> Pla
     objective = Section(top.raw("objective", {}), "[objective]")
     radio = read_radio(Section(top.raw("radio"), "[radio]"))
     plan = Plan(
-        name=top.text("name"), description=top.text("description", ""), start_s=start_s,
-        days=top.number("days", 0.01, MAX_DAYS, 7.0), seed=top.integer("seed", 0, 2 ** 63 - 1, 1),
+        name=top.text("name"),
+        description=top.text("description", ""),
+        start_s=start_s,
+        days=top.number("days", 0.01, MAX_DAYS, 7.0),
+        seed=top.integer("seed", 0, 2**63 - 1, 1),
         satellites=tuple(_rows(top, "satellite", lambda s: read_satellite(s, folder, start_s))),
         stations=tuple(_rows(top, "station", lambda s: read_station(s, radio))),
-        radio=radio, imager=_imager(Section(top.raw("imager"), "[imager]")),
-        areas=_areas(top, folder), codec=_codec(Section(top.raw("codec", {}), "[codec]"), folder),
+        radio=radio,
+        imager=_imager(Section(top.raw("imager"), "[imager]")),
+        areas=_areas(top, folder),
+        codec=_codec(Section(top.raw("codec", {}), "[codec]"), folder),
         storage_gbyte=storage.number("capacity_gbyte", 1e-3, 1e5, 64.0),
         energy_wh_per_orbit=energy.number("budget_wh_per_orbit", 0.0, 1e5, 0.0),
         gbyte_value=objective.number("gbyte_value", 0.0, 1e9, 0.0),
         cost_limit_per_day=objective.number("cost_limit_per_day", 0.0, 1e12, 0.0),
-        uncertainty=_uncertainty(Section(top.raw("uncertainty", {}), "[uncertainty]")))
+        uncertainty=_uncertainty(Section(top.raw("uncertainty", {}), "[uncertainty]")),
+    )
     for section in (storage, energy, objective, top):
         section.done()
     return plan
@@ -203,12 +212,15 @@ def _rows(top: Section, key: str, read: Any) -> list[Any]:
 
 def _imager(section: Section) -> Imager:
     imager = Imager(
-        swath_km=section.number("swath_km", 0.1, 3000), gsd_m=section.number("gsd_m", 0.1, 1000),
-        bands=_bands(section), bit_depth=section.integer("bit_depth", 8, 16, 12),
+        swath_km=section.number("swath_km", 0.1, 3000),
+        gsd_m=section.number("gsd_m", 0.1, 1000),
+        bands=_bands(section),
+        bit_depth=section.integer("bit_depth", 8, 16, 12),
         duty_cycle_percent=section.number("duty_cycle_percent", 0.01, 100, 100.0),
         power_w=section.number("power_w", 0, 5000, 0.0),
         min_sun_elevation_deg=section.number("min_sun_elevation_deg", -90, 90, 10.0),
-        tile_px=section.integer("tile_px", 64, 1024, 256))
+        tile_px=section.integer("tile_px", 64, 1024, 256),
+    )
     section.done()
     if imager.swath_km * 1000 < imager.gsd_m * 64:
         raise section.error(f"swath_km: {imager.swath_km:g} km is fewer than 64 pixels of {imager.gsd_m:g} m")
@@ -228,20 +240,27 @@ def _bands(section: Section) -> tuple[str, ...]:
 def _codec(section: Section, folder: Path) -> Codec:
     table = section.text("table", "")
     codec = Codec(
-        table=(folder / table) if table else None, board=section.text("board", "agx-orin"),
-        power_mode=section.text("power_mode", "30W"), drop_cloudy=section.flag("drop_cloudy", True),
-        min_layers=section.integer("min_layers", 1, 16, 1), max_layers=section.integer("max_layers", 1, 16, 16),
+        table=(folder / table) if table else None,
+        board=section.text("board", "agx-orin"),
+        power_mode=section.text("power_mode", "30W"),
+        drop_cloudy=section.flag("drop_cloudy", True),
+        min_layers=section.integer("min_layers", 1, 16, 1),
+        max_layers=section.integer("max_layers", 1, 16, 16),
         max_age_hours=section.number("max_age_hours", 0.1, 24 * 366, 72.0),
-        lookahead_hours=section.number("lookahead_hours", 0.1, 24 * 30, 24.0))
+        lookahead_hours=section.number("lookahead_hours", 0.1, 24 * 30, 24.0),
+    )
     section.done()
     if codec.min_layers > codec.max_layers:
-        raise section.error(f"expected min_layers <= max_layers, found {codec.min_layers} > {codec.max_layers}")
+        raise section.error(
+            f"expected min_layers <= max_layers, found {codec.min_layers} > {codec.max_layers}"
+        )
     return codec
 
 
 def _uncertainty(section: Section) -> Uncertainty:
-    found = Uncertainty(section.integer("samples", 10, 100_000, 500),
-                        section.number("cloud_spread", 0.0, 1.0, 0.6))
+    found = Uncertainty(
+        section.integer("samples", 10, 100_000, 500), section.number("cloud_spread", 0.0, 1.0, 0.6)
+    )
     section.done()
     return found
 
@@ -267,7 +286,9 @@ def _area_rows(section: Section, folder: Path) -> list[Area]:
     if section.exactly_one("box_deg", "geojson") == "box_deg":
         west, south, east, north = section.numbers("box_deg", 4, -180, 180)
         if not south < north <= 90 or south < -90:
-            raise section.error(f"box_deg: expected [west, south, east, north], found {section.raw('box_deg')}")
+            raise section.error(
+                f"box_deg: expected [west, south, east, north], found {section.raw('box_deg')}"
+            )
         return [make_area(section.text("name"), [box_ring(west, south, east, north)], *settings)]
     found, name = [], section.text("name", "area")
     for number, (properties, rings) in enumerate(read_geojson(folder / section.text("geojson")), 1):
@@ -282,11 +303,16 @@ def section_table(settings: tuple[float, float, tuple[float, ...]]) -> dict[str,
 
 
 def _known(properties: dict[str, Any]) -> dict[str, Any]:
-    return {key: properties[key] for key in ("priority", "revisit_days", "cloud_fraction") if key in properties}
+    return {
+        key: properties[key] for key in ("priority", "revisit_days", "cloud_fraction") if key in properties
+    }
 
 
 def _area_settings(section: Section) -> tuple[float, float, tuple[float, ...]]:
     cloud = section.raw("cloud_fraction", 0.0)
-    monthly = (tuple(section.numbers("cloud_fraction", 12, 0, 1)) if isinstance(cloud, list)
-               else (section.number("cloud_fraction", 0, 1, 0.0),) * 12)
+    monthly = (
+        tuple(section.numbers("cloud_fraction", 12, 0, 1))
+        if isinstance(cloud, list)
+        else (section.number("cloud_fraction", 0, 1, 0.0),) * 12
+    )
     return section.number("priority", 0.01, 1000, 1.0), section.number("revisit_days", 0, 366, 0.0), monthly

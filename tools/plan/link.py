@@ -3,7 +3,7 @@
     C/N0 = EIRP - antenna roll-off - free space - atmosphere - other losses + G/T - k            (dBHz)
     Es/N0 = C/N0 - 10 log10(symbol rate); a modcod closes when Es/N0 >= needed + margin
 
-Free-space loss: ITU-R P.525. Atmosphere (gases, cloud, rain, scintillation): the table of bake_attenuation.py.
+Free-space loss: ITU-R P.525. Atmosphere (gases, cloud, rain, scintillation): bake_attenuation.py.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from tools.plan.radio import Radio
 from tools.plan.stations import Station
 
 TABLE = Path(__file__).parent / "data" / "attenuation.json"
-BOLTZMANN_DB = 10 * math.log10(1.380649e-23)      # dBW/K/Hz, exact SI value
+BOLTZMANN_DB = 10 * math.log10(1.380649e-23)  # dBW/K/Hz, exact SI value
 LIGHT_M_S = 299_792_458.0
 EARTH_RADIUS_KM = 6371.0
 # The sky that is exceeded half of the time: what "clear sky" means in a plan.
 CLEAR_SKY_PERCENT = 50.0
-MEDIUM_K = 275.0                                  # mean radiating temperature of rain, ITU-R P.618 section 3
+MEDIUM_K = 275.0  # mean radiating temperature of rain, ITU-R P.618 section 3
 
 Array = NDArray[np.float64]
 
@@ -49,21 +49,28 @@ def atmosphere_db(climate: str, frequency_ghz: float, elevation_deg: Array, exce
     """Attenuation (dB) that is exceeded this share of the time, arrays broadcast together.
 
     Between table rows: linear in log frequency and log attenuation, in log percent, and in 1/sin(elevation).
-    Below 5 degrees it grows with the path length through a 10 km layer of air over the round Earth; beyond 50 %
-    of the time it stays at the 50 % value, and below 0.1 % at the 0.1 % value.
+    Below 5 degrees it grows with the path length through a 10 km layer of air over the round Earth; beyond
+    50 % of the time it stays at the 50 % value, and below 0.1 % at the 0.1 % value.
     """
     elevations, percents, frequencies, data = _table()
     surface = _at_frequency(data[climate], frequencies, frequency_ghz)
-    elevation, percent = np.broadcast_arrays(np.asarray(elevation_deg, float), np.asarray(exceeded_percent, float))
+    elevation, percent = np.broadcast_arrays(
+        np.asarray(elevation_deg, float), np.asarray(exceeded_percent, float)
+    )
     # 1/sin falls with elevation, so the table is turned round for interp.
     path = 1 / np.sin(np.radians(np.clip(elevation, elevations[0], 90.0)))
     row = np.interp(path, 1 / np.sin(np.radians(elevations[::-1])), np.arange(len(elevations))[::-1])
-    column = np.interp(np.log(np.clip(percent, percents[0], percents[-1])), np.log(percents),
-                       np.arange(len(percents)))
-    low, left = np.minimum(row.astype(int), len(elevations) - 2), np.minimum(column.astype(int), len(percents) - 2)
+    column = np.interp(
+        np.log(np.clip(percent, percents[0], percents[-1])), np.log(percents), np.arange(len(percents))
+    )
+    low, left = (
+        np.minimum(row.astype(int), len(elevations) - 2),
+        np.minimum(column.astype(int), len(percents) - 2),
+    )
     down, right = row - low, column - left
-    value = ((1 - down) * ((1 - right) * surface[low, left] + right * surface[low, left + 1])
-             + down * ((1 - right) * surface[low + 1, left] + right * surface[low + 1, left + 1]))
+    value = (1 - down) * ((1 - right) * surface[low, left] + right * surface[low, left + 1]) + down * (
+        (1 - right) * surface[low + 1, left] + right * surface[low + 1, left + 1]
+    )
     return value * _low_path(elevation, elevations[0])
 
 
@@ -78,35 +85,48 @@ def _at_frequency(surface: Array, frequencies: Array, frequency_ghz: float) -> A
 
 def _low_path(elevation_deg: Array, lowest_deg: float, layer_km: float = 10.0) -> Array:
     """Path through the layer against the path at `lowest_deg`; 1 above it."""
+
     def path(angle: Array) -> Array:
         up = EARTH_RADIUS_KM * np.sin(np.radians(angle))
-        return np.sqrt(up ** 2 + 2 * EARTH_RADIUS_KM * layer_km + layer_km ** 2) - up
+        return np.sqrt(up**2 + 2 * EARTH_RADIUS_KM * layer_km + layer_km**2) - up
 
     low = np.clip(elevation_deg, 0.0, lowest_deg)
     return path(low) / path(np.asarray(lowest_deg))
 
 
 def roll_off_db(radio: Radio, elevation_deg: Array, range_km: Array) -> Array:
-    """Loss of a fixed nadir-pointing antenna off its axis: 12 (angle / beam width)^2 dB; 0 when it is steered."""
+    """Loss of a fixed nadir-pointing antenna off its axis: 12 (angle / beam width)^2 dB; 0 when steered."""
     if radio.beamwidth_deg == 0:
         return np.zeros(np.shape(elevation_deg))
     # Sine rule in the triangle Earth's centre, station, satellite.
     elevation = np.radians(elevation_deg)
-    orbit = np.sqrt(EARTH_RADIUS_KM ** 2 + range_km ** 2 + 2 * EARTH_RADIUS_KM * range_km * np.sin(elevation))
+    orbit = np.sqrt(EARTH_RADIUS_KM**2 + range_km**2 + 2 * EARTH_RADIUS_KM * range_km * np.sin(elevation))
     nadir = np.degrees(np.arcsin(np.clip(EARTH_RADIUS_KM * np.cos(elevation) / orbit, -1, 1)))
     return 12 * (nadir / radio.beamwidth_deg) ** 2
 
 
-def carrier_to_noise_dbhz(radio: Radio, station: Station, elevation_deg: Array, range_km: Array,
-                          exceeded_percent: Array | float = CLEAR_SKY_PERCENT) -> Array:
+def carrier_to_noise_dbhz(
+    radio: Radio,
+    station: Station,
+    elevation_deg: Array,
+    range_km: Array,
+    exceeded_percent: Array | float = CLEAR_SKY_PERCENT,
+) -> Array:
     """C/N0 (dBHz). Rain beyond the clear sky also heats the receiver (ITU-R P.618 section 3)."""
     air = atmosphere_db(station.climate, radio.frequency_ghz, elevation_deg, np.asarray(exceeded_percent))
     clear = atmosphere_db(station.climate, radio.frequency_ghz, elevation_deg, np.asarray(CLEAR_SKY_PERCENT))
     sky_k = MEDIUM_K * (1 - 10 ** (-np.maximum(air - clear, 0) / 10))
     heating = 10 * np.log10(1 + sky_k / radio.system_noise_k)
-    return (radio.eirp_dbw - roll_off_db(radio, elevation_deg, range_km)
-            - free_space_db(range_km, radio.frequency_ghz) - air - heating - radio.losses_db
-            + station.g_over_t_dbk - BOLTZMANN_DB)
+    return (
+        radio.eirp_dbw
+        - roll_off_db(radio, elevation_deg, range_km)
+        - free_space_db(range_km, radio.frequency_ghz)
+        - air
+        - heating
+        - radio.losses_db
+        + station.g_over_t_dbk
+        - BOLTZMANN_DB
+    )
 
 
 def bit_rate(radio: Radio, c_n0_dbhz: Array) -> Array:

@@ -18,7 +18,7 @@ from tools.plan.rates import RateTable, load_rates
 from tools.plan.schedule import Schedule, make_schedule
 from tools.plan.uncertainty import Draws, Spread, draw, spread
 
-REPLAYS = 11        # an odd number whose second and second-last are the P10 and P90
+REPLAYS = 11  # an odd number whose second and second-last are the P10 and P90
 
 Array = NDArray[np.float64]
 
@@ -100,28 +100,50 @@ def evaluate(plan: Plan) -> Outcome:
     flows = _run_flows(plan, rates, schedule.contacts, captures, clear, expected_cloud)
     draws = draw(plan, schedule.contacts, captures)
     sent = [item for flow in flows.values() for item in flow.sent]
-    energy = {satellite.name: _energy(plan, rates, satellite.name, schedule.contacts, captures, flows)
-              for satellite in plan.satellites}
+    energy = {
+        satellite.name: _energy(plan, rates, satellite.name, schedule.contacts, captures, flows)
+        for satellite in plan.satellites
+    }
     warnings += _energy_warnings(plan, energy, flows)
     pass_spread = _pass_spread(schedule.contacts, draws)
     return Outcome(
-        plan, rates, warnings, schedule, captures, flows, _quality(rates, captures, sent),
-        {area.name: _quality(rates, captures, [s for s in sent if captures[s.batch.capture].area.name == area.name])
-         for area in plan.areas},
-        energy, pass_spread, _spreads(plan, rates, schedule.contacts, captures, draws),
-        make_budget(plan, schedule.contacts, pass_spread))
+        plan,
+        rates,
+        warnings,
+        schedule,
+        captures,
+        flows,
+        _quality(rates, captures, sent),
+        {
+            area.name: _quality(
+                rates, captures, [s for s in sent if captures[s.batch.capture].area.name == area.name]
+            )
+            for area in plan.areas
+        },
+        energy,
+        pass_spread,
+        _spreads(plan, rates, schedule.contacts, captures, draws),
+        make_budget(plan, schedule.contacts, pass_spread),
+    )
 
 
 def _warnings(plan: Plan, schedule: Schedule, captures: list[Capture]) -> list[str]:
     found = []
     if not schedule.contacts:
-        found.append("no usable pass: the link never closes with its margin, or no station sees a satellite for "
-                     f"{plan.radio.min_pass_s:g} s")
+        found.append(
+            "no usable pass: the link never closes with its margin, or no station sees a satellite for "
+            f"{plan.radio.min_pass_s:g} s"
+        )
     imaged = {capture.area.name for capture in captures}
-    found += [f"area {area.name!r} is never imaged (no daylight overpass within the swath)"
-              for area in plan.areas if area.name not in imaged]
+    found += [
+        f"area {area.name!r} is never imaged (no daylight overpass within the swath)"
+        for area in plan.areas
+        if area.name not in imaged
+    ]
     used = {contact.station.name for contact in schedule.contacts}
-    found += [f"station {station.name!r} gets no contact" for station in plan.stations if station.name not in used]
+    found += [
+        f"station {station.name!r} gets no contact" for station in plan.stations if station.name not in used
+    ]
     if not schedule.proven:
         found.append("the station schedule is the best found in time, not proven optimal")
     return found
@@ -131,26 +153,39 @@ def _energy_warnings(plan: Plan, energy: dict[str, Energy], flows: dict[str, Flo
     found = []
     for name, used in energy.items():
         if 0 < plan.energy_wh_per_orbit < used.worst_orbit_wh:
-            found.append(f"{name}: the worst orbit needs {used.worst_orbit_wh:.1f} Wh, the budget is "
-                         f"{plan.energy_wh_per_orbit:g} Wh")
+            found.append(
+                f"{name}: the worst orbit needs {used.worst_orbit_wh:.1f} Wh, the budget is "
+                f"{plan.energy_wh_per_orbit:g} Wh"
+            )
         if flows[name].coding_s > plan.days * 86400:
-            found.append(f"{name}: coding takes {flows[name].coding_s / 86400 / plan.days:.1f} times the time there "
-                         f"is; choose a faster power_mode or image less")
+            found.append(
+                f"{name}: coding takes {flows[name].coding_s / 86400 / plan.days:.1f} times the time there "
+                f"is; choose a faster power_mode or image less"
+            )
         if flows[name].dropped_full:
             found.append(f"{name}: {flows[name].dropped_full} tiles are lost because storage is full")
     return found
 
 
-def _run_flows(plan: Plan, rates: RateTable, contacts: tuple[Contact, ...], captures: list[Capture],
-               pass_bytes: Array, cloud: Array) -> dict[str, FlowResult]:
+def _run_flows(
+    plan: Plan,
+    rates: RateTable,
+    contacts: tuple[Contact, ...],
+    captures: list[Capture],
+    pass_bytes: Array,
+    cloud: Array,
+) -> dict[str, FlowResult]:
     """Every satellite's flow with these Space Packet bytes per contact and this cloud per capture."""
     results, flow = {}, Flow(plan, rates)
     for satellite in plan.satellites:
         mine = [at for at, capture in enumerate(captures) if capture.satellite == satellite.name]
-        passes = [PassBudget(c.number, c.start_s, c.end_s, int(size * plan.radio.packet_efficiency))
-                  for c, size in zip(contacts, pass_bytes) if c.satellite is satellite]
+        passes = [
+            PassBudget(c.number, c.start_s, c.end_s, int(size * plan.radio.packet_efficiency))
+            for c, size in zip(contacts, pass_bytes)
+            if c.satellite is satellite
+        ]
         result = flow.run([captures[at] for at in mine], passes, cloud[mine])
-        for item in result.sent:        # local capture numbers to global ones; batches are shared by nothing else
+        for item in result.sent:  # local capture numbers to global ones; batches are shared by nothing else
             item.batch.capture = mine[item.batch.capture]
         results[satellite.name] = result
     return results
@@ -166,20 +201,36 @@ def _quality(rates: RateTable, captures: list[Capture], sent: list) -> Quality: 
     layers = np.array([item.layers for item in sent], float)
     p10, p50, p90 = weighted_percentiles(psnr, tiles, (10, 50, 90))
     late50, late90 = weighted_percentiles(latency, tiles, (50, 90))
-    return Quality(int(tiles.sum()), float(np.average(psnr, weights=tiles)), p10, p50, p90,
-                   float(np.average(layers, weights=tiles)), late50, late90)
+    return Quality(
+        int(tiles.sum()),
+        float(np.average(psnr, weights=tiles)),
+        p10,
+        p50,
+        p90,
+        float(np.average(layers, weights=tiles)),
+        late50,
+        late90,
+    )
 
 
 def weighted_percentiles(values: Array, weights: Array, percents: tuple[float, ...]) -> list[float]:
     """The smallest value with at least that share of the weight at or below it."""
     order = np.argsort(values)
     share = np.cumsum(weights[order]) / weights.sum()
-    return [float(values[order[min(np.searchsorted(share, percent / 100 - 1e-12), len(order) - 1)]])
-            for percent in percents]
+    return [
+        float(values[order[min(np.searchsorted(share, percent / 100 - 1e-12), len(order) - 1)]])
+        for percent in percents
+    ]
 
 
-def _energy(plan: Plan, rates: RateTable, satellite: str, contacts: tuple[Contact, ...], captures: list[Capture],
-            flows: dict[str, FlowResult]) -> Energy:
+def _energy(
+    plan: Plan,
+    rates: RateTable,
+    satellite: str,
+    contacts: tuple[Contact, ...],
+    captures: list[Capture],
+    flows: dict[str, FlowResult],
+) -> Energy:
     """Camera and radio by their on-time, coding by tile; orbits counted from the plan's start."""
     period = next(s for s in plan.satellites if s.name == satellite).period_s()
     orbits = max(1, int(np.ceil(plan.days * 86400 / period)))
@@ -196,7 +247,9 @@ def _energy(plan: Plan, rates: RateTable, satellite: str, contacts: tuple[Contac
     for contact in contacts:
         if contact.satellite.name == satellite:
             orbit = min(int((contact.start_s - plan.start_s) // period), orbits - 1)
-            per_orbit[2, orbit] += (contact.end_s - contact.start_s + plan.radio.acquisition_s) * plan.radio.power_w
+            per_orbit[2, orbit] += (
+                contact.end_s - contact.start_s + plan.radio.acquisition_s
+            ) * plan.radio.power_w
     imaging, coding, radio = (float(row.sum()) / 3600 for row in per_orbit)
     return Energy(imaging, coding, radio, float(per_orbit.sum(axis=0).max()) / 3600, orbits)
 
@@ -208,9 +261,10 @@ def _pass_spread(contacts: tuple[Contact, ...], draws: Draws) -> dict[int, tuple
     return {contact.number: (int(a), int(b), int(c)) for contact, a, b, c in zip(contacts, *table)}
 
 
-def _spreads(plan: Plan, rates: RateTable, contacts: tuple[Contact, ...], captures: list[Capture], draws: Draws
-             ) -> dict[str, Spread]:
-    """P10, P50, P90: bytes over all draws; tiles, quality and latency over replays at quantiles of the bytes."""
+def _spreads(
+    plan: Plan, rates: RateTable, contacts: tuple[Contact, ...], captures: list[Capture], draws: Draws
+) -> dict[str, Spread]:
+    """P10, P50, P90: bytes over all draws; the rest over replays at quantiles of the bytes."""
     totals = draws.pass_bytes.sum(axis=1)
     found = {"gbyte_per_day": spread(totals / 1e9 / plan.days)}
     order = np.argsort(totals, kind="stable")
@@ -227,10 +281,16 @@ def _spreads(plan: Plan, rates: RateTable, contacts: tuple[Contact, ...], captur
     return found
 
 
-def make_budget(plan: Plan, contacts: tuple[Contact, ...], pass_spread: dict[int, tuple[int, int, int]]) -> Budget:
+def make_budget(
+    plan: Plan, contacts: tuple[Contact, ...], pass_spread: dict[int, tuple[int, int, int]]
+) -> Budget:
     """What the board takes: Space Packet bytes and the rate profile of every pass, clear sky."""
-    passes = tuple(sorted((_budget_pass(contact, pass_spread[contact.number]) for contact in contacts),
-                          key=lambda p: (p.start_s, p.id)))
+    passes = tuple(
+        sorted(
+            (_budget_pass(contact, pass_spread[contact.number]) for contact in contacts),
+            key=lambda p: (p.start_s, p.id),
+        )
+    )
     # Dated by the plan and not by the clock, so the same plan and seed give the same file.
     return Budget(plan.name, format_time(plan.start_s), plan.seed, passes)
 
@@ -242,7 +302,16 @@ def _budget_pass(contact: Contact, spread_bytes: tuple[int, int, int]) -> Pass:
     first = np.concatenate([[True], rates[1:] != rates[:-1]])
     start = round(contact.start_s, 3)
     end = round(start + float(edges[-1]), 3)
-    return Pass(contact.number, contact.satellite.name, contact.station.name, start, end, contact.bytes,
-                tuple(round(float(at), 3) for at in edges[:-1][first]), tuple(float(rate) for rate in rates[first]),
-                min(spread_bytes[0], contact.bytes), min(spread_bytes[2], contact.bytes),
-                round(contact.sighting.max_elevation_deg, 2))
+    return Pass(
+        contact.number,
+        contact.satellite.name,
+        contact.station.name,
+        start,
+        end,
+        contact.bytes,
+        tuple(round(float(at), 3) for at in edges[:-1][first]),
+        tuple(float(rate) for rate in rates[first]),
+        min(spread_bytes[0], contact.bytes),
+        min(spread_bytes[2], contact.bytes),
+        round(contact.sighting.max_elevation_deg, 2),
+    )

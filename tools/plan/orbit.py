@@ -28,7 +28,7 @@ MU_KM3_S2 = 398600.4418
 J2 = 1.08262668e-3
 SUN_RATE_RAD_S = 2 * math.pi / (365.2421897 * 86400)
 UNIX_EPOCH_JD = 2440587.5
-SGP4_EPOCH_JD = 2433281.5          # 1949-12-31 00:00 UT, day 0 of sgp4init
+SGP4_EPOCH_JD = 2433281.5  # 1949-12-31 00:00 UT, day 0 of sgp4init
 MAX_TLE_AGE_DAYS = 14.0
 
 
@@ -54,12 +54,16 @@ class Satellite:
         error, teme, _ = self.record.sgp4_array(whole + UNIX_EPOCH_JD, days - whole)
         if error.any():
             from sgp4.api import SGP4_ERRORS
+
             at = int(np.nonzero(error)[0][0])
-            raise ArithmeticError(f"{self.name} at {format_time(float(time_s[at]))}: {SGP4_ERRORS[int(error[at])]}")
+            raise ArithmeticError(
+                f"{self.name} at {format_time(float(time_s[at]))}: {SGP4_ERRORS[int(error[at])]}"
+            )
         angle = sidereal_angle(time_s)
         cos, sin = np.cos(angle), np.sin(angle)
-        return np.column_stack([cos * teme[:, 0] + sin * teme[:, 1],
-                                cos * teme[:, 1] - sin * teme[:, 0], teme[:, 2]])
+        return np.column_stack(
+            [cos * teme[:, 0] + sin * teme[:, 1], cos * teme[:, 1] - sin * teme[:, 0], teme[:, 2]]
+        )
 
 
 @lru_cache(maxsize=1)
@@ -71,7 +75,7 @@ def timescale() -> Timescale:
 
 
 def terrestrial_jd(time_s: float | Array) -> Any:
-    """Julian date in Terrestrial Time of seconds since 1970 UTC (leap seconds since 2017: TAI - UTC = 37 s)."""
+    """Julian date in Terrestrial Time of seconds since 1970 UTC (TAI - UTC = 37 s since 2017)."""
     return UNIX_EPOCH_JD + (np.asarray(time_s) + 37.0 + 32.184) / 86400
 
 
@@ -83,7 +87,7 @@ def sidereal_angle(time_s: Array) -> Array:
     ut1_s = time_s + 37.0 + 32.184 - delta
     days = ut1_s / 86400 + (UNIX_EPOCH_JD - 2451545.0)
     century = days / 36525
-    seconds = 67310.54841 + 8640184.812866 * century + (0.093104 - 6.2e-6 * century) * century ** 2
+    seconds = 67310.54841 + 8640184.812866 * century + (0.093104 - 6.2e-6 * century) * century**2
     # The 876600 h per century are whole turns per day: adding the fraction of the day keeps the digits.
     return 2 * math.pi * ((seconds / 86400 + days % 1.0) % 1.0)
 
@@ -95,8 +99,10 @@ def ground_track(positions_km: Array) -> tuple[Array, Array]:
     flat = np.hypot(positions_km[:, 0], positions_km[:, 1])
     reduced = np.arctan2(positions_km[:, 2], flat * (1 - flattening))
     latitude = np.arctan2(
-        positions_km[:, 2] + squared / (1 - squared) * EARTH_RADIUS_KM * (1 - flattening) * np.sin(reduced) ** 3,
-        flat - squared * EARTH_RADIUS_KM * np.cos(reduced) ** 3)
+        positions_km[:, 2]
+        + squared / (1 - squared) * EARTH_RADIUS_KM * (1 - flattening) * np.sin(reduced) ** 3,
+        flat - squared * EARTH_RADIUS_KM * np.cos(reduced) ** 3,
+    )
     return np.degrees(latitude), np.degrees(np.arctan2(positions_km[:, 1], positions_km[:, 0]))
 
 
@@ -109,7 +115,10 @@ def read_satellite(section: Section, folder: Path, start_s: float) -> Satellite:
         "tle_file": lambda: _from_tle(section, _tle_lines(section, folder, name)),
         "omm": lambda: _from_omm(section, section.raw("omm")),
         "omm_file": lambda: _from_omm(section, _omm_fields(section, folder, name)),
-        "elements": lambda: _from_elements(Section(section.raw("elements"), f"{section.name} elements"), start_s)}
+        "elements": lambda: _from_elements(
+            Section(section.raw("elements"), f"{section.name} elements"), start_s
+        ),
+    }
     record = readers[kind]()
     oldest = section.number("max_age_days", 0.1, 3650, MAX_TLE_AGE_DAYS)
     section.done()
@@ -119,10 +128,13 @@ def read_satellite(section: Section, folder: Path, start_s: float) -> Satellite:
         raise section.error(
             f"{name}: {state} orbit: epoch {format_time(epoch_s(record))[:16]}Z is {abs(age):.1f} days "
             f"{'before' if age > 0 else 'after'} the plan's start, expected at most {oldest:g} "
-            f"(max_age_days); get a newer one")
+            f"(max_age_days); get a newer one"
+        )
     if record.ecco > 0.3 or 2 * math.pi / record.no_kozai > 225:
-        raise section.error(f"{name}: expected a low Earth orbit (period up to 225 minutes, eccentricity up "
-                            f"to 0.3), found {2 * math.pi / record.no_kozai:.0f} minutes and {record.ecco:.3f}")
+        raise section.error(
+            f"{name}: expected a low Earth orbit (period up to 225 minutes, eccentricity up "
+            f"to 0.3), found {2 * math.pi / record.no_kozai:.0f} minutes and {record.ecco:.3f}"
+        )
     return Satellite(name, record, kind.replace("_file", ""))
 
 
@@ -163,7 +175,7 @@ def _tle_lines(section: Section, folder: Path, name: str) -> list[str]:
     chosen = named or starts
     if len(chosen) != 1:
         raise section.error(f"tle_file: expected one satellite, or one named {name!r}, found {len(starts)}")
-    return lines[chosen[0]:chosen[0] + 2]
+    return lines[chosen[0] : chosen[0] + 2]
 
 
 def _omm_fields(section: Section, folder: Path, name: str) -> dict[str, Any]:
@@ -192,8 +204,17 @@ def _from_omm(section: Section, fields: Any) -> Satrec:
     from sgp4.api import Satrec
 
     record = Satrec()
-    defaults = {"CLASSIFICATION_TYPE": "U", "OBJECT_ID": "2000-001A", "ELEMENT_SET_NO": 0, "EPHEMERIS_TYPE": 0,
-                "NORAD_CAT_ID": 0, "REV_AT_EPOCH": 0, "MEAN_MOTION_DOT": 0.0, "MEAN_MOTION_DDOT": 0.0, "BSTAR": 0.0}
+    defaults = {
+        "CLASSIFICATION_TYPE": "U",
+        "OBJECT_ID": "2000-001A",
+        "ELEMENT_SET_NO": 0,
+        "EPHEMERIS_TYPE": 0,
+        "NORAD_CAT_ID": 0,
+        "REV_AT_EPOCH": 0,
+        "MEAN_MOTION_DOT": 0.0,
+        "MEAN_MOTION_DDOT": 0.0,
+        "BSTAR": 0.0,
+    }
     try:
         given = {key: value for key, value in fields.items() if value not in ("", None)}
         given["EPOCH"] = str(given["EPOCH"]).removesuffix("Z")
@@ -212,11 +233,15 @@ def _from_elements(section: Section, start_s: float) -> Satrec:
     axis_km = EARTH_RADIUS_KM + (
         section.number("altitude_km", 160, 8000)
         if section.exactly_one("altitude_km", "semi_major_axis_km") == "altitude_km"
-        else section.number("semi_major_axis_km", 6538, 20000) - EARTH_RADIUS_KM)
+        else section.number("semi_major_axis_km", 6538, 20000) - EARTH_RADIUS_KM
+    )
     eccentricity = section.number("eccentricity", 0, 0.3, 0.0001)
-    motion = math.sqrt(MU_KM3_S2 / axis_km ** 3)
-    inclination = (sun_synchronous_inclination(axis_km, eccentricity) if section.flag("sun_synchronous", False)
-                   else math.radians(section.number("inclination_deg", 0, 180)))
+    motion = math.sqrt(MU_KM3_S2 / axis_km**3)
+    inclination = (
+        sun_synchronous_inclination(axis_km, eccentricity)
+        if section.flag("sun_synchronous", False)
+        else math.radians(section.number("inclination_deg", 0, 180))
+    )
     epoch = section.time("epoch") if section.has("epoch") else start_s
     if section.exactly_one("raan_deg", "ltan_hours") == "raan_deg":
         node = math.radians(section.number("raan_deg", 0, 360))
@@ -224,17 +249,28 @@ def _from_elements(section: Section, start_s: float) -> Satrec:
         node = node_of_local_time(section.number("ltan_hours", 0, 24), epoch)
     record = Satrec()
     record.sgp4init(
-        WGS72, "i", 0, epoch / 86400 + UNIX_EPOCH_JD - SGP4_EPOCH_JD, section.number("bstar", -1, 1, 0.0), 0.0, 0.0,
-        eccentricity, math.radians(section.number("arg_perigee_deg", 0, 360, 90.0)), inclination,
-        math.radians(section.number("mean_anomaly_deg", 0, 360, 0.0)), motion * 60, node)
+        WGS72,
+        "i",
+        0,
+        epoch / 86400 + UNIX_EPOCH_JD - SGP4_EPOCH_JD,
+        section.number("bstar", -1, 1, 0.0),
+        0.0,
+        0.0,
+        eccentricity,
+        math.radians(section.number("arg_perigee_deg", 0, 360, 90.0)),
+        inclination,
+        math.radians(section.number("mean_anomaly_deg", 0, 360, 0.0)),
+        motion * 60,
+        node,
+    )
     section.done()
     return record
 
 
 def sun_synchronous_inclination(axis_km: float, eccentricity: float) -> float:
     """Inclination (radians) at which the node's J2 drift follows the mean sun."""
-    motion = math.sqrt(MU_KM3_S2 / axis_km ** 3)
-    drift = -1.5 * J2 * (EARTH_RADIUS_KM / (axis_km * (1 - eccentricity ** 2))) ** 2 * motion
+    motion = math.sqrt(MU_KM3_S2 / axis_km**3)
+    drift = -1.5 * J2 * (EARTH_RADIUS_KM / (axis_km * (1 - eccentricity**2))) ** 2 * motion
     return math.acos(SUN_RATE_RAD_S / drift)
 
 
@@ -244,4 +280,12 @@ def node_of_local_time(hours: float, epoch: float) -> float:
     return math.radians((mean_sun + (hours - 12.0) * 15.0) % 360)
 
 
-__all__ = ["Satellite", "epoch_s", "ground_track", "parse_time", "read_satellite", "sidereal_angle", "timescale"]
+__all__ = [
+    "Satellite",
+    "epoch_s",
+    "ground_track",
+    "parse_time",
+    "read_satellite",
+    "sidereal_angle",
+    "timescale",
+]

@@ -18,7 +18,8 @@ body { font: 15px/1.5 system-ui, "Segoe UI", "DejaVu Sans", sans-serif; color: #
 main { max-width: 1200px; margin: 0 auto; padding: 24px 20px 60px; }
 h1 { font-size: 26px; margin: 0; } h2 { font-size: 18px; margin: 0 0 10px; }
 .sub { color: #5a6876; margin: 2px 0 16px; }
-section { background: #fff; border: 1px solid #dde3e8; border-radius: 8px; padding: 16px 20px; margin: 0 0 16px; }
+section { background: #fff; border: 1px solid #dde3e8; border-radius: 8px; padding: 16px 20px;
+  margin: 0 0 16px; }
 .warn { background: #fff6e0; border-color: #ecc766; } .warn ul { margin: 0; padding-left: 20px; }
 .cards { display: grid; grid-template-columns: repeat(5, 1fr); gap: 12px; margin: 0 0 16px; }
 .cards div { background: #fff; border: 1px solid #dde3e8; border-radius: 8px; padding: 12px 14px; }
@@ -29,20 +30,23 @@ section { background: #fff; border: 1px solid #dde3e8; border-radius: 8px; paddi
 svg { width: 100%; height: auto; display: block; }
 svg text { font-family: inherit; }
 .tick { font-size: 11px; fill: #5a6876; } .axis { font-size: 12px; fill: #33414e; }
-.note { font-size: 12px; fill: #33414e; } .place { font-size: 12px; font-weight: 600; fill: #111; paint-order: stroke;
+.note { font-size: 12px; fill: #33414e; }
+.place { font-size: 12px; font-weight: 600; fill: #111; paint-order: stroke;
   stroke: #fff; stroke-width: 3px; }
 .caption { font-size: 12px; fill: #1c2733; font-weight: 600; } .rate { fill: #00775a; }
 .grid { stroke: #e3e8ec; stroke-width: 1; }
 .legend { margin: 6px 0 0; color: #5a6876; font-size: 13px; } .legend span { margin-right: 18px; }
 .legend i { display: inline-block; width: 11px; height: 11px; border-radius: 2px; margin-right: 6px; }
 table { border-collapse: collapse; width: 100%; font-size: 13.5px; font-variant-numeric: tabular-nums; }
-th { text-align: right; font-weight: 600; color: #5a6876; border-bottom: 1px solid #cfd7de; padding: 4px 10px; }
+th { text-align: right; font-weight: 600; color: #5a6876; border-bottom: 1px solid #cfd7de;
+  padding: 4px 10px; }
 td { text-align: right; padding: 3px 10px; border-bottom: 1px solid #eef1f4; }
 th:first-child, td:first-child { text-align: left; }
 td.l, th.l { text-align: left; }
 details summary { cursor: pointer; color: #0072b2; margin-top: 10px; }
 p { margin: 8px 0 0; color: #43515e; font-size: 14px; }
-@media (max-width: 900px) { .cards { grid-template-columns: 1fr 1fr; } .grid2, .grid4 { grid-template-columns: 1fr 1fr; } }
+@media (max-width: 900px) { .cards { grid-template-columns: 1fr 1fr; }
+  .grid2, .grid4 { grid-template-columns: 1fr 1fr; } }
 """
 
 
@@ -53,26 +57,43 @@ def render(outcomes: list[Outcome]) -> str:
     body = [_head(first), _warnings(outcomes), _cards(first)]
     if len(outcomes) == 2:
         body.append(_comparison(*outcomes))
-    body += [_section("Where", charts.world_map(first)),
-             _section("Contacts and imaging", charts.timeline(first), _schedule_note(first)),
-             _section("Bytes per day", charts.daily_bytes(first)),
-             _section("Elevation and rate, pass by pass", charts.pass_curves(
-                 first, list(first.schedule.contacts[:CURVES])), f"The first {CURVES} passes.")]
+    body += [
+        _section("Where", charts.world_map(first)),
+        _section("Contacts and imaging", charts.timeline(first), _schedule_note(first)),
+        _section("Bytes per day", charts.daily_bytes(first)),
+        _section(
+            "Elevation and rate, pass by pass",
+            charts.pass_curves(first, list(first.schedule.contacts[:CURVES])),
+            f"The first {CURVES} passes.",
+        ),
+    ]
     if first.plan.areas:
-        body += [_section("Quality per area", charts.area_quality(first)),
-                 _section("Queue and storage", charts.queue(first))]
-    body += [_section("How much, how good", _spread_table(first) + _ladder(first)), _passes(first), _assumptions(first)]
-    return ('<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-            '<meta name="viewport" content="width=device-width, initial-scale=1">'
-            f"<title>{text(title)}</title><style>{STYLE}</style></head><body><main>"
-            + "".join(body) + "</main></body></html>\n")
+        body += [
+            _section("Quality per area", charts.area_quality(first)),
+            _section("Queue and storage", charts.queue(first)),
+        ]
+    body += [
+        _section("How much, how good", _spread_table(first) + _ladder(first)),
+        _passes(first),
+        _assumptions(first),
+    ]
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{text(title)}</title><style>{STYLE}</style></head><body><main>"
+        + "".join(body)
+        + "</main></body></html>\n"
+    )
 
 
 def _head(outcome: Outcome) -> str:
     plan = outcome.plan
-    return (f"<h1>{text(plan.name)}</h1><p class='sub'>{text(plan.description)}. {format_time(plan.start_s)[:16]}Z, "
-            f"{plan.days:g} days, {len(plan.satellites)} satellite(s), {len(plan.stations)} station(s), "
-            f"{text(plan.radio.band)} band {plan.radio.frequency_ghz:g} GHz, seed {plan.seed}</p>")
+    return (
+        f"<h1>{text(plan.name)}</h1><p class='sub'>{text(plan.description)}. "
+        f"{format_time(plan.start_s)[:16]}Z, "
+        f"{plan.days:g} days, {len(plan.satellites)} satellite(s), {len(plan.stations)} station(s), "
+        f"{text(plan.radio.band)} band {plan.radio.frequency_ghz:g} GHz, seed {plan.seed}</p>"
+    )
 
 
 def _section(title: str, content: str, note: str = "") -> str:
@@ -90,91 +111,162 @@ def _cards(outcome: Outcome) -> str:
     plan, quality, spreads = outcome.plan, outcome.quality, outcome.spreads
     gigabytes = spreads["gbyte_per_day"]
     entries = [
-        (f"{number(outcome.schedule.optimal_bytes / 1e9 / plan.days)} GB/day",
-         f"downlink, clear sky; P10 {number(gigabytes.p10)}, P90 {number(gigabytes.p90)}"),
-        (f"{number(quality.tiles / plan.days)}", f"tiles of {plan.imager.tile_px} px, {len(plan.imager.bands)} bands "
-                                                  "on the ground a day"),
+        (
+            f"{number(outcome.schedule.optimal_bytes / 1e9 / plan.days)} GB/day",
+            f"downlink, clear sky; P10 {number(gigabytes.p10)}, P90 {number(gigabytes.p90)}",
+        ),
+        (
+            f"{number(quality.tiles / plan.days)}",
+            f"tiles of {plan.imager.tile_px} px, {len(plan.imager.bands)} bands on the ground a day",
+        ),
         (f"{number(quality.psnr_db_mean)} dB", f"mean PSNR; worst tenth {number(quality.psnr_db_p10)} dB"),
-        (f"{number(quality.latency_h_p50)} h", f"from image to ground for half; {number(quality.latency_h_p90)} h "
-                                               "for nine tenths"),
-        (f"{number(outcome.raw_tiles_per_day)}", "tiles a day if they were sent uncompressed")]
-    return "<div class='cards'>" + "".join(f"<div><b>{text(a)}</b><span>{text(b)}</span></div>"
-                                           for a, b in entries) + "</div>"
+        (
+            f"{number(quality.latency_h_p50)} h",
+            f"from image to ground for half; {number(quality.latency_h_p90)} h for nine tenths",
+        ),
+        (f"{number(outcome.raw_tiles_per_day)}", "tiles a day if they were sent uncompressed"),
+    ]
+    return (
+        "<div class='cards'>"
+        + "".join(f"<div><b>{text(a)}</b><span>{text(b)}</span></div>" for a, b in entries)
+        + "</div>"
+    )
 
 
 def _comparison(one: Outcome, other: Outcome) -> str:
     rows = "".join(
         f"<tr><td>{text(what)}</td><td>{number(a)}</td><td>{number(b)}</td><td>{change(a, b, unit)}</td>"
         f"<td class='l'>{text(unit)}</td></tr>"
-        for (what, a, unit), (_, b, _) in zip(headline(one), headline(other)))
-    table = (f"<table><tr><th></th><th>{text(one.plan.name)}</th><th>{text(other.plan.name)}</th><th>change</th>"
-             f"<th class='l'>unit</th></tr>{rows}</table>")
-    pair = "".join(f"<div><h3>{text(o.plan.name)}</h3>{charts.world_map(o, 570)}{charts.timeline(o, 570)}"
-                   f"{charts.area_quality(o, 570) if o.plan.areas else ''}{charts.daily_bytes(o, 570)}</div>"
-                   for o in (one, other))
+        for (what, a, unit), (_, b, _) in zip(headline(one), headline(other))
+    )
+    table = (
+        f"<table><tr><th></th><th>{text(one.plan.name)}</th><th>{text(other.plan.name)}</th><th>change</th>"
+        f"<th class='l'>unit</th></tr>{rows}</table>"
+    )
+    pair = "".join(
+        f"<div><h3>{text(o.plan.name)}</h3>{charts.world_map(o, 570)}{charts.timeline(o, 570)}"
+        f"{charts.area_quality(o, 570) if o.plan.areas else ''}{charts.daily_bytes(o, 570)}</div>"
+        for o in (one, other)
+    )
     return _section("What if", table + f"<div class='grid2'>{pair}</div>")
 
 
 def _schedule_note(outcome: Outcome) -> str:
     s = outcome.schedule
     gain = 100 * (s.optimal_bytes / s.greedy_bytes - 1) if s.greedy_bytes else 0.0
-    return (f"{len(s.contacts)} of {s.possible} usable passes are held: {s.optimal_bytes / 1e9:,.2f} GB by integer "
-            f"programming{' (proven best)' if s.proven else ''}, {gain:+.2f} % against taking the best pass first.")
+    return (
+        f"{len(s.contacts)} of {s.possible} usable passes are held: {s.optimal_bytes / 1e9:,.2f} GB "
+        f"by integer programming{' (proven best)' if s.proven else ''}, "
+        f"{gain:+.2f} % against taking the best pass first."
+    )
 
 
 def _spread_table(outcome: Outcome) -> str:
-    labels = {"gbyte_per_day": "downlink, GB a day", "tiles_per_day": "tiles on the ground a day",
-              "psnr_db": "mean PSNR, dB", "latency_h": "median latency, h"}
-    rows = "".join(f"<tr><td>{labels[key]}</td><td>{number(s.p10)}</td><td>{number(s.p50)}</td>"
-                   f"<td>{number(s.p90)}</td></tr>" for key, s in outcome.spreads.items())
-    return (f"<table><tr><th>with rain, missed passes and cloud ({outcome.plan.uncertainty.samples} draws)</th>"
-            f"<th>P10</th><th>P50</th><th>P90</th></tr>{rows}</table><br>")
+    labels = {
+        "gbyte_per_day": "downlink, GB a day",
+        "tiles_per_day": "tiles on the ground a day",
+        "psnr_db": "mean PSNR, dB",
+        "latency_h": "median latency, h",
+    }
+    rows = "".join(
+        f"<tr><td>{labels[key]}</td><td>{number(s.p10)}</td><td>{number(s.p50)}</td>"
+        f"<td>{number(s.p90)}</td></tr>"
+        for key, s in outcome.spreads.items()
+    )
+    return (
+        f"<table><tr><th>with rain, missed passes and cloud ({outcome.plan.uncertainty.samples} draws)</th>"
+        f"<th>P10</th><th>P50</th><th>P90</th></tr>{rows}</table><br>"
+    )
 
 
 def _ladder(outcome: Outcome) -> str:
     rows = "".join(
         f"<tr><td>{row['layers']:.0f} layers</td><td>{row['bppb']:.4f}</td><td>{row['tile_bytes']:,.0f}</td>"
         f"<td>{row['psnr_db_mean']:.1f}</td><td>{row['psnr_db_p10']:.1f} to {row['psnr_db_p90']:.1f}</td>"
-        f"<td>{row['tiles_per_day']:,.0f}</td></tr>" for row in ladder(outcome))
+        f"<td>{row['tiles_per_day']:,.0f}</td></tr>"
+        for row in ladder(outcome)
+    )
     raw = outcome.plan.imager
-    rows += (f"<tr><td>uncompressed</td><td>{raw.bit_depth}</td><td>{raw.raw_tile_bytes:,}</td><td></td><td></td>"
-             f"<td>{outcome.raw_tiles_per_day:,.0f}</td></tr>")
-    return ("<table><tr><th>the whole downlink at one quality</th><th>bits per pixel and band</th><th>bytes a tile</th>"
-            f"<th>PSNR dB</th><th>P10 to P90 of tiles</th><th>tiles a day</th></tr>{rows}</table>")
+    rows += (
+        f"<tr><td>uncompressed</td><td>{raw.bit_depth}</td><td>{raw.raw_tile_bytes:,}</td><td></td><td></td>"
+        f"<td>{outcome.raw_tiles_per_day:,.0f}</td></tr>"
+    )
+    return (
+        "<table><tr><th>the whole downlink at one quality</th><th>bits per pixel and band</th>"
+        "<th>bytes a tile</th>"
+        f"<th>PSNR dB</th><th>P10 to P90 of tiles</th><th>tiles a day</th></tr>{rows}</table>"
+    )
 
 
 def _passes(outcome: Outcome) -> str:
     rows = pass_rows(outcome)
     cells = "".join(
-        f"<tr><td>{r['id']}</td><td class='l'>{text(r['satellite'])}</td><td class='l'>{text(r['station'])}</td>"
+        f"<tr><td>{r['id']}</td><td class='l'>{text(r['satellite'])}</td>"
+        f"<td class='l'>{text(r['station'])}</td>"
         f"<td>{r['start_utc'][5:19].replace('T', ' ')}</td><td>{r['duration_s'] / 60:.1f}</td>"
-        f"<td>{r['max_elevation_deg']:.1f}</td><td>{r['bytes'] / 1e6:,.1f}</td><td>{r['bytes_p10'] / 1e6:,.1f}</td>"
-        f"<td>{r['bytes_p90'] / 1e6:,.1f}</td><td>{r['image_bytes_used'] / 1e6:,.1f}</td><td>{r['tiles']:,}</td></tr>"
-        for r in rows[:ROWS])
+        f"<td>{r['max_elevation_deg']:.1f}</td><td>{r['bytes'] / 1e6:,.1f}</td>"
+        f"<td>{r['bytes_p10'] / 1e6:,.1f}</td>"
+        f"<td>{r['bytes_p90'] / 1e6:,.1f}</td><td>{r['image_bytes_used'] / 1e6:,.1f}</td>"
+        f"<td>{r['tiles']:,}</td></tr>"
+        for r in rows[:ROWS]
+    )
     more = f"<p>{len(rows) - ROWS:,} more in passes.csv.</p>" if len(rows) > ROWS else ""
-    return _section("Passes and budgets", "<details><summary>table</summary><table><tr><th>pass</th>"
-                    "<th class='l'>satellite</th><th class='l'>station</th><th>start UTC</th><th>min</th><th>max el.</th>"
-                    "<th>MB</th><th>P10</th><th>P90</th><th>image MB</th><th>tiles</th></tr>"
-                    f"{cells}</table>{more}</details>")
+    return _section(
+        "Passes and budgets",
+        "<details><summary>table</summary><table><tr><th>pass</th>"
+        "<th class='l'>satellite</th><th class='l'>station</th><th>start UTC</th><th>min</th><th>max el.</th>"
+        "<th>MB</th><th>P10</th><th>P90</th><th>image MB</th><th>tiles</th></tr>"
+        f"{cells}</table>{more}</details>",
+    )
 
 
 def _assumptions(outcome: Outcome) -> str:
     plan, radio, rates = outcome.plan, outcome.plan.radio, outcome.rates
-    rate = (f"{radio.symbol_rate_hz / 1e6:g} Mbaud, {len(radio.modcods)} adaptive modulations" if radio.adaptive
-            else f"{radio.symbol_rate_hz / 1e6:g} Mbit/s, {radio.modcods[0].name}")
+    rate = (
+        f"{radio.symbol_rate_hz / 1e6:g} Mbaud, {len(radio.modcods)} adaptive modulations"
+        if radio.adaptive
+        else f"{radio.symbol_rate_hz / 1e6:g} Mbit/s, {radio.modcods[0].name}"
+    )
     rows = [
         ("orbits", ", ".join(f"{s.name} ({s.source}, {s.period_s() / 60:.1f} min)" for s in plan.satellites)),
-        ("link", f"EIRP {radio.eirp_dbw:.1f} dBW, {rate}, margin {radio.margin_db:g} dB, losses {radio.losses_db:g} dB"),
-        ("framing", f"{100 * radio.net_efficiency:.1f} % of the bits are Space Packets, "
-                    f"{100 * radio.packet_efficiency:.1f} % of those coded image"),
-        ("camera", f"{plan.imager.swath_km:g} km swath, {plan.imager.gsd_m:g} m, {len(plan.imager.bands)} bands, "
-                   f"{plan.imager.bit_depth} bit, at most {plan.imager.duty_cycle_percent:g} % of an orbit, sun above "
-                   f"{plan.imager.min_sun_elevation_deg:g}°"),
-        ("codec", f"{rates.source}; {plan.codec.board} at {plan.codec.power_mode}: {rates.encode_s * 1e3:g} ms and "
-                  f"{rates.energy_j:g} J a tile"),
-        ("atmosphere", "ITU-R P.618 with P.676, P.837-P.840, baked table; clear sky is what half of the time exceeds"),
-        ("energy", "; ".join(f"{n}: camera {e.imaging_wh:,.1f}, coding {e.coding_wh:,.1f}, radio {e.radio_wh:,.1f} Wh, "
-                             f"worst orbit {e.worst_orbit_wh:.1f} Wh" for n, e in outcome.energy.items())),
-        ("map", "Natural Earth 1:110m land, public domain")]
-    return _section("What this rests on", "<table>" + "".join(
-        f"<tr><td>{text(a)}</td><td class='l'>{text(b)}</td></tr>" for a, b in rows) + "</table>")
+        (
+            "link",
+            f"EIRP {radio.eirp_dbw:.1f} dBW, {rate}, margin {radio.margin_db:g} dB, "
+            f"losses {radio.losses_db:g} dB",
+        ),
+        (
+            "framing",
+            f"{100 * radio.net_efficiency:.1f} % of the bits are Space Packets, "
+            f"{100 * radio.packet_efficiency:.1f} % of those coded image",
+        ),
+        (
+            "camera",
+            f"{plan.imager.swath_km:g} km swath, {plan.imager.gsd_m:g} m, {len(plan.imager.bands)} bands, "
+            f"{plan.imager.bit_depth} bit, at most {plan.imager.duty_cycle_percent:g} % of an orbit, "
+            f"sun above {plan.imager.min_sun_elevation_deg:g}°",
+        ),
+        (
+            "codec",
+            f"{rates.source}; {plan.codec.board} at {plan.codec.power_mode}: {rates.encode_s * 1e3:g} ms and "
+            f"{rates.energy_j:g} J a tile",
+        ),
+        (
+            "atmosphere",
+            "ITU-R P.618 with P.676, P.837-P.840, baked table; clear sky is what half of the time exceeds",
+        ),
+        (
+            "energy",
+            "; ".join(
+                f"{n}: camera {e.imaging_wh:,.1f}, coding {e.coding_wh:,.1f}, radio {e.radio_wh:,.1f} Wh, "
+                f"worst orbit {e.worst_orbit_wh:.1f} Wh"
+                for n, e in outcome.energy.items()
+            ),
+        ),
+        ("map", "Natural Earth 1:110m land, public domain"),
+    ]
+    return _section(
+        "What this rests on",
+        "<table>"
+        + "".join(f"<tr><td>{text(a)}</td><td class='l'>{text(b)}</td></tr>" for a, b in rows)
+        + "</table>",
+    )

@@ -16,7 +16,7 @@ from tools.plan.radio import Radio
 from tools.plan.stations import Station
 
 STEP_S = 5.0
-FINE_STEP_S = 1.0       # where a horizon mask or opening hours cut a pass
+FINE_STEP_S = 1.0  # where a horizon mask or opening hours cut a pass
 
 Array = NDArray[np.float64]
 
@@ -68,14 +68,22 @@ class Contact:
         low, high = np.maximum(begin, from_s), np.minimum(end, to_s)
         keep = high > low
         return replace(
-            self, start_s=max(self.start_s, from_s), end_s=min(self.end_s, to_s), time_s=((low + high) / 2)[keep],
-            step_s=(high - low)[keep], elevation_deg=self.elevation_deg[keep], azimuth_deg=self.azimuth_deg[keep],
-            range_km=self.range_km[keep], rate_byte_s=self.rate_byte_s[keep])
+            self,
+            start_s=max(self.start_s, from_s),
+            end_s=min(self.end_s, to_s),
+            time_s=((low + high) / 2)[keep],
+            step_s=(high - low)[keep],
+            elevation_deg=self.elevation_deg[keep],
+            azimuth_deg=self.azimuth_deg[keep],
+            range_km=self.range_km[keep],
+            rate_byte_s=self.rate_byte_s[keep],
+        )
 
     def bytes_at(self, radio: Radio, exceeded_percent: Array) -> Array:
         """(m,) Space Packet bytes when the attenuation is the one exceeded this share (m,) of the time."""
-        c_n0 = carrier_to_noise_dbhz(radio, self.station, self.elevation_deg, self.range_km,
-                                     np.asarray(exceeded_percent)[:, None])
+        c_n0 = carrier_to_noise_dbhz(
+            radio, self.station, self.elevation_deg, self.range_km, np.asarray(exceeded_percent)[:, None]
+        )
         # Steps without a clear-sky rate (acquisition) have none in rain either.
         return np.minimum(net_byte_rate(radio, c_n0), self.rate_byte_s) @ self.step_s
 
@@ -88,13 +96,17 @@ def find_sightings(satellite: Satellite, station: Station, start_s: float, end_s
     place = wgs84.latlon(station.latitude_deg, station.longitude_deg, station.height_m)
     body = EarthSatellite.from_satrec(satellite.record, scale)
     lowest = station.lowest_deg()
-    times, events = body.find_events(place, scale.tt_jd(terrestrial_jd(start_s)),
-                                     scale.tt_jd(terrestrial_jd(end_s)), altitude_degrees=lowest)
+    times, events = body.find_events(
+        place,
+        scale.tt_jd(terrestrial_jd(start_s)),
+        scale.tt_jd(terrestrial_jd(end_s)),
+        altitude_degrees=lowest,
+    )
     seconds = (times.tt - terrestrial_jd(0.0)) * 86400 if len(times) else np.zeros(0)
     found, rise, tops = [], start_s, []
     ended = [*zip(seconds, events)]
     if ended and ended[-1][1] != 2:
-        ended.append((end_s, 2))        # still up at the end
+        ended.append((end_s, 2))  # still up at the end
     for moment, event in ended:
         if event == 0:
             rise, tops = moment, []
@@ -106,7 +118,9 @@ def find_sightings(satellite: Satellite, station: Station, start_s: float, end_s
     return found
 
 
-def _sighting(satellite: Satellite, station: Station, rise: float, fall: float, tops: list[float]) -> Sighting:
+def _sighting(
+    satellite: Satellite, station: Station, rise: float, fall: float, tops: list[float]
+) -> Sighting:
     """The highest of the culminations and the two ends (a clipped pass may have its top at an end)."""
     moments = np.array([rise, fall, *tops])
     elevation, _, _ = station.look(satellite.positions_km(moments))
@@ -114,11 +128,15 @@ def _sighting(satellite: Satellite, station: Station, rise: float, fall: float, 
     return Sighting(float(rise), float(fall), float(moments[best]), float(elevation[best]))
 
 
-def find_contacts(satellite: Satellite, station: Station, radio: Radio, start_s: float, end_s: float
-                  ) -> list[Contact]:
+def find_contacts(
+    satellite: Satellite, station: Station, radio: Radio, start_s: float, end_s: float
+) -> list[Contact]:
     """Usable passes of one satellite over one station with their profiles; numbers are all 0."""
-    sightings = [s for s in find_sightings(satellite, station, start_s, end_s)
-                 if s.set_s - s.rise_s >= radio.min_pass_s]
+    sightings = [
+        s
+        for s in find_sightings(satellite, station, start_s, end_s)
+        if s.set_s - s.rise_s >= radio.min_pass_s
+    ]
     if not sightings:
         return []
     step = FINE_STEP_S if station.horizon_mask or station.hours_utc else STEP_S
@@ -133,8 +151,20 @@ def find_contacts(satellite: Satellite, station: Station, radio: Radio, start_s:
     for sighting, count, length in zip(sightings, counts, lengths):
         rows = slice(at, at + count)
         at += count
-        contact = Contact(0, satellite, station, sighting, sighting.rise_s, sighting.set_s, everything[rows],
-                          np.full(count, length), elevation[rows], azimuth[rows], distance[rows], rate[rows])
+        contact = Contact(
+            0,
+            satellite,
+            station,
+            sighting,
+            sighting.rise_s,
+            sighting.set_s,
+            everything[rows],
+            np.full(count, length),
+            elevation[rows],
+            azimuth[rows],
+            distance[rows],
+            rate[rows],
+        )
         contacts += _usable_parts(contact, usable[rows], radio)
     return contacts
 
@@ -160,11 +190,20 @@ def _runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
     return [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2])]
 
 
-def all_contacts(satellites: tuple[Satellite, ...], stations: tuple[Station, ...], radio: Radio, start_s: float,
-                 end_s: float) -> list[Contact]:
+def all_contacts(
+    satellites: tuple[Satellite, ...],
+    stations: tuple[Station, ...],
+    radio: Radio,
+    start_s: float,
+    end_s: float,
+) -> list[Contact]:
     """Usable passes of every pair in order of their start, numbered from 1."""
-    found = [contact for satellite in satellites for station in stations
-             for contact in find_contacts(satellite, station, radio, start_s, end_s)]
+    found = [
+        contact
+        for satellite in satellites
+        for station in stations
+        for contact in find_contacts(satellite, station, radio, start_s, end_s)
+    ]
     found.sort(key=lambda contact: (contact.start_s, contact.satellite.name, contact.station.name))
     return [replace(contact, number=number) for number, contact in enumerate(found, 1)]
 

@@ -11,9 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from edge.budget import format_budget, format_time
+from tools.plan.imaging import Capture
 from tools.plan.model import Outcome
 
 GB = 1e9
+FLOW_KEYS = (
+    "captured_tiles", "cloudy_tiles", "sent_tiles", "dropped_old", "dropped_full", "waiting_tiles",
+    "budget_bytes", "sent_bytes", "unused_bytes", "coding_s", "coding_j",
+)
 
 
 def headline(outcome: Outcome) -> list[tuple[str, float, str]]:
@@ -34,8 +39,11 @@ def headline(outcome: Outcome) -> list[tuple[str, float, str]]:
         ("latency, half within", quality.latency_h_p50, "h"),
         ("latency, nine tenths within", quality.latency_h_p90, "h"),
         ("downlink unused", 100 * outcome.total("unused_bytes") / max(outcome.total("budget_bytes"), 1), "%"),
-        ("tiles lost (age, storage)",
-         (outcome.total("dropped_old") + outcome.total("dropped_full")) / days, "a day"),
+        (
+            "tiles lost (age, storage)",
+            (outcome.total("dropped_old") + outcome.total("dropped_full")) / days,
+            "a day",
+        ),
         ("energy", sum(e.total_wh for e in outcome.energy.values()) / days, "Wh a day"),
         ("station cost", sum(c.cost for c in contacts) / days, "a day"),
     ]
@@ -45,11 +53,18 @@ def ladder(outcome: Outcome) -> list[dict[str, float]]:
     """What the whole downlink would carry at each number of layers, whatever the camera takes."""
     plan, rates = outcome.plan, outcome.rates
     sizes = rates.tile_bytes(plan.imager.tile_px, len(plan.imager.bands))
-    return [{"layers": k, "bppb": float(rates.bppb[k]), "tile_bytes": int(sizes[k]),
-             "psnr_db_mean": float(rates.mean_psnr_db[k]), "psnr_db_p10": float(rates.psnr_db[0, k]),
-             "psnr_db_p90": float(rates.psnr_db[2, k]),
-             "tiles_per_day": outcome.payload_bytes_per_day / max(int(sizes[k]), 1)}
-            for k in range(1, len(sizes))]
+    return [
+        {
+            "layers": k,
+            "bppb": float(rates.bppb[k]),
+            "tile_bytes": int(sizes[k]),
+            "psnr_db_mean": float(rates.mean_psnr_db[k]),
+            "psnr_db_p10": float(rates.psnr_db[0, k]),
+            "psnr_db_p90": float(rates.psnr_db[2, k]),
+            "tiles_per_day": outcome.payload_bytes_per_day / max(int(sizes[k]), 1),
+        }
+        for k in range(1, len(sizes))
+    ]
 
 
 def number(value: float) -> str:
@@ -63,20 +78,29 @@ def number(value: float) -> str:
 def table(outcome: Outcome) -> str:
     """The terminal's page."""
     plan = outcome.plan
-    lines = [f"{plan.name}: {plan.description}",
-             f"{format_time(plan.start_s)[:16]}Z, {plan.days:g} days, {len(plan.satellites)} satellites, "
-             f"{len(plan.stations)} stations, {plan.radio.band} band, seed {plan.seed}"]
+    lines = [
+        f"{plan.name}: {plan.description}",
+        f"{format_time(plan.start_s)[:16]}Z, {plan.days:g} days, {len(plan.satellites)} satellites, "
+        f"{len(plan.stations)} stations, {plan.radio.band} band, seed {plan.seed}",
+    ]
     lines += [f"warning: {text}" for text in outcome.warnings]
     lines += ["", *(f"  {what:<30}{number(value):>12}  {unit}" for what, value, unit in headline(outcome))]
     lines += ["", "  uncertainty (rain, missed passes, cloud)   P10         P50         P90"]
-    for key, label in (("gbyte_per_day", "GB a day"), ("tiles_per_day", "tiles a day"), ("psnr_db", "mean PSNR (dB)"),
-                       ("latency_h", "latency (h)")):
+    for key, label in (
+        ("gbyte_per_day", "GB a day"),
+        ("tiles_per_day", "tiles a day"),
+        ("psnr_db", "mean PSNR (dB)"),
+        ("latency_h", "latency (h)"),
+    ):
         if key in outcome.spreads:
             s = outcome.spreads[key]
             lines.append(f"  {label:<33}{number(s.p10):>12}{number(s.p50):>12}{number(s.p90):>12}")
     schedule = outcome.schedule
-    lines += ["", f"  schedule: {len(schedule.contacts)} of {schedule.possible} passes, "
-                  f"{schedule.optimal_bytes / GB:.3f} GB (greedy {schedule.greedy_bytes / GB:.3f} GB)"]
+    lines += [
+        "",
+        f"  schedule: {len(schedule.contacts)} of {schedule.possible} passes, "
+        f"{schedule.optimal_bytes / GB:.3f} GB (greedy {schedule.greedy_bytes / GB:.3f} GB)",
+    ]
     lines += _area_lines(outcome) + _ladder_lines(outcome)
     return "\n".join(lines)
 
@@ -84,24 +108,35 @@ def table(outcome: Outcome) -> str:
 def _area_lines(outcome: Outcome) -> list[str]:
     if not outcome.by_area:
         return []
-    lines = ["", f"  {'area':<26}{'tiles/day':>10}{'PSNR dB':>9}{'P10':>7}{'P90':>7}{'layers':>8}{'hours':>7}"]
+    lines = [
+        "",
+        f"  {'area':<26}{'tiles/day':>10}{'PSNR dB':>9}{'P10':>7}{'P90':>7}{'layers':>8}{'hours':>7}",
+    ]
     for name, q in outcome.by_area.items():
-        lines.append(f"  {name:<26}{number(q.tiles / outcome.plan.days):>10}{number(q.psnr_db_mean):>9}"
-                     f"{number(q.psnr_db_p10):>7}{number(q.psnr_db_p90):>7}{number(q.layers_mean):>8}"
-                     f"{number(q.latency_h_p50):>7}")
+        lines.append(
+            f"  {name:<26}{number(q.tiles / outcome.plan.days):>10}{number(q.psnr_db_mean):>9}"
+            f"{number(q.psnr_db_p10):>7}{number(q.psnr_db_p90):>7}{number(q.layers_mean):>8}"
+            f"{number(q.latency_h_p50):>7}"
+        )
     return lines
 
 
 def _ladder_lines(outcome: Outcome) -> list[str]:
-    lines = ["", "  the whole downlink at one quality:",
-             f"  {'layers':>8}{'bppb':>9}{'bytes/tile':>12}{'PSNR dB':>9}{'tiles/day':>13}"]
+    lines = [
+        "",
+        "  the whole downlink at one quality:",
+        f"  {'layers':>8}{'bppb':>9}{'bytes/tile':>12}{'PSNR dB':>9}{'tiles/day':>13}",
+    ]
     rows = ladder(outcome)
     for row in rows if len(rows) <= 8 else [*rows[::3][:-1], rows[-1]]:
-        lines.append(f"  {row['layers']:>8.0f}{row['bppb']:>9.4f}{row['tile_bytes']:>12,.0f}"
-                     f"{row['psnr_db_mean']:>9.1f}{row['tiles_per_day']:>13,.0f}")
+        lines.append(
+            f"  {row['layers']:>8.0f}{row['bppb']:>9.4f}{row['tile_bytes']:>12,.0f}"
+            f"{row['psnr_db_mean']:>9.1f}{row['tiles_per_day']:>13,.0f}"
+        )
     raw = outcome.plan.imager.raw_tile_bytes
-    lines.append(f"  {'raw':>8}{outcome.plan.imager.bit_depth:>9}{raw:>12,}{'-':>9}"
-                 f"{outcome.raw_tiles_per_day:>13,.0f}")
+    lines.append(
+        f"  {'raw':>8}{outcome.plan.imager.bit_depth:>9}{raw:>12,}{'-':>9}{outcome.raw_tiles_per_day:>13,.0f}"
+    )
     return lines
 
 
@@ -128,9 +163,26 @@ def passes_csv(outcome: Outcome) -> str:
     """One row per scheduled pass."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["id", "satellite", "station", "start_utc", "end_utc", "duration_s", "max_elevation_deg",
-                     "min_range_km", "max_rate_mbit_s", "bytes", "bytes_p10", "bytes_p50", "bytes_p90",
-                     "image_bytes_used", "tiles", "cost"])
+    writer.writerow(
+        [
+            "id",
+            "satellite",
+            "station",
+            "start_utc",
+            "end_utc",
+            "duration_s",
+            "max_elevation_deg",
+            "min_range_km",
+            "max_rate_mbit_s",
+            "bytes",
+            "bytes_p10",
+            "bytes_p50",
+            "bytes_p90",
+            "image_bytes_used",
+            "tiles",
+            "cost",
+        ]
+    )
     for row in pass_rows(outcome):
         writer.writerow(row.values())
     return out.getvalue()
@@ -142,44 +194,78 @@ def pass_rows(outcome: Outcome) -> list[dict[str, Any]]:
     for contact in outcome.schedule.contacts:
         flow = outcome.flows[contact.satellite.name]
         p10, p50, p90 = outcome.pass_spread[contact.number]
-        rows.append({
-            "id": contact.number, "satellite": contact.satellite.name, "station": contact.station.name,
-            "start_utc": format_time(contact.start_s), "end_utc": format_time(contact.end_s),
-            "duration_s": round(contact.end_s - contact.start_s, 1),
-            "max_elevation_deg": round(contact.sighting.max_elevation_deg, 2),
-            "min_range_km": round(float(contact.range_km.min()), 1),
-            "max_rate_mbit_s": round(float(contact.rate_byte_s.max()) * 8e-6, 3), "bytes": contact.bytes,
-            "bytes_p10": p10, "bytes_p50": p50, "bytes_p90": p90,
-            "image_bytes_used": flow.pass_bytes.get(contact.number, 0),
-            "tiles": flow.pass_tiles.get(contact.number, 0), "cost": round(contact.cost, 2)})
+        rows.append(
+            {
+                "id": contact.number,
+                "satellite": contact.satellite.name,
+                "station": contact.station.name,
+                "start_utc": format_time(contact.start_s),
+                "end_utc": format_time(contact.end_s),
+                "duration_s": round(contact.end_s - contact.start_s, 1),
+                "max_elevation_deg": round(contact.sighting.max_elevation_deg, 2),
+                "min_range_km": round(float(contact.range_km.min()), 1),
+                "max_rate_mbit_s": round(float(contact.rate_byte_s.max()) * 8e-6, 3),
+                "bytes": contact.bytes,
+                "bytes_p10": p10,
+                "bytes_p50": p50,
+                "bytes_p90": p90,
+                "image_bytes_used": flow.pass_bytes.get(contact.number, 0),
+                "tiles": flow.pass_tiles.get(contact.number, 0),
+                "cost": round(contact.cost, 2),
+            }
+        )
     return rows
 
 
 def plan_json(outcome: Outcome) -> dict[str, Any]:
     """Everything in one document; NaN becomes null."""
     plan = outcome.plan
-    return _clean({
-        "schema": "swathpack-plan-1", "plan": plan.name, "description": plan.description,
-        "start_utc": format_time(plan.start_s), "days": plan.days, "seed": plan.seed,
-        "warnings": outcome.warnings,
-        "codec_figures": {"source": outcome.rates.source, "measured": outcome.rates.measured},
-        "headline": [{"what": what, "value": value, "unit": unit} for what, value, unit in headline(outcome)],
-        "uncertainty": {name: asdict(value) for name, value in outcome.spreads.items()},
-        "schedule": {"possible": outcome.schedule.possible, "chosen": len(outcome.schedule.contacts),
-                     "bytes": outcome.schedule.optimal_bytes, "greedy_bytes": outcome.schedule.greedy_bytes,
-                     "proven": outcome.schedule.proven},
-        "quality": asdict(outcome.quality), "areas": {n: asdict(q) for n, q in outcome.by_area.items()},
-        "ladder": ladder(outcome), "raw_tile_bytes": plan.imager.raw_tile_bytes,
-        "energy": {name: {**asdict(e), "total_wh": e.total_wh} for name, e in outcome.energy.items()},
-        "flow": {name: {key: getattr(flow, key) for key in (
-            "captured_tiles", "cloudy_tiles", "sent_tiles", "dropped_old", "dropped_full", "waiting_tiles",
-            "budget_bytes", "sent_bytes", "unused_bytes", "coding_s", "coding_j")}
-            for name, flow in outcome.flows.items()},
-        "captures": [{"satellite": c.satellite, "area": c.area.name, "start_utc": format_time(c.start_s),
-                      "end_utc": format_time(c.end_s), "area_km2": round(c.area_km2, 1), "tiles": c.tiles,
-                      "cloud_fraction": c.cloud, "sun_elevation_deg": round(c.sun_elevation_deg, 1)}
-                     for c in outcome.captures],
-        "passes": pass_rows(outcome)})
+    return _clean(
+        {
+            "schema": "swathpack-plan-1",
+            "plan": plan.name,
+            "description": plan.description,
+            "start_utc": format_time(plan.start_s),
+            "days": plan.days,
+            "seed": plan.seed,
+            "warnings": outcome.warnings,
+            "codec_figures": {"source": outcome.rates.source, "measured": outcome.rates.measured},
+            "headline": [
+                {"what": what, "value": value, "unit": unit} for what, value, unit in headline(outcome)
+            ],
+            "uncertainty": {name: asdict(value) for name, value in outcome.spreads.items()},
+            "schedule": {
+                "possible": outcome.schedule.possible,
+                "chosen": len(outcome.schedule.contacts),
+                "bytes": outcome.schedule.optimal_bytes,
+                "greedy_bytes": outcome.schedule.greedy_bytes,
+                "proven": outcome.schedule.proven,
+            },
+            "quality": asdict(outcome.quality),
+            "areas": {n: asdict(q) for n, q in outcome.by_area.items()},
+            "ladder": ladder(outcome),
+            "raw_tile_bytes": plan.imager.raw_tile_bytes,
+            "energy": {name: {**asdict(e), "total_wh": e.total_wh} for name, e in outcome.energy.items()},
+            "flow": {
+                name: {key: getattr(flow, key) for key in FLOW_KEYS} for name, flow in outcome.flows.items()
+            },
+            "captures": [_capture(capture) for capture in outcome.captures],
+            "passes": pass_rows(outcome),
+        }
+    )
+
+
+def _capture(capture: Capture) -> dict[str, Any]:
+    return {
+        "satellite": capture.satellite,
+        "area": capture.area.name,
+        "start_utc": format_time(capture.start_s),
+        "end_utc": format_time(capture.end_s),
+        "area_km2": round(capture.area_km2, 1),
+        "tiles": capture.tiles,
+        "cloud_fraction": capture.cloud,
+        "sun_elevation_deg": round(capture.sun_elevation_deg, 1),
+    }
 
 
 def _clean(value: Any) -> Any:
@@ -195,8 +281,11 @@ def _clean(value: Any) -> Any:
 def write_files(outcome: Outcome, folder: Path) -> list[Path]:
     """passes.csv, plan.json and budget.toml; returns their paths."""
     folder.mkdir(parents=True, exist_ok=True)
-    texts = {"passes.csv": passes_csv(outcome), "budget.toml": format_budget(outcome.budget),
-             "plan.json": json.dumps(plan_json(outcome), indent=1) + "\n"}
+    texts = {
+        "passes.csv": passes_csv(outcome),
+        "budget.toml": format_budget(outcome.budget),
+        "plan.json": json.dumps(plan_json(outcome), indent=1) + "\n",
+    }
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
     return [folder / name for name in texts]

@@ -1,8 +1,8 @@
 """Who talks to whom: the contacts that stations and satellites can hold at the same time.
 
 A satellite has one transmitter and a station `antennas` receivers, each needing `setup_s` before a contact.
-`solve` chooses by integer programming (HiGHS through scipy.optimize.milp), `greedy` takes the best pass first. Where
-passes overlap, a pass may also be cut at the other one's edges.
+`solve` chooses by integer programming (HiGHS in scipy.optimize.milp), `greedy` takes the best pass first.
+Where passes overlap, a pass may also be cut at the other one's edges.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from tools.plan.passes import Contact
 
 TIME_LIMIT_S = 10.0
 MIP_GAP = 1e-4
-GROUP_SIZE = 400        # variables put into one call of the solver
-TIE_BREAK = 1e-7        # value of a unit of cost when cost is not weighed: prefers the cheaper of equals
+GROUP_SIZE = 400  # variables put into one call of the solver
+TIE_BREAK = 1e-7  # value of a unit of cost when cost is not weighed: prefers the cheaper of equals
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """The contacts chosen, and how well two methods did (Space Packet bytes; value as the objective counts it)."""
+    """The contacts chosen, and how well two methods did (bytes of Space Packets, value by the objective)."""
 
     contacts: tuple[Contact, ...]
     possible: int
@@ -46,8 +46,9 @@ class _Variant:
         return self.contact.start_s - (self.contact.station.setup_s if station else 0.0), self.contact.end_s
 
 
-def make_schedule(contacts: list[Contact], min_pass_s: float, gbyte_value: float = 0.0,
-                  cost_limit_per_day: float = 0.0) -> Schedule:
+def make_schedule(
+    contacts: list[Contact], min_pass_s: float, gbyte_value: float = 0.0, cost_limit_per_day: float = 0.0
+) -> Schedule:
     """Choose contacts to carry the most value: bytes, or with `gbyte_value` their worth less their cost.
 
     Args:
@@ -60,11 +61,17 @@ def make_schedule(contacts: list[Contact], min_pass_s: float, gbyte_value: float
     first = greedy(variants, cost_limit_per_day)
     best, proven = solve(variants, cost_limit_per_day)
     if sum(v.value for v in best) < sum(v.value for v in first) - 1e-9:
-        best, proven = first, False         # the solver ran out of time
+        best, proven = first, False  # the solver ran out of time
     chosen = sorted((v.contact for v in best), key=lambda contact: contact.start_s)
-    return Schedule(tuple(chosen), len(contacts), sum(v.contact.bytes for v in best),
-                    sum(v.contact.bytes for v in first), sum(v.value for v in best),
-                    sum(v.value for v in first), proven)
+    return Schedule(
+        tuple(chosen),
+        len(contacts),
+        sum(v.contact.bytes for v in best),
+        sum(v.contact.bytes for v in first),
+        sum(v.value for v in best),
+        sum(v.value for v in first),
+        proven,
+    )
 
 
 def _value(contact: Contact, gbyte_value: float) -> float:
@@ -105,7 +112,7 @@ def _clashes(contacts: list[Contact]) -> dict[int, list[Contact]]:
         members.sort(key=lambda contact: contact.start_s)
         for at, one in enumerate(members):
             gap = one.station.setup_s if kind == "station" else 0.0
-            for other in members[at + 1:]:
+            for other in members[at + 1 :]:
                 if other.start_s >= one.end_s + gap:
                     break
                 found[one.number].append(other)
@@ -124,9 +131,12 @@ def greedy(variants: list[_Variant], cost_limit_per_day: float = 0.0) -> list[_V
         contact, day = variant.contact, int(variant.contact.start_s // 86400)
         if contact.number in taken or (cost_limit_per_day and spent[day] + contact.cost > cost_limit_per_day):
             continue
-        if not (_fits(variant.busy(False), by_key["satellite", contact.satellite.name], 1, longest)
-                and _fits(variant.busy(True), by_key["station", contact.station.name],
-                          contact.station.antennas, longest)):
+        if not (
+            _fits(variant.busy(False), by_key["satellite", contact.satellite.name], 1, longest)
+            and _fits(
+                variant.busy(True), by_key["station", contact.station.name], contact.station.antennas, longest
+            )
+        ):
             continue
         insort(by_key["satellite", contact.satellite.name], variant.busy(False))
         insort(by_key["station", contact.station.name], variant.busy(True))
@@ -139,7 +149,11 @@ def greedy(variants: list[_Variant], cost_limit_per_day: float = 0.0) -> list[_V
 def _fits(span: tuple[float, float], held: list[tuple[float, float]], limit: int, longest: float) -> bool:
     """Whether at no moment of the span `limit` others are held (sorted by start, none over `longest`)."""
     start, end = span
-    near = [(a, b) for a, b in held[bisect_left(held, (start - longest,)):bisect_left(held, (end,))] if b > start]
+    near = [
+        (a, b)
+        for a, b in held[bisect_left(held, (start - longest,)) : bisect_left(held, (end,))]
+        if b > start
+    ]
     moments = [start, *(a for a, _ in near if a > start)]
     return all(sum(a <= moment < b for a, b in near) < limit for moment in moments)
 
@@ -172,7 +186,7 @@ def solve(variants: list[_Variant], cost_limit_per_day: float = 0.0) -> tuple[li
 
 
 def _conflict_rows(variants: list[_Variant]) -> list[tuple[frozenset[int], int]]:
-    """(members, how many of them may be chosen): cliques at every start, which are all that intervals need."""
+    """(members, how many of them may be chosen): cliques at every start are all that intervals need."""
     groups: dict[tuple[str, str], list[int]] = defaultdict(list)
     passes: dict[int, list[int]] = defaultdict(list)
     for at, variant in enumerate(variants):
@@ -225,22 +239,36 @@ def _day_costs(variants: list[_Variant]) -> list[dict[int, float]]:
     return list(days.values())
 
 
-def _milp(variants: list[_Variant], part: list[int], rows: list[tuple[frozenset[int], int]],
-          day_costs: list[dict[int, float]], cost_limit: float) -> tuple[list[int], bool]:
+def _milp(
+    variants: list[_Variant],
+    part: list[int],
+    rows: list[tuple[frozenset[int], int]],
+    day_costs: list[dict[int, float]],
+    cost_limit: float,
+) -> tuple[list[int], bool]:
     """Solve one part; returns the members chosen and whether that is proven."""
     from scipy.optimize import Bounds, LinearConstraint, milp
     from scipy.sparse import csr_matrix
 
     column = {member: at for at, member in enumerate(part)}
-    entries = [(number, column[member], 1.0) for number, (members, _) in enumerate(rows) for member in members]
-    entries += [(len(rows) + number, column[member], cost) for number, costs in enumerate(day_costs)
-                for member, cost in costs.items()]
+    entries = [
+        (number, column[member], 1.0) for number, (members, _) in enumerate(rows) for member in members
+    ]
+    entries += [
+        (len(rows) + number, column[member], cost)
+        for number, costs in enumerate(day_costs)
+        for member, cost in costs.items()
+    ]
     limits = [float(limit) for _, limit in rows] + [cost_limit] * len(day_costs)
     index, columns, values = (np.array(side) for side in zip(*entries))
     matrix = csr_matrix((values, (index.astype(int), columns.astype(int))), shape=(len(limits), len(part)))
-    result = milp(-np.array([variants[member].value for member in part]), integrality=np.ones(len(part)),
-                  bounds=Bounds(0, 1), constraints=LinearConstraint(matrix, -np.inf, np.array(limits)),
-                  options={"time_limit": TIME_LIMIT_S, "mip_rel_gap": MIP_GAP})
+    result = milp(
+        -np.array([variants[member].value for member in part]),
+        integrality=np.ones(len(part)),
+        bounds=Bounds(0, 1),
+        constraints=LinearConstraint(matrix, -np.inf, np.array(limits)),
+        options={"time_limit": TIME_LIMIT_S, "mip_rel_gap": MIP_GAP},
+    )
     if result.x is None:
         return [], False
     return [member for member in part if result.x[column[member]] > 0.5], result.status == 0

@@ -1,7 +1,7 @@
-"""Checked reading of one TOML table: every key is known, of the right kind, in range, and in the right unit.
+"""Checked reading of one TOML table: every key is known, of the right kind, in range, in the right unit.
 
-A wrong value raises `UserError` with the table, the key, what was expected and what was found; a number that would
-be right in another unit (kHz for MHz) is said to be so.
+A wrong value raises `UserError` with the table, the key, what was expected and what was found; a number that
+would be right in another unit (kHz for MHz) is said to be so.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Section:
         self._table = table
         self._asked: set[str] = set()
 
-    def keys(self) -> list[str]:
+    def names(self) -> list[str]:
         """The keys that are there."""
         return list(self._table)
 
@@ -83,13 +83,20 @@ class Section:
         part = Section({key: 0}, self.name)
         return [Section({key: value}, part.name).number(key, low, high) for value in values]
 
-    def pairs(self, key: str, low: tuple[float, float], high: tuple[float, float]) -> list[tuple[float, float]]:
+    def pairs(
+        self, key: str, low: tuple[float, float], high: tuple[float, float]
+    ) -> list[tuple[float, float]]:
         """A list of [a, b] pairs, each number in its range; empty when the key is not there."""
         values = self.raw(key, [])
         if not isinstance(values, list) or not all(isinstance(v, list) and len(v) == 2 for v in values):
             raise self.error(f"{key}: expected a list of [a, b] pairs, found {values!r}")
-        return [(Section({key: a}, self.name).number(key, low[0], high[0]),
-                 Section({key: b}, self.name).number(key, low[1], high[1])) for a, b in values]
+        return [
+            (
+                Section({key: a}, self.name).number(key, low[0], high[0]),
+                Section({key: b}, self.name).number(key, low[1], high[1]),
+            )
+            for a, b in values
+        ]
 
     def text(self, key: str, default: str | None = None) -> str:
         """Text that is not empty."""
@@ -109,8 +116,9 @@ class Section:
         """One of the choices."""
         value = self.text(key, default)
         if value not in choices:
-            raise self.error(f"{key}: expected one of {', '.join(choices)}, found {value!r}"
-                             f"{did_you_mean(value, choices)}")
+            raise self.error(
+                f"{key}: expected one of {', '.join(choices)}, found {value!r}{did_you_mean(value, choices)}"
+            )
         return value
 
     def flag(self, key: str, default: bool) -> bool:
@@ -126,8 +134,9 @@ class Section:
         try:
             return parse_time(value)
         except (ValueError, TypeError, AttributeError):
-            raise self.error(f'{key}: expected a UTC time such as "2026-12-01T00:00:00Z", '
-                             f"found {value!r}") from None
+            raise self.error(
+                f'{key}: expected a UTC time such as "2026-12-01T00:00:00Z", found {value!r}'
+            ) from None
 
     def exactly_one(self, *keys: str) -> str:
         """The one of these keys that is there."""

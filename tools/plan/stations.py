@@ -52,19 +52,28 @@ class Station:
         normal = SEMI_MAJOR_KM / math.sqrt(1 - squared * math.sin(latitude) ** 2)
         height = self.height_m / 1000.0
         flat = (normal + height) * math.cos(latitude)
-        return np.array([flat * math.cos(longitude), flat * math.sin(longitude),
-                         (normal * (1 - squared) + height) * math.sin(latitude)])
+        return np.array(
+            [
+                flat * math.cos(longitude),
+                flat * math.sin(longitude),
+                (normal * (1 - squared) + height) * math.sin(latitude),
+            ]
+        )
 
     def look(self, positions_km: Array) -> tuple[Array, Array, Array]:
         """Elevation (deg), azimuth (deg, north over east) and range (km) of Earth-fixed (n, 3) positions."""
         latitude, longitude = math.radians(self.latitude_deg), math.radians(self.longitude_deg)
-        sin_lat, cos_lat, sin_lon, cos_lon = (math.sin(latitude), math.cos(latitude), math.sin(longitude),
-                                              math.cos(longitude))
+        sin_lat, cos_lat, sin_lon, cos_lon = (
+            math.sin(latitude),
+            math.cos(latitude),
+            math.sin(longitude),
+            math.cos(longitude),
+        )
         line = positions_km - self.position_km()
         east = -sin_lon * line[:, 0] + cos_lon * line[:, 1]
         north = -sin_lat * (cos_lon * line[:, 0] + sin_lon * line[:, 1]) + cos_lat * line[:, 2]
         up = cos_lat * (cos_lon * line[:, 0] + sin_lon * line[:, 1]) + sin_lat * line[:, 2]
-        distance = np.sqrt((line ** 2).sum(axis=1))
+        distance = np.sqrt((line**2).sum(axis=1))
         return np.degrees(np.arcsin(up / distance)), np.degrees(np.arctan2(east, north)) % 360, distance
 
     def floor_deg(self, azimuth_deg: Array) -> Array:
@@ -101,22 +110,29 @@ def read_station(section: Section, radio: Radio) -> Station:
     if section.has("use"):
         name, known = section.text("use"), catalogue()
         if name not in known:
-            raise UserError(f"{section.name}: use: no station {name!r} in the catalogue"
-                            f"{did_you_mean(name, sorted(known))} (known: {', '.join(sorted(known))})")
-        own = {key: section.raw(key) for key in section.keys() if key != "use"}
+            raise UserError(
+                f"{section.name}: use: no station {name!r} in the catalogue"
+                f"{did_you_mean(name, sorted(known))} (known: {', '.join(sorted(known))})"
+            )
+        own = {key: section.raw(key) for key in section.names() if key != "use"}
         section = Section({**known[name], **own}, f"[[station]] {name}")
     section.raw("network"), section.raw("bands"), section.raw("note")
     station = Station(
-        name=section.text("name"), latitude_deg=section.number("latitude_deg", -90, 90),
+        name=section.text("name"),
+        latitude_deg=section.number("latitude_deg", -90, 90),
         longitude_deg=section.number("longitude_deg", -180, 360),
         height_m=section.number("height_m", -500, 9000, 0.0),
         min_elevation_deg=section.number("min_elevation_deg", 0, 89.9, 5.0),
-        horizon_mask=_mask(section), hours_utc=tuple(section.pairs("hours_utc", (0, 0), (24, 24))),
+        horizon_mask=_mask(section),
+        hours_utc=tuple(section.pairs("hours_utc", (0, 0), (24, 24))),
         cost_per_minute=section.number("cost_per_minute", 0, 1e6, 0.0),
         cost_per_pass=section.number("cost_per_pass", 0, 1e6, 0.0),
-        antennas=section.integer("antennas", 1, 100, 1), setup_s=section.number("setup_s", 0, 3600, 60.0),
-        g_over_t_dbk=_g_over_t(section, radio), climate=_climate(section),
-        miss_probability=section.number("miss_probability", 0, 1, 0.02))
+        antennas=section.integer("antennas", 1, 100, 1),
+        setup_s=section.number("setup_s", 0, 3600, 60.0),
+        g_over_t_dbk=_g_over_t(section, radio),
+        climate=_climate(section),
+        miss_probability=section.number("miss_probability", 0, 1, 0.02),
+    )
     section.done()
     return station
 
@@ -130,15 +146,19 @@ def _mask(section: Section) -> tuple[tuple[float, float], ...]:
 
 def _g_over_t(section: Section, radio: Radio) -> float:
     """From the table, by band in the catalogue (`g_over_t_dbk_x`), or the radio's default."""
-    by_band = {band: section.number(f"g_over_t_dbk_{band.lower()}", -60, 60)
-               for band in ("UHF", "S", "X", "Ka") if section.has(f"g_over_t_dbk_{band.lower()}")}
+    by_band = {
+        band: section.number(f"g_over_t_dbk_{band.lower()}", -60, 60)
+        for band in ("UHF", "S", "X", "Ka")
+        if section.has(f"g_over_t_dbk_{band.lower()}")
+    }
     if section.has("g_over_t_dbk"):
         return section.number("g_over_t_dbk", -60, 60)
     if radio.band in by_band:
         return by_band[radio.band]
     if by_band:
-        raise section.error(f"receives in {', '.join(by_band)}, but the radio sends in {radio.band}: "
-                            f"give g_over_t_dbk for it")
+        raise section.error(
+            f"receives in {', '.join(by_band)}, but the radio sends in {radio.band}: give g_over_t_dbk for it"
+        )
     if radio.g_over_t_dbk is None:
         raise section.error("g_over_t_dbk is missing, here and in [radio] (expected -60 to 60 dB/K)")
     return radio.g_over_t_dbk
@@ -147,6 +167,13 @@ def _g_over_t(section: Section, radio: Radio) -> float:
 def _climate(section: Section) -> str:
     """The rain climate; by latitude when it is not given."""
     latitude = abs(section.number("latitude_deg", -90, 90))
-    default = ("tropical" if latitude < 20 else "subtropical" if latitude < 36
-               else "temperate" if latitude < 63 else "polar")
+    default = (
+        "tropical"
+        if latitude < 20
+        else "subtropical"
+        if latitude < 36
+        else "temperate"
+        if latitude < 63
+        else "polar"
+    )
     return section.choice("climate", CLIMATES, default)

@@ -10,7 +10,7 @@ Array = NDArray[np.float64]
 
 def sun_position(time_s: Array) -> tuple[Array, Array, Array]:
     """Right ascension, declination and mean longitude of the sun (degrees) at seconds since 1970 UTC."""
-    days = np.asarray(time_s, float) / 86400 - 10957.5          # since 2000-01-01 12:00
+    days = np.asarray(time_s, float) / 86400 - 10957.5  # since 2000-01-01 12:00
     mean_longitude = (280.460 + 0.9856474 * days) % 360
     anomaly = np.radians((357.528 + 0.9856003 * days) % 360)
     longitude = np.radians(mean_longitude + 1.915 * np.sin(anomaly) + 0.020 * np.sin(2 * anomaly))
@@ -26,5 +26,9 @@ def sun_elevation_deg(time_s: Array, latitude_deg: Array, longitude_deg: Array) 
     sidereal = (280.46062 + 360.98564737 * days) % 360
     hour_angle = np.radians(sidereal + longitude_deg - ascension)
     latitude, declination = np.radians(latitude_deg), np.radians(declination)
-    return np.degrees(np.arcsin(np.sin(latitude) * np.sin(declination)
-                                + np.cos(latitude) * np.cos(declination) * np.cos(hour_angle)))
+    return np.degrees(
+        np.arcsin(
+            np.sin(latitude) * np.sin(declination)
+            + np.cos(latitude) * np.cos(declination) * np.cos(hour_angle)
+        )
+    )

@@ -13,7 +13,7 @@ from tools.plan.passes import Contact
 
 # Attenuation exceeded this share of the time (%), the columns at which passes are evaluated.
 EXCEEDED_PERCENT = (0.1, 0.3, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0)
-WEATHER_S = 6 * 3600.0      # weather at a station stays for this long
+WEATHER_S = 6 * 3600.0  # weather at a station stays for this long
 
 Array = NDArray[np.float64]
 
@@ -76,6 +76,6 @@ def _cloud(plan: Plan, captures: list[Capture], random: np.random.Generator) -> 
         return np.tile(mean, (samples, 1))
     if wide == 1:
         return (random.random((samples, len(mean))) < mean).astype(float)
-    strength = 1 / wide ** 2 - 1
+    strength = 1 / wide**2 - 1
     inner = np.clip(mean, 1e-9, 1 - 1e-9)
     return random.beta(inner * strength, (1 - inner) * strength, (samples, len(mean)))
