@@ -33,9 +33,9 @@ def inpaint_series(
     """Repair a series.
 
     frames: (T, C, H, W) digital numbers, cloudy pixels included. masks: (T, H, W) bool, True where cloudy.
-    mode: `cloudy` replaces cloudy tokens only, `onwards` everything in a window from its first cloudy token on.
-    Returns (T, C, H, W) float32: the codec's reconstruction, whose cloudy parts are predicted. A first frame is
-    predicted from the learned constant alone, so put a clear date first.
+    mode: `cloudy` replaces cloudy tokens only, `onwards` everything in a window from its first cloudy one on.
+    Returns (T, C, H, W) float32: the codec's reconstruction, whose cloudy parts are predicted. A first frame
+    is predicted from the learned constant alone, so put a clear date first.
     """
     masks = _checked(imported, frames, masks, mode)
     model: Temporal = imported.model  # type: ignore[assignment]
