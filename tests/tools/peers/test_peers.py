@@ -106,7 +106,9 @@ def test_our_codec_is_one_more_peer(monkeypatch, series):
     api = types.ModuleType("tools.codec_api")
     api.MODEL_VERSION = "m7"
     raw = series[0].nbytes
-    api.encode_series = lambda frames, q, layers: b"".join([bytes([q, layers]), *[f.data for f in frames]])
+    api.encode_series = lambda frames, q, layers: b"".join(
+        [bytes([q, layers]), *(f.data.tobytes() for f in frames)]
+    )
     api.frame_bytes = lambda stream: [raw] * ((len(stream) - 2) // raw)
     api.decode_series = lambda stream: [Frame(d, BANDS) for d in np.frombuffer(stream[2:], np.uint16)
                                         .reshape(-1, *series.shape[1:])]
