@@ -40,7 +40,7 @@ def test_cloudy_values_are_predicted_and_clear_ones_kept(model: Imported) -> Non
     clear = ~mask.bool().expand_as(latent)
     assert float((latent - y)[clear].abs().max()) <= 0.5 + 1e-5
     assert torch.equal(latent, latent.round()) and features.shape[2:] == (4, 8)
-    # The repair solves its own equation: cloudy values are the rounded means that the repaired latent predicts.
+    # The repair is consistent: cloudy values are the rounded means that the repaired latent predicts.
     past = latents(model, frames)[:1].round()
     mean = model.model.predict(latent, [past])[0]
     cloudy = ~clear
