@@ -84,9 +84,11 @@ class RatePlanner:
         self._fill(layers, left)
         return layers
 
-    def order(self) -> HullSteps:
-        """The hull steps above the floor, best first: the order in which refinements are worth sending."""
-        return self._steps
+    def order(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """(tile, layer) of every step, floor first, then best slope first: all that is worth sending."""
+        steps = (self._floor_steps, self._steps)
+        tile, stop = np.concatenate([s.tile for s in steps]), np.concatenate([s.stop for s in steps])
+        return tile, stop
 
     def _take(self, steps: HullSteps, ends: Bytes, layers: NDArray[np.int64], left: int) -> int:
         """Take whole steps in order while they fit, then those behind that still fit. Returns bytes left."""

@@ -271,19 +271,18 @@ class ContextStore:
     def _read(self, slot: int) -> ContextLatent | None:
         """The latent in a slot after every check; None, with an event and the slot freed, when one fails."""
         raw = self._blocks.read(self.geometry.entry_offset(slot), ENTRY_BYTES)
-        entry = np.frombuffer(raw, ENTRY)
-        context = self._checked(entry, slot)
+        context = self._checked(raw, slot)
         if context is None:
             tile = int(self._tile[slot])
             self._free(slot)
             self._log.report(events.CONTEXT_CORRUPT, slot=slot, tile=tile)
         return context
 
-    def _checked(self, entries: NDArray[np.void], slot: int) -> ContextLatent | None:
-        entry = entries[0]
+    def _checked(self, raw: bytes, slot: int) -> ContextLatent | None:
+        entry = np.frombuffer(raw, ENTRY)[0]
         key = TileKey(int(entry["tile"]), int(entry["time"]))
         mine = key == (int(self._tile[slot]), int(self._time[slot]))
-        if not valid_entries(entries)[0] or not mine or entry["length"] > self.geometry.slot_bytes:
+        if zlib.crc32(raw[:-4]) != entry["crc"] or not mine or entry["length"] > self.geometry.slot_bytes:
             return None
         data = self._blocks.read(self.geometry.slot_offset(slot), int(entry["length"]))
         if zlib.crc32(data) != entry["data_crc"]:

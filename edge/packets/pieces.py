@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 from edge.packets.errors import PacketError
 from edge.packets.space_packet import OVERHEAD_BYTES
-from edge.packets.varint import read_varint, unzigzag, write_varint, zigzag
+from edge.packets.varint import read_varint, unzigzag, varint_bytes, write_varint, zigzag
 
 BASE_BYTES = 4
 MIN_SPLIT_BYTES = 24  # a shorter first part is not worth its head
@@ -95,12 +95,14 @@ class PiecePacker:
         self._read = read
         self._ahead: deque[Span] = deque()
 
-    def payload(self, room: int) -> tuple[bytes, list[Span]]:
+    def payload(self, room: int, exact: bool = False) -> tuple[bytes, list[Span]]:
         """The next payload of at most `room` bytes and the spans in it; empty when nothing is left or fits.
+
+        exact: the pass ends here, so that the last bytes are filled even with a part not worth its head.
         """
         pieces: list[Piece] = []
         left = room - BASE_BYTES
-        while (span := self._choose(left, pieces)) is not None:
+        while (span := self._choose(left, pieces, exact)) is not None:
             data = self._read(span)
             if data:
                 pieces.append(Piece(span.number, span.start, data))
@@ -108,7 +110,7 @@ class PiecePacker:
         spans = [Span(p.number, p.offset, p.offset + len(p.data)) for p in pieces]
         return (pack_pieces(pieces), spans) if pieces else (b"", [])
 
-    def _choose(self, left: int, pieces: list[Piece]) -> Span | None:
+    def _choose(self, left: int, pieces: list[Piece], exact: bool) -> Span | None:
         """Take the next span, or the first of those behind it that fits whole, or a part of the next one."""
         while len(self._ahead) < LOOK_AHEAD and (span := next(self._spans, None)) is not None:
             self._ahead.append(span)
@@ -122,7 +124,7 @@ class PiecePacker:
             return None
         span = self._ahead[0]
         part = left - _head_bytes(span, before)
-        if part < (MIN_SPLIT_BYTES if pieces else 1):
+        if part < (MIN_SPLIT_BYTES if pieces and not exact else 1):
             return None
         self._ahead[0] = Span(span.number, span.start + part, span.stop)
         return Span(span.number, span.start, span.start + part)
@@ -138,4 +140,4 @@ def _head(change: int, offset: int, length: int) -> bytes:
 
 def _head_bytes(span: Span, before: int | None) -> int:
     change = 0 if before is None else span.number - before
-    return len(_head(change, span.start, span.stop - span.start))
+    return sum(map(varint_bytes, (zigzag(change), span.start, span.stop - span.start)))

@@ -15,8 +15,9 @@ Report (big-endian), the payload of one command packet:
     count    2   entries
     entries      segment numbers ascending:
                    varint   number minus the one before (the first: minus `first`)
-                   1 byte   bits 0-4 layers that the ground has decoded, 5 waits for context, 6 must be intra,
-                            7 gaps follow
+                   1 byte   bits 0-4 layers that the ground has decoded (31: the segment's head is missing,
+                   tile
+                            and time are not known), 5 waits for context, 6 must be intra, 7 gaps follow
                    varint   tile, zigzag difference to the one before
                    varint   time, zigzag difference
                    varint   bytes held from the segment's start on, without a gap
@@ -51,6 +52,7 @@ MAX_GAPS = 8
 MAX_BYTES = 1 << 24
 _FULL = 1
 _WAITING, _INTRA, _GAPS = 0x20, 0x40, 0x80
+_HEADLESS = 31
 _TIME_LIMIT = 1 << 62
 
 
@@ -71,6 +73,7 @@ class ReportEntry:
     gaps: tuple[tuple[int, int], ...] = ()
     waiting: bool = False
     intra: bool = False
+    headless: bool = False
 
     def missing(self) -> list[tuple[int, int]]:
         """Byte ranges (start, stop) known to be missing between ranges that are there."""
@@ -161,7 +164,8 @@ def _pack_entry(entry: ReportEntry, before: ReportEntry, last: int) -> bytes:
     good = entry.number < last and 0 <= entry.layers <= LAYERS and len(entry.gaps) <= MAX_GAPS
     if not good or len(entry.digest) != (DIGEST_BYTES if entry.layers else 0):
         raise PacketError(f"expected an entry below segment {last} with its digest, found {entry}")
-    flags = entry.layers | _WAITING * entry.waiting | _INTRA * entry.intra | _GAPS * bool(entry.gaps)
+    flags = _HEADLESS if entry.headless else entry.layers
+    flags |= _WAITING * entry.waiting | _INTRA * entry.intra | _GAPS * bool(entry.gaps)
     out = write_varint(entry.number - before.number) + bytes([flags])
     out += write_varint(zigzag(entry.key.tile - before.key.tile))
     out += write_varint(zigzag(entry.key.time - before.key.time))
@@ -181,11 +185,13 @@ def _unpack_entry(data: bytes, at: int, before: ReportEntry, first: bool) -> tup
     time, at = read_varint(data, at)
     held, at = read_varint(data, at)
     gaps, at = _unpack_gaps(data, at) if flags & _GAPS else ((), at)
-    layers = flags & 0x1F
+    headless = flags & 0x1F == _HEADLESS
+    layers = 0 if headless else flags & 0x1F
     digest = data[at : at + (DIGEST_BYTES if layers else 0)]
     key = TileKey(before.key.tile + unzigzag(tile), before.key.time + unzigzag(time))
     number = before.number + step
-    entry = ReportEntry(number, key, layers, held, digest, gaps, bool(flags & _WAITING), bool(flags & _INTRA))
+    waiting, intra = bool(flags & _WAITING), bool(flags & _INTRA)
+    entry = ReportEntry(number, key, layers, held, digest, gaps, waiting, intra, headless)
     rising = (step > 0 or first) and number < 1 << 32
     whole = len(digest) == (DIGEST_BYTES if layers else 0) and layers <= LAYERS
     known = abs(key.tile) < 1 << 63 and abs(key.time) <= _TIME_LIMIT

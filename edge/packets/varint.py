@@ -19,6 +19,11 @@ def write_varint(value: int) -> bytes:
     return bytes(out)
 
 
+def varint_bytes(value: int) -> int:
+    """How many bytes `write_varint` needs for it."""
+    return max(-(-value.bit_length() // 7), 1)
+
+
 def read_varint(data: bytes, at: int) -> tuple[int, int]:
     """The number at `at` and the offset behind it. Raises PacketError when it is cut or longer than 64 bits.
     """

@@ -34,6 +34,12 @@ def test_round_trip(entries, time, full):
     assert Report.unpack(report.pack(KEY), KEY) == report
 
 
+def test_a_headless_segment_is_told_as_such():
+    entry = ReportEntry(1003, TileKey(0, 0), 0, 0, gaps=((40, 9),), headless=True)
+    report = Report(3, 1, 9, 44, 1000, 1100, 0, (entry,))
+    assert Report.unpack(report.pack(KEY), KEY) == report
+
+
 def test_golden_bytes():
     assert REPORT.pack(KEY).hex() == (
         "535201000003" "00000001" "00000009" "0000002c" "000003e8" "0000044c" "000000006553f100" "0001"

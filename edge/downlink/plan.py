@@ -1,0 +1,125 @@
+"""What of the queue goes down in a pass, and in which order.
+
+Rate control says how many layers of every tile are worth their bytes. The order makes a pass that is cut
+short still a map: first the first layers of all tiles, then everything else up to the plan, best saving per
+byte first; urgent tiles come before all others, whole. Behind the plan stands what would be worth sending
+next, so that the last bytes of a pass carry the beginning of a layer rather than nothing: the next pass sends
+only its rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.downlink.tiles import QueueTable
+from edge.packets.pieces import HEAD_BYTES, Span
+from edge.rate import RatePlanner
+from edge.tile_codec import LAYERS
+
+URGENT = 1  # tiles of at least this urgency go before all others
+
+
+@dataclass(frozen=True)
+class PlanSettings:
+    """floor_layers: layers that every tile gets before any gets more (0 or 1).
+
+    rounds: the layers are sent in these portions; (1, 16) is: all first layers, then the rest.
+    """
+
+    floor_layers: int = 1
+    rounds: tuple[int, ...] = (1, LAYERS)
+
+
+class PassPlan:
+    """The plan of one pass; a new budget re-plans what is not yet sent."""
+
+    def __init__(self, table: QueueTable, settings: PlanSettings) -> None:
+        self.table, self._settings = table, settings
+        self._prefix = table.prefix.copy()
+        self._prefix[:, 0] = 0
+        self._row = {int(number): i for i, number in enumerate(table.number)}
+        self._planner: RatePlanner | None = None
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def sent(self, span: Span) -> None:
+        """These bytes are on their way: they cost nothing any more."""
+        self.table.have[self._row[span.number]].add(span.start, span.stop)
+        self._planner = None
+
+    def layers(self, room_bytes: int) -> NDArray[np.int64]:
+        """Layers (N,) that every tile is to have when `room_bytes` more may be sent, piece heads included."""
+        return self._current().plan(room_bytes)
+
+    def spans(self, room_bytes: int) -> Iterator[Span]:
+        """What to send, most important first, for this room; then what would come next, without end."""
+        planner = self._current()
+        layers = planner.plan(room_bytes)
+        yield from self._ordered(layers)
+        yield from self._beyond(planner, layers)
+
+    def _current(self) -> RatePlanner:
+        if self._planner is None:
+            self._planner = RatePlanner(
+                self._costs(), self.table.distortion, self.table.weight, self._settings.floor_layers
+            )
+        return self._planner
+
+    def _costs(self) -> NDArray[np.int64]:
+        """Bytes still to send for every prefix (N, 17), with the heads of the pieces that carry them."""
+        contiguous = np.array([have.prefix for have in self.table.have], np.int64)
+        costs = np.maximum(self._prefix - contiguous[:, None], 0)
+        for i, have in enumerate(self.table.have):
+            if len(have) > (1 if contiguous[i] else 0):
+                costs[i] = [stop - have.covered(stop) for stop in self._prefix[i].tolist()]
+        total: NDArray[np.int64] = costs + HEAD_BYTES * self._pieces(costs)
+        return total
+
+    def _pieces(self, costs: NDArray[np.int64]) -> NDArray[np.int64]:
+        """How many rounds a prefix takes that still have bytes to send: (N, 17), rising with the layers."""
+        pieces = np.zeros_like(costs)
+        start = 0
+        for stop in self._settings.rounds:
+            portion = costs[:, start + 1 : stop + 1] > costs[:, start : start + 1]
+            pieces[:, start + 1 :] += np.pad(portion, ((0, 0), (0, LAYERS - stop)), mode="edge")
+            start = stop
+        return pieces
+
+    def _ordered(self, layers: NDArray[np.int64]) -> Iterator[Span]:
+        urgent = self.table.urgency >= URGENT
+        for group in (np.nonzero(urgent)[0], np.nonzero(~urgent)[0]):
+            start = 0
+            for stop in self._settings.rounds:
+                yield from self._round(group, layers, start, stop)
+                start = stop
+
+    def _round(
+        self, group: NDArray[np.int64], layers: NDArray[np.int64], start: int, stop: int
+    ) -> Iterator[Span]:
+        """The planned layers above `start` up to `stop` of some tiles, best saving per byte first."""
+        tiles = group[layers[group] > start]
+        ends = np.minimum(layers[tiles], stop)
+        first, last = self._prefix[tiles, start], self._prefix[tiles, ends]
+        gain = self.table.distortion[tiles, start] - self.table.distortion[tiles, ends]
+        value = self.table.weight[tiles] * gain / np.maximum(last - first, 1)
+        for i in np.argsort(-value, kind="stable"):
+            yield from self._missing(int(tiles[i]), int(first[i]), int(last[i]))
+
+    def _beyond(self, planner: RatePlanner, layers: NDArray[np.int64]) -> Iterator[Span]:
+        reached = layers.copy()
+        tiles, stops = planner.order()
+        deeper = stops > reached[tiles]
+        for tile, stop in zip(tiles[deeper].tolist(), stops[deeper].tolist()):
+            prefix = self._prefix[tile]
+            yield from self._missing(tile, int(prefix[reached[tile]]), int(prefix[stop]))
+            reached[tile] = max(reached[tile], stop)
+
+    def _missing(self, tile: int, start: int, stop: int) -> Iterator[Span]:
+        number = int(self.table.number[tile])
+        for a, b in self.table.have[tile].missing(start, stop):
+            yield Span(number, a, b)

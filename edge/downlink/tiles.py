@@ -1,0 +1,236 @@
+"""Coded tiles in the queue: what rate control, the packer and the confirmation of reports need of them."""
+
+from __future__ import annotations
+
+import sqlite3
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.clock import Clock
+from edge.context.layout import pack_latent, unpack_latent
+from edge.downlink.database import Database
+from edge.downlink.schema import QueueCorruptError
+from edge.downlink.work import Work, add_work, remove_work
+from edge.packets.pieces import Span
+from edge.packets.ranges import RangeSet
+from edge.packets.report import held_digests
+from edge.tile_codec import LAYERS, CodedTile, ContextLatent, TileKey
+
+
+@dataclass(frozen=True)
+class QueueTable:
+    """All coded tiles as rate control sees them.
+
+    number, tile, time, urgency: (N,) int64. weight: (N,) float64. prefix: (N, 17) int64 bytes. distortion:
+    (N, 17) float64. have: per tile the byte ranges that the ground has or is about to have.
+    """
+
+    number: NDArray[np.int64]
+    tile: NDArray[np.int64]
+    time: NDArray[np.int64]
+    urgency: NDArray[np.int64]
+    weight: NDArray[np.float64]
+    prefix: NDArray[np.int64]
+    distortion: NDArray[np.float64]
+    have: list[RangeSet]
+
+    def __len__(self) -> int:
+        return len(self.number)
+
+
+@dataclass(frozen=True)
+class TileRow:
+    """What the confirmation of one tile needs."""
+
+    number: int
+    key: TileKey
+    q: int
+    prefix: NDArray[np.int64]
+    digests: bytes
+    have: RangeSet
+    confirmed: int
+    acked_pass: int
+    frame: int
+    row: int
+    col: int
+    weight: float
+    urgency: int
+
+
+_ROW = "number, tile, time, q, prefix, digests, have, confirmed, acked_pass, frame, row, col, weight, urgency"
+
+
+class TileTable:
+    """Coded tiles of the queue file. `first_number`: from here on numbers are free. Raises QueueError and
+    kinds.
+    """
+
+    def __init__(self, file: Database, clock: Clock, first_number: int) -> None:
+        self._file, self._clock = file, clock
+        highest = file.one("SELECT max(number) FROM tiles")
+        self._next = max(first_number, 0 if highest is None else int(highest) + 1)
+
+    def add(self, work: Work, coded: CodedTile, segment: bytes) -> int:
+        """Queue a coded tile in place of its work row; returns the segment number.
+
+        An earlier coding of the same tile and time is replaced.
+        """
+        latent, key = coded.latent, coded.key
+        channels = latent.shape[0] // LAYERS
+        packed, shape = pack_latent(latent, LAYERS, channels), latent.shape[1:]
+        with self._file.transaction() as db:
+            number, self._next = self._next, self._next + 1
+            old = db.execute("SELECT number FROM tiles WHERE tile = ? AND time = ?", key).fetchall()
+            _delete(db, [row[0] for row in old])
+            remove_work(db, work)
+            db.execute(
+                "INSERT INTO tiles (number, frame, row, col, tile, time, q, weight, urgency, intra, bytes, "
+                "prefix, distortion, digests, have, created) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (number, work.frame, work.row, work.col, *key, coded.q, work.weight, work.urgency,
+                 not coded.context_digests, len(segment), coded.prefix_bytes.astype("<i8").tobytes(),
+                 coded.distortion.astype("<f8").tobytes(), held_digests(key, coded.q, latent), b"",
+                 self._clock.wall()),
+            )  # fmt: skip
+            db.execute(
+                "INSERT INTO large VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (number, segment, zlib.crc32(segment), packed, zlib.crc32(packed), channels, *shape),
+            )
+        return number
+
+    def has(self, key: TileKey) -> bool:
+        """Whether a coding of this tile and time is queued."""
+        return self._file.one("SELECT 1 FROM tiles WHERE tile = ? AND time = ?", *key) is not None
+
+    def table(self) -> QueueTable:
+        """Everything queued, in the order of the segment numbers."""
+        rows = self._file.all(
+            "SELECT number, tile, time, urgency, weight, prefix, distortion, have FROM tiles ORDER BY number"
+        )
+        ids = np.array([row[:4] for row in rows], np.int64).reshape(-1, 4)
+        return QueueTable(
+            number=ids[:, 0],
+            tile=ids[:, 1],
+            time=ids[:, 2],
+            urgency=ids[:, 3],
+            weight=np.array([row[4] for row in rows], np.float64),
+            prefix=np.frombuffer(b"".join(row[5] for row in rows), "<i8").reshape(-1, LAYERS + 1),
+            distortion=np.frombuffer(b"".join(row[6] for row in rows), "<f8").reshape(-1, LAYERS + 1),
+            have=[RangeSet.unpack(row[7]) for row in rows],
+        )
+
+    def read(self, span: Span) -> bytes:
+        """The bytes of a span; empty when the segment is gone. Raises QueueCorruptError when it is damaged.
+        """
+        segment, crc = self._large(span.number, "segment", "segment_crc")
+        if zlib.crc32(segment) != crc:
+            raise QueueCorruptError(f"segment {span.number}: checksum differs")
+        return segment[span.start : span.stop]
+
+    def latent(self, number: int, layers: int = LAYERS) -> ContextLatent | None:
+        """The latent of a tile to its first layers, or None when it is gone. Raises QueueCorruptError."""
+        rows = self._file.all(
+            "SELECT latent, latent_crc, channels, height, width, tile, time, q FROM large JOIN tiles "
+            "USING (number) WHERE number = ?", number,
+        )  # fmt: skip
+        if not rows:
+            return None
+        data, crc, channels, height, width, tile, time, q = rows[0]
+        shape = (channels * LAYERS, height, width)
+        if zlib.crc32(data) != crc:
+            raise QueueCorruptError(f"latent of segment {number}: checksum differs")
+        return ContextLatent.known(TileKey(tile, time), q, layers, unpack_latent(data, shape, shape[0]))
+
+    def sent_of(self, tile: int, limit: int) -> list[tuple[int, int]]:
+        """(segment number, whole layers sent) of a tile's newest times of which any layer was sent."""
+        rows = self._file.all("SELECT number, sent_layers FROM tiles WHERE tile = ? AND sent_layers > 0 "
+                         "ORDER BY time DESC LIMIT ?", tile, limit)  # fmt: skip
+        return [(int(number), int(layers)) for number, layers in rows]
+
+    def row(self, number: int) -> TileRow | None:
+        """One coded tile."""
+        found = self._file.all(f"SELECT {_ROW} FROM tiles WHERE number = ?", number)
+        if not found:
+            return None
+        number, tile, time, q, prefix, digests, have, *rest = found[0]
+        table = np.frombuffer(prefix, "<i8")
+        return TileRow(number, TileKey(tile, time), q, table, digests, RangeSet.unpack(have), *rest)
+
+    def bytes_queued(self) -> int:
+        """Bytes of all segments in the queue."""
+        return int(self._file.one("SELECT sum(bytes) FROM tiles") or 0)
+
+    def oldest(self, limit: int) -> list[tuple[int, TileKey, int, float]]:
+        """(number, key, confirmed layers, created) in the order in which tiles leave when space runs out.
+
+        Those that the ground holds go first, then the oldest of those that it does not.
+        """
+        rows = self._file.all("SELECT number, tile, time, confirmed, created FROM tiles "
+                         "ORDER BY confirmed = 0, urgency, number LIMIT ?", limit)  # fmt: skip
+        return [(int(n), TileKey(tile, time), int(k), float(made)) for n, tile, time, k, made in rows]
+
+    def drop(self, numbers: Sequence[int]) -> None:
+        """Take tiles out of the queue for good."""
+        with self._file.transaction() as db:
+            _delete(db, numbers)
+
+    def again(self, row: TileRow) -> bool:
+        """Code a tile anew without context: its work comes back, its coding goes. False when its frame is
+        gone.
+        """
+        with self._file.transaction() as db:
+            frame = db.execute("SELECT 1 FROM frames WHERE id = ?", (row.frame,)).fetchone()
+            _delete(db, [row.number])
+            if frame is not None:
+                add_work(db, [Work(row.frame, row.row, row.col, row.key.tile, row.weight, row.urgency, True)])
+        return frame is not None
+
+    def settle(self, changes: Iterable[tuple[TileRow, RangeSet, int]], pass_number: int) -> None:
+        """One commit for what a report says of some tiles: (row, ranges held or on their way, confirmed
+        layers).
+        """
+        with self._file.transaction() as db:
+            for row, have, confirmed in changes:
+                acked, layers = max(row.acked_pass, pass_number), whole_layers(row.prefix, have)
+                db.execute(
+                    "UPDATE tiles SET have = ?, confirmed = ?, sent_layers = ?, acked_pass = ? "
+                    "WHERE number = ?",
+                    (have.pack(), confirmed, layers, acked, row.number),
+                )
+                db.execute("DELETE FROM sent WHERE number = ? AND pass <= ?", (row.number, pass_number))
+
+    def lose_everything(self) -> None:
+        """The ground has started anew: nothing queued is held there."""
+        with self._file.transaction() as db:
+            db.execute("UPDATE tiles SET have = x'', sent_layers = 0, confirmed = 0, acked_pass = -1")
+            db.execute("DELETE FROM sent")
+
+    def _large(self, number: int, column: str, crc: str) -> tuple[bytes, int]:
+        rows = self._file.all(f"SELECT {column}, {crc} FROM large WHERE number = ?", number)
+        return (rows[0][0], rows[0][1]) if rows else (b"", 0)
+
+
+def mark_held(db: sqlite3.Connection, number: int, parts: Iterable[tuple[int, int]]) -> None:
+    """Byte ranges of a segment are on their way to the ground; part of a larger transaction."""
+    row = db.execute("SELECT have, prefix FROM tiles WHERE number = ?", (number,)).fetchone()
+    if row is None:
+        return
+    have = RangeSet.unpack(row[0])
+    for start, stop in parts:
+        have.add(start, stop)
+    db.execute("UPDATE tiles SET have = ?, sent_layers = ? WHERE number = ?",
+               (have.pack(), whole_layers(np.frombuffer(row[1], "<i8"), have), number))  # fmt: skip
+
+
+def whole_layers(prefix: NDArray[np.int64], have: RangeSet) -> int:
+    """Layers that decode from the bytes without a gap; prefix (17,) as in `CodedTile`."""
+    return int(np.searchsorted(prefix[1:], have.prefix, side="right"))
+
+
+def _delete(db: sqlite3.Connection, numbers: Sequence[int]) -> None:
+    for table in ("tiles", "large", "sent"):
+        db.executemany(f"DELETE FROM {table} WHERE number = ?", [(n,) for n in numbers])

@@ -1,0 +1,151 @@
+"""From bytes of the radio to latents: deframe, restore, reassemble, decode.
+
+    radio bytes -> Deframer -> ErasureDecoder -> pieces -> segments -> (all contexts here?) -> latents
+
+A segment whose context is not here waits and is decoded when the missing part arrives. A piece that
+contradicts bytes already held is dropped: two checksums make that a sign of mixed-up segment numbers, never
+of noise.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from edge.events import Event, EventError, unpack_events
+from edge.packets.deframer import Deframer, SequenceCheck
+from edge.packets.erasure import ErasureDecoder
+from edge.packets.errors import PacketError
+from edge.packets.pieces import unpack_pieces
+from edge.packets.space_packet import Apid, SpacePacket
+from edge.tile_codec import ContextLatent, TileKey
+from tools.ground.decoder import DecodeError, SegmentDecoder, SegmentHead
+from tools.ground.store import DAMAGED, OPEN, WAITING, GroundStore, HeldSegment
+
+_HELD_IN_MEMORY = 4096
+
+
+@dataclass(frozen=True)
+class Update:
+    """A tile-frame of which more layers are known now."""
+
+    key: TileKey
+    layers: int
+
+
+class GroundReceiver:
+    """Takes the bytes of one board's downlink. `counts` says what became of them."""
+
+    def __init__(self, store: GroundStore, decoder: SegmentDecoder, max_packet_bytes: int = 65542) -> None:
+        self.counts: Counter[str] = Counter()
+        self.sequence = SequenceCheck()
+        self.events: list[Event] = []
+        self.telemetry: list[bytes] = []
+        self._store, self._decoder = store, decoder
+        self._deframer = Deframer(max_packet_bytes)
+        self._erasure = ErasureDecoder(Apid.IMAGE)
+        self._open: dict[tuple[int, int], HeldSegment] = {}
+
+    def feed(self, data: bytes) -> None:
+        """Bytes as they come, in any portions."""
+        for packet in self._deframer.feed(data):
+            self._packet(packet)
+
+    def settle(self, pass_number: int) -> list[Update]:
+        """End of a pass: decode what can be decoded, write everything; returns the tile-frames that grew."""
+        for packet in self._deframer.flush():
+            self._packet(packet)
+        self.counts["damaged packets"] = self._deframer.counts.damaged
+        self.counts["lost image packets"] = self.sequence.lost[Apid.IMAGE]
+        touched = sorted(self._open.values(), key=lambda s: s.number)
+        updates: list[Update] = []
+        for segment in touched:
+            self._decode(segment, updates)
+        self._store.save(touched, pass_number)
+        self._wake(updates, pass_number)
+        self._open.clear()
+        return updates
+
+    def _packet(self, packet: SpacePacket) -> None:
+        self.sequence.note(packet)
+        self.counts["packets"] += 1
+        try:
+            self._sort(packet)
+        except (PacketError, EventError):
+            self.counts["malformed packets"] += 1
+
+    def _sort(self, packet: SpacePacket) -> None:
+        if packet.apid == Apid.IMAGE:
+            self._image(packet)
+            for restored in self._erasure.source(packet):
+                self._image(restored)
+        elif packet.apid == Apid.PARITY:
+            for restored in self._erasure.parity(packet):
+                self.counts["restored packets"] += 1
+                self._image(restored)
+        elif packet.apid == Apid.EVENT:
+            self.events += unpack_events(packet.payload)
+        elif packet.apid == Apid.TELEMETRY:
+            self.telemetry.append(packet.payload)
+
+    def _image(self, packet: SpacePacket) -> None:
+        for piece in unpack_pieces(packet.payload):
+            segment = self._segment(packet, piece.number)
+            if not segment.put(piece.offset, piece.data):
+                self.counts["contradicting pieces"] += 1
+
+    def _segment(self, packet: SpacePacket, number: int) -> HeldSegment:
+        place = (packet.store, number)
+        if place not in self._open:
+            if len(self._open) >= _HELD_IN_MEMORY:
+                self._spill(packet.pass_number)
+            found = self._store.segment(*place)
+            self._open[place] = found or HeldSegment(*place, packet.pass_number)
+        return self._open[place]
+
+    def _spill(self, pass_number: int) -> None:
+        """Bound the memory: write the older half; a segment comes back when another piece of it does."""
+        places = list(self._open)[: _HELD_IN_MEMORY // 2]
+        spilled = [self._open.pop(place) for place in places]
+        for segment in spilled:
+            self._decode(segment, [])
+        self._store.save(spilled, pass_number)
+
+    def _decode(self, segment: HeldSegment, updates: list[Update]) -> None:
+        """Decode the prefix that is here, if its contexts are; note the state either way."""
+        try:
+            head = self._decoder.head(segment.prefix)
+            if head is None:
+                return
+            segment.key, segment.state = head.key, OPEN
+            contexts = self._contexts(head)
+            if contexts is None:
+                segment.state = WAITING
+                return
+            latent, layers = self._decoder.decode(segment.prefix, contexts)
+        except DecodeError:
+            segment.state = DAMAGED
+            self.counts["damaged segments"] += 1
+            return
+        if layers > segment.layers:
+            segment.layers = layers
+            self._store.put_latent(head.key, head.q, latent, layers)
+            updates.append(Update(head.key, layers))
+
+    def _contexts(self, head: SegmentHead) -> list[ContextLatent] | None:
+        found = [self._store.context(head.key.tile, digest, head.key) for digest in head.context_digests]
+        contexts = [context for context in found if context is not None]
+        return contexts if len(contexts) == len(found) else None
+
+    def _wake(self, updates: list[Update], pass_number: int) -> None:
+        """Segments that waited for what has just come; each of them may wake others."""
+        woken = list(updates)
+        while woken:
+            tile = woken.pop().key.tile
+            for segment in self._store.waiting(tile):
+                more: list[Update] = []
+                self._decode(segment, more)
+                if segment.state != WAITING:
+                    self._store.save([segment], pass_number)
+                updates += more
+                woken += more

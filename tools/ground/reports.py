@@ -1,0 +1,75 @@
+"""Reception reports from the ground's store: one set per pass, repeated in the passes after it."""
+
+from __future__ import annotations
+
+from edge.packets.report import MAX_GAPS, Report, ReportEntry, held_digest
+from edge.packets.space_packet import Apid, SpacePacket
+from edge.tile_codec import TileKey
+from tools.ground.store import DAMAGED, WAITING, GroundStore, HeldSegment
+
+ENTRIES_PER_REPORT = 64
+PATIENCE_PASSES = 3  # a segment that waits longer for its context is asked for without
+_LAST_NUMBER = 0xFFFFFFFF
+
+
+class ReportWriter:
+    """Writes the reports of one board's passes. key: shared secret. store_id: life of the board's queue."""
+
+    def __init__(self, store: GroundStore, key: bytes, store_id: int) -> None:
+        self._store, self._key, self._store_id = store, key, store_id
+
+    def reports(self, pass_number: int, now: int) -> list[bytes]:
+        """Payloads that together tell all about one pass; several, so that the loss of one costs little.
+
+        Also right for a pass of which nothing arrived: the board then knows that all of it is lost.
+        """
+        held = self._store.touched(self._store_id, pass_number)
+        entries = [self._entry(segment, pass_number) for segment in held]
+        cuts = range(0, max(len(entries), 1), ENTRIES_PER_REPORT)
+        parts = [entries[i : i + ENTRIES_PER_REPORT] for i in cuts]
+        firsts = [0, *(part[0].number for part in parts[1:]), _LAST_NUMBER]
+        number = self._store.meta("report")
+        self._store.set_meta("report", number + len(parts))
+        lives, made = (self._store_id, self._store.epoch), []
+        for i, part in enumerate(parts):
+            report = Report(*lives, number + i, pass_number, firsts[i], firsts[i + 1], now, tuple(part))
+            made.append(report.pack(self._key))
+        return made
+
+    def packets(self, pass_number: int, now: int, repeat: int = 2) -> list[bytes]:
+        """Command packets for the uplink: this pass's reports and those of the `repeat` passes before it."""
+        payloads = [
+            payload
+            for number in range(max(pass_number - repeat, 0), pass_number + 1)
+            for payload in self.reports(number, now)
+        ]
+        return [
+            SpacePacket(Apid.REPORT, i, self._store_id, pass_number, payload, command=True).pack()
+            for i, payload in enumerate(payloads)
+        ]
+
+    def _entry(self, segment: HeldSegment, pass_number: int) -> ReportEntry:
+        if segment.key is None:
+            held = segment.ranges.prefix
+            return ReportEntry(segment.number, TileKey(0, 0), 0, held, gaps=_gaps(segment), headless=True)
+        digest = b""
+        if segment.layers:
+            latent = self._store.latent(segment.key, segment.layers)
+            if latent is not None:
+                digest = held_digest(segment.key, latent.q, segment.layers, latent.latent)
+        waiting = segment.state == WAITING
+        overdue = waiting and pass_number - segment.since_pass >= PATIENCE_PASSES
+        return ReportEntry(
+            segment.number, segment.key, segment.layers if digest else 0, segment.ranges.prefix, digest,
+            _gaps(segment), waiting, overdue or segment.state == DAMAGED,
+        )  # fmt: skip
+
+
+def _gaps(segment: HeldSegment) -> tuple[tuple[int, int], ...]:
+    """(missing, held) pairs behind the prefix; what lies beyond the eighth gap is left out, as if missing."""
+    gaps, end = [], segment.ranges.prefix
+    for start, stop in segment.ranges:
+        if start >= end and (start, stop) != (0, end):
+            gaps.append((start - end, stop - start))
+            end = stop
+    return tuple(gaps[:MAX_GAPS])
