@@ -144,6 +144,10 @@ def _warnings(plan: Plan, schedule: Schedule, captures: list[Capture]) -> list[s
     found += [
         f"station {station.name!r} gets no contact" for station in plan.stations if station.name not in used
     ]
+    carried = sum(contact.bytes for contact in schedule.contacts) * plan.radio.packet_efficiency
+    clear = sum(c.tiles * (1 - c.cloud if plan.codec.drop_cloudy else 1) for c in captures)
+    if captures and clear * plan.imager.raw_tile_bytes < carried:
+        found.append("the downlink could carry every tile uncompressed: image more, or take fewer passes")
     if not schedule.proven:
         found.append("the station schedule is the best found in time, not proven optimal")
     return found
@@ -182,7 +186,7 @@ def _run_flows(
         passes = [
             PassBudget(c.number, c.start_s, c.end_s, int(size * plan.radio.packet_efficiency))
             for c, size in zip(contacts, pass_bytes)
-            if c.satellite is satellite
+            if c.satellite.name == satellite.name
         ]
         result = flow.run([captures[at] for at in mine], passes, cloud[mine])
         for item in result.sent:  # local capture numbers to global ones; batches are shared by nothing else

@@ -66,7 +66,7 @@ class Contact:
         """The same pass used only between two times."""
         begin, end = self.time_s - self.step_s / 2, self.time_s + self.step_s / 2
         low, high = np.maximum(begin, from_s), np.minimum(end, to_s)
-        keep = high > low
+        keep = high - low > 1e-6  # no slivers from rounding
         return replace(
             self,
             start_s=max(self.start_s, from_s),

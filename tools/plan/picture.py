@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from tools.errors import UserError
-from tools.plan.charts import TRACK_HOURS, colour_of, coastline
+from tools.plan.charts import TRACK_HOURS, coastline, colour_of
 from tools.plan.model import Outcome
 from tools.plan.orbit import ground_track
 from tools.plan.report import number
@@ -76,6 +76,7 @@ def _quality(axis, outcome: Outcome) -> None:  # type: ignore[no-untyped-def]
     for at, (_, q) in enumerate(rows):
         axis.barh(at, q.psnr_db_p90 - q.psnr_db_p10, left=q.psnr_db_p10, color="#9cc7e2")
         axis.plot(q.psnr_db_mean, at, "o", color="#0072b2")
-    axis.set_yticks(range(len(rows)), [f"{name} ({number(q.tiles / outcome.plan.days)}/day)" for name, q in rows])
+    labels = [f"{name} ({number(q.tiles / outcome.plan.days)}/day)" for name, q in rows]
+    axis.set_yticks(range(len(rows)), labels)
     axis.invert_yaxis()
     axis.set(xlabel="PSNR, dB (dot: mean, bar: P10 to P90 of tiles)", title="quality per area")

@@ -9,8 +9,8 @@
 
 `points` run over layers 0 (nothing sent, the ground predicts) to the last; `bppb` is bits per pixel and band
 with everything that a segment carries; PSNR has peak 10,000 over all bands; P10 is the PSNR of hard tiles
-(one in ten is worse), P90 that of easy ones. `encode_s_per_tile` and `energy_j_per_tile` are for a 256x256 tile
-of 12 bands.
+(one in ten is worse), P90 that of easy ones. `encode_s_per_tile` and `energy_j_per_tile` are for a tile of
+256x256 pixels and 12 bands.
 Until the file is there, PROVISIONAL below stands in and the planner says so.
 """
 

@@ -87,7 +87,7 @@ def _variants(contacts: list[Contact], min_pass_s: float, gbyte_value: float) ->
     for contact in contacts:
         spans = {(contact.start_s, contact.end_s)}
         for other in clashes[contact.number]:
-            gap = contact.station.setup_s if other.station is contact.station else 0.0
+            gap = contact.station.setup_s if other.station.name == contact.station.name else 0.0
             spans.add((max(contact.start_s, other.end_s + gap), contact.end_s))
             spans.add((contact.start_s, min(contact.end_s, other.start_s - gap)))
         for start, end in sorted(spans):
