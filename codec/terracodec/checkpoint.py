@@ -86,7 +86,7 @@ def _read(path: Path) -> Any:
     try:
         mapped = zipfile.is_zipfile(path)  # the old format cannot be mapped
         return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped or None)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError, OSError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(f"{path}: not a torch file that loads with weights_only: {reason}") from error
 
