@@ -17,6 +17,7 @@ BANDS = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "
 BOA_OFFSET = 1000  # products of processing baseline >= 04.00 carry +1000 DN
 DULL_SOURCES = ("eotdl-ships",)  # harbour and sea patches, many and alike
 DULL_WEIGHT = 1 / 16
+SERIES_WEIGHT = 2.5  # few places have real earlier dates; they teach what synthetic ones cannot
 COMPLETED_WEIGHT = 0.25  # cubes with regressed bands teach time, not spectra
 
 
@@ -89,6 +90,7 @@ class CropSampler:
         self.rng = np.random.default_rng(seed)
         area = np.array([c.weight * min(c.data.shape[0], 13) * c.data.shape[2] * c.data.shape[3] for c in cubes])
         share = np.sqrt(area)  # between equal cubes and equal pixels
+        share *= [SERIES_WEIGHT if c.data.shape[0] > 2 else 1.0 for c in cubes]
         self.probability = share / share.sum()
 
     def _crop(self, cube: Cube, dates: list[int], size: int) -> NDArray[np.float32]:
@@ -125,8 +127,10 @@ class CropSampler:
         amount = self.rng.normal(0, 0.25) * np.clip(ndvi, 0, 1)
         tilt = np.array([0, 0, 0, -0.6, -0.3, 0.4, 0.6, 0.7, 0.7, 0.5, -0.3, -0.6], np.float32)[:, None, None]
         out = self._jitter(x * (1 + amount[None] * tilt), 0.6)
-        out = np.roll(out, self.rng.integers(-1, 2, 2), axis=(1, 2))
-        out = out + self.rng.normal(0, 20, out.shape)
+        if self.rng.random() < 0.3:  # misregistration below a pixel
+            share = self.rng.uniform(0, 0.5)
+            out = (1 - share) * out + share * np.roll(out, self.rng.choice([-1, 1]), axis=int(self.rng.integers(1, 3)))
+        out = out + self.rng.normal(0, self.rng.uniform(5, 25), out.shape)
         if self.rng.random() < 0.25:
             out = self._cloud(out, height, width)
         return np.maximum(out, 0).astype(np.float32)
@@ -148,6 +152,17 @@ class CropSampler:
             out[i] = self._jitter(self._flip(self._crop(cube, date, size))[0])
         return out
 
+    def _real_dates(self, cube: Cube, total: int, size: int) -> NDArray[np.float32]:
+        """A date and two others near it in time, the more similar one first, as the encoder orders contexts."""
+        now = int(self.rng.integers(total))
+        near = [d for d in range(max(now - 4, 0), min(now + 5, total)) if d != now]
+        dates = [now, *(int(d) for d in self.rng.choice(near, 2, replace=False))]
+        crop = self._crop(cube, dates, size)
+        small = crop[:, :, ::4, ::4]
+        small = small - small.mean((2, 3), keepdims=True)
+        likeness = [float((small[0] * s).sum() / (np.linalg.norm(small[0]) * np.linalg.norm(s) + 1)) for s in small[1:]]
+        return crop if likeness[0] >= likeness[1] else crop[[0, 2, 1]]
+
     def sequence(self, count: int, size: int) -> NDArray[np.float32]:
         """(count, 3, 12, size, size) float32 DN: the frame, then the nearer and the farther context date."""
         out = np.empty((count, 3, len(BANDS), size, size), np.float32)
@@ -155,10 +170,7 @@ class CropSampler:
             cube = self.cubes[self.rng.choice(len(self.cubes), p=self.probability)]
             total = cube.data.shape[0]
             if total > 2:
-                now = int(self.rng.integers(total))
-                earlier = [d for d in (now - 1, now - 2) if d >= 0] or [now + 1, min(now + 2, total - 1)]
-                dates = [now, earlier[0], earlier[-1]]
-                out[i] = self._jitter(self._flip(self._crop(cube, dates, size)), 0.7)
+                out[i] = self._jitter(self._flip(self._real_dates(cube, total, size)), 0.7)
                 continue
             frame = self._jitter(self._flip(self._crop(cube, [int(self.rng.integers(total))], size))[0])
             first = self.second_date(frame)

@@ -1,7 +1,8 @@
 """Exact coding of a latent: network heads -> integer means and table indexes -> range coder, and back.
 
-    encode:  latent -> one pass of the network -> (floor of mean, table) per symbol -> range coder, layer by layer
-    decode:  payload -> for each layer: one step of the network -> tables -> range coder -> symbols -> latent
+    encode:  latent -> one pass of the network -> (floor of mean, table) per symbol -> range coder, layer by
+    layer decode:  payload -> for each layer: one step of the network -> tables -> range coder -> symbols ->
+    latent
 
 Both directions call the same integer functions in the same order; layer 0 goes in five spatial phases.
 """
@@ -63,7 +64,9 @@ class EntropyEngine(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class CodingContext:
-    """One earlier latent of the tile as both sides know it: latent (512, h, w) in step q, its first `layers` layers."""
+    """One earlier latent of the tile as both sides know it: latent (512, h, w) in step q, its first `layers`
+    layers.
+    """
 
     latent: Latent
     q: int
@@ -142,7 +145,8 @@ def predict(engine: EntropyEngine, latent: Latent, contexts: Sequence[CodingCont
 
 @dataclass(frozen=True, eq=False)
 class CodedLayers:
-    """Range-coded layers [start, stop) of one latent. `sizes[i]`: payload bytes when only i of them are kept."""
+    """Range-coded layers [start, stop) of one latent. `sizes[i]`: payload bytes when only i of them are kept.
+    """
 
     start: int
     sizes: IntArray
@@ -177,8 +181,8 @@ def encode_layers(
 class TileDecoder:
     """Decodes the segments of one tile-frame in layer order, and fills in what never came.
 
-    latent: (512, h, w) int16, zero beyond `layers`. `estimate` (512, h, w) float32: the latent, with the model's
-    predicted means where nothing was decoded.
+    latent: (512, h, w) int16, zero beyond `layers`. `estimate` (512, h, w) float32: the latent, with the
+    model's predicted means where nothing was decoded.
     """
 
     def __init__(
@@ -193,7 +197,8 @@ class TileDecoder:
         self._planes: NDArray[np.int8] | None = None
 
     def decode(self, payload: bytes, count: int, coder: str | None = None) -> int:
-        """Decode the next `count` layers from their payload, as many as it holds; returns how many layers that were.
+        """Decode the next `count` layers from their payload, as many as it holds; returns how many layers
+        that were.
 
         Raises CodingError when the payload decodes to values no encoder writes.
         """
@@ -210,23 +215,28 @@ class TileDecoder:
                 raise CodingError(f"layer {self.layers}: {error}") from error
         return self.layers - before
 
-    def estimate(self) -> NDArray[np.float32]:
-        """What synthesis gets: decoded layers as they are, the others as their predicted mean, one after another."""
+    def estimate(self, layers: int = LAYERS) -> NDArray[np.float32]:
+        """What synthesis gets: the first `layers` decoded layers as they are, the others as their predicted
+        mean.
+        """
         out = self.latent.astype(np.float32)
-        if self.layers == LAYERS:
+        layers = min(layers, self.layers)
+        if layers == LAYERS:
             return out
         filled = TileDecoder(self.engine, self.tables, (), self.q, self.size)
         filled.inputs = self.inputs
         flat = out.reshape(LAYERS, GROUP, -1)
         kept = self.latent.reshape(LAYERS, GROUP, -1).astype(np.int64)
         for j in range(LAYERS):
-            flat_mean8 = filled._layer(None, kept[j] if j < self.layers else None)
-            if j >= self.layers:
+            flat_mean8 = filled._layer(None, kept[j] if j < layers else None)
+            if j >= layers:
                 flat[j] = flat_mean8.astype(np.float32) / 8
         return out
 
     def _layer(self, read: Any, given: IntArray | None = None) -> IntArray:
-        """One layer: network step, means and tables, then values from `read`, from `given`, or the rounded mean."""
+        """One layer: network step, means and tables, then values from `read`, from `given`, or the rounded
+        mean.
+        """
         j = self.layers
         if self._stepper is None:
             self._stepper = self._caught_up()

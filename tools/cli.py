@@ -14,6 +14,10 @@ from tools.errors import UserError
 
 # Sub-command -> module with HELP, add_arguments(parser) and run(args) -> exit code.
 COMMANDS: dict[str, str] = {
+    "compress": "tools.compress",
+    "decompress": "tools.decompress",
+    "inspect": "tools.inspect_stream",
+    "bench": "tools.bench.command",
     "import": "tools.import_checkpoint",
     "plan": "tools.plan.command",
 }

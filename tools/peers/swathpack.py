@@ -17,8 +17,7 @@ class SwathPack:
     sent.
 
     `tools.codec_api` must offer encode_series(frames, q=int, layers=int) -> bytes, decode_series(bytes) ->
-    frames and frame_bytes(bytes) -> bytes of each frame. MODEL_VERSION there, if present, goes into the
-    cache key.
+    frames, frame_bytes(bytes) -> bytes of each frame, and model_version() -> text for the cache key.
     """
 
     name, label, temporal = "swathpack", "SwathPack", True
@@ -30,7 +29,7 @@ class SwathPack:
         except ImportError as error:
             raise PeerError(f"the codec itself cannot be loaded: {error}") from error
         self.bands, self.layers = bands, layers
-        self.version = f"{getattr(self.api, 'MODEL_VERSION', 'unversioned')} k{layers}"
+        self.version = f"{self.api.model_version()} k{layers}"
 
     def encode(self, series: Series, knob: float) -> Encoded:
         """One stream for the series; its bytes are charged to frames as the stream itself counts them."""

@@ -1,0 +1,116 @@
+"""The shipped model: its files, their digests, and the sessions that run it.
+
+    models/edge/manifest.json   preset, digests of the other files, what they were trained on
+    models/edge/entropy.npz     integer entropy network and probability tables (exact)
+    models/edge/analysis.onnx   frame -> coefficients (any precision)
+    models/edge/synthesis.onnx  latent -> frame (any precision; used on the ground only)
+    models/edge/gains.npz       squared error in DN^2 that a unit error of each channel makes (rate control)
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.coding import EntropyEngine
+from edge.digest import MODEL_DIGEST_BYTES, bytes_digest
+from edge.latents import CHANNELS
+from edge.network import ExactNetwork
+from edge.pixels import padded
+from edge.tables import ProbabilityTables, TableError
+
+DEFAULT_DIRECTORY = Path(__file__).resolve().parent.parent / "models" / "edge"
+DIGESTED = ("entropy.npz", "synthesis.onnx")
+
+
+class ModelError(Exception):
+    """The model's files are missing, damaged or do not belong together."""
+
+
+def model_digest(directory: Path) -> bytes:
+    """Eight bytes that name what decides decoded images: the entropy network with its tables, and the
+    synthesis.
+    """
+    joined = b"".join(bytes_digest((directory / name).read_bytes()) for name in DIGESTED)
+    return bytes_digest(joined, MODEL_DIGEST_BYTES)
+
+
+class EdgeModel:
+    """Everything loaded once from a directory; raises ModelError.
+
+    threads: of every session. engine: how the entropy network runs, see `edge.engines`.
+    """
+
+    def __init__(self, directory: Path = DEFAULT_DIRECTORY, threads: int = 1, engine: str = "float32") -> None:
+        self.directory, self.threads = directory, threads
+        self._lock = threading.Lock()
+        try:
+            self.manifest: dict[str, Any] = json.loads((directory / "manifest.json").read_text())
+            self.digest = model_digest(directory)
+            with np.load(directory / "entropy.npz", allow_pickle=False) as archive:
+                self.parameters = {key: archive[key] for key in archive.files}
+            self.tables = ProbabilityTables.from_arrays(self.parameters)
+        except (OSError, ValueError, KeyError, TableError) as error:
+            raise ModelError(f"model in {directory}: {error}") from error
+        if self.manifest.get("model_digest") != self.digest.hex():
+            raise ModelError(f"model in {directory}: files have digest {self.digest.hex()}, "
+                             f"its manifest says {self.manifest.get('model_digest')}")
+        self.tables_digest = self.tables.digest()
+        self.engine: EntropyEngine = self._make_engine(engine)
+
+    def _make_engine(self, name: str) -> EntropyEngine:
+        if name in ("float32", "int64"):
+            return ExactNetwork(self.parameters, np.dtype(name))
+        from edge.engines import open_engine
+
+        return open_engine(name, self)
+
+    def session(self, name: str) -> Any:
+        """An ONNX Runtime session of a graph in the model's directory, on the CPU."""
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = self.threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        try:
+            return onnxruntime.InferenceSession(str(self.directory / name), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime raises classes of its own for every cause
+            raise ModelError(f"model in {self.directory}: {name}: {error}") from error
+
+    @cached_property
+    def _analysis(self) -> Any:
+        return self.session("analysis.onnx")
+
+    @cached_property
+    def _synthesis(self) -> Any:
+        return self.session("synthesis.onnx")
+
+    @cached_property
+    def gains(self) -> NDArray[np.float64]:
+        """(512,) DN^2 of squared error, summed over a frame, for a unit squared error of a coefficient (64 DN
+        units).
+        """
+        with np.load(self.directory / "gains.npz", allow_pickle=False) as archive:
+            found: NDArray[np.float64] = archive["gains"].astype(np.float64)
+        if found.shape != (CHANNELS,):
+            raise ModelError(f"gains.npz: expected ({CHANNELS},), found {found.shape}")
+        return found
+
+    def analyse(self, tile: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Tile (12, H, W) DN without nodata -> coefficients (512, ceil(H/16), ceil(W/16)) in units of 64 DN.
+        """
+        out: NDArray[np.float32] = self._analysis.run(None, {"frame": padded(tile)[None]})[0][0]
+        return out
+
+    def synthesise(self, estimate: NDArray[np.float32], q: int) -> NDArray[np.float32]:
+        """Latent estimate (512, h, w) in steps of q -> (12, 16h, 16w) DN."""
+        feeds = {"latent": np.ascontiguousarray(estimate[None], np.float32), "q": np.array([[q]], np.float32)}
+        out: NDArray[np.float32] = self._synthesis.run(None, feeds)[0][0]
+        return out

@@ -1,0 +1,76 @@
+"""Build models/edge from training checkpoints.
+
+    python -m export.edge_model --transform runs/transform/transform.pt --entropy runs/entropy/entropy.pt --out models/edge
+
+Writes entropy.npz, analysis.onnx, synthesis.onnx, gains.npz and manifest.json, and prints the bound of the
+tightest layers. Refuses a model whose worst-case sums do not fit (BoundError names the layer).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+
+from codec.entropy import EntropyModel
+from codec.train_entropy import load_transform
+from codec.transform import UNIT, EdgeTransform
+from edge.model import model_digest
+from edge.tables import Mixture, build
+from export.integer import Bound, integer_parameters, prove_bounds
+from export.transform_graphs import analysis_graph, synthesis_graph
+
+
+def load_entropy(path: Path) -> EntropyModel:
+    """The averaged weights of stage 2."""
+    model = EntropyModel()
+    model.load_state_dict(torch.load(path, weights_only=True)["ema"])
+    return model.eval().requires_grad_(False)
+
+
+def synthesis_gains(transform: EdgeTransform) -> Any:
+    """(512,) squared error in DN^2 over the frame per unit squared error of a coefficient: the kernels' energy."""
+    return (transform.synthesis_kernel.square().sum((1, 2, 3)) * UNIT**2).double().numpy()
+
+
+def write_model(transform: EdgeTransform, entropy: EntropyModel, out: Path, notes: dict[str, Any]) -> list[Bound]:
+    """Write the model's files; returns the proven bounds."""
+    out.mkdir(parents=True, exist_ok=True)
+    parameters = integer_parameters(entropy)
+    bounds = prove_bounds(parameters)
+    tables = build(mixture=Mixture(logistic=1.0, gaussian=0.0, laplace=0.0))
+    arrays: dict[str, Any] = {**parameters, **tables.to_arrays()}
+    np.savez_compressed(out / "entropy.npz", **arrays)
+    onnx.save(analysis_graph(transform), str(out / "analysis.onnx"))
+    onnx.save(synthesis_graph(transform), str(out / "synthesis.onnx"))
+    np.savez_compressed(out / "gains.npz", gains=synthesis_gains(transform))
+    manifest = {
+        "preset": "edge", "model_digest": model_digest(out).hex(), "tables_digest": tables.digest().hex(),
+        "parameters": {"analysis": transform.analysis_kernel.numel(),
+                       "synthesis": sum(p.numel() for n, p in transform.named_parameters() if n != "analysis_kernel"),
+                       "entropy": sum(v.size for k, v in parameters.items() if k.endswith((".weight", ".bias")))},
+        "bounds": {b.layer: {"worst": b.worst, "margin_bits": round(b.margin_bits, 3)} for b in bounds}, **notes}
+    (out / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
+    return bounds
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--transform", type=Path, default=Path("runs/transform/transform.pt"))
+    parser.add_argument("--entropy", type=Path, default=Path("runs/entropy/entropy.pt"))
+    parser.add_argument("--out", type=Path, default=Path("models/edge"))
+    args = parser.parse_args()
+    states = {n: torch.load(p, weights_only=True)["state"] for n, p in (("transform", args.transform), ("entropy", args.entropy))}
+    bounds = write_model(load_transform(args.transform), load_entropy(args.entropy), args.out,
+                         {"training": states, "attribution": "Trained on modified Copernicus Sentinel data 2015-2024."})
+    for b in sorted(bounds, key=lambda b: b.margin_bits)[:8]:
+        print(f"{b.layer:36s} worst sum {b.worst:8d} of {1 << 22}, {b.margin_bits:.2f} bits to spare")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""The codec in three calls, for the bench and for scripts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+from edge.frame import Frame
+from edge.latents import LAYERS
+from edge.model import EdgeModel
+from edge.stream import Stream, read_stream
+from tools.decoder import StreamDecoder
+from tools.encoder import SeriesEncoder
+
+
+@lru_cache(maxsize=2)
+def model(threads: int = 1) -> EdgeModel:
+    """The shipped model, loaded once."""
+    return EdgeModel(threads=threads)
+
+
+def model_version() -> str:
+    """The model's digest, for caches of results."""
+    return model().digest.hex()
+
+
+def encode_series(frames: Sequence[Frame], q: int, layers: int = LAYERS) -> bytes:
+    """One stream for a series at quantiser step q."""
+    return SeriesEncoder(model(), list(frames)).at_quality(q, layers)
+
+
+def decode_series(stream: bytes) -> list[Frame]:
+    """The frames of a stream, from its bytes alone."""
+    return StreamDecoder(model(), stream).frames().frames
+
+
+def record_sizes(stream: Stream, total: int) -> dict[tuple[int, int], int]:
+    """Bytes of every segment and frame record, keyed by (frame, offset); `total` is the length of the file."""
+    marks = [(s.offset, s.frame) for s in stream.segments] + [(r.offset, r.index) for r in stream.frames]
+    marks += [(e.offset, -1) for e in stream.extensions]
+    marks.sort()
+    ends = [offset for offset, _ in marks[1:]] + [total]
+    return {(frame, start): end - start for (start, frame), end in zip(marks, ends) if frame >= 0}
+
+
+def frame_bytes(stream: bytes) -> list[int]:
+    """Bytes of each frame's records, without the file header and extensions."""
+    parsed = read_stream(stream)
+    sizes = [0] * parsed.header.frames
+    for (frame, _), size in record_sizes(parsed, len(stream)).items():
+        sizes[frame] += size
+    return sizes

@@ -1,0 +1,193 @@
+"""A `.swp` stream back to frames: exact latents, then synthesis; whatever is missing is named.
+
+Nothing but the stream and the shipped model is needed. A stream that was cut or damaged gives every tile and
+layer that arrived whole; tiles without any layer come out as nodata.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.bands import BANDS
+from edge.coding import CodingContext, CodingError, TileDecoder
+from edge.digest import array_digest, context_digest
+from edge.frame import Frame
+from edge.latents import LAYERS, Latent
+from edge.model import EdgeModel
+from edge.pixels import TileWindow, tile_windows
+from edge.stream import Header, Segment, Stream, StreamError, read_stream
+from tools.errors import UserError
+
+MAX_DN = 65535
+
+
+@dataclass
+class TileReport:
+    """What became of one tile of one frame. `latent_digest`: of the decoded latent, the same on every machine."""
+
+    tile: int
+    layers: int = 0
+    q: int = -1
+    contexts: list[int] = field(default_factory=list)
+    latent_digest: str = ""
+    problem: str = ""
+
+
+@dataclass
+class FrameReport:
+    """Per frame: its tiles, and what is missing in words."""
+
+    frame: int
+    time: Any
+    tiles: list[TileReport]
+
+    @property
+    def missing(self) -> list[str]:
+        return [f"frame {self.frame}, tile {t.tile}: {t.problem}" for t in self.tiles if t.problem]
+
+
+@dataclass
+class Decoded:
+    """Frames as they were given (bands, grid, offset), the stream's metadata bytes, and the report."""
+
+    frames: list[Frame]
+    header: Header
+    stream: Stream
+    reports: list[FrameReport]
+
+    @property
+    def problems(self) -> list[str]:
+        """Everything that is not as it should be, in words; empty for a whole stream."""
+        found = [f"byte {p.offset}: {p.message}" for p in self.stream.problems]
+        return found + [line for report in self.reports for line in report.missing]
+
+
+@dataclass(frozen=True, eq=False)
+class _Held:
+    latent: Latent
+    q: int
+    layers: int
+
+
+class StreamDecoder:
+    """Decodes frames in order, keeping the latents that later frames were coded against."""
+
+    def __init__(self, model: EdgeModel, data: bytes, coder: str | None = None) -> None:
+        try:
+            self.stream = read_stream(data)
+        except StreamError as error:
+            raise UserError(str(error)) from error
+        header = self.stream.header
+        if header.model_digest != model.digest or header.tables_digest != model.tables_digest:
+            raise UserError(
+                f"the stream was made with model {header.model_digest.hex()} (tables {header.tables_digest.hex()}); "
+                f"this is model {model.digest.hex()} (tables {model.tables_digest.hex()})")
+        self.model, self.header, self.coder = model, header, coder
+        self.windows = list(tile_windows(header.height, header.width, header.tile_size))
+        self.by_tile: dict[tuple[int, int], list[Segment]] = {}
+        for s in self.stream.segments:
+            self.by_tile.setdefault((s.frame, s.tile), []).append(s)
+        self.held: dict[tuple[int, int], _Held] = {}
+        self.masks = {r.index: r for r in self.stream.frames}
+
+    def frames(self, layers: int = LAYERS, tick: Callable[[], None] = lambda: None) -> Decoded:
+        """All frames, synthesised from at most `layers` layers."""
+        out, reports = [], []
+        for index in range(self.header.frames):
+            frame, report = self.frame(index, layers)
+            out.append(frame)
+            reports.append(report)
+            tick()
+        return Decoded(out, self.header, self.stream, reports)
+
+    def frame(self, index: int, layers: int = LAYERS) -> tuple[Frame, FrameReport]:
+        """Frame `index`; call in rising order of the index."""
+        header = self.header
+        full = np.zeros((len(BANDS), header.height, header.width), np.uint16)
+        valid = self._valid(index)
+        tiles = []
+        for window in self.windows:
+            report, pixels = self._tile(index, window, layers, bool(window.of(valid).any()))
+            tiles.append(report)
+            rows, columns = slice(window.top, window.top + window.height), slice(window.left, window.left + window.width)
+            if pixels is None:
+                valid[rows, columns] = False
+            else:
+                full[:, rows, columns] = pixels
+        bands = [b for b in header.bands if b in BANDS]
+        data = np.where(valid, full[[BANDS.index(b) for b in bands]], 0).astype(np.uint16)
+        grid = tuple(g for b, g in zip(header.bands, header.grid or (1,) * len(header.bands)) if b in BANDS)
+        frame = Frame(data, tuple(bands), self.stream.time(index), valid, header.level, grid=grid)  # type: ignore[arg-type]
+        report = FrameReport(index, self.stream.time(index), tiles)
+        return (frame.with_offset() if header.boa_offset else frame), report
+
+    def _valid(self, index: int) -> NDArray[np.bool_]:
+        h, w = self.header.height, self.header.width
+        record = self.masks.get(index)
+        try:
+            return record.valid(h, w) if record else np.ones((h, w), np.bool_)
+        except StreamError as error:
+            raise UserError(f"frame {index}: {error}") from error
+
+    def _tile(self, index: int, window: TileWindow, layers: int, wanted: bool) -> tuple[TileReport, NDArray[np.uint16] | None]:
+        report = TileReport(window.index)
+        if not wanted:
+            return report, None
+        segments = sorted(self.by_tile.get((index, window.index), []), key=lambda s: s.layer_start)
+        if not segments or segments[0].layer_start != 0:
+            report.problem = "not in the stream"
+            return report, None
+        decoder = self._decode(segments, window, report)
+        if decoder is None or decoder.layers == 0:
+            report.problem = report.problem or "cut before its first layer"
+            return report, None
+        pixels = self.model.synthesise(decoder.estimate(layers), decoder.q)[:, : window.height, : window.width]
+        # Zero means nodata in every product, so a decoded pixel is at least 1.
+        return report, np.clip(np.rint(pixels), 1, MAX_DN).astype(np.uint16)
+
+    def _decode(self, segments: list[Segment], window: TileWindow, report: TileReport) -> TileDecoder | None:
+        first = segments[0]
+        if (first.grid_h, first.grid_w) != window.size:
+            report.problem = f"expected a latent of {window.size}, found {(first.grid_h, first.grid_w)}"
+            return None
+        contexts = self._contexts(first, report)
+        if contexts is None:
+            return None
+        decoder = TileDecoder(self.model.engine, self.model.tables, contexts, first.quality, window.size)
+        planned = 0
+        for segment in segments:
+            if segment.layer_start != decoder.layers or segment.quality != first.quality or segment.contexts != first.contexts:
+                report.problem = f"layers from {decoder.layers} on are missing"
+                break
+            planned = segment.layer_stop
+            try:
+                decoder.decode(segment.payload, segment.layer_count, self.coder)
+            except CodingError as error:
+                report.problem = str(error)
+                return None
+        if decoder.layers < planned:
+            report.problem = report.problem or f"cut: {decoder.layers} of {planned} layers"
+        report.layers, report.q = decoder.layers, decoder.q
+        report.contexts = [c.frame for c in first.contexts]
+        report.latent_digest = array_digest(decoder.latent, 8).hex()
+        self.held[first.frame, window.index] = _Held(decoder.latent, decoder.q, decoder.layers)
+        return decoder
+
+    def _contexts(self, segment: Segment, report: TileReport) -> list[CodingContext] | None:
+        contexts = []
+        for ref in segment.contexts:
+            held = self.held.get((ref.frame, segment.tile))
+            if held is None or held.layers < ref.layers:
+                have = 0 if held is None else held.layers
+                report.problem = f"needs {ref.layers} layers of frame {ref.frame} as context, {have} are here"
+                return None
+            if context_digest(held.latent, ref.layers) != ref.digest:
+                report.problem = f"its context, frame {ref.frame}, has another digest here"
+                return None
+            contexts.append(CodingContext(held.latent, held.q, ref.layers))
+        return contexts

@@ -1,0 +1,288 @@
+"""Series of frames to a `.swp` stream: fixed quality, or filling a byte budget that is never exceeded.
+
+Budgets are met by searching the quantiser step, then the dead zone: the size falls by about 8 % from one step
+index to the next, so the dead zone closes what is left. Only when even the coarsest step is too large are
+layers left out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.bands import complete_bands
+from edge.codec import DEAD_ZONE, CodedLatent, analyse_tile, encode_tile
+from edge.coding import CodingContext
+from edge.digest import context_digest
+from edge.frame import Frame
+from edge.latents import GROUP, LAYERS, STEPS
+from edge.model import EdgeModel
+from edge.pixels import TileWindow, tile_windows
+from edge.stream import (
+    ContextRef,
+    Extension,
+    FrameRecord,
+    Header,
+    Segment,
+    StreamWriter,
+    header_bytes,
+    pack_mask,
+    segment_overhead_bytes,
+)
+from tools.errors import UserError
+
+METADATA_TAG = 64
+TILE = 256
+DEAD_ZONES = (0.0, 0.24)
+HELD_DATES = 6  # earlier dates of a tile that the encoder chooses its two contexts from
+DETAIL = slice(1, 6)  # layers that tell whether two dates show the same ground
+FILLED = 0.985  # of the budget: good enough to stop searching
+Tick = Callable[[], None]
+
+
+Context = tuple[ContextRef, CodingContext]
+
+
+@dataclass
+class Place:
+    """The latents of one tile that the decoder will hold, newest first."""
+
+    held: list[Context] = field(default_factory=list)
+
+    def push(self, frame: int, coded: CodedLatent, layers: int) -> None:
+        if layers == 0:
+            return
+        ref = ContextRef(frame, layers, context_digest(coded.latent, layers))
+        self.held = [(ref, CodingContext(coded.latent, coded.q, layers)), *self.held][:HELD_DATES]
+
+    def nearest(self, coefficients: NDArray[np.float32]) -> list[Context]:
+        """The two held latents most like these coefficients, the better one first: a cloudy date explains nothing."""
+        return sorted(self.held, key=lambda c: likeness(coefficients, c[1]), reverse=True)[:2]
+
+
+def likeness(coefficients: NDArray[np.float32], context: CodingContext) -> float:
+    """Cosine between coefficients and a context over the detail layers, -1..1."""
+    stop = min(context.layers, DETAIL.stop) * GROUP
+    a = coefficients[DETAIL.start * GROUP : stop].ravel().astype(np.float64)
+    b = context.latent[DETAIL.start * GROUP : stop].ravel().astype(np.float64)
+    return float(a @ b / (np.sqrt((a @ a) * (b @ b)) + 1e-9))
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One way to code a frame: its tiles, the layers kept of each, and the exact bytes of its segments."""
+
+    tiles: tuple[CodedLatent, ...]
+    layers: tuple[int, ...]
+    size: int
+
+
+class FrameCoder:
+    """Codes one frame at any step and dead zone; the analysis is done once."""
+
+    def __init__(self, model: EdgeModel, index: int, frame: Frame, windows: Sequence[TileWindow], places: Sequence[Place]) -> None:
+        self.model, self.index, self.windows, self.places = model, index, windows, places
+        self.coefficients = [analyse_tile(model, w.of(frame.data), w.of(frame.valid)) for w in windows]
+        self.live = [bool(w.of(frame.valid).any()) for w in windows]
+        self.contexts = [p.nearest(c) for p, c in zip(places, self.coefficients)]
+        self._seen: dict[tuple[int, float], tuple[CodedLatent, ...]] = {}
+
+    def _tiles(self, q: int, dead_zone: float) -> tuple[CodedLatent, ...]:
+        key = (q, dead_zone)
+        if key not in self._seen:
+            self._seen[key] = tuple(
+                encode_tile(self.model, c, q, [context for _, context in pair], dead_zone)
+                for c, pair in zip(self.coefficients, self.contexts))
+        return self._seen[key]
+
+    def _refs(self, tile: int) -> tuple[ContextRef, ...]:
+        return tuple(ref for ref, _ in self.contexts[tile])
+
+    def _record_size(self, tile: int, coded: CodedLatent, layers: int) -> int:
+        if layers == 0 or not self.live[tile]:
+            return 0
+        payload = int(coded.payload_sizes[layers])
+        h, w = coded.latent.shape[1:]
+        empty = Segment(self.index, self.windows[tile].index, coded.q, 0, layers, h, w, self._refs(tile))
+        return payload + segment_overhead_bytes(empty, payload)
+
+    def trial(self, q: int, dead_zone: float, layers: int = LAYERS) -> Trial:
+        """All tiles at one step, each with the first `layers` layers."""
+        tiles = self._tiles(q, dead_zone)
+        kept = tuple(layers if live else 0 for live in self.live)
+        return Trial(tiles, kept, sum(self._record_size(t, c, k) for t, (c, k) in enumerate(zip(tiles, kept))))
+
+    def within(self, budget: int, guess: int) -> tuple[Trial, int]:
+        """The trial that fills `budget` bytes best without exceeding it, and its step (a guess for the next frame)."""
+        for layers in range(LAYERS, 0, -1):
+            coarse = self.trial(STEPS - 1, DEAD_ZONE, layers)
+            if coarse.size <= budget:
+                return self._fill(budget, guess, layers)
+        return self._partial(budget), STEPS - 1
+
+    def _fill(self, budget: int, guess: int, layers: int) -> tuple[Trial, int]:
+        q = finest_fitting(lambda q: self.trial(q, DEAD_ZONE, layers).size, budget, guess)
+        best = self.trial(q, DEAD_ZONE, layers)
+        for at, (low, high) in ((q - 1, (DEAD_ZONE, DEAD_ZONES[1])), (q, (DEAD_ZONES[0], DEAD_ZONE))):
+            if at < 0 or best.size >= FILLED * budget:
+                continue
+            for _ in range(4):
+                middle = (low + high) / 2
+                found = self.trial(at, middle, layers)
+                if found.size <= budget:
+                    best, high = max(best, found, key=lambda t: t.size), middle
+                else:
+                    low = middle
+        return best, q
+
+    def _partial(self, budget: int) -> Trial:
+        """Not even the first layer of all tiles fits: as many tiles as do."""
+        tiles = self._tiles(STEPS - 1, DEAD_ZONE)
+        kept, size = [0] * len(tiles), 0
+        for t, coded in enumerate(tiles):
+            more = self._record_size(t, coded, 1)
+            if size + more <= budget and self.live[t]:
+                kept[t], size = 1, size + more
+        return Trial(tiles, tuple(kept), size)
+
+    def write(self, writer: StreamWriter, trial: Trial) -> None:
+        """Append the segments and remember what the decoder will then hold."""
+        for t, (coded, layers) in enumerate(zip(trial.tiles, trial.layers)):
+            if layers:
+                writer.add(coded.segment(self.index, self.windows[t].index, layers, self._refs(t)))
+                self.places[t].push(self.index, coded, layers)
+
+
+def finest_fitting(size_of: Callable[[int], int], budget: int, guess: int) -> int:
+    """The smallest step index whose size fits; sizes fall with the index, by about 2^(-1/10) each."""
+    low, high = -1, STEPS - 1  # low does not fit (or is off the scale), high fits
+    q = min(max(guess, 0), STEPS - 2)
+    while high - low > 1:
+        size = size_of(q)
+        if size <= budget:
+            high = q
+        else:
+            low = q
+        move = round(10 * math.log2(max(size, 1) / max(budget, 1)))
+        q = min(max(q + (move or (1 if size > budget else -1)), low + 1), high - 1)
+    return high
+
+
+class SeriesEncoder:
+    """Encodes frames of one place (equal sizes and bands) into one stream."""
+
+    def __init__(self, model: EdgeModel, frames: Sequence[Frame], metadata: bytes = b"", intra_every: int = 0) -> None:
+        _check_alike(frames)
+        self.model, self.metadata, self.intra_every = model, metadata, intra_every
+        self.given = [f.without_offset() for f in frames]
+        first = frames[0]
+        self.windows = list(tile_windows(first.height, first.width, TILE))
+        header = Header(
+            model.digest, model.tables_digest, len(frames), first.height, first.width, first.bands, first.level,
+            first.boa_offset, TILE, first.grid, times=tuple(f.time for f in frames))
+        if not header.times_in_header:
+            header = replace(header, times=())
+        self.header = header
+
+    def _start(self, budget: int | None) -> StreamWriter:
+        writer = StreamWriter(self.header)
+        if self.metadata:
+            record = writer.pack(Extension(METADATA_TAG, self.metadata))
+            # Names of sources are worth a little of the budget, not the image.
+            if budget is None or len(record) <= 0.02 * budget:
+                writer.add_packed(record)
+        return writer
+
+    def _frame_record(self, index: int) -> FrameRecord | None:
+        frame = self.given[index]
+        mask = None if frame.valid.all() else pack_mask(frame.valid)
+        time = None if self.header.times else frame.time
+        return FrameRecord(index, time, mask) if mask is not None or time is not None else None
+
+    def _places(self) -> list[Place]:
+        return [Place() for _ in self.windows]
+
+    def _coder(self, index: int, places: list[Place]) -> FrameCoder:
+        if self.intra_every and index % self.intra_every == 0:
+            for place in places:
+                place.held = []
+        return FrameCoder(self.model, index, complete_bands(self.given[index]), self.windows, places)
+
+    def at_quality(self, q: int, layers: int = LAYERS, dead_zone: float = DEAD_ZONE, tick: Tick = lambda: None) -> bytes:
+        """All frames at step q with the first `layers` layers."""
+        writer, places = self._start(None), self._places()
+        for index in range(len(self.given)):
+            self._add_record(writer, index)
+            coder = self._coder(index, places)
+            coder.write(writer, coder.trial(q, dead_zone, layers))
+            tick()
+        return writer.to_bytes()
+
+    def _add_record(self, writer: StreamWriter, index: int) -> None:
+        record = self._frame_record(index)
+        if record is not None:
+            writer.add(record)
+
+    def per_frame(self, budget: int, tick: Tick = lambda: None) -> bytes:
+        """At most `budget` bytes for each frame, the file's header shared out among them. Raises UserError."""
+        writer, places = self._start(budget * len(self.given)), self._places()
+        share = -(-writer.size // len(self.given))
+        guess = 28
+        for index in range(len(self.given)):
+            before = writer.size
+            self._add_record(writer, index)
+            room = budget - share - (writer.size - before)
+            if room < 0:
+                raise UserError(f"--bytes-per-frame {budget}: the headers alone take {budget - room} bytes of frame {index}")
+            coder = self._coder(index, places)
+            trial, guess = coder.within(room, guess)
+            coder.write(writer, trial)
+            tick()
+        return writer.to_bytes()
+
+    def in_total(self, budget: int, tick: Tick = lambda: None) -> bytes:
+        """At most `budget` bytes for the whole file: one step for all frames, so that all have equal slope."""
+        fixed = header_bytes(self.header) + sum(
+            len(StreamWriter(self.header).pack(r)) for i in range(len(self.given)) if (r := self._frame_record(i)))
+        if fixed > budget:
+            raise UserError(f"--bytes {budget}: the headers alone take {fixed} bytes")
+        seen: dict[tuple[int, float], bytes] = {}
+
+        def coded(q: int, dead_zone: float = DEAD_ZONE) -> bytes:
+            if (q, dead_zone) not in seen:
+                seen[q, dead_zone] = self.at_quality(q, dead_zone=dead_zone, tick=tick)
+            return seen[q, dead_zone]
+
+        if len(coded(STEPS - 1)) > budget:
+            return self.per_frame(budget // len(self.given), tick)
+        q = finest_fitting(lambda q: len(coded(q)), budget, 28)
+        best = coded(q)
+        low, high = DEAD_ZONE, DEAD_ZONES[1]
+        for _ in range(3 if q else 0):
+            middle = (low + high) / 2
+            found = coded(q - 1, middle)
+            if len(found) <= budget:
+                best, high = max(best, found, key=len), middle
+            else:
+                low = middle
+        return best
+
+
+def _check_alike(frames: Sequence[Frame]) -> None:
+    if not frames:
+        raise UserError("nothing to encode: the series has no frames")
+    first = frames[0]
+    for i, frame in enumerate(frames):
+        if frame.data.shape != first.data.shape or frame.bands != first.bands:
+            raise UserError(f"frame {i}: expected shape {first.data.shape} and bands {' '.join(first.bands)} as in frame 0, "
+                            f"found {frame.data.shape} and {' '.join(frame.bands)}")
+
+
+def coefficients_of(model: EdgeModel, frame: Frame) -> list[NDArray[np.float32]]:
+    """Coefficients of all tiles of a frame (for calibration and tests)."""
+    full = complete_bands(frame.without_offset())
+    return [analyse_tile(model, w.of(full.data), w.of(full.valid)) for w in tile_windows(full.height, full.width, TILE)]
