@@ -25,6 +25,7 @@ COLOURS = {
 }
 INK, PAPER, GRID = "#22303c", "#ffffff", "#e6e9ed"
 RATE_TICKS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
+SHOWN_DB = 20.0  # below the best; what lies lower is headers, not pictures
 CREDIT = "Contains modified Copernicus Sentinel data"
 
 
@@ -74,6 +75,9 @@ def _mean_panel(axis: Any, measured: dict[str, list[Measured]], window: tuple[fl
         curves = [cube_curve(i) for i in items]
         mean = np.array([np.mean([c.quality_at(float(r)) for c in curves]) for r in rates])
         _line(axis, codec, rates, mean, small=False)
+    drawn = np.concatenate([line.get_ydata() for line in axis.lines])
+    top = drawn[np.isfinite(drawn)].max(initial=0)
+    axis.set_ylim(top - SHOWN_DB, top + 1)
     _dress(axis, window, small=False)
     axis.set_xlabel("bits per pixel and band", color=INK, fontsize=11)
     axis.set_ylabel("PSNR, dB (peak 10,000)", color=INK, fontsize=11)
@@ -117,7 +121,7 @@ def rate_distortion(measured: dict[str, list[Measured]], path: Path, window: tup
             for q in c.quality
         ]
         if inside:
-            axis.set_ylim(min(inside) - 1, max(inside) + 1)
+            axis.set_ylim(max(min(inside), max(inside) - SHOWN_DB) - 1, max(inside) + 1)
         axis.set_title(
             _short(first[index].cube, first[index].shape[0]), fontsize=7.5, color=INK, loc="left", pad=3
         )

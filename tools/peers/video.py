@@ -107,7 +107,7 @@ class X265(_Video):
 
     name, label = "x265-klt", "x265 inter + KLT"
     encoder, decoder, pixel_format = "libx265", "hevc", "gray12le"
-    knobs = tuple(float(q) for q in range(51, -1, -3))
+    knobs = tuple(float(q) for q in range(51, -1, -4))
 
     def options(self, knob: float) -> dict[str, str]:
         """Quiet, one thread, tuned for PSNR."""
@@ -125,7 +125,7 @@ class SvtAv1(_Video):
     encoder, decoder, pixel_format = "libsvtav1", "libdav1d", "yuv420p10le"
     bits = 10
     least_exponent = 17  # 51 DN: 10-bit QP 63 is then coarse enough for the lowest rates
-    knobs = (63.0, 60.0, 56.0, 52.0, 48.0, 44.0, 40.0, 36.0, 32.0, 28.0, 24.0, 19.0, 14.0, 9.0, 4.0, 1.0)
+    knobs = (63.0, 58.0, 53.0, 48.0, 43.0, 38.0, 33.0, 28.0, 23.0, 18.0, 13.0, 8.0, 4.0, 1.0)
 
     def options(self, knob: float) -> dict[str, str]:
         """Low delay keeps one packet for each date; tune 1 is PSNR."""

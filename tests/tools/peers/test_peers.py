@@ -104,7 +104,7 @@ def test_our_codec_is_one_more_peer(monkeypatch, series):
     from edge.frame import Frame
 
     api = types.ModuleType("tools.codec_api")
-    api.MODEL_VERSION = "m7"
+    api.model_version = lambda: "m7"
     raw = series[0].nbytes
     api.encode_series = lambda frames, q, layers: b"".join(
         [bytes([q, layers]), *(f.data.tobytes() for f in frames)]
