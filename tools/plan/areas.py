@@ -19,6 +19,7 @@ KM_PER_DEG = math.pi / 180 * EARTH_RADIUS_KM
 MAX_CELLS = 1500
 MIN_CELL_KM = 2.0
 SMALLEST_KM2 = 0.01
+MOST_POINTS = 50_000
 
 Array = NDArray[np.float64]
 
@@ -140,8 +141,13 @@ def _area_km2(rings: list[Array]) -> float:
 
 def _ring_km2(ring: Array) -> float:
     """Area on a sphere in the Lambert cylindrical equal-area projection, edges straight in it (km2)."""
-    x, y = np.radians(ring[:, 0]), np.sin(np.radians(ring[:, 1]))
-    return abs(float(np.sum(x[:-1] * y[1:] - x[1:] * y[:-1])) / 2) * EARTH_RADIUS_KM**2
+    if abs(_shoelace(ring[:, 0], ring[:, 1])) < 1e-12:
+        return 0.0  # points in a line: the projection would bend it into a sliver
+    return abs(_shoelace(np.radians(ring[:, 0]), np.sin(np.radians(ring[:, 1])))) * EARTH_RADIUS_KM**2
+
+
+def _shoelace(x: Array, y: Array) -> float:
+    return float(np.sum(x[:-1] * y[1:] - x[1:] * y[:-1])) / 2
 
 
 def contains(rings: list[Array] | tuple[Array, ...], points: Array) -> NDArray[np.bool_]:
@@ -158,20 +164,29 @@ def contains(rings: list[Array] | tuple[Array, ...], points: Array) -> NDArray[n
 
 
 def _cells(rings: list[Array], area_km2: float) -> Array:
-    """Centres of near-square cells inside the rings, at most about MAX_CELLS and at least one."""
+    """Centres of near-square cells inside the rings, at most about MAX_CELLS and at least one.
+
+    Areas smaller or thinner than a cell are cut finer; one too thin even for that is stood for by its corners.
+    """
     size_km = max(math.sqrt(area_km2 / MAX_CELLS), MIN_CELL_KM)
+    while True:
+        points = _grid(rings, size_km)
+        cells = points[contains(rings, points)]
+        if len(cells):
+            return cells
+        if len(points) > MOST_POINTS:
+            return np.vstack([ring[:-1] for ring in rings])
+        size_km /= 2
+
+
+def _grid(rings: list[Array], size_km: float) -> Array:
+    """Cell centres over the rings' bounding box, rows of equal height and cells of equal width on the ground."""
     everything = np.vstack(rings)
     (west, south), (east, north) = everything.min(axis=0), everything.max(axis=0)
-    while True:
-        step = size_km / KM_PER_DEG
-        latitudes = np.arange(south + step / 2, north + step / 2, step)
-        rows = []
-        for latitude in latitudes[latitudes < north]:
-            wide = step / max(math.cos(math.radians(latitude)), 0.02)
-            longitudes = np.arange(west + wide / 2, east, wide)
-            rows.append(np.column_stack([longitudes, np.full(len(longitudes), latitude)]))
-        points = np.vstack(rows) if rows else np.zeros((0, 2))
-        cells = points[contains(rings, points)]
-        if len(cells) or size_km < 1e-3:
-            return cells if len(cells) else rings[0][:-1].mean(axis=0, keepdims=True)
-        size_km /= 2  # smaller than a cell, or a thin one: refine until a centre falls inside
+    step = size_km / KM_PER_DEG
+    rows = []
+    for latitude in np.arange(south + step / 2, north, step):
+        wide = step / max(math.cos(math.radians(latitude)), 0.02)
+        longitudes = np.arange(west + wide / 2, east, wide)
+        rows.append(np.column_stack([longitudes, np.full(len(longitudes), latitude)]))
+    return np.vstack(rows) if rows else np.zeros((0, 2))

