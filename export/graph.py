@@ -32,7 +32,7 @@ class Graph:
         self.outputs.append(helper.make_tensor_value_info(name, kind, shape))
 
     def constant(self, name: str, value: NDArray[Any]) -> str:
-        self.initialisers.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
+        self.initialisers.append(numpy_helper.from_array(np.asarray(value, order="C"), name))
         return name
 
     def half_constant(self, name: str, value: NDArray[Any]) -> str:
