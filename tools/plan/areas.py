@@ -166,21 +166,21 @@ def contains(rings: list[Array] | tuple[Array, ...], points: Array) -> NDArray[n
 def _cells(rings: list[Array], area_km2: float) -> Array:
     """Centres of near-square cells inside the rings, at most about MAX_CELLS and at least one.
 
-    Areas smaller or thinner than a cell are cut finer; one too thin even for that is stood for by its corners.
+    Areas smaller or thinner than a cell are cut finer; the corners stand for one too thin even for that.
     """
     size_km = max(math.sqrt(area_km2 / MAX_CELLS), MIN_CELL_KM)
     while True:
         points = _grid(rings, size_km)
         cells = points[contains(rings, points)]
         if len(cells):
-            return cells
+            return cells[:: -(-len(cells) // (2 * MAX_CELLS))]
         if len(points) > MOST_POINTS:
             return np.vstack([ring[:-1] for ring in rings])
         size_km /= 2
 
 
 def _grid(rings: list[Array], size_km: float) -> Array:
-    """Cell centres over the rings' bounding box, rows of equal height and cells of equal width on the ground."""
+    """Cell centres over the bounding box, of equal height and width on the ground."""
     everything = np.vstack(rings)
     (west, south), (east, north) = everything.min(axis=0), everything.max(axis=0)
     step = size_km / KM_PER_DEG

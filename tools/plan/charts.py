@@ -210,7 +210,6 @@ def pass_curves(outcome: Outcome, contacts: list[Contact]) -> str:
             )
         plot.add(
             f'<text class="caption" x="6" y="13">{format_time(contact.start_s)[5:16].replace("T", " ")} '
-           
             f"{text(contact.station.name)}, {contact.bytes / 1e6:,.0f} MB</text>"
         )
         cells.append(f"<div>{plot.svg('pass')}</div>")

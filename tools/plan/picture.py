@@ -56,8 +56,12 @@ def _timeline(axis, outcome: Outcome) -> None:  # type: ignore[no-untyped-def]
     plan, names = outcome.plan, [station.name for station in outcome.plan.stations]
     for contact in outcome.schedule.contacts:
         begin = (contact.start_s - plan.start_s) / 86400
-        axis.barh(names.index(contact.station.name), max((contact.end_s - contact.start_s) / 86400, 0.004),
-                  left=begin, color=colour_of(outcome)[contact.satellite.name])
+        axis.barh(
+            names.index(contact.station.name),
+            max((contact.end_s - contact.start_s) / 86400, 0.004),
+            left=begin,
+            color=colour_of(outcome)[contact.satellite.name],
+        )
     axis.set_yticks(range(len(names)), names)
     axis.set(xlim=(0, min(plan.days, 7.0)), xlabel="days", title="contacts")
 
@@ -65,8 +69,13 @@ def _timeline(axis, outcome: Outcome) -> None:  # type: ignore[no-untyped-def]
 def _queue(axis, outcome: Outcome) -> None:  # type: ignore[no-untyped-def]
     for name, flow in outcome.flows.items():
         rows = np.array(flow.history)
-        axis.step((rows[:, 0] - outcome.plan.start_s) / 86400, rows[:, 1], where="post", label=name,
-                  color=colour_of(outcome)[name])
+        axis.step(
+            (rows[:, 0] - outcome.plan.start_s) / 86400,
+            rows[:, 1],
+            where="post",
+            label=name,
+            color=colour_of(outcome)[name],
+        )
     axis.set(xlabel="days", ylabel="tiles waiting", title="queue")
     axis.legend()
 

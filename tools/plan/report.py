@@ -16,8 +16,17 @@ from tools.plan.model import Outcome
 
 GB = 1e9
 FLOW_KEYS = (
-    "captured_tiles", "cloudy_tiles", "sent_tiles", "dropped_old", "dropped_full", "waiting_tiles",
-    "budget_bytes", "sent_bytes", "unused_bytes", "coding_s", "coding_j",
+    "captured_tiles",
+    "cloudy_tiles",
+    "sent_tiles",
+    "dropped_old",
+    "dropped_full",
+    "waiting_tiles",
+    "budget_bytes",
+    "sent_bytes",
+    "unused_bytes",
+    "coding_s",
+    "coding_j",
 )
 
 

@@ -16,13 +16,17 @@ from tools.plan.rates import load_rates
 
 PLAN = read_plan("s-band-cubesat")
 RATES, _ = load_rates(None, "agx-orin", "30W")
-AREAS = [make_area(name, [box_ring(0, 0, 1, 1)], priority, 0.0, (0.0,) * 12) for name, priority in
-         (("low", 1.0), ("high", 3.0))]
+AREAS = [
+    make_area(name, [box_ring(0, 0, 1, 1)], priority, 0.0, (0.0,) * 12)
+    for name, priority in (("low", 1.0), ("high", 3.0))
+]
 PLAN = replace(PLAN, areas=tuple(AREAS))
 
 
 def capture(at_s: float, tiles: int, area: int = 0) -> Capture:
-    return Capture("cubesat-1", AREAS[area], PLAN.start_s + at_s - 30, PLAN.start_s + at_s, 1.0, tiles, 0.0, 45.0)
+    return Capture(
+        "cubesat-1", AREAS[area], PLAN.start_s + at_s - 30, PLAN.start_s + at_s, 1.0, tiles, 0.0, 45.0
+    )
 
 
 def budget(number: int, at_s: float, size: int) -> PassBudget:
@@ -31,17 +35,29 @@ def budget(number: int, at_s: float, size: int) -> PassBudget:
 
 def scenario(seed: int) -> tuple[list[Capture], list[PassBudget], np.ndarray]:
     random = np.random.default_rng(seed)
-    captures = sorted((capture(float(t), int(random.integers(1, 4000)), int(random.integers(2)))
-                       for t in random.uniform(0, 6 * 86400, 30)), key=lambda c: c.start_s)
-    passes = [budget(n, float(t), int(random.integers(0, 60_000_000)))
-              for n, t in enumerate(sorted(random.uniform(0, 7 * 86400 - 600, 25)))]
+    captures = sorted(
+        (
+            capture(float(t), int(random.integers(1, 4000)), int(random.integers(2)))
+            for t in random.uniform(0, 6 * 86400, 30)
+        ),
+        key=lambda c: c.start_s,
+    )
+    passes = [
+        budget(n, float(t), int(random.integers(0, 60_000_000)))
+        for n, t in enumerate(sorted(random.uniform(0, 7 * 86400 - 600, 25)))
+    ]
     return captures, passes, random.random(30)
 
 
 def check_books(result, captures, passes) -> None:
     assert result.captured_tiles == sum(c.tiles for c in captures)
-    assert result.captured_tiles == (result.cloudy_tiles + result.sent_tiles + result.dropped_old
-                                     + result.dropped_full + result.waiting_tiles)
+    assert result.captured_tiles == (
+        result.cloudy_tiles
+        + result.sent_tiles
+        + result.dropped_old
+        + result.dropped_full
+        + result.waiting_tiles
+    )
     assert result.budget_bytes == sum(p.payload_bytes for p in passes)
     assert result.sent_bytes + result.unused_bytes == result.budget_bytes
     sizes = RATES.tile_bytes(256, 12)
@@ -55,8 +71,11 @@ def check_books(result, captures, passes) -> None:
 @pytest.mark.parametrize("seed", range(5))
 def test_conservation(seed: int) -> None:
     captures, passes, cloud = scenario(seed)
-    plan = replace(PLAN, storage_gbyte=[64.0, 2.0][seed % 2],
-                   codec=replace(PLAN.codec, max_age_hours=[72.0, 6.0][seed // 2 % 2]))
+    plan = replace(
+        PLAN,
+        storage_gbyte=[64.0, 2.0][seed % 2],
+        codec=replace(PLAN.codec, max_age_hours=[72.0, 6.0][seed // 2 % 2]),
+    )
     result = Flow(plan, RATES).run(captures, passes, cloud)
     check_books(result, captures, passes)
     assert (result.dropped_full > 0) == (seed % 2 == 1)
@@ -76,8 +95,13 @@ def test_a_pass_is_filled_while_tiles_wait() -> None:
     assert result.pass_bytes[1] >= 0.98 * 50_000_000
     assert result.pass_bytes[2] >= 0.98 * 50_000_000
     # Both passes at about one quality: the look-ahead kept the first from spending the second's share.
-    layers = {n: np.average([s.layers for s in result.sent if s.contact == n],
-                            weights=[s.batch.tiles for s in result.sent if s.contact == n]) for n in (1, 2)}
+    layers = {
+        n: np.average(
+            [s.layers for s in result.sent if s.contact == n],
+            weights=[s.batch.tiles for s in result.sent if s.contact == n],
+        )
+        for n in (1, 2)
+    }
     assert abs(layers[1] - layers[2]) < 2
 
 
@@ -88,22 +112,29 @@ def test_everything_fits_means_all_layers_as_the_controller_says() -> None:
     total = int(costs[:, -1].sum())
     weights = np.array([float(b.tiles) for b in chosen])
     for size in (total, total - 1, total // 2, total // 7, 0):
-        assert flow._layers(chosen, size).tolist() == allocate(
-            costs, RATES.distortion(), weights, size, PLAN.codec.min_layers).tolist()
+        assert (
+            flow._layers(chosen, size).tolist()
+            == allocate(costs, RATES.distortion(), weights, size, PLAN.codec.min_layers).tolist()
+        )
 
 
 def test_priority_goes_first_and_better() -> None:
     captures = [capture(0, 4000, 0), capture(10, 4000, 1)]
     result = Flow(PLAN, RATES).run(captures, [budget(1, 3600, 40_000_000)], np.zeros(2))
-    mean = {name: sum(s.layers * s.batch.tiles for s in result.sent if captures[s.batch.capture].area.name == name)
-            / 4000 for name in ("low", "high")}
+    mean = {
+        name: sum(
+            s.layers * s.batch.tiles for s in result.sent if captures[s.batch.capture].area.name == name
+        )
+        / 4000
+        for name in ("low", "high")
+    }
     assert mean["high"] > mean["low"]
 
 
 def test_a_slow_board_delays() -> None:
     slow = replace(RATES, encode_s=10.0)
     patient = replace(PLAN, codec=replace(PLAN.codec, max_age_hours=240.0))
-    result = Flow(patient, slow).run([capture(0, 1000)], [budget(1, 3600, 10 ** 9)], np.zeros(1))
+    result = Flow(patient, slow).run([capture(0, 1000)], [budget(1, 3600, 10**9)], np.zeros(1))
     # At 10 s a tile about 360 of 1000 are coded by the first pass (whole batches of at most 1/24 class).
     assert 250 <= result.sent_tiles <= 365
     assert result.waiting_tiles == 1000 - result.sent_tiles

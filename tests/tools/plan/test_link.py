@@ -62,11 +62,11 @@ def test_leo_example_worked_by_hand() -> None:
 
 
 def test_published_x_band_passes() -> None:
-    """Devaraj et al., Dove High Speed Downlink System (SSC17-VII-02): DVB-S2 with a peak of 220 Mbit/s, 160 on
+    """Devaraj et al., Dove High Speed Downlink System (SSC17-VII-02): DVB-S2, peak 220 Mbit/s, 160 on
     average, 12 to 15 GB in passes of 7 to 10 minutes with dishes of 4.5 to 7.6 m.
 
-    12 GB in 10 minutes is 160 Mbit/s. EIRP (8 dBW) and the mask (3 degrees, for a 10-minute pass from 500 km) are
-    not in the abstract and assumed: one pair has to give all of the peak, the volume of the longest passes and
+    12 GB in 10 minutes is 160 Mbit/s. EIRP (8 dBW) and mask (3 degrees: a 10-minute pass from 500 km) are
+    not in the abstract and assumed: one pair has to give the peak, the volume of the longest passes and
     the average. The published spans are the stated uncertainty.
     """
     plan = read_plan("x-band-smallsat")
@@ -102,14 +102,15 @@ def test_atmosphere_behaves() -> None:
 
 def test_rain_and_roll_off_only_cost() -> None:
     plan = read_plan("x-band-smallsat")
-    clear, rain = (carrier_to_noise_dbhz(plan.radio, plan.stations[0], one(10.0), one(1500.0), p)[0]
-                   for p in (50.0, 0.1))
+    clear, rain = (
+        carrier_to_noise_dbhz(plan.radio, plan.stations[0], one(10.0), one(1500.0), p)[0] for p in (50.0, 0.1)
+    )
     air = np.diff([atmosphere_db("temperate", 8.15, one(10.0), one(p))[0] for p in (50.0, 0.1)])[0]
-    assert rain < clear - air        # the loss itself and the warmer sky
+    assert rain < clear - air  # the loss itself and the warmer sky
     patch = replace(plan.radio, beamwidth_deg=75.0)
     assert roll_off_db(patch, one(90.0), one(500.0))[0] == pytest.approx(0.0)
     # From 500 km the Earth's edge is asin(6371/6871) = 68.0 degrees off nadir: 12 (68/75)^2 = 9.9 dB.
-    assert roll_off_db(patch, one(0.0), one(math.sqrt(6871 ** 2 - 6371 ** 2)))[0] == pytest.approx(9.87, abs=0.05)
+    assert roll_off_db(patch, one(0.0), one(math.sqrt(6871**2 - 6371**2)))[0] == pytest.approx(9.87, abs=0.05)
 
 
 def test_adaptive_rate_takes_the_best_that_closes() -> None:
@@ -118,10 +119,13 @@ def test_adaptive_rate_takes_the_best_that_closes() -> None:
     base = 10 * math.log10(radio.symbol_rate_hz) + radio.margin_db
     for modcod in radio.modcods:
         assert bit_rate(radio, one(base + modcod.es_n0_db + 1e-6))[0] == pytest.approx(
-            modcod.bit_per_symbol * radio.symbol_rate_hz)
+            modcod.bit_per_symbol * radio.symbol_rate_hz
+        )
     assert bit_rate(radio, one(base + radio.modcods[0].es_n0_db - 1e-6))[0] == 0
     kept = _useful([*DVB_S2, Modcod("useless", 20.0, 0.1)])
-    assert all(a.es_n0_db < b.es_n0_db and a.bit_per_symbol < b.bit_per_symbol for a, b in zip(kept, kept[1:]))
+    assert all(
+        a.es_n0_db < b.es_n0_db and a.bit_per_symbol < b.bit_per_symbol for a, b in zip(kept, kept[1:])
+    )
     assert "useless" not in [m.name for m in kept] and "QPSK 8/9" not in [m.name for m in kept]
 
 

@@ -14,14 +14,28 @@ from tools.plan.orbit import Satellite, epoch_s, timescale
 from tools.plan.passes import find_contacts, find_sightings
 from tools.plan.stations import Station
 
-ISS = ("1 25544U 98067A   19343.69339541  .00001764  00000-0  38792-4 0  9991",
-       "2 25544  51.6439 211.2001 0007417  17.6667  85.6398 15.50103472202482")
+ISS = (
+    "1 25544U 98067A   19343.69339541  .00001764  00000-0  38792-4 0  9991",
+    "2 25544  51.6439 211.2001 0007417  17.6667  85.6398 15.50103472202482",
+)
 
 
 def station(latitude: float, longitude: float, lowest: float = 5.0, **other) -> Station:
-    values = {"height_m": 200.0, "horizon_mask": (), "hours_utc": (), "cost_per_minute": 0.0, "cost_per_pass": 0.0,
-              "antennas": 1, "setup_s": 60.0, "g_over_t_dbk": 20.0, "climate": "temperate", "miss_probability": 0.0}
-    return Station(f"{latitude},{longitude}", latitude, longitude, min_elevation_deg=lowest, **{**values, **other})
+    values = {
+        "height_m": 200.0,
+        "horizon_mask": (),
+        "hours_utc": (),
+        "cost_per_minute": 0.0,
+        "cost_per_pass": 0.0,
+        "antennas": 1,
+        "setup_s": 60.0,
+        "g_over_t_dbk": 20.0,
+        "climate": "temperate",
+        "miss_probability": 0.0,
+    }
+    return Station(
+        f"{latitude},{longitude}", latitude, longitude, min_elevation_deg=lowest, **{**values, **other}
+    )
 
 
 class BruteForce:
@@ -36,8 +50,13 @@ class BruteForce:
         a, b = 6378.137, 6356.752314245
         n = a * a / math.hypot(a * math.cos(phi), b * math.sin(phi))
         h = place.height_m / 1000
-        self.site = np.array([(n + h) * math.cos(phi) * math.cos(lam), (n + h) * math.cos(phi) * math.sin(lam),
-                              (n * b * b / a / a + h) * math.sin(phi)])
+        self.site = np.array(
+            [
+                (n + h) * math.cos(phi) * math.cos(lam),
+                (n + h) * math.cos(phi) * math.sin(lam),
+                (n * b * b / a / a + h) * math.sin(phi),
+            ]
+        )
         self.up = np.array([math.cos(phi) * math.cos(lam), math.cos(phi) * math.sin(lam), math.sin(phi)])
 
     def elevation(self, time_s: float | np.ndarray) -> np.ndarray:
@@ -102,8 +121,10 @@ def compare(satellite: Satellite, place: Station, start: float, days: float) -> 
 
 def test_100_passes_against_brute_force() -> None:
     iss = Satrec.twoline2rv(*ISS)
-    cases = [(Satellite("iss", iss, "tle"), place, epoch_s(iss), 5.0)
-             for place in (station(48.1, 11.6), station(51.3, -0.5, 10.0), station(1.35, 103.8, 0.0))]
+    cases = [
+        (Satellite("iss", iss, "tle"), place, epoch_s(iss), 5.0)
+        for place in (station(48.1, 11.6), station(51.3, -0.5, 10.0), station(1.35, 103.8, 0.0))
+    ]
     polar = read_plan("s-band-cubesat").satellites[0]
     start = parse_time("2026-12-01T00:00:00Z")
     cases += [(polar, place, start, 2.5) for place in (station(78.2, 15.4), station(-33.9, 18.6, 5.0))]
@@ -125,7 +146,9 @@ def test_a_pass_that_barely_clears_the_mask() -> None:
     window = (top.rise_s - 60, top.set_s + 60)
     grazed = find_sightings(satellite, station(48.1, 11.6, top.max_elevation_deg - 0.01), *window)
     assert len(grazed) == 1 and grazed[0].set_s - grazed[0].rise_s < 60
-    truth = BruteForce(satellite.record, station(48.1, 11.6), start).passes(*window, top.max_elevation_deg - 0.01)
+    truth = BruteForce(satellite.record, station(48.1, 11.6), start).passes(
+        *window, top.max_elevation_deg - 0.01
+    )
     assert grazed[0].rise_s == pytest.approx(truth[0][0], abs=1.0)
     assert find_sightings(satellite, station(48.1, 11.6, top.max_elevation_deg + 0.01), *window) == []
 
@@ -145,21 +168,26 @@ def test_horizon_mask_and_hours_cut_contacts() -> None:
     plan = read_plan("s-band-cubesat")
     satellite, start = plan.satellites[0], plan.start_s
     free = find_contacts(satellite, station(48.1, 11.6), plan.radio, start, start + 3 * 86400)
-    walled = station(48.1, 11.6, horizon_mask=((0.0, 5.0), (89.0, 5.0), (90.0, 40.0), (270.0, 40.0), (271.0, 5.0)))
+    walled = station(
+        48.1, 11.6, horizon_mask=((0.0, 5.0), (89.0, 5.0), (90.0, 40.0), (270.0, 40.0), (271.0, 5.0))
+    )
     cut = find_contacts(satellite, walled, plan.radio, start, start + 3 * 86400)
     assert 0 < sum(c.bytes for c in cut) < sum(c.bytes for c in free)
     for contact in cut:
         assert (contact.elevation_deg >= walled.floor_deg(contact.azimuth_deg)).all()
-    night = find_contacts(satellite, station(48.1, 11.6, hours_utc=((18.0, 6.0),)), plan.radio, start,
-                          start + 3 * 86400)
+    night = find_contacts(
+        satellite, station(48.1, 11.6, hours_utc=((18.0, 6.0),)), plan.radio, start, start + 3 * 86400
+    )
     hours = np.concatenate([c.time_s for c in night]) % 86400 / 3600
     assert len(hours) and ((hours >= 18) | (hours < 6)).all()
 
 
 def test_parts_keep_the_bytes() -> None:
     plan = read_plan("x-band-smallsat")
-    contact = max(find_contacts(plan.satellites[0], plan.stations[0], plan.radio, plan.start_s,
-                                plan.start_s + 86400), key=lambda c: c.bytes)
+    contact = max(
+        find_contacts(plan.satellites[0], plan.stations[0], plan.radio, plan.start_s, plan.start_s + 86400),
+        key=lambda c: c.bytes,
+    )
     middle = contact.start_s + 123.4
     halves = contact.part(contact.start_s, middle), contact.part(middle, contact.end_s)
     assert sum(half.bytes for half in halves) == pytest.approx(contact.bytes, abs=2)

@@ -16,14 +16,26 @@ PLAN = read_plan("x-band-smallsat")
 START = PLAN.start_s
 
 
-def contact(number: int, satellite: str, station: str, begin: float, end: float, rate: float = 1e6,
-            **station_values) -> Contact:
+def contact(
+    number: int, satellite: str, station: str, begin: float, end: float, rate: float = 1e6, **station_values
+) -> Contact:
     steps = np.arange(begin, end, 10.0)
     length = np.minimum(10.0, end - steps)
     place = replace(PLAN.stations[0], name=station, **{"setup_s": 60.0, "antennas": 1, **station_values})
-    return Contact(number, replace(PLAN.satellites[0], name=satellite), place, Sighting(begin, end, begin, 30.0),
-                   START + begin, START + end, START + steps + length / 2, length, np.full(len(steps), 30.0),
-                   np.zeros(len(steps)), np.full(len(steps), 1000.0), np.full(len(steps), rate))
+    return Contact(
+        number,
+        replace(PLAN.satellites[0], name=satellite),
+        place,
+        Sighting(begin, end, begin, 30.0),
+        START + begin,
+        START + end,
+        START + steps + length / 2,
+        length,
+        np.full(len(steps), 30.0),
+        np.zeros(len(steps)),
+        np.full(len(steps), 1000.0),
+        np.full(len(steps), rate),
+    )
 
 
 def conflicts(chosen: tuple[Contact, ...]) -> int:
@@ -42,13 +54,26 @@ def random_contacts(seed: int, count: int) -> list[Contact]:
     found = []
     for number in range(1, count + 1):
         begin = float(random.uniform(0, 4000))
-        found.append(contact(number, f"s{random.integers(3)}", f"g{random.integers(3)}", begin,
-                             begin + float(random.uniform(200, 700)), float(random.uniform(0.5e6, 2e6))))
+        found.append(
+            contact(
+                number,
+                f"s{random.integers(3)}",
+                f"g{random.integers(3)}",
+                begin,
+                begin + float(random.uniform(200, 700)),
+                float(random.uniform(0.5e6, 2e6)),
+            )
+        )
     # One satellite cannot pass twice over one station at once.
     kept: list[Contact] = []
     for c in found:
-        if not any(c.satellite.name == k.satellite.name and c.station.name == k.station.name
-                   and c.start_s < k.end_s and k.start_s < c.end_s for k in kept):
+        if not any(
+            c.satellite.name == k.satellite.name
+            and c.station.name == k.station.name
+            and c.start_s < k.end_s
+            and k.start_s < c.end_s
+            for k in kept
+        ):
             kept.append(c)
     return kept
 
@@ -66,15 +91,22 @@ def test_no_conflict_and_not_worse_than_greedy(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(6))
 def test_at_least_the_best_set_of_whole_passes(seed: int) -> None:
     contacts = random_contacts(100 + seed, 11)
-    best = max(sum(c.bytes for c in chosen) for size in range(len(contacts) + 1)
-               for chosen in itertools.combinations(contacts, size) if conflicts(chosen) == 0)
+    best = max(
+        sum(c.bytes for c in chosen)
+        for size in range(len(contacts) + 1)
+        for chosen in itertools.combinations(contacts, size)
+        if conflicts(chosen) == 0
+    )
     assert make_schedule(contacts, 60.0).optimal_bytes >= best * (1 - 2e-4)
 
 
 def test_beats_greedy_where_greedy_is_wrong() -> None:
     """A long pass in the middle blocks two that together carry more (no room to cut)."""
-    contacts = [contact(1, "a", "g", 0, 500), contact(2, "b", "g", 400, 1000, 1.0e6),
-                contact(3, "c", "g", 900, 1400)]
+    contacts = [
+        contact(1, "a", "g", 0, 500),
+        contact(2, "b", "g", 400, 1000, 1.0e6),
+        contact(3, "c", "g", 900, 1400),
+    ]
     schedule = make_schedule(contacts, 480.0)
     assert [c.number for c in schedule.contacts] == [1, 3]
     assert schedule.optimal_bytes > schedule.greedy_bytes
@@ -96,12 +128,14 @@ def test_antennas_and_one_transmitter() -> None:
 
 
 def test_cost_limit_and_worth() -> None:
-    contacts = [contact(n, "s", "g", n * 1000.0, n * 1000.0 + 600, rate=n * 1e6, cost_per_minute=1.0)
-                for n in range(1, 6)]
+    contacts = [
+        contact(n, "s", "g", n * 1000.0, n * 1000.0 + 600, rate=n * 1e6, cost_per_minute=1.0)
+        for n in range(1, 6)
+    ]
     limited = make_schedule(contacts, 60.0, cost_limit_per_day=25.0)
     assert [c.number for c in limited.contacts] == [4, 5]
     assert sum(c.cost for c in limited.contacts) <= 25.0
-    worth = make_schedule(contacts, 60.0, gbyte_value=5.0)      # 10 a pass against 3, 6, 9, 12, 15
+    worth = make_schedule(contacts, 60.0, gbyte_value=5.0)  # 10 a pass against 3, 6, 9, 12, 15
     assert [c.number for c in worth.contacts] == [4, 5]
 
 
