@@ -71,12 +71,24 @@ class EntropyGraph(Graph):
 
     def per_layer(self, name: str, x: str, bits: int, first: int = 0) -> str:
         """Linear layer of each latent layer as a grouped 1x1 convolution; x (B, J * inputs, P, 1)."""
+        bias = self.constant(f"{name}.bias", self.bias(name, bits)[first:].reshape(-1))
+        return self.add("Conv", [x, self._grouped(name, first), bias], group=LAYERS - first)
+
+    def _grouped(self, name: str, first: int) -> str:
         w, e = self.p[f"{name}.weight"][first:], self.p[f"{name}.exponent"][first:]
         j, inputs, outputs = w.shape
         kernel = w.transpose(0, 2, 1).reshape(j * outputs, inputs, 1, 1)
-        weight = self.weight(name, kernel, e.reshape(-1), axis=0)
-        bias = self.constant(f"{name}.bias", self.bias(name, bits)[first:].reshape(-1))
-        return self.add("Conv", [x, weight, bias], group=j)
+        return self.weight(name, kernel, e.reshape(-1), axis=0)
+
+    def biased(self, name: str, conv: str, bias: NDArray[np.float32]) -> str:
+        """conv (B, J * n, ...) + bias (J, n), as (B, J, n, P): for every convolution that a quantiser follows.
+
+        Not as the convolution's own bias: between Q/DQ pairs ONNX Runtime rounds that to int32
+        (WeightBiasQuantization, from the level "basic" on) and so drops the 1/4. The Reshape keeps the Add from
+        being fused back.
+        """
+        four = self.reshape(conv, self.b, *bias.shape, self.n)
+        return self.add("Add", [four, self.constant(f"{name}.bias", bias[..., None])])
 
     def to_residual(self, x: str) -> str:
         """Round to the residual stream's grid."""
@@ -114,9 +126,9 @@ class EntropyGraph(Graph):
         kernel, e = self.p[f"{name}.kernel.weight"], self.p[f"{name}.kernel.exponent"]
         tiled = np.tile(kernel.T.reshape(d, 1, 3, 3), (layers, 1, 1, 1))
         weight = self.weight(f"{name}.kernel", tiled, np.tile(e, layers), axis=0)
-        bias = self.constant(f"{name}.kernel.bias", np.tile(self.bias(f"{name}.kernel", ACT_BITS), layers))
-        mixed = self.quantised(self.add("Conv", [flat, weight, bias], group=layers * d, pads=[1] * 4))
-        back = self.transpose(self.reshape(mixed, self.b, layers, d, self.n), 0, 1, 3, 2)
+        conv = self.add("Conv", [flat, weight], group=layers * d, pads=[1] * 4)
+        bias = np.tile(self.bias(f"{name}.kernel", ACT_BITS), (layers, 1))
+        back = self.transpose(self.quantised(self.biased(f"{name}.kernel", conv, bias)), 0, 1, 3, 2)
         return self.to_residual(self.linear(f"{name}.down", self.act(f"{name}.up", back, relu=True)))
 
     def split(self, x: str, layers: int) -> str:
@@ -222,13 +234,17 @@ def _heads(g: EntropyGraph, trunk: str, spatial8: str) -> None:
     ends = [g.constant(f"head.{n}", np.array([v], np.int64)) for n, v in (("start", 1), ("stop", LAYERS), ("axis", 1))]
     later = g.transpose(g.add("Slice", [trunk, *ends]), 0, 1, 3, 2)
     flat = g.reshape(later, g.b, (LAYERS - 1) * d, g.n, 1)
-    hidden = g.quantised(g.add("Relu", [g.per_layer("head_hidden", flat, ACT_BITS, first=1)]))
-    g.per_layer("head", hidden, ACT_BITS, first=1)
+    conv = g.add("Conv", [flat, g._grouped("head_hidden", 1)], group=LAYERS - 1)
+    biased = g.biased("head_hidden", conv, g.bias("head_hidden", ACT_BITS)[1:])
+    hidden = g.quantised(g.add("Relu", [biased]))
+    g.per_layer("head", g.reshape(hidden, g.b, -1, g.n, 1), ACT_BITS, first=1)
     g.nodes[-1].output[0] = "rest"
     g.output("rest", ["batch", 15 * 4 * GROUP, "positions", 1])
     planes = g.reshape(g.add("DequantizeLinear", [spatial8, g.scale[ACT_BITS], g.zero]), g.b, 3 * GROUP + 5, g.n)
     zero = g.constant("layer.0", np.int64(0))
     joined = g.add("Concat", [g.add("Gather", [trunk, zero], axis=1), g.transpose(planes, 0, 2, 1)], axis=2)
-    g.linear("first_head", g.act("first_hidden", joined, relu=True))
+    # A Q/DQ pair that changes nothing: without it ONNX Runtime takes the layer for one with quantised weights only
+    # and uses MatMulNBits, which requantises its input by blocks.
+    g.linear("first_head", g.act("first_hidden", g.quantised(joined), relu=True))
     g.nodes[-1].output[0] = "first"
     g.output("first", ["batch", "positions", 6 * GROUP])
