@@ -201,7 +201,7 @@ class Flow:
             (b for b in held if b.ready_s <= contact.start_s),
             key=lambda b: (-b.priority, b.captured_s, b.kind),
         )
-        chosen = self._choose(ready, self._held_layers(held, coming, ahead), budget)
+        chosen = self._choose(ready, self._held_layers(held, coming, ahead), budget) if ready else []
         layers = self._layers(chosen, budget)
         used = tiles = 0
         gone = set()

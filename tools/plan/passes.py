@@ -103,8 +103,9 @@ def find_sightings(satellite: Satellite, station: Station, start_s: float, end_s
         altitude_degrees=lowest,
     )
     seconds = (times.tt - terrestrial_jd(0.0)) * 86400 if len(times) else np.zeros(0)
-    found, rise, tops = [], start_s, []
-    ended = [*zip(seconds, events)]
+    spans: list[list[float]] = []  # rise, set, culminations
+    rise, tops = start_s, []
+    ended = [*zip(seconds.tolist(), events.tolist())]
     if ended and ended[-1][1] != 2:
         ended.append((end_s, 2))  # still up at the end
     for moment, event in ended:
@@ -113,19 +114,22 @@ def find_sightings(satellite: Satellite, station: Station, start_s: float, end_s
         elif event == 1:
             tops.append(moment)
         else:
-            found.append(_sighting(satellite, station, rise, moment, tops))
+            spans.append([rise, moment, *tops])
             rise, tops = moment, []
-    return found
+    return _sightings(satellite, station, spans)
 
 
-def _sighting(
-    satellite: Satellite, station: Station, rise: float, fall: float, tops: list[float]
-) -> Sighting:
+def _sightings(satellite: Satellite, station: Station, spans: list[list[float]]) -> list[Sighting]:
     """The highest of the culminations and the two ends (a clipped pass may have its top at an end)."""
-    moments = np.array([rise, fall, *tops])
-    elevation, _, _ = station.look(satellite.positions_km(moments))
-    best = int(elevation.argmax())
-    return Sighting(float(rise), float(fall), float(moments[best]), float(elevation[best]))
+    if not spans:
+        return []
+    elevation, _, _ = station.look(satellite.positions_km(np.concatenate(spans)))
+    found, at = [], 0
+    for span in spans:
+        best = at + int(elevation[at : at + len(span)].argmax())
+        found.append(Sighting(span[0], span[1], span[best - at], float(elevation[best])))
+        at += len(span)
+    return found
 
 
 def find_contacts(

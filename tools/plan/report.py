@@ -134,17 +134,17 @@ def _ladder_lines(outcome: Outcome) -> list[str]:
     lines = [
         "",
         "  the whole downlink at one quality:",
-        f"  {'layers':>8}{'bppb':>9}{'bytes/tile':>12}{'PSNR dB':>9}{'tiles/day':>13}",
+        f"  {'layers':>8}{'bppb':>9}{'bytes/tile':>12}{'PSNR dB':>9}{'tiles/day':>17}",
     ]
     rows = ladder(outcome)
     for row in rows if len(rows) <= 8 else [*rows[::3][:-1], rows[-1]]:
         lines.append(
             f"  {row['layers']:>8.0f}{row['bppb']:>9.4f}{row['tile_bytes']:>12,.0f}"
-            f"{row['psnr_db_mean']:>9.1f}{row['tiles_per_day']:>13,.0f}"
+            f"{row['psnr_db_mean']:>9.1f}{row['tiles_per_day']:>17,.0f}"
         )
     raw = outcome.plan.imager.raw_tile_bytes
     lines.append(
-        f"  {'raw':>8}{outcome.plan.imager.bit_depth:>9}{raw:>12,}{'-':>9}{outcome.raw_tiles_per_day:>13,.0f}"
+        f"  {'raw':>8}{outcome.plan.imager.bit_depth:>9}{raw:>12,}{'-':>9}{outcome.raw_tiles_per_day:>17,.0f}"
     )
     return lines
 

@@ -20,7 +20,7 @@ def test_sun_at_equinox_and_solstice() -> None:
     equinox, solstice = (np.array([parse_time(t)]) for t in ("2026-03-20T14:46:00Z", "2026-06-21T08:25:00Z"))
     assert sun_position(equinox)[1][0] == pytest.approx(0.0, abs=0.01)
     assert sun_position(solstice)[1][0] == pytest.approx(23.436, abs=0.01)
-    # Noon on the equator at the equinox: the equation of time is about -7.5 minutes, so 12:07.5 UTC at Greenwich.
+    # Noon on the equator at the equinox: the equation of time is -7.5 minutes, so 12:07.5 UTC at Greenwich.
     noon = np.array([parse_time("2026-03-20T12:07:30Z")])
     assert sun_elevation_deg(noon, 0.0, 0.0)[0] == pytest.approx(90.0, abs=0.3)
     assert sun_elevation_deg(noon, 0.0, 180.0)[0] == pytest.approx(-90.0, abs=0.3)
