@@ -1,0 +1,95 @@
+# SwathPack: everything a fresh machine needs.
+#
+#   make demo        set-up, then frames -> stream -> images on real Sentinel-2 data; page in demo_out/
+#   make test        set-up, then ruff, mypy and the fast tests
+#   make setup       only the set-up of the demo (.venv with CPU builds, .venv/bin/swathpack, C range coder)
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+# The demo needs no torch; tests and training do. Each set-up has its stamp, so a second call is instant.
+DEMO_READY := $(VENV)/.ready-demo
+TEST_READY := $(VENV)/.ready-test
+CODER_SOURCES := $(wildcard edge/rangecoder/*.c edge/rangecoder/*.h)
+TEST_EXTRAS := train,bench,geo,plan,hil,demo,dev
+
+TORCH := torch==2.13.0
+TORCH_CPU_INDEX := https://download.pytorch.org/whl/cpu
+
+DATA      ?= ../shared/data
+RUNS      ?= runs
+BENCH_OUT ?= $(RUNS)/bench
+DEMO_ARGS ?=
+TEST_ARGS ?=
+
+# The first word of CC, or one of the usual names: the same rule as edge/rangecoder/build.py.
+need_compiler = for c in $${CC%% *} cc gcc clang; do command -v $$c >/dev/null && exit 0; done; \
+	echo "make: no C compiler for the range coder (cc, gcc or clang); Debian and Ubuntu: apt install gcc" >&2; exit 1
+
+.PHONY: help setup setup-test demo test test-all lint bench train exactness clean distclean
+.DEFAULT_GOAL := help
+
+help:
+	@sed -n 's/^#   //p' Makefile
+	@echo "make test-all    also the long tests"
+	@echo "make bench       rate and quality against JPEG2000, JPEG XL and x265 on the val split of $(DATA)"
+	@echo "make train       transform, entropy model, export to models/edge (resumes from $(RUNS)/)"
+	@echo "make exactness   the same latents on every engine and number of threads"
+	@echo "make clean       remove what was built; make distclean: .venv too"
+
+setup: $(DEMO_READY)
+setup-test: $(TEST_READY)
+
+$(BIN)/python:
+	@$(need_compiler)
+	@command -v $(PYTHON) >/dev/null || { echo "make: no $(PYTHON) found; install Python 3.10 or newer, or make PYTHON=/path/to/python" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "make: $(PYTHON) is $$($(PYTHON) -V 2>&1); SwathPack needs Python 3.10 or newer: make PYTHON=/path/to/python" >&2; exit 1; }
+	@rm -rf $(VENV)
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "make: $(PYTHON) -m venv failed; Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+
+$(DEMO_READY): pyproject.toml $(CODER_SOURCES) | $(BIN)/python
+	@$(need_compiler)
+	@echo "setting up $(VENV) for the demo ..."
+	@$(PIP) install --editable '.[demo]'
+	@$(BIN)/python -m edge.rangecoder.build >/dev/null
+	@touch $@
+
+$(TEST_READY): pyproject.toml $(DEMO_READY)
+	@echo "setting up $(VENV) for tests and training (torch, CPU build) ..."
+	@$(PIP) install '$(TORCH)+cpu' 2>/dev/null || $(PIP) install --extra-index-url $(TORCH_CPU_INDEX) '$(TORCH)'
+	@$(PIP) install --editable '.[$(TEST_EXTRAS)]'
+	@touch $@
+
+demo: setup
+	@$(BIN)/python -m tools.demo $(DEMO_ARGS)
+
+lint: setup-test
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy --strict edge
+
+test: lint
+	@$(BIN)/python -m pytest -m "not slow" $(TEST_ARGS)
+
+test-all: lint
+	@$(BIN)/python -m pytest $(TEST_ARGS)
+
+bench: setup-test
+	@$(BIN)/swathpack bench $(DATA) --out $(BENCH_OUT)
+
+train: setup-test
+	@$(BIN)/python -m codec.train_transform --data $(DATA) --out $(RUNS)/transform
+	@$(BIN)/python -m codec.train_entropy --data $(DATA) --transform $(RUNS)/transform/transform.pt --out $(RUNS)/entropy
+	@$(BIN)/python -m export.edge_model --transform $(RUNS)/transform/transform.pt --entropy $(RUNS)/entropy/entropy.pt
+
+exactness: setup-test
+	@$(BIN)/python -m hil_tests.exactness
+
+clean:
+	rm -rf build demo_out *.egg-info edge/rangecoder/*.so .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -f $(DEMO_READY) $(TEST_READY)
+	find edge codec calibration export hil_tests tools tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean
+	rm -rf $(VENV)
