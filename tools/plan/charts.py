@@ -252,13 +252,17 @@ def _thinned(points: list[tuple[float, float]], most: int = 900) -> list[tuple[f
     return kept
 
 
-def area_quality(outcome: Outcome, width: int = WIDTH) -> str:
-    """PSNR per area: P10 to P90 as a bar, the mean as a dot, and the tiles per day beside it."""
+def area_quality(outcome: Outcome, width: int = WIDTH, beside: Outcome | None = None) -> str:
+    """PSNR per area: P10 to P90 as a bar, the mean as a dot, and the tiles per day beside it.
+
+    With `beside` the axis holds that plan too, so that two charts can be compared by eye.
+    """
     rows = [(name, q) for name, q in outcome.by_area.items()]
     real = [q for _, q in rows if q.tiles]
     if not real:
         return "<p>No tile reaches the ground.</p>"
-    low, high = min(q.psnr_db_p10 for q in real) - 1, max(q.psnr_db_p90 for q in real) + 1
+    spans = real + ([q for q in beside.by_area.values() if q.tiles] if beside else [])
+    low, high = min(q.psnr_db_p10 for q in spans) - 1, max(q.psnr_db_p90 for q in spans) + 1
     plot = Plot(width, 44 + 26 * len(rows), (low, high), (0, len(rows)), (6, 190, 34, 170))
     plot.frame(
         "PSNR, dB (peak 10,000 DN, all bands)",
@@ -290,16 +294,13 @@ def area_quality(outcome: Outcome, width: int = WIDTH) -> str:
     )
 
 
-def daily_bytes(outcome: Outcome, width: int = WIDTH) -> str:
-    """What passes carry each day (clear sky) and what was used of it."""
+def daily_bytes(outcome: Outcome, width: int = WIDTH, beside: Outcome | None = None) -> str:
+    """What passes carry each day (clear sky) and what was used of it; with `beside` on a common axis."""
     plan = outcome.plan
-    days = max(1, math.ceil(plan.days))
-    carried, used = np.zeros(days), np.zeros(days)
-    for contact in outcome.schedule.contacts:
-        day = min(int((contact.start_s - plan.start_s) // 86400), days - 1)
-        carried[day] += contact.bytes * plan.radio.packet_efficiency / 1e9
-        used[day] += outcome.flows[contact.satellite.name].pass_bytes.get(contact.number, 0) / 1e9
-    plot = Plot(width, 190, (0, days), (0, float(carried.max()) * 1.1 or 1.0))
+    carried, used = _by_day(outcome)
+    days = len(carried)
+    top = max(float(_by_day(o)[0].max()) for o in (outcome, beside) if o)
+    plot = Plot(width, 190, (0, days), (0, top * 1.1 or 1.0))
     plot.frame(
         "", "GB a day", x_ticks=[(x + 0.5, label) for x, label in day_ticks(plan.start_s, days) if x < days]
     )
@@ -309,3 +310,15 @@ def daily_bytes(outcome: Outcome, width: int = WIDTH) -> str:
     return plot.svg("bytes per day") + legend(
         [("#b5dcf4", "what the passes carry"), ("#0072b2", "used by images")]
     )
+
+
+def _by_day(outcome: Outcome) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
+    """(days,) image GB that the passes carry and that are used."""
+    plan = outcome.plan
+    days = max(1, math.ceil(plan.days))
+    carried, used = np.zeros(days), np.zeros(days)
+    for contact in outcome.schedule.contacts:
+        day = min(int((contact.start_s - plan.start_s) // 86400), days - 1)
+        carried[day] += contact.bytes * plan.radio.packet_efficiency / 1e9
+        used[day] += outcome.flows[contact.satellite.name].pass_bytes.get(contact.number, 0) / 1e9
+    return carried, used

@@ -145,8 +145,8 @@ def _comparison(one: Outcome, other: Outcome) -> str:
     )
     pair = "".join(
         f"<div><h3>{text(o.plan.name)}</h3>{charts.world_map(o, 570)}{charts.timeline(o, 570)}"
-        f"{charts.area_quality(o, 570) if o.plan.areas else ''}{charts.daily_bytes(o, 570)}</div>"
-        for o in (one, other)
+        f"{charts.area_quality(o, 570, p) if o.plan.areas else ''}{charts.daily_bytes(o, 570, p)}</div>"
+        for o, p in ((one, other), (other, one))
     )
     return _section("What if", table + f"<div class='grid2'>{pair}</div>")
 
