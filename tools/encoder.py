@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.bands import complete_bands
-from edge.codec import DEAD_ZONE, RDO_SLOPE, CodedLatent, analyse_tile, encode_tile
+from edge.codec import DEAD_ZONE, RDO_SLOPE, UNLIKE, CodedLatent, analyse_tile, context_pays, encode_tile, likeness
 from edge.coding import CodingContext
 from edge.digest import context_digest
 from edge.frame import Frame
-from edge.latents import GROUP, LAYERS, STEPS
+from edge.latents import LAYERS, STEPS
 from edge.model import EdgeModel
 from edge.pixels import TileWindow, tile_windows
 from edge.stream import (
@@ -39,7 +39,6 @@ METADATA_TAG = 64
 TILE = 256
 DEAD_ZONES = (0.0, 0.24)
 HELD_DATES = 6  # earlier dates of a tile that the encoder chooses its two contexts from
-DETAIL = slice(1, 6)  # layers that tell whether two dates show the same ground
 FILLED = 0.985  # of the budget: good enough to stop searching
 Tick = Callable[[], None]
 
@@ -61,15 +60,9 @@ class Place:
 
     def nearest(self, coefficients: NDArray[np.float32]) -> list[Context]:
         """The two held latents most like these coefficients, the better one first: a cloudy date explains nothing."""
-        return sorted(self.held, key=lambda c: likeness(coefficients, c[1]), reverse=True)[:2]
-
-
-def likeness(coefficients: NDArray[np.float32], context: CodingContext) -> float:
-    """Cosine between coefficients and a context over the detail layers, -1..1."""
-    stop = min(context.layers, DETAIL.stop) * GROUP
-    a = coefficients[DETAIL.start * GROUP : stop].ravel().astype(np.float64)
-    b = context.latent[DETAIL.start * GROUP : stop].ravel().astype(np.float64)
-    return float(a @ b / (np.sqrt((a @ a) * (b @ b)) + 1e-9))
+        ranked = [(likeness(coefficients, c[1]), c) for c in self.held]
+        ranked.sort(key=lambda r: r[0], reverse=True)
+        return [c for like, c in ranked[:2] if like > UNLIKE]
 
 
 @dataclass(frozen=True)
@@ -92,14 +85,24 @@ class FrameCoder:
         self.live = [bool(w.of(frame.valid).any()) for w in windows]
         self.contexts = [p.nearest(c) for p, c in zip(places, self.coefficients)]
         self._seen: dict[tuple[int, float], tuple[CodedLatent, ...]] = {}
+        self._settled = False
 
     def _tiles(self, q: int, dead_zone: float) -> tuple[CodedLatent, ...]:
         key = (q, dead_zone)
+        if not self._settled:
+            self._settle(q)
         if key not in self._seen:
             self._seen[key] = tuple(
                 encode_tile(self.model, c, q, [context for _, context in pair], dead_zone, self.slope)
                 for c, pair in zip(self.coefficients, self.contexts))
         return self._seen[key]
+
+    def _settle(self, q: int) -> None:
+        """Drop a tile's contexts where it costs less without them, tried once at about the right step."""
+        self._settled = True
+        self.contexts = [
+            pair if not pair or context_pays(self.model, c, q, [context for _, context in pair]) else []
+            for c, pair in zip(self.coefficients, self.contexts)]
 
     def _refs(self, tile: int) -> tuple[ContextRef, ...]:
         return tuple(ref for ref, _ in self.contexts[tile])
@@ -120,6 +123,8 @@ class FrameCoder:
 
     def within(self, budget: int, guess: int) -> tuple[Trial, int]:
         """The trial that fills `budget` bytes best without exceeding it, and its step (a guess for the next frame)."""
+        if not self._settled:
+            self._settle(guess)
         for layers in range(LAYERS, 0, -1):
             coarse = self.trial(STEPS - 1, DEAD_ZONE, layers)
             if coarse.size <= budget:
