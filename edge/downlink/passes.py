@@ -74,8 +74,3 @@ class PassTable:
     def overdue(self, pass_number: int) -> Ranges:
         """Ranges sent in passes up to this one that no report has spoken of."""
         return self.sent_in(pass_number, 0, 1 << 62, and_before=True)
-
-    def forget(self, before: int) -> None:
-        """Drop the records of passes with lower numbers."""
-        with self._file.transaction() as db:
-            db.execute("DELETE FROM passes WHERE number < ?", (before,))

@@ -69,7 +69,7 @@ class PassRun:
     ) -> None:  # fmt: skip
         self.number, self.budget = number, budget_bytes
         self._queue, self._log, self._link = queue, log, link
-        self._plan = PassPlan(queue.tiles.table(), plan)
+        self._plan_settings = plan
         self.used = self._reserved = queue.passes.begin(number, budget_bytes)
         self._sequence = {apid: queue.file.meta(f"sequence {apid:d}") for apid in Apid}
         self._code: ErasureCode | None = CODES[link.erasure]() if link.erasure != "none" else None
@@ -78,7 +78,7 @@ class PassRun:
         self._housekeeping = housekeeping
         self._handed: _Handed | None = None
         self._unmarked: list[Span] = []
-        self._packer = self._new_packer()
+        self._load()
         log.report(events.PASS_STARTED, number=number, budget=budget_bytes, tiles=len(self._plan))
 
     def set_budget(self, budget_bytes: int) -> None:
@@ -108,11 +108,26 @@ class PassRun:
         self._unmarked += self._handed.spans
         self._handed = None
 
+    def refresh(self) -> None:
+        """Take tiles in that were coded since the pass began."""
+        if self._queue.tiles.newest() != self._newest:
+            self._commit(self._reserved)
+            self._load()
+
+    def pause(self) -> None:
+        """The loop stops in the middle of the pass: everything sent is marked, the rest may go on later."""
+        self._commit(self.used)
+
     def close(self) -> None:
         """End of the pass: everything sent is marked."""
         self._commit(self.used)
         self._queue.passes.end(self.number, max(self.used, 0))
         self._log.report(events.PASS_ENDED, number=self.number, used=self.used, budget=self.budget)
+
+    def _load(self) -> None:
+        self._newest = self._queue.tiles.newest()
+        self._plan = PassPlan(self._queue.tiles.table(), self._plan_settings)
+        self._packer = self._new_packer()
 
     @property
     def left(self) -> int:

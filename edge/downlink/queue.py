@@ -36,7 +36,7 @@ class DownlinkQueue:
         self.file = Database(path)
         self.store = store
         self.work = WorkTable(self.file, clock)
-        self.tiles = TileTable(self.file, clock, boot % MAX_BOOTS * NUMBERS_PER_BOOT)
+        self.tiles = TileTable(self.file, boot % MAX_BOOTS * NUMBERS_PER_BOOT)
         self.passes = PassTable(self.file)
 
     def close(self) -> None:

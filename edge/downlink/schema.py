@@ -24,12 +24,15 @@ CREATE TABLE IF NOT EXISTS tiles (
     tile INTEGER NOT NULL, time INTEGER NOT NULL, q INTEGER NOT NULL, weight REAL NOT NULL,
     urgency INTEGER NOT NULL, intra INTEGER NOT NULL, bytes INTEGER NOT NULL, prefix BLOB NOT NULL,
     distortion BLOB NOT NULL, digests BLOB NOT NULL, have BLOB NOT NULL, sent_layers INTEGER NOT NULL DEFAULT
-    0, confirmed INTEGER NOT NULL DEFAULT 0, acked_pass INTEGER NOT NULL DEFAULT -1, created REAL NOT NULL);
+    0, confirmed INTEGER NOT NULL DEFAULT 0, acked_pass INTEGER NOT NULL DEFAULT -1,
+    created INTEGER NOT NULL);
 CREATE UNIQUE INDEX IF NOT EXISTS tiles_key ON tiles (tile, time);
 CREATE INDEX IF NOT EXISTS tiles_frame ON tiles (frame);
 CREATE TABLE IF NOT EXISTS large (
     number INTEGER PRIMARY KEY, segment BLOB NOT NULL, segment_crc INTEGER NOT NULL, latent BLOB NOT NULL,
     latent_crc INTEGER NOT NULL, channels INTEGER NOT NULL, height INTEGER NOT NULL, width INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS codings (
+    tile INTEGER PRIMARY KEY, since_intra INTEGER NOT NULL, wanted INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS passes (
     number INTEGER PRIMARY KEY, budget INTEGER NOT NULL, used INTEGER NOT NULL, ended INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS sent (
@@ -91,7 +94,7 @@ def _prepare(connection: sqlite3.Connection) -> None:
     connection.executescript(TABLES)
     connection.execute(f"PRAGMA user_version={VERSION}")
     # The large values carry their own checksums, tested when read: a start takes no longer with a full queue.
-    for table in ("meta", "frames", "work", "tiles", "passes", "sent"):
+    for table in ("meta", "frames", "work", "tiles", "codings", "passes", "sent"):
         state = connection.execute(f"PRAGMA quick_check({table})").fetchone()[0]
         if state != "ok":
             raise sqlite3.DatabaseError(f"{table}: {state}")

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.clock import Clock
 from edge.context.layout import pack_latent, unpack_latent
 from edge.downlink.database import Database
 from edge.downlink.schema import QueueCorruptError
@@ -69,8 +68,8 @@ class TileTable:
     kinds.
     """
 
-    def __init__(self, file: Database, clock: Clock, first_number: int) -> None:
-        self._file, self._clock = file, clock
+    def __init__(self, file: Database, first_number: int) -> None:
+        self._file = file
         highest = file.one("SELECT max(number) FROM tiles")
         self._next = max(first_number, 0 if highest is None else int(highest) + 1)
 
@@ -94,13 +93,25 @@ class TileTable:
                 (number, work.frame, work.row, work.col, *key, coded.q, work.weight, work.urgency,
                  not coded.context_digests, len(segment), coded.prefix_bytes.astype("<i8").tobytes(),
                  coded.distortion.astype("<f8").tobytes(), held_digests(key, coded.q, latent), b"",
-                 self._clock.wall()),
+                 _passes_run(db)),
             )  # fmt: skip
             db.execute(
                 "INSERT INTO large VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 (number, segment, zlib.crc32(segment), packed, zlib.crc32(packed), channels, *shape),
             )
+            _count_coding(db, key.tile, intra=not coded.context_digests)
         return number
+
+    def refresh_state(self, tile: int) -> tuple[int, bool]:
+        """(codings of the tile since its last intra one, whether an intra one has been asked for)."""
+        rows = self._file.all("SELECT since_intra, wanted FROM codings WHERE tile = ?", tile)
+        return (int(rows[0][0]), bool(rows[0][1])) if rows else (0, False)
+
+    def want_refresh(self, tile: int) -> None:
+        """The next coding of the tile is to do without context; remembered across restarts."""
+        with self._file.transaction() as db:
+            db.execute("INSERT INTO codings VALUES (?, 0, 1) "
+                       "ON CONFLICT (tile) DO UPDATE SET wanted = 1", (tile,))  # fmt: skip
 
     def has(self, key: TileKey) -> bool:
         """Whether a coding of this tile and time is queued."""
@@ -164,14 +175,31 @@ class TileTable:
         """Bytes of all segments in the queue."""
         return int(self._file.one("SELECT sum(bytes) FROM tiles") or 0)
 
-    def oldest(self, limit: int) -> list[tuple[int, TileKey, int, float]]:
-        """(number, key, confirmed layers, created) in the order in which tiles leave when space runs out.
+    def count(self) -> int:
+        """Coded tiles in the queue."""
+        return int(self._file.one("SELECT count(*) FROM tiles") or 0)
 
-        Those that the ground holds go first, then the oldest of those that it does not.
+    def newest(self) -> int:
+        """Highest segment number in the queue, -1 when it is empty."""
+        highest = self._file.one("SELECT max(number) FROM tiles")
+        return -1 if highest is None else int(highest)
+
+    def older_than(self, passes: int, limit: int) -> list[tuple[int, TileKey]]:
+        """(number, key) of tiles that have been here for more than so many passes."""
+        rows = self._file.all(
+            "SELECT number, tile, time FROM tiles WHERE created < (SELECT count(*) FROM passes) - ? "
+            "ORDER BY number LIMIT ?", passes, limit,
+        )  # fmt: skip
+        return [(int(number), TileKey(tile, time)) for number, tile, time in rows]
+
+    def first_to_go(self, limit: int) -> list[tuple[int, TileKey, int]]:
+        """(number, key, bytes) in the order in which tiles leave when space runs out.
+
+        Those that the ground holds go first, then the least weighty and oldest of those that it does not.
         """
-        rows = self._file.all("SELECT number, tile, time, confirmed, created FROM tiles "
-                         "ORDER BY confirmed = 0, urgency, number LIMIT ?", limit)  # fmt: skip
-        return [(int(n), TileKey(tile, time), int(k), float(made)) for n, tile, time, k, made in rows]
+        rows = self._file.all("SELECT number, tile, time, bytes FROM tiles "
+                              "ORDER BY confirmed = 0, urgency, weight, number LIMIT ?", limit)  # fmt: skip
+        return [(int(number), TileKey(tile, time), int(size)) for number, tile, time, size in rows]
 
     def drop(self, numbers: Sequence[int]) -> None:
         """Take tiles out of the queue for good."""
@@ -212,6 +240,19 @@ class TileTable:
     def _large(self, number: int, column: str, crc: str) -> tuple[bytes, int]:
         rows = self._file.all(f"SELECT {column}, {crc} FROM large WHERE number = ?", number)
         return (rows[0][0], rows[0][1]) if rows else (b"", 0)
+
+
+def _passes_run(db: sqlite3.Connection) -> int:
+    """Age is counted in passes: clocks jump, and a jump must not make everything old."""
+    return int(db.execute("SELECT count(*) FROM passes").fetchone()[0])
+
+
+def _count_coding(db: sqlite3.Connection, tile: int, intra: bool) -> None:
+    if intra:
+        db.execute("INSERT OR REPLACE INTO codings VALUES (?, 0, 0)", (tile,))
+    else:
+        db.execute("INSERT INTO codings VALUES (?, 1, 0) "
+                   "ON CONFLICT (tile) DO UPDATE SET since_intra = since_intra + 1", (tile,))  # fmt: skip
 
 
 def mark_held(db: sqlite3.Connection, number: int, parts: Iterable[tuple[int, int]]) -> None:

@@ -1,0 +1,166 @@
+"""Everything the loop works with, opened from a mission's configuration, and repaired where that is needed.
+
+    state/boots      how often the board started (segment numbers depend on it)
+    state/queue      SQLite: accepted frames, work, coded tiles, passes
+    state/context    slot file of confirmed latents
+    state/spool/     accepted frames
+    state/log/       events.jsonl, telemetry.jsonl
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge import events
+from edge.boots import Boot, next_boot
+from edge.budget import BudgetError, read_budget
+from edge.clock import Clock
+from edge.config import ConfigError, Mission
+from edge.context.blockfile import StorageError
+from edge.context.policy import ContextChooser
+from edge.context.store import ContextStore
+from edge.downlink.confirm import Confirmation
+from edge.downlink.ports import FilePort, Port, TcpPort, UdpPort
+from edge.downlink.queue import DownlinkQueue
+from edge.downlink.schedule import FixedSchedule, PlannedSchedule, Schedule
+from edge.downlink.schema import QueueCorruptError
+from edge.downlink.spool import Spool
+from edge.events import EventLog
+from edge.jsonl import JsonLines
+from edge.sources.acquisition import FrameSource
+from edge.sources.folder import FolderSource
+from edge.sources.ring import RingSource
+from edge.sources.sockets import TcpSource, UdpSource
+from edge.sources.synthetic import SyntheticSource
+from edge.stages.uplink import CommandFolder, CommandSocket, CommandSource
+from edge.telemetry import Telemetry
+
+
+@dataclass(frozen=True)
+class Board:
+    """The open parts. `close` gives them back."""
+
+    mission: Mission
+    clock: Clock
+    log: EventLog
+    telemetry: Telemetry
+    boot: Boot
+    spool: Spool
+    queue: DownlinkQueue
+    context: ContextStore
+    chooser: ContextChooser
+    confirmation: Confirmation
+    samples: JsonLines | None
+
+    def close(self) -> None:
+        """Close all files; everything that matters is durable already."""
+        self.queue.close()
+        self.context.close()
+        if self.samples is not None:
+            self.samples.close()
+
+
+def open_board(mission: Mission, clock: Clock, model: bytes) -> Board:
+    """Open or make the state of a mission. model: 8 bytes naming the codec's model.
+
+    A damaged queue is moved aside and begun anew: its frames are still in the spool. Raises StorageError,
+    QueueError, MemoryLimitError.
+    """
+    try:
+        mission.state.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"{mission.state}: {error.strerror}") from error
+    log, telemetry = EventLog(clock), Telemetry(clock)
+    samples = _open_logs(mission.state / "log", log)
+    boot = next_boot(mission.state / "boots")
+    limits = mission.limits
+    spool = Spool(mission.state / "spool", mission.source.max_frame_mb << 20, limits.min_free_mb << 20)
+    queue = _open_queue(mission.state / "queue", clock, boot, log)
+    context = ContextStore.open(
+        mission.state / "context", mission.geometry, model, log, mission.context.memory_mb << 20
+    )
+    chooser = ContextChooser(mission.context_settings, context, queue, log)
+    confirmation = Confirmation(queue, context, log, chooser.refresh)
+    return Board(mission, clock, log, telemetry, boot, spool, queue, context, chooser, confirmation, samples)
+
+
+def _open_logs(folder: Path, log: EventLog) -> JsonLines | None:
+    """Logs on disk; without them the loop runs all the same, and says so."""
+    try:
+        lines, samples = JsonLines(folder / "events.jsonl"), JsonLines(folder / "telemetry.jsonl")
+    except OSError as error:
+        log.report(events.SINK_FAILED, error=str(error))
+        return None
+    log.add_sink(lambda event: lines.write(event.json()))
+    return samples
+
+
+def _open_queue(path: Path, clock: Clock, boot: Boot, log: EventLog) -> DownlinkQueue:
+    try:
+        queue = DownlinkQueue(path, clock, boot.boots, boot.store)
+    except QueueCorruptError as error:
+        log.report(events.QUEUE_CORRUPT, error=str(error))
+        for suffix in ("", "-wal", "-shm"):
+            part = path.with_name(path.name + suffix)
+            if part.exists():
+                part.replace(path.with_name(f"{path.name}.damaged-{boot.boots}{suffix}"))
+        queue = DownlinkQueue(path, clock, boot.boots, boot.store)
+    if queue.file.meta("store", -1) != boot.store:
+        # Numbers of another life mean nothing to the ground: what was sent under them goes down again.
+        queue.tiles.lose_everything()
+        queue.file.set_meta("store", boot.store)
+    return queue
+
+
+def make_source(mission: Mission, clock: Clock) -> FrameSource:
+    """The frame source of the configuration. Raises SourceError."""
+    source, most = mission.source, mission.source.max_frame_mb << 20
+    if source.kind == "ring":
+        return RingSource(source.name, most)
+    if source.kind == "tcp":
+        return TcpSource(source.host, source.port, most)
+    if source.kind == "udp":
+        return UdpSource(source.host, source.port, most)
+    if source.kind == "synthetic":
+        return SyntheticSource(clock, source.count, source.places, source.size, source.every_s)
+    return FolderSource(source.path, clock, source.settle_s, most)
+
+
+def make_port(mission: Mission) -> Port:
+    """The port of the configuration."""
+    port = mission.port
+    if port.kind == "tcp":
+        return TcpPort(port.host, port.port)
+    return UdpPort(port.host, port.port) if port.kind == "udp" else FilePort(port.path)
+
+
+def make_commands(mission: Mission) -> CommandSource:
+    """The uplink of the configuration. Raises SourceError."""
+    uplink = mission.uplink
+    return CommandSocket(uplink.host, uplink.port) if uplink.kind == "udp" else CommandFolder(uplink.path)
+
+
+def make_schedule(mission: Mission, clock: Clock, queue: DownlinkQueue) -> Schedule:
+    """The passes of the configuration. Raises ConfigError."""
+    passes = mission.passes
+    if passes.budget is None:
+        first = max(queue.passes.all(), default=-1) + 1
+        return FixedSchedule(passes.bytes, passes.every_s, clock, first)
+    try:
+        return PlannedSchedule(read_budget(passes.budget), clock, passes.paced)
+    except BudgetError as error:
+        raise ConfigError(f"passes.budget: {error}") from error
+
+
+def uplink_key(mission: Mission) -> bytes:
+    """The secret shared with the ground; empty without a key file. Raises ConfigError."""
+    if mission.uplink.key_file is None:
+        return b""
+    try:
+        key = mission.uplink.key_file.read_bytes().strip()
+    except OSError as error:
+        raise ConfigError(f"uplink.key_file: {error}") from error
+    if len(key) < 16:
+        raise ConfigError(f"uplink.key_file: expected at least 16 bytes, found {len(key)}")
+    return key

@@ -1,0 +1,105 @@
+"""The spool: every accepted frame as a file of its own until the ground holds what was made of it.
+
+A frame is accepted in this order: file written and synced under a temporary name, renamed, folder synced, and
+only then its row in the queue. So a row always has its file; a file without a row is a frame that was about
+to be accepted, or whose queue was lost, and is accepted again at the next start.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import zlib
+from pathlib import Path
+
+from edge.context.blockfile import StorageError
+from edge.frame import FrameError
+from edge.sources.acquisition import Acquisition
+
+SUFFIX = ".swf"
+
+
+class SpoolFullError(StorageError):
+    """No space left for another frame."""
+
+
+class Spool:
+    """Frames in a folder. max_bytes: of one frame. min_free_bytes: space of the disk that the spool leaves.
+    """
+
+    def __init__(self, folder: Path, max_bytes: int, min_free_bytes: int) -> None:
+        self.folder, self._max_bytes, self._min_free_bytes = folder, max_bytes, min_free_bytes
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            for part in folder.glob("*.part"):
+                part.unlink()
+        except OSError as error:
+            raise StorageError(f"spool {folder}: {error.strerror}") from error
+
+    def put(self, acquisition: Acquisition) -> int:
+        """Write a frame durably; returns its bytes. Raises SpoolFullError, StorageError."""
+        data = acquisition.pack()
+        if self.free_bytes() < self._min_free_bytes + len(data):
+            raise SpoolFullError(f"spool: {self.free_bytes()} bytes free, {self._min_free_bytes} are kept")
+        path = self._path(acquisition.name)
+        part = path.with_suffix(".part")
+        try:
+            with open(part, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(path)
+            self._sync_folder()
+        except OSError as error:
+            part.unlink(missing_ok=True)
+            kind = SpoolFullError if error.errno in (errno.ENOSPC, errno.EDQUOT) else StorageError
+            raise kind(f"spool: {error.strerror}") from error
+        return len(data)
+
+    def get(self, name: str) -> Acquisition:
+        """A frame. Raises StorageError when it cannot be read, FrameError when it is damaged."""
+        return self._read(self._path(name))
+
+    def remove(self, name: str) -> None:
+        """Delete a frame; none there is no error."""
+        try:
+            self._path(name).unlink(missing_ok=True)
+        except OSError as error:
+            raise StorageError(f"spool: {error.strerror}") from error
+
+    def orphans(self, known: set[str]) -> list[Acquisition]:
+        """Frames in the folder of which the queue knows nothing; damaged ones are deleted."""
+        paths = {self._path(name) for name in known}
+        found = []
+        for path in sorted(self.folder.glob(f"*{SUFFIX}")):
+            if path in paths:
+                continue
+            try:
+                found.append(self._read(path))
+            except FrameError:
+                path.unlink(missing_ok=True)
+        return found
+
+    def free_bytes(self) -> int:
+        """Bytes free on the spool's disk."""
+        state = os.statvfs(self.folder)
+        return state.f_bavail * state.f_frsize
+
+    def _read(self, path: Path) -> Acquisition:
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise StorageError(f"{path}: {error.strerror}") from error
+        return Acquisition.unpack(data, self._max_bytes)
+
+    def _path(self, name: str) -> Path:
+        """A file name for any frame name: readable characters, and a checksum that keeps names apart."""
+        readable = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "_" for c in name[:80])
+        return self.folder / f"{readable}-{zlib.crc32(name.encode()):08x}{SUFFIX}"
+
+    def _sync_folder(self) -> None:
+        handle = os.open(self.folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -1,0 +1,146 @@
+"""The loop: the file to read first. `run` is the way of a frame from the sensor to the radio, and back to
+context.
+
+    sensor -> spool -> tiles -> codec -> queue -> plan -> packets -> radio
+                         ^                                             |
+                         +-- context <-- confirmed <-- reports <-------+
+
+Every arrow crosses a store on disk or a bounded queue, so every stage is a thread that can be late, fail or
+be killed at any instruction without taking the others with it: what it had not finished is still where it
+took it from. Stages have no clock, socket or file of their own making; all of that is handed in, and a test
+steps the same stages one by one with a clock that stands still (`step`).
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+
+from edge import events
+from edge.board import Board
+from edge.downlink.ports import Port
+from edge.downlink.schedule import Schedule
+from edge.scrub import Scrubber
+from edge.sources.acquisition import FrameSource
+from edge.stages.coding import Encode, Fetch, Finished, InFlight, Prepared, Store
+from edge.stages.downlink import Downlink
+from edge.stages.health import Health, board_readings
+from edge.stages.intake import Intake
+from edge.stages.uplink import CommandSource, Uplink
+from edge.stages.worker import Stage, Worker, guarded
+from edge.throttle import Readings, Throttle
+from edge.tile_codec import TileCodec
+from edge.watchdog import Notifier
+
+BEAT_S = 1.0
+STOP_S = 10.0
+
+
+class FlightLoop:
+    """The flight runtime, from open parts.
+
+    board: state on disk. codec: see `edge.tile_codec`. source, port, commands, schedule: the outside world.
+    key: secret of the reports. scrubber: watches the codec's memory. readings: what the board measures.
+    """
+
+    def __init__(
+        self, board: Board, codec: TileCodec, source: FrameSource, port: Port, commands: CommandSource,
+        schedule: Schedule, key: bytes, scrubber: Scrubber | None = None,
+        readings: Callable[[], Readings] = board_readings, notifier: Notifier | None = None,
+    ) -> None:  # fmt: skip
+        self.board = board
+        self._source, self._commands = source, commands
+        self._notifier = notifier or Notifier()
+        self._reason = ""
+        self._wake = threading.Event()
+        b, mission = board, board.mission
+        scrubber = scrubber or Scrubber(b.log)
+        throttle, flight = Throttle(mission.throttle), InFlight()
+        prepared: queue.Queue[Prepared] = queue.Queue(mission.coding.prefetch)
+        finished: queue.Queue[Finished] = queue.Queue(mission.coding.prefetch)
+        self.intake = Intake(
+            source, b.spool, b.queue, b.log, b.telemetry, mission.coding, mission.limits.work_tiles
+        )
+        self.fetch = Fetch(
+            b.spool, b.queue, b.chooser, throttle, b.log, b.telemetry, mission.coding, prepared, flight
+        )
+        self.encode = Encode(codec, scrubber, b.queue, b.log, b.telemetry, prepared, finished, flight)
+        self.store = Store(b.queue, b.log, b.telemetry, finished, flight)
+        self.downlink = Downlink(
+            schedule, port, b.queue, b.confirmation, b.clock, b.log, b.telemetry, mission.plan, mission.link,
+            mission.passes.patience,
+        )  # fmt: skip
+        self.uplink = Uplink(commands, b.confirmation, key, b.log, b.telemetry)
+        self.health = Health(
+            b.clock, b.log, b.telemetry, b.queue, b.context, b.spool, scrubber, throttle, mission.limits,
+            readings, b.samples,
+        )  # fmt: skip
+
+    @property
+    def pipeline(self) -> tuple[Stage, ...]:
+        """The stages in the order in which a frame meets them."""
+        return (
+            self.intake,  # sensor frame -> checked, spooled, its tiles put to work
+            self.fetch,  # most important work -> pixels, and the contexts that the ground has confirmed
+            self.encode,  # pixels and contexts -> latent, segment, bytes and distortion of every prefix
+            self.store,  # coded tile -> queue on disk, in the commit that takes its work away
+            self.downlink,  # contact -> layers per tile -> packets within the budget -> radio
+            self.uplink,  # reception reports -> confirmed latents become context, losses go down again
+            self.health,  # memory scrubbed, load held, space made, clocks watched, everything measured
+        )
+
+    def run(self) -> str:
+        """Run until `stop`; returns the reason. Restarts where the last run, however it ended, left off."""
+        started = self.board.clock.monotonic()
+        self.intake.adopt()
+        workers = [Worker(stage, self.board.clock, self.board.log, self.stop) for stage in self.pipeline]
+        for worker in workers:
+            worker.start()
+        self._tell_started(started)
+
+        while not self._wake.wait(BEAT_S):
+            if self._all_alive(workers):
+                self._notifier.alive()
+
+        self._notifier.stopping(self._reason)
+        for worker in workers:
+            worker.stop()
+        stuck = [worker.stage.name for worker in workers if not worker.join(STOP_S)]
+        if self.downlink.name not in stuck:
+            self.downlink.close()
+        self.board.log.report(events.STOPPED, reason=self._reason + (f", stuck: {stuck}" if stuck else ""))
+        return self._reason
+
+    def stop(self, reason: str = "asked to") -> None:
+        """End `run` soon; safe from any thread and from a signal handler."""
+        self._reason = self._reason or reason
+        self._wake.set()
+
+    def step(self) -> bool:
+        """One step of every stage in this thread, for tests and simulations; True when anything was done."""
+        return any([guarded(stage, self.board.log) for stage in self.pipeline])
+
+    def settle(self, most: int = 1_000_000) -> int:
+        """Step until nothing is left to do; returns the number of rounds."""
+        rounds = 0
+        while rounds < most and self.step():
+            rounds += 1
+        return rounds
+
+    def close(self) -> None:
+        """Give the outside world and the state back."""
+        self._source.close()
+        self._commands.close()
+        self.board.close()
+
+    def _tell_started(self, started: float) -> None:
+        seconds = self.board.clock.monotonic() - started
+        waiting = self.board.queue.work.work_count() + self.board.queue.tiles.count()
+        self.board.log.report(events.STARTED, seconds=seconds, tiles=waiting)
+        self._notifier.ready()
+
+    def _all_alive(self, workers: list[Worker]) -> bool:
+        """No stage has been in one step for too long: else the watchdog is left to restart the process."""
+        oldest = min(worker.beat for worker in workers)
+        return self.board.clock.monotonic() - oldest < self.board.mission.limits.stall_s

@@ -1,0 +1,1 @@
+"""Where frames come from: a folder, a ring in shared memory, a socket, or a synthetic scene."""

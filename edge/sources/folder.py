@@ -1,0 +1,172 @@
+"""Frames from a folder: `.npz` cubes and `.swf` messages, taken when they have stopped growing.
+
+An `.npz` holds `data` (C, H, W) or (T, C, H, W), `bands`, and optionally `dates` (ISO 8601 per frame),
+`place`, `level`, `boa_offset`, `nodata`. What is done with goes to `done/`, what is refused to `refused/`,
+next to the folder's files.
+"""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge.clock import Clock
+from edge.frame import Frame, FrameError
+from edge.sources.acquisition import MAX_NAME, Acquisition, Offer, SourceError, offer, place_of
+
+
+@dataclass
+class _File:
+    """A file whose frames are being offered. left: frames not yet done with."""
+
+    path: Path
+    left: int
+    refused: bool = False
+
+
+class FolderSource:
+    """Watches one folder.
+
+    Args:
+        settle_s: a file is taken when its size has not changed for so long. Files that are moved into the
+        folder
+            whole may use 0.
+        max_bytes: of a file, unpacked; larger ones are refused unread.
+    """
+
+    def __init__(self, folder: Path, clock: Clock, settle_s: float = 1.0, max_bytes: int = 1 << 30) -> None:
+        self._folder, self._clock, self._settle_s, self._max_bytes = folder, clock, settle_s, max_bytes
+        self._seen: dict[Path, tuple[int, float]] = {}
+        self._offers: deque[Offer] = deque()
+        self._taken: set[Path] = set()
+        try:
+            for path in (folder, folder / "done", folder / "refused"):
+                path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SourceError(f"folder {folder}: {error.strerror}") from error
+
+    def poll(self) -> Offer | None:
+        if not self._offers:
+            path = self._settled()
+            if path is None:
+                return None
+            self._taken.add(path)
+            self._offers.extend(self._open(path))
+        return self._offers.popleft()
+
+    def done(self, offer: Offer) -> None:
+        file = offer.token
+        if not isinstance(file, _File):
+            return
+        file.left -= 1
+        file.refused |= offer.acquisition is None
+        if file.left <= 0:
+            self._move(file.path, "refused" if file.refused else "done")
+
+    def close(self) -> None:
+        self._offers.clear()
+
+    def _settled(self) -> Path | None:
+        """The oldest file that has not grown lately."""
+        now = self._clock.monotonic()
+        for path in self._listing():
+            try:
+                size = path.stat().st_size
+            except OSError:
+                continue  # gone again
+            known, since = self._seen.get(path, (-1, now))
+            if size != known:
+                self._seen[path] = (size, now)
+                since = now
+            if now - since >= self._settle_s:
+                self._seen.pop(path, None)
+                return path
+        return None
+
+    def _listing(self) -> list[Path]:
+        try:
+            names = sorted(entry.name for entry in os.scandir(self._folder) if entry.is_file())
+        except OSError as error:
+            raise SourceError(f"folder {self._folder}: {error.strerror}") from error
+        paths = [self._folder / name for name in names if name.endswith((".npz", ".swf"))]
+        return [path for path in paths if path not in self._taken]
+
+    def _open(self, path: Path) -> list[Offer]:
+        """All offers of a file; the cube is read once and its frames are views of it."""
+        file = _File(path, 1)
+        try:
+            if path.suffix == ".swf":
+                return [offer(path.name, path.read_bytes(), self._max_bytes, file)]
+            found = list(_frames(path, self._max_bytes))
+        except (OSError, FrameError) as error:
+            return [Offer(path.name[:MAX_NAME], None, str(error), file)]
+        file.left = max(len(found), 1)
+        found = found or [Offer(path.name[:MAX_NAME], None, "no frames")]
+        return [_with_token(one, file) for one in found]
+
+    def _move(self, path: Path, where: str) -> None:
+        try:
+            path.replace(self._folder / where / path.name)
+        except OSError as error:
+            raise SourceError(f"{path}: {error.strerror}") from error
+        self._taken.discard(path)
+
+
+def _with_token(one: Offer, file: _File) -> Offer:
+    return Offer(one.name, one.acquisition, one.refused, file)
+
+
+def _frames(path: Path, max_bytes: int) -> Iterator[Offer]:
+    """One offer per date of a cube; a date that cannot be used is a refusal of its own."""
+    cube = read_npz(path, max_bytes)
+    data = cube["data"]
+    data = data[None] if data.ndim == 3 else data
+    if data.ndim != 4 or "bands" not in cube:
+        raise FrameError("shape", f"{path.name}: expected data (T, C, H, W) and bands, found {data.shape}")
+    bands = tuple(str(b) for b in np.atleast_1d(cube["bands"]))
+    dates = [str(d) for d in np.atleast_1d(cube.get("dates", np.array([])))]
+    place = int(cube["place"]) if "place" in cube else place_of(path.stem)
+    for i, values in enumerate(data):
+        name = f"{path.stem[-100:]}-{i:03d}"
+        try:
+            frame = Frame.from_array(values, bands, nodata=float(cube.get("nodata", 0)),
+                                     level=str(cube.get("level", "unknown")),
+                                     boa_offset=bool(cube.get("boa_offset", False)))  # fmt: skip
+            time = epoch_seconds(dates[i]) if i < len(dates) else i * 86400
+            yield Offer(name, Acquisition(name, time, place, frame))
+        except FrameError as error:
+            yield Offer(name, None, str(error))
+
+
+def read_npz(path: Path, max_bytes: int) -> dict[str, Any]:
+    """The arrays of an archive, its members' sizes checked before anything is unpacked. Raises FrameError."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            size = sum(info.file_size for info in archive.infolist())
+        if size > max_bytes:
+            raise FrameError("size", f"{path.name}: expected at most {max_bytes} bytes, found {size}")
+        with np.load(path, allow_pickle=False) as arrays:
+            if "data" not in arrays:
+                raise FrameError("shape", f"{path.name}: expected `data`, found {sorted(arrays)[:8]}")
+            return {name: arrays[name] for name in arrays}
+    except FrameError:
+        raise
+    except Exception as error:  # zip, zlib, struct, numpy: each raises kinds of its own for damaged files
+        raise FrameError("wire", f"{path.name}: {error}") from error
+
+
+def epoch_seconds(text: str) -> int:
+    """Seconds since 1970 of an ISO 8601 date, UTC where no zone is given. Raises FrameError."""
+    try:
+        moment = datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
+    except ValueError as error:
+        raise FrameError("values", f"expected an ISO 8601 date, found {text[:40]!r}") from error
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp())

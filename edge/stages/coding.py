@@ -1,0 +1,236 @@
+"""Spool to queue: fetch tiles and their contexts, code them, store what came out. Three stages, two bounded
+queues.
+
+    Fetch   work row -> pixels from the spool, contexts from the store
+    Encode  the codec, guarded: whatever it raises costs one tile one try
+    Store   coded tile into the queue on disk, one commit
+"""
+
+from __future__ import annotations
+
+import math
+import queue
+from collections import OrderedDict
+from dataclasses import dataclass
+
+import numpy as np
+
+from edge import events
+from edge.config import CodingConfig
+from edge.context.blockfile import StorageError
+from edge.context.policy import ContextChooser
+from edge.downlink.queue import DownlinkQueue
+from edge.downlink.spool import Spool
+from edge.downlink.work import Work
+from edge.events import EventLog
+from edge.frame import FrameError
+from edge.pixels import tile_windows
+from edge.scrub import Scrubber
+from edge.sources.acquisition import Acquisition
+from edge.telemetry import Telemetry
+from edge.throttle import Throttle
+from edge.tile_codec import LAYERS, CodecError, CodedTile, ContextLatent, TileCodec, TileKey, TilePixels
+
+_FRAMES_IN_MEMORY = 2
+_SHED_REMEMBERED = 65536
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A tile ready for the codec."""
+
+    work: Work
+    tile: TilePixels
+    contexts: list[ContextLatent]
+
+
+@dataclass(frozen=True, eq=False)
+class Finished:
+    """A tile ready for the queue."""
+
+    work: Work
+    coded: CodedTile
+    segment: bytes
+
+
+Place = tuple[int, int, int]  # frame, row, column
+
+
+class InFlight:
+    """Tiles between fetch and store, so that none is fetched twice."""
+
+    def __init__(self) -> None:
+        self._places: set[Place] = set()
+
+    def __contains__(self, work: Work) -> bool:
+        return (work.frame, work.row, work.col) in self._places
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def enter(self, work: Work) -> None:
+        """The tile is on its way."""
+        self._places.add((work.frame, work.row, work.col))
+
+    def leave(self, work: Work) -> None:
+        """The tile is stored, or has failed."""
+        self._places.discard((work.frame, work.row, work.col))
+
+
+class Fetch:
+    """Work rows to prepared tiles, most important first; under throttling the least important wait."""
+
+    name = "fetch"
+
+    def __init__(
+        self, spool: Spool, work: DownlinkQueue, chooser: ContextChooser, throttle: Throttle, log: EventLog,
+        telemetry: Telemetry, coding: CodingConfig, out: queue.Queue[Prepared], flight: InFlight,
+    ) -> None:  # fmt: skip
+        self._spool, self._queue, self._chooser, self._throttle = spool, work, chooser, throttle
+        self._log, self._telemetry, self._coding = log, telemetry, coding
+        self._out, self._flight = out, flight
+        self._frames: OrderedDict[int, Acquisition] = OrderedDict()
+        self._shed: OrderedDict[Place, None] = OrderedDict()
+
+    def step(self) -> bool:
+        room = self._coding.prefetch - len(self._flight)
+        if room <= 0:
+            return False
+        rows = self._queue.work.next_work(room + len(self._flight), self._coding.max_tries)
+        rows = [work for work in rows if work not in self._flight][:room]
+        carried = math.ceil(len(rows) * self._throttle.share) if self._throttle.share else 0
+        for work in rows[carried:]:
+            self._note_shed(work)
+        return any([self._prepare(work) for work in rows[:carried]])
+
+    def _prepare(self, work: Work) -> bool:
+        try:
+            tile = self._pixels(work)
+        except (StorageError, FrameError, IndexError) as error:
+            self._log.report(events.TILE_FAILED, tile=work.tile, time=0, error=str(error))
+            self._queue.work.failed(work)
+            return False
+        contexts = self._chooser.contexts(tile.key, work.intra)
+        self._flight.enter(work)
+        self._out.put(Prepared(work, tile, contexts))
+        return True
+
+    def _pixels(self, work: Work) -> TilePixels:
+        acquisition = self._acquisition(work.frame)
+        frame, side = acquisition.frame, self._coding.tile
+        across = -(-frame.width // side)
+        window = list(tile_windows(frame.height, frame.width, side))[work.row * across + work.col]
+        key = TileKey(work.tile, acquisition.time)
+        data = np.ascontiguousarray(window.of(frame.data), np.uint16)
+        return TilePixels(key, data, frame.bands, np.asarray(window.of(frame.valid), np.bool_))
+
+    def _acquisition(self, frame: int) -> Acquisition:
+        if frame not in self._frames:
+            name = self._queue.work.frame_names().get(frame)
+            if name is None:
+                raise StorageError(f"frame {frame} is not in the queue")
+            self._frames[frame] = self._spool.get(name)
+            while len(self._frames) > _FRAMES_IN_MEMORY:
+                self._frames.popitem(last=False)
+        return self._frames[frame]
+
+    def _note_shed(self, work: Work) -> None:
+        """Tell of every tile that waits, once."""
+        place = (work.frame, work.row, work.col)
+        if place in self._shed:
+            return
+        self._shed[place] = None
+        while len(self._shed) > _SHED_REMEMBERED:
+            self._shed.popitem(last=False)
+        self._telemetry.count("tiles_shed")
+        time = self._queue.work.frame_time(work.frame)
+        self._log.report(events.TILE_SHED, tile=work.tile, time=time, reason=self._throttle.reason)
+
+
+class Encode:
+    """Prepared tiles through the codec. Stops when weights or tables in memory are not sound."""
+
+    name = "encode"
+
+    def __init__(
+        self, codec: TileCodec, scrubber: Scrubber, work: DownlinkQueue, log: EventLog, telemetry: Telemetry,
+        inbox: queue.Queue[Prepared], out: queue.Queue[Finished], flight: InFlight,
+    ) -> None:  # fmt: skip
+        self._codec, self._scrubber, self._queue = codec, scrubber, work
+        self._log, self._telemetry = log, telemetry
+        self._inbox, self._out, self._flight = inbox, out, flight
+
+    def step(self) -> bool:
+        if not self._scrubber.sound:
+            return False
+        try:
+            prepared = self._inbox.get_nowait()
+        except queue.Empty:
+            return False
+        try:
+            with self._telemetry.timed("encode"):
+                finished = self._encode(prepared)
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # engines and Rust panics raise kinds of their own
+            self._fail(prepared, error)
+            return True
+        self._out.put(finished)
+        return True
+
+    def _encode(self, prepared: Prepared) -> Finished:
+        coded = self._codec.encode(prepared.tile, prepared.contexts)
+        segment = coded.segment(0, LAYERS)
+        check_coded(coded, segment)
+        return Finished(prepared.work, coded, segment)
+
+    def _fail(self, prepared: Prepared, error: BaseException) -> None:
+        key = prepared.tile.key
+        self._telemetry.count("tiles_failed")
+        message = f"{type(error).__name__}: {error}"
+        self._log.report(events.TILE_FAILED, tile=key.tile, time=key.time, error=message)
+        self._queue.work.failed(prepared.work)
+        self._flight.leave(prepared.work)
+
+
+class Store:
+    """Coded tiles into the queue on disk."""
+
+    name = "store"
+
+    def __init__(
+        self, work: DownlinkQueue, log: EventLog, telemetry: Telemetry, inbox: queue.Queue[Finished],
+        flight: InFlight,
+    ) -> None:  # fmt: skip
+        self._queue, self._log, self._telemetry = work, log, telemetry
+        self._inbox, self._flight = inbox, flight
+
+    def step(self) -> bool:
+        try:
+            finished = self._inbox.get_nowait()
+        except queue.Empty:
+            return False
+        try:
+            with self._telemetry.timed("store"):
+                self._queue.tiles.add(finished.work, finished.coded, finished.segment)
+        finally:
+            # A full disk leaves the work row: the tile is fetched and coded again later.
+            self._flight.leave(finished.work)
+        coded = finished.coded
+        self._telemetry.count("tiles_coded")
+        self._log.report(
+            events.TILE_CODED, tile=coded.key.tile, time=coded.key.time, bytes=len(finished.segment),
+            contexts=len(coded.context_digests),
+        )  # fmt: skip
+        return True
+
+
+def check_coded(coded: CodedTile, segment: bytes) -> None:
+    """The codec's contract, tested for every tile. Raises CodecError."""
+    prefix, distortion = coded.prefix_bytes, coded.distortion
+    if prefix.shape != (LAYERS + 1,) or distortion.shape != (LAYERS + 1,):
+        raise CodecError(f"expected {LAYERS + 1} prefixes, found {prefix.shape} and {distortion.shape}")
+    if prefix[0] < 0 or (np.diff(prefix) < 0).any() or prefix[-1] != len(segment):
+        raise CodecError(f"expected prefixes rising to {len(segment)} bytes, found {prefix.tolist()}")
+    if not np.isfinite(distortion).all():
+        raise CodecError("expected finite distortions")

@@ -1,0 +1,131 @@
+"""What keeps the rest sound: clock, memory, temperature, space, telemetry, watchdog. Never more than a
+moment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from edge import events
+from edge.clock import Clock, ClockWatch
+from edge.config import LimitsConfig
+from edge.context.store import ContextStore
+from edge.downlink.queue import DownlinkQueue
+from edge.downlink.spool import Spool
+from edge.events import EventLog
+from edge.jsonl import JsonLines
+from edge.scrub import Scrubber
+from edge.telemetry import Telemetry, json_line, resident_mb
+from edge.throttle import Readings, Throttle
+
+SAMPLE_S = 10.0
+TIDY_S = 5.0
+_DROP_BATCH = 256
+
+
+class Retention:
+    """Makes room: frames that the ground holds, then tiles that are old, then tiles by weight. Never
+    silently.
+    """
+
+    def __init__(self, queue: DownlinkQueue, spool: Spool, log: EventLog, limits: LimitsConfig) -> None:
+        self._queue, self._spool, self._log, self._limits = queue, spool, log, limits
+
+    def tidy(self) -> None:
+        """One round. Raises QueueError, StorageError."""
+        for frame, name in self._queue.work.finished_frames(self._limits.keep_frames == "confirmed"):
+            self._spool.remove(name)
+            self._queue.work.forget_frame(frame)
+        old = self._queue.tiles.older_than(self._limits.keep_passes, _DROP_BATCH)
+        self._drop([(number, key.tile, key.time) for number, key in old], "age")
+        excess = self._queue.tiles.bytes_queued() - (self._limits.queue_mb << 20)
+        while excess > 0:
+            batch = []
+            for number, key, size in self._queue.tiles.first_to_go(_DROP_BATCH):
+                if excess <= 0:
+                    break
+                batch.append((number, key.tile, key.time))
+                excess -= size
+            if not batch:
+                return
+            self._drop(batch, "space")
+
+    def _drop(self, tiles: list[tuple[int, int, int]], reason: str) -> None:
+        for _, tile, time in tiles:
+            self._log.report(events.TILE_DROPPED, tile=tile, time=time, reason=reason)
+        self._queue.tiles.drop([number for number, _, _ in tiles])
+
+
+class Health:
+    """The stage beside the pipeline.
+
+    readings: what the board measures now. samples: where telemetry goes as JSON, or None.
+    """
+
+    name = "health"
+
+    def __init__(
+        self, clock: Clock, log: EventLog, telemetry: Telemetry, queue: DownlinkQueue, context: ContextStore,
+        spool: Spool, scrubber: Scrubber, throttle: Throttle, limits: LimitsConfig,
+        readings: Callable[[], Readings], samples: JsonLines | None,
+    ) -> None:  # fmt: skip
+        self._clock, self._log, self._telemetry = clock, log, telemetry
+        self._queue, self._context, self._spool = queue, context, spool
+        self._scrubber, self._throttle, self._readings, self._samples = scrubber, throttle, readings, samples
+        self._retention = Retention(queue, spool, log, limits)
+        self._watch = ClockWatch(clock)
+        self._sample_at = self._tidy_at = clock.monotonic()
+
+    def step(self) -> bool:
+        now = self._clock.monotonic()
+        jump = self._watch.check()
+        if jump is not None:
+            self._log.report(events.CLOCK_JUMP, seconds=jump)
+        self._scrubber.step()
+        self._check_load(now)
+        if now >= self._tidy_at:
+            self._tidy_at = now + TIDY_S
+            self._retention.tidy()
+        if now >= self._sample_at:
+            self._sample_at = now + SAMPLE_S
+            self._sample()
+        return False
+
+    def _check_load(self, now: float) -> None:
+        readings = self._readings()
+        if readings.temperature_c is not None:
+            self._telemetry.gauge("temperature_c", readings.temperature_c)
+        if readings.power_w is not None:
+            self._telemetry.gauge("power_w", readings.power_w)
+        if self._throttle.update(readings, now):
+            self._log.report(events.THROTTLED, share=self._throttle.share, reason=self._throttle.reason)
+
+    def _sample(self) -> None:
+        gauges = {
+            "work_tiles": self._queue.work.work_count(), "queue_tiles": self._queue.tiles.count(),
+            "queue_bytes": self._queue.tiles.bytes_queued(), "context_latents": len(self._context),
+            "disk_free_mb": self._spool.free_bytes() / 1e6, "rss_mb": resident_mb(),
+            "load_share": self._throttle.share, "events_waiting": self._log.waiting(),
+            "scrub_rounds": self._scrubber.rounds,
+        }  # fmt: skip
+        for name, value in gauges.items():
+            self._telemetry.gauge(name, value)
+        if self._samples is not None:
+            try:
+                self._samples.write(json_line(self._telemetry.sample(), self._clock.wall()))
+            except OSError as error:
+                self._samples = None
+                self._log.report(events.SINK_FAILED, error=str(error))
+
+
+def board_readings(thermal: Path = Path("/sys/class/thermal")) -> Readings:
+    """The hottest thermal zone of this machine; no reading where the system has none."""
+    hottest: float | None = None
+    for zone in thermal.glob("thermal_zone*/temp"):
+        try:
+            value = int(zone.read_text()) / 1000
+        except (OSError, ValueError):
+            continue  # zones of parts that are switched off cannot be read
+        hottest = value if hottest is None else max(hottest, value)
+    return Readings(temperature_c=hottest)

@@ -1,0 +1,132 @@
+"""Sensor to spool: take a frame, look at it, make it safe on disk, and put its tiles to work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from edge import events
+from edge.cloud import cloud_share
+from edge.config import CodingConfig
+from edge.downlink.queue import DownlinkQueue
+from edge.downlink.spool import Spool, SpoolFullError
+from edge.downlink.work import Work
+from edge.events import EventLog
+from edge.frame import Frame
+from edge.pixels import tile_windows
+from edge.sources.acquisition import Acquisition, FrameSource, Offer
+from edge.telemetry import Telemetry
+
+TILE_BITS = 8
+MAX_TILES = 1 << TILE_BITS  # rows, and columns, of tiles within a place
+SATURATED_DN = 65535
+
+
+def tile_id(place: int, row: int, column: int) -> int:
+    """The stable id of a tile: 26 bits of place, 8 of row, 8 of column."""
+    return place << 2 * TILE_BITS | row << TILE_BITS | column
+
+
+class Intake:
+    """The first stage. Back-pressure: no frame is taken while too many tiles wait; the source keeps it."""
+
+    name = "intake"
+
+    def __init__(
+        self, source: FrameSource, spool: Spool, queue: DownlinkQueue, log: EventLog, telemetry: Telemetry,
+        coding: CodingConfig, work_tiles: int,
+    ) -> None:  # fmt: skip
+        self._source, self._spool, self._queue = source, spool, queue
+        self._log, self._telemetry, self._coding, self._work_tiles = log, telemetry, coding, work_tiles
+        self._held: Offer | None = None
+
+    def step(self) -> bool:
+        if self._queue.work.work_count() >= self._work_tiles:
+            return False
+        offer = self._held or self._source.poll()
+        if offer is None:
+            return False
+        # Held until it is accepted or refused: a full disk now must not cost the frame.
+        self._held = offer
+        try:
+            with self._telemetry.timed("intake"):
+                self._take(offer)
+        except SpoolFullError as error:
+            self._log.report(events.DISK_FULL, what=str(error), free=self._spool.free_bytes())
+            return False
+        self._held = None
+        self._source.done(offer)
+        return True
+
+    def adopt(self) -> int:
+        """Frames in the spool that the queue does not know: accept them again. Returns their number."""
+        known = set(self._queue.work.frame_names().values())
+        orphans = self._spool.orphans(known)
+        for acquisition in orphans:
+            self._accept(acquisition, len(acquisition.pack()))
+        return len(orphans)
+
+    def _take(self, offer: Offer) -> None:
+        acquisition = offer.acquisition
+        refused = offer.refused if acquisition is None else self._too_large(acquisition.frame)
+        if acquisition is None or refused:
+            self._telemetry.count("frames_rejected")
+            self._log.report(events.FRAME_REJECTED, frame=offer.name, reason=refused)
+            return
+        if self._queue.work.frame_id(acquisition.name) is not None:
+            self._log.report(events.FRAME_DUPLICATE, frame=acquisition.name)
+            return
+        for defect, count in defects(acquisition.frame):
+            self._log.report(events.FRAME_DEFECT, frame=acquisition.name, defect=defect, count=count)
+        size = self._spool.put(acquisition)
+        self._accept(acquisition, size)
+
+    def _too_large(self, frame: Frame) -> str:
+        """Why the frame has more tiles than ids, or nothing."""
+        most = MAX_TILES * self._coding.tile
+        return f"more than {most} pixels a side" if max(frame.height, frame.width) > most else ""
+
+    def _accept(self, acquisition: Acquisition, size: int) -> None:
+        work = list(self._work(acquisition))
+        self._queue.work.accept(acquisition.name, acquisition.time, size, work)
+        self._telemetry.count("frames_in")
+        self._log.report(events.FRAME_ACCEPTED, frame=acquisition.name, tiles=len(work))
+
+    def _work(self, acquisition: Acquisition) -> Iterator[Work]:
+        frame, tile = acquisition.frame, self._coding.tile
+        for window in tile_windows(frame.height, frame.width, tile):
+            row, column = window.top // tile, window.left // tile
+            number = tile_id(acquisition.place, row, column)
+            valid = np.asarray(window.of(frame.valid), np.bool_)
+            if not valid.any():
+                self._log.report(events.TILE_EMPTY, tile=number, time=acquisition.time)
+                continue
+            cloud = cloud_share(np.asarray(window.of(frame.data), np.uint16), frame.bands, valid)
+            weight, urgency = self._importance(acquisition, row, column)
+            weight *= 1 - self._coding.cloud_discount * cloud
+            yield Work(0, row, column, number, weight, urgency)
+
+    def _importance(self, acquisition: Acquisition, row: int, column: int) -> tuple[float, int]:
+        weight, urgency = acquisition.weight, acquisition.urgency
+        for region in self._coding.regions:
+            inside = row in range(*region.rows) and column in range(*region.columns)
+            if region.place == acquisition.place and inside:
+                weight, urgency = weight * region.weight, max(urgency, region.urgency)
+        return weight, urgency
+
+
+def defects(frame: Frame) -> Iterator[tuple[str, int]]:
+    """What is wrong with a frame that can still be coded: (kind, how often). Saturation, dead lines, dead
+    bands.
+    """
+    for band, plane in zip(frame.bands, frame.data):
+        saturated = int((plane == SATURATED_DN).sum())
+        if saturated:
+            yield f"saturated {band}", saturated
+        seen = frame.valid.any(axis=1)
+        flat = (plane == plane[:, :1]).all(axis=1) & seen
+        if flat.all() and seen.any():
+            yield f"dead band {band}", 1
+        elif flat.any():
+            yield f"dead lines {band}", int(flat.sum())

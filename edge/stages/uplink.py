@@ -1,0 +1,129 @@
+"""Radio to context: commands from the uplink, reception reports among them."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+from typing import Protocol
+
+from edge import events
+from edge.downlink.confirm import Confirmation
+from edge.events import EventLog
+from edge.packets.deframer import Deframer
+from edge.packets.space_packet import Apid
+from edge.sources.acquisition import SourceError
+from edge.telemetry import Telemetry
+
+MAX_COMMAND_BYTES = 65542
+MAX_FILE_BYTES = 1 << 24
+
+
+class CommandSource(Protocol):
+    """Where the bytes of the uplink come from; never blocks."""
+
+    def poll(self) -> bytes | None:
+        """Bytes that arrived, or None. Raises SourceError."""
+
+    def done(self) -> None:
+        """What the last poll gave has been acted upon durably."""
+
+    def close(self) -> None:
+        """Give resources back."""
+
+
+class CommandFolder:
+    """Files `*.bin` in a folder, whole when they appear (moved in); removed when they have been acted upon.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._open: Path | None = None
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SourceError(f"uplink {folder}: {error.strerror}") from error
+
+    def poll(self) -> bytes | None:
+        try:
+            names = sorted(entry.name for entry in os.scandir(self._folder) if entry.name.endswith(".bin"))
+            if not names:
+                return None
+            self._open = self._folder / names[0]
+            with open(self._open, "rb") as file:
+                return file.read(MAX_FILE_BYTES)
+        except OSError as error:
+            raise SourceError(f"uplink {self._folder}: {error.strerror}") from error
+
+    def done(self) -> None:
+        if self._open is not None:
+            self._open.unlink(missing_ok=True)
+            self._open = None
+
+    def close(self) -> None:
+        self._open = None
+
+
+class CommandSocket:
+    """UDP datagrams on host:port, one or more whole packets each."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            self._socket.bind((host, port))
+        except (OSError, OverflowError) as error:
+            self._socket.close()
+            raise SourceError(f"uplink {host}:{port}: {error}") from error
+        self._socket.setblocking(False)
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port that are really bound."""
+        host, port = self._socket.getsockname()[:2]
+        return str(host), int(port)
+
+    def poll(self) -> bytes | None:
+        try:
+            return self._socket.recv(MAX_COMMAND_BYTES)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            raise SourceError(f"uplink: {error}") from error
+
+    def done(self) -> None:
+        """Nothing to do: the ground repeats its reports."""
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+class Uplink:
+    """The stage of the reports."""
+
+    name = "uplink"
+
+    def __init__(
+        self, source: CommandSource, confirmation: Confirmation, key: bytes, log: EventLog,
+        telemetry: Telemetry,
+    ) -> None:  # fmt: skip
+        self._source, self._confirmation, self._key = source, confirmation, key
+        self._log, self._telemetry = log, telemetry
+
+    def step(self) -> bool:
+        data = self._source.poll()
+        if data is None:
+            return False
+        # One deframer per delivery: a torn file or datagram must not eat into the next.
+        deframer = Deframer(MAX_COMMAND_BYTES)
+        for packet in deframer.feed(data) + deframer.flush():
+            if packet.apid == Apid.REPORT and packet.command:
+                self._report(packet.payload)
+            else:
+                self._log.report(events.REPORT_REJECTED, reason=f"unexpected packet of APID {packet.apid}")
+        self._source.done()
+        return True
+
+    def _report(self, payload: bytes) -> None:
+        with self._telemetry.timed("confirm"):
+            outcome = self._confirmation.receive(payload, self._key)
+        self._telemetry.count("reports_in" if outcome else "reports_rejected")

@@ -1,0 +1,130 @@
+"""A whole flight loop in one process for tests: synthetic frames, fake codec, a radio in memory, a ground."""
+
+from __future__ import annotations
+
+from collections import deque
+from pathlib import Path
+
+from edge.board import Board, open_board
+from edge.clock import ManualClock
+from edge.config import Mission, parse_mission
+from edge.downlink.ports import PortError
+from edge.downlink.schedule import Contact, SingleContact
+from edge.loop import FlightLoop
+from edge.sources.acquisition import FrameSource
+from edge.sources.synthetic import SyntheticSource
+from edge.throttle import Readings
+from edge.watchdog import Notifier
+from tests.fake_codec import FakeSegmentDecoder, FakeTileCodec
+from tools.ground.receiver import GroundReceiver
+from tools.ground.reports import ReportWriter
+from tools.ground.store import GroundStore
+
+KEY = b"sixteen byte key"
+MODEL = b"fake"
+MISSION = """
+state = "state"
+[passes]
+bytes = 100000
+every_s = 1000.0
+[context]
+slots = 1024
+slot_bytes = 16384
+[coding]
+tile = 64
+[limits]
+min_free_mb = 0
+[link]
+packet_bytes = 512
+reserve_bytes = 8192
+"""
+
+
+class MemoryRadio:
+    """A `Port` that remembers; `broken` makes it refuse."""
+
+    def __init__(self) -> None:
+        self.passes: dict[int, list[bytes]] = {}
+        self.broken = False
+        self._number = -1
+
+    def open(self, pass_number: int) -> None:
+        self._number = pass_number
+
+    def send(self, packet: bytes) -> None:
+        if self.broken:
+            raise PortError("the amplifier is off")
+        self.passes.setdefault(self._number, []).append(packet)
+
+    def close(self) -> None:
+        pass
+
+
+class MemoryUplink:
+    """A `CommandSource` fed by the test."""
+
+    def __init__(self) -> None:
+        self.waiting: deque[bytes] = deque()
+
+    def poll(self) -> bytes | None:
+        return self.waiting[0] if self.waiting else None
+
+    def done(self) -> None:
+        self.waiting.popleft()
+
+    def close(self) -> None:
+        pass
+
+
+class Flight:
+    """The loop with its outside world; `restart` is a power cycle."""
+
+    def __init__(
+        self, folder: Path, frames: int = 4, places: int = 1, size: int = 128, text: str = MISSION
+    ) -> None:
+        self.folder = folder
+        self.clock = ManualClock()
+        self.mission: Mission = parse_mission(text, folder)
+        self.radio, self.uplink = MemoryRadio(), MemoryUplink()
+        self.schedule = SingleContact(0, 0)
+        self.schedule.contact = None
+        self.source: FrameSource = SyntheticSource(self.clock, frames, places, size)
+        self.readings = Readings()
+        self.codec = FakeTileCodec(channels=64, q=30)
+        self.start()
+
+    def start(self) -> None:
+        self.board: Board = open_board(self.mission, self.clock, MODEL)
+        self.loop = FlightLoop(
+            self.board, self.codec, self.source, self.radio, self.uplink, self.schedule, KEY,
+            readings=lambda: self.readings, notifier=Notifier(""),
+        )  # fmt: skip
+        self.loop.intake.adopt()
+
+    def restart(self) -> None:
+        self.board.close()
+        self.start()
+
+    def contact(self, number: int, budget: int) -> list[bytes]:
+        """A whole pass; returns its packets."""
+        self.schedule.contact = Contact(number, budget, budget)
+        self.loop.settle()
+        self.schedule.contact = None
+        self.loop.settle()
+        return self.radio.passes.get(number, [])
+
+
+class Station:
+    """The ground for a `Flight`."""
+
+    def __init__(self, folder: Path, flight: Flight) -> None:
+        self.store = GroundStore(folder / "ground")
+        self.receiver = GroundReceiver(self.store, FakeSegmentDecoder(), 4096)
+        self.reports = ReportWriter(self.store, KEY, flight.board.boot.store)
+
+    def hear(self, number: int, packets: list[bytes]) -> list[bytes]:
+        """Take a pass in; returns the commands to send up."""
+        for packet in packets:
+            self.receiver.feed(packet)
+        self.receiver.settle(number)
+        return self.reports.packets(number, 0)

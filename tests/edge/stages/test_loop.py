@@ -1,0 +1,241 @@
+"""The loop as a whole, stepped in one thread and run in many: frames in, packets out, context back, faults
+survived.
+"""
+
+import inspect
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from edge.clock import SystemClock
+from edge.downlink.schedule import Contact
+from edge.frame import Frame
+from edge.loop import FlightLoop
+from edge.sources.acquisition import Acquisition, Offer
+from edge.throttle import Readings
+from edge.tile_codec import CodecError
+from tests.edge.flight import MISSION, Flight, Station
+from tests.fake_codec import FakeTileCodec
+
+
+def test_frames_become_packets_within_the_budget_and_confirmed_context(tmp_path):
+    flight = Flight(tmp_path, frames=3)
+    station = Station(tmp_path, flight)
+    flight.loop.settle()
+    assert flight.board.queue.work.work_count() == 0 and flight.board.queue.tiles.count() == 12
+    packets = flight.contact(1, 15_000)
+    assert 0.98 * 15_000 <= sum(map(len, packets)) <= 15_000
+    flight.uplink.waiting.extend(station.hear(1, packets))
+    flight.loop.settle()
+    assert len(flight.board.context.tiles()) == 4
+    assert station.receiver.counts["malformed packets"] == 0
+    assert {"started", "pass_started"} & {e.kind.name for e in station.receiver.events}
+    assert len(station.receiver.telemetry) == 1
+
+
+def test_the_source_is_held_back_while_too_much_work_waits(tmp_path):
+    flight = Flight(tmp_path, frames=50)
+    flight.loop.intake._work_tiles = 6
+    for _ in range(20):
+        flight.loop.intake.step()
+    assert flight.board.queue.work.work_count() == 8, "two frames of four tiles; the third is refused"
+
+
+def test_a_codec_that_fails_costs_single_tiles_and_is_tried_again(tmp_path):
+    class Panic(BaseException):
+        """What a Rust extension raises."""
+
+    class Moody(FakeTileCodec):
+        def encode(self, tile, contexts):
+            if self.calls in (1, 2, 5):
+                self.calls += 1
+                raise (CodecError("engine"), Panic("panic"), MemoryError())[self.calls % 3]
+            return super().encode(tile, contexts)
+
+    flight = Flight(tmp_path, frames=2)
+    flight.loop.encode._codec = Moody()
+    flight.loop.settle()
+    assert flight.board.log.counts["tile_failed"] == 3
+    assert flight.board.queue.tiles.count() == 8, "all came through in the end"
+
+
+def test_a_tile_that_always_fails_is_given_up_and_the_others_are_coded(tmp_path):
+    class Stubborn(FakeTileCodec):
+        def encode(self, tile, contexts):
+            if tile.key.tile & 1:
+                raise CodecError("never")
+            return super().encode(tile, contexts)
+
+    flight = Flight(tmp_path, frames=2)
+    flight.loop.encode._codec = Stubborn()
+    flight.loop.settle()
+    assert flight.board.queue.tiles.count() == 4 and flight.board.log.counts["tile_failed"] == 4 * 3
+
+
+def test_a_codec_that_breaks_its_contract_is_caught(tmp_path):
+    class Liar(FakeTileCodec):
+        def encode(self, tile, contexts):
+            coded = super().encode(tile, contexts)
+            coded.prefix_bytes[3] = coded.prefix_bytes[5] + 1
+            return coded
+
+    flight = Flight(tmp_path, frames=1)
+    flight.loop.encode._codec = Liar()
+    flight.loop.settle()
+    assert flight.board.queue.tiles.count() == 0 and flight.board.log.counts["tile_failed"] == 12
+
+
+@pytest.mark.parametrize("policy", ["confirmed", "sent"])
+def test_a_restart_after_every_round_loses_no_accepted_frame(tmp_path, policy):
+    text = MISSION.replace("[context]", f'[context]\npolicy = "{policy}"')
+    flight = Flight(tmp_path, frames=5, text=text)
+    station = Station(tmp_path, flight)
+    for i in range(60):
+        flight.loop.step()
+        if i % 3 == 0:
+            flight.restart()
+    flight.loop.settle()
+    assert flight.board.queue.tiles.count() == 20
+    for number in range(1, 4):
+        flight.uplink.waiting.extend(station.hear(number, flight.contact(number, 200_000)))
+        flight.restart()
+    assert set(station.store.layers(key) for key in station.store.tile_frames()) == {16}
+    assert len(station.store.tile_frames()) == 20
+    flight.loop.settle()
+    flight.clock.advance(100)
+    flight.loop.settle()
+    assert list((tmp_path / "state" / "spool").glob("*.swf")) == [], "the ground has it all"
+
+
+def test_a_damaged_queue_is_begun_anew_and_its_frames_are_coded_again(tmp_path):
+    flight = Flight(tmp_path, frames=3)
+    flight.loop.settle()
+    flight.board.close()
+    queue = tmp_path / "state" / "queue"
+    queue.write_bytes(b"\x5a" * 8192)
+    flight.start()
+    assert flight.board.log.counts["queue_corrupt"] == 1
+    assert flight.board.log.counts["frame_accepted"] == 3
+    flight.loop.settle()
+    assert flight.board.queue.tiles.count() == 12
+
+
+def test_a_port_that_refuses_loses_no_packet(tmp_path):
+    flight = Flight(tmp_path, frames=2)
+    station = Station(tmp_path, flight)
+    flight.loop.settle()
+    flight.schedule.contact = Contact(1, 100_000, 100_000)
+    flight.radio.broken = True
+    for _ in range(5):
+        flight.loop.step()
+        flight.clock.advance(2)
+    assert flight.board.log.counts["port_failed"] >= 3 and flight.radio.passes == {}
+    flight.radio.broken = False
+    flight.clock.advance(2)
+    flight.loop.settle()
+    station.hear(1, flight.radio.passes[1])
+    assert {station.store.layers(k) for k in station.store.tile_frames()} == {16}
+
+
+def test_heat_sheds_the_least_important_tiles_and_says_so(tmp_path):
+    flight = Flight(tmp_path, frames=4)
+    for _ in range(4):
+        flight.loop.intake.step()
+    flight.readings = Readings(temperature_c=120.0)
+    flight.loop.health.step()
+    assert flight.board.log.counts["throttled"] == 1
+    for _ in range(10):
+        flight.loop.step()
+    assert flight.board.queue.tiles.count() == 0 and flight.board.log.counts["tile_shed"] > 0
+    flight.readings = Readings(temperature_c=40.0)
+    for _ in range(10):
+        flight.clock.advance(60)
+        flight.loop.settle()
+    assert flight.board.queue.tiles.count() == 16, "what waited is coded when the board has cooled"
+
+
+def test_clock_jumps_are_told_and_change_nothing(tmp_path):
+    flight = Flight(tmp_path, frames=2)
+    flight.loop.settle()
+    for jump in (-10 * 365 * 86400.0, 20 * 365 * 86400.0, -5.0):
+        flight.clock.jump_wall(jump)
+        flight.loop.settle()
+        flight.restart()
+    assert flight.board.queue.tiles.count() == 8
+    assert flight.board.log.counts["tile_dropped"] == 0
+
+
+def test_bad_frames_are_events_and_the_good_ones_go_on(tmp_path):
+    class Mixed:
+        def __init__(self):
+            good = Frame(np.full((4, 64, 64), 1000, np.uint16), ("B02", "B03", "B04", "B08"))
+            huge = Frame(np.ones((1, 64 * 300, 64), np.uint16), ("B02",))
+            self.offers = [
+                Offer("cut", None, "the message's checksum differs"),
+                Offer("a", Acquisition("a", 5, 1, good)),
+                Offer("a", Acquisition("a", 5, 1, good)),
+                Offer("huge", Acquisition("huge", 5, 1, huge)),
+                Offer("b", Acquisition("b", 6, 1, good)),
+            ]
+
+        def poll(self):
+            return self.offers.pop(0) if self.offers else None
+
+        def done(self, offer):
+            pass
+
+        def close(self):
+            pass
+
+    flight = Flight(tmp_path)
+    flight.loop.intake._source = Mixed()
+    flight.loop.settle()
+    counts = flight.board.log.counts
+    assert counts["frame_rejected"] == 2 and counts["frame_duplicate"] == 1 and counts["frame_accepted"] == 2
+    assert counts["frame_defect"] == 8, "four dead bands, twice"
+    assert flight.board.queue.tiles.count() == 2
+
+
+def test_old_and_too_many_tiles_leave_with_an_event(tmp_path):
+    flight = Flight(tmp_path, frames=3)
+    flight.loop.settle()
+    object.__setattr__(flight.mission.limits, "queue_mb", 0)
+    flight.clock.advance(10)
+    flight.loop.settle()
+    assert flight.board.queue.tiles.count() == 0 and flight.board.log.counts["tile_dropped"] == 12
+
+
+def test_threads_do_the_same_and_stop_when_asked(tmp_path):
+    flight = Flight(tmp_path, frames=6)
+    station = Station(tmp_path, flight)
+    clock = SystemClock()
+    for part in (flight.loop.downlink, flight.loop.health):
+        part._clock = clock
+    flight.schedule.contact = Contact(1, 30_000, 30_000)
+    result: list[str] = []
+    runner = threading.Thread(target=lambda: result.append(flight.loop.run()), daemon=True)
+    runner.start()
+    give_up = time.monotonic() + 120
+    while flight.board.queue.tiles.count() < 24 or sum(map(len, flight.radio.passes.get(1, []))) < 29_000:
+        assert time.monotonic() < give_up, (flight.board.log.counts, flight.board.queue.tiles.count())
+        time.sleep(0.05)
+    flight.loop.stop("test")
+    runner.join(60)
+    assert result == ["test"] and not runner.is_alive()
+    packets = flight.radio.passes[1]
+    assert sum(map(len, packets)) <= 30_000
+    station.hear(1, packets)
+    assert len(station.store.tile_frames()) > 0
+    assert flight.board.log.counts["stage_failed"] == 0
+
+
+def test_run_of_the_loop_is_short_and_imports_nothing_heavy():
+    assert len(inspect.getsource(FlightLoop.run).splitlines()) <= 60
+    heavy = "torch onnx scipy matplotlib raptorq spacepackets tools codec"
+    code = f"import sys, edge.loop; print([m for m in '{heavy}'.split() if m in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert found.strip() == "[]"
