@@ -1,0 +1,96 @@
+"""The edge codec behind the loop's interface (`edge.tile_codec`): pixels and confirmed contexts to segments.
+
+A segment that flies alone names its tile by the tile id and its frame by the acquisition time in seconds, so its
+contexts are named by their times too; it is bound to the model's and the tables' digests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.bands import BandError, complete_bands
+from edge.codec import UNLIKE, CodedLatent, analyse_tile, context_pays, encode_tile, likeness
+from edge.coding import CodingContext, CodingError
+from edge.frame import Frame, FrameError
+from edge.latents import LAYERS
+from edge.model import EdgeModel
+from edge.rangecoder import RangeCoderError
+from edge.stream import ContextRef, StreamError, lone_binding, pack_segment, segment_overhead_bytes
+from edge.tile_codec import CodecError, ContextLatent, TileKey, TilePixels
+
+
+@dataclass(frozen=True, eq=False)
+class FlightTile:
+    """One coded tile; see `edge.tile_codec.CodedTile`."""
+
+    key: TileKey
+    coded: CodedLatent
+    refs: tuple[ContextRef, ...]
+    binding: int
+    prefix_bytes: NDArray[np.int64] = field(init=False)
+
+    def __post_init__(self) -> None:
+        sizes = self.coded.payload_sizes.copy()
+        for k in range(1, LAYERS + 1):
+            empty = self.coded.segment(self.key.time, self.key.tile, k, self.refs)
+            sizes[k] += segment_overhead_bytes(empty, int(sizes[k]))
+        object.__setattr__(self, "prefix_bytes", sizes)
+
+    @property
+    def q(self) -> int:
+        return self.coded.q
+
+    @property
+    def latent(self) -> NDArray[np.int16]:
+        return self.coded.latent
+
+    @property
+    def distortion(self) -> NDArray[np.float64]:
+        return self.coded.distortion
+
+    @property
+    def context_digests(self) -> tuple[bytes, ...]:
+        return tuple(ref.digest for ref in self.refs)
+
+    def segment(self, start: int, stop: int) -> bytes:
+        """The packed record with layers [start, stop)."""
+        return pack_segment(self.coded.segment(self.key.time, self.key.tile, stop, self.refs, start), self.binding)
+
+
+class FlightCodec:
+    """TileCodec of the edge preset. q: quantiser step index of every tile; slope: see `edge.codec.encode_tile`."""
+
+    layers = LAYERS
+
+    def __init__(self, model: EdgeModel, q: int, slope: float = 0.0) -> None:
+        self.model, self.q, self.slope = model, q, slope
+        self.binding = lone_binding(model.digest, model.tables_digest)
+
+    def encode(self, tile: TilePixels, contexts: Sequence[ContextLatent]) -> FlightTile:
+        """Code a tile against up to two contexts; those that would cost more than they save are left out."""
+        try:
+            return self._encode(tile, contexts)
+        except (FrameError, BandError, CodingError, RangeCoderError, StreamError) as error:
+            raise CodecError(f"tile {tile.key.tile}: {error}") from error
+
+    def _encode(self, tile: TilePixels, contexts: Sequence[ContextLatent]) -> FlightTile:
+        frame = complete_bands(Frame(tile.data, tile.bands, valid=tile.valid))
+        coefficients = analyse_tile(self.model, frame.data, frame.valid)
+        used = self._useful(coefficients, contexts)
+        coding = [CodingContext(c.latent, c.q, c.layers) for c in used]
+        refs = tuple(ContextRef(c.key.time, c.layers, c.digest) for c in used)
+        return FlightTile(tile.key, encode_tile(self.model, coefficients, self.q, coding, slope=self.slope), refs, self.binding)
+
+    def _useful(self, coefficients: NDArray[np.float32], contexts: Sequence[ContextLatent]) -> list[ContextLatent]:
+        shape = coefficients.shape
+        fitting = [c for c in contexts if c.latent.shape == shape and c.layers > 0]
+        coded = {id(c): CodingContext(c.latent, c.q, c.layers) for c in fitting}
+        like = {key: likeness(coefficients, c) for key, c in coded.items()}
+        fitting = sorted((c for c in fitting if like[id(c)] > UNLIKE), key=lambda c: -like[id(c)])[:2]
+        if fitting and context_pays(self.model, coefficients, self.q, [coded[id(c)] for c in fitting]):
+            return fitting
+        return []

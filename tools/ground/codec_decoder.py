@@ -1,0 +1,66 @@
+"""The edge codec's decoding half for segments that flew alone (`tools.ground.decoder.SegmentDecoder`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.coding import CodingContext, CodingError, TileDecoder
+from edge.latents import CHANNELS
+from edge.model import EdgeModel
+from edge.stream import StreamError, lone_binding, segment_overhead_bytes
+from edge.stream.segment import SYNC, Segment, unpack_front
+from edge.tile_codec import ContextLatent, TileKey
+from tools.ground.decoder import DecodeError, SegmentHead
+
+LONGEST_FRONT = 40
+
+
+class EdgeSegmentDecoder:
+    """Reads heads and decodes prefixes of segments made by `edge.flight_codec.FlightCodec` with the same model."""
+
+    def __init__(self, model: EdgeModel) -> None:
+        self.model, self.binding = model, lone_binding(model.digest, model.tables_digest)
+
+    def _front(self, data: bytes) -> tuple[Segment, int] | None:
+        if not data:
+            return None
+        if data[0] != SYNC:
+            raise DecodeError(f"expected a segment, found a first byte {data[0]:#04x}")
+        try:
+            return unpack_front(data, 0, self.binding)
+        except StreamError as error:
+            if len(data) < LONGEST_FRONT:
+                return None
+            raise DecodeError(str(error)) from error
+
+    def head(self, data: bytes) -> SegmentHead | None:
+        """See `SegmentDecoder.head`."""
+        found = self._front(data)
+        if found is None:
+            return None
+        s, _ = found
+        total = s.payload_bytes + segment_overhead_bytes(replace(s, truncated=False), s.payload_bytes)
+        return SegmentHead(TileKey(s.tile, s.frame), s.quality, (CHANNELS, s.grid_h, s.grid_w),
+                           tuple(c.digest for c in s.contexts), total)
+
+    def decode(self, data: bytes, contexts: Sequence[ContextLatent]) -> tuple[NDArray[np.int16], int]:
+        """See `SegmentDecoder.decode`."""
+        found = self._front(data)
+        if found is None:
+            raise DecodeError(f"{len(data)} bytes are too few for a segment's head")
+        s, start = found
+        if tuple(c.digest for c in s.contexts) != tuple(c.digest for c in contexts):
+            raise DecodeError("coded against other contexts than those given")
+        if s.layer_start:
+            raise DecodeError(f"expected layers from 0, found from {s.layer_start}")
+        coding = [CodingContext(c.latent, c.q, c.layers) for c in contexts]
+        try:
+            decoder = TileDecoder(self.model.engine, self.model.tables, coding, s.quality, (s.grid_h, s.grid_w))
+            layers = decoder.decode(data[start : start + s.payload_bytes], s.layer_count)
+        except CodingError as error:
+            raise DecodeError(str(error)) from error
+        return decoder.latent, layers
