@@ -2,6 +2,8 @@
 
     models/edge/manifest.json   preset, digests of the other files, what they were trained on
     models/edge/entropy.npz     integer entropy network and probability tables (exact)
+    models/edge/entropy.onnx    the same network as a graph, for ONNX Runtime and TensorRT
+    models/edge/golden.npz      what an engine must reproduce before it may code
     models/edge/analysis.onnx   frame -> coefficients (any precision)
     models/edge/synthesis.onnx  latent -> frame (any precision; used on the ground only)
     models/edge/gains.npz       squared error in DN^2 that a unit error of each channel makes (rate control)
@@ -67,9 +69,12 @@ class EdgeModel:
     def _make_engine(self, name: str) -> EntropyEngine:
         if name in ("float32", "int64"):
             return ExactNetwork(self.parameters, np.dtype(name))
-        from edge.engines import open_engine
+        from edge.engines import EngineRefused, open_engine
 
-        return open_engine(name, self)
+        try:
+            return open_engine(name, self)
+        except EngineRefused as refused:
+            raise ModelError(str(refused)) from refused
 
     def session(self, name: str) -> Any:
         """An ONNX Runtime session of a graph in the model's directory, on the CPU."""

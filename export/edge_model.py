@@ -2,8 +2,8 @@
 
     python -m export.edge_model --transform runs/transform/transform.pt --entropy runs/entropy/entropy.pt --out models/edge
 
-Writes entropy.npz, analysis.onnx, synthesis.onnx, gains.npz and manifest.json, and prints the bound of the
-tightest layers. Refuses a model whose worst-case sums do not fit (BoundError names the layer).
+Writes entropy.npz, entropy.onnx, golden.npz, analysis.onnx, synthesis.onnx, gains.npz and manifest.json, and
+prints the bound of the tightest layers. Refuses a model whose worst-case sums do not fit (BoundError names the layer).
 """
 
 from __future__ import annotations
@@ -20,8 +20,12 @@ import torch
 from codec.entropy import EntropyModel
 from codec.train_entropy import load_transform
 from codec.transform import UNIT, EdgeTransform
+from edge.digest import bytes_digest
+from edge.engines import DIGEST_BYTES, GOLDEN, GRAPH
 from edge.model import model_digest
 from edge.tables import Mixture, build
+from export.entropy_graph import entropy_graph
+from export.golden import write_golden
 from export.integer import Bound, integer_parameters, prove_bounds
 from export.transform_graphs import analysis_graph, synthesis_graph
 
@@ -49,8 +53,11 @@ def write_model(transform: EdgeTransform, entropy: EntropyModel, out: Path, note
     onnx.save(analysis_graph(transform), str(out / "analysis.onnx"))
     onnx.save(synthesis_graph(transform), str(out / "synthesis.onnx"))
     np.savez_compressed(out / "gains.npz", gains=synthesis_gains(transform))
+    onnx.save(entropy_graph(parameters), str(out / GRAPH))
+    write_golden(parameters, out / GOLDEN)
     manifest = {
         "preset": "edge", "model_digest": model_digest(out).hex(), "tables_digest": tables.digest().hex(),
+        "engine_files": {name: bytes_digest((out / name).read_bytes(), DIGEST_BYTES).hex() for name in (GRAPH, GOLDEN)},
         "parameters": {"analysis": transform.analysis_kernel.numel(),
                        "synthesis": sum(p.numel() for n, p in transform.named_parameters() if n != "analysis_kernel"),
                        "entropy": sum(v.size for k, v in parameters.items() if k.endswith((".weight", ".bias")))},
