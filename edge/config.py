@@ -108,9 +108,18 @@ class RegionConfig:
 
 @dataclass(frozen=True)
 class CodingConfig:
-    """[coding] tile: side in pixels. cloud_discount: share of its weight that a fully clouded tile loses."""
+    """[coding] tile: side in pixels. cloud_discount: share of its weight that a fully clouded tile loses.
+
+    q: quantiser step index of every tile. slope: of rate-distortion optimised quantisation, 0 for none.
+    engine: of the entropy network. canary_s: seconds between two codings of the canary tile.
+    """
 
     tile: int = 256
+    q: int = 28
+    slope: float = 0.0
+    engine: str = "float32"
+    threads: int = 1
+    canary_s: float = 300.0
     cloud_discount: float = 0.8
     floor_layers: int = 1
     rounds: tuple[int, ...] = (1, 16)
@@ -175,7 +184,9 @@ _ALLOWED: dict[str, Any] = {
     "passes.bytes": range(0, 1 << 40), "passes.every_s": (0.0, 1e9), "passes.patience": range(1, 1001),
     "context.policy": ("confirmed", "sent"), "context.refresh_every": range(0, 1 << 20),
     "context.max_age_days": range(1, 36501), "context.memory_mb": range(1, 1 << 20),
-    "coding.tile": range(64, 1025), "coding.cloud_discount": (0.0, 1.0), "coding.floor_layers": range(0, 2),
+    "coding.q": range(0, 64), "coding.slope": (0.0, 1.0), "coding.threads": range(1, 65),
+    "coding.canary_s": (1.0, 86400.0), "coding.tile": range(64, 257),
+    "coding.cloud_discount": (0.0, 1.0), "coding.floor_layers": range(0, 2),
     "coding.regions.weight": (0.0, 1e6), "coding.regions.urgency": range(0, 10),
     "coding.prefetch": range(1, 257), "coding.max_tries": range(1, 101),
     "link.packet_bytes": range(MIN_PACKET_BYTES, 65543), "link.reserve_bytes": range(1024, 1 << 30),

@@ -23,7 +23,7 @@ from edge.downlink.ports import Port
 from edge.downlink.schedule import Schedule
 from edge.scrub import Scrubber
 from edge.sources.acquisition import FrameSource
-from edge.stages.coding import Encode, Fetch, Finished, InFlight, Prepared, Store
+from edge.stages.coding import Canary, CanaryWatch, Encode, Fetch, Finished, InFlight, Prepared, Store
 from edge.stages.downlink import Downlink
 from edge.stages.health import Health, board_readings
 from edge.stages.intake import Intake
@@ -41,13 +41,14 @@ class FlightLoop:
     """The flight runtime, from open parts.
 
     board: state on disk. codec: see `edge.tile_codec`. source, port, commands, schedule: the outside world.
-    key: secret of the reports. scrubber: watches the codec's memory. readings: what the board measures.
+    key: secret of the reports. scrubber, canary: watch the codec's memory. readings: what the board measures.
     """
 
     def __init__(
         self, board: Board, codec: TileCodec, source: FrameSource, port: Port, commands: CommandSource,
         schedule: Schedule, key: bytes, scrubber: Scrubber | None = None,
         readings: Callable[[], Readings] = board_readings, notifier: Notifier | None = None,
+        canary: Canary | None = None,
     ) -> None:  # fmt: skip
         self.board = board
         self._source, self._commands = source, commands
@@ -65,7 +66,8 @@ class FlightLoop:
         self.fetch = Fetch(
             b.spool, b.queue, b.chooser, throttle, b.log, b.telemetry, mission.coding, prepared, flight
         )
-        self.encode = Encode(codec, scrubber, b.queue, b.log, b.telemetry, prepared, finished, flight)
+        watch = CanaryWatch(canary, b.clock, mission.coding.canary_s, self.stop) if canary else None
+        self.encode = Encode(codec, scrubber, watch, b.queue, b.log, b.telemetry, prepared, finished, flight)
         self.store = Store(b.queue, b.log, b.telemetry, finished, flight)
         self.downlink = Downlink(
             schedule, port, b.queue, b.confirmation, b.clock, b.log, b.telemetry, mission.plan, mission.link,
@@ -74,7 +76,7 @@ class FlightLoop:
         self.uplink = Uplink(commands, b.confirmation, key, b.log, b.telemetry)
         self.health = Health(
             b.clock, b.log, b.telemetry, b.queue, b.context, b.spool, scrubber, throttle, mission.limits,
-            readings, b.samples,
+            mission.coding.max_tries, readings, b.samples,
         )  # fmt: skip
 
     @property

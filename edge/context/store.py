@@ -174,6 +174,11 @@ class ContextStore:
             self._newest += 1
         self._log.report(events.CONTEXT_RESET, reason=reason)
 
+    def adopt(self, ground_epoch: int) -> None:
+        """Note which life of the ground's store the contents belong to, durably, and keep them."""
+        with self._lock:
+            self._write_superblock(replace(self._super, ground_epoch=ground_epoch))
+
     def _slots_of(self, tile: int) -> NDArray[np.int64]:
         first = self._first_slot(tile)
         held = self._tile[first : first + self.geometry.ways]

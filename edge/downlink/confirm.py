@@ -87,7 +87,9 @@ class Confirmation:
             raise PacketError(f"expected store {self._queue.store}, found {report.store}")
         if report.epoch < self._store.ground_epoch:
             raise PacketError(f"expected ground epoch {self._store.ground_epoch}, found {report.epoch}")
-        if report.epoch > self._store.ground_epoch:
+        if self._store.ground_epoch == 0 and len(self._store) == 0:
+            self._store.adopt(report.epoch)  # the first report ever: nothing here could contradict it
+        elif report.epoch > self._store.ground_epoch:
             # The store's epoch is written last: after a crash in between, the next report does both again.
             self._queue.tiles.lose_everything()
             self._store.reset(report.epoch, f"ground epoch {report.epoch}")

@@ -67,10 +67,19 @@ class FixedSchedule:
 
 
 class SingleContact:
-    """One contact from now on until it is told to end: for a run that ends after one pass, and for tests."""
+    """One contact that is on or off by hand: for a run of one pass, for tests and simulations."""
 
     def __init__(self, number: int, budget_bytes: int) -> None:
         self.contact: Contact | None = Contact(number, budget_bytes, budget_bytes)
+        self._paused: Contact | None = None
 
     def current(self) -> Contact | None:
         return self.contact
+
+    def pause(self) -> None:
+        """The ground is out of sight."""
+        self.contact, self._paused = None, self.contact
+
+    def resume(self) -> None:
+        """And in sight again."""
+        self.contact, self._paused = self._paused, None

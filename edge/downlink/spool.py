@@ -80,6 +80,10 @@ class Spool:
                 path.unlink(missing_ok=True)
         return found
 
+    def low(self) -> bool:
+        """Whether a frame of the largest size would not fit any more."""
+        return self.free_bytes() < self._min_free_bytes + self._max_bytes
+
     def free_bytes(self) -> int:
         """Bytes free on the spool's disk."""
         state = os.statvfs(self.folder)

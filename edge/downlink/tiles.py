@@ -211,7 +211,7 @@ class TileTable:
         gone.
         """
         with self._file.transaction() as db:
-            frame = db.execute("SELECT 1 FROM frames WHERE id = ?", (row.frame,)).fetchone()
+            frame = db.execute("SELECT 1 FROM frames WHERE id = ? AND done = 0", (row.frame,)).fetchone()
             _delete(db, [row.number])
             if frame is not None:
                 add_work(db, [Work(row.frame, row.row, row.col, row.key.tile, row.weight, row.urgency, True)])

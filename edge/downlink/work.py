@@ -63,8 +63,8 @@ class WorkTable:
         return None if found is None else int(found)
 
     def frame_names(self) -> dict[int, str]:
-        """All frames in the queue: id to name, oldest acceptance first."""
-        return dict(self._file.all("SELECT id, name FROM frames ORDER BY id"))
+        """All frames whose data is still in the spool: id to name, oldest acceptance first."""
+        return dict(self._file.all("SELECT id, name FROM frames WHERE done = 0 ORDER BY id"))
 
     def frame_time(self, frame: int) -> int:
         """Acquisition time, epoch seconds."""
@@ -96,13 +96,20 @@ class WorkTable:
     def finished_frames(self, confirmed: bool) -> list[tuple[int, str]]:
         """Frames without work left; with `confirmed` only those of which the ground holds every queued tile.
         """
-        query = "SELECT id, name FROM frames WHERE NOT EXISTS (SELECT 1 FROM work WHERE frame = id)"
+        query = "SELECT id, name FROM frames WHERE done = 0 "
+        query += "AND NOT EXISTS (SELECT 1 FROM work WHERE frame = id)"
         if confirmed:
             query += " AND NOT EXISTS (SELECT 1 FROM tiles WHERE frame = id AND confirmed = 0)"
         return [(int(i), str(name)) for i, name in self._file.all(query)]
 
-    def forget_frame(self, frame: int) -> None:
-        """The spool file is gone: drop the frame and what work it still had."""
+    def given_up(self, max_tries: int, limit: int) -> list[Work]:
+        """Tiles whose coding has failed as often as it is tried."""
+        rows = self._file.all("SELECT frame, row, col, tile, weight, urgency, intra, tries FROM work "
+                              "WHERE tries >= ? ORDER BY frame LIMIT ?", max_tries, limit)  # fmt: skip
+        return [Work(f, r, c, tile, w, u, bool(intra), tries) for f, r, c, tile, w, u, intra, tries in rows]
+
+    def done_with_frame(self, frame: int) -> None:
+        """The spool file is gone: drop what work the frame still had. Its name stays, against duplicates."""
         with self._file.transaction() as db:
-            db.execute("DELETE FROM frames WHERE id = ?", (frame,))
+            db.execute("UPDATE frames SET done = 1 WHERE id = ?", (frame,))
             db.execute("DELETE FROM work WHERE frame = ?", (frame,))

@@ -24,7 +24,7 @@ from edge.packets.varint import read_varint, unzigzag, varint_bytes, write_varin
 
 BASE_BYTES = 4
 MIN_SPLIT_BYTES = 24  # a shorter first part is not worth its head
-LOOK_AHEAD = 24  # pieces searched for one that fits whole before a piece is cut in two
+LOOK_AHEAD = 24  # pieces searched for one that fits whole before one is cut in two
 MAX_SEGMENT_BYTES = 1 << 24
 # Most of a head: number changes by less than 2^20 within a plan, offset and length below 2^24 and 2^16.
 HEAD_BYTES = 3 + 4 + 3
@@ -101,8 +101,8 @@ class PiecePacker:
         exact: the pass ends here, so that the last bytes are filled even with a part not worth its head.
         """
         pieces: list[Piece] = []
-        left = room - BASE_BYTES
-        while (span := self._choose(left, pieces, exact)) is not None:
+        capacity = left = room - BASE_BYTES
+        while (span := self._choose(left, capacity, pieces, exact)) is not None:
             data = self._read(span)
             if data:
                 pieces.append(Piece(span.number, span.start, data))
@@ -110,18 +110,22 @@ class PiecePacker:
         spans = [Span(p.number, p.offset, p.offset + len(p.data)) for p in pieces]
         return (pack_pieces(pieces), spans) if pieces else (b"", [])
 
-    def _choose(self, left: int, pieces: list[Piece], exact: bool) -> Span | None:
-        """Take the next span, or the first of those behind it that fits whole, or a part of the next one."""
+    def _choose(self, left: int, capacity: int, pieces: list[Piece], exact: bool) -> Span | None:
+        """Take the next span; when it does not fit, one behind it that does, or else a part of it.
+
+        A span gives way only when it fits the next packet whole, and only until then: so the order of
+        importance is kept to within a packet.
+        """
         while len(self._ahead) < LOOK_AHEAD and (span := next(self._spans, None)) is not None:
             self._ahead.append(span)
-        before = pieces[-1].number if pieces else None
-        for i, span in enumerate(self._ahead):
-            head = _head_bytes(span, before)
-            if head + span.stop - span.start <= left:
-                del self._ahead[i]
-                return span
         if not self._ahead:
             return None
+        before = pieces[-1].number if pieces else None
+        gives_way = pieces and _head_bytes(self._ahead[0], None) + _length(self._ahead[0]) <= capacity
+        for i, span in enumerate(self._ahead if gives_way else list(self._ahead)[:1]):
+            if _head_bytes(span, before) + _length(span) <= left:
+                del self._ahead[i]
+                return span
         span = self._ahead[0]
         part = left - _head_bytes(span, before)
         if part < (MIN_SPLIT_BYTES if pieces and not exact else 1):
@@ -136,6 +140,10 @@ class PiecePacker:
 
 def _head(change: int, offset: int, length: int) -> bytes:
     return write_varint(zigzag(change)) + write_varint(offset) + write_varint(length)
+
+
+def _length(span: Span) -> int:
+    return span.stop - span.start
 
 
 def _head_bytes(span: Span, before: int | None) -> int:

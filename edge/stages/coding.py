@@ -11,11 +11,14 @@ from __future__ import annotations
 import math
 import queue
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
 from edge import events
+from edge.clock import Clock
 from edge.config import CodingConfig
 from edge.context.blockfile import StorageError
 from edge.context.policy import ContextChooser
@@ -147,21 +150,46 @@ class Fetch:
         self._log.report(events.TILE_SHED, tile=work.tile, time=time, reason=self._throttle.reason)
 
 
+class Canary(Protocol):
+    """A known tile: `check` is False when the codec no longer codes it as it did."""
+
+    def check(self) -> bool: ...
+
+
+class CanaryWatch:
+    """Checks the canary every `every_s` seconds; when it fails, the process must start anew (`fatal`)."""
+
+    def __init__(self, canary: Canary, clock: Clock, every_s: float, fatal: Callable[[str], None]) -> None:
+        self._canary, self._clock, self._every_s, self._fatal = canary, clock, every_s, fatal
+        self._next = clock.monotonic() + every_s
+        self._good = True
+
+    def sound(self) -> bool:
+        """Whether the codec may be trusted; checks when it is time."""
+        if self._good and self._clock.monotonic() >= self._next:
+            self._next = self._clock.monotonic() + self._every_s
+            self._good = self._canary.check()
+            if not self._good:
+                self._fatal("the codec's memory is damaged")
+        return self._good
+
+
 class Encode:
     """Prepared tiles through the codec. Stops when weights or tables in memory are not sound."""
 
     name = "encode"
 
     def __init__(
-        self, codec: TileCodec, scrubber: Scrubber, work: DownlinkQueue, log: EventLog, telemetry: Telemetry,
-        inbox: queue.Queue[Prepared], out: queue.Queue[Finished], flight: InFlight,
+        self, codec: TileCodec, scrubber: Scrubber, canary: CanaryWatch | None, work: DownlinkQueue,
+        log: EventLog, telemetry: Telemetry, inbox: queue.Queue[Prepared], out: queue.Queue[Finished],
+        flight: InFlight,
     ) -> None:  # fmt: skip
-        self._codec, self._scrubber, self._queue = codec, scrubber, work
+        self._codec, self._scrubber, self._canary, self._queue = codec, scrubber, canary, work
         self._log, self._telemetry = log, telemetry
         self._inbox, self._out, self._flight = inbox, out, flight
 
     def step(self) -> bool:
-        if not self._scrubber.sound:
+        if not self._scrubber.sound or (self._canary is not None and not self._canary.sound()):
             return False
         try:
             prepared = self._inbox.get_nowait()

@@ -31,7 +31,8 @@ class Downlink:
         self, schedule: Schedule, port: Port, queue: DownlinkQueue, confirmation: Confirmation, clock: Clock,
         log: EventLog, telemetry: Telemetry, plan: PlanSettings, link: LinkSettings, patience: int,
     ) -> None:  # fmt: skip
-        self._schedule, self._port, self._queue = schedule, port, queue
+        self.schedule = schedule
+        self._port, self._queue = port, queue
         self._confirmation, self._clock, self._log, self._telemetry = confirmation, clock, log, telemetry
         self._plan, self._link, self._patience = plan, link, patience
         self._run: PassRun | None = None
@@ -39,7 +40,7 @@ class Downlink:
         self._look_again = 0.0
 
     def step(self) -> bool:
-        contact = self._schedule.current()
+        contact = self.schedule.current()
         if self._run is not None and (contact is None or contact.number != self._run.number):
             self._end(self._run)
         if contact is None:

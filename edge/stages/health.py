@@ -29,14 +29,25 @@ class Retention:
     silently.
     """
 
-    def __init__(self, queue: DownlinkQueue, spool: Spool, log: EventLog, limits: LimitsConfig) -> None:
-        self._queue, self._spool, self._log, self._limits = queue, spool, log, limits
+    def __init__(
+        self, queue: DownlinkQueue, spool: Spool, log: EventLog, limits: LimitsConfig, max_tries: int
+    ) -> None:
+        self._queue, self._spool, self._log = queue, spool, log
+        self._limits, self._max_tries = limits, max_tries
 
     def tidy(self) -> None:
         """One round. Raises QueueError, StorageError."""
         for frame, name in self._queue.work.finished_frames(self._limits.keep_frames == "confirmed"):
+            # The row first: a file without a live row is deleted at the next start, the reverse would fail
+            # tiles.
+            self._queue.work.done_with_frame(frame)
             self._spool.remove(name)
-            self._queue.work.forget_frame(frame)
+        if self._spool.low():
+            # Frames are kept for tiles that could not be coded only as long as there is room for others.
+            for work in self._queue.work.given_up(self._max_tries, _DROP_BATCH):
+                time = self._queue.work.frame_time(work.frame)
+                self._log.report(events.TILE_DROPPED, tile=work.tile, time=time, reason="coding failed")
+                self._queue.work.skip(work)
         old = self._queue.tiles.older_than(self._limits.keep_passes, _DROP_BATCH)
         self._drop([(number, key.tile, key.time) for number, key in old], "age")
         excess = self._queue.tiles.bytes_queued() - (self._limits.queue_mb << 20)
@@ -67,13 +78,13 @@ class Health:
 
     def __init__(
         self, clock: Clock, log: EventLog, telemetry: Telemetry, queue: DownlinkQueue, context: ContextStore,
-        spool: Spool, scrubber: Scrubber, throttle: Throttle, limits: LimitsConfig,
+        spool: Spool, scrubber: Scrubber, throttle: Throttle, limits: LimitsConfig, max_tries: int,
         readings: Callable[[], Readings], samples: JsonLines | None,
     ) -> None:  # fmt: skip
         self._clock, self._log, self._telemetry = clock, log, telemetry
         self._queue, self._context, self._spool = queue, context, spool
         self._scrubber, self._throttle, self._readings, self._samples = scrubber, throttle, readings, samples
-        self._retention = Retention(queue, spool, log, limits)
+        self._retention = Retention(queue, spool, log, limits, max_tries)
         self._watch = ClockWatch(clock)
         self._sample_at = self._tidy_at = clock.monotonic()
 

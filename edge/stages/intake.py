@@ -62,10 +62,14 @@ class Intake:
     def adopt(self) -> int:
         """Frames in the spool that the queue does not know: accept them again. Returns their number."""
         known = set(self._queue.work.frame_names().values())
-        orphans = self._spool.orphans(known)
-        for acquisition in orphans:
+        adopted = 0
+        for acquisition in self._spool.orphans(known):
+            if self._queue.work.frame_id(acquisition.name) is not None:
+                self._spool.remove(acquisition.name)  # done with, and the power went before the file did
+                continue
             self._accept(acquisition, len(acquisition.pack()))
-        return len(orphans)
+            adopted += 1
+        return adopted
 
     def _take(self, offer: Offer) -> None:
         acquisition = offer.acquisition

@@ -74,6 +74,15 @@ def test_importance_is_kept_but_for_what_fits_into_the_rest():
     assert max(abs(n - 100 - i) for i, n in enumerate(order)) <= 24
 
 
+def test_spans_longer_than_a_packet_are_sent_in_order_before_shorter_ones_behind_them():
+    data = {n: bytes(1500 if n < 105 else 30) for n in range(100, 160)}
+    payloads = pack_all(data, [Span(n, 0, len(d)) for n, d in data.items()], room=1000)
+    order = [(span.number, span.start) for _, spans in payloads for span in spans]
+    long = [place for place in order if place[0] < 105]
+    assert long == sorted(long)
+    assert all(place[0] < 105 for place in order[: len(long)])
+
+
 def test_room_for_nothing_gives_nothing_and_a_missing_segment_is_passed_over():
     packer = PiecePacker([Span(1, 0, 50), Span(2, 0, 5)], lambda s: b"" if s.number == 1 else b"x" * 5)
     assert packer.payload(6) == (b"", [])

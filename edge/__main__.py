@@ -1,0 +1,123 @@
+"""The flight runtime as a process.
+
+    python -m edge --config mission.toml           run until SIGTERM or SIGINT
+    python -m edge --config mission.toml --once    take what the source has, code it, send one pass, end
+    python -m edge --config mission.toml --check   read the configuration and the model, say what they are,
+    end
+
+Prints one line per event of notice and above on standard error; all events are in `state/log/events.jsonl`.
+Exit code 0 when asked to stop, 1 for a configuration or state that cannot be used, 3 when the process should
+be restarted (damaged queue, damaged codec memory).
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from pathlib import Path
+
+from edge.board import Board, make_commands, make_port, make_schedule, make_source, open_board, uplink_key
+from edge.clock import SystemClock
+from edge.config import ConfigError, Mission, read_mission
+from edge.context.blockfile import StorageError
+from edge.context.store import MemoryLimitError
+from edge.downlink.schedule import Schedule, SingleContact
+from edge.downlink.schema import QueueError
+from edge.events import Event, Severity
+from edge.flight_codec import FlightCodec
+from edge.loop import FlightLoop
+from edge.model import DEFAULT_DIRECTORY, EdgeModel, ModelError
+from edge.model_memory import Canary, watch_model
+from edge.scrub import Scrubber
+from edge.sources.acquisition import SourceError
+
+RESTART = 3
+_FAILURES = (ConfigError, ModelError, QueueError, StorageError, MemoryLimitError, SourceError)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m edge", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser.add_argument("--config", type=Path, required=True, help="mission.toml (see docs/runtime.md)")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--once", action="store_true", help="one pass over what the source has now, then end")
+    how.add_argument("--check", action="store_true", help="read everything, start nothing")
+    args = parser.parse_args(argv)
+    try:
+        mission = read_mission(args.config)
+        model = _open_model(mission)
+        if args.check:
+            _tell(f"configuration {args.config}: good; model {model.digest.hex()} from {model.directory}")
+            return 0
+        return _fly(mission, model, args.once)
+    except _FAILURES as error:
+        _tell(f"swathpack: {error}")
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _open_model(mission: Mission) -> EdgeModel:
+    return EdgeModel(mission.model or DEFAULT_DIRECTORY, mission.coding.threads, mission.coding.engine)
+
+
+def _fly(mission: Mission, model: EdgeModel, once: bool) -> int:
+    board = open_board(mission, SystemClock(), model.digest)
+    board.log.add_sink(_tell_event)
+    loop = _assemble(board, model, once)
+    try:
+        if once:
+            return _one_pass(loop)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda received, _: loop.stop(signal.Signals(received).name))
+        return 0 if loop.run().startswith("SIG") else RESTART
+    finally:
+        loop.close()
+
+
+def _assemble(board: Board, model: EdgeModel, once: bool) -> FlightLoop:
+    mission, clock = board.mission, board.clock
+    codec = FlightCodec(model, mission.coding.q, mission.coding.slope)
+    scrubber = Scrubber(board.log)
+    watch_model(scrubber, model, lambda: _open_model(mission))
+    schedule: Schedule = make_schedule(mission, clock, board.queue)
+    if once:
+        schedule = SingleContact(max(board.queue.passes.all(), default=-1) + 1, mission.passes.bytes)
+        schedule.pause()
+    return FlightLoop(
+        board, codec, make_source(mission, clock), make_port(mission), make_commands(mission), schedule,
+        uplink_key(mission), scrubber, canary=Canary(codec, board.log),
+    )  # fmt: skip
+
+
+def _one_pass(loop: FlightLoop) -> int:
+    """Everything that is there now, without threads: code it all, then one contact."""
+    schedule = loop.downlink.schedule
+    if not isinstance(schedule, SingleContact):
+        return 1
+    loop.intake.adopt()
+    settle_s = loop.board.mission.source.settle_s
+    for _ in range(2):  # a folder gives its files up when they have not grown for a while
+        loop.settle()
+        loop.board.clock.sleep(settle_s)
+    loop.settle()
+    schedule.resume()
+    loop.settle()
+    schedule.pause()
+    loop.settle()
+    return 0
+
+
+def _tell_event(event: Event) -> None:
+    if event.kind.severity >= Severity.NOTICE:
+        _tell(f"{event.kind.severity.name.lower()}: {event.text()}")
+
+
+def _tell(text: str) -> None:
+    sys.stderr.write(text + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,114 @@
+"""The codec's memory under watch: every array of the loaded model is scrubbed, and a canary tile covers the
+rest.
+
+Arrays (weights, tables) are found by walking the model's objects, compared block by block and repaired in
+place from the files. What sits in an engine's or the C coder's own memory cannot be read from here; there the
+canary helps: a fixed tile is coded now and then and must give the same bytes as at the start.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import zlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge import events
+from edge.bands import BANDS
+from edge.events import EventLog
+from edge.model import EdgeModel, ModelError
+from edge.scrub import Scrubber, octets
+from edge.tile_codec import LAYERS, TileCodec, TileKey, TilePixels
+
+_MAX_DEPTH = 6
+_MIN_BYTES = 64
+
+
+def arrays_of(thing: object, path: str = "", depth: int = 0) -> Iterator[tuple[str, NDArray[Any]]]:
+    """Every numpy array reachable from an object through attributes, lists, tuples and dicts, with its path.
+    """
+    if isinstance(thing, np.ndarray):
+        if thing.nbytes >= _MIN_BYTES and thing.flags.c_contiguous and thing.dtype != object:
+            yield path, thing
+    elif depth < _MAX_DEPTH:
+        for name, part in _parts(thing):
+            yield from arrays_of(part, f"{path}.{name}" if path else name, depth + 1)
+
+
+def _parts(thing: object) -> list[tuple[str, object]]:
+    if isinstance(thing, dict):
+        return [(str(key), value) for key, value in thing.items()]
+    if isinstance(thing, (list, tuple)):
+        return [(str(i), value) for i, value in enumerate(thing)]
+    if dataclasses.is_dataclass(thing) or type(thing).__module__.startswith("edge."):
+        return list(vars(thing).items()) if hasattr(thing, "__dict__") else []
+    return []
+
+
+def watch_model(scrubber: Scrubber, model: EdgeModel, reopen: Callable[[], EdgeModel]) -> int:
+    """Put every array of the model under the scrubber; returns their bytes.
+
+    reopen: loads the model anew from its files, checking their digests; used to repair.
+    """
+    watched = {path: array for path, array in arrays_of(_roots(model))}
+    seen: set[int] = set()
+    total = 0
+    for path, array in watched.items():
+        where = array.__array_interface__["data"][0]
+        if where in seen:
+            continue
+        seen.add(where)
+        total += array.nbytes
+        scrubber.add(path, lambda a=array: octets(a), lambda p=path, a=array: _repair(p, a, reopen))  # type: ignore[misc]
+    return total
+
+
+def _roots(model: EdgeModel) -> dict[str, object]:
+    parts = {"parameters": model.parameters, "tables": model.tables, "engine": model.engine}
+    return {**parts, "gains": model.gains}
+
+
+def _repair(path: str, array: NDArray[Any], reopen: Callable[[], EdgeModel]) -> None:
+    """Copy one array of a freshly loaded model over a damaged one. Raises ValueError, OSError."""
+    try:
+        fresh = dict(arrays_of(_roots(reopen())))[path]
+    except (ModelError, KeyError) as error:
+        raise ValueError(f"{path}: {error}") from error
+    writable = array.flags.writeable
+    if not writable:
+        array.setflags(write=True)
+    array[...] = fresh
+    array.setflags(write=writable)
+
+
+class Canary:
+    """Codes a fixed tile and compares with the first time; `check` is False when the codec is no longer
+    itself.
+    """
+
+    def __init__(self, codec: TileCodec, log: EventLog, side: int = 64) -> None:
+        self._codec, self._log = codec, log
+        ramp = np.arange(side * side).reshape(side, side)
+        planes = [1000 + 37 * i + (ramp * (i + 3)) % 1500 for i in range(len(BANDS))]
+        data = np.stack(planes).astype(np.uint16)
+        self._tile = TilePixels(TileKey(0, 0), data, BANDS, np.ones((side, side), np.bool_))
+        self._expected = self._code()
+
+    def check(self) -> bool:
+        """Code the tile again. An exception counts as a difference."""
+        try:
+            same = self._code() == self._expected
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException:
+            same = False
+        if not same:
+            self._log.report(events.CODING_STOPPED, reason="the canary tile is coded differently")
+        return same
+
+    def _code(self) -> tuple[int, int]:
+        coded = self._codec.encode(self._tile, [])
+        return zlib.crc32(coded.segment(0, LAYERS)), zlib.crc32(np.ascontiguousarray(coded.latent).tobytes())
