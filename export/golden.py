@@ -1,7 +1,7 @@
 """Golden vectors of a model: inputs that stress the network, and what its int64 twin makes of them.
 
-Format: `edge.engines.golden`. Latents are like real ones (spread by the model's own base scales), zero, saturated,
-and random with every value at an extreme; grids of 4 x 4 to 16 x 16 and one that is not square.
+Format: `edge.engines.golden`. Latents are like real ones (spread by the model's own base scales), zero,
+saturated, and random with every value at an extreme; grids of 4 x 4 to 16 x 16, some not square.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ WITH_HEADS = ("real_4x4", "extreme_4x4")
 Cases = dict[str, tuple[Latent, int, tuple[int, int]]]
 
 
-def like_real(parameters: dict[str, NDArray[Any]], q: int, size: tuple[int, int], rng: np.random.Generator) -> Latent:
+def like_real(
+    parameters: dict[str, NDArray[Any]], q: int, size: tuple[int, int], rng: np.random.Generator
+) -> Latent:
     """A latent whose channels spread as the model expects at step q, smooth over neighbouring positions."""
     index = np.clip(parameters["base_index"][q], 0, N_SCALES - 1).astype(np.float64)
     sigma = SIGMA_MIN * (SIGMA_MAX / SIGMA_MIN) ** (index / (N_SCALES - 1))
@@ -45,9 +47,9 @@ def golden_inputs(parameters: dict[str, NDArray[Any]], seed: int = 2026) -> Case
         "saturated_4x4": (np.full((CHANNELS, 4, 4), LATENT_LIMIT, np.int16), 63, (16, 16)),
         "striped_8x4": (np.tile(stripes[:, None, None], (1, 8, 4)), 40, (16, 16)),
         "extreme_4x4": (extremes(4, 4), 32, (16, 5)),
-        "wide_8x8": (rng.integers(-128, 128, (CHANNELS, 8, 8)).astype(np.int16), 8, (16, 16)),
+        "wide_8x4": (rng.integers(-128, 128, (CHANNELS, 8, 4)).astype(np.int16), 8, (16, 16)),
+        "extreme_8x8": (extremes(8, 8), 50, (16, 16)),
         "real_16x16": (like_real(parameters, 24, (16, 16), rng), 24, (16, 7)),
-        "extreme_16x16": (extremes(16, 16), 50, (16, 16)),
     }
 
 

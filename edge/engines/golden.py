@@ -71,7 +71,7 @@ class Difference:
 
 
 def contexts_of(latent: Latent) -> tuple[Latent, Latent]:
-    """Two contexts made from a latent by integer steps: moved by one column; halved, negated, rows turned over."""
+    """Two contexts made from a latent by integers: moved by a column; halved, negated, rows turned."""
     return np.roll(latent, 1, axis=2), -(latent[:, ::-1] >> 1)
 
 

@@ -1,9 +1,9 @@
 """The entropy network's encoder pass in ONNX Runtime; decoding steps run in the float32 twin.
 
 Graph optimisation decides which kernels run: `off` and `basic` keep float32 arithmetic, which is exact
-everywhere; `extended` and `all` fuse to int8 kernels, exact on machines with VNNI or NEON dot products and wrong on
-AVX2-only ones, where they add in saturating 16 bits. `edge.engines.open_engine` therefore lets an engine code
-only after it has passed the golden vectors here.
+everywhere; `extended` and `all` fuse to int8 kernels, exact on machines with VNNI or NEON dot products and
+wrong on AVX2-only ones, where they add in saturating 16 bits. `edge.engines.open_engine` therefore lets an
+engine code only after it has passed the golden vectors here.
 """
 
 from __future__ import annotations
@@ -38,8 +38,11 @@ class OnnxEngine(ExactNetwork):
         options.log_severity_level = 3
         choice = ort.GraphOptimizationLevel
         options.graph_optimization_level = {
-            "off": choice.ORT_DISABLE_ALL, "basic": choice.ORT_ENABLE_BASIC,
-            "extended": choice.ORT_ENABLE_EXTENDED, "all": choice.ORT_ENABLE_ALL}[level]
+            "off": choice.ORT_DISABLE_ALL,
+            "basic": choice.ORT_ENABLE_BASIC,
+            "extended": choice.ORT_ENABLE_EXTENDED,
+            "all": choice.ORT_ENABLE_ALL,
+        }[level]
         source = graph if isinstance(graph, bytes) else str(graph)
         self.session = ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
         self._rest_shift, self._rest_unit = self._head_scales("head", slice(1, None))
@@ -54,7 +57,12 @@ class OnnxEngine(ExactNetwork):
         return shift, np.exp2((exponent + ACT_BITS).astype(np.float32))
 
     def heads_of_all(
-        self, own: Array, contexts: Array, known: NDArray[np.bool_], spatial: Array, q: int,
+        self,
+        own: Array,
+        contexts: Array,
+        known: NDArray[np.bool_],
+        spatial: Array,
+        q: int,
         size: tuple[int, int],
     ) -> tuple[Array, Array]:
         """As `ExactNetwork.heads_of_all`, through the session."""
@@ -68,21 +76,32 @@ class OnnxEngine(ExactNetwork):
         return [self._heads_of(*pair) for pair in zip(first, rest)]
 
     def _feed(
-        self, own: Array, contexts: Array, known: NDArray[np.bool_], spatial: Array, q: int,
+        self,
+        own: Array,
+        contexts: Array,
+        known: NDArray[np.bool_],
+        spatial: Array,
+        q: int,
         size: tuple[int, int],
     ) -> tuple[Array, ...]:
         """One tile's rows of the graph's inputs, in the order of INPUTS."""
         onehot = ((phase_map(*size).reshape(-1) == np.arange(5)[:, None]) * INT8_MAX).astype(np.int8)
-        return (own.reshape(-1, *size), contexts.reshape(-1, *size), known.reshape(-1).astype(np.float32),
-                self.step_embed[q] * np.float32(2.0**-RES_BITS),
-                np.concatenate([spatial, onehot]).astype(np.int8).reshape(-1, *size))
+        return (
+            own.reshape(-1, *size),
+            contexts.reshape(-1, *size),
+            known.reshape(-1).astype(np.float32),
+            self.step_embed[q] * np.float32(2.0**-RES_BITS),
+            np.concatenate([spatial, onehot]).astype(np.int8).reshape(-1, *size),
+        )
 
     def _heads_of(self, first: NDArray[np.float32], rest: NDArray[np.float32]) -> tuple[Array, Array]:
         first_int = _rounded(first * self._first_unit, self._first_shift)
         rest_shift, rest_unit = self._rest_shift.reshape(-1, 1), self._rest_unit.reshape(-1, 1)
         rest_int = _rounded(rest[:, :, 0] * rest_unit, rest_shift)
-        return (np.ascontiguousarray(first_int.reshape(-1, 6, GROUP).transpose(1, 2, 0)),
-                rest_int.reshape(LAYERS - 1, 4, GROUP, -1))
+        return (
+            np.ascontiguousarray(first_int.reshape(-1, 6, GROUP).transpose(1, 2, 0)),
+            rest_int.reshape(LAYERS - 1, 4, GROUP, -1),
+        )
 
 
 def _rounded(accumulator: NDArray[np.float32], shift: NDArray[np.int64]) -> NDArray[np.int64]:
