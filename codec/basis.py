@@ -1,9 +1,10 @@
-"""The start of the edge transform: 16x16 block DCT, then a spectral KLT of its own at every spatial frequency.
+"""The start of the edge transform: 16x16 block DCT, then a spectral KLT of its own at every spatial
+frequency.
 
-A joint 16x16x12 patch KLT has 3072 dimensions and too few training blocks; pooling the spectral covariance per
-frequency (and its transpose) estimates 144 numbers instead and generalises better (measured on val: 2 % less
-residual energy at 512 components than the joint KLT). Components are ordered by variance, which is the order of
-importance that latent repacking (TerraCodec, arXiv 2510.12670) wants.
+A joint 16x16x12 patch KLT has 3072 dimensions and too few training blocks; pooling the spectral covariance
+per frequency (and its transpose) estimates 144 numbers instead and generalises better (measured on val: 2 %
+less residual energy at 512 components than the joint KLT). Components are ordered by variance, which is the
+order of importance that latent repacking (TerraCodec, arXiv 2510.12670) wants.
 """
 
 from __future__ import annotations
@@ -21,13 +22,20 @@ def _blocks(cube: Cube) -> NDArray[np.float64]:
     """(n, 12, 16, 16) DN of all wholly valid blocks of all dates."""
     t, c, h, w = cube.data.shape
     h, w = h // BLOCK * BLOCK, w // BLOCK * BLOCK
-    x = cube.data[:, :, :h, :w].reshape(t, c, h // BLOCK, BLOCK, w // BLOCK, BLOCK).transpose(0, 2, 4, 1, 3, 5)
+    x = (
+        cube.data[:, :, :h, :w]
+        .reshape(t, c, h // BLOCK, BLOCK, w // BLOCK, BLOCK)
+        .transpose(0, 2, 4, 1, 3, 5)
+    )
     ok = cube.valid[:, :h, :w].reshape(t, h // BLOCK, BLOCK, w // BLOCK, BLOCK).all(axis=(2, 4))
     return x[ok].astype(np.float64)
 
 
-def dct_klt_basis(cubes: list[Cube], channels: int) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Basis (channels, 12, 16, 16) with orthonormal rows, band mean (12,) DN and standard deviation (channels,) DN.
+def dct_klt_basis(
+    cubes: list[Cube], channels: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """Basis (channels, 12, 16, 16) with orthonormal rows, band mean (12,) DN and standard deviation
+    (channels,) DN.
 
     The deviation is that of the coefficient of one block over the training blocks.
     """

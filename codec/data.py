@@ -1,4 +1,5 @@
-"""Training and validation data: real Sentinel-2 cubes as (T, 12, H, W) arrays, crops, augmentation, second dates.
+"""Training and validation data: real Sentinel-2 cubes as (T, 12, H, W) arrays, crops, augmentation, second
+dates.
 
 Reads the `.npz` cubes that `../shared/data/README.md` describes. Bands that a cube lacks are filled by the
 calibrated regression of `edge.bands` for training only; evaluation uses cubes that hold all twelve.
@@ -66,7 +67,11 @@ def load_cubes(root: Path, split: str, min_bands: int = 12) -> list[Cube]:
             data = _complete(data, present)
         weight = DULL_WEIGHT if any(s in entry["file"] for s in DULL_SOURCES) else 1.0
         weight *= 1.0 if len(present) == len(BANDS) else COMPLETED_WEIGHT
-        cubes.append(Cube(Path(entry["file"]).stem, np.ascontiguousarray(data, np.float32), valid, weight, len(present)))
+        cubes.append(
+            Cube(
+                Path(entry["file"]).stem, np.ascontiguousarray(data, np.float32), valid, weight, len(present)
+            )
+        )
     return cubes
 
 
@@ -88,7 +93,9 @@ class CropSampler:
     def __init__(self, cubes: list[Cube], seed: int = 0) -> None:
         self.cubes = cubes
         self.rng = np.random.default_rng(seed)
-        area = np.array([c.weight * min(c.data.shape[0], 13) * c.data.shape[2] * c.data.shape[3] for c in cubes])
+        area = np.array(
+            [c.weight * min(c.data.shape[0], 13) * c.data.shape[2] * c.data.shape[3] for c in cubes]
+        )
         share = np.sqrt(area)  # between equal cubes and equal pixels
         share *= [SERIES_WEIGHT if c.data.shape[0] > 2 else 1.0 for c in cubes]
         self.probability = share / share.sum()
@@ -104,7 +111,9 @@ class CropSampler:
         crop = cube.data[window]
         pad = (size - crop.shape[2], size - crop.shape[3])
         if max(pad) > 0:
-            crop = np.pad(crop, ((0, 0), (0, 0), (0, pad[0]), (0, pad[1])), "symmetric" if max(pad) > 40 else "reflect")
+            crop = np.pad(
+                crop, ((0, 0), (0, 0), (0, pad[0]), (0, pad[1])), "symmetric" if max(pad) > 40 else "reflect"
+            )
         return crop
 
     def _flip(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -116,12 +125,16 @@ class CropSampler:
 
     def _jitter(self, x: NDArray[np.float32], strength: float = 1.0) -> NDArray[np.float32]:
         bands = x.shape[-3]
-        gain = np.exp(self.rng.normal(0, 0.25 * strength) + self.rng.normal(0, 0.05 * strength, (bands, 1, 1)))
+        gain = np.exp(
+            self.rng.normal(0, 0.25 * strength) + self.rng.normal(0, 0.05 * strength, (bands, 1, 1))
+        )
         offset = self.rng.normal(0, 60 * strength, (bands, 1, 1)) + self.rng.exponential(80 * strength)
         return np.maximum(x * gain.astype(np.float32) + offset.astype(np.float32), 0)
 
     def second_date(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        """A plausible other date of x (12, H, W): spectral shift by brightness class, haze, shift, noise, cloud."""
+        """A plausible other date of x (12, H, W): spectral shift by brightness class, haze, shift, noise,
+        cloud.
+        """
         bands, height, width = x.shape
         ndvi = (x[7] - x[3]) / np.maximum(x[7] + x[3], 1)
         amount = self.rng.normal(0, 0.25) * np.clip(ndvi, 0, 1)
@@ -129,7 +142,9 @@ class CropSampler:
         out = self._jitter(x * (1 + amount[None] * tilt), 0.6)
         if self.rng.random() < 0.3:  # misregistration below a pixel
             share = self.rng.uniform(0, 0.5)
-            out = (1 - share) * out + share * np.roll(out, self.rng.choice([-1, 1]), axis=int(self.rng.integers(1, 3)))
+            out = (1 - share) * out + share * np.roll(
+                out, self.rng.choice([-1, 1]), axis=int(self.rng.integers(1, 3))
+            )
         out = out + self.rng.normal(0, self.rng.uniform(5, 25), out.shape)
         if self.rng.random() < 0.25:
             out = self._cloud(out, height, width)
@@ -153,14 +168,19 @@ class CropSampler:
         return out
 
     def _real_dates(self, cube: Cube, total: int, size: int) -> NDArray[np.float32]:
-        """A date and two others near it in time, the more similar one first, as the encoder orders contexts."""
+        """A date and two others near it in time, the more similar one first, as the encoder orders
+        contexts.
+        """
         now = int(self.rng.integers(total))
         near = [d for d in range(max(now - 4, 0), min(now + 5, total)) if d != now]
         dates = [now, *(int(d) for d in self.rng.choice(near, 2, replace=False))]
         crop = self._crop(cube, dates, size)
         small = crop[:, :, ::4, ::4]
         small = small - small.mean((2, 3), keepdims=True)
-        likeness = [float((small[0] * s).sum() / (np.linalg.norm(small[0]) * np.linalg.norm(s) + 1)) for s in small[1:]]
+        likeness = [
+            float((small[0] * s).sum() / (np.linalg.norm(small[0]) * np.linalg.norm(s) + 1))
+            for s in small[1:]
+        ]
         return crop if likeness[0] >= likeness[1] else crop[[0, 2, 1]]
 
     def sequence(self, count: int, size: int) -> NDArray[np.float32]:

@@ -4,10 +4,10 @@ Tokens are (layer, position): token j at a latent position predicts the 32 chann
 all earlier layers of the whole tile, two context latents of the same tile, and, in layer 0, the neighbours
 that the quincunx order has coded already. Layout of activations: (B, P, 16, width), P = h * w.
 
-Every activation lies on a power-of-two grid and saturates there instead of being normalised, attention is ReLU
-attention with power-of-two constants, so that `export.integer` can turn the trained network into int8 and
-power-of-two arithmetic (shared design note "exact entropy model"). With `quantised = True` the forward pass
-rounds like the integer network, gradients pass straight through.
+Every activation lies on a power-of-two grid and saturates there instead of being normalised, attention is
+ReLU attention with power-of-two constants, so that `export.integer` can turn the trained network into int8
+and power-of-two arithmetic (shared design note "exact entropy model"). With `quantised = True` the forward
+pass rounds like the integer network, gradients pass straight through.
 """
 
 from __future__ import annotations
@@ -60,19 +60,27 @@ def saturate(x: Tensor, quantised: bool, bits: int = ACT) -> Tensor:
 
 def weight_exponent(weight: Tensor, channel_dim: int) -> Tensor:
     """Exponent e per output channel so that round(w * 2^e) fits int8, within EXPONENTS."""
-    dims = [d for d in range(weight.dim()) if d not in (channel_dim % weight.dim(), *([0] if weight.dim() == 3 else []))]
+    dims = [
+        d
+        for d in range(weight.dim())
+        if d not in (channel_dim % weight.dim(), *([0] if weight.dim() == 3 else []))
+    ]
     peak = weight.detach().abs().amax(dim=dims, keepdim=True).clamp(min=2.0**-8)
     return torch.floor(torch.log2(127.4 / peak)).clamp(*EXPONENTS)
 
 
-def quantise_weight(weight: Tensor, bias: Tensor, channel_dim: int, input_bits: int, quantised: bool) -> tuple[Tensor, Tensor]:
+def quantise_weight(
+    weight: Tensor, bias: Tensor, channel_dim: int, input_bits: int, quantised: bool
+) -> tuple[Tensor, Tensor]:
     """Weight and bias on the integer network's grids: int8 / 2^e, integer / 2^(e + input_bits)."""
     if not quantised:
         return weight, bias
     exponent = weight_exponent(weight, channel_dim)
     scale = torch.exp2(exponent)
     bias_scale = torch.exp2(exponent.reshape(bias.shape) + input_bits)
-    return torch.clamp(round_ste(weight * scale), -127, 127) / scale, round_ste(bias * bias_scale) / bias_scale
+    return torch.clamp(round_ste(weight * scale), -127, 127) / scale, round_ste(
+        bias * bias_scale
+    ) / bias_scale
 
 
 class Shared(nn.Linear):
@@ -179,16 +187,25 @@ class Block(nn.Module):
 
 
 def planes(latent: Tensor) -> Tensor:
-    """(B, 512, h, w) integers (as float) -> int8 planes as reals (B, P, 16, 64): symbols, then high part or magnitude."""
+    """(B, 512, h, w) integers (as float) -> int8 planes as reals (B, P, 16, 64): symbols, then high part or
+    magnitude.
+    """
     b, _, h, w = latent.shape
     y = latent.reshape(b, LAYERS, GROUP, h * w).permute(0, 3, 1, 2)
     low = y.clamp(-128, 127)
-    high = torch.cat([torch.floor((y[:, :, :1] + 8) / 16).clamp(-128, 127), y[:, :, 1:].abs().clamp(max=127)], 2)
+    high = torch.cat(
+        [torch.floor((y[:, :, :1] + 8) / 16).clamp(-128, 127), y[:, :, 1:].abs().clamp(max=127)], 2
+    )
     return torch.cat([low, high], 3) * 2.0**-IN
 
 
-PHASE_KERNELS = (((0, 0),), ((-2, -2), (-2, 2), (2, -2), (2, 2)), ((-2, 0), (2, 0), (0, -2), (0, 2)),
-                 ((-1, -1), (-1, 1), (1, -1), (1, 1)), ((-1, 0), (1, 0), (0, -1), (0, 1)))
+PHASE_KERNELS = (
+    ((0, 0),),
+    ((-2, -2), (-2, 2), (2, -2), (2, 2)),
+    ((-2, 0), (2, 0), (0, -2), (0, 2)),
+    ((-1, -1), (-1, 1), (1, -1), (1, 1)),
+    ((-1, 0), (1, 0), (0, -1), (0, 1)),
+)
 
 
 def phase_map(h: int, w: int) -> Tensor:
@@ -223,7 +240,9 @@ def np_window(dy: int, dx: int, h: int, w: int) -> tuple[slice, ...]:
 
 @dataclass
 class Context:
-    """Two context latents in the current step, unknown layers zero: (B, 512, h, w) each; known (B, 2, 16) 0/1."""
+    """Two context latents in the current step, unknown layers zero: (B, 512, h, w) each; known (B, 2, 16)
+    0/1.
+    """
 
     first: Tensor
     second: Tensor
@@ -281,7 +300,9 @@ class EntropyModel(nn.Module):
         return torch.cat(tokens, 2)
 
     def forward(self, latent: Tensor, context: Context, q: Tensor) -> tuple[Tensor, Tensor]:
-        """Teacher-forced pass: latent (B, 512, h, w) integers -> mean (steps) and table scale index, shaped alike."""
+        """Teacher-forced pass: latent (B, 512, h, w) integers -> mean (steps) and table scale index, shaped
+        alike.
+        """
         b, _, h, w = latent.shape
         q_embed = residual(self.at_step(self.step_embed, q), self.quantised)[:, None, None, :]
         own, first, second = planes(latent), planes(context.first), planes(context.second)
@@ -320,16 +341,27 @@ class EntropyModel(nn.Module):
         b, c, h, w = s_own.shape
         phase = F.one_hot(phase_map(h, w).reshape(-1), 5).float() * (127 * 2.0**-ACT)
         value = torch.floor(s_own / 8)
-        features = torch.cat([
-            value.clamp(-128, 127), torch.floor((value + 8) / 16).clamp(-128, 127),
-            torch.floor((s_own - s_first) / 8).clamp(-128, 127),
-        ], 1).reshape(b, 3 * c, h * w).transpose(1, 2) * 2.0**-ACT
+        features = (
+            torch.cat(
+                [
+                    value.clamp(-128, 127),
+                    torch.floor((value + 8) / 16).clamp(-128, 127),
+                    torch.floor((s_own - s_first) / 8).clamp(-128, 127),
+                ],
+                1,
+            )
+            .reshape(b, 3 * c, h * w)
+            .transpose(1, 2)
+            * 2.0**-ACT
+        )
         joined = torch.cat([x0, features, phase.expand(b, -1, -1)], 2)
         return self.first_head(saturate(F.relu(self.first_hidden(joined)), self.quantised))
 
 
 def logistic_bits(latent: Tensor, mean: Tensor, index: Tensor) -> Tensor:
-    """Bits of integer symbols under a logistic with the standard deviation of the table index; stable in both tails."""
+    """Bits of integer symbols under a logistic with the standard deviation of the table index; stable in
+    both tails.
+    """
     inverse = torch.exp(index * -LOG_RATIO) * (math.pi / math.sqrt(3) / SIGMA_MIN)
     z = -(latent - mean).abs()
     mass = torch.sigmoid((z + 0.5) * inverse) - torch.sigmoid((z - 0.5) * inverse)

@@ -2,8 +2,8 @@
 
     python -m codec.train_entropy --transform runs/transform/transform.pt --out runs/entropy --minutes 60
 
-The last part of the time (--quantised-share) trains with the integer network's rounding. Prints bits per pixel
-and band on val, intra and with context, and writes `entropy.pt`; the same command resumes.
+The last part of the time (--quantised-share) trains with the integer network's rounding. Prints bits per
+pixel and band on val, intra and with context, and writes `entropy.pt`; the same command resumes.
 """
 
 from __future__ import annotations
@@ -61,14 +61,18 @@ def make_context(first: Tensor, second: Tensor, known: Tensor) -> Context:
     return Context(first * mask[:, 0], second * mask[:, 1], known)
 
 
-def batch_of(sampler: CropSampler, transform: EdgeTransform, count: int, size: int) -> tuple[Tensor, Context, Tensor]:
+def batch_of(
+    sampler: CropSampler, transform: EdgeTransform, count: int, size: int
+) -> tuple[Tensor, Context, Tensor]:
     """Latents (count, 512, size/16, size/16), contexts and steps of a training batch."""
     rng = sampler.rng
     frames = torch.from_numpy(sampler.sequence(count, size)).flatten(0, 1)
     with torch.no_grad():
         z = transform.analysis(frames).reshape(count, 3, CHANNELS, size // 16, size // 16)
     q = torch.from_numpy(rng.integers(*Q_RANGE, count))
-    q_context = torch.where(torch.from_numpy(rng.random(count) < 0.7), q, q + torch.from_numpy(rng.integers(-10, 11, count)))
+    q_context = torch.where(
+        torch.from_numpy(rng.random(count) < 0.7), q, q + torch.from_numpy(rng.integers(-10, 11, count))
+    )
     q_context = q_context.clamp(0, 63)
     dead_zone = torch.from_numpy(rng.uniform(0.0, 0.14, (count, 1, 1, 1)).astype(np.float32))
     y = quantise(z[:, 0], q, dead_zone)
@@ -87,7 +91,9 @@ def evaluate(model: EntropyModel, transform: EdgeTransform, cubes: list[Cube], q
             h, w = cube.data.shape[2:]
             earlier: list[Tensor] = []
             for t in range(min(cube.data.shape[0], 5)):
-                frame = nn.functional.pad(torch.from_numpy(cube.data[t : t + 1]), (0, -w % 16, 0, -h % 16), mode="reflect")
+                frame = nn.functional.pad(
+                    torch.from_numpy(cube.data[t : t + 1]), (0, -w % 16, 0, -h % 16), mode="reflect"
+                )
                 y = quantise(transform.analysis(frame[..., :256, :256]), index, 0.08)
                 zero = torch.zeros_like(y)
                 pixels = 12 * min(h, 256) * min(w, 256)
@@ -97,7 +103,9 @@ def evaluate(model: EntropyModel, transform: EdgeTransform, cubes: list[Cube], q
                     known = torch.ones(1, 2, LAYERS)
                     known[0, 1] = float(len(earlier) > 1)
                     second = earlier[-2] if len(earlier) > 1 else zero
-                    ratio.append((total_bits(model, y, make_context(earlier[-1], second, known), index), intra))
+                    ratio.append(
+                        (total_bits(model, y, make_context(earlier[-1], second, known), index), intra)
+                    )
                 earlier.append(y)
         parts.append(f"q{q}: {np.mean(rates):.4f}")
     inter, alone = np.array(ratio).sum(0)
@@ -117,8 +125,11 @@ def train(args: argparse.Namespace) -> None:
     model = EntropyModel(transform.deviation)
     tables = [p for n, p in model.named_parameters() if n in TABLES]
     others = [p for n, p in model.named_parameters() if n not in TABLES]
-    optimiser = torch.optim.AdamW([{"params": others, "lr": args.rate}, {"params": tables, "lr": 10 * args.rate}],
-                                  weight_decay=0.01, betas=(0.9, 0.98))
+    optimiser = torch.optim.AdamW(
+        [{"params": others, "lr": args.rate}, {"params": tables, "lr": 10 * args.rate}],
+        weight_decay=0.01,
+        betas=(0.9, 0.98),
+    )
     base = [g["lr"] for g in optimiser.param_groups]
     ema = {k: v.clone() for k, v in model.state_dict().items()}
     state: dict[str, Any] = {"step": 0, "seconds": 0.0}
@@ -130,7 +141,10 @@ def train(args: argparse.Namespace) -> None:
         optimiser.load_state_dict(saved["optimiser"])
         ema, state = saved["ema"], saved["state"]
     sampler = CropSampler(cubes, args.seed + state["step"])
-    print(f"step {state['step']}  {sum(p.numel() for p in model.parameters())} parameters, {len(cubes)} cubes", flush=True)
+    print(
+        f"step {state['step']}  {sum(p.numel() for p in model.parameters())} parameters, {len(cubes)} cubes",
+        flush=True,
+    )
     average, last_report = None, state["seconds"]
     while (progress := state["seconds"] / (60 * args.minutes)) < 1:
         tick = time.monotonic()
@@ -160,14 +174,27 @@ def train(args: argparse.Namespace) -> None:
             live = {k: v.clone() for k, v in model.state_dict().items()}
             model.load_state_dict(ema)
             text = evaluate(model, transform, val[::2], quantised)
-            print(f"step {state['step']}  {state['seconds'] / 60:.1f} min  loss {average:.4f}  {text}"
-                  f"{'  quantised' if quantised else ''}", flush=True)
+            print(
+                f"step {state['step']}  {state['seconds'] / 60:.1f} min  loss {average:.4f}  {text}"
+                f"{'  quantised' if quantised else ''}",
+                flush=True,
+            )
             model.load_state_dict(live)
-            torch.save({"model": model.state_dict(), "optimiser": optimiser.state_dict(), "ema": ema, "state": state}, file)
+            torch.save(
+                {
+                    "model": model.state_dict(),
+                    "optimiser": optimiser.state_dict(),
+                    "ema": ema,
+                    "state": state,
+                },
+                file,
+            )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--transform", type=Path, default=Path("runs/transform/transform.pt"))
     parser.add_argument("--out", type=Path, default=Path("runs/entropy"))

@@ -44,7 +44,9 @@ def evaluate(model: EdgeTransform, cubes: list[Cube]) -> str:
         for cube in cubes:
             h, w = cube.data.shape[2:]
             for t in range(0, cube.data.shape[0], 5):
-                frame = nn.functional.pad(torch.from_numpy(cube.data[t : t + 1]), (0, -w % 16, 0, -h % 16), mode="reflect")
+                frame = nn.functional.pad(
+                    torch.from_numpy(cube.data[t : t + 1]), (0, -w % 16, 0, -h % 16), mode="reflect"
+                )
                 index = torch.tensor([q])
                 out = model.synthesis(quantise(model.analysis(frame), index, 0.1), index)
                 psnr.append(10 * math.log10(1e8 / (out - frame)[:, :, :h, :w].square().mean().item()))
@@ -59,7 +61,9 @@ def train(args: argparse.Namespace) -> None:
     model = load_transform(args.transform).requires_grad_(True)
     model.analysis_kernel.requires_grad_(False)
     networks = [p for n, p in model.named_parameters() if "kernel" not in n]
-    optimiser = torch.optim.Adam([{"params": networks, "lr": args.rate}, {"params": [model.synthesis_kernel], "lr": args.rate / 10}])
+    optimiser = torch.optim.Adam(
+        [{"params": networks, "lr": args.rate}, {"params": [model.synthesis_kernel], "lr": args.rate / 10}]
+    )
     base = [g["lr"] for g in optimiser.param_groups]
     ema = {k: v.clone() for k, v in model.state_dict().items()}
     state: dict[str, Any] = {"step": 0, "seconds": 0.0}
@@ -95,13 +99,27 @@ def train(args: argparse.Namespace) -> None:
             last_report = state["seconds"]
             live = {k: v.clone() for k, v in model.state_dict().items()}
             model.load_state_dict(ema)
-            print(f"step {state['step']}  {state['seconds'] / 60:.1f} min  loss {loss.item():.4f}  {evaluate(model, val)}", flush=True)
+            print(
+                f"step {state['step']}  {state['seconds'] / 60:.1f} min  loss {loss.item():.4f}  "
+                f"{evaluate(model, val)}",
+                flush=True,
+            )
             model.load_state_dict(live)
-            torch.save({"model": model.state_dict(), "optimiser": optimiser.state_dict(), "ema": ema, "state": state}, file)
+            torch.save(
+                {
+                    "model": model.state_dict(),
+                    "optimiser": optimiser.state_dict(),
+                    "ema": ema,
+                    "state": state,
+                },
+                file,
+            )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--transform", type=Path, default=Path("runs/transform/transform.pt"))
     parser.add_argument("--out", type=Path, default=Path("runs/synthesis"))

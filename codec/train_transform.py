@@ -64,7 +64,9 @@ def draw_keep(rng: np.random.Generator, count: int) -> Tensor:
     return torch.from_numpy(np.where(rng.random(count) < 0.5, LAYERS, keep))
 
 
-def loss_of(model: EdgeTransform, prior: StaticPrior, frames: Tensor, q: Tensor, keep: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def loss_of(
+    model: EdgeTransform, prior: StaticPrior, frames: Tensor, q: Tensor, keep: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
     """Lagrangian loss per pixel and band, bits per pixel and band, mean squared error (DN^2) per sample."""
     z = model.analysis(frames) / step(q)[:, None, None, None]
     mask = layer_mask(keep)
@@ -112,9 +114,13 @@ def train(args: argparse.Namespace) -> None:
     prior = StaticPrior(model.deviation)
     kernels = [model.analysis_kernel, model.synthesis_kernel]
     others = [p for n, p in model.named_parameters() if "kernel" not in n]
-    optimiser = torch.optim.Adam([
-        {"params": kernels, "lr": args.kernel_rate}, {"params": others, "lr": 1e-3}, {"params": prior.parameters(), "lr": 2e-2},
-    ])
+    optimiser = torch.optim.Adam(
+        [
+            {"params": kernels, "lr": args.kernel_rate},
+            {"params": others, "lr": 1e-3},
+            {"params": prior.parameters(), "lr": 2e-2},
+        ]
+    )
     base = [g["lr"] for g in optimiser.param_groups]
     ema: dict[str, Tensor] = {k: v.clone() for k, v in model.state_dict().items()}
     state: dict[str, Any] = {"step": 0, "seconds": 0.0}
@@ -150,14 +156,28 @@ def train(args: argparse.Namespace) -> None:
             last_report = state["seconds"]
             live = {k: v.clone() for k, v in model.state_dict().items()}
             model.load_state_dict(ema)
-            print(f"step {state['step']}  {state['seconds'] / 60:.1f} min  loss {average:.4f}  {evaluate(model, prior, val)}", flush=True)
+            print(
+                f"step {state['step']}  {state['seconds'] / 60:.1f} min  loss {average:.4f}  "
+                f"{evaluate(model, prior, val)}",
+                flush=True,
+            )
             model.load_state_dict(live)
-            torch.save({"model": model.state_dict(), "prior": prior.state_dict(), "optimiser": optimiser.state_dict(),
-                        "ema": ema, "state": state}, file)
+            torch.save(
+                {
+                    "model": model.state_dict(),
+                    "prior": prior.state_dict(),
+                    "optimiser": optimiser.state_dict(),
+                    "ema": ema,
+                    "state": state,
+                },
+                file,
+            )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--out", type=Path, default=Path("runs/transform"))
     parser.add_argument("--minutes", type=float, default=30)

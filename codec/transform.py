@@ -1,11 +1,12 @@
 """Analysis and synthesis of the edge codec: a lapped linear transform and a small network around it.
 
     frame (B, 12, H, W) DN --analysis--> coefficients (B, 512, H/16, W/16) --/ step, round--> latent
-    latent --latent network (adds what neighbours tell about each coefficient)--> lapped inverse --> post-filter
+    latent --latent network (adds what neighbours tell about each coefficient)--> lapped inverse -->
+    post-filter
 
-The linear path starts as a DCT x spectral-KLT basis (`codec.basis`) in the middle of a 24x24 kernel, so training
-starts at the quality of a good classical transform coder; the networks' last layers start at zero. Both networks
-work in units of the quantiser step, because quantisation error scales with it.
+The linear path starts as a DCT x spectral-KLT basis (`codec.basis`) in the middle of a 24x24 kernel, so
+training starts at the quality of a good classical transform coder; the networks' last layers start at zero.
+Both networks work in units of the quantiser step, because quantisation error scales with it.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ def step(q: Tensor) -> Tensor:
 
 
 def pad_overlap(x: Tensor) -> Tensor:
-    """Mirror the frame (edge sample repeated) by the overlap on all sides, so that border blocks are whole."""
+    """Mirror the frame (edge sample repeated) by the overlap on all sides, so that border blocks are
+    whole.
+    """
     top, bottom = x[..., :OVERLAP, :].flip(-2), x[..., -OVERLAP:, :].flip(-2)
     x = torch.cat([top, x, bottom], dim=-2)
     left, right = x[..., :OVERLAP].flip(-1), x[..., -OVERLAP:].flip(-1)

@@ -1,7 +1,7 @@
 """One tile-frame to coded layers: analysis, quantisation, entropy pass, range coder.
 
-    pixels -> coefficients -> latent int16 in steps of q -> means and tables, one pass -> segment of any
-    layers
+pixels -> coefficients -> latent int16 in steps of q -> means and tables, one pass -> segment of any
+layers
 """
 
 from __future__ import annotations
@@ -20,8 +20,12 @@ from edge.pixels import fill_invalid
 from edge.stream import ContextRef, Segment
 from edge.tables import COST_UNIT
 
-DEAD_ZONE = 0.10  # rounding offset towards zero; on val 0.05 costs 0.6 % and 0.15 costs 0.9 % more bits (BD-rate)
-RDO_SLOPE = 0.09  # squared steps per bit; 0.06 to 0.10 are alike on val, 3 % fewer bits than the dead zone alone
+DEAD_ZONE = (
+    0.10  # rounding offset towards zero; on val 0.05 costs 0.6 % and 0.15 costs 0.9 % more bits (BD-rate)
+)
+RDO_SLOPE = (
+    0.09  # squared steps per bit; 0.06 to 0.10 are alike on val, 3 % fewer bits than the dead zone alone
+)
 
 DETAIL = slice(1, 6)  # layers that tell whether two dates show the same ground
 UNLIKE = 0.05  # below this likeness a context is not even tried
@@ -35,8 +39,12 @@ def likeness(coefficients: NDArray[np.float32], context: CodingContext) -> float
     return float(a @ b / (np.sqrt((a @ a) * (b @ b)) + 1e-9))
 
 
-def context_pays(model: EdgeModel, coefficients: NDArray[np.float32], q: int, contexts: Sequence[CodingContext]) -> bool:
-    """Whether the latent of step q costs fewer bits with these contexts than without any (two entropy passes)."""
+def context_pays(
+    model: EdgeModel, coefficients: NDArray[np.float32], q: int, contexts: Sequence[CodingContext]
+) -> bool:
+    """Whether the latent of step q costs fewer bits with these contexts than without any (two entropy
+    passes).
+    """
     latent = quantise(coefficients, q, DEAD_ZONE)
     costs = []
     for given in (contexts, ()):
@@ -83,26 +91,42 @@ class CodedLatent:
         # More layers never count as worse: rate control relies on it.
         return np.minimum.accumulate(out)
 
-    def segment(self, frame: int, tile: int, stop: int, refs: tuple[ContextRef, ...], start: int = 0) -> Segment:
+    def segment(
+        self, frame: int, tile: int, stop: int, refs: tuple[ContextRef, ...], start: int = 0
+    ) -> Segment:
         """The segment record with layers [start, stop)."""
-        coded = self.layers if start == 0 else encode_layers(self.model.tables, self.prediction, self.latent, start, stop)
+        coded = (
+            self.layers
+            if start == 0
+            else encode_layers(self.model.tables, self.prediction, self.latent, start, stop)
+        )
         h, w = self.latent.shape[1:]
-        return Segment(frame, tile, self.q, start, stop - start, h, w, refs, payload=coded.payload(stop - start))
+        return Segment(
+            frame, tile, self.q, start, stop - start, h, w, refs, payload=coded.payload(stop - start)
+        )
 
 
-def analyse_tile(model: EdgeModel, pixels: NDArray[np.generic], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
+def analyse_tile(
+    model: EdgeModel, pixels: NDArray[np.generic], valid: NDArray[np.bool_]
+) -> NDArray[np.float32]:
     """Twelve bands (12, H, W) DN and validity (H, W) -> coefficients (512, h, w)."""
     return model.analyse(fill_invalid(pixels.astype(np.float32), valid))
 
 
 def choose_levels(
-    model: EdgeModel, coefficients: NDArray[np.float32], q: int, latent: Latent, prediction: Prediction, slope: float
+    model: EdgeModel,
+    coefficients: NDArray[np.float32],
+    q: int,
+    latent: Latent,
+    prediction: Prediction,
+    slope: float,
 ) -> Latent:
-    """Rate-distortion optimised quantisation: of the two integers around each coefficient, and the one nearest the
-    predicted mean, the cheapest in squared error + slope * bits (in squared steps).
+    """Rate-distortion optimised quantisation: of the two integers around each coefficient, and the one
+    nearest the predicted mean, the cheapest in squared error + slope * bits (in squared steps).
 
-    Bits are those of the tables that `prediction` chose, as if earlier symbols stayed what they are (as in Sullivan
-    and Wiegand 1998, "Rate-distortion optimization for video compression", for independent decisions).
+    Bits are those of the tables that `prediction` chose, as if earlier symbols stayed what they are (as in
+    Sullivan and Wiegand 1998, "Rate-distortion optimization for video compression", for independent
+    decisions).
     """
     target = (coefficients * np.float32(2.0 ** (-q / 8))).reshape(prediction.mean8.shape)
     floor = np.floor(target).astype(np.int64)
@@ -120,8 +144,12 @@ def choose_levels(
 
 
 def encode_tile(
-    model: EdgeModel, coefficients: NDArray[np.float32], q: int, contexts: Sequence[CodingContext] = (),
-    dead_zone: float = DEAD_ZONE, slope: float = 0.0,
+    model: EdgeModel,
+    coefficients: NDArray[np.float32],
+    q: int,
+    contexts: Sequence[CodingContext] = (),
+    dead_zone: float = DEAD_ZONE,
+    slope: float = 0.0,
 ) -> CodedLatent:
     """Quantise coefficients with step q and predict every symbol against the contexts, best first.
 
@@ -133,5 +161,3 @@ def encode_tile(
         latent = choose_levels(model, coefficients, q, latent, prediction, slope)
         prediction = predict(model.engine, latent, contexts, q)
     return CodedLatent(model, coefficients, latent, q, prediction, tuple(contexts))
-
-

@@ -51,15 +51,24 @@ class EntropyEngine(Protocol):
     base_index: IntArray
 
     def heads_of_all(
-        self, own: NDArray[Any], contexts: NDArray[Any], known: NDArray[np.bool_], spatial: NDArray[Any], q: int,
+        self,
+        own: NDArray[Any],
+        contexts: NDArray[Any],
+        known: NDArray[np.bool_],
+        spatial: NDArray[Any],
+        q: int,
         size: tuple[int, int],
     ) -> tuple[NDArray[Any], NDArray[Any]]: ...
 
-    def start(self, contexts: NDArray[Any], known: NDArray[np.bool_], q: int, size: tuple[int, int]) -> Any: ...
+    def start(
+        self, contexts: NDArray[Any], known: NDArray[np.bool_], q: int, size: tuple[int, int]
+    ) -> Any: ...
 
     def head(self, layer: int, trunk: NDArray[Any]) -> NDArray[Any]: ...
 
-    def first_head(self, trunk: NDArray[Any], spatial: NDArray[Any], phase: NDArray[np.int8]) -> NDArray[Any]: ...
+    def first_head(
+        self, trunk: NDArray[Any], spatial: NDArray[Any], phase: NDArray[np.int8]
+    ) -> NDArray[Any]: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,9 +93,13 @@ class _Inputs:
         latents = [np.zeros((CHANNELS, *size), np.int16) for _ in range(2)]
         for n, context in enumerate(contexts):
             if context.latent.shape != (CHANNELS, *size):
-                raise CodingError(f"context {n}: expected shape {(CHANNELS, *size)}, found {context.latent.shape}")
+                raise CodingError(
+                    f"context {n}: expected shape {(CHANNELS, *size)}, found {context.latent.shape}"
+                )
             self.known[n, : context.layers] = True
-            latents[n][: context.layers * GROUP] = rescale(context.latent[: context.layers * GROUP], context.q, q)
+            latents[n][: context.layers * GROUP] = rescale(
+                context.latent[: context.layers * GROUP], context.q, q
+            )
         self.planes = np.stack([latent_planes(x) for x in latents])
         self.values = np.stack(latents).reshape(2, LAYERS, GROUP, -1).astype(np.int64)
         self.first_mean8 = neighbour_mean8(latents[0][:GROUP])
@@ -145,7 +158,8 @@ def predict(engine: EntropyEngine, latent: Latent, contexts: Sequence[CodingCont
 
 @dataclass(frozen=True, eq=False)
 class CodedLayers:
-    """Range-coded layers [start, stop) of one latent. `sizes[i]`: payload bytes when only i of them are kept.
+    """Range-coded layers [start, stop) of one latent. `sizes[i]`: payload bytes when only i of them are
+    kept.
     """
 
     start: int
@@ -158,7 +172,11 @@ class CodedLayers:
 
 
 def encode_layers(
-    tables: ProbabilityTables, prediction: Prediction, latent: Latent, start: int = 0, stop: int = LAYERS,
+    tables: ProbabilityTables,
+    prediction: Prediction,
+    latent: Latent,
+    start: int = 0,
+    stop: int = LAYERS,
     coder: str | None = None,
 ) -> CodedLayers:
     """Range-code layers [start, stop); every shorter prefix can be taken from the result afterwards."""
@@ -186,7 +204,11 @@ class TileDecoder:
     """
 
     def __init__(
-        self, engine: EntropyEngine, tables: ProbabilityTables, contexts: Sequence[CodingContext], q: int,
+        self,
+        engine: EntropyEngine,
+        tables: ProbabilityTables,
+        contexts: Sequence[CodingContext],
+        q: int,
         size: tuple[int, int],
     ) -> None:
         self.engine, self.tables, self.q, self.size = engine, tables, q, size
@@ -242,7 +264,9 @@ class TileDecoder:
             self._stepper = self._caught_up()
         trunk = self._stepper.step(j, self._planes)
         layer = self.latent.reshape(LAYERS, GROUP, -1)[j]
-        mean8 = self._first(trunk, layer, read, given) if j == 0 else self._later(j, trunk, layer, read, given)
+        mean8 = (
+            self._first(trunk, layer, read, given) if j == 0 else self._later(j, trunk, layer, read, given)
+        )
         self._planes = layer_planes(layer, j)
         self.layers += 1
         return mean8
@@ -256,7 +280,9 @@ class TileDecoder:
             self._planes = layer_planes(self.latent.reshape(LAYERS, GROUP, -1)[j], j)
         return stepper
 
-    def _values(self, mean8: IntArray, index: NDArray[np.uint16], read: Any, given: IntArray | None) -> IntArray:
+    def _values(
+        self, mean8: IntArray, index: NDArray[np.uint16], read: Any, given: IntArray | None
+    ) -> IntArray:
         if given is not None:
             return given
         if read is None:
@@ -264,10 +290,14 @@ class TileDecoder:
         symbols = read(index.ravel()).reshape(index.shape)
         values: IntArray = symbols + (mean8 >> _FRACTION_BITS)
         if np.abs(values).max(initial=0) > LATENT_LIMIT:
-            raise CodingError(f"layer {self.layers}: a value beyond {LATENT_LIMIT}; the payload is not from this model")
+            raise CodingError(
+                f"layer {self.layers}: a value beyond {LATENT_LIMIT}; the payload is not from this model"
+            )
         return values
 
-    def _first(self, trunk: NDArray[Any], layer: NDArray[np.int16], read: Any, given: IntArray | None) -> IntArray:
+    def _first(
+        self, trunk: NDArray[Any], layer: NDArray[np.int16], read: Any, given: IntArray | None
+    ) -> IntArray:
         base, means = self.engine.base_index[self.q][:GROUP], np.zeros(layer.shape, np.int64)
         first8 = self.inputs.first_mean8
         scratch = np.zeros_like(layer)
@@ -279,14 +309,18 @@ class TileDecoder:
             planes = spatial_planes(own8, first8)[:, here]
             heads = self.engine.first_head(trunk[here], planes, self.inputs.phase[here])
             flat = (own8.reshape(GROUP, -1)[:, here], first8.reshape(GROUP, -1)[:, here])
-            mean8 = _means(heads, (self.inputs.values[0, 0][:, here] * 8, self.inputs.values[1, 0][:, here] * 8, *flat))
+            mean8 = _means(
+                heads, (self.inputs.values[0, 0][:, here] * 8, self.inputs.values[1, 0][:, here] * 8, *flat)
+            )
             part = None if given is None else given[:, here]
             scratch[:, here] = self._values(mean8, _tables(mean8, heads[1], base), read, part)
             means[:, here] = mean8
         layer[:] = scratch
         return means
 
-    def _later(self, j: int, trunk: NDArray[Any], layer: NDArray[np.int16], read: Any, given: IntArray | None) -> IntArray:
+    def _later(
+        self, j: int, trunk: NDArray[Any], layer: NDArray[np.int16], read: Any, given: IntArray | None
+    ) -> IntArray:
         heads = self.engine.head(j, trunk)
         mean8 = _means(heads, (self.inputs.values[0, j] * 8, self.inputs.values[1, j] * 8))
         base = self.engine.base_index[self.q][j * GROUP : (j + 1) * GROUP]

@@ -42,7 +42,9 @@ def step_dn(q: int) -> float:
 
 
 def quantise(coefficients: NDArray[np.float32], q: int, dead_zone: float) -> Latent:
-    """Coefficients (512, h, w) in units of 64 DN -> latent; |c| / step + 0.5 - dead_zone is floored, then clipped."""
+    """Coefficients (512, h, w) in units of 64 DN -> latent; |c| / step + 0.5 - dead_zone is floored, then
+    clipped.
+    """
     scaled = coefficients * np.float32(2.0 ** (-q / 8))
     magnitude = np.floor(np.abs(scaled) + np.float32(0.5 - dead_zone))
     return np.clip(np.copysign(magnitude, scaled), -LATENT_LIMIT, LATENT_LIMIT).astype(np.int16)
@@ -65,7 +67,9 @@ def known_part(latent: Latent, layers: int) -> Latent:
 
 
 def layer_planes(values: NDArray[np.int16], layer: int) -> NDArray[np.int8]:
-    """Layer values (32, P) -> int8 planes (64, P): clipped, then high part (layer 0) or magnitude (others)."""
+    """Layer values (32, P) -> int8 planes (64, P): clipped, then high part (layer 0) or magnitude
+    (others).
+    """
     wide = values.astype(np.int32)
     second = (wide + 8) >> 4 if layer == 0 else np.abs(wide)
     return np.clip(np.concatenate([wide, second]), INT8_MIN, INT8_MAX).astype(np.int8)
@@ -93,7 +97,8 @@ def phase_map(height: int, width: int) -> NDArray[np.int8]:
 
 
 def neighbour_mean8(layer0: NDArray[np.int16]) -> IntArray:
-    """Floor of 8 times the mean of the neighbours coded in earlier phases; (32, h, w) -> (32, h, w); 0 in phase 0.
+    """Floor of 8 times the mean of the neighbours coded in earlier phases; (32, h, w) -> (32, h, w); 0 in
+    phase 0.
 
     A value at phase f depends on values of phases below f only, so a decoder may call it on a partly decoded
     layer and read the positions of the phase that comes next.
@@ -115,7 +120,9 @@ def neighbour_mean8(layer0: NDArray[np.int16]) -> IntArray:
 
 
 def spatial_planes(own8: IntArray, first8: IntArray) -> NDArray[np.int8]:
-    """Neighbour means (32, h, w) of the latent and of its first context -> int8 planes (96, P) for layer 0's head."""
+    """Neighbour means (32, h, w) of the latent and of its first context -> int8 planes (96, P) for layer 0's
+    head.
+    """
     value = own8 >> 3
     planes = np.concatenate([value, (value + 8) >> 4, (own8 - first8) >> 3])
     return np.clip(planes, INT8_MIN, INT8_MAX).astype(np.int8).reshape(3 * GROUP, -1)

@@ -1,12 +1,12 @@
 """The shipped model: its files, their digests, and the sessions that run it.
 
-    models/edge/manifest.json   preset, digests of the other files, what they were trained on
-    models/edge/entropy.npz     integer entropy network and probability tables (exact)
-    models/edge/entropy.onnx    the same network as a graph, for ONNX Runtime and TensorRT
-    models/edge/golden.npz      what an engine must reproduce before it may code
-    models/edge/analysis.onnx   frame -> coefficients (any precision)
-    models/edge/synthesis.onnx  latent -> frame (any precision; used on the ground only)
-    models/edge/gains.npz       squared error in DN^2 that a unit error of each channel makes (rate control)
+models/edge/manifest.json   preset, digests of the other files, what they were trained on
+models/edge/entropy.npz     integer entropy network and probability tables (exact)
+models/edge/entropy.onnx    the same network as a graph, for ONNX Runtime and TensorRT
+models/edge/golden.npz      what an engine must reproduce before it may code
+models/edge/analysis.onnx   frame -> coefficients (any precision)
+models/edge/synthesis.onnx  latent -> frame (any precision; used on the ground only)
+models/edge/gains.npz       squared error in DN^2 that a unit error of each channel makes (rate control)
 """
 
 from __future__ import annotations
@@ -22,12 +22,14 @@ from numpy.typing import NDArray
 
 from edge.coding import EntropyEngine
 from edge.digest import MODEL_DIGEST_BYTES, bytes_digest
+from edge.engines import EngineEvent
 from edge.latents import CHANNELS
 from edge.network import ExactNetwork
 from edge.pixels import padded
 from edge.tables import ProbabilityTables, TableError
 
 DEFAULT_DIRECTORY = Path(__file__).resolve().parent.parent / "models" / "edge"
+FASTEST = ("onnxruntime:basic",)
 DIGESTED = ("entropy.npz", "synthesis.onnx")
 
 
@@ -46,10 +48,13 @@ def model_digest(directory: Path) -> bytes:
 class EdgeModel:
     """Everything loaded once from a directory; raises ModelError.
 
-    threads: of every session. engine: how the entropy network runs, see `edge.engines`.
+    threads: of every session. engine: how the entropy network runs, see `edge.engines`; `auto` takes the first of
+    FASTEST that reproduces the golden vectors on this machine. engine_events: what happened to each that was tried.
     """
 
-    def __init__(self, directory: Path = DEFAULT_DIRECTORY, threads: int = 1, engine: str = "float32") -> None:
+    def __init__(
+        self, directory: Path = DEFAULT_DIRECTORY, threads: int = 1, engine: str = "float32"
+    ) -> None:
         self.directory, self.threads = directory, threads
         self._lock = threading.Lock()
         try:
@@ -61,17 +66,23 @@ class EdgeModel:
         except (OSError, ValueError, KeyError, TableError) as error:
             raise ModelError(f"model in {directory}: {error}") from error
         if self.manifest.get("model_digest") != self.digest.hex():
-            raise ModelError(f"model in {directory}: files have digest {self.digest.hex()}, "
-                             f"its manifest says {self.manifest.get('model_digest')}")
+            raise ModelError(
+                f"model in {directory}: files have digest {self.digest.hex()}, "
+                f"its manifest says {self.manifest.get('model_digest')}"
+            )
         self.tables_digest = self.tables.digest()
+        self.engine_events: list[EngineEvent] = []
         self.engine: EntropyEngine = self._make_engine(engine)
 
     def _make_engine(self, name: str) -> EntropyEngine:
         if name in ("float32", "int64"):
             return ExactNetwork(self.parameters, np.dtype(name))
-        from edge.engines import EngineRefused, open_engine
+        from edge.engines import EngineRefused, open_engine, open_first
 
         try:
+            if name == "auto":
+                engine, self.engine_events = open_first(FASTEST, self)
+                return engine
             return open_engine(name, self)
         except EngineRefused as refused:
             raise ModelError(str(refused)) from refused
@@ -85,7 +96,9 @@ class EdgeModel:
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         try:
-            return onnxruntime.InferenceSession(str(self.directory / name), options, providers=["CPUExecutionProvider"])
+            return onnxruntime.InferenceSession(
+                str(self.directory / name), options, providers=["CPUExecutionProvider"]
+            )
         except Exception as error:  # onnxruntime raises classes of its own for every cause
             raise ModelError(f"model in {self.directory}: {name}: {error}") from error
 
@@ -109,7 +122,8 @@ class EdgeModel:
         return found
 
     def analyse(self, tile: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Tile (12, H, W) DN without nodata -> coefficients (512, ceil(H/16), ceil(W/16)) in units of 64 DN.
+        """Tile (12, H, W) DN without nodata -> coefficients (512, ceil(H/16), ceil(W/16)) in units of 64
+        DN.
         """
         out: NDArray[np.float32] = self._analysis.run(None, {"frame": padded(tile)[None]})[0][0]
         return out

@@ -1,8 +1,9 @@
-"""The exact entropy network in numpy: int64 (the twin that defines it) or float32 (the same bits through BLAS).
+"""The exact entropy network in numpy: int64 (the twin that defines it) or float32 (the same bits through
+BLAS).
 
-Every value is an integer times a power of two and no sum reaches 2^22, so float32 arithmetic never rounds and any
-order of additions gives the same result. Accumulators carry an offset of 1/4 that no rounding can meet as a
-tie. Sources: the design note "exact entropy model"; ReLU attention replaces softmax, a saturating quantiser
+Every value is an integer times a power of two and no sum reaches 2^22, so float32 arithmetic never rounds and
+any order of additions gives the same result. Accumulators carry an offset of 1/4 that no rounding can meet as
+a tie. Sources: the design note "exact entropy model"; ReLU attention replaces softmax, a saturating quantiser
 replaces LayerNorm.
 
 Layout: tokens (16, P, width) for a whole pass, (P, width) for one layer; P = h * w positions, row-major.
@@ -61,7 +62,9 @@ class ExactNetwork:
         self.blocks = sum(1 for k in self.layers if k.endswith("attention.query"))
         self.width = int(self.layers["embed"].weight.shape[-1])
         self.heads = int(parameters["heads"])
-        self.step_embed = np.asarray(parameters["step_embed"]).astype(self.dtype)  # (64, width) residual units
+        self.step_embed = np.asarray(parameters["step_embed"]).astype(
+            self.dtype
+        )  # (64, width) residual units
         self.base_index = np.asarray(parameters["base_index"]).astype(np.int64)  # (64, 512)
 
     def _load(self, name: str, parameters: Mapping[str, Array]) -> None:
@@ -69,7 +72,9 @@ class ExactNetwork:
         self.layers[name] = Linear(
             np.asarray(parameters[f"{name}.weight"]).astype(self.dtype),
             np.asarray(parameters[f"{name}.bias"]).astype(self.dtype),
-            np.asarray(parameters[f"{name}.exponent"]).astype(np.int64), bits)
+            np.asarray(parameters[f"{name}.exponent"]).astype(np.int64),
+            bits,
+        )
 
     # --- arithmetic -----------------------------------------------------------------------------------------
 
@@ -145,8 +150,12 @@ class ExactNetwork:
         pairs = []
         for b in range(self.blocks):
             name = f"blocks.{b}.attention"
-            pairs.append((self._split(self._act(f"{name}.context_key", tokens)),
-                          self._split(self._act(f"{name}.context_value", tokens))))
+            pairs.append(
+                (
+                    self._split(self._act(f"{name}.context_key", tokens)),
+                    self._split(self._act(f"{name}.context_value", tokens)),
+                )
+            )
         return pairs
 
     def context_tokens(self, planes: Array, known: NDArray[np.bool_], q: int, size: tuple[int, int]) -> Array:
@@ -169,8 +178,12 @@ class ExactNetwork:
 
     # --- whole pass and single steps ------------------------------------------------------------------------
 
-    def full(self, own: Array, contexts: Array, known: NDArray[np.bool_], q: int, size: tuple[int, int]) -> Array:
-        """Teacher-forced pass: planes own (16, 64, P), contexts (2, 16, 64, P) int8 -> trunk (16, P, width) int8."""
+    def full(
+        self, own: Array, contexts: Array, known: NDArray[np.bool_], q: int, size: tuple[int, int]
+    ) -> Array:
+        """Teacher-forced pass: planes own (16, 64, P), contexts (2, 16, 64, P) int8 -> trunk (16, P, width)
+        int8.
+        """
         tokens = self.context_tokens(contexts, known, q, size)
         shifted = np.concatenate([np.zeros_like(own[:1]), own[:-1]])
         x = self._main_input(shifted, contexts, known)
@@ -191,7 +204,9 @@ class ExactNetwork:
         return np.concatenate([*parts, flags], 2).astype(self.dtype)
 
     def head(self, layer: int, trunk: Array) -> Array:
-        """Raw head of layers 1..15: trunk (P, width) -> (4, 32, P) int64 (mean 2^-6, scale 2^-3, gates 2^-6)."""
+        """Raw head of layers 1..15: trunk (P, width) -> (4, 32, P) int64 (mean 2^-6, scale 2^-3, gates
+        2^-6).
+        """
         hidden = self._act("head_hidden", trunk, relu=True, index=layer)
         return self._heads(self._pick("head", layer), hidden)
 
@@ -203,7 +218,13 @@ class ExactNetwork:
         return self._heads(self.layers["first_head"], hidden)
 
     def heads_of_all(
-        self, own: Array, contexts: Array, known: NDArray[np.bool_], spatial: Array, q: int, size: tuple[int, int]
+        self,
+        own: Array,
+        contexts: Array,
+        known: NDArray[np.bool_],
+        spatial: Array,
+        q: int,
+        size: tuple[int, int],
     ) -> tuple[Array, Array]:
         """Encoder's pass: raw heads of layer 0 (6, 32, P) and of layers 1..15 (15, 4, 32, P), int64.
 
@@ -226,9 +247,13 @@ class ExactNetwork:
 
 
 class Stepper:
-    """The network one layer at a time; `step(j, planes of layer j - 1)` gives the trunk (P, width) of layer j."""
+    """The network one layer at a time; `step(j, planes of layer j - 1)` gives the trunk (P, width) of layer
+    j.
+    """
 
-    def __init__(self, network: ExactNetwork, contexts: Array, known: NDArray[np.bool_], q: int, size: tuple[int, int]) -> None:
+    def __init__(
+        self, network: ExactNetwork, contexts: Array, known: NDArray[np.bool_], q: int, size: tuple[int, int]
+    ) -> None:
         self.network, self.contexts, self.known, self.q, self.size = network, contexts, known, q, size
         self.next_layer = 0
         positions = contexts.shape[-1]
@@ -247,7 +272,9 @@ class Stepper:
         self.next_layer += 1
         net, end = self.network, 2 * LAYERS + layer
         before = np.zeros((64, self.contexts.shape[-1]), np.int8) if previous is None else previous
-        x = net._main_input(before[None], self.contexts[:, layer : layer + 1], self.known[:, layer : layer + 1])[0]
+        x = net._main_input(
+            before[None], self.contexts[:, layer : layer + 1], self.known[:, layer : layer + 1]
+        )[0]
         stream = net._apply(net._pick("embed", layer), x, RES_BITS) + net.step_embed[self.q]
         for b in range(net.blocks):
             name = f"blocks.{b}.attention"
@@ -255,6 +282,8 @@ class Stepper:
             query = net._split(net._act(f"{name}.query", n))
             self.keys[b][:, :, end : end + 1] = net._split(net._act(f"{name}.key", n))
             self.values[b][:, :, end : end + 1] = net._split(net._act(f"{name}.value", n))
-            stream += net._attend(name, query, self.keys[b][:, :, : end + 1], self.values[b][:, :, : end + 1], None)[0]
+            stream += net._attend(
+                name, query, self.keys[b][:, :, : end + 1], self.values[b][:, :, : end + 1], None
+            )[0]
             stream += net._spatial(f"blocks.{b}.spatial", net._saturate(stream), self.size)
         return net._saturate(stream)

@@ -1,9 +1,11 @@
 """Build models/edge from training checkpoints.
 
-    python -m export.edge_model --transform runs/transform/transform.pt --entropy runs/entropy/entropy.pt --out models/edge
+    python -m export.edge_model --transform runs/transform/transform.pt --entropy runs/entropy/entropy.pt
+    --out models/edge
 
 Writes entropy.npz, entropy.onnx, golden.npz, analysis.onnx, synthesis.onnx, gains.npz and manifest.json, and
-prints the bound of the tightest layers. Refuses a model whose worst-case sums do not fit (BoundError names the layer).
+prints the bound of the tightest layers. Refuses a model whose worst-case sums do not fit (BoundError names
+the layer).
 """
 
 from __future__ import annotations
@@ -38,11 +40,15 @@ def load_entropy(path: Path) -> EntropyModel:
 
 
 def synthesis_gains(transform: EdgeTransform) -> Any:
-    """(512,) squared error in DN^2 over the frame per unit squared error of a coefficient: the kernels' energy."""
+    """(512,) squared error in DN^2 over the frame per unit squared error of a coefficient: the kernels'
+    energy.
+    """
     return (transform.synthesis_kernel.square().sum((1, 2, 3)) * UNIT**2).double().numpy()
 
 
-def write_model(transform: EdgeTransform, entropy: EntropyModel, out: Path, notes: dict[str, Any]) -> list[Bound]:
+def write_model(
+    transform: EdgeTransform, entropy: EntropyModel, out: Path, notes: dict[str, Any]
+) -> list[Bound]:
     """Write the model's files; returns the proven bounds."""
     out.mkdir(parents=True, exist_ok=True)
     parameters = integer_parameters(entropy)
@@ -56,25 +62,42 @@ def write_model(transform: EdgeTransform, entropy: EntropyModel, out: Path, note
     onnx.save(entropy_graph(parameters), str(out / GRAPH))
     write_golden(parameters, out / GOLDEN)
     manifest = {
-        "preset": "edge", "model_digest": model_digest(out).hex(), "tables_digest": tables.digest().hex(),
-        "engine_files": {name: bytes_digest((out / name).read_bytes(), DIGEST_BYTES).hex() for name in (GRAPH, GOLDEN)},
-        "parameters": {"analysis": transform.analysis_kernel.numel(),
-                       "synthesis": sum(p.numel() for n, p in transform.named_parameters() if n != "analysis_kernel"),
-                       "entropy": sum(v.size for k, v in parameters.items() if k.endswith((".weight", ".bias")))},
-        "bounds": {b.layer: {"worst": b.worst, "margin_bits": round(b.margin_bits, 3)} for b in bounds}, **notes}
+        "preset": "edge",
+        "model_digest": model_digest(out).hex(),
+        "tables_digest": tables.digest().hex(),
+        "engine_files": {
+            name: bytes_digest((out / name).read_bytes(), DIGEST_BYTES).hex() for name in (GRAPH, GOLDEN)
+        },
+        "parameters": {
+            "analysis": transform.analysis_kernel.numel(),
+            "synthesis": sum(p.numel() for n, p in transform.named_parameters() if n != "analysis_kernel"),
+            "entropy": sum(v.size for k, v in parameters.items() if k.endswith((".weight", ".bias"))),
+        },
+        "bounds": {b.layer: {"worst": b.worst, "margin_bits": round(b.margin_bits, 3)} for b in bounds},
+        **notes,
+    }
     (out / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
     return bounds
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--transform", type=Path, default=Path("runs/transform/transform.pt"))
     parser.add_argument("--entropy", type=Path, default=Path("runs/entropy/entropy.pt"))
     parser.add_argument("--out", type=Path, default=Path("models/edge"))
     args = parser.parse_args()
-    states = {n: torch.load(p, weights_only=True)["state"] for n, p in (("transform", args.transform), ("entropy", args.entropy))}
-    bounds = write_model(load_transform(args.transform), load_entropy(args.entropy), args.out,
-                         {"training": states, "attribution": "Trained on modified Copernicus Sentinel data 2015-2024."})
+    states = {
+        n: torch.load(p, weights_only=True)["state"]
+        for n, p in (("transform", args.transform), ("entropy", args.entropy))
+    }
+    bounds = write_model(
+        load_transform(args.transform),
+        load_entropy(args.entropy),
+        args.out,
+        {"training": states, "attribution": "Trained on modified Copernicus Sentinel data 2015-2024."},
+    )
     for b in sorted(bounds, key=lambda b: b.margin_bits)[:8]:
         print(f"{b.layer:36s} worst sum {b.worst:8d} of {1 << 22}, {b.margin_bits:.2f} bits to spare")
 

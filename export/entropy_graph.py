@@ -7,8 +7,9 @@ Inputs (int8 planes as in `edge.latents`; B tiles of h x w positions):
 Outputs (raw accumulators, exact in float32):
   first (B, h*w, 192)        head of layer 0              rest (B, 1920, h*w, 1)   heads of layers 1..15
 
-Every activation passes QuantizeLinear with a power-of-two scale, every weight is int8 with a power-of-two scale per
-output channel, biases are float and end in 1/4 of the accumulator's unit, so no rounding meets a tie.
+Every activation passes QuantizeLinear with a power-of-two scale, every weight is int8 with a power-of-two
+scale per output channel, biases are float and end in 1/4 of the accumulator's unit, so no rounding meets a
+tie.
 """
 
 from __future__ import annotations
@@ -41,7 +42,9 @@ class EntropyGraph(Graph):
         self.heads = int(parameters["heads"])
         self.scale = {b: self.constant(f"scale.{b}", np.float32(2.0**-b)) for b in (ACT_BITS, IN_BITS)}
         self.zero = self.constant("zero_point", np.int8(0))
-        self.quarter = {s: self.constant(f"quarter.{s}", np.float32(0.25 * 2.0**-s)) for s in (RES_BITS, 2 * ACT_BITS)}
+        self.quarter = {
+            s: self.constant(f"quarter.{s}", np.float32(0.25 * 2.0**-s)) for s in (RES_BITS, 2 * ACT_BITS)
+        }
 
     # --- arithmetic
 
@@ -63,7 +66,9 @@ class EntropyGraph(Graph):
     def linear(self, name: str, x: str) -> str:
         """Shared linear layer over the last axis, accumulator out."""
         w = self.weight(name, self.p[f"{name}.weight"], self.p[f"{name}.exponent"], axis=1)
-        return self.add("Add", [self.add("MatMul", [x, w]), self.constant(f"{name}.bias", self.bias(name, ACT_BITS))])
+        return self.add(
+            "Add", [self.add("MatMul", [x, w]), self.constant(f"{name}.bias", self.bias(name, ACT_BITS))]
+        )
 
     def act(self, name: str, x: str, relu: bool = False) -> str:
         y = self.linear(name, x)
@@ -81,11 +86,12 @@ class EntropyGraph(Graph):
         return self.weight(name, kernel, e.reshape(-1), axis=0)
 
     def biased(self, name: str, conv: str, bias: NDArray[np.float32]) -> str:
-        """conv (B, J * n, ...) + bias (J, n), as (B, J, n, P): for every convolution that a quantiser follows.
+        """conv (B, J * n, ...) + bias (J, n), as (B, J, n, P): for every convolution that a quantiser
+        follows.
 
         Not as the convolution's own bias: between Q/DQ pairs ONNX Runtime rounds that to int32
-        (WeightBiasQuantization, from the level "basic" on) and so drops the 1/4. The Reshape keeps the Add from
-        being fused back.
+        (WeightBiasQuantization, from the level "basic" on) and so drops the 1/4. The Reshape keeps the Add
+        from being fused back.
         """
         four = self.reshape(conv, self.b, *bias.shape, self.n)
         return self.add("Add", [four, self.constant(f"{name}.bias", bias[..., None])])
@@ -181,12 +187,16 @@ def entropy_graph(parameters: Parameters) -> Any:
 
     step = g.add("Add", [g.reshape(step_in, g.b, 1, 1, g.width), g.quarter[RES_BITS]])
     own = g.reshape(g.add("DequantizeLinear", [own8, g.scale[IN_BITS], g.zero]), g.b, LAYERS, PLANES, g.n)
-    both = g.reshape(g.add("DequantizeLinear", [context8, g.scale[IN_BITS], g.zero]), g.b, 2, LAYERS, PLANES, g.n)
+    both = g.reshape(
+        g.add("DequantizeLinear", [context8, g.scale[IN_BITS], g.zero]), g.b, 2, LAYERS, PLANES, g.n
+    )
     first, second = (g.add("Gather", [both, g.constant(f"date.{i}", np.int64(i))], axis=1) for i in range(2))
     flag = g.add("Mul", [known, g.constant("flag", np.float32(FLAG * 2.0**-IN_BITS))])
     known_pair = g.transpose(g.reshape(flag, g.b, 2, LAYERS, 1), 0, 2, 1, 3)  # (B, 16, 2, 1)
     tokens = _context_tokens(g, (first, second), known_pair, step)
-    stream = g.embedded("embed", [_shifted(g, own), first, second, _flags(g, known_pair, 2)], 3 * PLANES + 2, step)
+    stream = g.embedded(
+        "embed", [_shifted(g, own), first, second, _flags(g, known_pair, 2)], 3 * PLANES + 2, step
+    )
     blocks = sum(1 for k in parameters if k.endswith("attention.query.weight"))
     for b in range(blocks):
         name = f"blocks.{b}"
@@ -199,13 +209,18 @@ def entropy_graph(parameters: Parameters) -> Any:
 def _sizes(g: EntropyGraph, x: str) -> None:
     """One-element tensors B, h, w and n = h * w."""
     shape = g.add("Shape", [x])
-    g.b, g.h, g.w = (g.add("Gather", [shape, g.constant(f"at.{i}", np.array([i], np.int64))]) for i in (0, 2, 3))
+    g.b, g.h, g.w = (
+        g.add("Gather", [shape, g.constant(f"at.{i}", np.array([i], np.int64))]) for i in (0, 2, 3)
+    )
     g.n = g.add("Mul", [g.h, g.w])
 
 
 def _shifted(g: EntropyGraph, own: str) -> str:
     """Planes of layer j - 1 at place j; zero for layer 0."""
-    ends = [g.constant(f"shift.{n}", np.array([v], np.int64)) for n, v in (("start", 0), ("stop", LAYERS - 1), ("axis", 1))]
+    ends = [
+        g.constant(f"shift.{n}", np.array([v], np.int64))
+        for n, v in (("start", 0), ("stop", LAYERS - 1), ("axis", 1))
+    ]
     earlier = g.add("Slice", [own, *ends])
     pads = g.constant("shift.pads", np.array([0, 1, 0, 0, 0, 0, 0, 0], np.int64))
     return g.add("Pad", [earlier, pads])
@@ -214,11 +229,17 @@ def _shifted(g: EntropyGraph, own: str) -> str:
 def _context_tokens(g: EntropyGraph, contexts: tuple[str, str], known: str, step: str) -> str:
     """(B, 32, P, width) quantised tokens of both dates; their weights stand in the graph once."""
     joined = g.add("Concat", list(contexts), axis=0)  # dates as batch: (2B, 16, 64, P)
-    flags = [g.add("Gather", [known, g.constant(f"known.{i}", np.array([i], np.int64))], axis=2) for i in range(2)]
+    flags = [
+        g.add("Gather", [known, g.constant(f"known.{i}", np.array([i], np.int64))], axis=2) for i in range(2)
+    ]
     known2 = g.add("Concat", flags, axis=0)
     constant = np.array([0, FLAG * 2.0**-IN_BITS], np.float32)
-    dates = [g.add("Add", [g.add("Mul", [f, g._shared("nothing", 0.0)]), g.constant(f"date.flag.{i}", constant[i])])
-             for i, f in enumerate(flags)]
+    dates = [
+        g.add(
+            "Add", [g.add("Mul", [f, g._shared("nothing", 0.0)]), g.constant(f"date.flag.{i}", constant[i])]
+        )
+        for i, f in enumerate(flags)
+    ]
     pair = g.add("Concat", [known2, g.add("Concat", dates, axis=0)], axis=2)
     b, g.b = g.b, g.add("Mul", [g.b, g._dim(2)])
     step2 = g.add("Concat", [step, step], axis=0)
@@ -231,7 +252,10 @@ def _context_tokens(g: EntropyGraph, contexts: tuple[str, str], known: str, step
 
 def _heads(g: EntropyGraph, trunk: str, spatial8: str) -> None:
     d = g.width
-    ends = [g.constant(f"head.{n}", np.array([v], np.int64)) for n, v in (("start", 1), ("stop", LAYERS), ("axis", 1))]
+    ends = [
+        g.constant(f"head.{n}", np.array([v], np.int64))
+        for n, v in (("start", 1), ("stop", LAYERS), ("axis", 1))
+    ]
     later = g.transpose(g.add("Slice", [trunk, *ends]), 0, 1, 3, 2)
     flat = g.reshape(later, g.b, (LAYERS - 1) * d, g.n, 1)
     conv = g.add("Conv", [flat, g._grouped("head_hidden", 1)], group=LAYERS - 1)
@@ -240,11 +264,13 @@ def _heads(g: EntropyGraph, trunk: str, spatial8: str) -> None:
     g.per_layer("head", g.reshape(hidden, g.b, -1, g.n, 1), ACT_BITS, first=1)
     g.nodes[-1].output[0] = "rest"
     g.output("rest", ["batch", 15 * 4 * GROUP, "positions", 1])
-    planes = g.reshape(g.add("DequantizeLinear", [spatial8, g.scale[ACT_BITS], g.zero]), g.b, 3 * GROUP + 5, g.n)
+    planes = g.reshape(
+        g.add("DequantizeLinear", [spatial8, g.scale[ACT_BITS], g.zero]), g.b, 3 * GROUP + 5, g.n
+    )
     zero = g.constant("layer.0", np.int64(0))
     joined = g.add("Concat", [g.add("Gather", [trunk, zero], axis=1), g.transpose(planes, 0, 2, 1)], axis=2)
-    # A Q/DQ pair that changes nothing: without it ONNX Runtime takes the layer for one with quantised weights only
-    # and uses MatMulNBits, which requantises its input by blocks.
+    # A Q/DQ pair that changes nothing: without it ONNX Runtime takes the layer for one with quantised weights
+    # only and uses MatMulNBits, which requantises its input by blocks.
     g.linear("first_head", g.act("first_hidden", g.quantised(joined), relu=True))
     g.nodes[-1].output[0] = "first"
     g.output("first", ["batch", "positions", 6 * GROUP])

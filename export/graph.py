@@ -36,7 +36,9 @@ class Graph:
         return name
 
     def half_constant(self, name: str, value: NDArray[Any]) -> str:
-        """Stored in half precision, used in float32: half the file, and the cast is folded when it is loaded."""
+        """Stored in half precision, used in float32: half the file, and the cast is folded when it is
+        loaded.
+        """
         stored = self.constant(f"{name}.half", value.astype(np.float16))
         return self.add("Cast", [stored], output=name, to=TensorProto.FLOAT)
 
@@ -49,7 +51,9 @@ class Graph:
     def model(self) -> Any:
         """The checked ModelProto."""
         graph = helper.make_graph(self.nodes, self.name, self.inputs, self.outputs, self.initialisers)
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="swathpack")
+        model = helper.make_model(
+            graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="swathpack"
+        )
         model.ir_version = IR_VERSION
         onnx.checker.check_model(model, full_check=True)
         return model

@@ -1,7 +1,8 @@
 """Analysis and synthesis of the edge codec as ONNX graphs with dynamic sizes and half-precision weights.
 
-analysis:  `frame` (B, 12, 16h + 8, 16w + 8) float32, DN already mirrored by 4 pixels -> `coefficients` (B, 512, h, w)
-synthesis: `latent` (B, 512, h, w) float32, `q` (B, 1) float32 -> `frame` (B, 12, 16h, 16w) float32 DN
+analysis:  `frame` (B, 12, 16h + 8, 16w + 8) float32, DN already mirrored by 4 pixels -> `coefficients` (B,
+512, h, w) synthesis: `latent` (B, 512, h, w) float32, `q` (B, 1) float32 -> `frame` (B, 12, 16h, 16w) float32
+DN
 """
 
 from __future__ import annotations
@@ -27,8 +28,12 @@ def analysis_graph(model: EdgeTransform) -> Any:
     kernel = _array(model.analysis_kernel)
     bias = -(kernel.sum((2, 3)) @ mean) / UNIT
     centred = g.add("Mul", [x, g.constant("unit", np.float32(1 / UNIT))])
-    y = g.add("Conv", [centred, g.half_constant("kernel", kernel), g.constant("bias", bias.astype(np.float32))],
-              strides=[STRIDE, STRIDE], output="coefficients")
+    y = g.add(
+        "Conv",
+        [centred, g.half_constant("kernel", kernel), g.constant("bias", bias.astype(np.float32))],
+        strides=[STRIDE, STRIDE],
+        output="coefficients",
+    )
     g.output(y, ["batch", 512, "rows", "columns"])
     return g.model()
 
@@ -36,15 +41,21 @@ def analysis_graph(model: EdgeTransform) -> Any:
 def _conv(g: Graph, name: str, x: str, layer: Any, weight: NDArray[Any] | None = None) -> str:
     w = _array(layer.weight) if weight is None else weight
     pad = w.shape[2] // 2
-    return g.add("Conv", [x, g.half_constant(f"{name}.weight", w), g.constant(f"{name}.bias", _array(layer.bias))],
-                 pads=[pad] * 4)
+    return g.add(
+        "Conv",
+        [x, g.half_constant(f"{name}.weight", w), g.constant(f"{name}.bias", _array(layer.bias))],
+        pads=[pad] * 4,
+    )
 
 
 def _condition(g: Graph, name: str, s: str, layer: Any) -> str:
     """step.Linear of (s, s^2) -> (B, width, 1, 1)."""
     pair = g.add("Concat", [s, g.add("Mul", [s, s])], axis=1)
-    flat = g.add("Gemm", [pair, g.constant(f"{name}.w", _array(layer.weight)), g.constant(f"{name}.b", _array(layer.bias))],
-                 transB=1)
+    flat = g.add(
+        "Gemm",
+        [pair, g.constant(f"{name}.w", _array(layer.weight)), g.constant(f"{name}.b", _array(layer.bias))],
+        transB=1,
+    )
     return g.add("Unsqueeze", [flat, g.constant(f"{name}.axes", np.array([2, 3], np.int64))])
 
 
@@ -57,8 +68,10 @@ def _flip_add(g: Graph, name: str, x: str, axis: int) -> str:
     """Fold the mirrored overlap of one axis back in (the adjoint of mirroring)."""
 
     def part(label: str, start: int, stop: int, step: int = 1) -> str:
-        ints = [g.constant(f"{name}.{label}.{k}", np.array([v], np.int64))
-                for k, v in (("start", start), ("stop", stop), ("axis", axis), ("step", step))]
+        ints = [
+            g.constant(f"{name}.{label}.{k}", np.array([v], np.int64))
+            for k, v in (("start", start), ("stop", stop), ("axis", axis), ("step", step))
+        ]
         return g.add("Slice", [x, *ints])
 
     end, o = np.iinfo(np.int64).max, OVERLAP
@@ -71,10 +84,20 @@ def _post_filter(g: Graph, x: str, s: str, step8: str, block: PostFilter) -> str
     weight = _array(block.enter.weight)
     # SpaceToDepth orders planes (y, x, band); torch's pixel_unshuffle orders them (band, y, x).
     order = np.array([band * 4 + cell for cell in range(4) for band in range(12)])
-    scaled = g.add("Mul", [g.add("SpaceToDepth", [x], blocksize=2), g.constant("post.scale", np.float32(1 / 16))])
-    h = g.add("Add", [_conv(g, "post.enter", scaled, block.enter, weight[:, order]), _condition(g, "post.step", s, block.step)])
+    scaled = g.add(
+        "Mul", [g.add("SpaceToDepth", [x], blocksize=2), g.constant("post.scale", np.float32(1 / 16))]
+    )
+    h = g.add(
+        "Add",
+        [
+            _conv(g, "post.enter", scaled, block.enter, weight[:, order]),
+            _condition(g, "post.step", s, block.step),
+        ],
+    )
     h = _residual(g, "post.body", g.add("Relu", [h]), block.body)
-    h = g.add("DepthToSpace", [_conv(g, "post.leave", g.add("Relu", [h]), block.leave)], blocksize=2, mode="CRD")
+    h = g.add(
+        "DepthToSpace", [_conv(g, "post.leave", g.add("Relu", [h]), block.leave)], blocksize=2, mode="CRD"
+    )
     return g.add("Add", [x, g.add("Mul", [h, step8])])
 
 
@@ -82,9 +105,17 @@ def synthesis_graph(model: EdgeTransform) -> Any:
     """Latent network, lapped inverse, post-filter."""
     g = Graph("swathpack_synthesis")
     y, q = g.input("latent", ["batch", 512, "rows", "columns"]), g.input("q", ["batch", 1])
-    s = g.add("Mul", [g.add("Sub", [q, g.constant("q.centre", np.float32(32))]), g.constant("q.scale", np.float32(1 / 16))])
+    s = g.add(
+        "Mul",
+        [
+            g.add("Sub", [q, g.constant("q.centre", np.float32(32))]),
+            g.constant("q.scale", np.float32(1 / 16)),
+        ],
+    )
     axes = g.constant("axes", np.array([2, 3], np.int64))
-    step = g.add("Pow", [g.constant("two", np.float32(2)), g.add("Mul", [q, g.constant("eighth", np.float32(1 / 8))])])
+    step = g.add(
+        "Pow", [g.constant("two", np.float32(2)), g.add("Mul", [q, g.constant("eighth", np.float32(1 / 8))])]
+    )
     step4 = g.add("Unsqueeze", [step, axes])
     net = model.latent_network
     size = g.add("Abs", [y])

@@ -1,7 +1,7 @@
 """The `swathpack` command.
 
-    swathpack --help            list of commands
-    swathpack compress --help   one command
+swathpack --help            list of commands
+swathpack compress --help   one command
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ def build_parser(only: str | None = None) -> argparse.ArgumentParser:
     """The whole parser; `only` loads the arguments of that one command (start-up stays fast)."""
     parser = argparse.ArgumentParser(
         prog="swathpack",
-        description="Learned compression of multispectral satellite image time series, bit-exact on every machine.",
+        description="Learned compression of multispectral satellite image time series, "
+        "bit-exact on every machine.",
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, path in COMMANDS.items():
@@ -35,8 +36,12 @@ def build_parser(only: str | None = None) -> argparse.ArgumentParser:
             commands.add_parser(name)
             continue
         module = importlib.import_module(path)
-        sub = commands.add_parser(name, help=module.HELP, description=module.__doc__,
-                                  formatter_class=argparse.RawDescriptionHelpFormatter)
+        sub = commands.add_parser(
+            name,
+            help=module.HELP,
+            description=module.__doc__,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
         module.add_arguments(sub)
         sub.set_defaults(run=module.run)
     return parser

@@ -35,7 +35,9 @@ def decode_series(stream: bytes) -> list[Frame]:
 
 
 def record_sizes(stream: Stream, total: int) -> dict[tuple[int, int], int]:
-    """Bytes of every segment and frame record, keyed by (frame, offset); `total` is the length of the file."""
+    """Bytes of every segment and frame record, keyed by (frame, offset); `total` is the length of the
+    file.
+    """
     marks = [(s.offset, s.frame) for s in stream.segments] + [(r.offset, r.index) for r in stream.frames]
     marks += [(e.offset, -1) for e in stream.extensions]
     marks.sort()

@@ -4,7 +4,8 @@
     swathpack compress scene_a.tif scene_b.tif -o scene.swp --bytes 100000
     swathpack compress folder/ -o scene.swp --quality 24 --layers 8
 
-Budgets include every header and are never exceeded. Prints bytes, bits per pixel and band, and what was left out.
+Budgets include every header and are never exceeded. Prints bytes, bits per pixel and band, and what was left
+out.
 """
 
 from __future__ import annotations
@@ -32,17 +33,44 @@ SEARCH_ROUNDS = 8  # about how often a search over the whole file codes every fr
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("input", nargs="+", type=Path, metavar="IN", help="an .npz cube, GeoTIFFs (one a date) or a folder of them")
+    parser.add_argument(
+        "input",
+        nargs="+",
+        type=Path,
+        metavar="IN",
+        help="an .npz cube, GeoTIFFs (one a date) or a folder of them",
+    )
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT.swp")
     size = parser.add_mutually_exclusive_group()
-    size.add_argument("--bytes-per-frame", type=int, metavar="N", help="fill at most N bytes a frame, headers included")
+    size.add_argument(
+        "--bytes-per-frame", type=int, metavar="N", help="fill at most N bytes a frame, headers included"
+    )
     size.add_argument("--bytes", type=int, metavar="N", help="fill at most N bytes in all, headers included")
-    size.add_argument("--layers", type=int, metavar="K", help=f"send the first K of {LAYERS} layers at --quality")
-    parser.add_argument("--quality", type=int, metavar="Q",
-                        help=f"quantiser step index 0 (finest) .. {STEPS - 1} (coarsest), step 64 * 2^(Q/8) DN; {DEFAULT_QUALITY} if no budget is given")
-    parser.add_argument("--bands", help="comma-separated names, for GeoTIFFs without band descriptions or to pick some")
-    parser.add_argument("--intra-every", type=int, default=0, metavar="N", help="code every Nth frame without context (0: only the first)")
-    parser.add_argument("--fast", action="store_true", help="one entropy pass instead of two: half the time, about 3 %% more bytes")
+    size.add_argument(
+        "--layers", type=int, metavar="K", help=f"send the first K of {LAYERS} layers at --quality"
+    )
+    parser.add_argument(
+        "--quality",
+        type=int,
+        metavar="Q",
+        help=f"quantiser step index 0 (finest) .. {STEPS - 1} (coarsest), step 64 * 2^(Q/8) DN; "
+        f"{DEFAULT_QUALITY} if no budget is given",
+    )
+    parser.add_argument(
+        "--bands", help="comma-separated names, for GeoTIFFs without band descriptions or to pick some"
+    )
+    parser.add_argument(
+        "--intra-every",
+        type=int,
+        default=0,
+        metavar="N",
+        help="code every Nth frame without context (0: only the first)",
+    )
+    parser.add_argument(
+        "--fast",
+        action="store_true",
+        help="one entropy pass instead of two: half the time, about 3 %% more bytes",
+    )
     add_model_arguments(parser)
 
 
@@ -50,8 +78,12 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments that every command with the codec takes."""
     parser.add_argument("--model", type=Path, default=DEFAULT_DIRECTORY, help=argparse.SUPPRESS)
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of the networks (default 1)")
-    parser.add_argument("--engine", default="float32",
-                        help="entropy engine: float32 (default), int64 (slow reference), onnxruntime[:off|basic|extended|all]")
+    parser.add_argument(
+        "--engine",
+        default="float32",
+        help="entropy engine: float32 (default), int64 (slow reference), "
+        "onnxruntime[:off|basic|extended|all]",
+    )
 
 
 def open_model(args: argparse.Namespace) -> EdgeModel:
@@ -75,7 +107,12 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 def check(args: argparse.Namespace) -> None:
     """Refuse numbers that mean nothing, before any work."""
-    for name, low, high in (("bytes_per_frame", 1, 1 << 31), ("bytes", 1, 1 << 31), ("layers", 1, LAYERS), ("quality", 0, STEPS - 1)):
+    for name, low, high in (
+        ("bytes_per_frame", 1, 1 << 31),
+        ("bytes", 1, 1 << 31),
+        ("layers", 1, LAYERS),
+        ("quality", 0, STEPS - 1),
+    ):
         value = getattr(args, name)
         if value is not None and not low <= value <= high:
             raise UserError(f"--{name.replace('_', '-')}: expected {low} to {high}, found {value}")
@@ -89,9 +126,18 @@ def run(args: argparse.Namespace) -> int:
     try:
         series = read_series(args.input, bands)
         dropped = [b for b in series.frames[0].bands if b == DROPPED]
-        frames = [f.select([b for b in f.bands if b != DROPPED]) for f in series.frames] if dropped else series.frames
-        encoder = SeriesEncoder(open_model(args), frames, pack_metadata(series.metadata), args.intra_every,
-                                0.0 if args.fast else RDO_SLOPE)
+        frames = (
+            [f.select([b for b in f.bands if b != DROPPED]) for f in series.frames]
+            if dropped
+            else series.frames
+        )
+        encoder = SeriesEncoder(
+            open_model(args),
+            frames,
+            pack_metadata(series.metadata),
+            args.intra_every,
+            0.0 if args.fast else RDO_SLOPE,
+        )
         data = _encode(args, encoder, len(frames))
     except (FrameError, StreamError) as error:
         raise UserError(str(error)) from error
@@ -113,7 +159,10 @@ def _encode(args: argparse.Namespace, encoder: SeriesEncoder, count: int) -> byt
 
 def _report(args: argparse.Namespace, frames: list[Any], data: bytes, dropped: list[str]) -> None:
     samples = sum(f.data.size for f in frames)
-    print(f"{args.output}: {len(data)} bytes, {len(frames)} frames, {8 * len(data) / samples:.4f} bits per pixel and band, "
-          f"{2 * samples / len(data):.0f} : 1")
+    print(
+        f"{args.output}: {len(data)} bytes, {len(frames)} frames, {8 * len(data) / samples:.4f} bits per "
+        "pixel and band, "
+        f"{2 * samples / len(data):.0f} : 1"
+    )
     if dropped:
         print(f"left out: {', '.join(dropped)} (the codec codes the twelve bands B01..B12 and B8A)")

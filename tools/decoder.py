@@ -28,7 +28,9 @@ MAX_DN = 65535
 
 @dataclass
 class TileReport:
-    """What became of one tile of one frame. `latent_digest`: of the decoded latent, the same on every machine."""
+    """What became of one tile of one frame. `latent_digest`: of the decoded latent, the same on every
+    machine.
+    """
 
     tile: int
     layers: int = 0
@@ -85,8 +87,10 @@ class StreamDecoder:
         header = self.stream.header
         if header.model_digest != model.digest or header.tables_digest != model.tables_digest:
             raise UserError(
-                f"the stream was made with model {header.model_digest.hex()} (tables {header.tables_digest.hex()}); "
-                f"this is model {model.digest.hex()} (tables {model.tables_digest.hex()})")
+                f"the stream was made with model {header.model_digest.hex()} (tables "
+                f"{header.tables_digest.hex()}); "
+                f"this is model {model.digest.hex()} (tables {model.tables_digest.hex()})"
+            )
         self.model, self.header, self.coder = model, header, coder
         self.windows = list(tile_windows(header.height, header.width, header.tile_size))
         self.by_tile: dict[tuple[int, int], list[Segment]] = {}
@@ -114,7 +118,10 @@ class StreamDecoder:
         for window in self.windows:
             report, pixels = self._tile(index, window, layers, bool(window.of(valid).any()))
             tiles.append(report)
-            rows, columns = slice(window.top, window.top + window.height), slice(window.left, window.left + window.width)
+            rows, columns = (
+                slice(window.top, window.top + window.height),
+                slice(window.left, window.left + window.width),
+            )
             if pixels is None:
                 valid[rows, columns] = False
             else:
@@ -134,7 +141,9 @@ class StreamDecoder:
         except StreamError as error:
             raise UserError(f"frame {index}: {error}") from error
 
-    def _tile(self, index: int, window: TileWindow, layers: int, wanted: bool) -> tuple[TileReport, NDArray[np.uint16] | None]:
+    def _tile(
+        self, index: int, window: TileWindow, layers: int, wanted: bool
+    ) -> tuple[TileReport, NDArray[np.uint16] | None]:
         report = TileReport(window.index)
         if not wanted:
             return report, None
@@ -146,7 +155,9 @@ class StreamDecoder:
         if decoder is None or decoder.layers == 0:
             report.problem = report.problem or "cut before its first layer"
             return report, None
-        pixels = self.model.synthesise(decoder.estimate(layers), decoder.q)[:, : window.height, : window.width]
+        pixels = self.model.synthesise(decoder.estimate(layers), decoder.q)[
+            :, : window.height, : window.width
+        ]
         # Zero means nodata in every product, so a decoded pixel is at least 1.
         return report, np.clip(np.rint(pixels), 1, MAX_DN).astype(np.uint16)
 
@@ -161,7 +172,11 @@ class StreamDecoder:
         decoder = TileDecoder(self.model.engine, self.model.tables, contexts, first.quality, window.size)
         planned = 0
         for segment in segments:
-            if segment.layer_start != decoder.layers or segment.quality != first.quality or segment.contexts != first.contexts:
+            if (
+                segment.layer_start != decoder.layers
+                or segment.quality != first.quality
+                or segment.contexts != first.contexts
+            ):
                 report.problem = f"layers from {decoder.layers} on are missing"
                 break
             planned = segment.layer_stop

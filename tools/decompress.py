@@ -30,9 +30,21 @@ SHOWN = 12
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("input", type=Path, metavar="IN.swp")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT.npz|OUT_DIR")
-    parser.add_argument("--layers", type=int, default=LAYERS, metavar="K", help="build images from the first K layers only (0: prediction)")
-    parser.add_argument("--report", type=Path, metavar="FILE.json", help="write what was decoded, per frame and tile")
-    parser.add_argument("--coder", choices=("native", "reference", "constriction"), help="range decoder (default: native if built)")
+    parser.add_argument(
+        "--layers",
+        type=int,
+        default=LAYERS,
+        metavar="K",
+        help="build images from the first K layers only (0: prediction)",
+    )
+    parser.add_argument(
+        "--report", type=Path, metavar="FILE.json", help="write what was decoded, per frame and tile"
+    )
+    parser.add_argument(
+        "--coder",
+        choices=("native", "reference", "constriction"),
+        help="range decoder (default: native if built)",
+    )
     add_model_arguments(parser)
 
 
@@ -70,8 +82,12 @@ def _metadata(decoded: Decoded) -> dict[str, Any]:
 
 def report(decoded: Decoded) -> dict[str, Any]:
     """What was decoded, as plain JSON types."""
-    return {"frames": [{"frame": r.frame, "time": r.time, "tiles": [vars(t) for t in r.tiles]} for r in decoded.reports],
-            "problems": decoded.problems}
+    return {
+        "frames": [
+            {"frame": r.frame, "time": r.time, "tiles": [vars(t) for t in r.tiles]} for r in decoded.reports
+        ],
+        "problems": decoded.problems,
+    }
 
 
 def _say(written: list[Path], decoded: Decoded) -> None:

@@ -15,7 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.bands import complete_bands
-from edge.codec import DEAD_ZONE, RDO_SLOPE, UNLIKE, CodedLatent, analyse_tile, context_pays, encode_tile, likeness
+from edge.codec import (
+    DEAD_ZONE,
+    RDO_SLOPE,
+    UNLIKE,
+    CodedLatent,
+    analyse_tile,
+    context_pays,
+    encode_tile,
+    likeness,
+)
 from edge.coding import CodingContext
 from edge.digest import context_digest
 from edge.frame import Frame
@@ -59,7 +68,9 @@ class Place:
         self.held = [(ref, CodingContext(coded.latent, coded.q, layers)), *self.held][:HELD_DATES]
 
     def nearest(self, coefficients: NDArray[np.float32]) -> list[Context]:
-        """The two held latents most like these coefficients, the better one first: a cloudy date explains nothing."""
+        """The two held latents most like these coefficients, the better one first: a cloudy date explains
+        nothing.
+        """
         ranked = [(likeness(coefficients, c[1]), c) for c in self.held]
         ranked.sort(key=lambda r: r[0], reverse=True)
         return [c for like, c in ranked[:2] if like > UNLIKE]
@@ -78,7 +89,13 @@ class FrameCoder:
     """Codes one frame at any step and dead zone; the analysis is done once."""
 
     def __init__(
-        self, model: EdgeModel, index: int, frame: Frame, windows: Sequence[TileWindow], places: Sequence[Place], slope: float
+        self,
+        model: EdgeModel,
+        index: int,
+        frame: Frame,
+        windows: Sequence[TileWindow],
+        places: Sequence[Place],
+        slope: float,
     ) -> None:
         self.model, self.index, self.windows, self.places, self.slope = model, index, windows, places, slope
         self.coefficients = [analyse_tile(model, w.of(frame.data), w.of(frame.valid)) for w in windows]
@@ -94,7 +111,8 @@ class FrameCoder:
         if key not in self._seen:
             self._seen[key] = tuple(
                 encode_tile(self.model, c, q, [context for _, context in pair], dead_zone, self.slope)
-                for c, pair in zip(self.coefficients, self.contexts))
+                for c, pair in zip(self.coefficients, self.contexts)
+            )
         return self._seen[key]
 
     def _settle(self, q: int) -> None:
@@ -102,7 +120,8 @@ class FrameCoder:
         self._settled = True
         self.contexts = [
             pair if not pair or context_pays(self.model, c, q, [context for _, context in pair]) else []
-            for c, pair in zip(self.coefficients, self.contexts)]
+            for c, pair in zip(self.coefficients, self.contexts)
+        ]
 
     def _refs(self, tile: int) -> tuple[ContextRef, ...]:
         return tuple(ref for ref, _ in self.contexts[tile])
@@ -119,10 +138,14 @@ class FrameCoder:
         """All tiles at one step, each with the first `layers` layers."""
         tiles = self._tiles(q, dead_zone)
         kept = tuple(layers if live else 0 for live in self.live)
-        return Trial(tiles, kept, sum(self._record_size(t, c, k) for t, (c, k) in enumerate(zip(tiles, kept))))
+        return Trial(
+            tiles, kept, sum(self._record_size(t, c, k) for t, (c, k) in enumerate(zip(tiles, kept)))
+        )
 
     def within(self, budget: int, guess: int) -> tuple[Trial, int]:
-        """The trial that fills `budget` bytes best without exceeding it, and its step (a guess for the next frame)."""
+        """The trial that fills `budget` bytes best without exceeding it, and its step (a guess for the next
+        frame).
+        """
         if not self._settled:
             self._settle(guess)
         for layers in range(LAYERS, 0, -1):
@@ -187,7 +210,12 @@ class SeriesEncoder:
     """
 
     def __init__(
-        self, model: EdgeModel, frames: Sequence[Frame], metadata: bytes = b"", intra_every: int = 0, slope: float = RDO_SLOPE
+        self,
+        model: EdgeModel,
+        frames: Sequence[Frame],
+        metadata: bytes = b"",
+        intra_every: int = 0,
+        slope: float = RDO_SLOPE,
     ) -> None:
         _check_alike(frames)
         self.model, self.metadata, self.intra_every, self.slope = model, metadata, intra_every, slope
@@ -195,8 +223,18 @@ class SeriesEncoder:
         first = frames[0]
         self.windows = list(tile_windows(first.height, first.width, TILE))
         header = Header(
-            model.digest, model.tables_digest, len(frames), first.height, first.width, first.bands, first.level,
-            first.boa_offset, TILE, first.grid, times=tuple(f.time for f in frames))
+            model.digest,
+            model.tables_digest,
+            len(frames),
+            first.height,
+            first.width,
+            first.bands,
+            first.level,
+            first.boa_offset,
+            TILE,
+            first.grid,
+            times=tuple(f.time for f in frames),
+        )
         if not header.times_in_header:
             header = replace(header, times=())
         self.header = header
@@ -223,9 +261,13 @@ class SeriesEncoder:
         if self.intra_every and index % self.intra_every == 0:
             for place in places:
                 place.held = []
-        return FrameCoder(self.model, index, complete_bands(self.given[index]), self.windows, places, self.slope)
+        return FrameCoder(
+            self.model, index, complete_bands(self.given[index]), self.windows, places, self.slope
+        )
 
-    def at_quality(self, q: int, layers: int = LAYERS, dead_zone: float = DEAD_ZONE, tick: Tick = lambda: None) -> bytes:
+    def at_quality(
+        self, q: int, layers: int = LAYERS, dead_zone: float = DEAD_ZONE, tick: Tick = lambda: None
+    ) -> bytes:
         """All frames at step q with the first `layers` layers."""
         writer, places = self._start(None), self._places()
         for index in range(len(self.given)):
@@ -241,7 +283,9 @@ class SeriesEncoder:
             writer.add(record)
 
     def per_frame(self, budget: int, tick: Tick = lambda: None) -> bytes:
-        """At most `budget` bytes for each frame, the file's header shared out among them. Raises UserError."""
+        """At most `budget` bytes for each frame, the file's header shared out among them. Raises
+        UserError.
+        """
         writer, places = self._start(budget * len(self.given)), self._places()
         share = -(-writer.size // len(self.given))
         guess = 28
@@ -250,7 +294,10 @@ class SeriesEncoder:
             self._add_record(writer, index)
             room = budget - share - (writer.size - before)
             if room < 0:
-                raise UserError(f"--bytes-per-frame {budget}: the headers alone take {budget - room} bytes of frame {index}")
+                raise UserError(
+                    f"--bytes-per-frame {budget}: the headers alone take {budget - room} bytes of frame "
+                    f"{index}"
+                )
             coder = self._coder(index, places)
             trial, guess = coder.within(room, guess)
             coder.write(writer, trial)
@@ -258,9 +305,14 @@ class SeriesEncoder:
         return writer.to_bytes()
 
     def in_total(self, budget: int, tick: Tick = lambda: None) -> bytes:
-        """At most `budget` bytes for the whole file: one step for all frames, so that all have equal slope."""
+        """At most `budget` bytes for the whole file: one step for all frames, so that all have equal
+        slope.
+        """
         fixed = header_bytes(self.header) + sum(
-            len(StreamWriter(self.header).pack(r)) for i in range(len(self.given)) if (r := self._frame_record(i)))
+            len(StreamWriter(self.header).pack(r))
+            for i in range(len(self.given))
+            if (r := self._frame_record(i))
+        )
         if fixed > budget:
             raise UserError(f"--bytes {budget}: the headers alone take {fixed} bytes")
         seen: dict[tuple[int, float], bytes] = {}
@@ -291,11 +343,17 @@ def _check_alike(frames: Sequence[Frame]) -> None:
     first = frames[0]
     for i, frame in enumerate(frames):
         if frame.data.shape != first.data.shape or frame.bands != first.bands:
-            raise UserError(f"frame {i}: expected shape {first.data.shape} and bands {' '.join(first.bands)} as in frame 0, "
-                            f"found {frame.data.shape} and {' '.join(frame.bands)}")
+            raise UserError(
+                f"frame {i}: expected shape {first.data.shape} and bands {' '.join(first.bands)} as in "
+                "frame 0, "
+                f"found {frame.data.shape} and {' '.join(frame.bands)}"
+            )
 
 
 def coefficients_of(model: EdgeModel, frame: Frame) -> list[NDArray[np.float32]]:
     """Coefficients of all tiles of a frame (for calibration and tests)."""
     full = complete_bands(frame.without_offset())
-    return [analyse_tile(model, w.of(full.data), w.of(full.valid)) for w in tile_windows(full.height, full.width, TILE)]
+    return [
+        analyse_tile(model, w.of(full.data), w.of(full.valid))
+        for w in tile_windows(full.height, full.width, TILE)
+    ]
