@@ -117,7 +117,7 @@ class CodingConfig:
     tile: int = 256
     q: int = 28
     slope: float = 0.0
-    engine: str = "float32"
+    engine: str = "auto"
     threads: int = 1
     canary_s: float = 300.0
     cloud_discount: float = 0.8

@@ -53,7 +53,7 @@ class EdgeModel:
     """
 
     def __init__(
-        self, directory: Path = DEFAULT_DIRECTORY, threads: int = 1, engine: str = "float32"
+        self, directory: Path = DEFAULT_DIRECTORY, threads: int = 1, engine: str = "auto"
     ) -> None:
         self.directory, self.threads = directory, threads
         self._lock = threading.Lock()

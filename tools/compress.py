@@ -80,8 +80,8 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of the networks (default 1)")
     parser.add_argument(
         "--engine",
-        default="float32",
-        help="entropy engine: float32 (default), int64 (slow reference), "
+        default="auto",
+        help="entropy engine: auto (default), float32, int64 (slow reference), "
         "onnxruntime[:off|basic|extended|all]",
     )
 

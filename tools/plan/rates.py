@@ -65,7 +65,7 @@ class RateTable:
         return PEAK_DN**2 * 10 ** (-self.psnr_db / 10)
 
 
-def _provisional() -> dict[str, Any]:
+def provisional() -> dict[str, Any]:
     """Stand-in figures, used only until the codec has been measured.
 
     Quality: a line in log rate through JPEG 2000 (multi-component) on unseen places, as measured while this
@@ -117,7 +117,7 @@ def load_rates(path: Path | None, board: str, power_mode: str) -> tuple[RateTabl
     """
     warnings = []
     if path is None and not DEFAULT_TABLE.is_file():
-        document = _provisional()
+        document = provisional()
         warnings.append(
             "codec figures are PROVISIONAL (no models/edge/rate_quality.json yet; write it with "
             "`swathpack bench`): " + str(document["source"])

@@ -10,7 +10,7 @@ import pytest
 
 from tools.errors import UserError
 from tools.plan import rates
-from tools.plan.rates import _provisional, load_rates, parse_rates
+from tools.plan.rates import provisional, load_rates, parse_rates
 
 
 def test_provisional_is_said_to_be(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
@@ -20,14 +20,14 @@ def test_provisional_is_said_to_be(monkeypatch: pytest.MonkeyPatch, tmp_path) ->
 
 
 def test_a_measured_file_warns_of_nothing(tmp_path) -> None:
-    document = {**_provisional(), "measured": True, "source": "bench"}
+    document = {**provisional(), "measured": True, "source": "bench"}
     (tmp_path / "r.json").write_text(json.dumps(document))
     table, warnings = load_rates(tmp_path / "r.json", "agx-orin", "30W")
     assert table.measured and warnings == [] and table.source == "bench"
 
 
 def test_bytes_and_classes() -> None:
-    table = parse_rates(_provisional(), "agx-orin", "30W")
+    table = parse_rates(provisional(), "agx-orin", "30W")
     sizes = table.tile_bytes(256, 12)
     assert sizes[0] == 0 and sizes[-1] == np.ceil(0.5 * 256 * 256 * 12 / 8)
     # Three weighted classes have the table's mean.
@@ -50,7 +50,7 @@ def test_bytes_and_classes() -> None:
     ],
 )
 def test_refuses(tmp_path, change, message: str) -> None:
-    document = copy.deepcopy(_provisional())
+    document = copy.deepcopy(provisional())
     change(document)
     (tmp_path / "r.json").write_text(json.dumps(document))
     with pytest.raises(UserError, match=message):
