@@ -112,13 +112,15 @@ def _means(heads: IntArray, candidates8: Sequence[IntArray]) -> IntArray:
     for gate, candidate in zip(heads[2:], candidates8):
         total = total + np.clip(gate, -128, 127) * candidate
     mean8 = (total + (1 << (GATE_BITS - 1))) >> GATE_BITS
-    return np.clip(mean8, -MEAN8_LIMIT, MEAN8_LIMIT)
+    limited: IntArray = np.clip(mean8, -MEAN8_LIMIT, MEAN8_LIMIT)
+    return limited
 
 
 def _tables(mean8: IntArray, delta: IntArray, base: IntArray) -> NDArray[np.uint16]:
     """Table index (32, P) of means (32, P), raw scale heads (32, P) and base index (32,)."""
     scale = np.clip(base[:, None] + delta, 0, N_SCALES - 1)
-    return ((mean8 & (N_FRACTIONS - 1)) * N_SCALES + scale).astype(np.uint16)
+    index: NDArray[np.uint16] = ((mean8 & (N_FRACTIONS - 1)) * N_SCALES + scale).astype(np.uint16)
+    return index
 
 
 @dataclass(frozen=True, eq=False)
@@ -286,7 +288,8 @@ class TileDecoder:
         if given is not None:
             return given
         if read is None:
-            return np.clip((mean8 + 4) >> _FRACTION_BITS, -LATENT_LIMIT, LATENT_LIMIT)
+            guess: IntArray = np.clip((mean8 + 4) >> _FRACTION_BITS, -LATENT_LIMIT, LATENT_LIMIT)
+            return guess
         symbols = read(index.ravel()).reshape(index.shape)
         values: IntArray = symbols + (mean8 >> _FRACTION_BITS)
         if np.abs(values).max(initial=0) > LATENT_LIMIT:

@@ -47,7 +47,8 @@ def quantise(coefficients: NDArray[np.float32], q: int, dead_zone: float) -> Lat
     """
     scaled = coefficients * np.float32(2.0 ** (-q / 8))
     magnitude = np.floor(np.abs(scaled) + np.float32(0.5 - dead_zone))
-    return np.clip(np.copysign(magnitude, scaled), -LATENT_LIMIT, LATENT_LIMIT).astype(np.int16)
+    latent: Latent = np.clip(np.copysign(magnitude, scaled), -LATENT_LIMIT, LATENT_LIMIT).astype(np.int16)
+    return latent
 
 
 def rescale(latent: Latent, q_from: int, q_to: int) -> Latent:
@@ -56,7 +57,8 @@ def rescale(latent: Latent, q_from: int, q_to: int) -> Latent:
         return latent
     product = latent.astype(np.int64) * _RATIOS[q_from - q_to + STEPS - 1]
     rounded = (product + (1 << (RESCALE_BITS - 1))) >> RESCALE_BITS
-    return np.clip(rounded, -LATENT_LIMIT, LATENT_LIMIT).astype(np.int16)
+    rescaled: Latent = np.clip(rounded, -LATENT_LIMIT, LATENT_LIMIT).astype(np.int16)
+    return rescaled
 
 
 def known_part(latent: Latent, layers: int) -> Latent:
@@ -72,7 +74,8 @@ def layer_planes(values: NDArray[np.int16], layer: int) -> NDArray[np.int8]:
     """
     wide = values.astype(np.int32)
     second = (wide + 8) >> 4 if layer == 0 else np.abs(wide)
-    return np.clip(np.concatenate([wide, second]), INT8_MIN, INT8_MAX).astype(np.int8)
+    planes: NDArray[np.int8] = np.clip(np.concatenate([wide, second]), INT8_MIN, INT8_MAX).astype(np.int8)
+    return planes
 
 
 def latent_planes(latent: Latent) -> NDArray[np.int8]:
@@ -80,7 +83,9 @@ def latent_planes(latent: Latent) -> NDArray[np.int8]:
     wide = latent.reshape(LAYERS, GROUP, -1).astype(np.int32)
     second = np.abs(wide)
     second[0] = (wide[0] + 8) >> 4
-    return np.clip(np.concatenate([wide, second], axis=1), INT8_MIN, INT8_MAX).astype(np.int8)
+    both = np.concatenate([wide, second], axis=1)
+    planes: NDArray[np.int8] = np.clip(both, INT8_MIN, INT8_MAX).astype(np.int8)
+    return planes
 
 
 @lru_cache(maxsize=64)
@@ -125,4 +130,5 @@ def spatial_planes(own8: IntArray, first8: IntArray) -> NDArray[np.int8]:
     """
     value = own8 >> 3
     planes = np.concatenate([value, (value + 8) >> 4, (own8 - first8) >> 3])
-    return np.clip(planes, INT8_MIN, INT8_MAX).astype(np.int8).reshape(3 * GROUP, -1)
+    clipped: NDArray[np.int8] = np.clip(planes, INT8_MIN, INT8_MAX).astype(np.int8).reshape(3 * GROUP, -1)
+    return clipped

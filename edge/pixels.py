@@ -60,7 +60,7 @@ def fill_invalid(data: FloatArray, valid: NDArray[np.bool_]) -> FloatArray:
 
 def _pull_push(total: FloatArray, weight: FloatArray) -> FloatArray:
     if min(weight.shape) == 1 and max(weight.shape) == 1 or weight.all():
-        return total / np.maximum(weight, np.float32(1e-9))
+        return np.asarray(total / np.maximum(weight, np.float32(1e-9)), np.float32)
     h, w = weight.shape
     pad = ((0, h % 2), (0, w % 2))
     t = np.pad(total, ((0, 0), *pad)).reshape(total.shape[0], (h + 1) // 2, 2, (w + 1) // 2, 2).sum((2, 4))

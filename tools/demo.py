@@ -17,10 +17,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
 
 from edge.bands import DROPPED
 from edge.frame import Frame
@@ -50,7 +48,9 @@ class Case:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a case: the stream, the frames that the ground got from it, CPU seconds of both processes."""
+    """What came of a case: the stream, the frames that the ground got from it, CPU seconds of both
+    processes.
+    """
 
     case: Case
     stream: Path
@@ -75,28 +75,27 @@ class Outcome:
 
 
 def cases_of(sources: Sequence[DemoSeries], pass_bytes: int) -> list[Case]:
-    """The demo's frames: some clear dates of a series, a crop of a scene; the pass is shared out between them."""
+    """The demo's frames: some clear dates of a series, a crop of a scene; the pass is shared out between
+    them.
+    """
     chosen = [(s, _frames_of(s)) for s in sources]
     weights = [SERIES_SHARE if len(frames) > 1 else 1 - SERIES_SHARE for _, frames in chosen]
     return [
-        Case(s.name.replace(" ", "-"), _title(s, frames), frames, s.credit, int(pass_bytes * w / sum(weights)))
+        Case(
+            s.name.replace(" ", "-"), _title(s, frames), frames, s.credit, int(pass_bytes * w / sum(weights))
+        )
         for (s, frames), w in zip(chosen, weights)
     ]
 
 
 def _frames_of(source: DemoSeries) -> list[Frame]:
-    series = source.series
-    if len(series) > DATES:
-        series = demo_data.clear_dates(source, DATES, 0.02)
-    return [_cropped(f.select([b for b in f.bands if b != DROPPED])) for f in series.frames]
-
-
-def _cropped(frame: Frame) -> Frame:
-    """The top left of a large frame."""
-    if max(frame.data.shape[1:]) <= SCENE_SIDE:
-        return frame
-    window = (slice(0, SCENE_SIDE), slice(0, SCENE_SIDE))
-    return replace(frame, data=np.ascontiguousarray(frame.data[(slice(None), *window)]), valid=frame.valid[window])
+    """Every second one of the latest clear dates, or the clearest window of a single scene."""
+    frames = source.series.frames
+    if len(frames) > DATES:
+        frames = demo_data.clear_dates(source, 2 * DATES, 0.02).frames[::2]
+    if max(frames[0].data.shape[1:]) > SCENE_SIDE:
+        frames = [demo_views.clearest(f, SCENE_SIDE) for f in frames[:1]]
+    return [f.select([b for b in f.bands if b != DROPPED]) for f in frames]
 
 
 def _title(source: DemoSeries, frames: list[Frame]) -> str:
@@ -107,7 +106,9 @@ def _title(source: DemoSeries, frames: list[Frame]) -> str:
 
 
 def board_side(case: Case, inbox: Path, outbox: Path) -> Path:
-    """Everything that happens on board: frames from the inbox to a stream in the outbox, within the budget."""
+    """Everything that happens on board: frames from the inbox to a stream in the outbox, within the
+    budget.
+    """
     frames = inbox / f"{case.name}.npz"
     demo_data.save(DemoSeries(case.name, Series(case.frames), case.credit, True, []), frames)
     stream = outbox / f"{case.name}.swp"
@@ -116,7 +117,9 @@ def board_side(case: Case, inbox: Path, outbox: Path) -> Path:
 
 
 def ground_side(stream: Path, folder: Path) -> list[Frame]:
-    """Everything that happens on the ground, in a process of its own that is told the stream and nothing else."""
+    """Everything that happens on the ground, in a process of its own that is told the stream and nothing
+    else.
+    """
     images = folder / f"{stream.stem}.npz"
     _swathpack("decompress", str(stream), "-o", str(images))
     return read_series(images).frames
@@ -126,7 +129,9 @@ def _swathpack(*arguments: str) -> None:
     """One command in a fresh process. Raises UserError with what it said."""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "tools.cli", *arguments]
-    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=None, text=True, check=False)
+    done = subprocess.run(
+        command, env=environment, stdout=subprocess.PIPE, stderr=None, text=True, check=False
+    )
     if done.returncode != 0:
         raise UserError(f"{' '.join(command[2:])} failed with exit code {done.returncode}")
 
@@ -189,11 +194,16 @@ def _offline() -> list[DemoSeries]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m tools.demo", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.demo", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--out", type=Path, default=Path("demo_out"))
-    parser.add_argument("--pass-bytes", type=int, default=PASS_BYTES, metavar="N", help=f"default {PASS_BYTES}")
-    parser.add_argument("--offline", action="store_true", help="the built-in synthetic scene instead of real data")
+    parser.add_argument(
+        "--pass-bytes", type=int, default=PASS_BYTES, metavar="N", help=f"default {PASS_BYTES}"
+    )
+    parser.add_argument(
+        "--offline", action="store_true", help="the built-in synthetic scene instead of real data"
+    )
     args = parser.parse_args(argv)
     try:
         run(args.out, _offline() if args.offline else demo_data.load(), args.pass_bytes)

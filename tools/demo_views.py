@@ -30,7 +30,7 @@ LAYER_COUNTS = (1, 2, 4, 8, 16)
 LAYER_QUALITY = 20
 BUDGETS_BPPB = (0.025, 0.05, 0.1, 0.2)
 CURVE_STEPS = (52, 44, 36, 28, 20, 12)
-CURVE_KNOBS = (42.0, 45.0, 48.0, 51.0, 54.0, 57.0, 60.0)
+CURVE_KNOBS = (42.0, 44.0, 46.0, 48.0, 50.0, 52.0, 54.0, 56.0)
 
 
 @dataclass(frozen=True)
@@ -63,18 +63,34 @@ def page(outcomes: Sequence[Outcome], pass_bytes: int) -> str:
 
 
 def busiest_tile(frame: Frame) -> Frame:
-    """The tile of a frame with the most detail that is not cloud: highest median gradient of the red band."""
-    best, chosen = -1.0, frame
+    """The tile of a frame with the most detail for its brightness, which is where it is not cloudy."""
     red = frame.data[frame.bands.index("B04")].astype(np.float64)
     step = np.abs(np.diff(red, axis=1, append=red[:, -1:]))
-    for top in range(0, max(frame.height - TILE, 0) + 1, TILE // 2):
-        for left in range(0, max(frame.width - TILE, 0) + 1, TILE // 2):
-            window = (slice(top, top + TILE), slice(left, left + TILE))
-            score = float(np.median(step[window]) * frame.valid[window].mean())
-            if score > best:
-                data = np.ascontiguousarray(frame.data[(slice(None), *window)])
-                best, chosen = score, replace(frame, data=data, valid=frame.valid[window])
-    return chosen
+
+    def score(window: tuple[slice, slice]) -> float:
+        blue = frame.data[frame.bands.index("B02")][window].astype(np.float64)
+        return float(np.median(step[window]) * frame.valid[window].mean() / (blue.mean() ** 2 + 1))
+
+    return cropped(frame, max(windows(frame, TILE), key=score))
+
+
+def clearest(frame: Frame, side: int) -> Frame:
+    """The window of a frame with the least blue light on average: cloud and haze are blue and white."""
+    blue = frame.data[frame.bands.index("B02")].astype(np.float64)
+    return cropped(frame, min(windows(frame, side), key=lambda w: float(blue[w].mean())))
+
+
+def windows(frame: Frame, side: int) -> list[tuple[slice, slice]]:
+    """Windows of at most `side` pixels each way, 64 apart."""
+    tops = range(0, max(frame.height - side, 0) + 1, 64)
+    lefts = range(0, max(frame.width - side, 0) + 1, 64)
+    return [(slice(t, t + side), slice(x, x + side)) for t in tops for x in lefts]
+
+
+def cropped(frame: Frame, window: tuple[slice, slice]) -> Frame:
+    """The part of a frame in a window."""
+    data = np.ascontiguousarray(frame.data[(slice(None), *window)])
+    return replace(frame, data=data, valid=frame.valid[window])
 
 
 def measure(tile: Frame, model: EdgeModel) -> Views:

@@ -15,6 +15,7 @@ from edge.frame import Frame
 TRUE_COLOUR = ("B04", "B03", "B02")
 FALSE_COLOUR = ("B08", "B04", "B03")  # vegetation shows red
 GAMMA = 1.25
+BRIGHT = 3.5  # times the median of a band, above its darkest: at most this is shown as white
 
 Picture = NDArray[np.uint8]  # (H, W, 3)
 
@@ -31,10 +32,13 @@ class Stretch:
 
     @classmethod
     def of(cls, frame: Frame, bands: tuple[str, ...], percent: tuple[float, float] = (0.5, 98.5)) -> Stretch:
-        """Percentiles over the valid pixels of each band."""
+        """Percentiles over the valid pixels of each band; clouds may be white, the land between stays
+        bright.
+        """
         planes = _planes(frame, bands)[:, frame.valid]
         low, high = np.percentile(planes, percent, axis=1)
-        return cls(bands, low, np.maximum(high, low + 1))
+        land = low + BRIGHT * (np.median(planes, axis=1) - low)
+        return cls(bands, low, np.maximum(np.minimum(high, land), low + 1))
 
     def picture(self, frame: Frame) -> Picture:
         """(H, W, 3) uint8; nodata is black."""
