@@ -1,7 +1,7 @@
 """From the trained entropy model to its integer form, and the proof that float32 holds every sum of it.
 
-`integer_parameters` gives the arrays of models/edge/entropy.npz; `prove_bounds` checks them layer by layer and
-raises BoundError with the layer's name when a worst-case sum could leave the exact range of float32.
+`integer_parameters` gives the arrays of models/edge/entropy.npz; `prove_bounds` checks them layer by layer
+and raises BoundError with the layer's name when a worst-case sum could leave the exact range of float32.
 """
 
 from __future__ import annotations
@@ -13,7 +13,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from codec.entropy import ACT, HEADS, RES, EntropyModel, PerLayer, Shared, Spatial, weight_exponent
+from codec.entropy import (
+    ACT,
+    GATE_GRID,
+    HEADS,
+    IN,
+    RES,
+    EntropyModel,
+    PerLayer,
+    Shared,
+    Spatial,
+    weight_exponent,
+)
 from codec.transform import STEPS
 
 LIMIT = 1 << 22  # with the offset of 1/4, an accumulator needs two bits below the unit: 2^22 * 4 = 2^24
@@ -33,7 +44,9 @@ class Bound:
     margin_bits: float
 
 
-def _integers(weight: torch.Tensor, bias: torch.Tensor, channel_dim: int, input_bits: int) -> tuple[Any, Any, Any]:
+def _integers(
+    weight: torch.Tensor, bias: torch.Tensor, channel_dim: int, input_bits: int
+) -> tuple[Any, Any, Any]:
     exponent = weight_exponent(weight, channel_dim)
     w = torch.clamp(torch.floor(weight.double() * torch.exp2(exponent.double()) + 0.5), -127, 127)
     e = exponent.reshape(bias.shape).double()
@@ -43,7 +56,9 @@ def _integers(weight: torch.Tensor, bias: torch.Tensor, channel_dim: int, input_
 
 @torch.no_grad()
 def integer_parameters(model: EntropyModel) -> dict[str, NDArray[Any]]:
-    """Arrays of the integer network: per layer `weight` int8 (inputs before outputs), `bias` int32, `exponent` uint8."""
+    """Arrays of the integer network: per layer `weight` int8 (inputs before outputs), `bias` int32,
+    `exponent` uint8.
+    """
     out: dict[str, NDArray[Any]] = {}
 
     def put(name: str, w: Any, b: Any, e: Any) -> None:
@@ -59,19 +74,24 @@ def integer_parameters(model: EntropyModel) -> dict[str, NDArray[Any]]:
             w, b, e = _integers(module.kernel.reshape(-1, 9), module.kernel_bias, 0, ACT)
             put(f"{name}.kernel", w.T, b, e)
     q = torch.arange(STEPS)
-    out["base_index"] = torch.clamp(torch.floor(model.at_step(model.base_index, q) + 0.5), -128, 127).to(torch.int16).numpy()
+    out["base_index"] = (
+        torch.clamp(torch.floor(model.at_step(model.base_index, q) + 0.5), -128, 127).to(torch.int16).numpy()
+    )
     out["step_embed"] = torch.floor(model.at_step(model.step_embed, q) * 2**RES + 0.5).to(torch.int32).numpy()
     out["heads"] = np.array(HEADS, np.int64)
     return out
 
 
 def prove_bounds(parameters: dict[str, NDArray[Any]], limit: int = LIMIT) -> list[Bound]:
-    """Worst-case accumulator of every layer and of the residual stream; raises BoundError when one reaches `limit`.
+    """Worst-case accumulator of every layer and of the residual stream; raises BoundError when one reaches
+    `limit`.
 
-    Linear layers: 128 * sum |w| + |bias| per output channel, inputs being int8. Attention: products of int8 over
-    the head width and over the 48 keys. Residual stream: the sum of all branches' worst cases.
+    Linear layers: 128 * sum |w| + |bias| per output channel, inputs being int8. Attention: products of int8
+    over the head width and over the 48 keys. Residual streams (of the layers, of the contexts): the sum of
+    all branches' worst cases.
     """
-    bounds, residual = [], 0
+    bounds = []
+    residual = {"residual": 0, "context residual": 0}
     width = parameters["step_embed"].shape[1]
     head_width = width // int(parameters["heads"])
 
@@ -87,13 +107,22 @@ def prove_bounds(parameters: dict[str, NDArray[Any]], limit: int = LIMIT) -> lis
         w = np.abs(weight.astype(np.int64))
         total = INPUT_PEAK * w.sum(axis=-2) + np.abs(parameters[f"{name}.bias"].astype(np.int64))
         check(name, int(total.max()))
-        grid = RES if name.endswith((".out", ".down")) or name.startswith("embed") else None
-        shift = parameters[f"{name}.exponent"].astype(np.int64) + (3 if name.startswith("embed") else ACT) - (grid or ACT)
+        stream = name.endswith((".out", ".down")) or name.startswith("embed")
+        grid = RES if stream else GATE_GRID if name.endswith("head") else ACT
+        shift = (
+            parameters[f"{name}.exponent"].astype(np.int64) + (IN if name.startswith("embed") else ACT) - grid
+        )
         if (shift < 0).any():
-            raise BoundError(f"{name}: accumulator is coarser than the grid it is rounded to, shift {int(shift.min())} < 0")
-        if grid and not name.startswith(("context_spatial", "embed_context")):
-            residual += int(((total >> shift) + 1).max())
+            raise BoundError(
+                f"{name}: accumulator is coarser than the grid it is rounded to, shift {int(shift.min())} < 0"
+            )
+        if stream:
+            which = (
+                "context residual" if name.startswith(("context_spatial", "embed_context")) else "residual"
+            )
+            residual[which] += int(((total >> shift) + 1).max())
     check("attention.score", INPUT_PEAK * INPUT_PEAK * head_width)
     check("attention.mix", INPUT_PEAK * INPUT_PEAK * 48)
-    check("residual", residual + int(np.abs(parameters["step_embed"]).max()))
+    for which, worst in residual.items():
+        check(which, worst + int(np.abs(parameters["step_embed"]).max()))
     return bounds
