@@ -16,6 +16,7 @@ TRUE_COLOUR = ("B04", "B03", "B02")
 FALSE_COLOUR = ("B08", "B04", "B03")  # vegetation shows red
 GAMMA = 1.25
 BRIGHT = 3.5  # times the median of a band, above its darkest: at most this is shown as white
+LEAST_DN = 900.0  # between black and white: noise of an even scene is not blown up to colours
 
 Picture = NDArray[np.uint8]  # (H, W, 3)
 
@@ -38,7 +39,7 @@ class Stretch:
         planes = _planes(frame, bands)[:, frame.valid]
         low, high = np.percentile(planes, percent, axis=1)
         land = low + BRIGHT * (np.median(planes, axis=1) - low)
-        return cls(bands, low, np.maximum(np.minimum(high, land), low + 1))
+        return cls(bands, low, np.maximum(np.minimum(high, land), low + LEAST_DN))
 
     def picture(self, frame: Frame) -> Picture:
         """(H, W, 3) uint8; nodata is black."""
