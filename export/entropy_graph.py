@@ -259,9 +259,9 @@ def _heads(g: EntropyGraph, trunk: str, spatial8: str) -> None:
     later = g.transpose(g.add("Slice", [trunk, *ends]), 0, 1, 3, 2)
     flat = g.reshape(later, g.b, (LAYERS - 1) * d, g.n, 1)
     conv = g.add("Conv", [flat, g._grouped("head_hidden", 1)], group=LAYERS - 1)
-    biased = g.biased("head_hidden", conv, g.bias("head_hidden", ACT_BITS)[1:])
-    hidden = g.quantised(g.add("Relu", [biased]))
-    g.per_layer("head", g.reshape(hidden, g.b, -1, g.n, 1), ACT_BITS, first=1)
+    bias = g.bias("head_hidden", ACT_BITS)[1:]
+    hidden = g.quantised(g.add("Relu", [g.biased("head_hidden", conv, bias)]))
+    g.per_layer("head", g.reshape(hidden, g.b, bias.size, g.n, 1), ACT_BITS, first=1)
     g.nodes[-1].output[0] = "rest"
     g.output("rest", ["batch", 15 * 4 * GROUP, "positions", 1])
     planes = g.reshape(
