@@ -58,7 +58,9 @@ class FlightTile:
 
     def segment(self, start: int, stop: int) -> bytes:
         """The packed record with layers [start, stop)."""
-        return pack_segment(self.coded.segment(self.key.time, self.key.tile, stop, self.refs, start), self.binding)
+        return pack_segment(
+            self.coded.segment(self.key.time, self.key.tile, stop, self.refs, start), self.binding
+        )
 
 
 class FlightCodec:
@@ -83,9 +85,16 @@ class FlightCodec:
         used = self._useful(coefficients, contexts)
         coding = [CodingContext(c.latent, c.q, c.layers) for c in used]
         refs = tuple(ContextRef(c.key.time, c.layers, c.digest) for c in used)
-        return FlightTile(tile.key, encode_tile(self.model, coefficients, self.q, coding, slope=self.slope), refs, self.binding)
+        return FlightTile(
+            tile.key,
+            encode_tile(self.model, coefficients, self.q, coding, slope=self.slope),
+            refs,
+            self.binding,
+        )
 
-    def _useful(self, coefficients: NDArray[np.float32], contexts: Sequence[ContextLatent]) -> list[ContextLatent]:
+    def _useful(
+        self, coefficients: NDArray[np.float32], contexts: Sequence[ContextLatent]
+    ) -> list[ContextLatent]:
         shape = coefficients.shape
         fitting = [c for c in contexts if c.latent.shape == shape and c.layers > 0]
         coded = {id(c): CodingContext(c.latent, c.q, c.layers) for c in fitting}

@@ -51,11 +51,15 @@ def points_of(model: EdgeModel, frame: np.ndarray[Any, Any], q: int) -> tuple[li
 def encode_seconds(model: EdgeModel) -> float:
     """CPU seconds of one full tile's onboard path, best of three."""
     rng = np.random.default_rng(0)
-    tile = np.repeat(np.repeat(rng.integers(500, 4000, (len(BANDS), TILE // 8, TILE // 8)), 8, 1), 8, 2).astype(np.uint16)
+    tile = np.repeat(
+        np.repeat(rng.integers(500, 4000, (len(BANDS), TILE // 8, TILE // 8)), 8, 1), 8, 2
+    ).astype(np.uint16)
     best = np.inf
     for _ in range(3):
         start = time.process_time()
-        encode_tile(model, analyse_tile(model, tile, np.ones((TILE, TILE), np.bool_)), 24).layers.payload(LAYERS)
+        encode_tile(model, analyse_tile(model, tile, np.ones((TILE, TILE), np.bool_)), 24).layers.payload(
+            LAYERS
+        )
         best = min(best, time.process_time() - start)
     return float(best)
 
@@ -68,7 +72,9 @@ def board_goals() -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--quality", type=int, default=16, help="quantiser step index (default 16)")
     parser.add_argument("--out", type=Path, default=Path("models/edge/rate_quality.json"))
@@ -78,17 +84,31 @@ def main() -> None:
     measured = [points_of(model, f, args.quality) for f in progress(frames, "measuring")]
     rate, quality = (np.array([m[i] for m in measured]) for i in range(2))
     p10, p90 = np.percentile(quality, (10, 90), axis=0)
-    points = [{"layers": k, "bppb": float(rate[:, k].mean()), "psnr_db_mean": float(quality[:, k].mean()),
-               "psnr_db_p10": float(p10[k]), "psnr_db_p90": float(p90[k])} for k in range(LAYERS + 1)]
+    points = [
+        {
+            "layers": k,
+            "bppb": float(rate[:, k].mean()),
+            "psnr_db_mean": float(quality[:, k].mean()),
+            "psnr_db_p10": float(p10[k]),
+            "psnr_db_p90": float(p90[k]),
+        }
+        for k in range(LAYERS + 1)
+    ]
     seconds = encode_seconds(model)
     table = {
-        "schema": SCHEMA, "measured": True, "model_digest": model.digest.hex(), "points": points,
+        "schema": SCHEMA,
+        "measured": True,
+        "model_digest": model.digest.hex(),
+        "points": points,
         "source": f"swathpack edge, quantiser step index {args.quality}, {len(frames)} val frames of ../shared/data, intra",
         "cpu": {"machine": platform.machine(), "threads": 1, "encode_s_per_tile": seconds},
-        "boards": board_goals()}
+        "boards": board_goals(),
+    }
     args.out.write_text(json.dumps(table, indent=1) + "\n")
     for p in points[::4]:
-        print(f"k {p['layers']:2d}: {p['bppb']:.4f} bppb, {p['psnr_db_mean']:.2f} dB (P10 {p['psnr_db_p10']:.2f}, P90 {p['psnr_db_p90']:.2f})")
+        print(
+            f"k {p['layers']:2d}: {p['bppb']:.4f} bppb, {p['psnr_db_mean']:.2f} dB (P10 {p['psnr_db_p10']:.2f}, P90 {p['psnr_db_p90']:.2f})"
+        )
     print(f"encode {seconds:.3f} CPU seconds a tile")
 
 

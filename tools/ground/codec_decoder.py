@@ -44,8 +44,13 @@ class EdgeSegmentDecoder:
             return None
         s, _ = found
         total = s.payload_bytes + segment_overhead_bytes(replace(s, truncated=False), s.payload_bytes)
-        return SegmentHead(TileKey(s.tile, s.frame), s.quality, (CHANNELS, s.grid_h, s.grid_w),
-                           tuple(c.digest for c in s.contexts), total)
+        return SegmentHead(
+            TileKey(s.tile, s.frame),
+            s.quality,
+            (CHANNELS, s.grid_h, s.grid_w),
+            tuple(c.digest for c in s.contexts),
+            total,
+        )
 
     def decode(self, data: bytes, contexts: Sequence[ContextLatent]) -> tuple[NDArray[np.int16], int]:
         """See `SegmentDecoder.decode`."""
@@ -59,7 +64,9 @@ class EdgeSegmentDecoder:
             raise DecodeError(f"expected layers from 0, found from {s.layer_start}")
         coding = [CodingContext(c.latent, c.q, c.layers) for c in contexts]
         try:
-            decoder = TileDecoder(self.model.engine, self.model.tables, coding, s.quality, (s.grid_h, s.grid_w))
+            decoder = TileDecoder(
+                self.model.engine, self.model.tables, coding, s.quality, (s.grid_h, s.grid_w)
+            )
             layers = decoder.decode(data[start : start + s.payload_bytes], s.layer_count)
         except CodingError as error:
             raise DecodeError(str(error)) from error
