@@ -327,7 +327,9 @@ class SeriesEncoder:
         q = finest_fitting(lambda q: len(coded(q)), budget, 28)
         best = coded(q)
         low, high = DEAD_ZONE, DEAD_ZONES[1]
-        for _ in range(3 if q else 0):
+        for _ in range(5 if q else 0):
+            if len(best) >= FILLED * budget:
+                break
             middle = (low + high) / 2
             found = coded(q - 1, middle)
             if len(found) <= budget:

@@ -107,7 +107,8 @@ def main() -> None:
     args.out.write_text(json.dumps(table, indent=1) + "\n")
     for p in points[::4]:
         print(
-            f"k {p['layers']:2d}: {p['bppb']:.4f} bppb, {p['psnr_db_mean']:.2f} dB (P10 {p['psnr_db_p10']:.2f}, P90 {p['psnr_db_p90']:.2f})"
+            f"k {p['layers']:2d}: {p['bppb']:.4f} bppb, {p['psnr_db_mean']:.2f} dB "
+            f"(P10 {p['psnr_db_p10']:.2f}, P90 {p['psnr_db_p90']:.2f})"
         )
     print(f"encode {seconds:.3f} CPU seconds a tile")
 

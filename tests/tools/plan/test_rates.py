@@ -10,7 +10,7 @@ import pytest
 
 from tools.errors import UserError
 from tools.plan import rates
-from tools.plan.rates import provisional, load_rates, parse_rates
+from tools.plan.rates import load_rates, parse_rates, provisional
 
 
 def test_provisional_is_said_to_be(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
