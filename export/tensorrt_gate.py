@@ -1,10 +1,10 @@
-"""Do the graphs parse and build as strongly typed TensorRT engines? Asked of TensorRT-RTX, which needs no GPU.
+"""Do the graphs parse and build as strongly typed TensorRT engines? TensorRT-RTX needs no GPU to say.
 
     pip install --no-deps tensorrt-rtx-cu13-libs tensorrt-rtx-cu13-bindings
     python -m export.tensorrt_gate models/edge/entropy.onnx models/edge/analysis.onnx
 
-A gate, not the flight engine: TensorRT-RTX does not build for Orin's SM87, so SM86 (the nearest) stands in. Engines
-for the board are built on the board.
+A gate, not the flight engine: TensorRT-RTX does not build for Orin's SM87, so SM86 (the nearest) stands in.
+Engines for the board are built on the board.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class GateError(RuntimeError):
 
 def runtime() -> Any:
     """The tensorrt_rtx module; raises ImportError where its wheels are not installed."""
-    import tensorrt_rtx_libs  # noqa: F401  loads the libraries that the bindings link to
+    import tensorrt_rtx_libs  # noqa: F401, I001  loads the libraries that the bindings link to
     import tensorrt_rtx_bindings as trt
 
     return trt
@@ -82,7 +82,9 @@ def _filled(name: str, shape: list[int], batch: int) -> tuple[int, ...]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("graphs", type=Path, nargs="+")
     for graph in parser.parse_args().graphs:
         size, seconds = build(graph)

@@ -39,13 +39,21 @@ from hil_tests.exactness_worker import (
     Tile,
     batch_predictions,
     predictions,
-    read_inputs,
     refusal,
 )
 
 LEVELS = ("off", "basic", "extended", "all")
-DECODERS = ("int64 steps", "float32 steps", "int64", "float32", "torch float64",
-            "onnxruntime:off", "onnxruntime:basic", "onnxruntime:extended", "onnxruntime:all")
+DECODERS = (
+    "int64 steps",
+    "float32 steps",
+    "int64",
+    "float32",
+    "torch float64",
+    "onnxruntime:off",
+    "onnxruntime:basic",
+    "onnxruntime:extended",
+    "onnxruntime:all",
+)
 REFERENCE = "int64"
 
 
@@ -93,7 +101,9 @@ def synthetic_tiles(model: EdgeModel, size: int, count: int, rng: np.random.Gene
     for n in range(count):
         q = 16 + 8 * (n % 4)
         latent = like_real(model.parameters, q, (size, size), rng)
-        tiles.append((latent, [CodingContext(np.roll(latent, 1, 2), q, 16), CodingContext(latent // 2, q, 7)], q))
+        tiles.append(
+            (latent, [CodingContext(np.roll(latent, 1, 2), q, 16), CodingContext(latent // 2, q, 7)], q)
+        )
     return tiles
 
 
@@ -130,15 +140,19 @@ def write_inputs(path: Path, tiles: list[Tile]) -> None:
 # --- engines
 
 
-def native_rows(directory: Path, tiles: list[Tile], batches: tuple[int, ...], threads: tuple[int, ...]) -> list[Row]:
+def native_rows(
+    directory: Path, tiles: list[Tile], batches: tuple[int, ...], threads: tuple[int, ...]
+) -> list[Row]:
     """Every engine of this machine."""
     model = EdgeModel(directory, engine="float32")
     rows = []
     for name in ("int64", "float32"):
         engine = create_engine(name, model)
         verdict = refusal(name, model)
-        rows += [Row(name, "here", predictions(engine, tiles), verdict),
-                 Row(f"{name} steps", "here", predictions(Stepped(engine), tiles), None)]
+        rows += [
+            Row(name, "here", predictions(engine, tiles), verdict),
+            Row(f"{name} steps", "here", predictions(Stepped(engine), tiles), None),
+        ]
     rows += torch_rows(model, tiles, batches)
     for count in threads:
         model = EdgeModel(directory, count, engine="float32")
@@ -154,7 +168,9 @@ def torch_rows(model: EdgeModel, tiles: list[Tile], batches: tuple[int, ...]) ->
     from hil_tests.torch_engine import TorchEngine
 
     single = TorchEngine(model.parameters, torch.float32)
-    rows = [Row(f"torch float32 batch {b}", "here", batch_predictions(single, tiles, b), None) for b in batches]
+    rows = [
+        Row(f"torch float32 batch {b}", "here", batch_predictions(single, tiles, b), None) for b in batches
+    ]
     double = TorchEngine(model.parameters, torch.float64)
     return [*rows, Row("torch float64", "here", predictions(double, tiles), None)]
 
@@ -178,9 +194,19 @@ def emulated_rows(directory: Path, tiles: list[Tile], machine: str) -> list[Row]
     with tempfile.TemporaryDirectory() as folder:
         inputs, out = Path(folder, "in.npz"), Path(folder, "out.npz")
         write_inputs(inputs, tiles)
-        command = [*python_under(machine, (directory, Path(folder))), "-m", "hil_tests.exactness_worker",
-                   "--model", str(directory.resolve()), "--inputs", str(inputs), "--out", str(out),
-                   "--engines", ",".join(names)]
+        command = [
+            *python_under(machine),
+            "-m",
+            "hil_tests.exactness_worker",
+            "--model",
+            str(directory.resolve()),
+            "--inputs",
+            str(inputs),
+            "--out",
+            str(out),
+            "--engines",
+            ",".join(names),
+        ]
         subprocess.run(command, check=True, cwd=Path(__file__).resolve().parent.parent)
         with np.load(out) as archive:
             for name in names:
@@ -203,7 +229,8 @@ def table(rows: list[Row], columns: list[Row]) -> list[list[str]]:
 
 def report(rows: list[Row], columns: list[Row], note: dict[str, Any]) -> dict[str, Any]:
     """JSON form: every pair of rows on one machine, and each row's verdict."""
-    digests = [array_digest(np.stack([r.result["mean8"], r.result["table"].astype(np.int32)]), 8).hex() for r in rows]
+    both = [np.stack([r.result["mean8"], r.result["table"].astype(np.int32)]) for r in rows]
+    digests = [array_digest(x, 8).hex() for x in both]
     cells = {r.label: {c.label: mismatches(r.result, c.result) for c in columns} for r in rows}
     golden = {r.label: r.refused for r in rows if r.refused is not None}
     return {**note, "mismatched_symbols": cells, "golden": golden, "digests": dict(zip(cells, digests))}
@@ -231,7 +258,8 @@ def print_part(title: str, rows: list[Row], columns: list[Row]) -> None:
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     print(f"\n{title}")
     for line in lines:
-        print("  ".join(cell.ljust(w) if i < 2 else cell.rjust(w) for i, (cell, w) in enumerate(zip(line, widths))))
+        cells = (c.ljust(w) if i < 2 else c.rjust(w) for i, (c, w) in enumerate(zip(line, widths)))
+        print("  ".join(cells))
     for row in rows:
         if row.refused:
             print(f"  {row.label}: {row.refused}")
@@ -249,7 +277,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--tiles", type=int, default=11, help="real tiles (11)")
     p.add_argument("--batches", type=numbers, default=(1, 7, 16))
     p.add_argument("--threads", type=numbers, default=(1, 2))
-    p.add_argument("--emulated", default="", help="haswell, nehalem, aarch64, separated by commas: minutes each")
+    p.add_argument("--emulated", default="", help="haswell,nehalem,aarch64: minutes each")
     p.add_argument("--json", type=Path, default=Path("build/exactness.json"))
     return p
 
@@ -260,20 +288,24 @@ def main(argv: list[str] | None = None) -> int:
     rows = native_rows(args.model, tiles, args.batches, args.threads)
     columns = [r for name in DECODERS for r in rows if r.name == name]
     symbols = rows[0].result["mean8"].size
-    print_part(f"mismatched symbols of {symbols} in {len(tiles)} latents ({source}; the others adversarial)", rows, columns)
+    title = f"mismatched symbols of {symbols} in {len(tiles)} latents ({source}; the others adversarial)"
+    print_part(title, rows, columns)
     bad = failures(rows, reference_of(rows, columns))
     out = report(rows, columns, {"symbols": symbols, "real": source})
     small, _ = gather(args.model, args.data, 4, 2)
     model = EdgeModel(args.model, engine="float32")
     for machine in filter(None, args.emulated.split(",")):
-        here = [Row(n, "here", predictions(create_engine(n, model), small), None) for n in ("int64", "float32")]
+        here = [
+            Row(n, "here", predictions(create_engine(n, model), small), None) for n in ("int64", "float32")
+        ]
         found = emulated_rows(args.model, small, machine)
         print_part(f"{machine}: mismatched symbols of {here[0].result['mean8'].size}", found, here)
         bad += failures(found, here[0])
         out[machine] = report(found, here, {"symbols": here[0].result["mean8"].size})
     args.json.parent.mkdir(parents=True, exist_ok=True)
     args.json.write_text(json.dumps(out, indent=1) + "\n")
-    print(f"\nwritten to {args.json}; " + (f"NOT EXACT: {', '.join(bad)}" if bad else "every admitted engine is exact"))
+    verdict = f"NOT EXACT: {', '.join(bad)}" if bad else "every admitted engine is exact"
+    print(f"\nwritten to {args.json}; {verdict}")
     return 1 if bad else 0
 
 

@@ -1,10 +1,11 @@
 """One machine's part of the exactness matrix: run engines over given latents and keep what they predict.
 
-    python -m hil_tests.exactness_worker --model models/edge --inputs in.npz --out out.npz --engines onnxruntime:all
+    python -m hil_tests.exactness_worker --model models/edge --inputs in.npz --out out.npz \\
+        --engines onnxruntime:all
 
 Imports nothing beyond edge/ and numpy, so that it also runs on an emulated processor. `in.npz` is what
-`hil_tests.exactness.write_inputs` writes. `out.npz` holds per engine `<engine>.mean8` and `<engine>.table`, one
-row per symbol of all latents, and `<engine>.refusal`, the golden vectors' verdict ("" when they admit it).
+`hil_tests.exactness.write_inputs` writes. `out.npz` holds per engine `<engine>.mean8` and `<engine>.table`,
+one value per symbol of all latents, and `<engine>.refusal`, the golden vectors' verdict ("" when they admit it).
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class Stepped:
 
 
 class Batched:
-    """An engine that gathers tiles into batches: first `collect` their inputs, then answer in the same order."""
+    """An engine that gathers tiles into batches: notes their inputs, then answers in the same order."""
 
     def __init__(self, engine: Any, batch: int) -> None:
         self.engine, self.batch, self.base_index = engine, batch, engine.base_index
@@ -80,8 +81,10 @@ class _Collected(Exception):  # noqa: N818
 def predictions(engine: Any, tiles: Sequence[Tile]) -> Result:
     """Means and tables of all symbols of the tiles, one row."""
     found = [predict(engine, latent, contexts, q) for latent, contexts, q in tiles]
-    return {"mean8": np.concatenate([p.mean8.ravel() for p in found]).astype(np.int32),
-            "table": np.concatenate([p.table_index.ravel() for p in found])}
+    return {
+        "mean8": np.concatenate([p.mean8.ravel() for p in found]).astype(np.int32),
+        "table": np.concatenate([p.table_index.ravel() for p in found]),
+    }
 
 
 def batch_predictions(engine: Any, tiles: Sequence[Tile], batch: int) -> Result:
@@ -118,7 +121,9 @@ def refusal(name: str, model: Any) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--inputs", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)

@@ -19,7 +19,7 @@ Array = NDArray[Any]
 
 
 class TorchEngine:
-    """Heads of all layers by torch, for one tile or a batch of tiles of one size. dtype: float32 or float64."""
+    """Heads of all layers by torch, for a tile or a batch of tiles of one size. dtype: float32 or float64."""
 
     def __init__(self, parameters: dict[str, Array], dtype: torch.dtype) -> None:
         self.dtype = dtype
@@ -92,7 +92,7 @@ def _integers(raw: torch.Tensor, parts: int) -> Array:
 
 
 def _state(parameters: dict[str, Array], model: EntropyModel) -> dict[str, torch.Tensor]:
-    """The integers as real weights under torch's names and shapes; step and base tables are not used from there."""
+    """The integers as real weights under torch's names; its step and base tables are not used."""
     state = model.state_dict()
     for key in parameters:
         if not key.endswith(".weight"):

@@ -20,7 +20,10 @@ def test_graph_builds(name: str) -> None:
 
 
 def test_complaints_are_passed_on(tmp_path: Path) -> None:
-    broken = tmp_path / "broken.onnx"
-    broken.write_bytes(b"\x08\x08\x3a\x04\x0a\x02\x22\x00")
-    with pytest.raises(GateError, match="broken.onnx"):
-        build(broken)
+    onnx = pytest.importorskip("onnx")
+    value = [onnx.helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, [1, 4]) for n in "xy"]
+    node = onnx.helper.make_node("NoSuchOperator", ["x"], ["y"])
+    graph = onnx.helper.make_graph([node], "broken", value[:1], value[1:])
+    onnx.save(onnx.helper.make_model(graph), tmp_path / "broken.onnx")
+    with pytest.raises(GateError, match="broken.onnx does not parse.*NoSuchOperator"):
+        build(tmp_path / "broken.onnx")

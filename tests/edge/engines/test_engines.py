@@ -85,7 +85,9 @@ def test_an_engine_with_one_wrong_bias_is_refused_with_its_layer(model: Model) -
     broken["head.bias"] = broken["head.bias"].copy()
     broken["head.bias"][5] += 1 << 12
     model.parameters = broken
-    with pytest.raises(EngineRefused, match=r"layer 5 differ first: \d+ of \d+ values.*expected -?\d+, found") as caught:
+    with pytest.raises(
+        EngineRefused, match=r"layer 5 differ first: \d+ of \d+ values.*expected -?\d+, found"
+    ) as caught:
         open_engine("float32", model)
     assert (caught.value.engine, caught.value.reason) == ("float32", "golden")
 
@@ -143,7 +145,10 @@ def test_last_resort_is_numpy(model: Model) -> None:
     engine, events = open_first(["onnxruntime:all", "onnxruntime:off"], model)
     assert engine.dtype == np.float32  # type: ignore[attr-defined]
     assert [(e.engine, e.reason) for e in events] == [
-        ("onnxruntime:all", "files"), ("onnxruntime:off", "files"), ("float32", "opened")]
+        ("onnxruntime:all", "files"),
+        ("onnxruntime:off", "files"),
+        ("float32", "opened"),
+    ]
 
 
 def test_nothing_codes_when_the_files_do_not_belong_together(model: Model) -> None:
@@ -179,7 +184,9 @@ def test_optimiser_finds_no_convolution_bias_to_round(model: Model, tmp_path: Pa
     options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
     ort.InferenceSession(str(model.directory / GRAPH), options, providers=["CPUExecutionProvider"])
     graph = onnx.load(tmp_path / "optimised.onnx").graph
-    assert not [i.name for i in graph.initializer if i.data_type == onnx.TensorProto.INT32 and len(i.dims) == 1]
+    assert not [
+        i.name for i in graph.initializer if i.data_type == onnx.TensorProto.INT32 and len(i.dims) == 1
+    ]
     assert not {n.op_type for n in graph.node} & {"MatMulNBits", "QLinearConv", "DynamicQuantizeMatMul"}
 
 
