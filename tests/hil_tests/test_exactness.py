@@ -1,0 +1,105 @@
+"""The matrix counts what differs: on tiny latents of a random model, with engines that are and are not exact."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edge.network import ExactNetwork
+
+torch = pytest.importorskip("torch")
+
+from hil_tests import exactness  # noqa: E402
+from hil_tests.emulated_root import EmulationMissing, python_under  # noqa: E402
+from hil_tests.exactness import Row, adversarial_tiles, failures, mismatches, report, synthetic_tiles  # noqa: E402
+from hil_tests.exactness_worker import Stepped, batch_predictions, predictions, read_inputs  # noqa: E402
+from hil_tests.torch_engine import TorchEngine  # noqa: E402
+from tests.codec_models import random_parameters  # noqa: E402
+
+
+class Model:
+    """What the tile makers read of a model."""
+
+    parameters = random_parameters()
+
+
+@pytest.fixture(scope="module")
+def tiles() -> list[Any]:
+    rng = np.random.default_rng(1)
+    return synthetic_tiles(Model(), 4, 1, rng) + adversarial_tiles(4, rng)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def truth(tiles: list[Any]) -> Any:
+    return predictions(ExactNetwork(random_parameters(), np.int64), tiles)
+
+
+def test_the_latents_are_worth_predicting(truth: Any) -> None:
+    assert truth["mean8"].size == 7 * 512 * 16
+    assert len(np.unique(truth["table"])) > 100 and np.abs(truth["mean8"]).max() > 1000
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_torch_form_equals_the_twin(tiles: list[Any], truth: Any, dtype: Any) -> None:
+    assert mismatches(truth, predictions(TorchEngine(random_parameters(), dtype), tiles)) == 0
+
+
+def test_batches_keep_their_order(tiles: list[Any], truth: Any) -> None:
+    assert (
+        mismatches(truth, batch_predictions(TorchEngine(random_parameters(), torch.float32), tiles, 3)) == 0
+    )
+
+
+def test_decoder_steps_equal_the_pass(tiles: list[Any], truth: Any) -> None:
+    assert mismatches(truth, predictions(Stepped(ExactNetwork(random_parameters())), tiles)) == 0
+
+
+def test_short_accumulators_are_found_out(tiles: list[Any], truth: Any) -> None:
+    class Short(ExactNetwork):
+        def _apply(self, layer: Any, x: Any, bits: int) -> Any:
+            accumulator = np.matmul(x, layer.weight) + layer.bias
+            accumulator = (accumulator.view(np.int32) & ~0x1FFF).view(np.float32)  # 11 bits, as in float16
+            return self._round(accumulator, layer.exponent + layer.input_bits - bits)
+
+    found = predictions(Short(random_parameters()), tiles)
+    assert mismatches(truth, found) > 100
+    rows = [
+        Row("int64", "here", truth, ""),
+        Row("short", "here", found, ""),
+        Row("refused", "here", found, "why"),
+    ]
+    assert failures(rows, rows[0]) == ["short"]
+    text = json.loads(json.dumps(report(rows, rows[:1], {"symbols": 1})))
+    assert text["mismatched_symbols"]["int64"] == {"int64": 0}
+    assert text["golden"] == {"int64": "", "short": "", "refused": "why"}
+
+
+def test_inputs_survive_the_way_to_another_processor(tiles: list[Any], truth: Any, tmp_path: Path) -> None:
+    exactness.write_inputs(tmp_path / "in.npz", tiles)
+    assert (
+        mismatches(truth, predictions(ExactNetwork(random_parameters()), read_inputs(tmp_path / "in.npz")))
+        == 0
+    )
+
+
+def test_unknown_processor_is_named() -> None:
+    with pytest.raises(EmulationMissing, match="expected one of haswell, nehalem, aarch64, found z80"):
+        python_under("z80")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("machine", ["haswell", "nehalem"])
+def test_emulated_processor(machine: str) -> None:
+    from edge.model import DEFAULT_DIRECTORY, EdgeModel
+
+    model = EdgeModel(DEFAULT_DIRECTORY, engine="float32")
+    small = adversarial_tiles(4, np.random.default_rng(3))[3:4]
+    rows = exactness.emulated_rows(DEFAULT_DIRECTORY, small, machine)
+    here = Row("int64", "here", predictions(ExactNetwork(model.parameters, np.int64), small), "")
+    assert failures(rows, here) == []
+    fused = {r.name: r.refused for r in rows if r.name in ("onnxruntime:extended", "onnxruntime:all")}
+    assert all(fused.values()) == (machine == "haswell"), fused
