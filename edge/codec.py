@@ -32,10 +32,14 @@ UNLIKE = 0.05  # below this likeness a context is not even tried
 
 
 def likeness(coefficients: NDArray[np.float32], context: CodingContext) -> float:
-    """Cosine between coefficients (512, h, w) and a context over the detail layers, -1..1."""
-    stop = max(min(context.layers, DETAIL.stop), DETAIL.start) * GROUP
-    a = coefficients[DETAIL.start * GROUP : stop].ravel().astype(np.float64)
-    b = context.latent[DETAIL.start * GROUP : stop].ravel().astype(np.float64)
+    """Cosine between coefficients (512, h, w) and a context over the detail layers, -1..1.
+
+    A context of one layer has no detail: that layer is compared instead.
+    """
+    start = min(DETAIL.start, context.layers - 1) * GROUP
+    stop = min(context.layers, DETAIL.stop) * GROUP
+    a = coefficients[start:stop].ravel().astype(np.float64)
+    b = context.latent[start:stop].ravel().astype(np.float64)
     return float(a @ b / (np.sqrt((a @ a) * (b @ b)) + 1e-9))
 
 
@@ -78,7 +82,7 @@ class CodedLatent:
         """(17,) estimated sum of squared error in DN^2 over the tile when the first k layers are received.
 
         Coefficient error times the synthesis gain of its channel; missing layers count with their error
-        against the predicted mean.
+        against the predicted mean. What 512 channels cannot hold is the same for every k and left out.
         """
         scale = 2.0 ** (self.q / 8)
         target = self.coefficients.astype(np.float64) / scale

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import json
 import threading
+import zipfile
+import zlib
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -45,6 +47,22 @@ def model_digest(directory: Path) -> bytes:
     return bytes_digest(joined, MODEL_DIGEST_BYTES)
 
 
+def _manifest(path: Path) -> dict[str, Any]:
+    found = json.loads(path.read_text())
+    if not isinstance(found, dict):
+        raise ValueError(f"{path.name}: expected a JSON object, found {type(found).__name__}")
+    return found
+
+
+def _arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """All arrays of an .npz file, or a ModelError."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {key: archive[key] for key in archive.files}
+    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
+        raise ModelError(f"model in {path.parent}: {path.name}: {error}") from error
+
+
 class EdgeModel:
     """Everything loaded once from a directory; raises ModelError.
 
@@ -58,18 +76,21 @@ class EdgeModel:
         self.directory, self.threads = directory, threads
         self._lock = threading.Lock()
         try:
-            self.manifest: dict[str, Any] = json.loads((directory / "manifest.json").read_text())
+            self.manifest = _manifest(directory / "manifest.json")
             self.digest = model_digest(directory)
-            with np.load(directory / "entropy.npz", allow_pickle=False) as archive:
-                self.parameters = {key: archive[key] for key in archive.files}
-            self.tables = ProbabilityTables.from_arrays(self.parameters)
-        except (OSError, ValueError, KeyError, TableError) as error:
+        except (OSError, ValueError) as error:
             raise ModelError(f"model in {directory}: {error}") from error
+        # Before anything is parsed: a damaged archive fails in many ways, but its digest only in one.
         if self.manifest.get("model_digest") != self.digest.hex():
             raise ModelError(
                 f"model in {directory}: files have digest {self.digest.hex()}, "
                 f"its manifest says {self.manifest.get('model_digest')}"
             )
+        self.parameters = _arrays(directory / "entropy.npz")
+        try:
+            self.tables = ProbabilityTables.from_arrays(self.parameters)
+        except (ValueError, KeyError, TableError) as error:
+            raise ModelError(f"model in {directory}: {error}") from error
         self.tables_digest = self.tables.digest()
         self.engine_events: list[EngineEvent] = []
         self.engine: EntropyEngine = self._make_engine(engine)
@@ -115,8 +136,7 @@ class EdgeModel:
         """(512,) DN^2 of squared error, summed over a frame, for a unit squared error of a coefficient (64 DN
         units).
         """
-        with np.load(self.directory / "gains.npz", allow_pickle=False) as archive:
-            found: NDArray[np.float64] = archive["gains"].astype(np.float64)
+        found = _arrays(self.directory / "gains.npz").get("gains", np.zeros(0)).astype(np.float64)
         if found.shape != (CHANNELS,):
             raise ModelError(f"gains.npz: expected ({CHANNELS},), found {found.shape}")
         return found

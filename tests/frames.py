@@ -39,7 +39,12 @@ def values(height: int, width: int, dates: int = 1, seed: int = 0) -> NDArray[np
 
 
 def series(
-    height: int = 64, width: int = 64, dates: int = 1, seed: int = 0, bands: Sequence[str] = BANDS, **fields: Any,
+    height: int = 64,
+    width: int = 64,
+    dates: int = 1,
+    seed: int = 0,
+    bands: Sequence[str] = BANDS,
+    **fields: Any,
 ) -> list[Frame]:
     """Frames of one place, five days apart; `fields` go to every Frame."""
     data = values(height, width, dates, seed)[:, [BANDS.index(b) for b in bands]]

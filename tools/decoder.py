@@ -21,6 +21,7 @@ from edge.latents import LAYERS, Latent
 from edge.model import EdgeModel
 from edge.pixels import TileWindow, tile_windows
 from edge.stream import Header, Segment, Stream, StreamError, read_stream
+from edge.stream.segment import SYNC, unpack_front
 from tools.errors import UserError
 
 MAX_DN = 65535
@@ -47,10 +48,12 @@ class FrameReport:
     frame: int
     time: Any
     tiles: list[TileReport]
+    problem: str = ""
 
     @property
     def missing(self) -> list[str]:
-        return [f"frame {self.frame}, tile {t.tile}: {t.problem}" for t in self.tiles if t.problem]
+        own = [f"frame {self.frame}: {self.problem}"] if self.problem else []
+        return own + [f"frame {self.frame}, tile {t.tile}: {t.problem}" for t in self.tiles if t.problem]
 
 
 @dataclass
@@ -76,6 +79,33 @@ class _Held:
     layers: int
 
 
+_DOUBT = "its record may be among what was damaged: nodata and time are uncertain"
+
+
+def doubtful_frames(stream: Stream, data: bytes) -> set[int]:
+    """Frames without a frame record that may have had one: something unreadable lies where it would stand.
+
+    A frame record stands before its frame's segments; most frames have none.
+    """
+    sound = [(s.offset, s.frame) for s in stream.segments] + [(r.offset, r.index) for r in stream.frames]
+    found: set[int] = set()
+    for problem in stream.problems:
+        if problem.kind not in ("damaged", "hostile") or _is_segment(data, problem.offset, stream.header):
+            continue
+        before = max((s for s in sound if s[0] < problem.offset), default=(0, -1))[1]
+        behind = min((s for s in sound if s[0] > problem.offset), default=(0, stream.header.frames - 1))[1]
+        found.update(range(before + 1, behind + 1))
+    return found - {r.index for r in stream.frames}
+
+
+def _is_segment(data: bytes, at: int, header: Header) -> bool:
+    try:
+        unpack_front(data, at, header.binding)
+    except (StreamError, IndexError):
+        return False
+    return data[at] == SYNC
+
+
 class StreamDecoder:
     """Decodes frames in order, keeping the latents that later frames were coded against."""
 
@@ -98,6 +128,7 @@ class StreamDecoder:
             self.by_tile.setdefault((s.frame, s.tile), []).append(s)
         self.held: dict[tuple[int, int], _Held] = {}
         self.masks = {r.index: r for r in self.stream.frames}
+        self.doubtful = doubtful_frames(self.stream, data)
 
     def frames(self, layers: int = LAYERS, tick: Callable[[], None] = lambda: None) -> Decoded:
         """All frames, synthesised from at most `layers` layers."""
@@ -130,7 +161,7 @@ class StreamDecoder:
         data = np.where(valid, full[[BANDS.index(b) for b in bands]], 0).astype(np.uint16)
         grid = tuple(g for b, g in zip(header.bands, header.grid or (1,) * len(header.bands)) if b in BANDS)
         frame = Frame(data, tuple(bands), self.stream.time(index), valid, header.level, grid=grid)  # type: ignore[arg-type]
-        report = FrameReport(index, self.stream.time(index), tiles)
+        report = FrameReport(index, self.stream.time(index), tiles, _DOUBT if index in self.doubtful else "")
         return (frame.with_offset() if header.boa_offset else frame), report
 
     def _valid(self, index: int) -> NDArray[np.bool_]:

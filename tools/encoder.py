@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +51,7 @@ DEAD_ZONES = (0.0, 0.24)
 HELD_DATES = 6  # earlier dates of a tile that the encoder chooses its two contexts from
 FILLED = 0.985  # of the budget: good enough to stop searching
 Tick = Callable[[], None]
+T = TypeVar("T")
 
 
 Context = tuple[ContextRef, CodingContext]
@@ -157,16 +159,7 @@ class FrameCoder:
     def _fill(self, budget: int, guess: int, layers: int) -> tuple[Trial, int]:
         q = finest_fitting(lambda q: self.trial(q, DEAD_ZONE, layers).size, budget, guess)
         best = self.trial(q, DEAD_ZONE, layers)
-        for at, (low, high) in ((q - 1, (DEAD_ZONE, DEAD_ZONES[1])), (q, (DEAD_ZONES[0], DEAD_ZONE))):
-            if at < 0 or best.size >= FILLED * budget:
-                continue
-            for _ in range(4):
-                middle = (low + high) / 2
-                found = self.trial(at, middle, layers)
-                if found.size <= budget:
-                    best, high = max(best, found, key=lambda t: t.size), middle
-                else:
-                    low = middle
+        best = closer(best, lambda at, zone: self.trial(at, zone, layers), lambda t: t.size, q, budget, 4)
         return best, q
 
     def _partial(self, budget: int) -> Trial:
@@ -200,6 +193,27 @@ def finest_fitting(size_of: Callable[[int], int], budget: int, guess: int) -> in
         move = round(10 * math.log2(max(size, 1) / max(budget, 1)))
         q = min(max(q + (move or (1 if size > budget else -1)), low + 1), high - 1)
     return high
+
+
+def closer(
+    best: T, code: Callable[[int, float], T], size_of: Callable[[T], int], q: int, budget: int, rounds: int
+) -> T:
+    """The largest of `best` (step q at the usual dead zone) and what fits at other dead zones, by bisection:
+    a wider one at the next finer step, then a narrower one at the same step.
+    """
+    for at, (low, high) in ((q - 1, (DEAD_ZONE, DEAD_ZONES[1])), (q, (DEAD_ZONES[0], DEAD_ZONE))):
+        if at < 0:
+            continue
+        for _ in range(rounds):
+            if size_of(best) >= FILLED * budget:
+                return best
+            middle = (low + high) / 2
+            found = code(at, middle)
+            if size_of(found) <= budget:
+                best, high = max(best, found, key=size_of), middle
+            else:
+                low = middle
+    return best
 
 
 class SeriesEncoder:
@@ -254,6 +268,10 @@ class SeriesEncoder:
         time = None if self.header.times else frame.time
         return FrameRecord(index, time, mask) if mask is not None or time is not None else None
 
+    def _record_bytes(self, index: int) -> int:
+        record = self._frame_record(index)
+        return len(StreamWriter(self.header).pack(record)) if record else 0
+
     def _places(self) -> list[Place]:
         return [Place() for _ in self.windows]
 
@@ -290,17 +308,31 @@ class SeriesEncoder:
         share = -(-writer.size // len(self.given))
         guess = 28
         for index in range(len(self.given)):
-            before = writer.size
-            self._add_record(writer, index)
-            room = budget - share - (writer.size - before)
+            room = budget - share - self._record_bytes(index)
             if room < 0:
                 raise UserError(
                     f"--bytes-per-frame {budget}: the headers alone take {budget - room} bytes of frame "
                     f"{index}"
                 )
-            coder = self._coder(index, places)
-            trial, guess = coder.within(room, guess)
-            coder.write(writer, trial)
+            guess = self._fit(writer, index, places, room, guess)
+            tick()
+        return writer.to_bytes()
+
+    def _fit(self, writer: StreamWriter, index: int, places: list[Place], room: int, guess: int) -> int:
+        """Append a frame with at most `room` bytes of segments; returns its step."""
+        self._add_record(writer, index)
+        coder = self._coder(index, places)
+        trial, q = coder.within(room, guess)
+        coder.write(writer, trial)
+        return q
+
+    def _shared_out(self, budget: int, records: list[int], tick: Tick) -> bytes:
+        """At most `budget` bytes in all, every frame an equal part of what the earlier ones left."""
+        writer, places = self._start(budget - sum(records) - header_bytes(self.header)), self._places()
+        guess = STEPS - 1
+        for index in range(len(self.given)):
+            room = (budget - writer.size - sum(records[index:])) // (len(self.given) - index)
+            guess = self._fit(writer, index, places, room, guess)
             tick()
         return writer.to_bytes()
 
@@ -308,11 +340,8 @@ class SeriesEncoder:
         """At most `budget` bytes for the whole file: one step for all frames, so that all have equal
         slope.
         """
-        fixed = header_bytes(self.header) + sum(
-            len(StreamWriter(self.header).pack(r))
-            for i in range(len(self.given))
-            if (r := self._frame_record(i))
-        )
+        records = [self._record_bytes(index) for index in range(len(self.given))]
+        fixed = header_bytes(self.header) + sum(records)
         if fixed > budget:
             raise UserError(f"--bytes {budget}: the headers alone take {fixed} bytes")
         seen: dict[tuple[int, float], bytes] = {}
@@ -323,20 +352,10 @@ class SeriesEncoder:
             return seen[q, dead_zone]
 
         if len(coded(STEPS - 1)) > budget:
-            return self.per_frame(budget // len(self.given), tick)
+            return self._shared_out(budget, records, tick)
         q = finest_fitting(lambda q: len(coded(q)), budget, 28)
         best = coded(q)
-        low, high = DEAD_ZONE, DEAD_ZONES[1]
-        for _ in range(5 if q else 0):
-            if len(best) >= FILLED * budget:
-                break
-            middle = (low + high) / 2
-            found = coded(q - 1, middle)
-            if len(found) <= budget:
-                best, high = max(best, found, key=len), middle
-            else:
-                low = middle
-        return best
+        return closer(best, coded, len, q, budget, 5)
 
 
 def _check_alike(frames: Sequence[Frame]) -> None:

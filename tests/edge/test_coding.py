@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 import pytest
 
-from edge.coding import CodedLayers, CodingContext, CodingError, Prediction, TileDecoder, encode_layers, predict
+from edge.coding import (
+    CodedLayers,
+    CodingContext,
+    CodingError,
+    Prediction,
+    TileDecoder,
+    encode_layers,
+    predict,
+)
 from edge.latents import CHANNELS, GROUP, LAYERS, Latent, quantise
 from edge.network import ExactNetwork
 from edge.rangecoder import native
@@ -18,7 +26,7 @@ Q = 26
 SIZE = (4, 6)
 
 
-@lru_cache(maxsize=None)
+@cache
 def latents() -> tuple[Latent, ...]:
     """Three dates of a real-looking tile in steps of Q, Q + 5, Q - 7."""
     frames = values(16 * SIZE[0], 16 * SIZE[1], 3, seed=4).astype(np.float32)
@@ -29,7 +37,7 @@ def contexts(*layers: int) -> list[CodingContext]:
     return [CodingContext(latents()[1 + n], (Q + 5, Q - 7)[n], k) for n, k in enumerate(layers)]
 
 
-@lru_cache(maxsize=None)
+@cache
 def coded(*layers: int) -> tuple[Prediction, CodedLayers]:
     model = shipped()
     prediction = predict(model.engine, latents()[0], contexts(*layers), Q)
@@ -93,7 +101,9 @@ def test_a_cut_at_any_byte_gives_whole_layers_only() -> None:
 @pytest.mark.parametrize("split", [1, 6, 15])
 def test_segments_in_turn_equal_one_segment(split: int) -> None:
     model, prediction = shipped(), coded(16)[0]
-    parts = [encode_layers(model.tables, prediction, latents()[0], a, b) for a, b in ((0, split), (split, LAYERS))]
+    parts = [
+        encode_layers(model.tables, prediction, latents()[0], a, b) for a, b in ((0, split), (split, LAYERS))
+    ]
     found = decoder(16)
     assert found.decode(parts[0].payload(split), split) == split
     assert found.decode(parts[1].payload(LAYERS - split), LAYERS - split) == LAYERS - split
@@ -125,7 +135,10 @@ def test_both_encoders_write_the_same_bytes() -> None:
     if not native.available():
         pytest.skip("the C range coder is not built")
     prediction, model = coded()[0], shipped()
-    payloads = {c: encode_layers(model.tables, prediction, latents()[0], coder=c).payload(LAYERS) for c in ("native", "reference")}
+    payloads = {
+        c: encode_layers(model.tables, prediction, latents()[0], coder=c).payload(LAYERS)
+        for c in ("native", "reference")
+    }
     assert payloads["native"] == payloads["reference"]
 
 
@@ -144,7 +157,10 @@ def test_predictions_without_any_layer_come_from_the_context() -> None:
     """A date known whole in the same step predicts itself better than nothing does."""
     same = [CodingContext(latents()[0], Q)]
     target = latents()[0].astype(np.float64)
-    errors = [np.square(TileDecoder(shipped().engine, shipped().tables, c, Q, SIZE).estimate(0) - target).sum() for c in (same, ())]
+    errors = [
+        np.square(TileDecoder(shipped().engine, shipped().tables, c, Q, SIZE).estimate(0) - target).sum()
+        for c in (same, ())
+    ]
     assert errors[0] < 0.5 * errors[1]
 
 

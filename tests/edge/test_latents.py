@@ -32,7 +32,15 @@ def test_steps_double_every_eight_indexes() -> None:
 @pytest.mark.parametrize("q", [0, 17, 63])
 def test_quantise_rounds_towards_zero_by_the_dead_zone(q: int) -> None:
     step = 2.0 ** (q / 8)
-    for value, found in ((0.5, 0), (0.59, 0), (0.61, 1), (-0.59, 0), (-0.61, -1), (2.7, 3), (-1e9, -LATENT_LIMIT)):
+    for value, found in (
+        (0.5, 0),
+        (0.59, 0),
+        (0.61, 1),
+        (-0.59, 0),
+        (-0.61, -1),
+        (2.7, 3),
+        (-1e9, -LATENT_LIMIT),
+    ):
         coefficients = np.full((1, 1, 1), value * step, np.float32)
         assert quantise(coefficients, q, 0.10).item() == found
     assert quantise(np.full((1, 1, 1), 0.51 * step, np.float32), q, 0.0).item() == 1
@@ -94,7 +102,9 @@ def test_neighbour_means_by_definition(size: tuple[int, int]) -> None:
                 assert not found[:, y, x].any()
                 continue
             a, b = offsets[f]
-            around = {(y + sy * u, x + sx * v) for u, v in ((a, b), (b, a)) for sy in (-1, 1) for sx in (-1, 1)}
+            around = {
+                (y + sy * u, x + sx * v) for u, v in ((a, b), (b, a)) for sy in (-1, 1) for sx in (-1, 1)
+            }
             inside = [(i, j) for i, j in around if 0 <= i < size[0] and 0 <= j < size[1]]
             assert all(phase[p] < f for p in inside)
             if not inside:

@@ -9,7 +9,16 @@ import pytest
 from numpy.typing import NDArray
 
 from edge.coding import CodingContext, predict
-from edge.latents import GROUP, LAYERS, Latent, latent_planes, layer_planes, neighbour_mean8, phase_map, spatial_planes
+from edge.latents import (
+    GROUP,
+    LAYERS,
+    Latent,
+    latent_planes,
+    layer_planes,
+    neighbour_mean8,
+    phase_map,
+    spatial_planes,
+)
 from edge.network import ExactNetwork
 from tests.codec_models import random_latent, random_parameters, shipped
 
@@ -38,8 +47,14 @@ def saturated(seed: int) -> tuple[Any, ...]:
     rng = np.random.default_rng(seed)
     ends = np.array([-128, 127], np.int8)
     positions = SIZE[0] * SIZE[1]
-    return (rng.choice(ends, (LAYERS, 64, positions)), rng.choice(ends, (2, LAYERS, 64, positions)),
-            np.ones((2, LAYERS), np.bool_), rng.choice(ends, (96, positions)), Q, SIZE)
+    return (
+        rng.choice(ends, (LAYERS, 64, positions)),
+        rng.choice(ends, (2, LAYERS, 64, positions)),
+        np.ones((2, LAYERS), np.bool_),
+        rng.choice(ends, (96, positions)),
+        Q,
+        SIZE,
+    )
 
 
 def same(a: Any, b: Any) -> None:
@@ -48,7 +63,9 @@ def same(a: Any, b: Any) -> None:
 
 
 @pytest.mark.parametrize("which", ["shipped", "random"])
-@pytest.mark.parametrize("case", [inputs((16, 5)), inputs((0, 0), 7), saturated(3)], ids=["usual", "no context", "saturated"])
+@pytest.mark.parametrize(
+    "case", [inputs((16, 5)), inputs((0, 0), 7), saturated(3)], ids=["usual", "no context", "saturated"]
+)
 def test_float32_equals_int64(which: str, case: tuple[Any, ...]) -> None:
     found = [ExactNetwork(parameters(which), t).heads_of_all(*case) for t in (np.float32, np.int64)]
     same(*found)
@@ -90,7 +107,6 @@ def test_steps_out_of_order_are_refused() -> None:
 def test_training_form_equals_integer_form(contexts_known: tuple[int, ...]) -> None:
     """Means in 1/8 step and scale indexes of torch with rounding on, against the coding path."""
     from codec.entropy import Context
-
     from tests.codec_models import random_entropy
 
     own = random_latent(SIZE, 11)
@@ -102,7 +118,10 @@ def test_training_form_equals_integer_form(contexts_known: tuple[int, ...]) -> N
         known[0, n, : context.layers] = 1
     first, second = (torch.from_numpy(p[None]) for p in planes)
     mean, index = random_entropy()(
-        torch.from_numpy(own[None].astype(np.float32)), Context(first, second, torch.from_numpy(known)), torch.tensor([Q]))
+        torch.from_numpy(own[None].astype(np.float32)),
+        Context(first, second, torch.from_numpy(known)),
+        torch.tensor([Q]),
+    )
     mean8 = (mean[0].numpy().astype(np.float64) * 8).reshape(found.mean8.shape)
     np.testing.assert_array_equal(found.mean8, mean8)
     np.testing.assert_array_equal(found.table_index % 64, index[0].numpy().reshape(mean8.shape))
@@ -134,7 +153,9 @@ def test_a_phase_changes_no_prediction_of_itself_or_before(phase: int) -> None:
     latent = random_latent(SIZE, 13)
     phases = phase_map(*SIZE)
     changed = latent.copy()
-    changed[:GROUP] += (np.random.default_rng(2).integers(20, 60, (GROUP, *SIZE)) * (phases == phase)).astype(np.int16)
+    changed[:GROUP] += (np.random.default_rng(2).integers(20, 60, (GROUP, *SIZE)) * (phases == phase)).astype(
+        np.int16
+    )
     changed = np.clip(changed, -2047, 2047).astype(np.int16)
     before, after = predicted(latent), predicted(changed)
     flat = phases.reshape(-1)

@@ -27,7 +27,11 @@ def worst_inputs(weight: NDArray[Any], sign: int) -> NDArray[np.int64]:
 @pytest.mark.parametrize("which", ["shipped", "random"])
 def test_adversarial_inputs_stay_within_the_bound_and_float32_is_exact_there(which: str) -> None:
     parameters = shipped().parameters if which == "shipped" else random_parameters()
-    network = {k: v for k, v in parameters.items() if k.endswith((".weight", ".bias", ".exponent")) or k in ("heads", "step_embed")}
+    network = {
+        k: v
+        for k, v in parameters.items()
+        if k.endswith((".weight", ".bias", ".exponent")) or k in ("heads", "step_embed")
+    }
     bounds = {b.layer: b.worst for b in prove_bounds(network)}
     rng = np.random.default_rng(0)
     for name in linear_layers(network):
@@ -56,8 +60,19 @@ def test_the_bound_is_reached() -> None:
     assert int(total.max()) == bound
 
 
-@pytest.mark.parametrize("name", ["embed", "embed_context", "context_spatial.down", "blocks.0.attention.query",
-                                  "blocks.2.spatial.kernel", "blocks.3.spatial.down", "head", "first_hidden"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "embed",
+        "embed_context",
+        "context_spatial.down",
+        "blocks.0.attention.query",
+        "blocks.2.spatial.kernel",
+        "blocks.3.spatial.down",
+        "head",
+        "first_hidden",
+    ],
+)
 def test_a_layer_that_is_too_large_is_refused_by_name(name: str) -> None:
     parameters = dict(random_parameters())
     parameters[f"{name}.bias"] = np.full_like(parameters[f"{name}.bias"], LIMIT)
@@ -65,8 +80,18 @@ def test_a_layer_that_is_too_large_is_refused_by_name(name: str) -> None:
         prove_bounds(parameters)
 
 
-@pytest.mark.parametrize("name", ["embed", "embed_context", "context_spatial.down", "blocks.0.attention.out",
-                                  "blocks.3.spatial.down", "head", "first_head"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "embed",
+        "embed_context",
+        "context_spatial.down",
+        "blocks.0.attention.out",
+        "blocks.3.spatial.down",
+        "head",
+        "first_head",
+    ],
+)
 def test_a_layer_that_is_too_coarse_is_refused_by_name(name: str) -> None:
     parameters = dict(random_parameters())
     parameters[f"{name}.exponent"] = np.zeros_like(parameters[f"{name}.exponent"])
@@ -81,7 +106,9 @@ def test_a_residual_stream_that_is_too_large_is_refused(branch: str) -> None:
     shift = 0 if branch == "step_embed" else 2
     parameters[key] = np.full_like(parameters[key], LIMIT - 1 if not shift else LIMIT // 2)
     if shift:
-        parameters[f"{branch}.exponent"] = np.full_like(parameters[f"{branch}.exponent"], 5 if branch == "embed" else 3)
+        parameters[f"{branch}.exponent"] = np.full_like(
+            parameters[f"{branch}.exponent"], 5 if branch == "embed" else 3
+        )
     for block in range(4):
         name = f"blocks.{block}.spatial.down"
         parameters[f"{name}.bias"] = np.full_like(parameters[f"{name}.bias"], LIMIT // 2)

@@ -1,0 +1,65 @@
+"""One tile to coded layers: sizes, distortion estimates, segments."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edge.codec import CodedLatent, analyse_tile, encode_tile
+from edge.coding import CodingContext, TileDecoder
+from edge.latents import LAYERS
+from edge.stream import ContextRef
+from tests.codec_models import shipped
+from tests.frames import values
+
+SIDE = 64
+
+
+def coefficients(date: int = 0) -> np.ndarray:
+    return analyse_tile(shipped(), values(SIDE, SIDE, 2, seed=3)[date], np.ones((SIDE, SIDE), bool))
+
+
+def coded(q: int, context: bool = False) -> CodedLatent:
+    earlier = [CodingContext(encode_tile(shipped(), coefficients(1), q).latent, q)] if context else []
+    return encode_tile(shipped(), coefficients(), q, earlier)
+
+
+@pytest.mark.parametrize("context", [False, True])
+def test_distortion_falls_with_layers_and_tells_the_image_error(context: bool) -> None:
+    """The estimate (kernel energies) must follow the error of synthesised images, layer by layer."""
+    tile, pixels = coded(20, context), values(SIDE, SIDE, 2, seed=3)[0].astype(np.float64)
+    assert tile.distortion.shape == (LAYERS + 1,) and np.all(np.diff(tile.distortion) <= 0)
+    decoder = TileDecoder(shipped().engine, shipped().tables, tile.contexts, 20, tile.latent.shape[1:])
+    assert decoder.decode(tile.layers.payload(LAYERS), LAYERS) == LAYERS
+    real = {k: np.square(shipped().synthesise(decoder.estimate(k), 20) - pixels).sum() for k in (1, 4, 16)}
+    # Both leave out what 512 channels cannot hold once the whole latent's error is taken off.
+    for k in (1, 4):
+        assert 0.4 < (tile.distortion[k] - tile.distortion[16]) / (real[k] - real[16]) < 2.5
+
+
+def test_finer_steps_cost_more_and_err_less() -> None:
+    tiles = [coded(q) for q in (10, 25, 40, 63)]
+    sizes = [int(t.payload_sizes[-1]) for t in tiles]
+    errors = [float(t.distortion[-1]) for t in tiles]
+    assert sizes == sorted(sizes, reverse=True) and errors == sorted(errors)
+    assert len(set(sizes)) == 4
+
+
+@pytest.mark.parametrize(("start", "stop"), [(0, 16), (0, 3), (5, 9)])
+def test_segments_name_what_they_hold(start: int, stop: int) -> None:
+    tile, ref = coded(30), (ContextRef(0, 7, b"abcd"),)
+    segment = tile.segment(3, 1, stop, ref, start)
+    assert (segment.frame, segment.tile, segment.quality) == (3, 1, 30)
+    assert (segment.layer_start, segment.layer_stop) == (start, stop)
+    assert (segment.grid_h, segment.grid_w) == (4, 4) and segment.contexts == ref
+    if start == 0:
+        assert len(segment.payload) == tile.payload_sizes[stop]
+
+
+def test_invalid_pixels_do_not_matter() -> None:
+    pixels, valid = values(SIDE, SIDE)[0], np.ones((SIDE, SIDE), bool)
+    valid[10:30, 20:50] = False
+    other = np.where(valid, pixels, 60000).astype(np.uint16)
+    np.testing.assert_array_equal(
+        analyse_tile(shipped(), pixels, valid), analyse_tile(shipped(), other, valid)
+    )
