@@ -18,6 +18,7 @@ COMMANDS: dict[str, str] = {
     "compress": "tools.compress",
     "decompress": "tools.decompress",
     "inspect": "tools.inspect_stream",
+    "receive": "tools.ground.command",
     "bench": "tools.bench.command",
     "import": "tools.import_checkpoint",
     "plan": "tools.plan.command",

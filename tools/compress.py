@@ -29,7 +29,7 @@ from tools.rasters import pack_metadata, read_series
 
 HELP = "frames (.npz or GeoTIFF) to a stream within a byte budget"
 DEFAULT_QUALITY = 24
-SEARCH_ROUNDS = 8  # about how often a search over the whole file codes every frame
+SEARCH_ROUNDS = 12  # about how often a search over the whole file codes every frame
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from edge.bands import DROPPED
 from edge.frame import Frame
-from tools import demo_data, demo_views
+from tools import demo_data, demo_flight, demo_views
 from tools.demo_data import DemoSeries
 from tools.errors import UserError
 from tools.metrics import bppb, psnr
@@ -30,6 +30,7 @@ from tools.rasters import Series, read_series
 from tools.synthetic_scene import synthetic_series
 
 PASS_BYTES = 48_000
+FLIGHT_BYTES = 6_000  # of each of the two passes of the flight
 SERIES_SHARE = 0.2  # of the pass goes to the long series, the rest to the big scene
 DATES, SCENE_SIDE = 6, 512
 ROOT = Path(__file__).resolve().parent.parent
@@ -182,6 +183,10 @@ def run(out: Path, sources: Sequence[DemoSeries], pass_bytes: int) -> list[Outco
         print(describe(outcomes[-1]), flush=True)
     used = sum(o.size for o in outcomes)
     print(f"pass: {used:,} of {pass_bytes:,} bytes used ({used / pass_bytes:.1%}), none over")
+    for case in cases:
+        if len(case.frames) > 1:
+            flown = demo_flight.fly(Series(case.frames), out / "flight", FLIGHT_BYTES)
+            print(f"\n{demo_flight.describe(flown)}\n", flush=True)
     page = out / "index.html"
     page.write_text(demo_views.page(outcomes, pass_bytes), encoding="utf-8")
     print(f"page: {page}  ({time.monotonic() - started:.0f} s in all)")

@@ -30,7 +30,8 @@ class Progress:
 
     def step(self, count: int = 1, note: str = "") -> None:
         """Another `count` steps are done."""
-        self.done += count
+        # A search that takes longer than foreseen stays at the end of its bar.
+        self.done = min(self.done + count, self.total) if self.total else self.done + count
         now = self.clock()
         if self.stream.isatty() and now - self.start > QUIET_S and now - self.drawn > REDRAW_S:
             self.drawn = now

@@ -133,7 +133,7 @@ def _frames(path: Path, max_bytes: int) -> Iterator[Offer]:
         raise FrameError("shape", f"{path.name}: expected data (T, C, H, W) and bands, found {data.shape}")
     bands = tuple(str(b) for b in np.atleast_1d(cube["bands"]))
     dates = [str(d) for d in np.atleast_1d(cube.get("dates", np.array([])))]
-    place = int(cube["place"]) if "place" in cube else place_of(path.stem)
+    place = _place(cube["place"]) if "place" in cube else place_of(path.stem)
     for i, values in enumerate(data):
         name = f"{path.stem[-100:]}-{i:03d}"
         try:
@@ -170,3 +170,11 @@ def epoch_seconds(text: str) -> int:
     except ValueError as error:
         raise FrameError("values", f"expected an ISO 8601 date, found {text[:40]!r}") from error
     return int((moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp())
+
+
+def _place(value: Any) -> int:
+    """The place number of a cube. Raises FrameError for anything that is not a whole number."""
+    found = np.asarray(value)
+    if found.size != 1 or found.dtype.kind not in "iu":
+        raise FrameError("values", f"place: expected a whole number, found {found.dtype} {found.shape}")
+    return int(found.reshape(()))

@@ -16,6 +16,7 @@ from edge.model import EdgeModel, ModelError
 from edge.packets.deframer import Deframer
 from tools.errors import UserError
 from tools.ground.codec_decoder import EdgeSegmentDecoder
+from tools.ground.images import write_images
 from tools.ground.receiver import GroundReceiver
 from tools.ground.reports import ReportWriter
 from tools.ground.store import GroundStore, GroundStoreError
@@ -29,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("passes", nargs="+", type=Path, help="pass files of the board, in order")
     parser.add_argument("--store", type=Path, required=True, help="ground store (made when it is not there)")
     parser.add_argument("--reports", type=Path, help="folder for the reports (the board's uplink folder)")
+    parser.add_argument("--images", type=Path, help="folder for an .npz of every place: all that the store holds")
     parser.add_argument("--key-file", type=Path, help="secret shared with the board")
     parser.add_argument("--model", type=Path, help="model directory (default: the shipped one)")
     parser.add_argument("--max-packet", type=int, default=65542, help="largest packet in bytes")
@@ -42,6 +44,9 @@ def run(args: argparse.Namespace) -> int:
         store = GroundStore(args.store)
         for path in args.passes:
             _receive(path, store, model, key, args)
+        if args.images is not None:
+            for written in write_images(store, model, args.images):
+                print(f"images: {written}")
     except (ModelError, GroundStoreError, OSError) as error:
         raise UserError(str(error)) from error
     return 0

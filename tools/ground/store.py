@@ -26,6 +26,7 @@ CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS segments (
     store INTEGER, number INTEGER, tile INTEGER, time INTEGER, data BLOB, ranges BLOB, layers INTEGER,
     state INTEGER, since_pass INTEGER, PRIMARY KEY (store, number)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS segments_tile ON segments (tile, time);
 CREATE TABLE IF NOT EXISTS latents (
     tile INTEGER, time INTEGER, q INTEGER, layers INTEGER, channels INTEGER, height INTEGER, width INTEGER,
     data BLOB, PRIMARY KEY (tile, time)) WITHOUT ROWID;
@@ -114,6 +115,13 @@ class GroundStore:
         tile, time, data, ranges, layers, state, since = row
         key = None if tile is None else TileKey(tile, time)
         return HeldSegment(store, number, since, key, bytearray(data), RangeSet.unpack(ranges), layers, state)
+
+    def of(self, key: TileKey) -> list[HeldSegment]:
+        """All segments of a tile-frame; more than one when it was coded again."""
+        rows = self._db.execute(
+            "SELECT store, number FROM segments WHERE tile = ? AND time = ?", key
+        ).fetchall()
+        return [found for row in rows if (found := self.segment(*row)) is not None]
 
     def waiting(self, tile: int) -> list[HeldSegment]:
         """Segments of a tile that could not be decoded for want of context."""
