@@ -48,6 +48,8 @@ $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "make: $(PYTHON) is $$($(PYTHON) -V 2>&1); SwathPack needs Python 3.10 or newer: make PYTHON=/path/to/python" >&2; exit 1; }
 	@rm -rf $(VENV)
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "make: $(PYTHON) -m venv failed; Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+	@# Old pips refuse wheels whose file name and metadata spell the version differently (fastcrc, 2026).
+	@$(PIP) install --upgrade pip
 
 $(DEMO_READY): pyproject.toml $(CODER_SOURCES) | $(BIN)/python
 	@$(need_compiler)
