@@ -53,6 +53,13 @@ class Board:
     confirmation: Confirmation
     samples: JsonLines | None
 
+    def distrust_queue(self) -> None:
+        """The queue has proved damaged while running: the next start begins it anew from the spool.
+
+        Without this mark a damage that the check at the start does not see would end every run in the same way.
+        """
+        _suspect(self.queue.file.path).touch()
+
     def close(self) -> None:
         """Close all files; everything that matters is durable already."""
         self.queue.close()
@@ -98,6 +105,8 @@ def _open_logs(folder: Path, log: EventLog) -> JsonLines | None:
 
 def _open_queue(path: Path, clock: Clock, boot: Boot, log: EventLog) -> DownlinkQueue:
     try:
+        if _suspect(path).exists():
+            raise QueueCorruptError("found damaged in the last run")
         queue = DownlinkQueue(path, clock, boot.boots, boot.store)
     except QueueCorruptError as error:
         log.report(events.QUEUE_CORRUPT, error=str(error))
@@ -106,11 +115,16 @@ def _open_queue(path: Path, clock: Clock, boot: Boot, log: EventLog) -> Downlink
             if part.exists():
                 part.replace(path.with_name(f"{path.name}.damaged-{boot.boots}{suffix}"))
         queue = DownlinkQueue(path, clock, boot.boots, boot.store)
+        _suspect(path).unlink(missing_ok=True)
     if queue.file.meta("store", -1) != boot.store:
         # Numbers of another life mean nothing to the ground: what was sent under them goes down again.
         queue.tiles.lose_everything()
         queue.file.set_meta("store", boot.store)
     return queue
+
+
+def _suspect(path: Path) -> Path:
+    return path.with_name(path.name + ".suspect")
 
 
 def make_source(mission: Mission, clock: Clock) -> FrameSource:

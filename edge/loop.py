@@ -21,6 +21,7 @@ from edge import events
 from edge.board import Board
 from edge.downlink.ports import Port
 from edge.downlink.schedule import Schedule
+from edge.downlink.schema import QueueCorruptError
 from edge.scrub import Scrubber
 from edge.sources.acquisition import FrameSource
 from edge.stages.coding import Canary, CanaryWatch, Encode, Fetch, Finished, InFlight, Prepared, Store
@@ -96,7 +97,7 @@ class FlightLoop:
         """Run until `stop`; returns the reason. Restarts where the last run, however it ended, left off."""
         started = self.board.clock.monotonic()
         self.intake.adopt()
-        workers = [Worker(stage, self.board.clock, self.board.log, self.stop) for stage in self.pipeline]
+        workers = [Worker(stage, self.board.clock, self.board.log, self._damaged) for stage in self.pipeline]
         for worker in workers:
             worker.start()
         self._tell_started(started)
@@ -120,8 +121,15 @@ class FlightLoop:
         self._wake.set()
 
     def step(self) -> bool:
-        """One step of every stage in this thread, for tests and simulations; True when anything was done."""
-        return any([guarded(stage, self.board.log) for stage in self.pipeline])
+        """One step of every stage in this thread, for tests and simulations; True when anything was done.
+
+        Raises QueueCorruptError: the state must be closed and opened again.
+        """
+        try:
+            return any([guarded(stage, self.board.log) for stage in self.pipeline])
+        except QueueCorruptError as error:
+            self._damaged(str(error))
+            raise
 
     def settle(self, most: int = 1_000_000) -> int:
         """Step until nothing is left to do; returns the number of rounds."""
@@ -135,6 +143,10 @@ class FlightLoop:
         self._source.close()
         self._commands.close()
         self.board.close()
+
+    def _damaged(self, reason: str) -> None:
+        self.board.distrust_queue()
+        self.stop(reason)
 
     def _tell_started(self, started: float) -> None:
         seconds = self.board.clock.monotonic() - started

@@ -91,7 +91,9 @@ class PassRun:
         """The next packet, or None when nothing fits or nothing is left. Raises QueueError."""
         packet, spans = self._next_housekeeping() or self._next_parity() or self._next_image()
         if not packet and self._close_block():
-            packet, spans = self._next_parity() or (b"", [])
+            # Without an open block nothing is kept back for its parity, so a last image packet may fit after
+            # all.
+            packet, spans = self._next_parity() or self._next_image()
         if not packet:
             return None
         self._reserve(len(packet))
@@ -213,13 +215,13 @@ class PassRun:
             self._close_block()
 
     def _close_block(self) -> bool:
-        """Make the parity of the open block; True when there is any."""
+        """Make the parity of the open block; False when there is none."""
         if self._code is None or not self._block.packets:
             return False
         parities = self._parities(len(self._block.packets))
         self._parity.extend(parity_payloads(self._block.packets, self._block.first, parities, self._code))
         self._block = _Block()
-        return bool(self._parity)
+        return True
 
     def _packet(self, apid: Apid, payload: bytes) -> bytes:
         sequence, self._sequence[apid] = self._sequence[apid], self._sequence[apid] + 1

@@ -43,14 +43,29 @@ class PassPlan:
         self._prefix[:, 0] = 0
         self._row = {int(number): i for i, number in enumerate(table.number)}
         self._planner: RatePlanner | None = None
+        # Kept up to date as spans are sent: a re-plan of 10,000 tiles must not look at every set of ranges.
+        self._contiguous = np.zeros(len(table), np.int64)
+        self._with_gaps: set[int] = set()
+        for i in range(len(table)):
+            self._note(i)
 
     def __len__(self) -> int:
         return len(self.table)
 
     def sent(self, span: Span) -> None:
         """These bytes are on their way: they cost nothing any more."""
-        self.table.have[self._row[span.number]].add(span.start, span.stop)
+        tile = self._row[span.number]
+        self.table.have[tile].add(span.start, span.stop)
+        self._note(tile)
         self._planner = None
+
+    def _note(self, tile: int) -> None:
+        have = self.table.have[tile]
+        self._contiguous[tile] = have.prefix
+        if len(have) > (1 if have.prefix else 0):
+            self._with_gaps.add(tile)
+        else:
+            self._with_gaps.discard(tile)
 
     def layers(self, room_bytes: int) -> NDArray[np.int64]:
         """Layers (N,) that every tile is to have when `room_bytes` more may be sent, piece heads included."""
@@ -72,11 +87,10 @@ class PassPlan:
 
     def _costs(self) -> NDArray[np.int64]:
         """Bytes still to send for every prefix (N, 17), with the heads of the pieces that carry them."""
-        contiguous = np.array([have.prefix for have in self.table.have], np.int64)
-        costs = np.maximum(self._prefix - contiguous[:, None], 0)
-        for i, have in enumerate(self.table.have):
-            if len(have) > (1 if contiguous[i] else 0):
-                costs[i] = [stop - have.covered(stop) for stop in self._prefix[i].tolist()]
+        costs = np.maximum(self._prefix - self._contiguous[:, None], 0)
+        for tile in self._with_gaps:
+            covered = [np.clip(self._prefix[tile] - a, 0, b - a) for a, b in self.table.have[tile]]
+            costs[tile] = self._prefix[tile] - np.sum(covered, axis=0)
         total: NDArray[np.int64] = costs + HEAD_BYTES * self._pieces(costs)
         return total
 
@@ -121,5 +135,10 @@ class PassPlan:
 
     def _missing(self, tile: int, start: int, stop: int) -> Iterator[Span]:
         number = int(self.table.number[tile])
+        if tile not in self._with_gaps:
+            start = max(start, int(self._contiguous[tile]))
+            if start < stop:
+                yield Span(number, start, stop)
+            return
         for a, b in self.table.have[tile].missing(start, stop):
             yield Span(number, a, b)

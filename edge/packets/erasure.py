@@ -145,7 +145,7 @@ class RaptorQCode:
             return None
         length = len(next(iter(have.values()))) if have else len(next(iter(parity.values()))) - 4
         size = -(-length // 8) * 8
-        if any(len(packet) != size + 4 for packet in parity.values()):
+        if any(len(packet) != size + 4 or not _repair_symbol(packet, count) for packet in parity.values()):
             return None
         sources = [struct.pack(">I", k) + symbol.ljust(size, b"\0") for k, symbol in have.items()]
         data = self._run(count * size, size, [*sources, *parity.values()])
@@ -171,6 +171,11 @@ class RaptorQCode:
         padded = np.zeros((len(symbols), size), np.uint8)
         padded[:, : symbols.shape[1]] = symbols
         return padded.tobytes(), size
+
+
+def _repair_symbol(packet: bytes, count: int) -> bool:
+    """RFC 6330 section 3.2: block 0, and a symbol behind the `count` source symbols."""
+    return packet[0] == 0 and int.from_bytes(packet[1:4], "big") >= count
 
 
 CODES: dict[str, type[CauchyCode] | type[RaptorQCode]] = {"cauchy": CauchyCode, "raptorq": RaptorQCode}

@@ -16,15 +16,17 @@ _REVISIT_S = 5 * 86400
 class SyntheticSource:
     """`count` acquisitions of `places` places in turn, one every `every_s` seconds of the injected clock.
 
-    size: pixels of a frame's side. seed: the same seed gives the same frames.
+    size: pixels of a frame's side. seed: the same seed gives the same frames. first: acquisitions left out,
+    as by a sensor that went on while the board was off.
     """
 
     def __init__(
-        self, clock: Clock, count: int, places: int = 1, size: int = 256, every_s: float = 0.0, seed: int = 1
-    ) -> None:
+        self, clock: Clock, count: int, places: int = 1, size: int = 256, every_s: float = 0.0, seed: int = 1,
+        first: int = 0,
+    ) -> None:  # fmt: skip
         self._clock, self._count, self._places = clock, count, places
         self._size, self._every_s, self._seed = size, every_s, seed
-        self._next, self._due = 0, clock.monotonic()
+        self._next, self._due = first, clock.monotonic()
 
     def poll(self) -> Offer | None:
         if self._next >= self._count or self._clock.monotonic() < self._due:
