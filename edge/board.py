@@ -5,6 +5,7 @@
     state/context    slot file of confirmed latents
     state/spool/     accepted frames
     state/log/       events.jsonl, telemetry.jsonl
+    state/ballast    space let go when the disk is full
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from edge.config import ConfigError, Mission
 from edge.context.blockfile import StorageError
 from edge.context.policy import ContextChooser
 from edge.context.store import ContextStore
+from edge.downlink.ballast import Ballast
 from edge.downlink.confirm import Confirmation
 from edge.downlink.ports import FilePort, Port, TcpPort, UdpPort
 from edge.downlink.queue import DownlinkQueue
@@ -52,6 +54,7 @@ class Board:
     chooser: ContextChooser
     confirmation: Confirmation
     samples: JsonLines | None
+    ballast: Ballast
 
     def distrust_queue(self) -> None:
         """The queue has proved damaged while running: the next start begins it anew from the spool.
@@ -89,7 +92,10 @@ def open_board(mission: Mission, clock: Clock, model: bytes) -> Board:
     )
     chooser = ContextChooser(mission.context_settings, context, queue, log)
     confirmation = Confirmation(queue, context, log, chooser.refresh)
-    return Board(mission, clock, log, telemetry, boot, spool, queue, context, chooser, confirmation, samples)
+    ballast = Ballast(mission.state / "ballast", limits.ballast_mb << 20)
+    return Board(
+        mission, clock, log, telemetry, boot, spool, queue, context, chooser, confirmation, samples, ballast
+    )
 
 
 def _open_logs(folder: Path, log: EventLog) -> JsonLines | None:

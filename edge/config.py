@@ -136,6 +136,7 @@ class LimitsConfig:
     queue_mb: int = 8192
     keep_passes: int = 200
     min_free_mb: int = 512
+    ballast_mb: int = 32
     keep_frames: str = "confirmed"
     stall_s: float = 120.0
 
@@ -196,7 +197,7 @@ _ALLOWED: dict[str, Any] = {
     "throttle.hold_s": (0.0, 3600.0), "throttle.max_power_w": (0.0, 1e4), "throttle.min_energy": (0.0, 1.0),
     "limits.work_tiles": range(1, 1 << 24), "limits.queue_mb": range(1, 1 << 24),
     "limits.keep_passes": range(1, 1 << 20),
-    "limits.min_free_mb": range(0, 1 << 24), "limits.keep_frames": ("coded", "confirmed"),
+    "limits.min_free_mb": range(0, 1 << 24), "limits.ballast_mb": range(0, 4097), "limits.keep_frames": ("coded", "confirmed"),
     "limits.stall_s": (1.0, 86400.0),
 }  # fmt: skip
 

@@ -62,21 +62,21 @@ class FlightLoop:
         prepared: queue.Queue[Prepared] = queue.Queue(mission.coding.prefetch)
         finished: queue.Queue[Finished] = queue.Queue(mission.coding.prefetch)
         self.intake = Intake(
-            source, b.spool, b.queue, b.log, b.telemetry, mission.coding, mission.limits.work_tiles
+            source, b.spool, b.queue, b.ballast, b.log, b.telemetry, mission.coding, mission.limits.work_tiles
         )
         self.fetch = Fetch(
             b.spool, b.queue, b.chooser, throttle, b.log, b.telemetry, mission.coding, prepared, flight
         )
         watch = CanaryWatch(canary, b.clock, mission.coding.canary_s, self.stop) if canary else None
         self.encode = Encode(codec, scrubber, watch, b.queue, b.log, b.telemetry, prepared, finished, flight)
-        self.store = Store(b.queue, b.log, b.telemetry, finished, flight)
+        self.store = Store(b.queue, b.ballast, b.log, b.telemetry, finished, flight)
         self.downlink = Downlink(
             schedule, port, b.queue, b.confirmation, b.clock, b.log, b.telemetry, mission.plan, mission.link,
             mission.passes.patience,
         )  # fmt: skip
         self.uplink = Uplink(commands, b.confirmation, key, b.log, b.telemetry)
         self.health = Health(
-            b.clock, b.log, b.telemetry, b.queue, b.context, b.spool, scrubber, throttle, mission.limits,
+            b.clock, b.log, b.telemetry, b.queue, b.context, b.spool, b.ballast, scrubber, throttle, mission.limits,
             mission.coding.max_tries, readings, b.samples,
         )  # fmt: skip
 
@@ -97,7 +97,8 @@ class FlightLoop:
         """Run until `stop`; returns the reason. Restarts where the last run, however it ended, left off."""
         started = self.board.clock.monotonic()
         self.intake.adopt()
-        workers = [Worker(stage, self.board.clock, self.board.log, self._damaged) for stage in self.pipeline]
+        b = self.board
+        workers = [Worker(s, b.clock, b.log, b.ballast.release, self._damaged) for s in self.pipeline]
         for worker in workers:
             worker.start()
         self._tell_started(started)
@@ -126,7 +127,8 @@ class FlightLoop:
         Raises QueueCorruptError: the state must be closed and opened again.
         """
         try:
-            return any([guarded(stage, self.board.log) for stage in self.pipeline])
+            release = self.board.ballast.release
+            return any([guarded(stage, self.board.log, release) for stage in self.pipeline])
         except QueueCorruptError as error:
             self._damaged(str(error))
             raise

@@ -51,6 +51,10 @@ class Database:
         rows = self.all(query, *values)
         return rows[0][0] if rows else None
 
+    def checkpoint(self) -> None:
+        """Write the log back into the file and give its space back to the disk."""
+        self.all("PRAGMA wal_checkpoint(TRUNCATE)")
+
     def meta(self, name: str, default: int = 0) -> int:
         """A number remembered across restarts."""
         value = self.one("SELECT value FROM meta WHERE name = ?", name)

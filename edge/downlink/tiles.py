@@ -201,6 +201,19 @@ class TileTable:
                               "ORDER BY confirmed = 0, urgency, weight, number LIMIT ?", limit)  # fmt: skip
         return [(int(number), TileKey(tile, time), int(size)) for number, tile, time, size in rows]
 
+    def drop_complete(self) -> int:
+        """Take out the tiles of which the ground has confirmed every layer; returns how many."""
+        rows = self._file.all("SELECT number FROM tiles WHERE confirmed = ?", LAYERS)
+        if rows:
+            self.drop([int(number) for (number,) in rows])
+        return len(rows)
+
+    def confirmed(self, limit: int) -> list[tuple[int, TileKey]]:
+        """(number, key) of tiles that the ground holds in part, least weighty and oldest first."""
+        rows = self._file.all("SELECT number, tile, time FROM tiles WHERE confirmed > 0 "
+                              "ORDER BY urgency, weight, number LIMIT ?", limit)  # fmt: skip
+        return [(int(number), TileKey(tile, time)) for number, tile, time in rows]
+
     def drop(self, numbers: Sequence[int]) -> None:
         """Take tiles out of the queue for good."""
         with self._file.transaction() as db:

@@ -22,6 +22,7 @@ from edge.clock import Clock
 from edge.config import CodingConfig
 from edge.context.blockfile import StorageError
 from edge.context.policy import ContextChooser
+from edge.downlink.ballast import Ballast
 from edge.downlink.queue import DownlinkQueue
 from edge.downlink.spool import Spool
 from edge.downlink.work import Work
@@ -227,13 +228,15 @@ class Store:
     name = "store"
 
     def __init__(
-        self, work: DownlinkQueue, log: EventLog, telemetry: Telemetry, inbox: queue.Queue[Finished],
-        flight: InFlight,
+        self, work: DownlinkQueue, ballast: Ballast, log: EventLog, telemetry: Telemetry,
+        inbox: queue.Queue[Finished], flight: InFlight,
     ) -> None:  # fmt: skip
-        self._queue, self._log, self._telemetry = work, log, telemetry
+        self._queue, self._ballast, self._log, self._telemetry = work, ballast, log, telemetry
         self._inbox, self._flight = inbox, flight
 
     def step(self) -> bool:
+        if not self._ballast.intact:
+            return False  # what is finished waits; the bounded queues hold the codec back
         try:
             finished = self._inbox.get_nowait()
         except queue.Empty:

@@ -11,6 +11,7 @@ from edge import events
 from edge.clock import Clock, ClockWatch
 from edge.config import LimitsConfig
 from edge.context.store import ContextStore
+from edge.downlink.ballast import Ballast
 from edge.downlink.queue import DownlinkQueue
 from edge.downlink.spool import Spool
 from edge.events import EventLog
@@ -30,9 +31,10 @@ class Retention:
     """
 
     def __init__(
-        self, queue: DownlinkQueue, spool: Spool, log: EventLog, limits: LimitsConfig, max_tries: int
-    ) -> None:
-        self._queue, self._spool, self._log = queue, spool, log
+        self, queue: DownlinkQueue, spool: Spool, ballast: Ballast, log: EventLog, limits: LimitsConfig,
+        max_tries: int,
+    ) -> None:  # fmt: skip
+        self._queue, self._spool, self._ballast, self._log = queue, spool, ballast, log
         self._limits, self._max_tries = limits, max_tries
 
     def tidy(self) -> None:
@@ -42,7 +44,13 @@ class Retention:
             # tiles.
             self._queue.work.done_with_frame(frame)
             self._spool.remove(name)
+        self._queue.tiles.drop_complete()
+        if not self._ballast.intact:
+            # The disk is full: tiles that the ground has at least a picture of make room for those it has not.
+            scarce = self._queue.tiles.confirmed(_DROP_BATCH)
+            self._drop([(number, key.tile, key.time) for number, key in scarce], "disk full")
         if self._spool.low():
+            self._queue.file.checkpoint()
             # Frames are kept for tiles that could not be coded only as long as there is room for others.
             for work in self._queue.work.given_up(self._max_tries, _DROP_BATCH):
                 time = self._queue.work.frame_time(work.frame)
@@ -78,13 +86,13 @@ class Health:
 
     def __init__(
         self, clock: Clock, log: EventLog, telemetry: Telemetry, queue: DownlinkQueue, context: ContextStore,
-        spool: Spool, scrubber: Scrubber, throttle: Throttle, limits: LimitsConfig, max_tries: int,
-        readings: Callable[[], Readings], samples: JsonLines | None,
+        spool: Spool, ballast: Ballast, scrubber: Scrubber, throttle: Throttle, limits: LimitsConfig,
+        max_tries: int, readings: Callable[[], Readings], samples: JsonLines | None,
     ) -> None:  # fmt: skip
         self._clock, self._log, self._telemetry = clock, log, telemetry
-        self._queue, self._context, self._spool = queue, context, spool
+        self._queue, self._context, self._spool, self._ballast = queue, context, spool, ballast
         self._scrubber, self._throttle, self._readings, self._samples = scrubber, throttle, readings, samples
-        self._retention = Retention(queue, spool, log, limits, max_tries)
+        self._retention = Retention(queue, spool, ballast, log, limits, max_tries)
         self._watch = ClockWatch(clock)
         self._sample_at = self._tidy_at = clock.monotonic()
 
@@ -98,6 +106,7 @@ class Health:
         if now >= self._tidy_at:
             self._tidy_at = now + TIDY_S
             self._retention.tidy()
+            self._ballast.hold()
         if now >= self._sample_at:
             self._sample_at = now + SAMPLE_S
             self._sample()

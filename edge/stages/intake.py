@@ -9,6 +9,7 @@ import numpy as np
 from edge import events
 from edge.cloud import cloud_share
 from edge.config import CodingConfig
+from edge.downlink.ballast import Ballast
 from edge.downlink.queue import DownlinkQueue
 from edge.downlink.spool import Spool, SpoolFullError
 from edge.downlink.work import Work
@@ -34,15 +35,15 @@ class Intake:
     name = "intake"
 
     def __init__(
-        self, source: FrameSource, spool: Spool, queue: DownlinkQueue, log: EventLog, telemetry: Telemetry,
-        coding: CodingConfig, work_tiles: int,
+        self, source: FrameSource, spool: Spool, queue: DownlinkQueue, ballast: Ballast, log: EventLog,
+        telemetry: Telemetry, coding: CodingConfig, work_tiles: int,
     ) -> None:  # fmt: skip
-        self._source, self._spool, self._queue = source, spool, queue
+        self._source, self._spool, self._queue, self._ballast = source, spool, queue, ballast
         self._log, self._telemetry, self._coding, self._work_tiles = log, telemetry, coding, work_tiles
         self._held: Offer | None = None
 
     def step(self) -> bool:
-        if self._queue.work.work_count() >= self._work_tiles:
+        if not self._ballast.intact or self._queue.work.work_count() >= self._work_tiles:
             return False
         offer = self._held or self._source.poll()
         if offer is None:

@@ -29,13 +29,17 @@ class Stage(Protocol):
         """Do a little; True when something was done, False when there was nothing to do."""
 
 
-def guarded(stage: Stage, log: EventLog) -> bool | None:
-    """One step with every failure turned into an event; None after a failure. Raises QueueCorruptError."""
+def guarded(stage: Stage, log: EventLog, full: Callable[[], None]) -> bool | None:
+    """One step with every failure turned into an event; None after a failure. Raises QueueCorruptError.
+
+    full: called when the disk has no space left for the queue.
+    """
     try:
         return stage.step()
     except QueueCorruptError:
         raise
     except QueueFullError as error:
+        full()
         log.report(events.DISK_FULL, what=str(error), free=0)
     except (KeyboardInterrupt, SystemExit):
         raise
@@ -47,10 +51,12 @@ def guarded(stage: Stage, log: EventLog) -> bool | None:
 class Worker:
     """Runs a stage until it is told to stop. `beat` is the monotonic time of the last finished step."""
 
-    def __init__(self, stage: Stage, clock: Clock, log: EventLog, fatal: Callable[[str], None]) -> None:
+    def __init__(
+        self, stage: Stage, clock: Clock, log: EventLog, full: Callable[[], None], fatal: Callable[[str], None]
+    ) -> None:
         self.stage = stage
         self.beat = clock.monotonic()
-        self._clock, self._log, self._fatal = clock, log, fatal
+        self._clock, self._log, self._full, self._fatal = clock, log, full, fatal
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=stage.name, daemon=True)
 
@@ -70,7 +76,7 @@ class Worker:
     def _run(self) -> None:
         while not self._stop.is_set():
             try:
-                done = guarded(self.stage, self._log)
+                done = guarded(self.stage, self._log, self._full)
             except QueueCorruptError as error:
                 self._log.report(events.QUEUE_CORRUPT, error=str(error))
                 self._fatal(f"queue damaged: {error}")

@@ -34,6 +34,7 @@ slot_bytes = 16384
 tile = 64
 [limits]
 min_free_mb = 0
+ballast_mb = 1
 [link]
 packet_bytes = 512
 reserve_bytes = 8192

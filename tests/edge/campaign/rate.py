@@ -219,7 +219,8 @@ def main(folder: Path, size: int | None, codec: str) -> tuple[str, bool]:
         need = [bytes_at_error(tables, method, error) for method in (ours, uniform, greedy)]
         pixels = tables.true.shape[0] * SIDE * SIDE * 12 if codec == "edge" else tables.true.shape[0] * 64 * 64 * 4
         saved.append(1 - need[0] / need[1])
-        lines.append(f"{budget:8}  {(error / pixels) ** 0.5:8.1f}   {100 * saved[-1]:20.1f} % {100 * (1 - need[0] / need[2]):34.1f} %")
+        against = (100 * saved[-1], 100 * (1 - need[0] / need[2]))
+        lines.append(f"{budget:8}  {(error / pixels) ** 0.5:8.1f}   {against[0]:20.1f} % {against[1]:34.1f} %")
     steps_true, steps_est = -np.diff(tables.true, axis=1).ravel(), -np.diff(tables.estimated, axis=1).ravel()
     lines += [
         f"estimated against true squared error, all tiles and layers: correlation {_r(tables.estimated, tables.true):.4f}, "

@@ -1,0 +1,47 @@
+"""Ballast: space on disk that is held so that it can be let go when the disk is full.
+
+Sending a pass and acting on a report take a little space before they give any back. On a disk full to the last
+byte neither is possible, and nothing would ever get better. So a file of fixed size is allocated at the start and
+deleted when the queue finds the disk full. While it is gone no frame is taken and no tile is coded; passes and
+reports go on, retention makes room, and the ballast is allocated again as soon as there is space for it twice over.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+class Ballast:
+    """`size` bytes at `path`; no ballast when size is 0. `intact` says whether it is held."""
+
+    def __init__(self, path: Path, size: int) -> None:
+        self._path, self._size = path, size
+        self.intact = size == 0
+        self.hold()
+
+    def hold(self) -> bool:
+        """Allocate it if there is room for it twice over; returns whether it is held now."""
+        if not self.intact and self._free() >= 2 * self._size:
+            try:
+                handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+                try:
+                    os.posix_fallocate(handle, 0, self._size)
+                finally:
+                    os.close(handle)
+                self.intact = True
+            except OSError:
+                self.release()
+        return self.intact
+
+    def release(self) -> None:
+        """Let the space go."""
+        if self._size:
+            self.intact = False
+            self._path.unlink(missing_ok=True)
+
+    def _free(self) -> int:
+        """Free space, an old ballast file counted as free."""
+        state = os.statvfs(self._path.parent)
+        held = self._path.stat().st_blocks * 512 if self._path.exists() else 0
+        return state.f_bavail * state.f_frsize + held
