@@ -175,9 +175,20 @@ class StreamDecoder:
     def _tile(
         self, index: int, window: TileWindow, layers: int, wanted: bool
     ) -> tuple[TileReport, NDArray[np.uint16] | None]:
-        report = TileReport(window.index)
         if not wanted:
+            return TileReport(window.index), None
+        report, decoder = self.latent(index, window)
+        if decoder is None:
             return report, None
+        pixels = self.model.synthesise(decoder.estimate(layers), decoder.q)[
+            :, : window.height, : window.width
+        ]
+        # Zero means nodata in every product, so a decoded pixel is at least 1.
+        return report, np.clip(np.rint(pixels), 1, MAX_DN).astype(np.uint16)
+
+    def latent(self, index: int, window: TileWindow) -> tuple[TileReport, TileDecoder | None]:
+        """The latent of one tile without its image, None if there is none; call in rising order of frames."""
+        report = TileReport(window.index)
         segments = sorted(self.by_tile.get((index, window.index), []), key=lambda s: s.layer_start)
         if not segments or segments[0].layer_start != 0:
             report.problem = "not in the stream"
@@ -186,11 +197,7 @@ class StreamDecoder:
         if decoder is None or decoder.layers == 0:
             report.problem = report.problem or "cut before its first layer"
             return report, None
-        pixels = self.model.synthesise(decoder.estimate(layers), decoder.q)[
-            :, : window.height, : window.width
-        ]
-        # Zero means nodata in every product, so a decoded pixel is at least 1.
-        return report, np.clip(np.rint(pixels), 1, MAX_DN).astype(np.uint16)
+        return report, decoder
 
     def _decode(self, segments: list[Segment], window: TileWindow, report: TileReport) -> TileDecoder | None:
         first = segments[0]
