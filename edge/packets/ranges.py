@@ -48,6 +48,8 @@ class RangeSet:
 
     def remove(self, start: int, stop: int) -> None:
         """Take [start, stop) out."""
+        if start >= stop:
+            return  # taking nothing out must not cut a range in two
         kept: list[Range] = []
         for a, b in self._ranges:
             kept += [r for r in ((a, min(b, start)), (max(a, stop), b)) if r[0] < r[1]]

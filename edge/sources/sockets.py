@@ -99,7 +99,9 @@ class _SocketSource:
         self._refused: deque[str] = deque()
         self._socket = socket.socket(socket.AF_INET, kind)
         try:
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if kind == socket.SOCK_STREAM:
+                # Not for datagrams: a second listener would silently take half of them.
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             self._socket.bind((host, port))
         except (OSError, OverflowError) as error:
             self._socket.close()

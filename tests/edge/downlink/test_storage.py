@@ -1,0 +1,174 @@
+"""Spool, ports, schedules and the queue's file: what they promise one by one."""
+
+import socket
+
+import numpy as np
+import pytest
+
+from edge.budget import Budget, Pass
+from edge.clock import ManualClock
+from edge.context.blockfile import StorageError
+from edge.downlink.ports import FilePort, PortError, TcpPort, UdpPort
+from edge.downlink.queue import DownlinkQueue
+from edge.downlink.schedule import FixedSchedule, PlannedSchedule
+from edge.downlink.schema import QueueCorruptError, QueueError
+from edge.downlink.spool import Spool, SpoolFullError
+from edge.downlink.work import Work
+from edge.frame import Frame, FrameError
+from edge.packets.ranges import RangeSet
+from edge.sources.acquisition import Acquisition
+from tests.edge.campaign.budgets import bulk_tile
+
+
+def acquisition(name):
+    data = np.arange(3 * 16 * 16, dtype=np.uint16).reshape(3, 16, 16)
+    return Acquisition(name, 5, 1, Frame(data, ("B02", "B03", "B04")))
+
+
+def test_spool_keeps_frames_of_any_name_apart(tmp_path):
+    spool = Spool(tmp_path, 1 << 20, 0)
+    names = ["a/b", "a_b", "../../etc/passwd", "Ä" * 100, "a b", ".", "x" * 120]
+    for name in names:
+        spool.put(acquisition(name))
+    assert all(spool.get(name).name == name for name in names)
+    assert all(path.parent == tmp_path for path in tmp_path.rglob("*"))
+    spool.remove("a/b")
+    spool.remove("a/b")
+    with pytest.raises(StorageError):
+        spool.get("a/b")
+
+
+def test_spool_gives_orphans_back_and_deletes_what_is_half_written(tmp_path):
+    spool = Spool(tmp_path, 1 << 20, 0)
+    spool.put(acquisition("known"))
+    spool.put(acquisition("orphan"))
+    (tmp_path / "torn.swf").write_bytes(acquisition("torn").pack()[:-9])
+    (tmp_path / "writing.part").write_bytes(b"abc")
+    again = Spool(tmp_path, 1 << 20, 0)
+    assert [a.name for a in again.orphans({"known"})] == ["orphan"]
+    assert not list(tmp_path.glob("*.part")) and not (tmp_path / "torn.swf").exists()
+    path = next(tmp_path.glob("known*"))
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(FrameError):
+        again.get("known")
+
+
+def test_spool_leaves_the_space_that_it_must(tmp_path):
+    with pytest.raises(SpoolFullError, match="are kept"):
+        Spool(tmp_path, 1 << 20, 1 << 60).put(acquisition("a"))
+
+
+def test_file_port_writes_one_file_per_pass_and_goes_on_after_a_restart(tmp_path):
+    port = FilePort(tmp_path)
+    port.open(3)
+    port.send(b"one")
+    assert (tmp_path / "pass-000003.part").read_bytes() == b"one", "visible at once"
+    again = FilePort(tmp_path)
+    again.open(3)
+    again.send(b"two")
+    again.close()
+    assert (tmp_path / "pass-000003.bin").read_bytes() == b"onetwo"
+    with pytest.raises(PortError):
+        again.send(b"x")
+    (tmp_path / "blocked").write_bytes(b"")
+    with pytest.raises(PortError, match="outbox"):
+        FilePort(tmp_path / "blocked").open(1)
+
+
+def test_tcp_and_udp_ports_carry_packets_and_say_when_they_cannot():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = TcpPort(*server.getsockname())
+        port.open(1)
+        accepted, _ = server.accept()
+        port.send(b"abc")
+        port.close()
+        with accepted:
+            assert accepted.recv(10) == b"abc"
+    with pytest.raises(PortError):
+        port.open(2)
+    with pytest.raises(PortError):
+        port.send(b"x")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as ground:
+        ground.bind(("127.0.0.1", 0))
+        ground.settimeout(5)
+        UdpPort(*ground.getsockname()).send(b"packet")
+        assert ground.recv(100) == b"packet"
+        with pytest.raises(PortError):
+            UdpPort(*ground.getsockname()).send(bytes(70_000))
+
+
+def test_schedules_name_the_contact_of_the_moment():
+    clock = ManualClock()
+    fixed = FixedSchedule(1000, 60.0, clock, first=7)
+    assert fixed.current() is None
+    clock.advance(61)
+    assert fixed.current().number == 7
+    clock.jump_wall(1e9)
+    assert fixed.current().number == 7, "by monotonic time"
+    clock.advance(60)
+    assert fixed.current().number == 8
+    start = clock.wall() + 100
+    one = Pass(4, "sat", "gs", start, start + 10, 10_000, (0.0,), (1000.0,))
+    paced = PlannedSchedule(Budget("plan", "now", 1, (one,)), clock)
+    assert paced.current() is None
+    clock.advance(102.5)
+    assert (paced.current().number, paced.current().due_bytes) == (4, 2500)
+    clock.advance(8)
+    assert paced.current() is None
+
+
+def queue(tmp_path, boot=1, store=7):
+    return DownlinkQueue(tmp_path / "queue", ManualClock(), boot, store)
+
+
+def test_accepting_a_frame_is_all_or_nothing_and_a_name_is_taken_once(tmp_path):
+    q = queue(tmp_path)
+    q.work.accept("a", 1, 10, [Work(0, 0, i, i, weight=i) for i in range(3)])
+    with pytest.raises(QueueError):
+        q.work.accept("a", 1, 10, [Work(0, 0, 9, 9)])
+    assert [w.tile for w in q.work.next_work(10)] == [2, 1, 0], "weightiest first, and no fourth"
+    with pytest.raises(RuntimeError), q.file.transaction() as db:
+        db.execute("DELETE FROM work")
+        raise RuntimeError
+    assert q.work.work_count() == 3
+
+
+def test_a_coded_tile_takes_its_work_away_and_numbers_never_repeat(tmp_path):
+    rng, seen = np.random.default_rng(0), []
+    for boot in (1, 2, 3):
+        q = queue(tmp_path, boot)
+        q.work.accept(f"f{boot}", 1, 10, [Work(0, 0, i, 10 * boot + i) for i in range(2)])
+        for work in q.work.next_work(10):
+            coded = bulk_tile(rng, work.tile, 500)
+            seen.append(q.tiles.add(work, coded, coded.data))
+        assert q.work.work_count() == 0
+        q.tiles.drop(seen[-1:])
+        q.close()
+    assert len(set(seen)) == 6 and seen == sorted(seen)
+
+
+def test_a_file_that_is_no_queue_is_known_as_damaged(tmp_path):
+    (tmp_path / "queue").write_bytes(b"not a database, but long enough to be looked at" * 200)
+    with pytest.raises(QueueCorruptError):
+        queue(tmp_path)
+
+
+def test_range_sets_do_what_sets_of_numbers_do():
+    rng = np.random.default_rng(3)
+    for _ in range(200):
+        ranges, numbers = RangeSet(), set()
+        for _ in range(rng.integers(1, 12)):
+            a, b = sorted(int(x) for x in rng.integers(0, 60, 2))
+            if rng.random() < 0.7:
+                ranges.add(a, b)
+                numbers |= set(range(a, b))
+            else:
+                ranges.remove(a, b)
+                numbers -= set(range(a, b))
+        assert {n for a, b in ranges for n in range(a, b)} == numbers
+        assert {n for a, b in ranges.missing(5, 50) for n in range(a, b)} == set(range(5, 50)) - numbers
+        assert ranges.covered(30) == len([n for n in numbers if n < 30])
+        assert ranges.prefix == next(n for n in range(100) if n not in numbers)
+        assert RangeSet.unpack(ranges.pack()) == ranges
+        flat = [x for r in ranges for x in r]
+        assert flat == sorted(set(flat)), "sorted, apart, not empty"

@@ -1,0 +1,208 @@
+"""Frame sources: what goes in comes out; what is damaged, hostile or half-written is a refusal, never a
+crash.
+"""
+
+import socket
+import time
+import uuid
+
+import numpy as np
+import pytest
+
+from edge.clock import ManualClock
+from edge.frame import Frame, FrameError
+from edge.sources.acquisition import Acquisition, SourceError, offer
+from edge.sources.folder import FolderSource, epoch_seconds, read_npz
+from edge.sources.ring import RingSource, RingWriter
+from edge.sources.sockets import MessageSplitter, PartAssembler, TcpSource, UdpSource, parts_of
+from edge.sources.synthetic import SyntheticSource
+
+BANDS = ("B02", "B03", "B04")
+
+
+def acquisition(name="frame one", seed=0, side=20):
+    data = np.random.default_rng(seed).integers(0, 9000, (3, side, side + 3)).astype(np.uint16)
+    data[:, :2] = 0
+    return Acquisition(name, 1_700_000_000, 77, Frame(data, BANDS, level="L2A", boa_offset=True), 2.5, 1)
+
+
+def same(a, b):
+    heads = [(x.name, x.time, x.place, x.weight, x.urgency, x.frame.bands, x.frame.level, x.frame.boa_offset)
+             for x in (a, b)]  # fmt: skip
+    return heads[0] == heads[1] and (a.frame.data == b.frame.data).all() and (a.frame.valid == b.frame.valid).all()
+
+
+def test_message_round_trip():
+    a = acquisition()
+    assert same(Acquisition.unpack(a.pack(), 1 << 20), a)
+
+
+def test_every_cut_and_many_flips_of_a_message_are_refused():
+    data, rng = acquisition(side=4).pack(), np.random.default_rng(1)
+    for cut in range(len(data)):
+        with pytest.raises(FrameError):
+            Acquisition.unpack(data[:cut], 1 << 20)
+    for _ in range(300):
+        wrong = bytearray(data)
+        wrong[rng.integers(len(wrong))] ^= 1 << int(rng.integers(8))
+        with pytest.raises(FrameError):
+            Acquisition.unpack(bytes(wrong), 1 << 20)
+    assert offer("x", data[:50], 1 << 20).refused
+
+
+@pytest.mark.parametrize("field, value", [("name", ""), ("name", "x" * 121), ("name", "a\nb"), ("place", -1),
+                                          ("place", 1 << 26), ("weight", float("nan")), ("urgency", 10),
+                                          ("time", 1 << 41)])  # fmt: skip
+def test_values_out_of_range_are_refused(field, value):
+    good = {"name": "a", "time": 1, "place": 1, "frame": acquisition().frame, "weight": 1.0, "urgency": 0}
+    with pytest.raises(FrameError, match="expected"):
+        Acquisition(**{**good, field: value})
+
+
+def cube(path, **extra):
+    data = np.random.default_rng(1).integers(1, 9000, (2, 3, 16, 16)).astype(np.uint16)
+    np.savez(path, data=data, bands=np.array(BANDS), dates=np.array(["2024-05-01", "2024-05-06T10:00:00Z"]), **extra)
+    return data
+
+
+def drain(source):
+    found = []
+    while (one := source.poll()) is not None:
+        found.append(one)
+        source.done(one)
+    return found
+
+
+def test_folder_takes_cubes_date_by_date_and_moves_them_when_done(tmp_path):
+    clock = ManualClock()
+    source = FolderSource(tmp_path, clock, settle_s=1.0)
+    data = cube(tmp_path / "site.npz", place=5)
+    (tmp_path / "one.swf").write_bytes(acquisition().pack())
+    assert source.poll() is None, "it may still be growing"
+    clock.advance(2)
+    found = drain(source)
+    assert [o.name for o in found] == ["frame one", "site-000", "site-001"]
+    assert (found[2].acquisition.frame.data == data[1]).all() and found[2].acquisition.place == 5
+    assert found[2].acquisition.time == epoch_seconds("2024-05-06T10:00:00+00:00")
+    assert {p.name for p in (tmp_path / "done").iterdir()} == {"one.swf", "site.npz"}
+    assert source.poll() is None
+
+
+def test_a_file_that_grows_is_left_alone(tmp_path):
+    clock = ManualClock()
+    source = FolderSource(tmp_path, clock, settle_s=1.0)
+    whole = acquisition().pack()
+    for part in range(1, 5):
+        (tmp_path / "a.swf").write_bytes(whole[: part * len(whole) // 4])
+        assert source.poll() is None
+        clock.advance(0.6)
+    assert source.poll() is None
+    clock.advance(2)
+    assert same(source.poll().acquisition, acquisition())
+
+
+def test_an_offer_not_done_is_offered_again_after_a_restart(tmp_path):
+    clock = ManualClock()
+    cube(tmp_path / "site.npz")
+    first = FolderSource(tmp_path, clock, settle_s=0)
+    first.poll()
+    assert len(drain(FolderSource(tmp_path, clock, settle_s=0))) == 2
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 nothing", b"\x93NUMPY", bytes(1000)])
+def test_damaged_archives_are_refused_and_put_aside(tmp_path, content):
+    source = FolderSource(tmp_path, ManualClock(), settle_s=0)
+    (tmp_path / "bad.npz").write_bytes(content)
+    (one,) = drain(source)
+    assert one.acquisition is None and one.refused
+    assert (tmp_path / "refused" / "bad.npz").exists()
+
+
+def test_archives_with_wrong_content_are_refused(tmp_path):
+    np.savez(tmp_path / "a.npz", other=np.ones(3))
+    np.savez(tmp_path / "b.npz", data=np.ones((3, 4)), bands=BANDS)
+    np.savez(tmp_path / "c.npz", data=np.full((3, 8, 8), np.inf), bands=BANDS)
+    np.savez(tmp_path / "d.npz", data=np.array([{}], object), bands=BANDS)
+    found = drain(FolderSource(tmp_path, ManualClock(), settle_s=0))
+    assert len(found) == 4 and all(o.acquisition is None for o in found)
+    np.savez_compressed(tmp_path / "bomb.npz", data=np.zeros((3, 3000, 3000), np.uint16), bands=BANDS)
+    with pytest.raises(FrameError, match="at most 1000000 bytes"):
+        read_npz(tmp_path / "bomb.npz", 1_000_000)
+
+
+def test_ring_hands_over_in_order_and_refuses_when_full():
+    name = f"swathpack-test-{uuid.uuid4().hex[:8]}"
+    writer = RingWriter(name, slots=3, slot_bytes=20_000)
+    try:
+        source = RingSource(name)
+        assert source.poll() is None
+        for turn in range(4):
+            pushed = [writer.push(acquisition(f"{turn}-{i}", i)) for i in range(4)]
+            assert pushed == [True, True, True, False]
+            first = source.poll()
+            assert source.poll() is None, "not twice while it is not done"
+            source.done(first)
+            assert [first.name, *(o.name for o in drain(source))] == [f"{turn}-{i}" for i in range(3)]
+        writer.push(acquisition("scribbled"))
+        writer._view[writer._slot(12) + 40] ^= 1
+        assert source.poll().refused
+        source.close()
+        with pytest.raises(SourceError, match="at most 20000"):
+            writer.push(acquisition(side=200))
+    finally:
+        writer.close()
+    with pytest.raises(SourceError):
+        RingSource(name)
+
+
+def test_splitter_and_assembler_bound_what_they_hold():
+    splitter = MessageSplitter(100)
+    assert splitter.feed(b"\0\0\0\3ab") == [] and splitter.feed(b"c\0\0\0\0") == [b"abc", b""]
+    with pytest.raises(SourceError, match="at most 100"):
+        splitter.feed(b"\0\0\1\0")
+    assembler, data = PartAssembler(50_000), np.random.default_rng(0).bytes(9000)
+    parts = list(parts_of(7, data))
+    for part in (*parts[::-1][:-1], parts[3]):
+        assert assembler.feed(part) is None
+    assert assembler.feed(parts[0]) == data
+    for message in range(100):
+        assembler.feed(next(iter(parts_of(message, data))))
+        assert len(assembler._open) <= 4
+    assert assembler.lost == 96
+    assert assembler.feed(b"") is None and assembler.feed(b"XXXX" + bytes(20)) is None
+
+
+def wait_for(source):
+    for _ in range(2000):
+        one = source.poll()
+        if one is not None:
+            return one
+        time.sleep(0.005)
+    raise AssertionError("nothing arrived")
+
+
+def test_tcp_and_udp_carry_frames():
+    tcp = TcpSource("127.0.0.1", 0)
+    message = acquisition().pack()
+    with socket.create_connection(tcp.address) as sender:
+        sender.sendall(len(message).to_bytes(4, "big") + message)
+        assert same(wait_for(tcp).acquisition, acquisition())
+        sender.sendall(b"\xff\xff\xff\xff")
+        assert "at most" in wait_for(tcp).refused
+    tcp.close()
+    udp = UdpSource("127.0.0.1", 0)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        for part in parts_of(1, message):
+            sender.sendto(part, udp.address)
+        assert same(wait_for(udp).acquisition, acquisition())
+    with pytest.raises(SourceError):
+        UdpSource("127.0.0.1", udp.address[1])
+    udp.close()
+
+
+def test_synthetic_frames_repeat_and_differ():
+    found = drain(SyntheticSource(ManualClock(), 4, places=2, size=64))
+    again = drain(SyntheticSource(ManualClock(), 4, places=2, size=64, first=2))
+    assert len(found) == 4 and [o.name for o in again] == [o.name for o in found[2:]]
+    assert (again[0].acquisition.frame.data == found[2].acquisition.frame.data).all()
+    assert (found[0].acquisition.frame.data != found[2].acquisition.frame.data).any()
