@@ -1,8 +1,8 @@
 """Series of frames to a `.swp` stream: fixed quality, or filling a byte budget that is never exceeded.
 
 Budgets are met by searching the quantiser step, then the dead zone: the size falls by about 8 % from one step
-index to the next, so the dead zone closes what is left. Only when even the coarsest step is too large are
-layers left out.
+index to the next, so the dead zone closes what is left. Only when even the coarsest step with a
+wide dead zone is too large are layers left out, and below one layer, positions.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from edge.codec import (
     CodedLatent,
     analyse_tile,
     context_pays,
+    encode_sparse,
     encode_tile,
     likeness,
 )
@@ -47,7 +48,11 @@ from tools.errors import UserError
 
 METADATA_TAG = 64
 TILE = 256
-DEAD_ZONES = (0.0, 0.24)
+DEAD_ZONES = (
+    0.0,
+    0.24,
+)  # searched for a closer fill; the slope of the optimised quantisation goes along in proportion
+WIDEST = 12.0  # at the coarsest step, for tiny budgets
 HELD_DATES = 6  # earlier dates of a tile that the encoder chooses its two contexts from
 FILLED = 0.985  # of the budget: good enough to stop searching
 Tick = Callable[[], None]
@@ -112,7 +117,14 @@ class FrameCoder:
             self._settle(q)
         if key not in self._seen:
             self._seen[key] = tuple(
-                encode_tile(self.model, c, q, [context for _, context in pair], dead_zone, self.slope)
+                encode_tile(
+                    self.model,
+                    c,
+                    q,
+                    [context for _, context in pair],
+                    min(dead_zone, 0.5),
+                    self.slope * dead_zone / DEAD_ZONE,
+                )
                 for c, pair in zip(self.coefficients, self.contexts)
             )
         return self._seen[key]
@@ -138,11 +150,12 @@ class FrameCoder:
 
     def trial(self, q: int, dead_zone: float, layers: int = LAYERS) -> Trial:
         """All tiles at one step, each with the first `layers` layers."""
-        tiles = self._tiles(q, dead_zone)
+        return self._kept(self._tiles(q, dead_zone), layers)
+
+    def _kept(self, tiles: tuple[CodedLatent, ...], layers: int) -> Trial:
         kept = tuple(layers if live else 0 for live in self.live)
-        return Trial(
-            tiles, kept, sum(self._record_size(t, c, k) for t, (c, k) in enumerate(zip(tiles, kept)))
-        )
+        sizes = [self._record_size(t, c, k) for t, (c, k) in enumerate(zip(tiles, kept))]
+        return Trial(tiles, kept, sum(sizes))
 
     def within(self, budget: int, guess: int) -> tuple[Trial, int]:
         """The trial that fills `budget` bytes best without exceeding it, and its step (a guess for the next
@@ -150,21 +163,33 @@ class FrameCoder:
         """
         if not self._settled:
             self._settle(guess)
+        if self.trial(STEPS - 1, DEAD_ZONE).size > budget:
+            return self._coarsest(budget), STEPS - 1
+        q = finest_fitting(lambda q: self.trial(q, DEAD_ZONE).size, budget, guess)
+        return closer(self.trial(q, DEAD_ZONE), self.trial, lambda t: t.size, q, budget, 4), q
+
+    def _coarsest(self, budget: int) -> Trial:
+        """The coarsest step is still too fine: a wider dead zone, then fewer layers, then fewer positions of
+        the first layer, and only then fewer tiles.
+        """
         for layers in range(LAYERS, 0, -1):
-            coarse = self.trial(STEPS - 1, DEAD_ZONE, layers)
-            if coarse.size <= budget:
-                return self._fill(budget, guess, layers)
-        return self._partial(budget), STEPS - 1
+            best = self.trial(STEPS - 1, WIDEST, layers)
+            if best.size <= budget:
+                ends = (math.log2(WIDEST), math.log2(DEAD_ZONE))
+                return bisected(best, lambda x, k=layers: self.trial(STEPS - 1, 2.0**x, k), ends, budget)  # type: ignore[misc]
+        best = self._kept(self._sparse(0.0), 1)
+        if best.size <= budget:
+            return bisected(best, lambda share: self._kept(self._sparse(share), 1), (0.0, 1.0), budget)
+        return self._partial(budget, best.tiles)
 
-    def _fill(self, budget: int, guess: int, layers: int) -> tuple[Trial, int]:
-        q = finest_fitting(lambda q: self.trial(q, DEAD_ZONE, layers).size, budget, guess)
-        best = self.trial(q, DEAD_ZONE, layers)
-        best = closer(best, lambda at, zone: self.trial(at, zone, layers), lambda t: t.size, q, budget, 4)
-        return best, q
+    def _sparse(self, share: float) -> tuple[CodedLatent, ...]:
+        return tuple(
+            encode_sparse(self.model, c, STEPS - 1, [context for _, context in pair], share)
+            for c, pair in zip(self.coefficients, self.contexts)
+        )
 
-    def _partial(self, budget: int) -> Trial:
-        """Not even the first layer of all tiles fits: as many tiles as do."""
-        tiles = self._tiles(STEPS - 1, DEAD_ZONE)
+    def _partial(self, budget: int, tiles: tuple[CodedLatent, ...]) -> Trial:
+        """As many tiles as fit, their first layer only."""
         kept, size = [0] * len(tiles), 0
         for t, coded in enumerate(tiles):
             more = self._record_size(t, coded, 1)
@@ -193,6 +218,21 @@ def finest_fitting(size_of: Callable[[int], int], budget: int, guess: int) -> in
         move = round(10 * math.log2(max(size, 1) / max(budget, 1)))
         q = min(max(q + (move or (1 if size > budget else -1)), low + 1), high - 1)
     return high
+
+
+def bisected(best: Trial, code: Callable[[float], Trial], ends: tuple[float, float], budget: int) -> Trial:
+    """The largest trial that fits, its parameter between one end that fits (`best` is there) and one that does not."""
+    fits, exceeds = ends
+    for _ in range(8):
+        if best.size >= FILLED * budget:
+            break
+        middle = (fits + exceeds) / 2
+        found = code(middle)
+        if found.size <= budget:
+            best, fits = max(best, found, key=lambda t: t.size), middle
+        else:
+            exceeds = middle
+    return best
 
 
 def closer(
