@@ -13,8 +13,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.coding import CodedLayers, CodingContext, Prediction, encode_layers, predict
-from edge.latents import GROUP, LATENT_LIMIT, LAYERS, Latent, quantise
+from edge.coding import EXPECTED, CodedLayers, CodingContext, Prediction, TileDecoder, encode_layers, predict
+from edge.latents import GROUP, LATENT_LIMIT, LAYERS, Latent, phase_map, quantise
 from edge.model import EdgeModel
 from edge.pixels import fill_invalid
 from edge.stream import ContextRef, Segment
@@ -165,3 +165,28 @@ def encode_tile(
         latent = choose_levels(model, coefficients, q, latent, prediction, slope)
         prediction = predict(model.engine, latent, contexts, q)
     return CodedLatent(model, coefficients, latent, q, prediction, tuple(contexts))
+
+
+def encode_sparse(
+    model: EdgeModel,
+    coefficients: NDArray[np.float32],
+    q: int,
+    contexts: Sequence[CodingContext],
+    share: float,
+) -> CodedLatent:
+    """A tile that tells only `share` (0..1) of the symbols of its first layer, coarse grid of positions first.
+
+    The others take the value that the model expects, at next to no cost; later layers are zero. For budgets
+    below the coarsest step.
+    """
+    size = coefficients.shape[1:]
+    order = np.argsort(phase_map(*size).reshape(-1), kind="stable")
+    told = np.arange(order.size * GROUP) < round(share * order.size * GROUP)
+    keep = np.empty((order.size, GROUP), np.bool_)
+    keep[order] = told.reshape(order.size, GROUP)
+    levels = quantise(coefficients[:GROUP], q, DEAD_ZONE).reshape(GROUP, -1)
+    given = np.where(keep.T, levels, EXPECTED).astype(np.int64)
+    latent = TileDecoder(model.engine, model.tables, contexts, q, (size[0], size[1])).first_layer(given)
+    return CodedLatent(
+        model, coefficients, latent, q, predict(model.engine, latent, contexts, q), tuple(contexts)
+    )

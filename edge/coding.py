@@ -35,6 +35,7 @@ from edge.rangecoder import PayloadEnded, RangeCoderError, new_decoder, new_enco
 from edge.tables import N_FRACTIONS, N_SCALES, ProbabilityTables
 
 MEAN8_LIMIT = 8 * 16384
+EXPECTED = 1 << 20  # stands for "whatever the model expects here" among given values
 _FRACTION_BITS = 3
 assert 1 << _FRACTION_BITS == N_FRACTIONS
 
@@ -239,6 +240,14 @@ class TileDecoder:
                 raise CodingError(f"layer {self.layers}: {error}") from error
         return self.layers - before
 
+    def first_layer(self, given: IntArray) -> Latent:
+        """The latent with layer 0 (32, h, w) as given, and as the model expects it where that says EXPECTED.
+
+        For encoders: each expected value is the cheapest symbol, given all that is coded before it.
+        """
+        self._layer(None, given.reshape(GROUP, -1))
+        return self.latent
+
     def estimate(self, layers: int = LAYERS) -> NDArray[np.float32]:
         """What synthesis gets: the first `layers` decoded layers as they are, the others as their predicted
         mean.
@@ -285,11 +294,9 @@ class TileDecoder:
     def _values(
         self, mean8: IntArray, index: NDArray[np.uint16], read: Any, given: IntArray | None
     ) -> IntArray:
-        if given is not None:
-            return given
         if read is None:
-            guess: IntArray = np.clip((mean8 + 4) >> _FRACTION_BITS, -LATENT_LIMIT, LATENT_LIMIT)
-            return guess
+            expected = np.clip((mean8 + 4) >> _FRACTION_BITS, -LATENT_LIMIT, LATENT_LIMIT)
+            return expected if given is None else np.where(given == EXPECTED, expected, given)
         symbols = read(index.ravel()).reshape(index.shape)
         values: IntArray = symbols + (mean8 >> _FRACTION_BITS)
         if np.abs(values).max(initial=0) > LATENT_LIMIT:
