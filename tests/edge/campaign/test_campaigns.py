@@ -33,7 +33,7 @@ def test_loss_small(tmp_path):
 def test_loss(tmp_path):
     results = loss.campaign(tmp_path, tiles=40, budget=60_000)
     assert all(r.wrong == 0 for r in results)
-    assert all(r.inter == 8 * 40 for r in results if r.loss <= 0.05), "no stall"
+    assert all(r.inter >= 0.9 * 8 * 40 for r in results if r.loss <= 0.05), "no stall"
 
 
 @pytest.mark.slow
