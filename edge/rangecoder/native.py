@@ -147,6 +147,7 @@ class NativeEncoder:
 
     def __init__(self, tables: ProbabilityTables) -> None:
         self._lib = library()
+        self._token = object()  # checkpoints carry it: an id would be used again
         self._n_tables = tables.n_tables
         self._tables = _c_tables(tables)
         self._handle = ctypes.c_void_p()
@@ -167,7 +168,7 @@ class NativeEncoder:
     def checkpoint(self) -> Checkpoint:
         state = ctypes.create_string_buffer(self._lib.sp_state_size())
         self._lib.sp_encoder_save(self._handle, state)
-        return Checkpoint(int(self._lib.sp_sealed_size(state, 0)), self._symbols, (id(self), state))
+        return Checkpoint(int(self._lib.sp_sealed_size(state, 0)), self._symbols, (self._token, state))
 
     def payload(self, at: Checkpoint | None = None) -> bytes:
         return self._sealed(at, whole_words=0)
@@ -177,7 +178,7 @@ class NativeEncoder:
 
     def _sealed(self, at: Checkpoint | None, whole_words: int) -> bytes:
         owner, state = (at or self.checkpoint()).state
-        if owner != id(self):
+        if owner is not self._token:
             _raise(8)
         out = ctypes.create_string_buffer(max(1, self._lib.sp_sealed_size(state, whole_words)))
         size = int(self._lib.sp_sealed_size(state, whole_words))

@@ -48,6 +48,7 @@ class ReferenceEncoder:
 
     def __init__(self, tables: ProbabilityTables) -> None:
         self._tables = tables
+        self._token = object()  # checkpoints carry it: an id would be used again
         self._low, self._range, self._shifts, self._symbols = 0, _FULL, 0, 0
 
     def encode(self, symbols: NDArray[Any], table_index: NDArray[Any]) -> None:
@@ -99,7 +100,7 @@ class ReferenceEncoder:
 
     def checkpoint(self) -> Checkpoint:
         state = (self._low, self._range, self._shifts)
-        return Checkpoint(len(_shortest(*state)), self._symbols, (id(self), state))
+        return Checkpoint(len(_shortest(*state)), self._symbols, (self._token, state))
 
     def payload(self, at: Checkpoint | None = None) -> bytes:
         return _shortest(*self._state(at))
@@ -109,7 +110,7 @@ class ReferenceEncoder:
 
     def _state(self, at: Checkpoint | None) -> tuple[int, int, int]:
         owner, (low, width, shifts) = (at or self.checkpoint()).state
-        if owner != id(self):
+        if owner is not self._token:
             raise RangeCoderError("checkpoint does not belong to this encoder")
         return low, width, shifts
 
