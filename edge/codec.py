@@ -184,8 +184,8 @@ def encode_sparse(
     told = np.arange(order.size * GROUP) < round(share * order.size * GROUP)
     keep = np.empty((order.size, GROUP), np.bool_)
     keep[order] = told.reshape(order.size, GROUP)
-    levels = quantise(coefficients[:GROUP], q, DEAD_ZONE).reshape(GROUP, -1)
-    given = np.where(keep.T, levels, EXPECTED).astype(np.int64)
+    levels = quantise(coefficients[:GROUP], q, DEAD_ZONE).reshape(GROUP, -1).astype(np.int64)
+    given = np.where(keep.T, levels, EXPECTED)
     latent = TileDecoder(model.engine, model.tables, contexts, q, (size[0], size[1])).first_layer(given)
     return CodedLatent(
         model, coefficients, latent, q, predict(model.engine, latent, contexts, q), tuple(contexts)
