@@ -23,6 +23,7 @@ from edge.codec import (
     CodedLatent,
     analyse_tile,
     context_pays,
+    encode_sparse,
     encode_tile,
     likeness,
 )
@@ -168,13 +169,24 @@ class FrameCoder:
         return closer(self.trial(q, DEAD_ZONE), self.trial, lambda t: t.size, q, budget, 4), q
 
     def _coarsest(self, budget: int) -> Trial:
-        """The coarsest step is still too fine: a wider dead zone, then fewer layers, and only then fewer tiles."""
+        """The coarsest step is still too fine: a wider dead zone, then fewer layers, then fewer symbols of the
+        first layer, and only then fewer tiles.
+        """
         for layers in range(LAYERS, 0, -1):
             best = self.trial(STEPS - 1, WIDEST, layers)
             if best.size <= budget:
                 ends = (math.log2(WIDEST), math.log2(DEAD_ZONE))
                 return bisected(best, lambda x, k=layers: self.trial(STEPS - 1, 2.0**x, k), ends, budget)  # type: ignore[misc]
-        return self._partial(budget, self._tiles(STEPS - 1, WIDEST))
+        best = self._kept(self._sparse(0.0), 1)
+        if best.size <= budget:
+            return bisected(best, lambda share: self._kept(self._sparse(share), 1), (0.0, 1.0), budget)
+        return self._partial(budget, best.tiles)
+
+    def _sparse(self, share: float) -> tuple[CodedLatent, ...]:
+        return tuple(
+            encode_sparse(self.model, c, STEPS - 1, [context for _, context in pair], share)
+            for c, pair in zip(self.coefficients, self.contexts)
+        )
 
     def _partial(self, budget: int, tiles: tuple[CodedLatent, ...]) -> Trial:
         """As many tiles as fit, their first layer only."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edge.codec import CodedLatent, analyse_tile, encode_tile
+from edge.codec import CodedLatent, analyse_tile, encode_sparse, encode_tile
 from edge.coding import CodingContext, TileDecoder
 from edge.latents import LAYERS
 from edge.stream import ContextRef
@@ -63,3 +63,21 @@ def test_invalid_pixels_do_not_matter() -> None:
     np.testing.assert_array_equal(
         analyse_tile(shipped(), pixels, valid), analyse_tile(shipped(), other, valid)
     )
+
+
+@pytest.mark.parametrize("context", [False, True])
+def test_sparse_tiles_cost_by_what_they_tell_and_decode(context: bool) -> None:
+    """With strong contrast, so that symbols are worth telling even at a coarse step."""
+    model, strong = shipped(), 12 * coefficients()
+    earlier = [CodingContext(encode_tile(model, 12 * coefficients(1), 50).latent, 50)] if context else []
+    whole, sizes, kept = encode_tile(model, strong, 50, earlier), [], []
+    for share in (0.0, 0.3, 1.0):
+        tile = encode_sparse(model, strong, 50, earlier, share)
+        sizes.append(int(tile.payload_sizes[1]))
+        assert not tile.latent[32:].any()
+        decoder = TileDecoder(model.engine, model.tables, earlier, 50, (4, 4))
+        assert decoder.decode(tile.layers.payload(1), 1) == 1
+        np.testing.assert_array_equal(decoder.latent, tile.latent)
+        kept.append(np.count_nonzero(tile.latent[:32] == whole.latent[:32]))
+    assert sizes[0] < sizes[1] and sizes[0] < sizes[2] == whole.payload_sizes[1]
+    assert kept[0] < kept[1] < kept[2] == 32 * 16

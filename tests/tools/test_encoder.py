@@ -51,6 +51,19 @@ def test_bytes_in_total_are_never_exceeded_and_well_used(budget: int) -> None:
     check_budget(series(64, 64, 3, seed=2), budget, total=True)
 
 
+@pytest.mark.parametrize("budget", [200, 260])
+def test_tiny_budgets_of_a_difficult_tile_are_filled(budget: int) -> None:
+    """Below the coarsest step: fewer layers, then fewer symbols of the first one."""
+    frame = series(176, 176, 1, seed=11)[0]
+    contrast = np.clip((frame.data.astype(int) - 1500) * 12 + 5000, 1, 60000).astype(np.uint16)
+    hard = [Frame(contrast, frame.bands)]
+    data = encoder(hard).per_frame(budget)
+    segments = read_stream(data).segments
+    assert FILL * budget <= len(data) <= budget
+    assert [s.layer_count for s in segments] == [1]
+    assert not StreamDecoder(shipped(), data).frames().problems
+
+
 def test_several_tiles_share_a_frames_budget() -> None:
     check_budget(series(40, 300, 1, seed=3), 3000)
 
