@@ -54,6 +54,7 @@ DEAD_ZONES = (
 )  # searched for a closer fill; the slope of the optimised quantisation goes along in proportion
 WIDEST = 12.0  # at the coarsest step, for tiny budgets
 HELD_DATES = 6  # earlier dates of a tile that the encoder chooses its two contexts from
+CLOSE = 0.97  # of tiny budgets
 FILLED = 0.985  # of the budget: good enough to stop searching
 Tick = Callable[[], None]
 T = TypeVar("T")
@@ -177,16 +178,30 @@ class FrameCoder:
             if best.size <= budget:
                 ends = (math.log2(WIDEST), math.log2(DEAD_ZONE))
                 return bisected(best, lambda x, k=layers: self.trial(STEPS - 1, 2.0**x, k), ends, budget)  # type: ignore[misc]
-        best = self._kept(self._sparse(0.0), 1)
-        if best.size <= budget:
-            return bisected(best, lambda share: self._kept(self._sparse(share), 1), (0.0, 1.0), budget)
-        return self._partial(budget, best.tiles)
+        return self._fewest(budget)
 
-    def _sparse(self, share: float) -> tuple[CodedLatent, ...]:
-        return tuple(
-            encode_sparse(self.model, c, STEPS - 1, [context for _, context in pair], share)
-            for c, pair in zip(self.coefficients, self.contexts)
+    def _fewest(self, budget: int) -> Trial:
+        """The first layer in part. One symbol more can change what all others cost, so that one step may leave a
+        gap that another closes.
+        """
+        best = self._sparse(STEPS - 1, 0.0)
+        if best.size > budget:
+            return self._partial(budget, best.tiles)
+        for q in range(STEPS - 1, STEPS - 9, -1):
+            nothing = self._sparse(q, 0.0)
+            if nothing.size <= budget:
+                found = bisected(nothing, lambda share, q=q: self._sparse(q, share), (0.0, 1.0), budget)  # type: ignore[misc]
+                best = max(best, found, key=lambda t: t.size)
+            if best.size >= CLOSE * budget:
+                break
+        return best
+
+    def _sparse(self, q: int, share: float) -> Trial:
+        contexts = [[context for _, context in pair] for pair in self.contexts]
+        tiles = (
+            encode_sparse(self.model, c, q, given, share) for c, given in zip(self.coefficients, contexts)
         )
+        return self._kept(tuple(tiles), 1)
 
     def _partial(self, budget: int, tiles: tuple[CodedLatent, ...]) -> Trial:
         """As many tiles as fit, their first layer only."""
