@@ -11,7 +11,6 @@ out.
 from __future__ import annotations
 
 import argparse
-import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ from tools.rasters import pack_metadata, read_series
 
 HELP = "frames (.npz or GeoTIFF) to a stream within a byte budget"
 DEFAULT_QUALITY = 24
+MAX_THREADS = 256
 SEARCH_ROUNDS = 12  # about how often a search over the whole file codes every frame
 
 
@@ -88,6 +88,8 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
 
 def open_model(args: argparse.Namespace) -> EdgeModel:
     """The model of --model, as a UserError when it cannot be loaded."""
+    if not 1 <= args.threads <= MAX_THREADS:
+        raise UserError(f"--threads: expected 1 to {MAX_THREADS}, found {args.threads}")
     try:
         return EdgeModel(args.model, args.threads, args.engine)
     except ModelError as error:
@@ -96,12 +98,16 @@ def open_model(args: argparse.Namespace) -> EdgeModel:
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Write beside the target, then rename, so that a failure leaves no half file. Raises UserError."""
+    beside: Path | None = None
     try:
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+            beside = Path(file.name)
             file.write(data)
-        os.chmod(file.name, 0o644)
-        os.replace(file.name, path)
+        beside.chmod(0o644)
+        beside.replace(path)
     except OSError as error:
+        if beside is not None:
+            beside.unlink(missing_ok=True)
         raise UserError(f"cannot write {path}: {error.strerror or error}") from error
 
 
@@ -112,6 +118,7 @@ def check(args: argparse.Namespace) -> None:
         ("bytes", 1, 1 << 31),
         ("layers", 1, LAYERS),
         ("quality", 0, STEPS - 1),
+        ("intra_every", 0, 1 << 16),
     ):
         value = getattr(args, name)
         if value is not None and not low <= value <= high:

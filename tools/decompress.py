@@ -65,7 +65,10 @@ def run(args: argparse.Namespace) -> int:
             decoded = decoder.frames(args.layers, bar.step)
     except StreamError as error:
         raise UserError(f"{args.input}: {error}") from error
-    written = write_series(Series(decoded.frames, _metadata(decoded)), args.output)
+    try:
+        written = write_series(Series(decoded.frames, _metadata(decoded)), args.output)
+    except OSError as error:
+        raise UserError(f"cannot write {args.output}: {error.strerror or error}") from error
     if args.report:
         write_atomically(args.report, (json.dumps(report(decoded), indent=1) + "\n").encode())
     _say(written, decoded)
