@@ -53,7 +53,7 @@ def test_bytes_in_total_are_never_exceeded_and_well_used(budget: int) -> None:
 
 def test_tiny_budgets_of_a_difficult_tile_are_filled(budget: int = 200) -> None:
     """Below the coarsest step: fewer layers, then fewer symbols of the first one."""
-    frame = series(176, 176, 1, seed=11)[0]
+    frame = series(160, 160, 1, seed=11)[0]
     contrast = np.clip((frame.data.astype(int) - 1500) * 12 + 5000, 1, 60000).astype(np.uint16)
     hard = [Frame(contrast, frame.bands)]
     data = encoder(hard).per_frame(budget)
@@ -166,7 +166,7 @@ from edge.model import EdgeModel
 from tools.encoder import SeriesEncoder
 from tools.decoder import StreamDecoder
 model = EdgeModel(threads=int(sys.argv[1]))
-data = SeriesEncoder(model, series(96, 100, 2, seed=9)).per_frame(3000)
+data = SeriesEncoder(model, series(96, 100, 2, seed=9)).at_quality(24)
 print(hashlib.sha256(data).hexdigest())
 print([t.latent_digest for r in StreamDecoder(model, data).frames().reports for t in r.tiles])
 """
