@@ -37,7 +37,7 @@ class EntropyGraph(Graph):
 
     def __init__(self, parameters: Parameters) -> None:
         super().__init__("swathpack_entropy")
-        self.p = parameters
+        self.p = dict(parameters)  # joined by the weights of merged layers
         self.width = int(parameters["step_embed"].shape[1])
         self.heads = int(parameters["heads"])
         self.scale = {b: self.constant(f"scale.{b}", np.float32(2.0**-b)) for b in (ACT_BITS, IN_BITS)}
@@ -50,8 +50,13 @@ class EntropyGraph(Graph):
 
     def quantised(self, x: str, bits: int = ACT_BITS) -> str:
         """To int8 / 2^bits and back: the only place where activations round."""
-        q = self.add("QuantizeLinear", [x, self.scale[bits], self.zero])
-        return self.add("DequantizeLinear", [q, self.scale[bits], self.zero])
+        return self.dequantised(self.int8(x, bits), bits)
+
+    def int8(self, x: str, bits: int = ACT_BITS) -> str:
+        return self.add("QuantizeLinear", [x, self.scale[bits], self.zero])
+
+    def dequantised(self, x: str, bits: int = ACT_BITS) -> str:
+        return self.add("DequantizeLinear", [x, self.scale[bits], self.zero])
 
     def weight(self, name: str, value: NDArray[Any], exponent: NDArray[Any], axis: int) -> str:
         """int8 weights through DequantizeLinear, one scale per output channel."""
@@ -137,24 +142,41 @@ class EntropyGraph(Graph):
         back = self.transpose(self.quantised(self.biased(f"{name}.kernel", conv, bias)), 0, 1, 3, 2)
         return self.to_residual(self.linear(f"{name}.down", self.act(f"{name}.up", back, relu=True)))
 
-    def split(self, x: str, layers: int) -> str:
-        """(B, J, P, width) -> (B, P, heads, J, width / heads)."""
-        five = self.reshape(x, self.b, layers, self.n, self.heads, self.width // self.heads)
+    def merged(self, name: str, parts: list[str], x: str) -> str:
+        """Linear layers that read the same x as one product: (B, J, P, inputs) -> int8 (B, P, parts * heads, J,
+        width / heads).
+
+        One product, since ONNX Runtime finds an int8 kernel only for a quantised tensor that a single layer reads;
+        and int8 until the parts are where they are needed, since moving them costs more than computing them.
+        """
+        for kind, axis in (("weight", 1), ("bias", 0), ("exponent", 0)):
+            self.p[f"{name}.{kind}"] = np.concatenate([self.p[f"{part}.{kind}"] for part in parts], axis=axis)
+        layers = 2 * LAYERS if name == "context" else LAYERS
+        size = self.width // self.heads
+        joined = self.int8(self.linear(name, x))
+        five = self.reshape(joined, self.b, layers, self.n, len(parts) * self.heads, size)
         return self.transpose(five, 0, 2, 3, 1, 4)
 
-    def attention(self, name: str, x: str, tokens: str) -> str:
-        """Layer tokens x over earlier layers and the 32 context tokens; both quantised."""
-        query = self.split(self.act(f"{name}.query", x), LAYERS)
-        sides = []
-        for part in ("key", "value"):
-            own = self.split(self.act(f"{name}.{part}", x), LAYERS)
-            context = self.split(self.act(f"{name}.context_{part}", tokens), 2 * LAYERS)
-            sides.append(self.add("Concat", [own, context], axis=3))
-        score = self.add("MatMul", [query, self.transpose(sides[0], 0, 1, 2, 4, 3)])
+    def part(self, merged: str, number: int) -> str:
+        """int8 (B, P, heads, J, width / heads): one of the layers in the result of `merged`."""
+        ends = [self._dim(v) for v in (number * self.heads, (number + 1) * self.heads, 2)]
+        return self.add("Slice", [merged, *ends])
+
+    def attention(self, block: int, x: str, context: str) -> str:
+        """Layer tokens x (quantised) over earlier layers and the 32 context tokens (keys and values of all blocks).
+        """
+        name = f"blocks.{block}.attention"
+        own = self.merged(f"{name}.own", [f"{name}.{part}" for part in ("query", "key", "value")], x)
+        key, value = (
+            self.add("Concat", [self.part(own, 1 + i), self.part(context, 2 * block + i)], axis=3)
+            for i in range(2)
+        )
+        turned = self.dequantised(self.transpose(key, 0, 1, 2, 4, 3))
+        score = self.add("MatMul", [self.dequantised(self.part(own, 0)), turned])
         score = self.add("Add", [score, self.quarter[2 * ACT_BITS]])
-        score = self.add("Mul", [self.add("Relu", [score]), self._shared("score.scale", 2.0**-SCORE_SHIFT)])
-        weight = self.add("Mul", [self.quantised(score), "mask"])
-        mixed = self.add("Add", [self.add("MatMul", [weight, sides[1]]), self.quarter[2 * ACT_BITS]])
+        # The mask holds the shift: a masked score is 0 before it is quantised, and stays 0.
+        weight = self.quantised(self.add("Mul", [self.add("Relu", [score]), "mask"]))
+        mixed = self.add("Add", [self.add("MatMul", [weight, self.dequantised(value)]), self.quarter[2 * ACT_BITS]])
         mixed = self.quantised(self.add("Mul", [mixed, self._shared("mix.scale", 2.0**-MIX_SHIFT)]))
         joined = self.reshape(self.transpose(mixed, 0, 3, 1, 2, 4), self.b, LAYERS, self.n, self.width)
         return self.to_residual(self.linear(f"{name}.out", joined))
@@ -162,9 +184,9 @@ class EntropyGraph(Graph):
     def embedded(self, name: str, planes: list[str], inputs: int, step: str) -> str:
         """Concatenated planes (B, 16, n, P) -> residual stream (B, 16, P, width), with the offset of 1/4."""
         joined = self.reshape(self.add("Concat", planes, axis=2), self.b, LAYERS * inputs, self.n, 1)
-        out = self.to_residual(self.per_layer(name, joined, IN_BITS))
-        tokens = self.transpose(self.reshape(out, self.b, LAYERS, self.width, self.n), 0, 1, 3, 2)
-        return self.add("Add", [tokens, step])
+        # First the shape, then the rounding: over a last axis of 1, ONNX Runtime's Mul takes ten times as long.
+        four = self.reshape(self.per_layer(name, joined, IN_BITS), self.b, LAYERS, self.width, self.n)
+        return self.add("Add", [self.to_residual(self.transpose(four, 0, 1, 3, 2)), step])
 
 
 def _flags(g: EntropyGraph, value: str, count: int) -> str:
@@ -182,7 +204,7 @@ def entropy_graph(parameters: Parameters) -> Any:
     step_in = g.input("step", ["batch", g.width])
     spatial8 = g.input("spatial", ["batch", 3 * GROUP + 5, "rows", "columns"], int8)
     causal = np.concatenate([np.tril(np.ones((LAYERS, LAYERS))), np.ones((LAYERS, 2 * LAYERS))], 1)
-    g.constant("mask", causal.astype(np.float32))
+    g.constant("mask", (causal * 2.0**-SCORE_SHIFT).astype(np.float32))
     _sizes(g, own8)
 
     step = g.add("Add", [g.reshape(step_in, g.b, 1, 1, g.width), g.quarter[RES_BITS]])
@@ -198,9 +220,11 @@ def entropy_graph(parameters: Parameters) -> Any:
         "embed", [_shifted(g, own), first, second, _flags(g, known_pair, 2)], 3 * PLANES + 2, step
     )
     blocks = sum(1 for k in parameters if k.endswith("attention.query.weight"))
+    sides = [f"blocks.{b}.attention.context_{part}" for b in range(blocks) for part in ("key", "value")]
+    context = g.merged("context", sides, tokens)
     for b in range(blocks):
         name = f"blocks.{b}"
-        stream = g.add("Add", [stream, g.attention(f"{name}.attention", g.quantised(stream), tokens)])
+        stream = g.add("Add", [stream, g.attention(b, g.quantised(stream), context)])
         stream = g.add("Add", [stream, g.spatial_branch(f"{name}.spatial", g.quantised(stream), LAYERS)])
     _heads(g, g.quantised(stream), spatial8)
     return g.model()
@@ -245,9 +269,10 @@ def _context_tokens(g: EntropyGraph, contexts: tuple[str, str], known: str, step
     step2 = g.add("Concat", [step, step], axis=0)
     stream = g.embedded("embed_context", [joined, _flags(g, pair, 2)], PLANES + 2, step2)
     stream = g.add("Add", [stream, g.spatial_branch("context_spatial", g.quantised(stream), LAYERS)])
-    five = g.reshape(g.quantised(stream), 2, b, LAYERS, g.n, g.width)
+    five = g.reshape(stream, 2, b, LAYERS, g.n, g.width)
     g.b = b
-    return g.reshape(g.transpose(five, 1, 0, 2, 3, 4), b, 2 * LAYERS, g.n, g.width)
+    # Quantised last, so that the products read int8 directly.
+    return g.quantised(g.reshape(g.transpose(five, 1, 0, 2, 3, 4), b, 2 * LAYERS, g.n, g.width))
 
 
 def _heads(g: EntropyGraph, trunk: str, spatial8: str) -> None:
