@@ -45,16 +45,15 @@ class OnnxEngine(ExactNetwork):
         }[level]
         source = graph if isinstance(graph, bytes) else str(graph)
         self.session = ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
-        self._rest_shift, self._rest_unit = self._head_scales("head", slice(1, None))
-        self._first_shift, self._first_unit = self._head_scales("first_head", slice(None))
+        self._rest_factor = self._to_heads("head", slice(1, None)).reshape(-1, 1)
+        self._first_factor = self._to_heads("first_head", slice(None))
 
-    def _head_scales(self, name: str, part: slice) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Shift from accumulator to head units, and the factor from reals back to accumulator integers."""
+    def _to_heads(self, name: str, part: slice) -> NDArray[np.float32]:
+        """Power of two per output channel: from the graph's reals to the head's grid."""
         exponent = self.layers[name].exponent[part]
         parts = exponent.shape[-1] // GROUP
         bits = np.repeat([GATE_BITS, SCALE_BITS] + [GATE_BITS] * (parts - 2), GROUP)
-        shift = exponent + ACT_BITS - bits
-        return shift, np.exp2((exponent + ACT_BITS).astype(np.float32))
+        return np.exp2(np.broadcast_to(bits, exponent.shape).astype(np.float32))
 
     def heads_of_all(
         self,
@@ -95,16 +94,18 @@ class OnnxEngine(ExactNetwork):
         )
 
     def _heads_of(self, first: NDArray[np.float32], rest: NDArray[np.float32]) -> tuple[Array, Array]:
-        first_int = _rounded(first * self._first_unit, self._first_shift)
-        rest_shift, rest_unit = self._rest_shift.reshape(-1, 1), self._rest_unit.reshape(-1, 1)
-        rest_int = _rounded(rest[:, :, 0] * rest_unit, rest_shift)
+        first_int = _rounded(first, self._first_factor)
+        rest_int = _rounded(rest[:, :, 0], self._rest_factor)
         return (
             np.ascontiguousarray(first_int.reshape(-1, 6, GROUP).transpose(1, 2, 0)),
             rest_int.reshape(LAYERS - 1, 4, GROUP, -1),
         )
 
 
-def _rounded(accumulator: NDArray[np.float32], shift: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Accumulators that carry their 1/4 already -> integers at the head's grid; there is no tie."""
-    scaled = accumulator * np.exp2(-shift.astype(np.float32))
-    return np.asarray(np.rint(scaled), np.int64)
+def _rounded(accumulator: NDArray[np.float32], factor: NDArray[np.float32]) -> NDArray[np.int32]:
+    """Accumulators that carry their 1/4 already -> integers at the head's grid; there is no tie.
+
+    The product is exact: the factor is a power of two.
+    """
+    scaled = accumulator * factor
+    return np.rint(scaled, out=scaled).astype(np.int32)
