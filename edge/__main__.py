@@ -24,6 +24,7 @@ from edge.context.blockfile import StorageError
 from edge.context.store import MemoryLimitError
 from edge.downlink.schedule import Schedule, SingleContact
 from edge.downlink.schema import QueueError
+from edge.engines.report import report_engines
 from edge.events import Event, Severity
 from edge.flight_codec import FlightCodec
 from edge.loop import FlightLoop
@@ -60,7 +61,9 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _open_model(mission: Mission) -> EdgeModel:
-    return EdgeModel(mission.model or DEFAULT_DIRECTORY, mission.coding.threads, mission.coding.engine)
+    # Whatever is configured, a refused engine is followed by the next, and by the processor's own at the end.
+    order = f"{mission.coding.engine},auto"
+    return EdgeModel(mission.model or DEFAULT_DIRECTORY, mission.coding.threads, order)
 
 
 def _fly(mission: Mission, model: EdgeModel, once: bool) -> int:
@@ -79,6 +82,7 @@ def _fly(mission: Mission, model: EdgeModel, once: bool) -> int:
 
 def _assemble(board: Board, model: EdgeModel, once: bool) -> FlightLoop:
     mission, clock = board.mission, board.clock
+    report_engines(board.log, model.engine_events)
     codec = FlightCodec(model, mission.coding.q, mission.coding.slope)
     scrubber = Scrubber(board.log)
     watch_model(scrubber, model, lambda: _open_model(mission))

@@ -150,6 +150,13 @@ MEMORY_REPAIRED = _declare(0x0502, "memory_repaired", NOTICE, "{region} reloaded
 CODING_STOPPED = _declare(0x0503, "coding_stopped", CRITICAL, "coding stopped: {reason}", "reason:text")
 THROTTLED = _declare(0x0511, "throttled", WARNING, "load held to {share:.2f}: {reason}",
                      "share:f32 reason:text")
+# 0x06..: engines (docs/engines.md says what each reason means)
+ENGINE_OPENED = _declare(0x0601, "engine_opened", NOTICE, "engine {engine} codes: {detail}",
+                         "engine:text detail:text")
+ENGINE_REFUSED = _declare(0x0602, "engine_refused", WARNING, "engine {engine} may not code ({reason}): {detail}",
+                          "engine:text reason:text detail:text")
+ENGINE_NOTE = _declare(0x0603, "engine_note", NOTICE, "engine {engine}, {reason}: {detail}",
+                       "engine:text reason:text detail:text")
 # fmt: on
 
 

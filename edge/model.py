@@ -31,7 +31,6 @@ from edge.pixels import padded
 from edge.tables import ProbabilityTables, TableError
 
 DEFAULT_DIRECTORY = Path(__file__).resolve().parent.parent / "models" / "edge"
-FASTEST = ("onnxruntime:basic",)
 DIGESTED = ("entropy.npz", "synthesis.onnx")
 
 
@@ -66,8 +65,9 @@ def _arrays(path: Path) -> dict[str, NDArray[Any]]:
 class EdgeModel:
     """Everything loaded once from a directory; raises ModelError.
 
-    threads: of every session. engine: how the entropy network runs, see `edge.engines`; `auto` takes the first of
-    FASTEST that reproduces the golden vectors on this machine. engine_events: what happened to each that was tried.
+    threads: of every session. engine: how the entropy network runs, a name of `edge.engines` or an order of them
+    such as `tensorrt,auto`, of which the first that reproduces the golden vectors on this machine is taken; `auto` is
+    the order of the processor's own engines. engine_events: what happened to each that was tried.
     """
 
     def __init__(
@@ -98,11 +98,11 @@ class EdgeModel:
     def _make_engine(self, name: str) -> EntropyEngine:
         if name in ("float32", "int64"):
             return ExactNetwork(self.parameters, np.dtype(name))
-        from edge.engines import EngineRefused, open_engine, open_first
+        from edge.engines import EngineRefused, configured_order, open_engine, open_first
 
         try:
-            if name == "auto":
-                engine, self.engine_events = open_first(FASTEST, self)
+            if name == "auto" or "," in name:
+                engine, self.engine_events = open_first(configured_order(name), self)
                 return engine
             return open_engine(name, self)
         except EngineRefused as refused:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from edge.coding import EntropyEngine
 
 NAMES = "float32, int64, onnxruntime[:off|basic|extended|all], tensorrt"
+FASTEST = ("onnxruntime:extended", "onnxruntime:basic")  # what `auto` stands for in an order
 LAST_RESORT = ("float32", "int64")
 DIGEST_BYTES = 8
 GRAPH, GOLDEN = "entropy.onnx", "golden.npz"
@@ -85,9 +86,17 @@ def open_first(names: Sequence[str], model: EngineModel) -> tuple[EntropyEngine,
             if place == len(order) - 1:
                 raise
             continue
+        events += getattr(engine, "notes", [])
         events.append(EngineEvent(name, "opened", f"choice {place + 1} of {len(order)}"))
         return engine, events
     raise AssertionError("the order is never empty")
+
+
+def configured_order(text: str) -> list[str]:
+    """Names of a configured order such as `tensorrt,auto`; `auto` stands for FASTEST."""
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    expanded = [part for name in names for part in (FASTEST if name == "auto" else (name,))]
+    return list(dict.fromkeys(expanded))
 
 
 def create_engine(name: str, model: EngineModel) -> EntropyEngine:

@@ -67,7 +67,7 @@ class Difference:
     detail: str
 
     def __str__(self) -> str:
-        return f"case {self.case}: heads of layer {self.layer} differ first{self.detail}"
+        return f"heads of layer {self.layer} differ first (case {self.case}){self.detail}"
 
 
 def contexts_of(latent: Latent) -> tuple[Latent, Latent]:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.latents import GROUP, INT8_MAX, LAYERS, phase_map
-from edge.network import ACT_BITS, GATE_BITS, RES_BITS, SCALE_BITS, ExactNetwork
+from edge.network import GATE_BITS, RES_BITS, SCALE_BITS, ExactNetwork
 
 LEVELS = ("off", "basic", "extended", "all")
 INPUTS = ("own", "context", "known", "step", "spatial")
@@ -108,4 +108,5 @@ def _rounded(accumulator: NDArray[np.float32], factor: NDArray[np.float32]) -> N
     The product is exact: the factor is a power of two.
     """
     scaled = accumulator * factor
-    return np.rint(scaled, out=scaled).astype(np.int32)
+    rounded: NDArray[np.int32] = np.rint(scaled, out=scaled).astype(np.int32)
+    return rounded

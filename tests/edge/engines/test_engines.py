@@ -86,7 +86,7 @@ def test_an_engine_with_one_wrong_bias_is_refused_with_its_layer(model: Model) -
     broken["head.bias"][5] += 1 << 12
     model.parameters = broken
     with pytest.raises(
-        EngineRefused, match=r"layer 5 differ first: \d+ of \d+ values.*expected -?\d+, found"
+        EngineRefused, match=r"layer 5 differ first \(case \w+\): \d+ of \d+ values.*expected -?\d+, found"
     ) as caught:
         open_engine("float32", model)
     assert (caught.value.engine, caught.value.reason) == ("float32", "golden")
