@@ -83,7 +83,9 @@ bench: setup-test
 train: setup-test
 	@$(BIN)/python -m codec.train_transform --data $(DATA) --out $(RUNS)/transform
 	@$(BIN)/python -m codec.train_entropy --data $(DATA) --transform $(RUNS)/transform/transform.pt --out $(RUNS)/entropy --bf16 --min-bands 9
-	@$(BIN)/python -m codec.train_synthesis --data $(DATA) --transform $(RUNS)/transform/transform.pt --out $(RUNS)/synthesis --bf16
+	@$(BIN)/python -m export.edge_model --transform $(RUNS)/transform/transform.pt --entropy $(RUNS)/entropy/entropy.pt --out $(RUNS)/edge
+	@$(BIN)/python -m codec.reconstructions --data $(DATA) --model $(RUNS)/edge --out $(RUNS)/reconstructions
+	@$(BIN)/python -m codec.train_synthesis --examples $(RUNS)/reconstructions --transform $(RUNS)/transform/transform.pt --out $(RUNS)/synthesis --bf16
 	@$(BIN)/python -m export.edge_model --transform $(RUNS)/synthesis/transform.pt --entropy $(RUNS)/entropy/entropy.pt
 
 exactness: setup-test

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from codec.data import CropSampler, Cube, load_cubes
 from codec.entropy import Context, EntropyModel, logistic_bits
 from codec.train_transform import learning_rates
-from codec.transform import CHANNELS, GROUP, LAYERS, EdgeTransform, step
+from codec.transform import CHANNELS, GROUP, LAYERS, EdgeTransform, load_weights, step
 
 Q_RANGE = (4, 56)
 LATENT_LIMIT = 2047
@@ -28,9 +28,9 @@ TABLES = ("base_index", "step_embed")
 
 
 def load_transform(path: Path) -> EdgeTransform:
-    """The averaged weights of stage 1, frozen."""
+    """The averaged weights of stage 1 or 3, frozen."""
     model = EdgeTransform()
-    model.load_state_dict(torch.load(path, weights_only=True)["ema"])
+    load_weights(model, torch.load(path, weights_only=True)["ema"])
     return model.eval().requires_grad_(False)
 
 

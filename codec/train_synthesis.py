@@ -1,69 +1,126 @@
 """Stage 3: train the synthesis further, with the analysis (and so all latents and the entropy model) frozen.
 
-    python -m codec.train_synthesis --transform runs/transform/transform.pt --out runs/synthesis --minutes 20
+    python -m codec.reconstructions --model runs/edge --out runs/reconstructions
+    python -m codec.train_synthesis --transform runs/transform/transform.pt --out runs/synthesis --minutes 40
 
-Sees latents as the encoder makes them (dead zone, dropped layers). Prints PSNR on val at four steps; writes
-`transform.pt` in stage 1's form, so `export.edge_model --transform` takes it; the same command resumes.
+Learns from what decoders really hold (`codec.reconstructions`): optimised latents, what the entropy model foresaw,
+missing layers. Prints PSNR on val at four steps and for few layers; writes `transform.pt` in stage 1's form, so
+`export.edge_model --transform` takes it; the same command resumes.
 """
 
 from __future__ import annotations
 
 import argparse
-import math
 import time
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from codec.data import CropSampler, Cube, load_cubes
-from codec.train_entropy import load_transform, quantise
-from codec.train_transform import LAGRANGE, draw_keep, layer_mask, learning_rates
-from codec.transform import UNIT, EdgeTransform, step
+from codec.reconstructions import EIGHTHS, VAL_SHARD
+from codec.train_entropy import load_transform
+from codec.train_transform import LAGRANGE, learning_rates
+from codec.transform import UNIT, EdgeTransform, Expectation, load_weights, step
 
-Q_RANGE = (4, 58)
-VAL_STEPS = (16, 26, 36, 46)
+POOL = 12  # shards in memory at a time
+FRESH = 40  # training steps until one of them is replaced
+FLOOR = 1e-3  # of the squared error in UNITs, so that frames without content do not rule the logarithm
+BLIND = 0.05  # share of batches that are told nothing but the values
+Shard = dict[str, NDArray[Any]]
 
 
-def loss_of(model: EdgeTransform, frames: Tensor, q: Tensor, dead_zone: Tensor, keep: Tensor) -> Tensor:
-    """Squared error in squared steps; the logarithm joins in so that easy and hard frames count in dB too."""
-    with torch.no_grad():
-        y = quantise(model.analysis(frames), q, dead_zone) * layer_mask(keep)
-    error = (model.synthesis(y, q) - frames).square().mean((1, 2, 3)) / UNIT**2
-    return (error / step(q).square() / LAGRANGE).mean() + 0.2 * torch.log(error + 1e-4).mean()
+def read_shard(path: Path) -> Shard:
+    with np.load(path) as archive:
+        return {key: archive[key] for key in archive.files}
+
+
+class Pool:
+    """Draws batches from a few shards in memory, which are replaced one after another."""
+
+    def __init__(self, folder: Path, seed: int) -> None:
+        self.files = sorted(p for p in folder.glob("[0-9]*.npz") if not p.name.endswith(".part.npz"))
+        if not self.files:
+            raise FileNotFoundError(f"no shards in {folder}: python -m codec.reconstructions")
+        self.folder, self.rng = folder, np.random.default_rng(seed)
+        self.order = list(self.rng.permutation(len(self.files)))
+        self.shards = [self._next() for _ in range(min(POOL, len(self.files)))]
+        self.draws = 0
+
+    def _next(self) -> Shard:
+        if not self.order:
+            self.files = sorted(self.folder.glob("[0-9][0-9][0-9][0-9].npz"))
+            self.order = list(self.rng.permutation(len(self.files)))
+        return read_shard(self.files[self.order.pop()])
+
+    def batch(self, count: int) -> tuple[Tensor, Tensor, Tensor, Expectation]:
+        """Frames (count, 12, 128, 128) DN, values (count, 512, 8, 8) in steps, q (count,), and what was foreseen."""
+        self.draws += 1
+        if self.draws % FRESH == 0:
+            self.shards[self.draws // FRESH % len(self.shards)] = self._next()
+        picks = [(self.shards[int(self.rng.integers(len(self.shards)))]) for _ in range(count)]
+        rows = [int(self.rng.integers(len(s["q"]))) for s in picks]
+        return tensors({key: np.stack([s[key][r] for s, r in zip(picks, rows)]) for key in picks[0]})
+
+
+def tensors(rows: Shard) -> tuple[Tensor, Tensor, Tensor, Expectation]:
+    def eighths(key: str) -> Tensor:
+        return torch.from_numpy(rows[key].astype(np.float32) / EIGHTHS)
+
+    expected = Expectation(eighths("mean8"), torch.from_numpy(rows["scale"].astype(np.int64)))
+    frames = torch.from_numpy(rows["frame"].astype(np.float32))
+    return frames, eighths("values8"), torch.from_numpy(rows["q"].astype(np.float32)), expected
+
+
+def loss_of(frames: Tensor, found: Tensor, q: Tensor) -> Tensor:
+    """Mostly the logarithm of the squared error, which is PSNR; some of it in squared steps."""
+    error = (found.float() - frames).square().mean((1, 2, 3)) / UNIT**2
+    return torch.log(error + FLOOR).mean() + 0.2 * (error / step(q).square() / LAGRANGE).mean()
 
 
 @torch.no_grad()
-def evaluate(model: EdgeTransform, cubes: list[Cube]) -> str:
-    """Mean PSNR of val frames with all layers at VAL_STEPS."""
-    parts = []
-    for q in VAL_STEPS:
-        psnr = []
-        for cube in cubes:
-            h, w = cube.data.shape[2:]
-            for t in range(0, cube.data.shape[0], 5):
-                frame = nn.functional.pad(
-                    torch.from_numpy(cube.data[t : t + 1]), (0, -w % 16, 0, -h % 16), mode="reflect"
-                )
-                index = torch.tensor([q])
-                out = model.synthesis(quantise(model.analysis(frame), index, 0.1), index)
-                psnr.append(10 * math.log10(1e8 / (out - frame)[:, :, :h, :w].square().mean().item()))
-        parts.append(f"q{q}: {np.mean(psnr):.3f} dB")
-    return "  ".join(parts)
+def evaluate(model: EdgeTransform, val: Shard) -> str:
+    """Mean PSNR of the val examples by step and layers."""
+    found: dict[tuple[int, int], list[float]] = defaultdict(list)
+    for i in range(len(val["q"])):
+        frames, y, q, expected = tensors({k: v[i : i + 1] for k, v in val.items()})
+        error = (model.synthesis(y, q, expected) - frames).square().mean().item()
+        found[int(val["q"][i]), int(val["layers"][i])].append(10 * np.log10(1e8 / max(error, 0.1)))
+    return "  ".join(f"q{q} k{k}: {np.mean(v):.3f}" for (q, k), v in sorted(found.items())) + " dB"
+
+
+def save(
+    file: Path, model: EdgeTransform, optimiser: Any, ema: dict[str, Tensor], state: dict[str, Any]
+) -> None:
+    part = file.with_suffix(".part")
+    torch.save(
+        {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "ema": ema, "state": state}, part
+    )
+    part.rename(file)
+
+
+def report(model: EdgeTransform, ema: dict[str, Tensor], val: Shard, words: str) -> None:
+    live = {k: v.clone() for k, v in model.state_dict().items()}
+    model.load_state_dict(ema)
+    print(f"{words}  {evaluate(model, val)}", flush=True)
+    model.load_state_dict(live)
 
 
 def train(args: argparse.Namespace) -> None:
     torch.manual_seed(args.seed)
     torch.set_num_threads(args.threads)
-    cubes, val = load_cubes(args.data, "train"), load_cubes(args.data, "val")
+    val = read_shard(args.examples / VAL_SHARD)
     model = load_transform(args.transform).requires_grad_(True)
     model.analysis_kernel.requires_grad_(False)
     networks = [p for n, p in model.named_parameters() if "kernel" not in n]
-    optimiser = torch.optim.Adam(
-        [{"params": networks, "lr": args.rate}, {"params": [model.synthesis_kernel], "lr": args.rate / 10}]
-    )
+    groups = [
+        {"params": networks, "lr": args.rate},
+        {"params": [model.synthesis_kernel], "lr": args.rate / 10},
+    ]
+    optimiser = torch.optim.Adam(groups)
     base = [g["lr"] for g in optimiser.param_groups]
     ema = {k: v.clone() for k, v in model.state_dict().items()}
     state: dict[str, Any] = {"step": 0, "seconds": 0.0}
@@ -71,21 +128,21 @@ def train(args: argparse.Namespace) -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     if file.exists():
         saved = torch.load(file, weights_only=True)
-        model.load_state_dict(saved["model"])
+        load_weights(model, saved["model"])
         optimiser.load_state_dict(saved["optimiser"])
         ema, state = saved["ema"], saved["state"]
-    sampler = CropSampler(cubes, args.seed + state["step"])
-    print(f"step {state['step']}  {evaluate(model, val)}", flush=True)
+    pool = Pool(args.examples, args.seed + state["step"])
+    report(model, ema, val, f"step {state['step']}")
     last_report = state["seconds"]
     while (progress := state["seconds"] / (60 * args.minutes)) < 1:
         tick = time.monotonic()
         for group, rate in zip(optimiser.param_groups, base):
             group["lr"] = rate * learning_rates(max(progress, 1e-3))
-        frames = torch.from_numpy(sampler.frames(args.batch, args.size))
-        q = torch.from_numpy(sampler.rng.integers(*Q_RANGE, args.batch))
-        dead_zone = torch.from_numpy(sampler.rng.uniform(0.02, 0.2, (args.batch, 1, 1, 1)).astype(np.float32))
+        frames, y, q, expected = pool.batch(args.batch)
+        told = expected if pool.rng.random() > BLIND else None
         with torch.autocast("cpu", torch.bfloat16, enabled=args.bf16):
-            loss = loss_of(model, frames, q, dead_zone, draw_keep(sampler.rng, args.batch))
+            found = model.synthesis(y, q, told)
+        loss = loss_of(frames, found, q)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_([p for g in optimiser.param_groups for p in g["params"]], 1.0)
@@ -97,37 +154,22 @@ def train(args: argparse.Namespace) -> None:
         state["seconds"] += time.monotonic() - tick
         if state["seconds"] - last_report > args.report or state["seconds"] >= 60 * args.minutes:
             last_report = state["seconds"]
-            live = {k: v.clone() for k, v in model.state_dict().items()}
-            model.load_state_dict(ema)
-            print(
-                f"step {state['step']}  {state['seconds'] / 60:.1f} min  loss {loss.item():.4f}  "
-                f"{evaluate(model, val)}",
-                flush=True,
-            )
-            model.load_state_dict(live)
-            torch.save(
-                {
-                    "model": model.state_dict(),
-                    "optimiser": optimiser.state_dict(),
-                    "ema": ema,
-                    "state": state,
-                },
-                file,
-            )
+            words = f"step {state['step']}  {state['seconds'] / 60:.1f} min  loss {loss.item():.4f}"
+            report(model, ema, val, words)
+            save(file, model, optimiser, ema, state)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--examples", type=Path, default=Path("runs/reconstructions"))
     parser.add_argument("--transform", type=Path, default=Path("runs/transform/transform.pt"))
     parser.add_argument("--out", type=Path, default=Path("runs/synthesis"))
-    parser.add_argument("--minutes", type=float, default=20)
+    parser.add_argument("--minutes", type=float, default=40)
     parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rate", type=float, default=1e-3)
+    parser.add_argument("--rate", type=float, default=6e-4)
     parser.add_argument("--report", type=float, default=240)
     parser.add_argument("--bf16", action="store_true")
     parser.add_argument("--seed", type=int, default=7)

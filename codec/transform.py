@@ -1,8 +1,8 @@
 """Analysis and synthesis of the edge codec: a lapped linear transform and a small network around it.
 
     frame (B, 12, H, W) DN --analysis--> coefficients (B, 512, H/16, W/16) --/ step, round--> latent
-    latent --latent network (adds what neighbours tell about each coefficient)--> lapped inverse -->
-    post-filter
+    latent --latent network (adds what neighbours and the entropy model tell about each coefficient)-->
+    lapped inverse --> post-filter
 
 The linear path starts as a DCT x spectral-KLT basis (`codec.basis`) in the middle of a 24x24 kernel, so
 training starts at the quality of a good classical transform coder; the networks' last layers start at zero.
@@ -10,6 +10,8 @@ Both networks work in units of the quantiser step, because quantisation error sc
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +25,12 @@ OVERLAP = (KERNEL - STRIDE) // 2
 STEPS = 64  # q = 0..63
 UNIT = 64.0  # DN; coefficients and steps are in this unit, so step(q) = 2^(q/8)
 GROUP = CHANNELS // LAYERS
+SCALES = 64
+EIGHTHS = 8
+FAR = 4  # steps; further from the predicted mean, values tell no more about where in its step a coefficient lies
+
+# Parts that start as zero and that only stage 3 trains.
+LATER_PARTS = ("latent_network.side", "latent_network.centroid", "post_filter.extra")
 
 
 def step(q: Tensor) -> Tensor:
@@ -52,6 +60,32 @@ class Residual(nn.Module):
         return x + self.second(F.relu(self.first(x)))
 
 
+class Expectation(NamedTuple):
+    """What the entropy model said before a value was decoded, (B, 512, h, w) each: `mean` in steps, `scale` as
+    index 0..63.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+
+class Centroid(nn.Module):
+    """How far, in steps, a coefficient lies on average from the value that its quantiser chose.
+
+    A table over the distance from the predicted mean (1/8 steps) and the predicted scale; odd in the distance.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Parameter(torch.zeros(FAR * EIGHTHS + 1, SCALES))
+
+    def forward(self, y: Tensor, expected: Expectation) -> Tensor:
+        away = y - expected.mean
+        place = (away.abs() * EIGHTHS).round().long().clamp(max=FAR * EIGHTHS)
+        found = F.embedding(place * SCALES + expected.scale.long(), self.table.reshape(-1, 1))[..., 0]
+        return found * torch.sign(away)
+
+
 class LatentNetwork(nn.Module):
     """Estimates, in steps, how far each coefficient lies from its quantised value."""
 
@@ -60,16 +94,23 @@ class LatentNetwork(nn.Module):
         self.enter = nn.Conv2d(2 * CHANNELS, width, 1)
         self.step = nn.Linear(2, width)
         self.body = nn.Sequential(Residual(width), Residual(width))
+        self.side = nn.Conv2d(2 * CHANNELS, width, 1, bias=False)
+        self.centroid = Centroid()
         self.leave = nn.Conv2d(width, CHANNELS, 1)
+        nn.init.zeros_(self.side.weight)
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.leave.bias)  # type: ignore[arg-type]
 
-    def forward(self, y: Tensor, q: Tensor) -> Tensor:
+    def forward(self, y: Tensor, q: Tensor, expected: Expectation | None = None) -> Tensor:
         squashed = torch.sign(y) * torch.log1p(y.abs())
         s = (q.to(y.dtype)[:, None] - 32) / 16
         condition = self.step(torch.cat([s, s * s], 1))[:, :, None, None]
         h = self.enter(torch.cat([squashed, squashed.abs()], 1)) + condition
-        return self.leave(F.relu(self.body(F.relu(h))))
+        if expected is None:
+            return self.leave(F.relu(self.body(F.relu(h))))
+        away = (expected.mean - y).clamp(-FAR, FAR)
+        h = h + self.side(torch.cat([away, (expected.scale.to(y.dtype) - 16) / 16], 1))
+        return self.leave(F.relu(self.body(F.relu(h)))) + self.centroid(y, expected)
 
 
 class PostFilter(nn.Module):
@@ -80,7 +121,10 @@ class PostFilter(nn.Module):
         self.enter = nn.Conv2d(48, width, 3, padding=1)
         self.step = nn.Linear(2, width)
         self.body = Residual(width)
+        self.extra = Residual(width)
         self.leave = nn.Conv2d(width, 48, 3, padding=1)
+        nn.init.zeros_(self.extra.second.weight)
+        nn.init.zeros_(self.extra.second.bias)  # type: ignore[arg-type]
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.leave.bias)  # type: ignore[arg-type]
 
@@ -88,7 +132,7 @@ class PostFilter(nn.Module):
         s = (q.to(x.dtype)[:, None] - 32) / 16
         condition = self.step(torch.cat([s, s * s], 1))[:, :, None, None]
         h = self.enter(F.pixel_unshuffle(x, 2) / 16) + condition
-        h = self.leave(F.relu(self.body(F.relu(h))))
+        h = self.leave(F.relu(self.extra(self.body(F.relu(h)))))
         return x + F.pixel_shuffle(h, 2) * (step(q) / 8)[:, None, None, None].to(x.dtype)
 
 
@@ -124,13 +168,24 @@ class EdgeTransform(nn.Module):
         x = F.conv_transpose2d(coefficients, self.synthesis_kernel, stride=STRIDE)
         return fold_overlap(x)
 
-    def synthesis(self, latent: Tensor, q: Tensor, post_filter: bool = True) -> Tensor:
-        """Latent (B, 512, h, w) in steps (fractions allowed) and q (B,) -> frame (B, 12, 16h, 16w) DN."""
-        estimate = latent + self.latent_network(latent, q)
+    def synthesis(self, latent: Tensor, q: Tensor, expected: Expectation | None = None) -> Tensor:
+        """Latent (B, 512, h, w) in steps (fractions allowed) and q (B,) -> frame (B, 12, 16h, 16w) DN.
+
+        expected: what the entropy model said of the latent; stage 1 has no such model yet.
+        """
+        estimate = latent + self.latent_network(latent, q, expected)
         x = self.linear_synthesis(estimate * step(q)[:, None, None, None])
-        if post_filter:
-            x = self.post_filter(x, q)
-        return x * UNIT + self.band_mean[:, None, None]
+        return self.post_filter(x, q) * UNIT + self.band_mean[:, None, None]
+
+
+def load_weights(model: EdgeTransform, state: dict[str, Tensor]) -> None:
+    """Load a state; parts that stage 1 does not train may be missing and keep their start, which changes nothing."""
+    found = model.load_state_dict(state, strict=False)
+    lost = [name for name in found.missing_keys if not name.startswith(LATER_PARTS)]
+    if lost or found.unexpected_keys:
+        raise KeyError(
+            f"expected the weights of an EdgeTransform; missing {lost}, unknown {found.unexpected_keys}"
+        )
 
 
 def fold_overlap(x: Tensor) -> Tensor:

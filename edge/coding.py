@@ -199,11 +199,22 @@ def encode_layers(
     return CodedLayers(start, sizes, lambda n: encoder.payload(marks[n]) if n else b"")
 
 
+@dataclass(frozen=True, eq=False)
+class Reconstruction:
+    """What is known of a latent when its image is made, (512, h, w) each: `values` float32 in steps, decoded
+    or, where nothing was decoded, the predicted mean; `mean` float32 in steps and `scale` uint8 (0..63): what the
+    model said of each value before it was decoded.
+    """
+
+    values: NDArray[np.float32]
+    mean: NDArray[np.float32]
+    scale: NDArray[np.uint8]
+
+
 class TileDecoder:
     """Decodes the segments of one tile-frame in layer order, and fills in what never came.
 
-    latent: (512, h, w) int16, zero beyond `layers`. `estimate` (512, h, w) float32: the latent, with the
-    model's predicted means where nothing was decoded.
+    latent: (512, h, w) int16, zero beyond `layers`. `reconstruction`: what synthesis gets.
     """
 
     def __init__(
@@ -218,6 +229,8 @@ class TileDecoder:
         self.inputs = _Inputs(contexts, q, size)
         self.latent = np.zeros((CHANNELS, *size), np.int16)
         self.layers = 0
+        self._mean8 = np.zeros((LAYERS, GROUP, size[0] * size[1]), np.int32)
+        self._index = np.zeros(self._mean8.shape, np.uint16)
         self._stepper: Any = None
         self._planes: NDArray[np.int8] | None = None
 
@@ -249,24 +262,33 @@ class TileDecoder:
         return self.latent
 
     def estimate(self, layers: int = LAYERS) -> NDArray[np.float32]:
-        """What synthesis gets: the first `layers` decoded layers as they are, the others as their predicted
-        mean.
-        """
-        out = self.latent.astype(np.float32)
+        """The first `layers` decoded layers as they are, the others as their predicted mean."""
+        return self.reconstruction(layers).values
+
+    def reconstruction(self, layers: int = LAYERS) -> Reconstruction:
+        """What synthesis gets of the first `layers` decoded layers."""
         layers = min(layers, self.layers)
-        if layers == LAYERS:
-            return out
+        source = self if layers == LAYERS else self._filled(layers)
+        mean = (source._mean8 / 8).astype(np.float32)
+        flat = np.where(
+            np.arange(LAYERS)[:, None, None] < layers,
+            self.latent.reshape(mean.shape).astype(np.float32),
+            mean,
+        )
+        scale = (source._index % N_SCALES).astype(np.uint8)
+        shape = self.latent.shape
+        return Reconstruction(flat.reshape(shape), mean.reshape(shape), scale.reshape(shape))
+
+    def _filled(self, layers: int) -> TileDecoder:
+        """A decoder that was told the first `layers` layers and expects of the others what the model does."""
         filled = TileDecoder(self.engine, self.tables, (), self.q, self.size)
         filled.inputs = self.inputs
-        flat = out.reshape(LAYERS, GROUP, -1)
         kept = self.latent.reshape(LAYERS, GROUP, -1).astype(np.int64)
         for j in range(LAYERS):
-            flat_mean8 = filled._layer(None, kept[j] if j < layers else None)
-            if j >= layers:
-                flat[j] = flat_mean8.astype(np.float32) / 8
-        return out
+            filled._layer(None, kept[j] if j < layers else None)
+        return filled
 
-    def _layer(self, read: Any, given: IntArray | None = None) -> IntArray:
+    def _layer(self, read: Any, given: IntArray | None = None) -> None:
         """One layer: network step, means and tables, then values from `read`, from `given`, or the rounded
         mean.
         """
@@ -275,12 +297,12 @@ class TileDecoder:
             self._stepper = self._caught_up()
         trunk = self._stepper.step(j, self._planes)
         layer = self.latent.reshape(LAYERS, GROUP, -1)[j]
-        mean8 = (
-            self._first(trunk, layer, read, given) if j == 0 else self._later(j, trunk, layer, read, given)
-        )
+        if j == 0:
+            self._first(trunk, layer, read, given)
+        else:
+            self._later(j, trunk, layer, read, given)
         self._planes = layer_planes(layer, j)
         self.layers += 1
-        return mean8
 
     def _caught_up(self) -> Any:
         """A stepper that has seen the layers decoded so far."""
@@ -307,8 +329,8 @@ class TileDecoder:
 
     def _first(
         self, trunk: NDArray[Any], layer: NDArray[np.int16], read: Any, given: IntArray | None
-    ) -> IntArray:
-        base, means = self.engine.base_index[self.q][:GROUP], np.zeros(layer.shape, np.int64)
+    ) -> None:
+        base = self.engine.base_index[self.q][:GROUP]
         first8 = self.inputs.first_mean8
         scratch = np.zeros_like(layer)
         for f in range(PHASES):
@@ -323,16 +345,16 @@ class TileDecoder:
                 heads, (self.inputs.values[0, 0][:, here] * 8, self.inputs.values[1, 0][:, here] * 8, *flat)
             )
             part = None if given is None else given[:, here]
-            scratch[:, here] = self._values(mean8, _tables(mean8, heads[1], base), read, part)
-            means[:, here] = mean8
+            index = _tables(mean8, heads[1], base)
+            scratch[:, here] = self._values(mean8, index, read, part)
+            self._mean8[0][:, here], self._index[0][:, here] = mean8, index
         layer[:] = scratch
-        return means
 
     def _later(
         self, j: int, trunk: NDArray[Any], layer: NDArray[np.int16], read: Any, given: IntArray | None
-    ) -> IntArray:
+    ) -> None:
         heads = self.engine.head(j, trunk)
         mean8 = _means(heads, (self.inputs.values[0, j] * 8, self.inputs.values[1, j] * 8))
         base = self.engine.base_index[self.q][j * GROUP : (j + 1) * GROUP]
-        layer[:] = self._values(mean8, _tables(mean8, heads[1], base), read, given)
-        return mean8
+        self._mean8[j], self._index[j] = mean8, _tables(mean8, heads[1], base)
+        layer[:] = self._values(mean8, self._index[j], read, given)

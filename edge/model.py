@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.coding import EntropyEngine
+from edge.coding import EntropyEngine, Reconstruction
 from edge.digest import MODEL_DIGEST_BYTES, bytes_digest
 from edge.engines import EngineEvent
 from edge.latents import CHANNELS
@@ -31,6 +31,7 @@ from edge.pixels import padded
 from edge.tables import ProbabilityTables, TableError
 
 DEFAULT_DIRECTORY = Path(__file__).resolve().parent.parent / "models" / "edge"
+NO_SCALE = 16  # the scale index that moves nothing in synthesis
 DIGESTED = ("entropy.npz", "synthesis.onnx")
 
 
@@ -70,9 +71,7 @@ class EdgeModel:
     the order of the processor's own engines. engine_events: what happened to each that was tried.
     """
 
-    def __init__(
-        self, directory: Path = DEFAULT_DIRECTORY, threads: int = 1, engine: str = "auto"
-    ) -> None:
+    def __init__(self, directory: Path = DEFAULT_DIRECTORY, threads: int = 1, engine: str = "auto") -> None:
         self.directory, self.threads = directory, threads
         self._lock = threading.Lock()
         try:
@@ -148,8 +147,20 @@ class EdgeModel:
         out: NDArray[np.float32] = self._analysis.run(None, {"frame": padded(tile)[None]})[0][0]
         return out
 
-    def synthesise(self, estimate: NDArray[np.float32], q: int) -> NDArray[np.float32]:
-        """Latent estimate (512, h, w) in steps of q -> (12, 16h, 16w) DN."""
-        feeds = {"latent": np.ascontiguousarray(estimate[None], np.float32), "q": np.array([[q]], np.float32)}
-        out: NDArray[np.float32] = self._synthesis.run(None, feeds)[0][0]
+    def synthesise(self, latent: Reconstruction | NDArray[np.float32], q: int) -> NDArray[np.float32]:
+        """Latent (512, h, w) in steps of q -> (12, 16h, 16w) DN.
+
+        Best is what `TileDecoder.reconstruction` gives; values alone will do, where nothing more is known.
+        """
+        if not isinstance(latent, Reconstruction):
+            latent = Reconstruction(latent, latent, np.full(latent.shape, NO_SCALE, np.uint8))
+        feeds = {
+            "latent": latent.values[None].astype(np.float32),
+            "expected": latent.mean[None].astype(np.float32),
+            "scale": latent.scale[None].astype(np.float32),
+            "q": np.array([[q]], np.float32),
+        }
+        out: NDArray[np.float32] = self._synthesis.run(
+            None, {i.name: feeds[i.name] for i in self._synthesis.get_inputs()}
+        )[0][0]
         return out

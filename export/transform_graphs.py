@@ -1,8 +1,10 @@
 """Analysis and synthesis of the edge codec as ONNX graphs with dynamic sizes and half-precision weights.
 
 analysis:  `frame` (B, 12, 16h + 8, 16w + 8) float32, DN already mirrored by 4 pixels -> `coefficients` (B,
-512, h, w) synthesis: `latent` (B, 512, h, w) float32, `q` (B, 1) float32 -> `frame` (B, 12, 16h, 16w) float32
-DN
+512, h, w)
+
+synthesis: `latent`, `expected` (the mean that the entropy model foresaw), both in steps, and `scale` (its
+scale index), all (B, 512, h, w) float32, `q` (B, 1) float32 -> `frame` (B, 12, 16h, 16w) float32 DN
 """
 
 from __future__ import annotations
@@ -10,9 +12,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 
-from codec.transform import OVERLAP, STRIDE, UNIT, EdgeTransform, PostFilter
+from codec.transform import EIGHTHS, FAR, OVERLAP, STRIDE, UNIT, EdgeTransform, PostFilter
 from export.graph import Graph
 
 
@@ -95,16 +98,48 @@ def _post_filter(g: Graph, x: str, s: str, step8: str, block: PostFilter) -> str
         ],
     )
     h = _residual(g, "post.body", g.add("Relu", [h]), block.body)
+    h = _residual(g, "post.extra", h, block.extra)
     h = g.add(
         "DepthToSpace", [_conv(g, "post.leave", g.add("Relu", [h]), block.leave)], blocksize=2, mode="CRD"
     )
     return g.add("Add", [x, g.add("Mul", [h, step8])])
 
 
+def _side(g: Graph, away: str, scale: str, layer: Any) -> str:
+    """What the entropy model foresaw, as input of the latent network."""
+    near = g.add(
+        "Clip", [away, g.constant("side.low", np.float32(-FAR)), g.constant("side.high", np.float32(FAR))]
+    )
+    level = g.add(
+        "Sub",
+        [
+            g.add("Mul", [scale, g.constant("side.sixteenth", np.float32(1 / 16))]),
+            g.constant("side.one", np.float32(1)),
+        ],
+    )
+    planes = g.add("Concat", [near, level], axis=1)
+    return g.add("Conv", [planes, g.half_constant("latent.side.weight", _array(layer.weight))])
+
+
+def _centroid(g: Graph, away: str, scale: str, net: Any) -> str:
+    """`codec.transform.Centroid`; `away` is mean minus value here."""
+    table = _array(net.centroid.table)
+    eighths = g.add("Mul", [g.add("Abs", [away]), g.constant("centroid.eighths", np.float32(EIGHTHS))])
+    limit = g.constant("centroid.last", np.float32(table.shape[0] - 1))
+    place = g.add("Min", [g.add("Round", [eighths]), limit])
+    row = g.add("Mul", [place, g.constant("centroid.width", np.float32(table.shape[1]))])
+    index = g.add("Cast", [g.add("Add", [row, scale])], to=onnx.TensorProto.INT32)
+    # The sign is that of value minus mean.
+    found = g.add("Gather", [g.constant("latent.centroid", -table.reshape(-1)), index])
+    return g.add("Mul", [found, g.add("Sign", [away])])
+
+
 def synthesis_graph(model: EdgeTransform) -> Any:
     """Latent network, lapped inverse, post-filter."""
     g = Graph("swathpack_synthesis")
-    y, q = g.input("latent", ["batch", 512, "rows", "columns"]), g.input("q", ["batch", 1])
+    grid = ["batch", 512, "rows", "columns"]
+    y, mean, scale = (g.input(name, grid) for name in ("latent", "expected", "scale"))
+    q = g.input("q", ["batch", 1])
     s = g.add(
         "Mul",
         [
@@ -122,17 +157,21 @@ def synthesis_graph(model: EdgeTransform) -> Any:
     log = g.add("Log", [g.add("Add", [size, g.constant("one", np.float32(1))])])
     planes = g.add("Concat", [g.add("Mul", [g.add("Sign", [y]), log]), log], axis=1)
     h = g.add("Add", [_conv(g, "latent.enter", planes, net.enter), _condition(g, "latent.step", s, net.step)])
-    h = g.add("Relu", [h])
+    away = g.add("Sub", [mean, y])
+    h = g.add("Relu", [g.add("Add", [h, _side(g, away, scale, net.side)])])
     for i, block in enumerate(net.body):
         h = _residual(g, f"latent.body{i}", h, block)
-    estimate = g.add("Add", [y, _conv(g, "latent.leave", g.add("Relu", [h]), net.leave)])
+    moved = g.add(
+        "Add", [_conv(g, "latent.leave", g.add("Relu", [h]), net.leave), _centroid(g, away, scale, net)]
+    )
+    estimate = g.add("Add", [y, moved])
     coefficients = g.add("Mul", [estimate, step4])
     kernel = g.half_constant("kernel", _array(model.synthesis_kernel))
     x = g.add("ConvTranspose", [coefficients, kernel], strides=[STRIDE, STRIDE])
     x = _flip_add(g, "fold.columns", _flip_add(g, "fold.rows", x, 2), 3)
     step8 = g.add("Mul", [step4, g.constant("eighth4", np.float32(1 / 8))])
     x = _post_filter(g, x, s, step8, model.post_filter)
-    mean = g.constant("mean", _array(model.band_mean)[:, None, None])
-    out = g.add("Add", [g.add("Mul", [x, g.constant("unit", np.float32(UNIT))]), mean], output="frame")
+    level = g.constant("mean", _array(model.band_mean)[:, None, None])
+    out = g.add("Add", [g.add("Mul", [x, g.constant("unit", np.float32(UNIT))]), level], output="frame")
     g.output(out, ["batch", 12, "height", "width"])
     return g.model()

@@ -180,7 +180,7 @@ class StreamDecoder:
         report, decoder = self.latent(index, window)
         if decoder is None:
             return report, None
-        pixels = self.model.synthesise(decoder.estimate(layers), decoder.q)[
+        pixels = self.model.synthesise(decoder.reconstruction(layers), decoder.q)[
             :, : window.height, : window.width
         ]
         # Zero means nodata in every product, so a decoded pixel is at least 1.

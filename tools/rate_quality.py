@@ -41,7 +41,7 @@ def points_of(model: EdgeModel, frame: np.ndarray[Any, Any], q: int) -> tuple[li
     decoder.decode(coded.layers.payload(LAYERS), LAYERS)
     rates, quality = [], []
     for k in range(LAYERS + 1):
-        pixels = model.synthesise(decoder.estimate(k), q)[:, : frame.shape[1], : frame.shape[2]]
+        pixels = model.synthesise(decoder.reconstruction(k), q)[:, : frame.shape[1], : frame.shape[2]]
         quality.append(psnr(frame, np.clip(np.rint(pixels), 1, 65535).astype(np.uint16), valid))
         size = 0 if k == 0 else int(coded.payload_sizes[k]) + SEGMENT_BYTES
         rates.append(8 * size / frame.size)

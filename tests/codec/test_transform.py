@@ -12,7 +12,14 @@ torch = pytest.importorskip("torch")
 
 from codec.basis import dct_klt_basis  # noqa: E402
 from codec.data import Cube  # noqa: E402
-from codec.transform import CHANNELS, EdgeTransform, fold_overlap, pad_overlap, step  # noqa: E402
+from codec.transform import (  # noqa: E402
+    CHANNELS,
+    EdgeTransform,
+    Expectation,
+    fold_overlap,
+    pad_overlap,
+    step,
+)
 from tests.frames import values  # noqa: E402
 
 
@@ -49,14 +56,14 @@ def test_the_basis_is_orthonormal_and_sorted_by_variance() -> None:
 def test_the_basis_holds_most_of_the_energy() -> None:
     """512 of 3072 components keep nearly all of correlated bands."""
     model, x = transform(False), torch.from_numpy(values(128, 128, 2, seed=1).astype(np.float32))
-    kept = model.synthesis(model.analysis(x), torch.zeros(2), post_filter=False)
+    kept = model.synthesis(model.analysis(x), torch.zeros(2))
     assert float((kept - x).square().mean()) < 0.2 * float((x - x.mean((2, 3), keepdim=True)).square().mean())
 
 
 def test_an_image_made_of_the_basis_comes_back_exactly() -> None:
     model = transform(False)
     coefficients = torch.randn(1, CHANNELS, 3, 4, generator=torch.Generator().manual_seed(1))
-    image = model.synthesis(coefficients, torch.zeros(1), post_filter=False)
+    image = model.synthesis(coefficients, torch.zeros(1))
     np.testing.assert_allclose(model.analysis(image).numpy(), coefficients.numpy(), atol=2e-3)
 
 
@@ -96,6 +103,10 @@ def test_the_graphs_do_what_torch_does(size: tuple[int, int]) -> None:
     scale = float(coefficients.std())
     np.testing.assert_allclose(found, coefficients.numpy(), atol=0.01 * scale)
     latent = torch.round(coefficients / step(q))
-    image = model.synthesis(latent, q).numpy()
-    found = run(synthesis_graph(model), latent=latent.numpy(), q=q.numpy()[None])
+    generator = torch.Generator().manual_seed(2)
+    away = torch.round(torch.randn(latent.shape, generator=generator) * 16) / 8
+    expected = Expectation(latent + away, torch.randint(0, 64, latent.shape, generator=generator))
+    image = model.synthesis(latent, q, expected).numpy()
+    feeds = {"expected": expected.mean.numpy(), "scale": expected.scale.float().numpy()}
+    found = run(synthesis_graph(model), latent=latent.numpy(), q=q.numpy()[None], **feeds)
     assert np.abs(found - image).max() < 0.01 * image.std()
