@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.coding import CodingContext, CodingError, TileDecoder
+from edge.coding import CodingContext, CodingError, Reconstruction, TileDecoder
 from edge.latents import CHANNELS
 from edge.model import EdgeModel
 from edge.stream import StreamError, lone_binding, segment_overhead_bytes
@@ -54,6 +54,14 @@ class EdgeSegmentDecoder:
 
     def decode(self, data: bytes, contexts: Sequence[ContextLatent]) -> tuple[NDArray[np.int16], int]:
         """See `SegmentDecoder.decode`."""
+        decoder = self._decoder(data, contexts)
+        return decoder.latent, decoder.layers
+
+    def reconstruction(self, data: bytes, contexts: Sequence[ContextLatent]) -> Reconstruction:
+        """What synthesis takes, with the model's means for layers that `data` lacks. Raises DecodeError."""
+        return self._decoder(data, contexts).reconstruction()
+
+    def _decoder(self, data: bytes, contexts: Sequence[ContextLatent]) -> TileDecoder:
         found = self._front(data)
         if found is None:
             raise DecodeError(f"{len(data)} bytes are too few for a segment's head")
@@ -67,7 +75,7 @@ class EdgeSegmentDecoder:
             decoder = TileDecoder(
                 self.model.engine, self.model.tables, coding, s.quality, (s.grid_h, s.grid_w)
             )
-            layers = decoder.decode(data[start : start + s.payload_bytes], s.layer_count)
+            decoder.decode(data[start : start + s.payload_bytes], s.layer_count)
         except CodingError as error:
             raise DecodeError(str(error)) from error
-        return decoder.latent, layers
+        return decoder

@@ -14,8 +14,9 @@ from edge.frame import Frame
 from edge.latents import STRIDE
 from edge.model import EdgeModel
 from edge.stages.intake import TILE_BITS
-from edge.tile_codec import TileKey
-from tools.ground.store import GroundStore
+from edge.tile_codec import ContextLatent, TileKey
+from tools.ground.codec_decoder import EdgeSegmentDecoder
+from tools.ground.store import GroundStore, HeldSegment
 from tools.rasters import Series, write_series
 
 TILE = 256
@@ -32,8 +33,8 @@ def split_tile(tile: int) -> tuple[int, int, int]:
 def place_frames(store: GroundStore, model: EdgeModel) -> dict[int, list[Frame]]:
     """Frames (12 bands, whole blocks of 16 pixels) of every place, by time; what did not come is nodata.
 
-    Layers that a latent lacks count as zero. The ground knows a tile's latent, not the frame's size: the last
-    rows and columns may be mirror images of the border.
+    Layers that a latent lacks are filled with what the model expects. The ground knows a tile's latent, not
+    the frame's size: the last rows and columns may be mirror images of the border.
     """
     places: dict[int, dict[int, list[TileKey]]] = defaultdict(lambda: defaultdict(list))
     for key in store.tile_frames():
@@ -44,10 +45,10 @@ def place_frames(store: GroundStore, model: EdgeModel) -> dict[int, list[Frame]]
 def _frame(store: GroundStore, model: EdgeModel, time: int, keys: list[TileKey]) -> Frame:
     tiles: list[tuple[int, int, NDArray[np.float32]]] = []
     for key in keys:
-        held = store.latent(key)
-        if held is not None:
+        pixels = _tile(store, model, key)
+        if pixels is not None:
             _, row, column = split_tile(key.tile)
-            tiles.append((row * TILE, column * TILE, model.synthesise(held.latent.astype(np.float32), held.q)))
+            tiles.append((row * TILE, column * TILE, pixels))
     height = max(top + t.shape[1] for top, _, t in tiles)
     width = max(left + t.shape[2] for _, left, t in tiles)
     assert height % STRIDE == 0 and width % STRIDE == 0
@@ -56,6 +57,32 @@ def _frame(store: GroundStore, model: EdgeModel, time: int, keys: list[TileKey])
         data[:, top : top + t.shape[1], left : left + t.shape[2]] = np.clip(np.rint(t), 1, MAX_DN)
     stamp = datetime.fromtimestamp(time, timezone.utc)
     return Frame(data, BANDS, time=stamp.strftime("%Y-%m-%dT%H:%M:%SZ"))
+
+
+def _tile(store: GroundStore, model: EdgeModel, key: TileKey) -> NDArray[np.float32] | None:
+    """The pixels (12, 16h, 16w) DN of a tile-frame, from the segment that brought most of it."""
+    held = store.latent(key)
+    if held is None:
+        return None
+    decoder = EdgeSegmentDecoder(model)
+    for segment in store.of(key):
+        if segment.layers < held.layers:
+            continue
+        contexts = _contexts(store, decoder, segment)
+        if contexts is not None:
+            return model.synthesise(decoder.reconstruction(segment.prefix, contexts), held.q)
+    return model.synthesise(held.latent.astype(np.float32), held.q)
+
+
+def _contexts(
+    store: GroundStore, decoder: EdgeSegmentDecoder, segment: HeldSegment
+) -> list[ContextLatent] | None:
+    """The contexts that a decoded segment names, or None where the store no longer has its bytes or them."""
+    head = decoder.head(segment.prefix)
+    if head is None:
+        return None
+    found = [store.context(head.key.tile, digest, head.key) for digest in head.context_digests]
+    return None if None in found else [c for c in found if c is not None]
 
 
 def write_images(store: GroundStore, model: EdgeModel, folder: Path) -> list[Path]:

@@ -1,0 +1,49 @@
+"""Images of the ground's store: missing layers take what the model expects, against the context the board used."""
+
+from pathlib import Path
+
+import numpy as np
+
+from edge.bands import BANDS
+from edge.coding import CodingContext, TileDecoder
+from edge.flight_codec import FlightCodec
+from edge.packets.pieces import Piece, pack_pieces
+from edge.packets.space_packet import Apid, SpacePacket
+from edge.tile_codec import ContextLatent, TileKey, TilePixels
+from tests.codec_models import shipped
+from tests.frames import values
+from tools.ground.codec_decoder import EdgeSegmentDecoder
+from tools.ground.images import place_frames
+from tools.ground.receiver import GroundReceiver
+from tools.ground.store import GroundStore
+
+LAYERS_SENT = 3
+
+
+def pixels(time: int, data: np.ndarray) -> TilePixels:
+    return TilePixels(TileKey(0, time), data, BANDS, np.ones(data.shape[1:], np.bool_))
+
+
+def test_what_did_not_come_is_expected_from_context(tmp_path: Path) -> None:
+    model, codec = shipped(), FlightCodec(shipped(), 24)
+    scene = values(64, 64, 1, 3)[0].astype(np.uint16)
+    first = codec.encode(pixels(1000, scene), ())
+    held = ContextLatent.known(first.key, first.q, 16, first.latent)
+    second = codec.encode(pixels(2000, scene + 5), (held,))
+    assert second.context_digests, "the second date should use the first"
+
+    store = GroundStore(tmp_path / "ground.db")
+    receiver = GroundReceiver(store, EdgeSegmentDecoder(model))
+    for number, (tile, layers) in enumerate(((first, 16), (second, LAYERS_SENT))):
+        piece = Piece(number, 0, tile.segment(0, layers))
+        receiver.feed(SpacePacket(Apid.IMAGE, number, 7, 1, pack_pieces([piece])).pack())
+    receiver.settle(1)
+
+    frames = place_frames(store, model)[0]
+    decoder = TileDecoder(model.engine, model.tables, (CodingContext(first.latent, 24),), 24, (4, 4))
+    decoder.decode(second.coded.layers.payload(LAYERS_SENT), LAYERS_SENT)
+    wanted = np.rint(model.synthesise(decoder.reconstruction(), 24))
+    np.testing.assert_array_equal(frames[1].data, np.clip(wanted, 1, 65535))
+    zeros = model.synthesise(decoder.latent.astype(np.float32), 24)
+    error = [np.square(image - scene - 5.0).mean() for image in (wanted, zeros)]
+    assert error[0] < 0.8 * error[1]
