@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 
+from edge.codec import RDO_SLOPE
 from edge.frame import Frame
 from edge.latents import LAYERS
 from edge.model import EdgeModel
@@ -24,9 +25,12 @@ def model_version() -> str:
     return model().digest.hex()
 
 
-def encode_series(frames: Sequence[Frame], q: int, layers: int = LAYERS) -> bytes:
-    """One stream for a series at quantiser step q."""
-    return SeriesEncoder(model(), list(frames)).at_quality(q, layers)
+def encode_series(
+    frames: Sequence[Frame], q: int, layers: int = LAYERS, intra_every: int = 0, slope: float = RDO_SLOPE
+) -> bytes:
+    """One stream for a series at quantiser step q; intra_every and slope as in `SeriesEncoder`."""
+    encoder = SeriesEncoder(model(), list(frames), intra_every=intra_every, slope=slope)
+    return encoder.at_quality(q, layers)
 
 
 def decode_series(stream: bytes) -> list[Frame]:

@@ -8,8 +8,9 @@ import hashlib
 import json
 import os
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,13 +20,16 @@ from tools.bench.cubes import BenchCube
 from tools.peers import Peer, make
 from tools.peers.base import PeerError
 
-MEASURE_VERSION = 1  # raise when a number here changes its meaning
+MEASURE_VERSIONS = (2, 1)  # newest first; add one when a number here changes its meaning, and drop those it spoils
 ENOUGH = 1.25  # knobs stop at this many times the highest target rate
 
 
 @dataclass(frozen=True)
 class Point:
-    """One knob on one cube. Lists have one entry for each frame; exact frames have null PSNR in JSON."""
+    """One knob on one cube. Lists have one entry for each frame; exact frames have null PSNR in JSON.
+
+    `bands[frame]` is the PSNR of each of the twelve bands; empty in points kept from version 1.
+    """
 
     knob: float
     bppb: list[float]
@@ -37,6 +41,7 @@ class Point:
     water: list[float]
     encode_s: float
     decode_s: float
+    bands: list[list[float]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -61,12 +66,13 @@ def measure_point(peer: Peer, cube: BenchCube, knob: float) -> Point:
     rows = [_compare(a, b, v) for a, b, v in zip(cube.data, decoded, cube.valid)]
     rates = [metrics.bppb(n, cube.data.shape[1:]) for n in encoded.frame_bytes]
     columns = [list(c) for c in zip(*rows)]
-    return Point(float(knob), rates, *columns, middle - start, end - middle)
+    *qualities, bands = columns
+    return Point(float(knob), rates, *qualities, middle - start, end - middle, bands)
 
 
-def _compare(a: np.ndarray, b: np.ndarray, valid: np.ndarray) -> tuple[float, ...]:
+def _compare(a: np.ndarray, b: np.ndarray, valid: np.ndarray) -> tuple[Any, ...]:
     if not valid.any():
-        return (float("nan"),) * 6
+        return *((float("nan"),) * 6), [float("nan")] * len(a)
     index = metrics.index_errors(a, b, BANDS, valid)
     return (
         metrics.psnr(a, b, valid),
@@ -75,6 +81,7 @@ def _compare(a: np.ndarray, b: np.ndarray, valid: np.ndarray) -> tuple[float, ..
         index["ndvi_mae"],
         index["ndwi_mae"],
         index["water_agreement"],
+        [metrics.psnr(x[None], y[None], valid) for x, y in zip(a, b)],
     )
 
 
@@ -84,19 +91,22 @@ class Cache:
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder
 
-    def _path(self, peer: Peer, cube: BenchCube, knob: float) -> Path | None:
+    def _path(self, peer: Peer, cube: BenchCube, knob: float, version: int = MEASURE_VERSIONS[0]) -> Path | None:
         if self.folder is None:
             return None
-        key = f"{MEASURE_VERSION}|{peer.name}|{peer.version}|{cube.digest}|{knob!r}"
+        key = f"{version}|{peer.name}|{peer.version}|{cube.digest}|{knob!r}"
         return self.folder / peer.name / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
 
     def get(self, peer: Peer, cube: BenchCube, knob: float) -> Point | None:
         """The stored point, if it is there and whole."""
-        path = self._path(peer, cube, knob)
-        try:
-            return Point(**json.loads(path.read_text())) if path is not None else None
-        except (OSError, ValueError, TypeError):
-            return None
+        for version in MEASURE_VERSIONS:
+            path = self._path(peer, cube, knob, version)
+            try:
+                if path is not None:
+                    return Point(**json.loads(path.read_text()))
+            except (OSError, ValueError, TypeError):
+                continue
+        return None
 
     def put(self, peer: Peer, cube: BenchCube, point: Point) -> None:
         """Stores a point; whole or not at all."""

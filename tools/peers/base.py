@@ -17,8 +17,7 @@ class PeerError(RuntimeError):
 
 @dataclass(frozen=True)
 class Encoded:
-    """Bytes of one series: `frames[t]` in time order, and what they share (headers), spread over the frames.
-    """
+    """Bytes of one series: `frames[t]` in time order, and what they share (headers), spread over the frames."""
 
     frames: list[bytes]
     shared: bytes = b""

@@ -57,8 +57,7 @@ class PlaneRange:
 
     @classmethod
     def fitting(cls, planes: NDArray[np.float64], bits: int, least: int = 0) -> PlaneRange:
-        """The finest step from 2^(least/3) DN on, in thirds of an octave, at which planes (T, C, H, W) fit.
-        """
+        """The finest step from 2^(least/3) DN on, in thirds of an octave, at which planes (T, C, H, W) fit."""
         lowest = int(np.floor(planes[:, 0].min() / 8))
         others = 2 * np.abs(planes[:, 1:]).max() if planes.shape[1] > 1 else 0.0
         span = max(float(planes[:, 0].max()) - 8 * lowest, float(others), 1.0)

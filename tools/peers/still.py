@@ -82,8 +82,7 @@ class Jpeg2000:
 
 
 class JpegXl:
-    """libjxl, lossy, on a mosaic of KLT planes (one grey 16-bit image per frame); the knob is its distance.
-    """
+    """libjxl, lossy, on a mosaic of KLT planes (one grey 16-bit image per frame); the knob is its distance."""
 
     name, label, temporal = "jxl-klt", "JPEG XL + KLT", False
     knobs = (15.0, 8.0, 5.0, 3.2, 2.0, 1.3, 0.8, 0.5, 0.32, 0.2, 0.13, 0.08, 0.05, 0.03)
