@@ -145,7 +145,8 @@ class RaptorQCode:
             return None
         length = len(next(iter(have.values()))) if have else len(next(iter(parity.values()))) - 4
         size = -(-length // 8) * 8
-        if any(len(packet) != size + 4 or not _repair_symbol(packet, count) for packet in parity.values()):
+        # The library panics for symbols of no bytes, and a panic writes to standard error whatever we catch.
+        if size < 8 or any(len(p) != size + 4 or not _repair_symbol(p, count) for p in parity.values()):
             return None
         sources = [struct.pack(">I", k) + symbol.ljust(size, b"\0") for k, symbol in have.items()]
         data = self._run(count * size, size, [*sources, *parity.values()])

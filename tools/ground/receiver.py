@@ -23,6 +23,7 @@ from tools.ground.decoder import DecodeError, SegmentDecoder, SegmentHead
 from tools.ground.store import DAMAGED, OPEN, WAITING, GroundStore, HeldSegment
 
 _HELD_IN_MEMORY = 4096
+_BYTES_IN_MEMORY = 1 << 25  # a forged offset makes a segment as long as the format allows
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,8 @@ class GroundReceiver:
         self._deframer = Deframer(max_packet_bytes)
         self._erasure = ErasureDecoder(Apid.IMAGE)
         self._open: dict[tuple[int, int], HeldSegment] = {}
+        self._open_bytes = 0
+        self._spilled: list[Update] = []  # what grew when memory was made free in the middle of a pass
 
     def feed(self, data: bytes) -> None:
         """Bytes as they come, in any portions."""
@@ -58,12 +61,13 @@ class GroundReceiver:
         self.counts["damaged packets"] = self._deframer.counts.damaged
         self.counts["lost image packets"] = self.sequence.lost[Apid.IMAGE]
         touched = sorted(self._open.values(), key=lambda s: s.number)
-        updates: list[Update] = []
+        updates, self._spilled = self._spilled, []
         for segment in touched:
             self._decode(segment, updates)
         self._store.save(touched, pass_number)
         self._wake(updates, pass_number)
         self._open.clear()
+        self._open_bytes = 0
         return updates
 
     def _packet(self, packet: SpacePacket) -> None:
@@ -91,24 +95,28 @@ class GroundReceiver:
     def _image(self, packet: SpacePacket) -> None:
         for piece in unpack_pieces(packet.payload):
             segment = self._segment(packet, piece.number)
+            before = len(segment.data)
             if not segment.put(piece.offset, piece.data):
                 self.counts["contradicting pieces"] += 1
+            self._open_bytes += len(segment.data) - before
 
     def _segment(self, packet: SpacePacket, number: int) -> HeldSegment:
         place = (packet.store, number)
         if place not in self._open:
-            if len(self._open) >= _HELD_IN_MEMORY:
+            if len(self._open) >= _HELD_IN_MEMORY or self._open_bytes > _BYTES_IN_MEMORY:
                 self._spill(packet.pass_number)
             found = self._store.segment(*place)
             self._open[place] = found or HeldSegment(*place, packet.pass_number)
+            self._open_bytes += len(self._open[place].data)
         return self._open[place]
 
     def _spill(self, pass_number: int) -> None:
         """Bound the memory: write the older half; a segment comes back when another piece of it does."""
-        places = list(self._open)[: _HELD_IN_MEMORY // 2]
+        places = list(self._open)[: (len(self._open) + 1) // 2]
         spilled = [self._open.pop(place) for place in places]
+        self._open_bytes = sum(len(segment.data) for segment in self._open.values())
         for segment in spilled:
-            self._decode(segment, [])
+            self._decode(segment, self._spilled)
         self._store.save(spilled, pass_number)
 
     def _decode(self, segment: HeldSegment, updates: list[Update]) -> None:

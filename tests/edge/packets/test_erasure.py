@@ -137,6 +137,18 @@ def test_hostile_parity_is_an_error_or_nothing(name):
             assert all(p in sources for p in found)
 
 
+@pytest.mark.parametrize("name", CODES)
+@pytest.mark.parametrize("size", [3, 4, 5, 11])
+def test_symbols_too_short_for_the_code_never_reach_the_library(name, size, capfd):
+    """A Rust panic is a BaseException and prints a trace, even where it is caught."""
+    make_code(name)
+    decoder = ErasureDecoder(Apid.IMAGE)
+    head = bytes([0, 3, 2, 2, 0, CODES[name].number])
+    assert decoder.parity(SpacePacket(Apid.PARITY, 0, 1, 2, head + bytes([0, 0, 0, 2] * 3)[:size])) == []
+    assert decoder.parity(SpacePacket(Apid.PARITY, 1, 1, 2, head[:4] + b"\1" + head[5:] + bytes(size))) == []
+    assert capfd.readouterr().err == ""
+
+
 def test_memory_of_the_decoder_is_bounded():
     decoder = ErasureDecoder(Apid.IMAGE, keep=50)
     for first in range(0, 3000, 30):

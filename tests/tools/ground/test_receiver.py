@@ -4,12 +4,12 @@ import random
 
 import pytest
 
-from edge.packets.pieces import Piece, pack_pieces
+from edge.packets.pieces import MAX_SEGMENT_BYTES, Piece, pack_pieces
 from edge.packets.space_packet import Apid, SpacePacket
 from edge.tile_codec import ContextLatent, TileKey
 from tests.edge.link import Board, Ground, acquire, scene
 from tests.fake_codec import FakeSegmentDecoder
-from tools.ground.receiver import GroundReceiver
+from tools.ground.receiver import _BYTES_IN_MEMORY, GroundReceiver
 from tools.ground.store import GroundStore, HeldSegment
 
 
@@ -76,6 +76,27 @@ def test_memory_is_bounded_when_very_many_segments_are_open(tmp_path, monkeypatc
         assert len(receiver._open) <= 50
     receiver.settle(1)
     assert len(store.touched(7, 1)) == 300
+
+
+def test_forged_offsets_cannot_fill_the_memory(tmp_path):
+    store = GroundStore(tmp_path / "g")
+    receiver = GroundReceiver(store, FakeSegmentDecoder())
+    for number in range(60):
+        receiver.feed(image([Piece(number, MAX_SEGMENT_BYTES - 1, b"x")], sequence=number))
+        assert sum(len(s.data) for s in receiver._open.values()) <= _BYTES_IN_MEMORY + 2 * MAX_SEGMENT_BYTES
+    receiver.settle(1)
+    assert len(store.touched(7, 1)) == 60
+
+
+def test_what_grew_before_memory_was_made_free_is_told_too(tmp_path, monkeypatch):
+    monkeypatch.setattr("tools.ground.receiver._HELD_IN_MEMORY", 2)
+    board, ground = Board(tmp_path), Ground(tmp_path)
+    board.take("f", 1000, [acquire(t, 1) for t in scene(6)])
+    for at in board.downlink(1, 100_000):
+        ground.receiver.feed(at)
+    updates = ground.receiver.settle(1)
+    assert {u.key for u in updates if u.layers == 16} == set(ground.store.tile_frames())
+    assert len(ground.store.tile_frames()) == 6
 
 
 def test_what_was_received_survives_a_restart_of_the_ground(tmp_path):

@@ -1,0 +1,322 @@
+"""What is fuzzed: every parser that takes bytes from outside, with seeds, structure-aware makers and checksums.
+
+A target's `make` builds a whole, valid or nearly valid message with field values from the ends of their
+ranges; `fix` makes the checksums of a mutant right again. Without them most inputs would end at the first
+checksum.
+"""
+
+from __future__ import annotations
+
+import binascii
+import contextlib
+import random
+import struct
+import tempfile
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from edge import events
+from edge.budget import BudgetError, parse_budget
+from edge.clock import ManualClock
+from edge.config import ConfigError, parse_mission
+from edge.events import EventError, EventLog, unpack_events
+from edge.frame import Frame, FrameError
+from edge.model import DEFAULT_DIRECTORY
+from edge.packets.deframer import Deframer
+from edge.packets.erasure import CODES, CauchyCode, ErasureDecoder, parity_payloads
+from edge.packets.errors import PacketError
+from edge.packets.pieces import Piece, pack_pieces, unpack_pieces
+from edge.packets.report import TAG_BYTES, Report, ReportEntry, _tag
+from edge.packets.space_packet import Apid, SpacePacket
+from edge.packets.varint import write_varint
+from edge.rangecoder import PayloadEnded, RangeCoderError, new_decoder, new_encoder
+from edge.sources.acquisition import Acquisition
+from edge.sources.sockets import MessageSplitter, PartAssembler, SourceError, parts_of
+from edge.stream import Header, Segment, StreamError, StreamWriter, pack_segment, read_segment, read_stream
+from edge.stream.records import EXTENSION_SYNC, FRAME_SYNC, Extension, FrameRecord, _wrap, pack_mask
+from edge.tables import ProbabilityTables
+from edge.telemetry import TelemetryError, pack_sample, unpack_sample
+from edge.tile_codec import TileKey
+from edge.toml_lite import TomlError, parse
+from tests.fake_codec import FakeSegmentDecoder
+from tools.ground.receiver import GroundReceiver
+from tools.ground.store import GroundStore
+
+KEY, BINDING = b"key", 12345
+HEADER = Header(b"modelmod", b"tabl", 4, 64, 64, ("B02",))
+EDGES = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x100, 0x7FFF, 0x8000, 0xFFFF, (1 << 24) - 1, 1 << 24, (1 << 31) - 1, (1 << 32) - 1)
+SETTLE_EVERY = 64  # inputs of the receiver between two ends of passes
+Make = Callable[[random.Random], bytes]
+
+
+@dataclass
+class Target:
+    """A parser: seeds that it accepts, the errors that it may raise, and the files whose lines count."""
+
+    name: str
+    call: Callable[[bytes], object]
+    errors: tuple[type[BaseException], ...]
+    seeds: list[bytes]
+    files: tuple[str, ...]
+    fix: Callable[[bytes], bytes] = lambda data: data
+    make: Make | None = None
+    runs: int = 0
+    made: int = 0
+    refused: int = 0
+    slowest_s: float = 0.0
+    lines: set[tuple[str, int]] = field(default_factory=set)
+    corpus: list[bytes] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+
+
+def targets() -> list[Target]:
+    packet = SpacePacket(Apid.IMAGE, 3, 1, 2, pack_pieces([Piece(5, 0, b"abcdefgh"), Piece(6, 900, b"xyz")]))
+    entry = ReportEntry(7, TileKey(3, 1000), 4, 500, b"12345678", ((3, 9),), True)
+    report = Report(1, 1, 5, 6, 0, 100, 1000, (entry, ReportEntry(9, TileKey(4, 1000), 0, 0, headless=True)))
+    frame = Frame(np.arange(2 * 8 * 8, dtype=np.uint16).reshape(2, 8, 8), ("B02", "B03"))
+    log = EventLog(ManualClock())
+    log.report(events.TILE_FAILED, tile=1, time=2, error="x")
+    segment = pack_segment(Segment(3, 1, 20, 0, 16, 4, 4, payload=b"0123456789abcdef"), BINDING)
+    return [
+        Target("deframer", _deframe, (), [packet.pack() * 2, b"noise" + packet.pack()],
+               ("deframer.py", "space_packet.py"), fix_packet, make_packets),
+        Target("pieces", unpack_pieces, (PacketError,), [packet.payload], ("pieces.py", "varint.py"), make=make_pieces),
+        Target("report", lambda d: Report.unpack(d, KEY), (PacketError,), [report.pack(KEY)],
+               ("report.py", "varint.py"), fix_report, make_report),
+        Target("parity", _parity, (PacketError,), _parity_seeds(packet), ("erasure.py",)),
+        Target("segment", lambda d: read_segment(d, BINDING), (StreamError,), [segment],
+               ("segment.py", "reader.py", "wire.py"), fix_segment, lambda rng: make_segment(rng, BINDING)),
+        Target("stream", read_stream, (StreamError,), [_stream()],
+               ("reader.py", "header.py", "records.py", "wire.py", "times.py"), fix_stream, make_stream),
+        Target("range coder", *_range_coder(), ("native.py", "coding.py")),
+        Target("receiver", _Receiver(), (), [packet.pack()], ("receiver.py", "store.py", "pieces.py", "erasure.py"),
+               fix_packet, make_packets),
+        Target("frame message", lambda d: Acquisition.unpack(d, 1 << 20), (FrameError,),
+               [Acquisition("a", 5, 1, frame).pack()], ("acquisition.py", "frame.py"), _fix_message),
+        Target("events", lambda d: list(unpack_events(d)), (EventError,), [log.drain(999)], ("events.py",)),
+        Target("telemetry", unpack_sample, (TelemetryError,), [pack_sample({"rss_mb": 1.0}, 5)], ("telemetry.py",)),
+        Target("datagrams", _datagrams, (), [b"".join(parts_of(3, bytes(3000)))], ("sockets.py",)),
+        Target("messages", lambda d: MessageSplitter(4096).feed(d), (SourceError,), [b"\0\0\0\3abc" * 3],
+               ("sockets.py",)),
+        Target("toml", lambda d: parse(d.decode("utf-8", "replace")), (TomlError,),
+               [b'a = 1\n[b]\nc = [1, 2.5, "x"]\nd = {e = true}\n[[f]]\ng = "h"\n'], ("toml_lite.py",)),
+        Target("budget", lambda d: parse_budget(d.decode("utf-8", "replace")), (BudgetError,), [_BUDGET],
+               ("budget.py", "toml_lite.py")),
+        Target("mission", lambda d: parse_mission(d.decode("utf-8", "replace"), Path("/tmp")), (ConfigError,),
+               [_MISSION], ("config.py", "toml_lite.py")),
+    ]  # fmt: skip
+
+
+_BUDGET = b"""version = 1
+plan = "p"
+created = "2026-12-01T00:00:00Z"
+seed = 1
+[[pass]]
+id = 1
+satellite = "a"
+station = "b"
+start = "2026-12-01T00:00:00Z"
+end = "2026-12-01T00:01:00Z"
+bytes = 600
+rate_at_s = [0.0, 30.0]
+rate_byte_s = [10.0, 10.0]
+"""
+_MISSION = b"""state = "s"
+[source]
+kind = "folder"
+path = "in"
+[passes]
+bytes = 2000000
+every_s = 5400.0
+[coding]
+q = 28
+[link]
+erasure = "cauchy"
+"""
+
+
+def _edge(rng: random.Random, below: int = 1 << 33) -> int:
+    """A value near the end of some field's range, or any small one."""
+    value = rng.choice(EDGES) if rng.random() < 0.3 else rng.randrange(200)
+    return value % below
+
+
+def make_pieces(rng: random.Random) -> bytes:
+    """Piece heads written field by field, so that they may claim anything."""
+    out = struct.pack(">I", _edge(rng) & 0xFFFFFFFF)
+    for _ in range(rng.randrange(1, 6)):
+        data = rng.randbytes(rng.randrange(40))
+        claimed = len(data) if rng.random() < 0.9 else _edge(rng)
+        out += write_varint(_edge(rng)) + write_varint(_edge(rng)) + write_varint(claimed) + data
+    return out
+
+
+def make_packets(rng: random.Random) -> bytes:
+    """Several packets with right checksums: any class, repeats, gaps, wrong order, garbage between, a cut end."""
+    packed = []
+    for _ in range(rng.randrange(1, 5)):
+        apid = rng.choice([*Apid, Apid.IMAGE, Apid.IMAGE])
+        payload = make_pieces(rng) if apid == Apid.IMAGE else rng.randbytes(rng.randrange(1, 60))
+        one = SpacePacket(apid, _edge(rng, 16384), _edge(rng, 4), _edge(rng, 4), payload).pack()
+        packed += [one] * rng.choice((1, 1, 1, 2))
+        if rng.random() < 0.3:
+            packed.append(rng.randbytes(rng.randrange(1, 20)))
+    rng.shuffle(packed)
+    data = b"".join(packed)
+    return data if rng.random() < 0.7 else data[: rng.randrange(len(data) + 1)]
+
+
+def make_report(rng: random.Random) -> bytes:
+    """A signed report of entries at the ends of their ranges."""
+    entries, number = [], _edge(rng, 1 << 31)
+    for _ in range(rng.randrange(6)):
+        layers, headless = rng.randrange(17), rng.random() < 0.1
+        layers = 0 if headless else layers
+        gaps = tuple((_edge(rng, 1 << 16), _edge(rng, 1 << 16)) for _ in range(rng.randrange(4)))
+        key = TileKey(_edge(rng), _edge(rng) - 500)
+        entries.append(
+            ReportEntry(number, key, layers, _edge(rng, 1 << 20), rng.randbytes(8) if layers else b"", gaps,
+                        rng.random() < 0.2, rng.random() < 0.2, headless)
+        )  # fmt: skip
+        number += 1 + _edge(rng, 1 << 16)
+    first = entries[0].number if entries else 0
+    report = Report(_edge(rng, 1 << 16), _edge(rng, 4), _edge(rng, 1 << 32), _edge(rng, 1 << 32), first, number + 1,
+                    _edge(rng), tuple(entries), rng.random() < 0.3)  # fmt: skip
+    return report.pack(KEY)
+
+
+def make_segment(rng: random.Random, binding: int) -> bytes:
+    """A segment record written field by field with right checksums."""
+    front = b"\xe1" + write_varint(_edge(rng, 6)) + write_varint(_edge(rng, 3)) + rng.randbytes(1)
+    front += bytes([rng.randrange(256), rng.choice((0x33, rng.randrange(256)))])
+    front += rng.randbytes(rng.choice((0, 5, 10, rng.randrange(12))))
+    payload = rng.randbytes(rng.randrange(40))
+    front += write_varint(len(payload) if rng.random() < 0.9 else _edge(rng))
+    front += binascii.crc_hqx(front, binding & 0xFFFF).to_bytes(2, "little")
+    return front + payload + zlib.crc32(front + payload, binding).to_bytes(4, "little")
+
+
+def make_stream(rng: random.Random) -> bytes:
+    """A header and records with right checksums, whatever their bodies say."""
+    out = HEADER.pack()
+    for _ in range(rng.randrange(1, 5)):
+        kind = rng.randrange(3)
+        if kind == 0:
+            out += make_segment(rng, HEADER.binding)
+            continue
+        body = bytes([rng.randrange(8), rng.randrange(32)]) + rng.randbytes(rng.randrange(30))
+        if kind == 2:
+            body = bytes([rng.randrange(8), rng.randrange(3)]) + write_varint(_edge(rng)) + rng.randbytes(rng.randrange(30))
+        out += _wrap((FRAME_SYNC, EXTENSION_SYNC)[kind - 1], body, HEADER.binding)
+    return out
+
+
+def _stream() -> bytes:
+    writer = StreamWriter(HEADER)
+    mask = np.ones((64, 64), bool)
+    mask[:9] = False
+    writer.add(FrameRecord(0, 1_700_000_000, pack_mask(mask)))
+    writer.add(Extension(5, b"some text " * 20))
+    for frame in range(3):
+        writer.add(Segment(frame, 0, 20, 0, 16, 4, 4, payload=bytes(range(20))))
+    return writer.to_bytes()
+
+
+def _parity_seeds(packet: SpacePacket) -> list[bytes]:
+    seeds = parity_payloads([packet.pack()] * 4, 3, 2, CauchyCode())
+    with contextlib.suppress(PacketError):  # the package is optional
+        seeds += parity_payloads([packet.pack()] * 4, 3, 2, CODES["raptorq"]())
+    return seeds
+
+
+def _deframe(data: bytes) -> None:
+    deframer = Deframer(2048)
+    half = len(data) // 2
+    deframer.feed(data[:half])
+    deframer.feed(data[half:])
+    deframer.flush()
+    assert len(deframer._buffer) <= 2048 + len(data)
+
+
+def _parity(data: bytes) -> None:
+    decoder = ErasureDecoder(Apid.IMAGE)
+    for sequence in (3, 4):
+        decoder.source(SpacePacket(Apid.IMAGE, sequence, 1, 2, b"abc"))
+    decoder.parity(SpacePacket(Apid.PARITY, 0, 1, 2, data))
+
+
+def _datagrams(data: bytes) -> None:
+    assembler = PartAssembler(8192)
+    for at in range(0, len(data), 1412):
+        assembler.feed(data[at : at + 1412])
+
+
+class _Receiver:
+    """The ground's whole way of a packet, with state: what one input leaves behind, the next one meets."""
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory()
+        self._count = 0
+        self._begin()
+
+    def _begin(self) -> None:
+        store = GroundStore(Path(self._folder.name) / f"ground-{self._count}")
+        self._receiver = GroundReceiver(store, FakeSegmentDecoder(), 2048)
+
+    def __call__(self, data: bytes) -> None:
+        self._receiver.feed(data)
+        self._count += 1
+        if self._count % SETTLE_EVERY == 0:
+            self._receiver.settle(self._count // SETTLE_EVERY)
+        if self._count % (64 * SETTLE_EVERY) == 0:
+            self._begin()
+
+
+def _range_coder() -> tuple[Callable[[bytes], object], tuple[type[BaseException], ...], list[bytes]]:
+    """The C decoder on real tables: payloads of 128 symbols, then on until the payload ends."""
+    with np.load(DEFAULT_DIRECTORY / "entropy.npz") as arrays:
+        tables = ProbabilityTables.from_arrays(arrays)
+    rng = np.random.default_rng(5)
+    index = rng.integers(0, tables.n_tables, 128).astype(np.uint16)
+    encoder = new_encoder(tables)
+    encoder.encode(rng.integers(-3, 4, 128).astype(np.int32), index)
+
+    def call(data: bytes) -> None:
+        decoder = new_decoder(tables, data)
+        for _ in range(8):
+            decoder.decode(index)
+
+    return call, (RangeCoderError, PayloadEnded), [encoder.payload(), encoder.payload()[:40]]
+
+
+def fix_packet(data: bytes) -> bytes:
+    """The last packet's length and checksums made right."""
+    if len(data) < 20:
+        return data
+    body = data[:4] + struct.pack(">H", (len(data) - 7) & 0xFFFF) + data[6:-6]
+    body += struct.pack(">I", zlib.crc32(body))
+    return body + struct.pack(">H", binascii.crc_hqx(body, 0xFFFF))
+
+
+def fix_report(data: bytes) -> bytes:
+    """Signed again."""
+    return data[:-TAG_BYTES] + _tag(KEY, data[:-TAG_BYTES])
+
+
+def fix_segment(data: bytes) -> bytes:
+    """The checksum of the whole record; that of the header is right in made records only."""
+    return data[:-4] + zlib.crc32(data[:-4], BINDING).to_bytes(4, "little")
+
+
+def fix_stream(data: bytes) -> bytes:
+    """The checksum of the file header, and what follows it under the old one."""
+    size = len(HEADER.pack())
+    return data[: size - 4] + zlib.crc32(data[: size - 4]).to_bytes(4, "little") + data[size:]
+
+
+def _fix_message(data: bytes) -> bytes:
+    return data[:-4] + struct.pack(">I", zlib.crc32(data[:-4]))
