@@ -16,11 +16,24 @@ from pathlib import Path
 
 from edge.packets.erasure import CODES, ErasureCode, ErasureDecoder, parity_payloads
 from edge.packets.space_packet import Apid, SpacePacket
-from tests.edge.campaign.loss import Channel
 
 LOSSES = (0.001, 0.01, 0.05, 0.2)
 SHAPES = ((40, 2), (40, 4), (40, 8), (100, 10), (100, 25))  # packets and parity packets of a block
 PAYLOAD_BYTES = 200
+BURST = 8  # mean packets of a burst
+
+
+class Channel:
+    """Loses packets: independently, or in bursts of mean length 8 (Gilbert's two states) at the same rate."""
+
+    def __init__(self, loss: float, bursts: bool, rng: random.Random) -> None:
+        self._stay = 1 - 1 / BURST if bursts else loss
+        self._enter = loss / (BURST * (1 - loss)) if bursts else loss
+        self._rng, self._bad = rng, False
+
+    def keeps(self) -> bool:
+        self._bad = self._rng.random() < (self._stay if self._bad else self._enter)
+        return not self._bad
 
 
 @dataclass
@@ -58,8 +71,8 @@ def one_row(row: ErasureRow, packets: int, seed: int) -> ErasureRow:
         sources = block[: row.block]
         have: dict[int, SpacePacket] = {}
         start = time.process_time()
-        for i, packet in enumerate(block):
-            if not channel.keeps(i):
+        for packet in block:
+            if not channel.keeps():
                 row.missing_before += packet.apid == Apid.IMAGE
                 continue
             if packet.apid == Apid.IMAGE:
