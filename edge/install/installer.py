@@ -1,0 +1,276 @@
+"""From a received bundle to a slot that flies: verify, check, unpack, packages, power mode, self-test, switch.
+
+Every step leaves a mark in the slot when it is complete and does nothing when the mark is there, so that an
+installation that was cut anywhere goes on where it was. Nothing that flies is touched before the switch.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from edge.install.archive import check_all, check_files, open_bundle, read_head, sync_folder, unpack
+from edge.install.facts import check_age, check_board, check_clock, check_space, read_facts
+from edge.install.manifest import MANIFEST, Manifest, Refused, parse_manifest, read_keys
+from edge.install.power import set_power_mode
+from edge.install.report import Reporter
+from edge.install.service import Places, place_unit, restart
+from edge.install.slots import Record, Slot, Slots
+
+SELFTEST_LIMIT_S = 3600.0
+LOCK_WAIT_S = 1800.0
+_PACKAGES = "site"
+
+
+class Installer:
+    """Installs bundles on this board. other_clock: the flashing machine's time, seconds since 1970, if known."""
+
+    def __init__(self, places: Places, report: Reporter, other_clock: float | None = None) -> None:
+        self.places, self.report, self.other_clock = places, report, other_clock
+        self.slots = Slots(places.base)
+
+    def install(self, bundle: Path) -> int:
+        """All steps; -> 0, or 1 when the self-test fails. Raises Refused."""
+        with _locked(self.places.base, self.report):
+            manifest = self._judge(bundle)
+            record = self.slots.read()
+            if record.active and record.slots[record.active].bundle == manifest.identity:
+                self.report.say("install", "done", f"{manifest.short} flies already in slot {record.active}")
+                return 0
+            name = record.other if record.active else "a"
+            self._fill(bundle, manifest, record, name)
+            if not self._test(name, manifest):
+                return 1
+            self._switch(name, manifest)
+            bundle.unlink(missing_ok=True)
+            return 0
+
+    def _judge(self, bundle: Path) -> Manifest:
+        """All reasons to refuse, before anything is written."""
+        self.report.say("verify", "begin", bundle.name)
+        keys = read_keys(self.places.base / "trusted")
+        with bundle.open("rb") as stream, open_bundle(stream) as archive:
+            manifest = read_head(archive, keys)
+        facts = read_facts(self.places.base, self.places.root)
+        check_board(manifest, facts)
+        check_age(manifest, self.slots.read().floor)
+        check_clock(manifest, facts, self.other_clock)
+        with bundle.open("rb") as stream:
+            check_all(stream, keys)
+        self.report.say("verify", "done", f"{manifest.short}: signature, {len(manifest.files)} files, board, age, clock")
+        return manifest
+
+    def _fill(self, bundle: Path, manifest: Manifest, record: Record, name: str) -> None:
+        folder = self.slots.folder(name)
+        if _mark(folder, "unpacked") != manifest.identity:
+            self._clear(record, name)
+            check_space(manifest.needs_bytes, read_facts(self.places.base, self.places.root), self.places.base)
+            self._unpack(bundle, folder, manifest)
+        if _mark(folder, "packages") != manifest.identity:
+            self._install_packages(folder, manifest)
+        slot = Slot(manifest.identity, manifest.version, manifest.release, manifest.oldest_allowed)
+        if self.slots.read().slots[name].bundle != manifest.identity:
+            self.slots.write(self.slots.read().with_slot(name, slot))
+
+    def _clear(self, record: Record, name: str) -> None:
+        """Empty the slot: first the record, then the files."""
+        if record.slots[name] != Slot():
+            self.slots.write(record.with_slot(name, Slot()))
+        for folder in (self.slots.folder(name), self.slots.folder(name + ".part")):
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _unpack(self, bundle: Path, folder: Path, manifest: Manifest) -> None:
+        self.report.say("unpack", "begin", f"{folder}")
+        part = folder.with_name(folder.name + ".part")
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        unpack(bundle, part, read_keys(self.places.base / "trusted"), self._progress("unpack"))
+        _set_mark(part, "unpacked", manifest.identity)
+        part.rename(folder)
+        sync_folder(folder.parent)
+        self.report.say("unpack", "done", f"{len(manifest.files)} files in {folder}")
+
+    def _install_packages(self, folder: Path, manifest: Manifest) -> None:
+        """A wheel is an archive of what goes into the search path; the digests are those of the manifest."""
+        site = folder / _PACKAGES
+        shutil.rmtree(site, ignore_errors=True)
+        site.mkdir()
+        wheels = [folder / e.path for e in manifest.files if e.path.startswith("wheels/")]
+        for number, wheel in enumerate(wheels):
+            self.report.say("packages", "progress", f"{number + 1}/{len(wheels)} {wheel.name}")
+            _unpack_wheel(wheel, site)
+        os.sync()
+        _set_mark(folder, "packages", manifest.identity)
+        self.report.say("packages", "done", f"{len(wheels)} wheels" if wheels else "none in the bundle: the system's are used")
+
+    def _test(self, name: str, manifest: Manifest) -> bool:
+        folder = self.slots.folder(name)
+        if _mark(folder, "tested") == manifest.identity:
+            self.report.say("self-test", "done", "passed before")
+            return True
+        self._set_power(manifest)
+        self.report.say("self-test", "begin", f"slot {name}")
+        status, tail = run_selftest(folder, self.report)
+        if status:
+            self.report.say("self-test", "failed", f"status {status}; the slot that flies stays. {tail}".strip())
+            return False
+        _set_mark(folder, "tested", manifest.identity)
+        self.report.say("self-test", "done", "passed")
+        return True
+
+    def _set_power(self, manifest: Manifest) -> None:
+        if manifest.power_mode:
+            modes = read_facts(self.places.base, self.places.root).modes
+            self.report.say("power mode", "done", set_power_mode(manifest.power_mode, modes))
+
+    def _switch(self, name: str, manifest: Manifest) -> None:
+        place_unit(self.slots.folder(name), self.places)
+        self.slots.switch(name, f"installed {manifest.short}")
+        restart()
+        self.report.say("switch", "done", f"slot {name} flies from now on: {manifest.short}")
+
+    def _progress(self, step: str) -> ProgressSayer:
+        return ProgressSayer(self.report, step)
+
+
+class ProgressSayer:
+    """Says a share of the bytes, in steps of a tenth."""
+
+    def __init__(self, report: Reporter, step: str) -> None:
+        self._report, self._step, self._tenth = report, step, 0
+
+    def __call__(self, done: int, total: int) -> None:
+        tenth = 10 * done // max(total, 1)
+        if tenth > self._tenth:
+            self._tenth = tenth
+            self._report.say(self._step, "progress", f"{tenth * 10} %")
+
+
+def environment_of(folder: Path) -> dict[str, str]:
+    """The environment in which a slot's programs run: its own packages, then the system's."""
+    path = os.pathsep.join([str(folder / "runtime"), str(folder / _PACKAGES)])
+    # Byte code of this slot would otherwise be written into it, beside files that are checked.
+    return {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def run_selftest(folder: Path, report: Reporter) -> tuple[int, str]:
+    """`edge.install.selftest` of a slot; -> exit status and the last line of its standard error."""
+    command = [sys.executable, "-m", "edge.install.selftest"]
+    errors = folder / "selftest.err"
+    with errors.open("w+") as err:
+        with subprocess.Popen(command, cwd=folder, env=environment_of(folder), stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=err, text=True) as process:  # fmt: skip
+            assert process.stdout is not None
+            for line in process.stdout:
+                _pass_on(line, report)
+            try:
+                status = process.wait(SELFTEST_LIMIT_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                return 1, f"no end after {SELFTEST_LIMIT_S:.0f} s"
+        err.seek(0)
+        return status, (err.read().strip().splitlines() or [""])[-1][:300]
+
+
+def check_slot(folder: Path, identity: str) -> Manifest:
+    """The installed code, model and unit are still those of the bundle; raises Refused (`damaged`)."""
+    try:
+        manifest = parse_manifest((folder / MANIFEST).read_bytes())
+    except OSError as error:
+        raise Refused("damaged", f"{folder / MANIFEST}: {error.strerror}") from error
+    if manifest.identity != identity:
+        raise Refused("damaged", f"{folder}: expected bundle {identity[:12]}, found {manifest.identity[:12]}")
+    for below in ("runtime/", "unit/"):
+        check_files(folder, manifest, below)
+    return manifest
+
+
+def roll_back(places: Places, report: Reporter) -> int:
+    """Let the other slot fly, by command. Raises Refused (`no-slot`)."""
+    slots = Slots(places.base)
+    record = slots.read()
+    other = record.slots[record.other]
+    if not record.active or not other.bundle:
+        raise Refused("no-slot", "there is no other installed slot to go back to")
+    if _mark(slots.folder(record.other), "tested") != other.bundle:
+        raise Refused("no-slot", f"slot {record.other} never passed its self-test")
+    check_slot(slots.folder(record.other), other.bundle)
+    left = replace(record.slots[record.active], failed=True)
+    slots.write(record.with_slot(record.active, left))
+    place_unit(slots.folder(record.other), places)
+    slots.switch(record.other, "rolled back by command")
+    restart()
+    report.say("rollback", "done", f"slot {record.other} flies from now on: {other.version} release {other.release}")
+    return 0
+
+
+def _pass_on(line: str, report: Reporter) -> None:
+    try:
+        told = json.loads(line)
+        report.say(told.pop("step"), told.pop("state"), told.pop("text"), **told)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        report.say("self-test", "note", line.strip()[:300])
+
+
+def _unpack_wheel(wheel: Path, site: Path) -> None:
+    """Files of a wheel into the search path; those of `.data/platlib` and `purelib` belong there too."""
+    with zipfile.ZipFile(wheel) as archive:
+        for name in archive.namelist():
+            first, _, rest = name.partition("/")
+            if first.endswith(".data"):
+                kind, _, rest = rest.partition("/")
+                if kind not in ("platlib", "purelib"):
+                    continue
+            target = site / (rest if first.endswith(".data") else name)
+            if ".." in target.parts or name.endswith("/"):
+                continue
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with archive.open(name) as source, target.open("wb") as out:
+                shutil.copyfileobj(source, out)
+
+
+def _mark(folder: Path, step: str) -> str:
+    try:
+        return (folder / f".{step}").read_text()
+    except OSError:
+        return ""
+
+
+def _set_mark(folder: Path, step: str, identity: str) -> None:
+    part = folder / f".{step}.part"
+    with part.open("w") as out:
+        out.write(identity)
+        out.flush()
+        os.fsync(out.fileno())
+    part.replace(folder / f".{step}")
+    sync_folder(folder)
+
+
+@contextmanager
+def _locked(base: Path, report: Reporter) -> Iterator[None]:
+    """One installation at a time; waits for one whose connection was cut and that still goes on."""
+    base.mkdir(parents=True, exist_ok=True)
+    with (base / "lock").open("w") as handle:
+        deadline, told = time.monotonic() + LOCK_WAIT_S, 0.0
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise Refused("busy", "another installation is running on the board") from None
+                if time.monotonic() - told > 5.0:
+                    told = time.monotonic()
+                    report.say("install", "progress", "waiting for an installation that is still running")
+                time.sleep(0.2)
+        yield

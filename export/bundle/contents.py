@@ -1,0 +1,138 @@
+"""Which files fly, and the manifest that names them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import zipfile
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+
+from edge.install.manifest import FORMAT
+from edge.model import model_digest
+from export.bundle.boards import KITS, PYTHON_OF_JETPACK
+from export.bundle.coder import LIBRARY
+
+REPOSITORY = Path(__file__).resolve().parent.parent.parent
+DATA = Path(__file__).with_name("data")
+SPARE_BYTES = 64 << 20  # logs, byte code, file system overhead
+CODE = (".py", ".c", ".h")
+NOT_ABOARD = ("edge/rangecoder/constriction_decoder.py",)  # its library is the ground's
+# The model's files by name: what an export leaves beside them does not fly.
+MODEL_FILES = ("manifest.json", "entropy.npz", "entropy.onnx", "analysis.onnx", "synthesis.onnx", "golden.npz",
+               "gains.npz", "rate_quality.json")  # fmt: skip
+
+
+class BundleError(Exception):
+    """A bundle that cannot be made; the message says what is missing or wrong."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """What to make. release: seconds since 1970; oldest_allowed: 0 for the release itself."""
+
+    board: str
+    jetpack: int
+    release: int
+    python: str = ""
+    power_mode: str = ""
+    oldest_allowed: int = 0
+    model: Path = REPOSITORY / "models/edge"
+    wheels: tuple[Path, ...] = ()
+    library: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Contents:
+    """The files by path, in the order of the archive, and the manifest's bytes."""
+
+    files: dict[str, bytes] = field(repr=False)
+    manifest: bytes
+
+
+def collect(order: Order) -> Contents:
+    """Everything that flies; raises BundleError."""
+    if order.board not in KITS or order.jetpack not in PYTHON_OF_JETPACK:
+        raise BundleError(f"expected a board of {', '.join(KITS)} and JetPack 6 or 7, found {order.board}, {order.jetpack}")
+    files = {**_code(), **_model(order.model), **_unit(order.board), **_wheels(order.wheels)}
+    if order.library is not None:
+        files[f"runtime/edge/rangecoder/{LIBRARY}"] = order.library
+    files = dict(sorted(files.items()))
+    return Contents(files, _manifest(order, files))
+
+
+def release_time() -> int:
+    """SOURCE_DATE_EPOCH, or the time of the last commit: the same tree is always the same release."""
+    given = os.environ.get("SOURCE_DATE_EPOCH", "")
+    if given.isdecimal():
+        return int(given)
+    command = ["git", "-C", str(REPOSITORY), "log", "-1", "--format=%ct"]
+    try:
+        told = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    except OSError:
+        told = ""
+    if not told.isdecimal():
+        raise BundleError("no git history here: give --release SECONDS or set SOURCE_DATE_EPOCH")
+    return int(told)
+
+
+def _code() -> dict[str, bytes]:
+    found = [p for p in (REPOSITORY / "edge").rglob("*") if p.suffix in CODE and p.is_file()]
+    names = {p.relative_to(REPOSITORY).as_posix(): p for p in found}
+    return {f"runtime/{name}": path.read_bytes() for name, path in names.items() if name not in NOT_ABOARD}
+
+
+def _model(folder: Path) -> dict[str, bytes]:
+    try:
+        return {f"runtime/models/edge/{name}": (folder / name).read_bytes() for name in MODEL_FILES}
+    except OSError as error:
+        raise BundleError(f"model in {folder}: {error}") from error
+
+
+def _unit(board: str) -> dict[str, bytes]:
+    memory = KITS[board].memory_mb
+    unit = (DATA / "swathpack.service").read_text(encoding="utf-8")
+    unit = unit.replace("@MEMORY_MAX@", f"{memory}M").replace("@MEMORY_HIGH@", f"{memory * 7 // 8}M")
+    return {"unit/swathpack.service": unit.encode(), "unit/mission.toml": (DATA / "mission.toml").read_bytes()}
+
+
+def _wheels(paths: tuple[Path, ...]) -> dict[str, bytes]:
+    try:
+        return {f"wheels/{path.name}": path.read_bytes() for path in paths}
+    except OSError as error:
+        raise BundleError(str(error)) from error
+
+
+def _manifest(order: Order, files: dict[str, bytes]) -> bytes:
+    listed = [
+        {"path": path, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for path, data in files.items()
+    ]
+    kit = KITS[order.board]
+    values = {
+        "format": FORMAT, "product": "swathpack", "version": _version(), "release": order.release,
+        "oldest_allowed": order.oldest_allowed or order.release, "board": order.board, "jetpack": order.jetpack,
+        "machine": "aarch64", "python": (order.python or PYTHON_OF_JETPACK[order.jetpack]) if order.wheels else "",
+        "power_mode": order.power_mode or kit.power_mode, "model_digest": model_digest(order.model).hex(),
+        "needs_bytes": _needed(files), "files": listed,
+    }  # fmt: skip
+    return json.dumps(values, indent=1).encode()
+
+
+def _needed(files: dict[str, bytes]) -> int:
+    """Bytes on the board: the files and what the wheels become."""
+    unpacked = 0
+    for path, data in files.items():
+        if path.startswith("wheels/"):
+            with zipfile.ZipFile(BytesIO(data)) as wheel:
+                unpacked += sum(item.file_size for item in wheel.infolist())
+    return sum(map(len, files.values())) + unpacked + SPARE_BYTES
+
+
+def _version() -> str:
+    for line in (REPOSITORY / "pyproject.toml").read_text(encoding="utf-8").splitlines():
+        if line.startswith("version"):
+            return line.split('"')[1]
+    raise BundleError("pyproject.toml names no version")

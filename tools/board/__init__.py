@@ -1,0 +1,1 @@
+"""Commands around a board: `swathpack bundle`, `swathpack flash`, `swathpack board`."""
