@@ -6,6 +6,7 @@ without clipping. Results of earlier runs are kept under runs/bench_cache and re
 and data agree.
 
     swathpack bench ../shared/data --codecs j2k,j2k-klt,swathpack --out runs/bench
+    swathpack bench ../shared/data --evidence --out runs/evidence     # everything in docs/results.md
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import argparse
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
-from tools.bench import cubes, plots, report, summary
+from tools.bench import cubes, evidence, pages, plots, report, summary
 from tools.bench.measure import Cache, Measured, measure
 from tools.errors import UserError
 from tools.peers import PEERS, PeerError, make
@@ -41,6 +42,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-cubes", type=int, help="only the first N cubes")
     parser.add_argument("--jobs", type=int, default=1, help="processes (default %(default)s)")
     parser.add_argument("--cache", type=Path, default=Path("runs/bench_cache"), help="default %(default)s")
+    parser.add_argument(
+        "--evidence",
+        action="store_true",
+        help="all codecs and the edge codec with parts left out: tables.md, evidence.json and pictures for --out",
+    )
     parser.add_argument("--no-cache", action="store_true", help="measure everything anew")
 
 
@@ -87,8 +93,28 @@ def measure_all(
     return {codec: [found[codec, cube.name] for cube in loaded] for codec in codecs}
 
 
+def run_evidence(args: argparse.Namespace) -> int:
+    """Measures everything, prints the tables, writes the page's files."""
+    if args.out is None:
+        raise UserError("--evidence: expected --out FOLDER for its tables and pictures")
+    loaded = cubes.load(args.folder, args.split, args.max_cubes)
+    try:
+        measured = evidence.measure_evidence(loaded, Cache(None if args.no_cache else args.cache))
+    except PeerError as error:
+        raise UserError(str(error)) from error
+    found = evidence.conclude(measured)
+    print(f"{len(loaded)} cubes, {sum(c.data.shape[0] for c in loaded)} frames, split {args.split}\n")
+    print(pages.tables(found))
+    for path in pages.write(args.out, measured, found):
+        print(path)
+    print(f"{plots.CREDIT}.")
+    return 0
+
+
 def run(args: argparse.Namespace) -> int:
     """Measures, prints the tables, writes the files."""
+    if args.evidence:
+        return run_evidence(args)
     targets, window = _rates(args.bppb, "--bppb"), _rates(args.window, "--window")
     if len(window) != 2:
         raise UserError(f"--window: expected LOW,HIGH; found {args.window!r}")

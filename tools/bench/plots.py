@@ -12,6 +12,7 @@ from tools.bench.measure import Measured
 from tools.bench.report import LABELS
 from tools.bench.summary import cube_curve
 from tools.errors import UserError
+from tools.metrics import mean_psnr
 
 # Ours is the one saturated dark line; the others keep apart for colour-blind eyes as well (Okabe and Ito
 # 2008).
@@ -22,6 +23,12 @@ COLOURS = {
     "jxl-klt": "#009e73",
     "x265-klt": "#e69f00",
     "av1-klt": "#9b5de5",
+    "swathpack-intra": "#0072b2",
+    "swathpack-plain": "#009e73",
+    "swathpack-k1": "#22303c",
+    "swathpack-q24": "#9b5de5",
+    "swathpack-q40": "#cc79a7",
+    "swathpack-rows24": "#8d99ae",
 }
 INK, PAPER, GRID = "#22303c", "#ffffff", "#e6e9ed"
 RATE_TICKS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
@@ -133,6 +140,28 @@ def rate_distortion(measured: dict[str, list[Measured]], path: Path, window: tup
         fontsize=15,
         fontweight="bold",
     )
+    figure.supxlabel(CREDIT, x=0.99, ha="right", fontsize=8, color="#8d99ae")
+    figure.savefig(path, dpi=130)
+    plt.close(figure)
+
+
+def variants(measured: dict[str, list[Measured]], path: Path, window: tuple[float, float]) -> None:
+    """Writes the PNG of the codec with parts left out: points are the mean over all cubes at one setting."""
+    plt = _pyplot()
+    figure, axis = plt.subplots(figsize=(10, 7), facecolor=PAPER, layout="constrained")
+    for codec, items in measured.items():
+        knobs = sorted(set.intersection(*({p.knob for p in i.points} for i in items)))
+        points = [[p for i in items for p in i.points if p.knob == k] for k in knobs]
+        rate = np.array([np.mean([np.mean(p.bppb) for p in at]) for at in points])
+        quality = np.array([np.mean([mean_psnr(p.psnr) for p in at]) for at in points])
+        order = np.argsort(rate)
+        _line(axis, codec, rate[order], quality[order], small=False)
+        axis.plot(rate, quality, "o", color=COLOURS.get(codec, INK), markersize=4)
+    _dress(axis, window, small=False)
+    axis.set_xlabel("bits per pixel and band, mean of cubes at one setting", color=INK, fontsize=11)
+    axis.set_ylabel("PSNR, dB (peak 10,000), mean of cubes", color=INK, fontsize=11)
+    axis.set_title("SwathPack whole, in part, and with parts left out", loc="left", color=INK, fontsize=13)
+    axis.legend(frameon=False, fontsize=10, labelcolor=INK, loc="lower right")
     figure.supxlabel(CREDIT, x=0.99, ha="right", fontsize=8, color="#8d99ae")
     figure.savefig(path, dpi=130)
     plt.close(figure)

@@ -18,6 +18,12 @@ LABELS = {
     "jxl-klt": "JPEG XL + KLT",
     "x265-klt": "x265 + KLT",
     "av1-klt": "SVT-AV1 + KLT",
+    "swathpack-intra": "every frame alone",
+    "swathpack-plain": "no optimised quantisation",
+    "swathpack-k1": "first layer only",
+    "swathpack-q24": "q 24, 1 to 16 layers",
+    "swathpack-q40": "q 40, 1 to 16 layers",
+    "swathpack-rows24": "q 24, raster order",
 }
 _TABLES = (
     ("psnr", "PSNR, dB (peak 10,000)", "{:.2f}"),
@@ -110,19 +116,19 @@ def text(summary: dict[str, Any]) -> str:
     return "\n\n".join(parts)
 
 
-def _clean(value: Any) -> Any:
+def clean(value: Any) -> Any:
     """JSON has no nan and no infinity: null."""
     if isinstance(value, dict):
-        return {k: _clean(v) for k, v in value.items()}
+        return {k: clean(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_clean(v) for v in value]
+        return [clean(v) for v in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def write_json(path: Path, summary: dict[str, Any], measured: dict[str, list[Measured]]) -> None:
     """Summary and every measured point."""
     points = {codec: [asdict(item) for item in items] for codec, items in measured.items()}
-    path.write_text(json.dumps(_clean(summary | {"measured": points}), indent=1))
+    path.write_text(json.dumps(clean(summary | {"measured": points}), indent=1))
 
 
 def write_csv(path: Path, measured: dict[str, list[Measured]]) -> None:
