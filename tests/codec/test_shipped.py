@@ -5,9 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-pytest.importorskip("torch")
-pytest.importorskip("onnx")
 import torch
 
 from codec.shipped import ShippedModelError, read_entropy, read_transform

@@ -88,7 +88,8 @@ def test_points_are_measured_once_and_stop_at_the_highest_rate(folder, rounding,
 
 def curve_of(name, shift=0.0, rates=(0.01, 0.05, 0.2, 0.5), frames=1):
     points = [Point(i, [r] * frames, [40 + shift + 6 * math.log2(r)] * frames, [0.9] * frames, [1.0] * frames,
-                    [0.1] * frames, [0.1] * frames, [1.0] * frames, 0.2, 0.1, [[30.0] * 12] * frames) for i, r in enumerate(rates)]
+                    [0.1] * frames, [0.1] * frames, [1.0] * frames, 0.2, 0.1, [[30.0] * 12] * frames)
+              for i, r in enumerate(rates)]
     return Measured("x", name, (frames, 12, 256, 256), points)
 
 
