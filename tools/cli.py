@@ -22,6 +22,11 @@ COMMANDS: dict[str, str] = {
     "bench": "tools.bench.command",
     "import": "tools.import_checkpoint",
     "plan": "tools.plan.command",
+    "export": "tools.export_model",
+    "engines": "tools.engines_command",
+    "bundle": "tools.board.bundle_command",
+    "flash": "tools.board.flash_command",
+    "board": "tools.board.board_command",
 }
 
 
