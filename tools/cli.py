@@ -24,9 +24,6 @@ COMMANDS: dict[str, str] = {
     "plan": "tools.plan.command",
     "export": "tools.export_model",
     "engines": "tools.engines_command",
-    "bundle": "tools.board.bundle_command",
-    "flash": "tools.board.flash_command",
-    "board": "tools.board.board_command",
 }
 
 
