@@ -24,6 +24,9 @@ COMMANDS: dict[str, str] = {
     "plan": "tools.plan.command",
     "export": "tools.export_model",
     "engines": "tools.engines_command",
+    "bundle": "tools.board.bundle_command",
+    "flash": "tools.board.flash_command",
+    "board": "tools.board.board_command",
 }
 
 
