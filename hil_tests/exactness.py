@@ -2,6 +2,7 @@
 
     python -m hil_tests.exactness                        this machine: `make exactness`
     python -m hil_tests.exactness --emulated haswell,nehalem,aarch64
+    python -m hil_tests.exactness --emulated aarch64 --only-emulated
 
 A cell counts symbols whose mean or table differ between the two sides: one is enough to lose a tile. Latents
 come from val frames of the data folder when it is there, else they are drawn like real ones; further ones are
@@ -28,11 +29,11 @@ from numpy.typing import NDArray
 
 from edge.coding import CodingContext
 from edge.digest import array_digest
-from edge.engines import create_engine
+from edge.engines import EngineRefused, create_engine
 from edge.latents import CHANNELS, LATENT_LIMIT, Latent, quantise
 from edge.model import DEFAULT_DIRECTORY, EdgeModel
 from export.golden import EXTREMES, like_real
-from hil_tests.emulated_root import python_under
+from hil_tests.emulated_root import EmulationMissing, python_under
 from hil_tests.exactness_worker import (
     Result,
     Stepped,
@@ -158,7 +159,21 @@ def native_rows(
         model = EdgeModel(directory, count, engine="float32")
         for level in LEVELS:
             rows += onnx_rows(model, level, tiles, batches)
-    return rows
+    return rows + tensorrt_rows(EdgeModel(directory, engine="float32"), tiles, batches)
+
+
+def tensorrt_rows(model: EdgeModel, tiles: list[Tile], batches: tuple[int, ...]) -> list[Row]:
+    """TensorRT where it is installed and finds a GPU; none elsewhere."""
+    try:
+        engine = create_engine("tensorrt", model)
+    except EngineRefused as refused:
+        print(f"no TensorRT here: {refused.detail}")
+        return []
+    verdict = refusal("tensorrt", model)
+    return [
+        Row("tensorrt" + (f" batch {b}" if b > 1 else ""), "here", batch_predictions(engine, tiles, b), verdict)
+        for b in batches
+    ]
 
 
 def torch_rows(model: EdgeModel, tiles: list[Tile], batches: tuple[int, ...]) -> list[Row]:
@@ -278,30 +293,50 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--batches", type=numbers, default=(1, 7, 16))
     p.add_argument("--threads", type=numbers, default=(1, 2))
     p.add_argument("--emulated", default="", help="haswell,nehalem,aarch64: minutes each")
+    p.add_argument("--emulated-tiles", type=int, default=2, help="real tiles of 4 x 4 positions there (2)")
+    p.add_argument("--only-emulated", action="store_true", help="add to the file that --json names")
     p.add_argument("--json", type=Path, default=Path("build/exactness.json"))
     return p
 
 
-def main(argv: list[str] | None = None) -> int:
-    args = parser().parse_args(argv)
+def native_part(args: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
+    """This machine: prints its table; report and rows that are not exact."""
     tiles, source = gather(args.model, args.data, args.size, args.tiles)
     rows = native_rows(args.model, tiles, args.batches, args.threads)
     columns = [r for name in DECODERS for r in rows if r.name == name]
     symbols = rows[0].result["mean8"].size
     title = f"mismatched symbols of {symbols} in {len(tiles)} latents ({source}; the others adversarial)"
     print_part(title, rows, columns)
-    bad = failures(rows, reference_of(rows, columns))
-    out = report(rows, columns, {"symbols": symbols, "real": source})
-    small, _ = gather(args.model, args.data, 4, 2)
+    return report(rows, columns, {"symbols": symbols, "real": source}), failures(rows, reference_of(rows, columns))
+
+
+def emulated_part(args: argparse.Namespace, machine: str) -> tuple[dict[str, Any], list[str]]:
+    """One emulated processor against the engines of this machine, over few small latents."""
+    small, _ = gather(args.model, args.data, 4, args.emulated_tiles)
     model = EdgeModel(args.model, engine="float32")
+    here = [Row(n, "here", predictions(create_engine(n, model), small), None) for n in ("int64", "float32")]
+    found = emulated_rows(args.model, small, machine)
+    symbols = here[0].result["mean8"].size
+    print_part(f"{machine}: mismatched symbols of {symbols} in {len(small)} latents", found, here)
+    return report(found, here, {"symbols": symbols}), failures(found, here[0])
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parser().parse_args(argv)
+    out: dict[str, Any] = {}
+    bad: list[str] = []
+    if args.only_emulated and args.json.is_file():
+        out = json.loads(args.json.read_text())
+    if not args.only_emulated:
+        out, bad = native_part(args)
     for machine in filter(None, args.emulated.split(",")):
-        here = [
-            Row(n, "here", predictions(create_engine(n, model), small), None) for n in ("int64", "float32")
-        ]
-        found = emulated_rows(args.model, small, machine)
-        print_part(f"{machine}: mismatched symbols of {here[0].result['mean8'].size}", found, here)
-        bad += failures(found, here[0])
-        out[machine] = report(found, here, {"symbols": here[0].result["mean8"].size})
+        try:
+            out[machine], wrong = emulated_part(args, machine)
+        except EmulationMissing as error:
+            print(f"{machine}: {error}", file=sys.stderr)
+            return 2
+        bad += wrong
+        sys.stdout.flush()
     args.json.parent.mkdir(parents=True, exist_ok=True)
     args.json.write_text(json.dumps(out, indent=1) + "\n")
     verdict = f"NOT EXACT: {', '.join(bad)}" if bad else "every admitted engine is exact"

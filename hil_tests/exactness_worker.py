@@ -129,7 +129,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--engines", required=True, help="names, separated by commas")
     args = parser.parse_args()
-    model, tiles = EdgeModel(args.model), read_inputs(args.inputs)
+    model, tiles = EdgeModel(args.model, engine="float32"), read_inputs(args.inputs)
     out: dict[str, Any] = {}
     for name in args.engines.split(","):
         for key, value in predictions(create_engine(name, model), tiles).items():
