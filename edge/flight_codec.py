@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from edge.bands import BandError, complete_bands
 from edge.codec import UNLIKE, CodedLatent, analyse_tile, context_pays, encode_tile, likeness
 from edge.coding import CodingContext, CodingError
+from edge.digest import context_digest
 from edge.frame import Frame, FrameError
-from edge.latents import LAYERS
+from edge.latents import GROUP, LAYERS
 from edge.model import EdgeModel
 from edge.rangecoder import RangeCoderError
 from edge.stream import ContextRef, StreamError, lone_binding, pack_segment, segment_overhead_bytes
@@ -80,6 +81,9 @@ class FlightCodec:
             raise CodecError(f"tile {tile.key.tile}: {error}") from error
 
     def _encode(self, tile: TilePixels, contexts: Sequence[ContextLatent]) -> FlightTile:
+        for context in contexts:
+            if context_digest(context.latent, context.layers, GROUP) != context.digest:
+                raise CodecError(f"context of {context.key.time} changed in memory")
         frame = complete_bands(Frame(tile.data, tile.bands, valid=tile.valid))
         coefficients = analyse_tile(self.model, frame.data, frame.valid)
         used = self._useful(coefficients, contexts)

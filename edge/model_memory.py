@@ -21,7 +21,7 @@ from edge.bands import BANDS
 from edge.events import EventLog
 from edge.model import EdgeModel, ModelError
 from edge.scrub import Scrubber, octets
-from edge.tile_codec import LAYERS, TileCodec, TileKey, TilePixels
+from edge.tile_codec import LAYERS, ContextLatent, TileCodec, TileKey, TilePixels
 
 _MAX_DEPTH = 6
 _MIN_BYTES = 64
@@ -87,14 +87,17 @@ def _repair(path: str, array: NDArray[Any], reopen: Callable[[], EdgeModel]) -> 
 class Canary:
     """Codes a fixed tile and compares with the first time; `check` is False when the codec is no longer
     itself.
+
+    The tile is coded with and without context, and what is compared are the values inside too, where the codec shows
+    them: a changed weight alters some coefficient or mean long before it alters a quantised symbol.
     """
 
     def __init__(self, codec: TileCodec, log: EventLog, side: int = 64) -> None:
         self._codec, self._log = codec, log
-        ramp = np.arange(side * side).reshape(side, side)
-        planes = [1000 + 37 * i + (ramp * (i + 3)) % 1500 for i in range(len(BANDS))]
-        data = np.stack(planes).astype(np.uint16)
-        self._tile = TilePixels(TileKey(0, 0), data, BANDS, np.ones((side, side), np.bool_))
+        self._tile = TilePixels(TileKey(0, 2), _pattern(side), BANDS, np.ones((side, side), np.bool_))
+        latent = codec.encode(self._tile, []).latent
+        near = (TileKey(0, 1), LAYERS, latent), (TileKey(0, 0), LAYERS // 2, latent)
+        self._contexts = [ContextLatent.known(key, codec.q, k, x) for key, k, x in near if hasattr(codec, "q")]
         self._expected = self._code()
 
     def check(self) -> bool:
@@ -109,6 +112,21 @@ class Canary:
             self._log.report(events.CODING_STOPPED, reason="the canary tile is coded differently")
         return same
 
-    def _code(self) -> tuple[int, int]:
-        coded = self._codec.encode(self._tile, [])
-        return zlib.crc32(coded.segment(0, LAYERS)), zlib.crc32(np.ascontiguousarray(coded.latent).tobytes())
+    def _code(self) -> list[int]:
+        found: list[int] = []
+        for contexts in ([], self._contexts):
+            coded = self._codec.encode(self._tile, contexts)
+            inside = getattr(coded, "coded", None)
+            values = [coded.latent, coded.distortion]
+            if inside is not None:
+                values += [inside.coefficients, inside.prediction.mean8, inside.prediction.table_index]
+            found += [zlib.crc32(np.ascontiguousarray(v).tobytes()) for v in values]
+            found.append(zlib.crc32(coded.segment(0, LAYERS)))
+        return found
+
+
+def _pattern(side: int) -> NDArray[np.uint16]:
+    """(12, side, side) DN: slopes, edges and texture in every band, so that most of the network has work."""
+    ramp = np.arange(side * side).reshape(side, side)
+    planes = [1000 + 37 * i + (ramp * (i + 3)) % 1500 for i in range(len(BANDS))]
+    return np.stack(planes).astype(np.uint16)

@@ -7,6 +7,7 @@ fails, the codec must stop: rather no image than a wrong one.
 
 from __future__ import annotations
 
+import threading
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -41,11 +42,12 @@ def octets(array: NDArray[np.generic]) -> NDArray[np.uint8]:
 
 
 class Scrubber:
-    """Checks regions in turn. `sound` is False once a region could not be repaired."""
+    """Checks regions in turn. `sound` is False once a region could not be repaired. Thread-safe."""
 
     def __init__(self, log: EventLog) -> None:
         self.sound = True
-        self.rounds = 0
+        self.rounds = self.found = 0
+        self._lock = threading.Lock()
         self._log = log
         self._regions: list[Region] = []
         self._at = (0, 0)
@@ -58,17 +60,22 @@ class Scrubber:
 
     def step(self, blocks: int = 4) -> bool:
         """Check the next few blocks of all regions in turn; False when coding must stop."""
-        for _ in range(blocks if self._regions else 0):
-            index, block = self._at
-            region = self._regions[index]
-            if _check(region.view(), block) != region.checks[block]:
-                self._repair(region, block)
-            self._advance()
+        with self._lock:
+            for _ in range(blocks if self._regions else 0):
+                index, block = self._at
+                region = self._regions[index]
+                if _check(region.view(), block) != region.checks[block]:
+                    self._repair(region, block)
+                self._advance()
         return self.sound
 
     def check_all(self) -> bool:
         """One full round, as before a pass that matters."""
         return self.step(sum(len(region.checks) for region in self._regions))
+
+    def untouched(self, since: int) -> bool:
+        """One full round; whether nothing has changed since `found` had this value, repaired or not."""
+        return self.check_all() and self.found == since
 
     def _advance(self) -> None:
         index, block = self._at
@@ -80,6 +87,7 @@ class Scrubber:
         self._at = (index, block)
 
     def _repair(self, region: Region, block: int) -> None:
+        self.found += 1
         self._log.report(events.MEMORY_FLIPPED, region=region.name, block=block)
         try:
             region.reload()

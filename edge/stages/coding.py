@@ -165,9 +165,9 @@ class CanaryWatch:
         self._next = clock.monotonic() + every_s
         self._good = True
 
-    def sound(self) -> bool:
-        """Whether the codec may be trusted; checks when it is time."""
-        if self._good and self._clock.monotonic() >= self._next:
+    def sound(self, now: bool = False) -> bool:
+        """Whether the codec may be trusted; checks when it is time, or now."""
+        if self._good and (now or self._clock.monotonic() >= self._next):
             self._next = self._clock.monotonic() + self._every_s
             self._good = self._canary.check()
             if not self._good:
@@ -176,7 +176,11 @@ class CanaryWatch:
 
 
 class Encode:
-    """Prepared tiles through the codec. Stops when weights or tables in memory are not sound."""
+    """Prepared tiles through the codec. Stops when weights or tables in memory are not sound.
+
+    What is coded goes on only after a full look at the memory and a good canary: a bit may have changed while it was
+    coded, and nobody else would notice before the ground does. One look serves as many tiles as are on their way.
+    """
 
     name = "encode"
 
@@ -188,6 +192,8 @@ class Encode:
         self._codec, self._scrubber, self._canary, self._queue = codec, scrubber, canary, work
         self._log, self._telemetry = log, telemetry
         self._inbox, self._out, self._flight = inbox, out, flight
+        self._held: list[Finished] = []
+        self._found = scrubber.found
 
     def step(self) -> bool:
         if not self._scrubber.sound or (self._canary is not None and not self._canary.sound()):
@@ -195,16 +201,32 @@ class Encode:
         try:
             prepared = self._inbox.get_nowait()
         except queue.Empty:
-            return False
+            return self._release()
         try:
             with self._telemetry.timed("encode"):
-                finished = self._encode(prepared)
+                self._held.append(self._encode(prepared))
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # engines and Rust panics raise kinds of their own
             self._fail(prepared, error)
-            return True
-        self._out.put(finished)
+        if len(self._held) >= self._inbox.maxsize:
+            self._release()
+        return True
+
+    def _release(self) -> bool:
+        """Pass on what is held if the codec's memory is as it was; else its work is still there and is done again."""
+        held, self._held = self._held, []
+        if not held:
+            return False
+        good = self._scrubber.untouched(self._found) and (self._canary is None or self._canary.sound(now=True))
+        self._found = self._scrubber.found
+        for finished in held:
+            if good and finished.coded.segment(0, LAYERS) == finished.segment:
+                self._out.put(finished)
+            else:
+                self._log.report(events.TILE_FAILED, tile=finished.coded.key.tile, time=finished.coded.key.time,
+                                 error="memory changed while it was coded")  # fmt: skip
+                self._flight.leave(finished.work)
         return True
 
     def _encode(self, prepared: Prepared) -> Finished:

@@ -1,0 +1,130 @@
+"""The simulated disk: a real process with the library preloaded is killed, cut off or filled up, and we look."""
+
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hil_tests import disk
+
+ROOT = Path(__file__).resolve().parents[2]
+WRITER = """
+import os, sqlite3, sys
+from pathlib import Path
+from hil_tests.disk import Disk
+root = Path(sys.argv[1])
+disk = Disk(root)
+db = sqlite3.connect(root / "db", isolation_level=None)
+db.execute("PRAGMA journal_mode=WAL")
+db.execute("PRAGMA synchronous=FULL")
+db.execute("CREATE TABLE t (n INTEGER, data BLOB)")
+{body}
+"""
+COMMITS = """
+disk.arm(int(sys.argv[2]), True, Path(sys.argv[3]))
+for n in range(200):
+    with open(root / f"file{n}.part", "wb") as file:
+        file.write(bytes([n]) * 3000)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(root / f"file{n}.part", root / f"file{n}")
+    folder = os.open(root, os.O_RDONLY)
+    os.fsync(folder)
+    os.close(folder)
+    db.execute("BEGIN IMMEDIATE")
+    db.execute("INSERT INTO t VALUES (?, ?)", (n, bytes([n]) * 5000))
+    db.execute("COMMIT")
+    os.write(1, b"%d\\n" % n)
+"""
+FULL = """
+disk.limit(20_000)
+try:
+    for n in range(100):
+        db.execute("INSERT INTO t VALUES (?, ?)", (n, bytes(2000)))
+except sqlite3.OperationalError as error:
+    print("sqlite:", error)
+try:
+    (root / "big").write_bytes(bytes(100_000))
+except OSError as error:
+    print("file:", error.strerror)
+state = os.statvfs(root)
+print("free:", state.f_bavail * state.f_frsize < 20_000)
+disk.limit(-1)
+(root / "big").write_bytes(bytes(100_000))
+print("again:", (root / "big").stat().st_size)
+"""
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory):
+    built = disk.build(tmp_path_factory.mktemp("disk"))
+    if built is None:
+        pytest.skip("no C compiler here")
+    return built
+
+
+def board(library, body, *arguments):
+    return subprocess.run(
+        [sys.executable, "-c", WRITER.format(body=body), *map(str, arguments)], capture_output=True, text=True, cwd=ROOT,
+        env={"LD_PRELOAD": str(library), "PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"}, timeout=60,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("operation", [3, 17, 58, 91])
+def test_what_was_synced_survives_a_loss_of_power(tmp_path, library, operation):
+    import sqlite3
+
+    root = tmp_path / "state"
+    root.mkdir()
+    done = board(library, COMMITS, root, operation, tmp_path / "journal")
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    committed = [int(line) for line in done.stdout.split()]
+    disk.lose_power(tmp_path / "journal", random.Random(operation))
+    assert not (tmp_path / "journal").exists()
+    for n in committed:
+        assert (root / f"file{n}").read_bytes() == bytes([n]) * 3000
+    rows = sqlite3.connect(root / "db").execute("SELECT n, data FROM t ORDER BY n").fetchall()
+    assert [n for n, _ in rows][: len(committed)] == committed, "a commit that was told of is there"
+    assert all(data == bytes([n]) * 5000 for n, data in rows)
+
+
+def test_unsynced_writes_are_lost(tmp_path, library):
+    root = tmp_path / "state"
+    root.mkdir()
+    body = """
+(root / "old").write_bytes(b"a" * 2000)
+disk.arm(6, False, Path(sys.argv[2]))
+with open(root / "old", "r+b") as file:
+    file.write(b"b" * 2000)
+    file.flush()
+    for n in range(9):
+        (root / f"new{n}").write_bytes(b"c")
+"""
+    lost = {"old": 0, "new0": 0}
+    for seed in range(12):
+        for path in root.iterdir():
+            path.unlink()
+        assert board(library, body, root, tmp_path / "journal").returncode == -signal.SIGKILL
+        assert (root / "old").read_bytes() == b"b" * 2000, "a kill alone loses nothing"
+        disk.lose_power(tmp_path / "journal", random.Random(seed))
+        lost["old"] += (root / "old").read_bytes() != b"b" * 2000
+        lost["new0"] += not (root / "new0").exists()
+    assert 0 < lost["old"] < 12 and 0 < lost["new0"] < 12
+
+
+def test_a_full_disk_refuses_and_recovers(tmp_path, library):
+    done = board(library, FULL, tmp_path)
+    assert done.stdout.split("\n")[:4] == ["sqlite: database or disk is full", "file: No space left on device", "free: True",
+                                           "again: 100000"], done.stdout + done.stderr  # fmt: skip
+
+
+def test_without_the_library_nothing_is_simulated(tmp_path):
+    handle = disk.Disk(tmp_path)
+    assert not handle.there and handle.syncs == 0
+    handle.limit(0)
+    handle.tick()
+    with pytest.raises(OSError, match="LD_PRELOAD"):
+        handle.arm(1, False, None)
