@@ -65,9 +65,14 @@ def make_area(
 
 
 def box_ring(west: float, south: float, east: float, north: float) -> Array:
-    """The ring of a box; `east` < `west` means across the antimeridian."""
+    """The ring of a box; `east` < `west` means across the antimeridian.
+
+    Points on its long sides keep every step below half the globe, which would be read as a crossing.
+    """
     east = east + 360 if east < west else east
-    return np.array([(west, south), (east, south), (east, north), (west, north), (west, south)], float)
+    along = np.linspace(west, east, 2 + int((east - west) // 90))
+    top, bottom = np.full(len(along), north), np.full(len(along), south)
+    return np.vstack([np.column_stack([along, bottom]), np.column_stack([along, top])[::-1], [(west, south)]])
 
 
 def read_geojson(path: Path) -> list[tuple[dict[str, Any], list[Array]]]:

@@ -77,8 +77,8 @@ def _write(args: argparse.Namespace, outcomes: list) -> None:  # type: ignore[ty
 def _read(args: argparse.Namespace, name: str):  # type: ignore[no-untyped-def]
     from tools.plan.inputs import read_plan
 
-    if args.seed is not None and args.seed < 0:
-        raise UserError(f"--seed: expected 0 or more, found {args.seed}")
+    if args.seed is not None and not 0 <= args.seed < 2**63:
+        raise UserError(f"--seed: expected 0 or more, below 2^63, found {args.seed}")
     try:
         start = None if args.start is None else parse_time(args.start)
     except ValueError:

@@ -39,6 +39,7 @@ class Batch:
     captured_s: float
     ready_s: float
     priority: float
+    turn: float = 0.0  # 0..1: where in its capture; classes take turns, so a cut-off capture is a fair sample
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,8 @@ class Flow:
             result.coding_j += clear * self._energy_j
             coder_free = max(coder_free, capture.start_s)
             for kind, tiles in enumerate(_split(clear)):
-                for part in _parts(tiles, max(largest, tiles // 24)):
+                parts = _parts(tiles, max(largest, tiles // 24))
+                for at, part in enumerate(parts):
                     coder_free += part * self._encode_s
                     found.append(
                         Batch(
@@ -160,6 +162,7 @@ class Flow:
                             capture.end_s,
                             max(coder_free, capture.end_s),
                             capture.area.priority,
+                            (at + 0.5) / len(parts),
                         )
                     )
         return sorted(found, key=lambda batch: batch.captured_s)
@@ -199,7 +202,7 @@ class Flow:
         budget = contact.payload_bytes
         ready = sorted(
             (b for b in held if b.ready_s <= contact.start_s),
-            key=lambda b: (-b.priority, b.captured_s, b.kind),
+            key=lambda b: (-b.priority, b.captured_s, b.turn),
         )
         chosen = self._choose(ready, self._held_layers(held, coming, ahead), budget) if ready else []
         layers = self._layers(chosen, budget)

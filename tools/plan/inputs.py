@@ -133,7 +133,7 @@ def load_document(path: Path, depth: int = 0) -> dict[str, Any]:
     if depth > 4:
         raise UserError(f"{path.name}: plans extend each other more than 4 deep")
     try:
-        document = loads(path.read_text(encoding="utf-8"))
+        document = loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read the plan {path}: {error}") from None
     except TomlError as error:
@@ -175,7 +175,7 @@ def _parse(document: dict[str, Any], folder: Path, start_s: float | None) -> Pla
     objective = Section(top.raw("objective", {}), "[objective]")
     radio = read_radio(Section(top.raw("radio"), "[radio]"))
     plan = Plan(
-        name=top.text("name"),
+        name=_plan_name(top),
         description=top.text("description", ""),
         start_s=start_s,
         days=top.number("days", 0.01, MAX_DAYS, 7.0),
@@ -219,12 +219,28 @@ def _imager(section: Section) -> Imager:
         duty_cycle_percent=section.number("duty_cycle_percent", 0.01, 100, 100.0),
         power_w=section.number("power_w", 0, 5000, 0.0),
         min_sun_elevation_deg=section.number("min_sun_elevation_deg", -90, 90, 10.0),
-        tile_px=section.integer("tile_px", 64, 1024, 256),
+        tile_px=_tile_px(section),
     )
     section.done()
     if imager.swath_km * 1000 < imager.gsd_m * 64:
         raise section.error(f"swath_km: {imager.swath_km:g} km is fewer than 64 pixels of {imager.gsd_m:g} m")
     return imager
+
+
+def _tile_px(section: Section) -> int:
+    """As the board takes it (`coding.tile`)."""
+    found = section.integer("tile_px", 64, 1024, 256)
+    if found % 64:
+        raise section.error(f"tile_px: expected a multiple of 64, found {found}")
+    return found
+
+
+def _plan_name(top: Section) -> str:
+    """The plan's name, which is also a folder's."""
+    found = top.text("name")
+    if not found.strip(". ") or any(c in found for c in '/\\:*?"<>|') or not found.isprintable():
+        raise top.error(f"name: expected a name that can be a folder's, found {found!r}")
+    return found
 
 
 def _bands(section: Section) -> tuple[str, ...]:

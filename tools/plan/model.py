@@ -18,6 +18,7 @@ from tools.plan.rates import RateTable, load_rates
 from tools.plan.schedule import Schedule, make_schedule
 from tools.plan.uncertainty import Draws, Spread, draw, spread
 
+MOST_EIRP_DBW = {"UHF": 25.0, "S": 30.0}  # far above what low orbit needs: a number in dBm
 REPLAYS = 11  # an odd number whose second and second-last are the P10 and P90
 
 Array = NDArray[np.float64]
@@ -104,7 +105,7 @@ def evaluate(plan: Plan) -> Outcome:
         satellite.name: _energy(plan, rates, satellite.name, schedule.contacts, captures, flows)
         for satellite in plan.satellites
     }
-    warnings += _energy_warnings(plan, energy, flows)
+    warnings += _energy_warnings(plan, energy, flows) + _unused_warnings(rates, flows)
     pass_spread = _pass_spread(schedule.contacts, draws)
     return Outcome(
         plan,
@@ -134,6 +135,12 @@ def _warnings(plan: Plan, schedule: Schedule, captures: list[Capture]) -> list[s
             "no usable pass: the link never closes with its margin, or no station sees a satellite for "
             f"{plan.radio.min_pass_s:g} s"
         )
+    if not plan.areas:
+        found.append("no [[area]]: nothing is imaged")
+    if plan.imager.duty_cycle_percent < 1:
+        found.append(f"duty_cycle_percent {plan.imager.duty_cycle_percent:g} is taken as per cent, not as a share")
+    if plan.radio.eirp_dbw > MOST_EIRP_DBW.get(plan.radio.band, np.inf):
+        found.append(f"an EIRP of {plan.radio.eirp_dbw:g} dBW is very high in this band; is it dBm?")
     imaged = {capture.area.name for capture in captures}
     found += [
         f"area {area.name!r} is never imaged (no daylight overpass within the swath)"
@@ -151,6 +158,20 @@ def _warnings(plan: Plan, schedule: Schedule, captures: list[Capture]) -> list[s
     if not schedule.proven:
         found.append("the station schedule is the best found in time, not proven optimal")
     return found
+
+
+def _unused_warnings(rates: RateTable, flows: dict[str, FlowResult]) -> list[str]:
+    """Bytes left over although every tile went down whole: the quantiser step is the limit, not the link."""
+    total = sum(flow.budget_bytes for flow in flows.values())
+    unused = sum(flow.unused_bytes for flow in flows.values()) / max(total, 1)
+    tiles = sum(flow.sent_tiles for flow in flows.values())
+    layers = sum(item.layers * item.batch.tiles for flow in flows.values() for item in flow.sent)
+    if unused < 0.2 or not tiles or layers < 0.9 * tiles * (len(rates.bppb) - 1):
+        return []
+    return [
+        f"{100 * unused:.0f} % of the downlink stays unused although tiles go down with all their layers: "
+        "image more, take fewer passes, or code with a finer quantiser step (the rate table is for one step)"
+    ]
 
 
 def _energy_warnings(plan: Plan, energy: dict[str, Energy], flows: dict[str, FlowResult]) -> list[str]:

@@ -248,11 +248,11 @@ def _assumptions(outcome: Outcome) -> str:
         (
             "codec",
             f"{rates.source}; {plan.codec.board} at {plan.codec.power_mode}: {rates.encode_s * 1e3:g} ms and "
-            f"{rates.energy_j:g} J a tile",
+            f"{rates.energy_j:g} J a tile ({rates.effort_source})",
         ),
         (
             "atmosphere",
-            "ITU-R P.618 with P.676, P.837-P.840, baked table; clear sky is what half of the time exceeds",
+            "ITU-R P.618 with P.676, P.837-P.840, baked table; clear sky is the attenuation exceeded half of the time",
         ),
         (
             "energy",

@@ -67,6 +67,8 @@ BAD = [
     ("days = 2", "days = 4000", "days: expected 0.01 to 366, found 4000"),
     ("[[satellite]]", "[[satelite]]", r"at least one \[\[satellite\]\], found none"),
     ('name = "small"', "name = ", "is no TOML"),
+    ('name = "small"', 'name = "../up"', "expected a name that can be a folder's, found '../up'"),
+    ("gsd_m = 10", "gsd_m = 10\ntile_px = 100", "tile_px: expected a multiple of 64, found 100"),
     (
         "[uncertainty]",
         "[codec]\nboard = 'tx2'\n[uncertainty]",
@@ -147,6 +149,29 @@ def test_thin_and_small_areas_have_cells(write_plan) -> None:
         area = read_plan(write_plan(("[-16, 10, 36, 17]", box))).areas[0]
         assert 1 <= len(area.cells) <= 3_000
         assert len(area.cells) * area.cell_km2 == pytest.approx(area.area_km2)
+
+
+@pytest.mark.parametrize(
+    ("box", "share"),
+    [
+        ("[-180, -90, 180, 90]", 1.0),
+        ("[-100, -90, 100, 90]", 200 / 360),
+        ("[170, -90, -170, 90]", 20 / 360),
+        ("[-180, 0, 180, 90]", 0.5),
+    ],
+)
+def test_wide_boxes_and_the_antimeridian(write_plan, box: str, share: float) -> None:
+    area = read_plan(write_plan(("[-16, 10, 36, 17]", box))).areas[0]
+    assert area.area_km2 == pytest.approx(share * 510.1e6, rel=0.01)
+    longitude = (area.cells[:, 0] + 180) % 360 - 180
+    inside = abs(longitude) >= 169 if "170" in box else abs(longitude) <= 360 * share / 2 + 1
+    assert inside.all() or share in (0.5, 1.0)
+
+
+def test_a_file_with_a_byte_order_mark_is_read(write_plan) -> None:
+    path = write_plan()
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert read_plan(path).name == "small"
 
 
 def test_missing_plan_and_options(capsys: pytest.CaptureFixture[str]) -> None:
