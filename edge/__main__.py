@@ -17,7 +17,17 @@ import signal
 import sys
 from pathlib import Path
 
-from edge.board import Board, make_commands, make_port, make_schedule, make_source, open_board, uplink_key
+from edge import events
+from edge.board import (
+    Board,
+    make_commands,
+    make_port,
+    make_schedule,
+    make_source,
+    open_board,
+    planned_passes,
+    uplink_key,
+)
 from edge.clock import SystemClock
 from edge.config import ConfigError, Mission, read_mission
 from edge.context.blockfile import StorageError
@@ -30,6 +40,8 @@ from edge.flight_codec import FlightCodec
 from edge.loop import FlightLoop
 from edge.model import DEFAULT_DIRECTORY, EdgeModel, ModelError
 from edge.model_memory import Canary, watch_model
+from edge.packets.erasure import CODES
+from edge.packets.errors import PacketError
 from edge.scrub import Scrubber
 from edge.sources.acquisition import SourceError
 
@@ -46,13 +58,15 @@ def main(argv: list[str] | None = None) -> int:
     how.add_argument("--once", action="store_true", help="one pass over what the source has now, then end")
     how.add_argument("--check", action="store_true", help="read everything, start nothing")
     args = parser.parse_args(argv)
+    began = SystemClock().monotonic()
     try:
         mission = read_mission(args.config)
+        _check_files(mission, args.once)
         model = _open_model(mission)
         if args.check:
             _tell(f"configuration {args.config}: good; model {model.digest.hex()} from {model.directory}")
             return 0
-        return _fly(mission, model, args.once)
+        return _fly(mission, model, args.once, began)
     except _FAILURES as error:
         _tell(f"swathpack: {error}")
         return 1
@@ -66,10 +80,24 @@ def _open_model(mission: Mission) -> EdgeModel:
     return EdgeModel(mission.model or DEFAULT_DIRECTORY, mission.coding.threads, order)
 
 
-def _fly(mission: Mission, model: EdgeModel, once: bool) -> int:
+def _check_files(mission: Mission, once: bool) -> None:
+    """What the configuration names beside itself, before anything is made or loaded. Raises ConfigError."""
+    uplink_key(mission)
+    if once and mission.passes.bytes == 0:
+        raise ConfigError("passes.bytes: --once needs the bytes of its pass, found none")
+    if mission.passes.budget is not None:
+        planned_passes(mission)
+    if mission.link.erasure != "none":
+        try:
+            CODES[mission.link.erasure]()
+        except PacketError as error:
+            raise ConfigError(f"link.erasure: {error}") from error
+
+
+def _fly(mission: Mission, model: EdgeModel, once: bool, began: float) -> int:
     board = open_board(mission, SystemClock(), model.digest)
     board.log.add_sink(_tell_event)
-    loop = _assemble(board, model, once)
+    loop = _assemble(board, model, once, began)
     try:
         if once:
             return _one_pass(loop)
@@ -80,8 +108,10 @@ def _fly(mission: Mission, model: EdgeModel, once: bool) -> int:
         loop.close()
 
 
-def _assemble(board: Board, model: EdgeModel, once: bool) -> FlightLoop:
+def _assemble(board: Board, model: EdgeModel, once: bool, began: float) -> FlightLoop:
     mission, clock = board.mission, board.clock
+    if mission.uplink.key_file is None:
+        board.log.report(events.UPLINK_OPEN, sender=f"whoever reaches the {mission.uplink.kind}")
     report_engines(board.log, model.engine_events)
     codec = FlightCodec(model, mission.coding.q, mission.coding.slope)
     scrubber = Scrubber(board.log)
@@ -92,7 +122,7 @@ def _assemble(board: Board, model: EdgeModel, once: bool) -> FlightLoop:
         schedule.pause()
     return FlightLoop(
         board, codec, make_source(mission, clock), make_port(mission), make_commands(mission), schedule,
-        uplink_key(mission), scrubber, canary=Canary(codec, board.log),
+        uplink_key(mission), scrubber, canary=Canary(codec, board.log), began=began,
     )  # fmt: skip
 
 

@@ -11,11 +11,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from edge import events
 from edge.boots import Boot, next_boot
-from edge.budget import BudgetError, read_budget
+from edge.budget import Budget, BudgetError, read_budget
 from edge.clock import Clock
 from edge.config import ConfigError, Mission
 from edge.context.blockfile import StorageError
@@ -110,23 +111,34 @@ def _open_logs(folder: Path, log: EventLog) -> JsonLines | None:
 
 
 def _open_queue(path: Path, clock: Clock, boot: Boot, log: EventLog) -> DownlinkQueue:
+    another = partial(_another_boot, path.with_name("boots"), boot)
     try:
         if _suspect(path).exists():
             raise QueueCorruptError("found damaged in the last run")
-        queue = DownlinkQueue(path, clock, boot.boots, boot.store)
+        queue = DownlinkQueue(path, clock, boot.boots, boot.store, another)
     except QueueCorruptError as error:
         log.report(events.QUEUE_CORRUPT, error=str(error))
+        for old in path.parent.glob(f"{path.name}.damaged-*"):
+            old.unlink(missing_ok=True)  # one is enough to look into; the disk is not theirs
         for suffix in ("", "-wal", "-shm"):
             part = path.with_name(path.name + suffix)
             if part.exists():
                 part.replace(path.with_name(f"{path.name}.damaged-{boot.boots}{suffix}"))
-        queue = DownlinkQueue(path, clock, boot.boots, boot.store)
+        queue = DownlinkQueue(path, clock, boot.boots, boot.store, another)
         _suspect(path).unlink(missing_ok=True)
     if queue.file.meta("store", -1) != boot.store:
         # Numbers of another life mean nothing to the ground: what was sent under them goes down again.
         queue.tiles.lose_everything()
         queue.file.set_meta("store", boot.store)
     return queue
+
+
+def _another_boot(path: Path, boot: Boot) -> int:
+    """The count of a start that is none, for its segment numbers."""
+    more = next_boot(path)
+    if more.store != boot.store:
+        raise QueueCorruptError("all segment numbers of this store are used up")
+    return more.boots
 
 
 def _suspect(path: Path) -> Path:
@@ -167,10 +179,21 @@ def make_schedule(mission: Mission, clock: Clock, queue: DownlinkQueue) -> Sched
     if passes.budget is None:
         first = max(queue.passes.all(), default=-1) + 1
         return FixedSchedule(passes.bytes, passes.every_s, clock, first)
+    return PlannedSchedule(planned_passes(mission), clock, passes.paced)
+
+
+def planned_passes(mission: Mission) -> Budget:
+    """This satellite's passes of the planner's budget. Raises ConfigError."""
+    passes = mission.passes
+    if passes.budget is None:
+        raise ConfigError('passes.budget: expected the name of a file, found none')
     try:
-        return PlannedSchedule(read_budget(passes.budget), clock, passes.paced)
+        budget = read_budget(passes.budget, passes.satellite or None)
     except BudgetError as error:
         raise ConfigError(f"passes.budget: {error}") from error
+    if len(budget.satellites()) > 1:
+        raise ConfigError(f"passes.satellite: expected one of {', '.join(budget.satellites())}, found none")
+    return budget
 
 
 def uplink_key(mission: Mission) -> bytes:

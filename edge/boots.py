@@ -1,7 +1,8 @@
 """How often the board has started, kept in a file of its own in two copies.
 
 Segment numbers start from this count, so it must never go back: it is written and synced before anything else
-happens, apart from the queue's database, and the copy that is not the newest is the one overwritten.
+happens, apart from the queue's database, and the copy that is not the newest is the one overwritten. When one
+copy is damaged it may have been the newest, and a count is left out.
 
     copy     32 bytes at 0 and at 4096: magic "SWPB", boots u32, store u16, two spare bytes, CRC-32 of all
     before
@@ -40,12 +41,15 @@ def next_boot(path: Path) -> Boot:
     try:
         copies = [_unpack(file.read(place, _SIZE)) for place in _PLACES]
         last = max((copy for copy in copies if copy), key=lambda copy: copy.boots, default=None)
-        if last is None or last.boots >= MAX_BOOTS:
+        step = 1 if all(copies) else 2
+        if last is None or last.boots + step > MAX_BOOTS:
             boot = Boot(1, int.from_bytes(os.urandom(2), "big"))
         else:
-            boot = Boot(last.boots + 1, last.store)
-        # Two starts never share a place, so one whole copy of the last count is there at any instruction.
-        for place in (_PLACES if last is None or boot.boots == 1 else (_PLACES[boot.boots % 2],)):
+            boot = Boot(last.boots + step, last.store)
+        # Over the copy that is damaged or older, so one whole copy of the last count is there at any instruction;
+        # with both damaged, or a new store, over both.
+        older = copies.index(last) ^ 1 if last is not None else 0
+        for place in (_PLACES if boot.boots == 1 else (_PLACES[older],)):
             file.write(place, _pack(boot))
         file.sync()
     finally:

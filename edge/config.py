@@ -69,9 +69,13 @@ class UplinkConfig:
 
 @dataclass(frozen=True)
 class PassConfig:
-    """[passes] budget: a budget.toml of the planner; or bytes and every_s for a pass at fixed intervals."""
+    """[passes] budget: a budget.toml of the planner; or bytes and every_s for a pass at fixed intervals.
+
+    satellite: whose passes of the budget these are; needed when it plans several.
+    """
 
     budget: Path | None = None
+    satellite: str = ""
     bytes: int = 0
     every_s: float = 0.0
     patience: int = 4
@@ -130,7 +134,7 @@ class CodingConfig:
 
 @dataclass(frozen=True)
 class LimitsConfig:
-    """[limits] what the runtime may take of the board."""
+    """[limits] what the runtime may take of the board. memory_mb: resident memory of the process, 0 for any."""
 
     work_tiles: int = 20000
     queue_mb: int = 8192
@@ -139,6 +143,7 @@ class LimitsConfig:
     ballast_mb: int = 32
     keep_frames: str = "confirmed"
     stall_s: float = 120.0
+    memory_mb: int = 6144
 
 
 @dataclass(frozen=True)
@@ -198,7 +203,7 @@ _ALLOWED: dict[str, Any] = {
     "limits.work_tiles": range(1, 1 << 24), "limits.queue_mb": range(1, 1 << 24),
     "limits.keep_passes": range(1, 1 << 20),
     "limits.min_free_mb": range(0, 1 << 24), "limits.ballast_mb": range(0, 4097), "limits.keep_frames": ("coded", "confirmed"),
-    "limits.stall_s": (1.0, 86400.0),
+    "limits.stall_s": (1.0, 86400.0), "limits.memory_mb": range(0, 1 << 24),
 }  # fmt: skip
 
 

@@ -130,6 +130,8 @@ REPORT_APPLIED = _declare(0x0311, "report_applied", INFO, "report {number}: {con
 REPORT_REJECTED = _declare(0x0312, "report_rejected", WARNING, "report refused: {reason}", "reason:text")
 REPORT_MISMATCH = _declare(0x0313, "report_mismatch", ERROR, "ground holds another tile {tile} at {time}",
                            "tile:i64 time:i64")
+UPLINK_OPEN = _declare(0x0315, "uplink_open", WARNING, "no uplink.key_file: reports can be forged by {sender}",
+                       "sender:text")
 REFRESH_WANTED = _declare(0x0314, "refresh_wanted", NOTICE, "tile {tile} will be coded without context",
                           "tile:i64")
 # 0x04..: downlink
@@ -150,6 +152,8 @@ MEMORY_REPAIRED = _declare(0x0502, "memory_repaired", NOTICE, "{region} reloaded
 CODING_STOPPED = _declare(0x0503, "coding_stopped", CRITICAL, "coding stopped: {reason}", "reason:text")
 THROTTLED = _declare(0x0511, "throttled", WARNING, "load held to {share:.2f}: {reason}",
                      "share:f32 reason:text")
+MEMORY_HIGH = _declare(0x0512, "memory_high", ERROR, "{found} MB resident, {allowed} MB allowed: restart",
+                       "found:u32 allowed:u32")
 # 0x06..: engines (docs/engines.md says what each reason means)
 ENGINE_OPENED = _declare(0x0601, "engine_opened", NOTICE, "engine {engine} codes: {detail}",
                          "engine:text detail:text")

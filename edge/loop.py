@@ -43,19 +43,21 @@ class FlightLoop:
 
     board: state on disk. codec: see `edge.tile_codec`. source, port, commands, schedule: the outside world.
     key: secret of the reports. scrubber, canary: watch the codec's memory. readings: what the board measures.
+    began: monotonic time at which the process began to start, for the event that tells how long that took.
     """
 
     def __init__(
         self, board: Board, codec: TileCodec, source: FrameSource, port: Port, commands: CommandSource,
         schedule: Schedule, key: bytes, scrubber: Scrubber | None = None,
         readings: Callable[[], Readings] = board_readings, notifier: Notifier | None = None,
-        canary: Canary | None = None,
+        canary: Canary | None = None, began: float | None = None,
     ) -> None:  # fmt: skip
         self.board = board
         self._source, self._commands = source, commands
         self._notifier = notifier or Notifier()
-        self._reason = ""
+        self._reason = self._stalled = ""
         self._wake = threading.Event()
+        self._began = began
         b, mission = board, board.mission
         scrubber = scrubber or Scrubber(b.log)
         throttle, flight = Throttle(mission.throttle), InFlight()
@@ -77,7 +79,7 @@ class FlightLoop:
         self.uplink = Uplink(commands, b.confirmation, key, b.log, b.telemetry)
         self.health = Health(
             b.clock, b.log, b.telemetry, b.queue, b.context, b.spool, b.ballast, scrubber, throttle, mission.limits,
-            mission.coding.max_tries, readings, b.samples,
+            mission.coding.max_tries, readings, b.samples, self.stop,
         )  # fmt: skip
 
     @property
@@ -95,7 +97,7 @@ class FlightLoop:
 
     def run(self) -> str:
         """Run until `stop`; returns the reason. Restarts where the last run, however it ended, left off."""
-        started = self.board.clock.monotonic()
+        started = self._began or self.board.clock.monotonic()
         self.intake.adopt()
         b = self.board
         workers = [Worker(s, b.clock, b.log, b.ballast.release, self._damaged) for s in self.pipeline]
@@ -158,5 +160,10 @@ class FlightLoop:
 
     def _all_alive(self, workers: list[Worker]) -> bool:
         """No stage has been in one step for too long: else the watchdog is left to restart the process."""
-        oldest = min(worker.beat for worker in workers)
-        return self.board.clock.monotonic() - oldest < self.board.mission.limits.stall_s
+        oldest = min(workers, key=lambda worker: worker.beat)
+        waited = self.board.clock.monotonic() - oldest.beat
+        alive = waited < self.board.mission.limits.stall_s
+        if not alive and self._stalled != oldest.stage.name:
+            self.board.log.report(events.STAGE_FAILED, stage=oldest.stage.name, error=f"no step in {waited:.0f} s")
+        self._stalled = "" if alive else oldest.stage.name
+        return alive

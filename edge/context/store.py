@@ -306,6 +306,8 @@ class ContextStore:
         raw = [self._blocks.read(i * SUPERBLOCK_BYTES, SUPERBLOCK_BYTES) for i in (0, 1)]
         found = [(block, i) for i, block in enumerate(map(Superblock.unpack, raw)) if block is not None]
         if not found:
+            if any(map(any, raw)):
+                self._log.report(events.CONTEXT_RESET, reason="both superblocks are damaged")
             self._clear_directory()
             return self._fresh(Superblock(self.geometry, 0, 1, 0, model), 0)
         block, place = max(found, key=lambda pair: pair[0].generation)
@@ -316,6 +318,10 @@ class ContextStore:
             # Generations go on, so that entries of the other model can never be taken for ours.
             valid_from = block.valid_from + (1 << 40)
             return self._fresh(replace(block, valid_from=valid_from, model=model), 1 - place)
+        if len(found) < 2:
+            if any(raw[1 - place]):
+                self._log.report(events.STAGE_FAILED, stage="context", error="one superblock is damaged")
+            return self._fresh(block, 1 - place)  # one more damage would be one too many
         return block, 1 - place
 
     def _fresh(self, block: Superblock, place: int) -> tuple[Superblock, int]:
@@ -324,11 +330,16 @@ class ContextStore:
         return self._super, self._next_block
 
     def _write_superblock(self, block: Superblock) -> None:
-        """Write into the place not in use: the valid one stays whole until this one is durable."""
+        """Write into the place not in use: the valid one stays whole until this one is durable. Then the other.
+
+        A superblock says what is forgotten. Were the older one left, damage to the newer would bring back what the
+        ground no longer holds.
+        """
         block = replace(block, generation=self._super.generation + 1)
-        self._blocks.write(self._next_block * SUPERBLOCK_BYTES, block.pack())
-        self._blocks.sync()
-        self._super, self._next_block = block, 1 - self._next_block
+        for place in (self._next_block, 1 - self._next_block):
+            self._blocks.write(place * SUPERBLOCK_BYTES, block.pack())
+            self._blocks.sync()
+        self._super = block
 
     def _clear_directory(self) -> None:
         step = _LOAD_ENTRIES * ENTRY_BYTES
@@ -342,7 +353,9 @@ class ContextStore:
             count = min(_LOAD_ENTRIES, self.geometry.slots - first)
             raw = self._blocks.read(self.geometry.entry_offset(first), count * ENTRY_BYTES)
             entries = np.frombuffer(raw, ENTRY)
-            rows = np.nonzero(valid_entries(entries) & (entries["generation"] >= self._super.valid_from))[0]
+            whole = valid_entries(entries)
+            self._tell_damaged(first, entries, whole)
+            rows = np.nonzero(whole & (entries["generation"] >= self._super.valid_from))[0]
             self._tile[first + rows] = entries["tile"][rows]
             for name, field in (("time", self._time), ("generation", self._generation),
                                 ("need", self._need), ("layers", self._layers)):  # fmt: skip
@@ -352,6 +365,13 @@ class ContextStore:
             self._newest = max(self._newest, int(self._generation[used].max()))
             self._clock = int(self._need[used].max()) + 1
             self._drop_leftovers(np.nonzero(used)[0])
+
+    def _tell_damaged(self, first: int, entries: NDArray[np.void], whole: NDArray[np.bool_]) -> None:
+        """An event for every entry that is neither whole nor free; freed, so that it is told of once."""
+        octets = np.ascontiguousarray(entries).view(np.uint8).reshape(len(entries), ENTRY_BYTES)
+        for row in np.nonzero(octets.any(axis=1) & ~whole)[0].tolist():
+            self._log.report(events.CONTEXT_CORRUPT, slot=first + row, tile=int(entries["tile"][row]))
+            self._blocks.write(self.geometry.entry_offset(first + row), bytes(ENTRY_BYTES))
 
     def _drop_leftovers(self, used: NDArray[np.int64]) -> None:
         """Free what a crash left behind: replaced copies of a latent, and latents beyond the two newest."""

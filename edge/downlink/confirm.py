@@ -111,7 +111,7 @@ class Confirmation:
             outcome.lost += int(held.covered(1 << 40) < row.have.covered(1 << 40))
             changes.append((row, held, max(row.confirmed, context.layers if context else 0)))
         self._store.put(contexts)
-        self._queue.tiles.settle(changes, report.pass_number)
+        self._queue.tiles.settle(changes, report.pass_number, report.number)
         outcome.confirmed += len(contexts)
 
     @staticmethod
@@ -131,8 +131,11 @@ class Confirmation:
             return None
 
     def _held(self, report: Report, entry: ReportEntry, row: TileRow) -> RangeSet:
-        """Bytes at the ground or on their way; an older report than the last does not make bytes lost."""
-        if report.pass_number < row.acked_pass:
+        """Bytes at the ground or on their way; an older report than the last does not make bytes lost.
+
+        Older by the ground's count of its reports: with a clock that jumped the later pass may have the lower number.
+        """
+        if report.number < row.report:
             return row.have
         held = RangeSet([(0, entry.held)])
         at = entry.held

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import socket
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
 
 class PortError(Exception):
@@ -28,29 +30,36 @@ class Port(Protocol):
 class FilePort:
     """`pass-000042.bin` per pass in an outbox. While the pass runs its name ends in `.part`.
 
-    A pass that goes on after a restart appends to its `.part`; a torn last packet is the deframer's business.
+    A pass that goes on after a restart appends to its `.part`; a torn last packet is the deframer's business. A
+    `.part` of another pass is what a process left that was killed: that pass is over, and gets its name.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._file: BinaryIO | None = None
+        self._file: io.FileIO | None = None
         self._number = -1
 
     def open(self, pass_number: int) -> None:
         self._number = pass_number
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            self._file = open(self._path(".part"), "ab")  # noqa: SIM115 - closed in close()
+            for left in self._folder.glob("pass-*.part"):
+                if left != self._path(".part"):
+                    _finish(left)
+            self._file = io.FileIO(self._path(".part"), "ab")
         except OSError as error:
             raise PortError(f"outbox {self._folder}: {error.strerror}") from error
 
     def send(self, packet: bytes) -> None:
         if self._file is None:
             raise PortError("outbox: no pass is open")
+        start = os.fstat(self._file.fileno()).st_size
         try:
-            self._file.write(packet)
-            self._file.flush()
+            if self._file.write(packet) != len(packet):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError as error:
+            # What is there of the packet would count against the budget of the pass without being of use.
+            os.ftruncate(self._file.fileno(), start)
             raise PortError(f"outbox: {error.strerror}") from error
 
     def close(self) -> None:
@@ -60,7 +69,7 @@ class FilePort:
         try:
             with file:
                 os.fsync(file.fileno())
-            self._path(".part").replace(self._path(".bin"))
+            _finish(self._path(".part"))
         except OSError as error:
             raise PortError(f"outbox: {error.strerror}") from error
 
@@ -68,8 +77,17 @@ class FilePort:
         return self._folder / f"pass-{self._number:06d}{suffix}"
 
 
+def _finish(part: Path) -> None:
+    """Give a pass file its final name; one that is there already is never overwritten."""
+    target, turn = part.with_suffix(".bin"), 1
+    while target.exists():
+        turn += 1
+        target = part.with_name(f"{part.stem}-{turn}.bin")
+    part.replace(target)
+
+
 class TcpPort:
-    """Packets back to back on one connection to host:port, opened for every pass."""
+    """Packets back to back on one connection to host:port, opened for every pass, and again when it breaks."""
 
     def __init__(self, host: str, port: int, timeout_s: float = 5.0) -> None:
         self._address, self._timeout_s = (host, port), timeout_s
@@ -84,10 +102,12 @@ class TcpPort:
 
     def send(self, packet: bytes) -> None:
         if self._socket is None:
-            raise PortError("no connection")
+            self.open(0)
         try:
-            self._socket.sendall(packet)
+            if self._socket is not None:
+                self._socket.sendall(packet)
         except OSError as error:
+            self.close()  # part of the packet may have gone: only a new connection begins with a whole one
             raise PortError(str(error)) from error
 
     def close(self) -> None:

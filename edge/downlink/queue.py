@@ -14,6 +14,7 @@ medium lose the last commits, no number is given to two different segments.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from edge.clock import Clock
@@ -29,14 +30,18 @@ MAX_BOOTS = 1 << 12
 class DownlinkQueue:
     """The queue in the file at `path`. Thread-safe. Raises QueueError and its kinds.
 
-    boot: this start's count; store: 16 bits naming the life of the segment numbers.
+    boot: this start's count; store: 16 bits naming the life of the segment numbers. more_boots: counts another start
+    when a single one has coded more tiles than it has numbers.
     """
 
-    def __init__(self, path: Path, clock: Clock, boot: int, store: int) -> None:
+    def __init__(
+        self, path: Path, clock: Clock, boot: int, store: int, more_boots: Callable[[], int] | None = None
+    ) -> None:
         self.file = Database(path)
         self.store = store
         self.work = WorkTable(self.file, clock)
-        self.tiles = TileTable(self.file, boot % MAX_BOOTS * NUMBERS_PER_BOOT)
+        more = None if more_boots is None else lambda: more_boots() % MAX_BOOTS * NUMBERS_PER_BOOT
+        self.tiles = TileTable(self.file, boot % MAX_BOOTS * NUMBERS_PER_BOOT, NUMBERS_PER_BOOT, more)
         self.passes = PassTable(self.file)
 
     def close(self) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-VERSION = 1
+VERSION = 2
 
 # Small rows apart from large values, so that planning a pass does not read the segments.
 TABLES = """
@@ -24,7 +24,7 @@ CREATE TABLE IF NOT EXISTS tiles (
     tile INTEGER NOT NULL, time INTEGER NOT NULL, q INTEGER NOT NULL, weight REAL NOT NULL,
     urgency INTEGER NOT NULL, intra INTEGER NOT NULL, bytes INTEGER NOT NULL, prefix BLOB NOT NULL,
     distortion BLOB NOT NULL, digests BLOB NOT NULL, have BLOB NOT NULL, sent_layers INTEGER NOT NULL DEFAULT
-    0, confirmed INTEGER NOT NULL DEFAULT 0, acked_pass INTEGER NOT NULL DEFAULT -1,
+    0, confirmed INTEGER NOT NULL DEFAULT 0, report INTEGER NOT NULL DEFAULT -1,
     created INTEGER NOT NULL);
 CREATE UNIQUE INDEX IF NOT EXISTS tiles_key ON tiles (tile, time);
 CREATE INDEX IF NOT EXISTS tiles_frame ON tiles (frame);

@@ -10,7 +10,9 @@ from __future__ import annotations
 import errno
 import os
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from edge.context.blockfile import StorageError
 from edge.frame import FrameError
@@ -21,6 +23,13 @@ SUFFIX = ".swf"
 
 class SpoolFullError(StorageError):
     """No space left for another frame."""
+
+
+class Refusal(NamedTuple):
+    """A file of the spool that is no frame, and why."""
+
+    name: str
+    reason: str
 
 
 class Spool:
@@ -67,18 +76,21 @@ class Spool:
         except OSError as error:
             raise StorageError(f"spool: {error.strerror}") from error
 
-    def orphans(self, known: set[str]) -> list[Acquisition]:
-        """Frames in the folder of which the queue knows nothing; damaged ones are deleted."""
+    def orphans(self, known: set[str]) -> Iterator[Acquisition | Refusal]:
+        """Frames in the folder of which the queue knows nothing, one at a time; those that are damaged are deleted,
+        those that cannot be read stay, and of both it is told why.
+        """
         paths = {self._path(name) for name in known}
-        found = []
         for path in sorted(self.folder.glob(f"*{SUFFIX}")):
             if path in paths:
                 continue
             try:
-                found.append(self._read(path))
-            except FrameError:
+                yield self._read(path)
+            except FrameError as error:
                 path.unlink(missing_ok=True)
-        return found
+                yield Refusal(path.name, f"spool file deleted: {error}")
+            except StorageError as error:
+                yield Refusal(path.name, str(error))
 
     def low(self) -> bool:
         """Whether a frame of the largest size would not fit any more."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,7 +52,7 @@ class TileRow:
     digests: bytes
     have: RangeSet
     confirmed: int
-    acked_pass: int
+    report: int  # number of the newest report that was applied, -1 before the first
     frame: int
     row: int
     col: int
@@ -60,18 +60,22 @@ class TileRow:
     urgency: int
 
 
-_ROW = "number, tile, time, q, prefix, digests, have, confirmed, acked_pass, frame, row, col, weight, urgency"
+_ROW = "number, tile, time, q, prefix, digests, have, confirmed, report, frame, row, col, weight, urgency"
 
 
 class TileTable:
-    """Coded tiles of the queue file. `first_number`: from here on numbers are free. Raises QueueError and
-    kinds.
+    """Coded tiles of the queue file. Raises QueueError and kinds.
+
+    first_number: from here on `numbers` are free; more: gives the first of as many others when they are used up.
     """
 
-    def __init__(self, file: Database, first_number: int) -> None:
-        self._file = file
+    def __init__(
+        self, file: Database, first_number: int, numbers: int = 1 << 20, more: Callable[[], int] | None = None
+    ) -> None:
+        self._file, self._numbers, self._more = file, numbers, more
         highest = file.one("SELECT max(number) FROM tiles")
         self._next = max(first_number, 0 if highest is None else int(highest) + 1)
+        self._end = first_number + numbers
 
     def add(self, work: Work, coded: CodedTile, segment: bytes) -> int:
         """Queue a coded tile in place of its work row; returns the segment number.
@@ -82,7 +86,7 @@ class TileTable:
         channels = latent.shape[0] // LAYERS
         packed, shape = pack_latent(latent, LAYERS, channels), latent.shape[1:]
         with self._file.transaction() as db:
-            number, self._next = self._next, self._next + 1
+            number = self._number()
             old = db.execute("SELECT number FROM tiles WHERE tile = ? AND time = ?", key).fetchall()
             _delete(db, [row[0] for row in old])
             remove_work(db, work)
@@ -100,6 +104,14 @@ class TileTable:
                 (number, segment, zlib.crc32(segment), packed, zlib.crc32(packed), channels, *shape),
             )
             _count_coding(db, key.tile, intra=not coded.context_digests)
+        return number
+
+    def _number(self) -> int:
+        """A segment number never given before; the numbers of this start are not those of the next."""
+        if self._next >= self._end and self._more is not None:
+            self._next = self._more()
+            self._end = self._next + self._numbers
+        number, self._next = self._next, self._next + 1
         return number
 
     def refresh_state(self, tile: int) -> tuple[int, bool]:
@@ -230,24 +242,26 @@ class TileTable:
                 add_work(db, [Work(row.frame, row.row, row.col, row.key.tile, row.weight, row.urgency, True)])
         return frame is not None
 
-    def settle(self, changes: Iterable[tuple[TileRow, RangeSet, int]], pass_number: int) -> None:
-        """One commit for what a report says of some tiles: (row, ranges held or on their way, confirmed
-        layers).
+    def settle(
+        self, changes: Iterable[tuple[TileRow, RangeSet, int]], pass_number: int, report: int = -1
+    ) -> None:
+        """One commit for what a report, or the want of one, says of some tiles: (row, ranges held or on their way,
+        confirmed layers). What was sent up to this pass is settled, unless a newer report has spoken already.
         """
         with self._file.transaction() as db:
             for row, have, confirmed in changes:
-                acked, layers = max(row.acked_pass, pass_number), whole_layers(row.prefix, have)
+                layers = whole_layers(row.prefix, have)
                 db.execute(
-                    "UPDATE tiles SET have = ?, confirmed = ?, sent_layers = ?, acked_pass = ? "
-                    "WHERE number = ?",
-                    (have.pack(), confirmed, layers, acked, row.number),
+                    "UPDATE tiles SET have = ?, confirmed = ?, sent_layers = ?, report = ? WHERE number = ?",
+                    (have.pack(), confirmed, layers, max(row.report, report), row.number),
                 )
-                db.execute("DELETE FROM sent WHERE number = ? AND pass <= ?", (row.number, pass_number))
+                if report < 0 or report >= row.report:
+                    db.execute("DELETE FROM sent WHERE number = ? AND pass <= ?", (row.number, pass_number))
 
     def lose_everything(self) -> None:
         """The ground has started anew: nothing queued is held there."""
         with self._file.transaction() as db:
-            db.execute("UPDATE tiles SET have = x'', sent_layers = 0, confirmed = 0, acked_pass = -1")
+            db.execute("UPDATE tiles SET have = x'', sent_layers = 0, confirmed = 0, report = -1")
             db.execute("DELETE FROM sent")
 
     def _large(self, number: int, column: str, crc: str) -> tuple[bytes, int]:

@@ -108,6 +108,13 @@ class WorkTable:
                               "WHERE tries >= ? ORDER BY frame LIMIT ?", max_tries, limit)  # fmt: skip
         return [Work(f, r, c, tile, w, u, bool(intra), tries) for f, r, c, tile, w, u, intra, tries in rows]
 
+    def forget_frames(self, keep: int) -> None:
+        """Names of frames long done with are kept against duplicates, but not for ever."""
+        oldest = "SELECT id FROM frames WHERE done = 1 AND id < (SELECT max(id) FROM frames) - ? LIMIT 1"
+        if self._file.one(oldest, keep) is not None:
+            with self._file.transaction() as db:
+                db.execute("DELETE FROM frames WHERE done = 1 AND id < (SELECT max(id) FROM frames) - ?", (keep,))
+
     def done_with_frame(self, frame: int) -> None:
         """The spool file is gone: drop what work the frame still had. Its name stays, against duplicates."""
         with self._file.transaction() as db:

@@ -104,9 +104,9 @@ class FolderSource:
         file = _File(path, 1)
         try:
             if path.suffix == ".swf":
-                return [offer(path.name, path.read_bytes(), self._max_bytes, file)]
+                return [offer(path.name, _read_message(path, self._max_bytes), self._max_bytes, file)]
             found = list(_frames(path, self._max_bytes))
-        except (OSError, FrameError) as error:
+        except Exception as error:  # whatever lies in the folder costs itself, not the files behind it
             return [Offer(path.name[:MAX_NAME], None, str(error), file)]
         file.left = max(len(found), 1)
         found = found or [Offer(path.name[:MAX_NAME], None, "no frames")]
@@ -118,6 +118,15 @@ class FolderSource:
         except OSError as error:
             raise SourceError(f"{path}: {error.strerror}") from error
         self._taken.discard(path)
+
+
+def _read_message(path: Path, max_bytes: int) -> bytes:
+    """The bytes of a message file. Raises FrameError when there are too many, OSError."""
+    with open(path, "rb") as file:
+        data = file.read(max_bytes + 1)
+    if len(data) > max_bytes:
+        raise FrameError("size", f"{path.name}: expected at most {max_bytes} bytes")
+    return data
 
 
 def _with_token(one: Offer, file: _File) -> Offer:

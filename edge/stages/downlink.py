@@ -102,6 +102,7 @@ class Downlink:
 
     def _end(self, run: PassRun) -> None:
         self._run = self._packet = None
+        self._look_again = 0.0  # what this pass waited for is not what the next one waits for
         run.close()
         try:
             self._port.close()

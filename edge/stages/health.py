@@ -22,6 +22,9 @@ from edge.throttle import Readings, Throttle
 
 SAMPLE_S = 10.0
 TIDY_S = 5.0
+LOAD_S = 1.0
+GRACE_S = 60.0  # a process that is too large from the start would only restart for ever
+FRAMES_REMEMBERED = 100_000
 _DROP_BATCH = 256
 
 
@@ -44,6 +47,7 @@ class Retention:
             # tiles.
             self._queue.work.done_with_frame(frame)
             self._spool.remove(name)
+        self._queue.work.forget_frames(FRAMES_REMEMBERED)
         self._queue.tiles.drop_complete()
         if not self._ballast.intact:
             # The disk is full: tiles that the ground has at least a picture of make room for those it has not.
@@ -79,7 +83,8 @@ class Retention:
 class Health:
     """The stage beside the pipeline.
 
-    readings: what the board measures now. samples: where telemetry goes as JSON, or None.
+    readings: what the board measures now. samples: where telemetry goes as JSON, or None. fatal: called with the
+    reason when the process must start anew.
     """
 
     name = "health"
@@ -87,14 +92,15 @@ class Health:
     def __init__(
         self, clock: Clock, log: EventLog, telemetry: Telemetry, queue: DownlinkQueue, context: ContextStore,
         spool: Spool, ballast: Ballast, scrubber: Scrubber, throttle: Throttle, limits: LimitsConfig,
-        max_tries: int, readings: Callable[[], Readings], samples: JsonLines | None,
+        max_tries: int, readings: Callable[[], Readings], samples: JsonLines | None, fatal: Callable[[str], None],
     ) -> None:  # fmt: skip
         self._clock, self._log, self._telemetry = clock, log, telemetry
         self._queue, self._context, self._spool, self._ballast = queue, context, spool, ballast
         self._scrubber, self._throttle, self._readings, self._samples = scrubber, throttle, readings, samples
         self._retention = Retention(queue, spool, ballast, log, limits, max_tries)
         self._watch = ClockWatch(clock)
-        self._sample_at = self._tidy_at = clock.monotonic()
+        self._sample_at = self._tidy_at = self._load_at = clock.monotonic()
+        self._memory_mb, self._fatal, self._grace_until = limits.memory_mb, fatal, self._sample_at + GRACE_S
 
     def step(self) -> bool:
         now = self._clock.monotonic()
@@ -102,7 +108,9 @@ class Health:
         if jump is not None:
             self._log.report(events.CLOCK_JUMP, seconds=jump)
         self._scrubber.step()
-        self._check_load(now)
+        if now >= self._load_at:
+            self._load_at = now + LOAD_S
+            self._check_load(now)
         if now >= self._tidy_at:
             self._tidy_at = now + TIDY_S
             self._retention.tidy()
@@ -110,6 +118,7 @@ class Health:
         if now >= self._sample_at:
             self._sample_at = now + SAMPLE_S
             self._sample()
+            self._check_memory(now, resident_mb())
         return False
 
     def _check_load(self, now: float) -> None:
@@ -120,6 +129,12 @@ class Health:
             self._telemetry.gauge("power_w", readings.power_w)
         if self._throttle.update(readings, now):
             self._log.report(events.THROTTLED, share=self._throttle.share, reason=self._throttle.reason)
+
+    def _check_memory(self, now: float, found_mb: float) -> None:
+        """What leaks takes the board with it in the end: a restart in time costs seconds and no data."""
+        if 0 < self._memory_mb < found_mb and now >= self._grace_until:
+            self._log.report(events.MEMORY_HIGH, found=int(found_mb), allowed=self._memory_mb)
+            self._fatal("too much memory")
 
     def _sample(self) -> None:
         gauges = {
@@ -139,8 +154,10 @@ class Health:
                 self._log.report(events.SINK_FAILED, error=str(error))
 
 
-def board_readings(thermal: Path = Path("/sys/class/thermal")) -> Readings:
-    """The hottest thermal zone of this machine; no reading where the system has none."""
+def board_readings(
+    thermal: Path = Path("/sys/class/thermal"), monitors: Path = Path("/sys/class/hwmon")
+) -> Readings:
+    """The hottest thermal zone and the module's power of this machine; no reading where the system has none."""
     hottest: float | None = None
     for zone in thermal.glob("thermal_zone*/temp"):
         try:
@@ -148,4 +165,22 @@ def board_readings(thermal: Path = Path("/sys/class/thermal")) -> Readings:
         except (OSError, ValueError):
             continue  # zones of parts that are switched off cannot be read
         hottest = value if hottest is None else max(hottest, value)
-    return Readings(temperature_c=hottest)
+    return Readings(temperature_c=hottest, power_w=_module_power(monitors))
+
+
+def _module_power(monitors: Path) -> float | None:
+    """Watts of the INA3221 of a Jetson: its input rail (VDD_IN) where it has one, else all rails together.
+
+    Channels as the kernel's driver gives them (Documentation/hwmon/ina3221.rst): inN_label, inN_input in mV,
+    currN_input in mA.
+    """
+    rails: dict[str, float] = {}
+    for label in monitors.glob("*/in[123]_label"):
+        number = label.name[2]
+        try:
+            volts = int(label.with_name(f"in{number}_input").read_text()) / 1000
+            amperes = int(label.with_name(f"curr{number}_input").read_text()) / 1000
+            rails[label.read_text().strip()] = volts * amperes
+        except (OSError, ValueError):
+            continue
+    return rails.get("VDD_IN", sum(rails.values())) if rails else None

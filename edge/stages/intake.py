@@ -9,9 +9,11 @@ import numpy as np
 from edge import events
 from edge.cloud import cloud_share
 from edge.config import CodingConfig
+from edge.context.blockfile import StorageError
 from edge.downlink.ballast import Ballast
 from edge.downlink.queue import DownlinkQueue
-from edge.downlink.spool import Spool, SpoolFullError
+from edge.downlink.schema import QueueError
+from edge.downlink.spool import Refusal, Spool, SpoolFullError
 from edge.downlink.work import Work
 from edge.events import EventLog
 from edge.frame import Frame
@@ -64,28 +66,45 @@ class Intake:
         """Frames in the spool that the queue does not know: accept them again. Returns their number."""
         known = set(self._queue.work.frame_names().values())
         adopted = 0
-        for acquisition in self._spool.orphans(known):
-            if self._queue.work.frame_id(acquisition.name) is not None:
-                self._spool.remove(acquisition.name)  # done with, and the power went before the file did
-                continue
-            self._accept(acquisition, len(acquisition.pack()))
-            adopted += 1
+        for found in self._spool.orphans(known):
+            if isinstance(found, Refusal):
+                self._refuse(found.name, found.reason)
+            elif self._queue.work.frame_id(found.name) is not None:
+                self._spool.remove(found.name)  # done with, and the power went before the file did
+            else:
+                adopted += self._try(found, len(found.pack()))
         return adopted
 
     def _take(self, offer: Offer) -> None:
         acquisition = offer.acquisition
         refused = offer.refused if acquisition is None else self._too_large(acquisition.frame)
         if acquisition is None or refused:
-            self._telemetry.count("frames_rejected")
-            self._log.report(events.FRAME_REJECTED, frame=offer.name, reason=refused)
+            self._refuse(offer.name, refused)
             return
         if self._queue.work.frame_id(acquisition.name) is not None:
             self._log.report(events.FRAME_DUPLICATE, frame=acquisition.name)
             return
         for defect, count in defects(acquisition.frame):
             self._log.report(events.FRAME_DEFECT, frame=acquisition.name, defect=defect, count=count)
-        size = self._spool.put(acquisition)
-        self._accept(acquisition, size)
+        self._try(acquisition, self._spool.put(acquisition))
+
+    def _try(self, acquisition: Acquisition, size: int) -> bool:
+        """Accept a frame that is in the spool. What fails for any cause but the disk would fail again at every try
+        and at every start: that frame is refused, so that the ones behind it come through.
+        """
+        try:
+            self._accept(acquisition, size)
+            return True
+        except (QueueError, StorageError):
+            raise
+        except Exception as error:
+            self._spool.remove(acquisition.name)
+            self._refuse(acquisition.name, f"{type(error).__name__}: {error}")
+            return False
+
+    def _refuse(self, name: str, reason: str) -> None:
+        self._telemetry.count("frames_rejected")
+        self._log.report(events.FRAME_REJECTED, frame=name, reason=reason)
 
     def _too_large(self, frame: Frame) -> str:
         """Why the frame has more tiles than ids, or nothing."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from pathlib import Path
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 from edge import events
 from edge.downlink.confirm import Confirmation
@@ -17,6 +17,7 @@ from edge.telemetry import Telemetry
 
 MAX_COMMAND_BYTES = 65542
 MAX_FILE_BYTES = 1 << 24
+MAX_BAD_FILES = 4096
 
 
 class CommandSource(Protocol):
@@ -39,6 +40,7 @@ class CommandFolder:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._open: Path | None = None
+        self._bad: set[str] = set()
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -47,18 +49,32 @@ class CommandFolder:
     def poll(self) -> bytes | None:
         try:
             names = sorted(entry.name for entry in os.scandir(self._folder) if entry.name.endswith(".bin"))
-            if not names:
-                return None
-            self._open = self._folder / names[0]
-            with open(self._open, "rb") as file:
-                return file.read(MAX_FILE_BYTES)
         except OSError as error:
             raise SourceError(f"uplink {self._folder}: {error.strerror}") from error
+        name = next((name for name in names if name not in self._bad), None)
+        if name is None:
+            return None
+        try:
+            with open(self._folder / name, "rb") as file:
+                data = file.read(MAX_FILE_BYTES)
+        except OSError as error:
+            self._give_up(name, error)
+        self._open = self._folder / name
+        return data
 
     def done(self) -> None:
-        if self._open is not None:
-            self._open.unlink(missing_ok=True)
-            self._open = None
+        path, self._open = self._open, None
+        try:
+            if path is not None:
+                path.unlink(missing_ok=True)
+        except OSError as error:
+            self._give_up(path.name if path else "", error)
+
+    def _give_up(self, name: str, error: OSError) -> NoReturn:
+        """A file that cannot be read or removed is told of once and must not hold up those behind it."""
+        if len(self._bad) < MAX_BAD_FILES:
+            self._bad.add(name)
+        raise SourceError(f"uplink {self._folder / name}: {error.strerror}") from error
 
     def close(self) -> None:
         self._open = None

@@ -17,6 +17,7 @@ from edge.packets.deframer import Deframer, SequenceCheck
 from edge.packets.erasure import ErasureDecoder
 from edge.packets.errors import PacketError
 from edge.packets.pieces import unpack_pieces
+from edge.packets.report import held_digest
 from edge.packets.space_packet import Apid, SpacePacket
 from edge.tile_codec import ContextLatent, TileKey
 from tools.ground.decoder import DecodeError, SegmentDecoder, SegmentHead
@@ -137,8 +138,19 @@ class GroundReceiver:
             return
         if layers > segment.layers:
             segment.layers = layers
-            self._store.put_latent(head.key, head.q, latent, layers)
+            segment.digest = held_digest(head.key, head.q, layers, latent)
+            if not self._store.put_latent(head.key, head.q, latent, layers):
+                self.counts["contradicting latents"] += 1
+                if not self._newest(segment):
+                    return
+                self._store.put_latent(head.key, head.q, latent, layers, replace=True)
             updates.append(Update(head.key, layers))
+
+    def _newest(self, segment: HeldSegment) -> bool:
+        """Whether a segment is the last coding of its tile-frame: the board codes again what came out wrong."""
+        others = self._store.of(segment.key) if segment.key else []
+        mine = (segment.since_pass, segment.number)
+        return all((s.since_pass, s.number) <= mine for s in others)
 
     def _contexts(self, head: SegmentHead) -> list[ContextLatent] | None:
         found = [self._store.context(head.key.tile, digest, head.key) for digest in head.context_digests]

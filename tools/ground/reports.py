@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edge.packets.report import MAX_GAPS, Report, ReportEntry, held_digest
+from edge.packets.report import MAX_GAPS, Report, ReportEntry
 from edge.packets.space_packet import Apid, SpacePacket
 from edge.tile_codec import TileKey
 from tools.ground.store import DAMAGED, WAITING, GroundStore, HeldSegment
@@ -52,15 +52,10 @@ class ReportWriter:
         if segment.key is None:
             held = segment.ranges.prefix
             return ReportEntry(segment.number, TileKey(0, 0), 0, held, gaps=_gaps(segment), headless=True)
-        digest = b""
-        if segment.layers:
-            latent = self._store.latent(segment.key, segment.layers)
-            if latent is not None:
-                digest = held_digest(segment.key, latent.q, segment.layers, latent.latent)
         waiting = segment.state == WAITING
         overdue = waiting and pass_number - segment.since_pass >= PATIENCE_PASSES
         return ReportEntry(
-            segment.number, segment.key, segment.layers if digest else 0, segment.ranges.prefix, digest,
+            segment.number, segment.key, segment.layers, segment.ranges.prefix, segment.digest,
             _gaps(segment), waiting, overdue or segment.state == DAMAGED,
         )  # fmt: skip
 

@@ -25,7 +25,7 @@ _TABLES = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS segments (
     store INTEGER, number INTEGER, tile INTEGER, time INTEGER, data BLOB, ranges BLOB, layers INTEGER,
-    state INTEGER, since_pass INTEGER, PRIMARY KEY (store, number)) WITHOUT ROWID;
+    state INTEGER, since_pass INTEGER, digest BLOB, PRIMARY KEY (store, number)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS segments_tile ON segments (tile, time);
 CREATE TABLE IF NOT EXISTS latents (
     tile INTEGER, time INTEGER, q INTEGER, layers INTEGER, channels INTEGER, height INTEGER, width INTEGER,
@@ -46,7 +46,9 @@ class GroundStoreError(Exception):
 
 @dataclass
 class HeldSegment:
-    """One segment as far as it arrived. layers: decoded so far. since_pass: of its first packet."""
+    """One segment as far as it arrived. layers: decoded so far. since_pass: of its first packet. digest: what the
+    ground reports of the latent that these layers gave (`edge.packets.report.held_digest`).
+    """
 
     store: int
     number: int
@@ -56,6 +58,7 @@ class HeldSegment:
     ranges: RangeSet = field(default_factory=RangeSet)
     layers: int = 0
     state: int = OPEN
+    digest: bytes = b""
 
     def put(self, offset: int, data: bytes) -> bool:
         """Take bytes in; False when they contradict bytes that are here already (nothing is changed then)."""
@@ -86,6 +89,7 @@ class GroundStore:
             self._db = sqlite3.connect(path, isolation_level=None)
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.executescript(_TABLES)
+            self._db.execute("SELECT digest FROM segments LIMIT 1")
         except sqlite3.Error as error:
             raise GroundStoreError(f"{path}: {error}") from error
         self.epoch = max(epoch, self.meta("epoch", epoch))
@@ -107,14 +111,15 @@ class GroundStore:
     def segment(self, store: int, number: int) -> HeldSegment | None:
         """A segment of which anything arrived."""
         row = self._db.execute(
-            "SELECT tile, time, data, ranges, layers, state, since_pass FROM segments "
+            "SELECT tile, time, data, ranges, layers, state, since_pass, digest FROM segments "
             "WHERE store = ? AND number = ?", (store, number),
         ).fetchone()  # fmt: skip
         if row is None:
             return None
-        tile, time, data, ranges, layers, state, since = row
+        tile, time, data, ranges, layers, state, since, digest = row
         key = None if tile is None else TileKey(tile, time)
-        return HeldSegment(store, number, since, key, bytearray(data), RangeSet.unpack(ranges), layers, state)
+        held = RangeSet.unpack(ranges)
+        return HeldSegment(store, number, since, key, bytearray(data), held, layers, state, digest)
 
     def of(self, key: TileKey) -> list[HeldSegment]:
         """All segments of a tile-frame; more than one when it was coded again."""
@@ -136,8 +141,8 @@ class GroundStore:
         for s in segments:
             key = s.key if s.key else (None, None)
             self._db.execute(
-                "INSERT OR REPLACE INTO segments VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (s.store, s.number, *key, bytes(s.data), s.ranges.pack(), s.layers, s.state, s.since_pass),
+                "INSERT OR REPLACE INTO segments VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (s.store, s.number, *key, bytes(s.data), s.ranges.pack(), s.layers, s.state, s.since_pass, s.digest),
             )
             touched = (s.store, pass_number, s.number)
             self._db.execute("INSERT OR IGNORE INTO touched VALUES (?, ?, ?)", touched)
@@ -150,13 +155,22 @@ class GroundStore:
         ).fetchall()
         return [found for (number,) in rows if (found := self.segment(store, number)) is not None]
 
-    def put_latent(self, key: TileKey, q: int, latent: NDArray[np.int16], layers: int) -> None:
-        """Keep a decoded latent, and the digest of each of its prefixes. Fewer layers than held change
-        nothing.
+    def put_latent(
+        self, key: TileKey, q: int, latent: NDArray[np.int16], layers: int, replace: bool = False
+    ) -> bool:
+        """Keep a decoded latent, and the digest of each of its prefixes. Fewer layers than held change nothing.
+
+        False when it contradicts the one that is held, which stays unless `replace` is set.
         """
-        if layers <= self.layers(key):
-            return
         channels = latent.shape[0] // LAYERS
+        held = self.latent(key)
+        if held is not None:
+            common = min(layers, held.layers) * channels
+            alike = held.q == q and np.array_equal(held.latent[:common], latent[:common])
+            if not alike and not replace:
+                return False
+            if alike and layers <= held.layers:
+                return True
         self._db.execute("BEGIN")
         self._db.execute(
             "INSERT OR REPLACE INTO latents VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -167,6 +181,7 @@ class GroundStore:
             [(key.tile, context_digest(latent, k, channels), key.time, k) for k in range(1, layers + 1)],
         )
         self._db.execute("COMMIT")
+        return True
 
     def layers(self, key: TileKey) -> int:
         """Layers held of a latent."""
@@ -195,7 +210,9 @@ class GroundStore:
         ).fetchall()
         for time, layers in rows:
             if TileKey(tile, time) != before:
-                return self.latent(TileKey(tile, time), layers)
+                found = self.latent(TileKey(tile, time), layers)
+                if found is not None and found.digest == digest:  # not so when another coding took its place
+                    return found
         return None
 
     def tile_frames(self) -> list[TileKey]:

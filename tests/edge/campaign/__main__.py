@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
 import tempfile
 from pathlib import Path
@@ -22,23 +23,6 @@ def main() -> int:
 
 
 def _run(args: argparse.Namespace, folder: Path) -> tuple[str, bool]:
-    if args.name == "budgets":
-        from tests.edge.campaign import budgets
-
-        results = budgets.campaign(folder, args.size or 200)
-        return budgets.report(results), all(r.good for r in results)
-    if args.name == "loss":
-        from tests.edge.campaign import loss
-
-        found = loss.campaign(folder, args.size or 40, 1500 * (args.size or 40))
-        return loss.report(found), not any(r.wrong for r in found)
-    if args.name == "kill":
-        from tests.edge.campaign import kill
-
-        result = kill.campaign(folder, args.size or 300)
-        return kill.report(result), not (result.wrong or result.lost_frames or result.over_budget or result.crashes)
-    import importlib
-
     module = importlib.import_module(f"tests.edge.campaign.{args.name}")
     return module.main(folder, args.size, args.codec)
 

@@ -1,24 +1,30 @@
 """Random passes: never a byte over the budget, and filled while anything is left to send.
 
-    python -m tests.edge.campaign budgets --size 200
+    python -m tests.edge.campaign budgets --size 200 [--codec edge]
+
+With `--codec edge` the queues are filled with segments of the real codec (tiles of 64x64 and 128x128 pixels, four
+quantiser steps, with and without context), each in many places; else with random bytes of plausible sizes.
 """
 
 from __future__ import annotations
 
 import random
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from edge.bands import BANDS
 from edge.clock import ManualClock
 from edge.downlink.passrun import LinkSettings, PassRun
 from edge.downlink.plan import PlanSettings
 from edge.downlink.queue import DownlinkQueue
 from edge.downlink.work import Work
 from edge.events import EventLog
-from edge.tile_codec import LAYERS, TileKey
+from edge.sources.synthetic import SyntheticSource
+from edge.tile_codec import LAYERS, ContextLatent, TileKey, TilePixels
+from tests.edge.campaign.watcher import codecs
 
 PASSES_PER_QUEUE = 10
 
@@ -46,6 +52,23 @@ def bulk_tile(rng: np.random.Generator, number: int, median_bytes: float) -> Bul
     distortion = np.concatenate([np.cumsum(gain[::-1])[::-1], [0.0]]) + 1e4
     latent = np.zeros((16, 1, 1), np.int16)
     return BulkTile(TileKey(number, 1000), 10, latent, prefix, distortion, (), rng.bytes(int(prefix[-1])))
+
+
+def real_tiles() -> list[BulkTile]:
+    """Tiles of the real codec: two sides, four steps, without context and against one."""
+    codec, found = codecs("edge")[0], []
+    source = SyntheticSource(ManualClock(), 0, 1, 128)
+    for side in (64, 128):
+        for codec.q in (8, 18, 28, 38):
+            contexts: list[ContextLatent] = []
+            for date in range(3):
+                data = np.ascontiguousarray(source.scene(0, date)[:, :side, :side])
+                key = TileKey(1, 1000 + date)
+                coded = codec.encode(TilePixels(key, data, BANDS, data[0] > 0), contexts)
+                contexts = [ContextLatent.known(key, codec.q, LAYERS, coded.latent)]
+                latent = np.zeros((16, 1, 1), np.int16)  # of no use here, and large
+                found.append(BulkTile(key, codec.q, latent, coded.prefix_bytes, coded.distortion, (), coded.segment(0, LAYERS)))
+    return found
 
 
 @dataclass
@@ -100,8 +123,9 @@ def one_pass(queue: DownlinkQueue, rng: random.Random, number: int, tiles: int) 
     return PassResult(tiles, budget, used, unsent(queue), changed, replan)
 
 
-def campaign(folder: Path, passes: int, seed: int = 1) -> list[PassResult]:
+def campaign(folder: Path, passes: int, seed: int = 1, real: bool = False) -> list[PassResult]:
     rng, results = random.Random(seed), []
+    pool = real_tiles() if real else []
     while len(results) < passes:
         index = len(results) // PASSES_PER_QUEUE
         tiles = int(10 * 200 ** rng.random())
@@ -110,7 +134,7 @@ def campaign(folder: Path, passes: int, seed: int = 1) -> list[PassResult]:
         median = float(numbers.choice([800, 4000, 20000]))
         queue.work.accept("f", 0, 1, [Work(0, 0, i, i) for i in range(tiles)])
         for work in queue.work.next_work(tiles):
-            coded = bulk_tile(numbers, work.tile, median)
+            coded = replace(rng.choice(pool), key=TileKey(work.tile, 1000)) if pool else bulk_tile(numbers, work.tile, median)
             queue.tiles.add(work, coded, coded.data)
         for number in range(min(PASSES_PER_QUEUE, passes - len(results))):
             results.append(one_pass(queue, rng, number, tiles))
@@ -132,6 +156,12 @@ def report(results: list[PassResult]) -> str:
         f"budgets {min(r.budget for r in results)} to {max(r.budget for r in results)} bytes\n"
         f"over budget: {sum(r.used > r.budget for r in results)}\n"
         f"filled below 98 % with something left: {sum(not r.good for r in results)} of {len(limited)}; "
-        f"lowest fill {fills[0]:.4f}, median {fills[len(fills) // 2]:.5f}\n"
+        f"fill of those: lowest {fills[0]:.4f}, mean {sum(fills) / len(fills):.5f}, median {fills[len(fills) // 2]:.5f}\n"
         f"largest re-plan {max(replans, default=0):.0f} ms CPU"
     )
+
+
+def main(folder: Path, size: int | None, codec: str) -> tuple[str, bool]:
+    results = campaign(folder, size or 200, real=codec == "edge")
+    bites = any(r.left for r in results) and any(r.changed for r in results)
+    return f"{codec} codec: " + report(results), bites and all(r.good for r in results)

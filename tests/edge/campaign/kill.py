@@ -1,261 +1,352 @@
 """kill -9 at random instants: after every restart nothing accepted is lost and no budget is exceeded.
 
-    python -m tests.edge.campaign kill --size 300
+    python -m tests.edge.campaign kill --size 300 [--codec edge]
 
-A forked process runs the whole loop with its threads on real files and is killed without warning; the next
-goes on in the same folder. The ground (outside, never killed) hears what reached the outbox and sends its
-reports. The sensor goes on with new frames, so that there is always work; what the board was doing when it
-was killed is read from its state and counted, because a campaign that kills an idle loop shows nothing.
+The process is `edge.__main__.main` with a mission file, a watched folder, pass files and a report folder. Most lives
+are forked from this process, which has everything imported and the model loaded, so that a life is spent working
+and not starting; with `--codec edge` some lives are a new `python -m edge`. A life ends by SIGKILL a random number
+of steps after the process told systemd that it is ready (15 %: a random time after the fork; new processes: a
+random time after ready). Passes last longer than many lives, and in every fourth life the wall clock jumps. The
+sensor, the ground and the judge are here and never die. Where the kills landed is read from shared memory
+(`marks`); too few accepted frames, or kills in too few places, fail the campaign as much as a lost frame does.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import random
-import shutil
 import signal
-import sqlite3
-import tempfile
+import socket
+import subprocess
+import sys
 import time
-import traceback
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edge.board import open_board
-from edge.clock import SystemClock
-from edge.config import parse_mission
-from edge.downlink.ports import FilePort
-from edge.downlink.schedule import SingleContact
-from edge.loop import FlightLoop
-from edge.packets.deframer import Deframer
-from edge.packets.space_packet import Apid
-from edge.sources.synthetic import SyntheticSource
-from edge.stages.uplink import CommandFolder
-from edge.throttle import Readings
-from edge.tile_codec import TileKey, TilePixels
-from edge.watchdog import Notifier
-from tests.edge.flight import KEY, MISSION, MODEL
-from tests.fake_codec import FakeSegmentDecoder, FakeTileCodec
-from tools.ground.receiver import GroundReceiver
-from tools.ground.reports import ReportWriter
-from tools.ground.store import GroundStore
+import edge.__main__ as process
+from edge.budget import Budget, Pass, format_budget
+from edge.tile_codec import TileKey
+from tests.edge.campaign.marks import STEPS, Marks
+from tests.edge.campaign.watcher import KEY, START, Watcher, codecs
 
-FRAMES, SIDE = 100_000, 128
-BUDGET = 60_000
-KILLS_PER_PASS = 3
-PATIENCE = 4
+PASS_S, BUDGET = 4.0, 60_000
+FINAL_BUDGET = 20_000_000
+SENSOR_S = 0.1
+STEPS_IN_LIFE = 120  # before and after a jump of the clock; a frame makes about 40
+COLD_EVERY, JUMP_EVERY = 6, 4
+MISSION = """
+state = "state"
+[source]
+path = "inbox"
+settle_s = 0.0
+[uplink]
+key_file = "key"
+[passes]
+{passes}
+patience = 3
+[context]
+slots = 1024
+slot_bytes = 16384
+[coding]
+tile = 64
+canary_s = 2.0
+[limits]
+min_free_mb = 0
+ballast_mb = 1
+work_tiles = 60
+[link]
+packet_bytes = 512
+reserve_bytes = 8192
+"""
 
 
 @dataclass
 class KillResult:
+    codec: str
     kills: int = 0
+    cold: int = 0  # of them, of a new `python -m edge`
+    ended_otherwise: int = 0
+    inside: Counter[str] = field(default_factory=Counter)  # kills by the step they landed in
+    done: Counter[str] = field(default_factory=Counter)
+    events: Counter[str] = field(default_factory=Counter)
+    jumps: int = 0
+    resumed: int = 0  # passes that went on in another life
+    passes: int = 0
     over_budget: int = 0
-    wrong: int = 0
-    lost_frames: int = 0
-    crashes: int = 0
-    against_unknown: int = 0  # segments coded against context that the ground lacks
-    stages: Counter[str] = field(default_factory=Counter)
     accepted: int = 0
-    tiles_at_ground: int = 0
-    incomplete: int = 0  # tile-frames at the ground with fewer than all layers, in the end
-    inter: int = 0  # tile-frames coded against context
-    doing: Counter[str] = field(default_factory=Counter)  # what was going on when the board was killed
+    lost: int = 0  # accepted tile-frames not at the ground to all layers in the end
+    wrong: int = 0
+    at_ground: int = 0
+    inter: int = 0  # segments coded against context
+    unknown: int = 0  # segments received whose context the ground lacked at that time
+    packets: int = 0
+    exit_code: int | None = None
+    start_s: list[float] = field(default_factory=list)  # from the fork or the exec to READY
+    cold_start_s: list[float] = field(default_factory=list)
+
+    @property
+    def broken(self) -> list[str]:
+        """Promises that were broken."""
+        counts = {
+            "ended otherwise": self.ended_otherwise, "over budget": self.over_budget, "tile-frames lost": self.lost,
+            "wrong": self.wrong, "coded against unknown context": self.unknown,
+            "queue found corrupt": self.events["queue_corrupt"], "stage failed": self.events["stage_failed"],
+            "graceful stop": self.exit_code != 0,
+        }  # fmt: skip
+        return [f"{name}: {int(count)}" for name, count in counts.items() if count]
+
+    @property
+    def idle(self) -> list[str]:
+        """Ways in which the campaign did not bite."""
+        needed = {
+            "frames accepted": (self.accepted, self.kills), "tile-frames at the ground": (self.at_ground, 4 * self.kills),
+            "kills inside a step": (sum(self.inside.values()), self.kills // 2),
+            "steps hit": (len(self.inside), min(len(STEPS) - 4, self.kills // 4)),
+            "segments against context": (self.inter, self.kills), "passes resumed": (self.resumed, self.kills // 10),
+            "clock jumps told of": (self.events["clock_jump"], self.jumps // 3),
+        }  # fmt: skip
+        return [f"{name}: {found}, expected {least}" for name, (found, least) in needed.items() if found < least]
 
 
-def _child(folder: Path, number: int, budget: int, first: int) -> None:
-    """Run the loop until killed."""
-    mission = parse_mission(MISSION, folder)
-    clock = SystemClock()
-    board = open_board(mission, clock, MODEL)
-    loop = FlightLoop(
-        board, FakeTileCodec(channels=64, q=30), SyntheticSource(clock, FRAMES, 2, SIDE, every_s=0.04, first=first),
-        FilePort(folder / "outbox"), CommandFolder(folder / "uplink"), SingleContact(number, budget), KEY,
-        readings=Readings, notifier=Notifier(""),
-    )  # fmt: skip
-    loop.run()
+class Board:
+    """Processes of the runtime in one folder, and their sensor."""
 
+    def __init__(self, folder: Path, codec: str, marks: Marks, watcher: Watcher) -> None:
+        self.folder, self.codec, self.marks, self.watcher = folder, codec, marks, watcher
+        self.frames = 0
+        self._next_frame = 0.0
+        for name in ("inbox", "uplink", "outbox"):
+            (folder / name).mkdir(parents=True)
+        (folder / "key").write_bytes(KEY)
+        self._notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._address = f"@swathpack-kill-{os.getpid()}"
+        self._notify.bind("\0" + self._address[1:])
+        self._child = 0
 
-def _run_and_kill(folder: Path, number: int, after_s: float, first: int) -> bool:
-    """Fork, run, kill; False when the child died of itself."""
-    child = os.fork()
-    if child == 0:
+    def start(self, config: Path, cold: bool) -> None:
+        """A new life."""
+        self._drain()
+        errors = open(self.folder / "stderr.log", "ab")  # noqa: SIM115 - inherited by the process
+        if cold:
+            environment = os.environ | {"NOTIFY_SOCKET": self._address}
+            command = [sys.executable, "-m", "edge", "--config", str(config)]
+            self._child = subprocess.Popen(command, stderr=errors, env=environment).pid
+            return
+        self._child = os.fork()
+        if self._child == 0:
+            os.dup2(errors.fileno(), 2)
+            os.environ["NOTIFY_SOCKET"] = self._address
+            self._life(config)
+
+    def _life(self, config: Path) -> None:
+        """The forked process; never returns."""
+        code = 70
         try:
-            _child(folder, number, BUDGET, first)
-        except BaseException:
-            (folder / "crash.txt").write_text(traceback.format_exc())
-        os._exit(1)
-    time.sleep(after_s)
-    os.kill(child, signal.SIGKILL)
-    _, status = os.waitpid(child, 0)
-    return os.WIFSIGNALED(status)
+            self.marks.install()
+            codec, model = codecs(self.codec)[0], codecs(self.codec)[2]
+            process._open_model = lambda mission: model
+            if self.codec == "fake":
+                process.FlightCodec = lambda *_: codec
+                process.watch_model = lambda *_: 0
+            code = process.main(["--config", str(config)])
+        finally:
+            os._exit(code)
+
+    def run(self, seconds: float, stop_when_ready: bool = False, sensor: bool = True, steps: int = 1 << 40) -> bool:
+        """Let it work so long, or until it has done so many steps; the sensor delivers, the ground hears finished
+        passes. False when it ended or got ready.
+        """
+        end, target = time.monotonic() + seconds, self.marks.total() + steps
+        while (left := end - time.monotonic()) > 0 and self.marks.total() < target:
+            if sensor:
+                self._deliver()
+            self.watcher.hear_finished()
+            self._notify.settimeout(min(left, 0.02))
+            try:
+                ready = b"READY=1" in self._notify.recv(256)
+            except TimeoutError:
+                ready = False
+            if self._over() or (ready and stop_when_ready):
+                return False
+        return True
+
+    def kill(self) -> bool:
+        """SIGKILL; False when it had ended before."""
+        over = self._over()
+        if not over:
+            os.kill(self._child, signal.SIGKILL)
+            os.waitpid(self._child, 0)
+        return not over
+
+    def stop(self, wait_s: float = 30.0) -> int | None:
+        """SIGTERM; the exit code, None when it does not end."""
+        os.kill(self._child, signal.SIGTERM)
+        end = time.monotonic() + wait_s
+        while time.monotonic() < end:
+            found, status = os.waitpid(self._child, os.WNOHANG)
+            if found:
+                return os.waitstatus_to_exitcode(status)
+            time.sleep(0.05)
+        os.kill(self._child, signal.SIGKILL)
+        os.waitpid(self._child, 0)
+        return None
+
+    def close(self) -> None:
+        self._notify.close()
+
+    def _over(self) -> bool:
+        """Ended of itself; does not reap, so that the pid stays ours."""
+        return os.waitid(os.P_PID, self._child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+    def _deliver(self) -> None:
+        inbox = self.folder / "inbox"
+        if time.monotonic() < self._next_frame or sum(1 for _ in inbox.glob("*.swf")) >= 3:
+            return
+        self._next_frame = time.monotonic() + SENSOR_S
+        acquisition = self.watcher.acquisition(self.frames)
+        part = inbox / f"{acquisition.name}.part"
+        part.write_bytes(acquisition.pack())
+        part.replace(part.with_suffix(".swf"))
+        self.frames += 1
+
+    def _drain(self) -> None:
+        self._notify.settimeout(0.001)
+        try:
+            while True:
+                self._notify.recv(256)
+        except TimeoutError:
+            return
 
 
-class Watcher:
-    """The ground and the judge."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.store = GroundStore(folder / "ground")
-        self.truth = SyntheticSource(SystemClock(), FRAMES, 2, SIDE)
-        self.codec = FakeTileCodec(channels=64, q=30)
-        self.counts: Counter[str] = Counter()
-
-    def hear(self, number: int, result: KillResult) -> None:
-        """Take in what a pass left in the outbox, check its size, send reports."""
-        data = b"".join(p.read_bytes() for p in sorted((self.folder / "outbox").glob(f"pass-{number:06d}*")))
-        deframer = Deframer(4096)
-        packets = deframer.feed(data) + deframer.flush()
-        result.over_budget += len(data) > BUDGET
-        receiver = GroundReceiver(self.store, FakeSegmentDecoder(), 4096)
-        receiver.feed(data)
-        receiver.settle(number)
-        self.counts += receiver.counts
-        stores = {packet.store for packet in packets if packet.apid == Apid.IMAGE}
-        for store in stores:
-            self._report(store, number)
-
-    def _report(self, store: int, number: int) -> None:
-        uplink = self.folder / "uplink"
-        uplink.mkdir(exist_ok=True)
-        part = uplink / f"{number}-{store}.part"
-        part.write_bytes(b"".join(ReportWriter(self.store, KEY, store).packets(number, 0)))
-        part.replace(part.with_suffix(".bin"))
-
-    def inter(self) -> int:
-        """Segments at the ground that name a context."""
-        decoder, count = FakeSegmentDecoder(), 0
-        for key in self.store.tile_frames():
-            for segment in self.store.of(key):
-                head = decoder.head(segment.prefix)
-                count += bool(head and head.context_digests)
-        return count
-
-    def wrong(self) -> int:
-        """Latents at the ground that are not what the scene gives."""
-        count = 0
-        for key in self.store.tile_frames():
-            held = self.store.latent(key)
-            true = self._true(key)
-            known = held.layers * true.shape[0] // 16
-            count += int((held.latent[:known] != true[:known]).any())
-        return count
-
-    def _true(self, key: TileKey):
-        place, row, column = key.tile >> 16, key.tile >> 8 & 255, key.tile & 255
-        date = (key.time - 1_700_000_000) // (5 * 86400)
-        data = self.truth.scene(place, date)[:, row * 64 : row * 64 + 64, column * 64 : column * 64 + 64]
-        bands = tuple(str(i) for i in range(12))
-        return self.codec.encode(TilePixels(key, data, bands, data[0] > 0), []).latent
-
-
-def campaign(folder: Path, kills: int, seed: int = 1) -> KillResult:
-    rng, result = random.Random(seed), KillResult()
-    watcher = Watcher(folder)
-    names: set[str] = set()
-    number = 0
+def campaign(folder: Path, kills: int, codec: str = "fake", seed: int = 1) -> KillResult:
+    rng, result = random.Random(seed), KillResult(codec)
+    marks, watcher = Marks(), Watcher(folder, codec, BUDGET)
+    board = Board(folder, codec, marks, watcher)
+    config = _missions(folder, kills)
+    watcher.true(TileKey(0, START))  # loads what the codec loads late, so that no life has to
+    before = -1
     while result.kills < kills:
-        for _ in range(min(KILLS_PER_PASS, kills - result.kills)):
-            first = max((sequence(name) for name in names), default=-1) + 1
-            result.crashes += not _run_and_kill(folder, number, rng.uniform(0.02, 0.8), first)
-            result.kills += 1
-            names |= accepted(folder)
-            result.doing += doing(folder, number)
-        watcher.hear(number, result)
-        number += 1
-    finish(folder, watcher, result, number, names)
+        _one_life(board, config, rng, result)
+        _tell(result, watcher)
+        number = watcher.hear_all()
+        result.resumed += number == before and number >= 0
+        before = number
+    _finish(folder, board, result)
+    result.done = marks.done()
+    board.close()
     return result
 
 
-def sequence(name: str) -> int:
-    """The number of a synthetic acquisition, two places in turn."""
-    _, _, place, date = name.split("-")
-    return int(date) * 2 + int(place)
+def _tell(result: KillResult, watcher: Watcher) -> None:
+    if result.kills % 10 == 0:
+        sys.stderr.write(f"\r{result.kills} kills, {watcher.packets} packets ")
+        sys.stderr.flush()
 
 
-def doing(folder: Path, number: int) -> Counter[str]:
-    """What the state left by a kill says that the board was in the middle of; read from a copy."""
-    found: Counter[str] = Counter()
-    with tempfile.TemporaryDirectory() as name:
-        for path in (folder / "state").glob("queue*"):
-            shutil.copy(path, name)
-        if not (Path(name) / "queue").exists():
-            return Counter({"before the queue was there": 1})
-        with contextlib.closing(sqlite3.connect(Path(name) / "queue")) as db:
-            try:
-                found["tiles waiting to be coded"] = bool(db.execute("SELECT count(*) FROM work").fetchone()[0])
-                state = db.execute("SELECT used, ended FROM passes WHERE number = ?", (number,)).fetchone()
-            except sqlite3.Error:
-                return Counter({"before the queue was there": 1})
-    found["pass begun, not ended"] = bool(state and not state[1])
-    outbox = folder / "outbox" / f"pass-{number:06d}.part"
-    sent = outbox.stat().st_size if outbox.exists() else 0
-    found["pass partly sent"] = 0 < sent < 0.97 * BUDGET
-    found["commands not yet acted upon"] = any((folder / "uplink").glob("*.bin"))
-    found["half-written spool file"] = any((folder / "state" / "spool").glob("*.part"))
-    return +found
+def _missions(folder: Path, kills: int) -> Path:
+    """The mission of the lives, with passes back to back; the last life has its own with large ones."""
+    now = time.time() - 70 * PASS_S
+    rate = BUDGET / PASS_S
+    passes = [
+        Pass(i, "sat", "station", now + i * PASS_S, now + (i + 1) * PASS_S, BUDGET, (0.0,), (rate,))
+        for i in range(140 + 3 * kills)
+    ]
+    (folder / "budget.toml").write_text(format_budget(Budget("kill", "", 1, tuple(passes))))
+    (folder / "final.toml").write_text(MISSION.format(passes=f"bytes = {FINAL_BUDGET}\nevery_s = 5.0"))
+    (folder / "mission.toml").write_text(MISSION.format(passes='budget = "budget.toml"\npaced = true'))
+    return folder / "mission.toml"
+
+
+def _one_life(board: Board, config: Path, rng: random.Random, result: KillResult) -> None:
+    cold = board.codec == "edge" and result.kills % COLD_EVERY == 0
+    jump = 0.0
+    if result.kills % JUMP_EVERY == 1 and not cold:
+        jump = rng.choice((-1, 1)) * rng.uniform(3.0, 200.0)
+    board.marks.wall_offset = rng.uniform(-20.0, 20.0) if jump else 0.0
+    started = time.monotonic()
+    board.start(config, cold)
+    if rng.random() < 0.15:
+        board.run(rng.uniform(0.0, 4.0 if cold else 0.5))
+    elif not board.run(60.0, stop_when_ready=True):
+        (result.cold_start_s if cold else result.start_s).append(time.monotonic() - started)
+        board.run(1.0 if cold else 6.0, steps=rng.randrange(STEPS_IN_LIFE))
+        board.marks.wall_offset += jump
+        result.jumps += bool(jump)
+        board.run(rng.uniform(0.0, 1.5) if cold else 6.0, steps=rng.randrange(STEPS_IN_LIFE))
+        time.sleep(rng.uniform(0.0, 0.01))
+    result.ended_otherwise += not board.kill()
+    result.kills += 1
+    result.cold += cold
+    for step in board.marks.inside():
+        result.inside[step] += 1
+
+
+def _finish(folder: Path, board: Board, result: KillResult) -> None:
+    """After the last kill: large passes until everything accepted is down; then compare."""
+    board.marks.wall_offset = 0.0
+    watcher = board.watcher
+    watcher.budget = FINAL_BUDGET
+    board.start(folder / "final.toml", cold=False)
+    give_up = time.monotonic() + 60 + result.kills
+    wanted = accepted(folder)
+    while time.monotonic() < give_up and board.run(2.0, sensor=False):
+        wanted = accepted(folder) | {path.stem for path in (folder / "inbox").glob("*.swf")}
+        if not watcher.missing(wanted):
+            break
+    result.exit_code = board.stop()
+    watcher.hear_all()
+    result.events = log_counts(folder)
+    result.accepted, result.lost = len(wanted), len(watcher.missing(wanted))
+    result.passes, result.over_budget = watcher.passes, watcher.over_budget
+    result.unknown, result.packets = watcher.unknown, watcher.packets
+    result.at_ground, result.wrong, result.inter = watcher.judge()
 
 
 def accepted(folder: Path) -> set[str]:
-    """Names of frames whose acceptance was told of (the log is written after the commit)."""
-    names: set[str] = set()
-    for path in (folder / "state" / "log").glob("events.jsonl*"):
-        for line in path.read_text().splitlines():
-            try:
-                event = json.loads(line)
-            except ValueError:
-                continue  # the line that was being written when the power went
-            if event["event"] == "frame_accepted":
-                names.add(event["frame"])
+    """Frames whose acceptance was told of, in the log (written after the commit) or to the sensor."""
+    names = {path.stem for path in (folder / "inbox" / "done").glob("*.swf")}
+    for event in _log(folder):
+        if event.get("event") == "frame_accepted":
+            names.add(event["frame"])
     return names
 
 
-def finish(folder: Path, watcher: Watcher, result: KillResult, number: int, names: set[str]) -> None:
-    """After the last kill: code what is left, send everything, and compare with what was accepted."""
-    mission, clock = parse_mission(MISSION, folder), SystemClock()
-    for extra in range(PATIENCE + 4):
-        board = open_board(mission, clock, MODEL)
-        contact = SingleContact(number + extra, 100_000_000)
-        contact.pause()
-        loop = FlightLoop(
-            board, FakeTileCodec(channels=64, q=30), SyntheticSource(clock, 0), FilePort(folder / "outbox"),
-            CommandFolder(folder / "uplink"), contact, KEY, readings=Readings, notifier=Notifier(""),
-        )  # fmt: skip
-        loop.intake.adopt()
-        loop.settle()
-        contact.resume()
-        loop.settle()
-        contact.pause()
-        loop.settle()
-        result.stages += board.log.counts
-        loop.close()
-        data = (folder / "outbox" / f"pass-{number + extra:06d}.bin").read_bytes()
-        receiver = GroundReceiver(watcher.store, FakeSegmentDecoder(), 4096)
-        receiver.feed(data)
-        receiver.settle(number + extra)
-        watcher._report(board.boot.store, number + extra)
-    at_ground = {(key.tile >> 16, key.time) for key in watcher.store.tile_frames()}
-    result.accepted, result.tiles_at_ground = len(names), len(watcher.store.tile_frames())
-    result.incomplete = sum(watcher.store.layers(key) < 16 for key in watcher.store.tile_frames())
-    result.inter = watcher.inter()
-    for name in names:
-        _, _, place, date = name.split("-")
-        result.lost_frames += (int(place), 1_700_000_000 + int(date) * 5 * 86400) not in at_ground
-    result.wrong = watcher.wrong()
-    waiting = [s for key in watcher.store.tile_frames() for s in watcher.store.waiting(key.tile)]
-    result.against_unknown = len({(s.store, s.number) for s in waiting})
+def log_counts(folder: Path) -> Counter[str]:
+    """Events of all lives."""
+    return Counter(str(event["event"]) for event in _log(folder) if "event" in event)
 
 
-def report(result: KillResult) -> str:
-    told = {k: v for k, v in result.stages.items() if "corrupt" in k or "failed" in k or "reject" in k}
-    return (
-        f"{result.kills} kills; processes that ended otherwise: {result.crashes}\n"
-        f"caught in the middle: {dict(result.doing)}\n"
-        f"frames accepted {result.accepted}, lost {result.lost_frames}; tile-frames at the ground "
-        f"{result.tiles_at_ground} of {4 * result.accepted}, not to all layers {result.incomplete}, wrong "
-        f"{result.wrong}; coded against context {result.inter}\n"
-        f"passes over budget: {result.over_budget}; segments against context that the ground lacks: "
-        f"{result.against_unknown}\ntrouble told of in the last runs: {told or 'none'}"
-    )
+def _log(folder: Path):
+    for path in (folder / "state" / "log").glob("events.jsonl*"):
+        for line in path.read_text(errors="replace").splitlines():
+            try:
+                yield json.loads(line)
+            except ValueError:
+                continue  # the line that was being written when the process was killed
+
+
+def report(r: KillResult) -> str:
+    told = {k: n for k, n in sorted(r.events.items()) if any(w in k for w in ("corrupt", "fail", "reject", "mismatch"))}
+    seen = {k: r.events[k] for k in ("started", "frame_duplicate", "clock_jump", "report_applied", "refresh_wanted")}
+    starts = sorted(r.start_s) or [0.0]
+    cold = sorted(r.cold_start_s)
+    lines = [f"kills with the {r.codec} codec: {r.kills}, {r.cold} of them of a new `python -m edge`; "
+             f"processes that ended otherwise {r.ended_otherwise}; the last stopped by SIGTERM with code {r.exit_code}"]
+    lines += [f"  killed while {step:30} {r.inside[step]:5}   done in all lives {r.done[step]:7}" for step, _, _ in STEPS]
+    lines += [
+        f"frames accepted {r.accepted} ({4 * r.accepted} tile-frames): lost {r.lost}; at the ground {r.at_ground}, "
+        f"wrong {r.wrong}; segments {r.inter} against context, {r.unknown} against context that the ground lacked",
+        f"passes {r.passes} ({r.packets} packets), resumed in another life {r.resumed}, over budget {r.over_budget}",
+        f"clock jumps {r.jumps}; told in the logs: {seen}; trouble: {told or 'none'}",
+        f"start to READY: median {starts[len(starts) // 2]:.2f} s, longest {starts[-1]:.2f} s (forked)"
+        + (f"; new process median {cold[len(cold) // 2]:.2f} s, longest {cold[-1]:.2f} s" if cold else ""),
+        f"broken: {r.broken or 'nothing'}; did not bite: {r.idle or 'bit everywhere'}",
+    ]
+    return "\n".join(lines)
+
+
+def main(folder: Path, size: int | None, codec: str) -> tuple[str, bool]:
+    result = campaign(folder, size or (300 if codec == "fake" else 60), codec)
+    return report(result), not (result.broken or result.idle)

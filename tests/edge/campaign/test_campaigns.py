@@ -5,17 +5,6 @@ import pytest
 from tests.edge.campaign import budgets, disk, erasure, fuzz, kill, loss, rate, soak
 
 
-def check_kill(result):
-    assert not (result.over_budget or result.wrong or result.lost_frames or result.crashes)
-    assert not (result.against_unknown or result.incomplete)
-    assert result.doing["tiles waiting to be coded"] > 0, "a campaign that kills an idle loop shows nothing"
-
-
-def check_disk(result):
-    assert not (result.wrong or result.lost or result.failed_starts or result.waiting)
-    assert result.complete_before < result.judged, "something must have been left to lose"
-
-
 @pytest.mark.parametrize("passes", [12, pytest.param(200, marks=pytest.mark.slow)])
 def test_budgets(tmp_path, passes):
     results = budgets.campaign(tmp_path, passes)
@@ -24,27 +13,38 @@ def test_budgets(tmp_path, passes):
 
 
 def test_loss_small(tmp_path):
-    results = loss.campaign(tmp_path, tiles=4, budget=6000, losses=(0.2,))
-    assert all(r.wrong == 0 and r.lost > 0 for r in results)
-    assert all(r.inter > 0 for r in results)
+    case = loss.Case(0.2, bursts=True, outage=True)
+    (result,) = loss.campaign(tmp_path, "fake", 1, 9000, (case,), real=False)
+    assert result.good and result.wrong == 0 and result.lost >= loss.LEAST_LOST and result.inter > 0, loss.report([result])
 
 
 @pytest.mark.slow
-def test_loss(tmp_path):
-    results = loss.campaign(tmp_path, tiles=40, budget=60_000)
-    assert all(r.wrong == 0 for r in results)
-    assert all(r.inter >= 0.9 * 8 * 40 for r in results if r.loss <= 0.05), "no stall"
+@pytest.mark.parametrize("codec", ["fake", "edge"])
+def test_loss(tmp_path, codec):
+    results = loss.campaign(tmp_path, codec, 2, 18_000)
+    assert all(r.good for r in results), loss.report(results)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kills", [12, 300])
-def test_kill(tmp_path, kills):
-    check_kill(kill.campaign(tmp_path, kills))
+@pytest.mark.parametrize(("codec", "kills"), [("fake", 40), ("fake", 300), ("edge", 60)])
+def test_kill(tmp_path, codec, kills):
+    result = kill.campaign(tmp_path / "board", kills, codec)
+    assert not (result.broken or result.idle), kill.report(result)
 
 
-@pytest.mark.parametrize("cases", [6, pytest.param(150, marks=pytest.mark.slow)])
-def test_disk(tmp_path, cases):
-    check_disk(disk.campaign(tmp_path, cases))
+SOME = (("queue", "last page"), ("queue-wal", "cut"), ("context", "superblock"), ("context", "data"), ("spool", "cut"))
+
+
+def test_disk_small(tmp_path):
+    result = disk.campaign(tmp_path, len(SOME), harms=SOME)
+    assert not (result.wrong or result.lost or result.unknown or result.silent or result.failed_starts), disk.report(result)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("codec", ["fake", "edge"])
+def test_disk(tmp_path, codec):
+    result = disk.campaign(tmp_path, 4 * len(disk.HARMS), codec)
+    assert result.good, disk.report(result)
 
 
 @pytest.mark.slow

@@ -112,19 +112,26 @@ def test_any_flipped_byte_of_an_entry_frees_it(store, tmp_path, log, column):
         file.seek(-1, 1)
         file.write(bytes([byte ^ 0x01]))
     assert reopened(tmp_path, log).get(1) == []
+    assert log.counts["context_corrupt"] == 1
+    assert reopened(tmp_path, log).get(1) == [] and log.counts["context_corrupt"] == 1, "told of once"
 
 
 def test_one_damaged_superblock_does_no_harm_and_two_empty_the_store(store, tmp_path, log):
     store.put([latent(1, 10)])
     store.reset(ground_epoch=4, reason="test")
     store.put([latent(2, 10)])
-    for place, expected in ((0, 1), (1, 0)):
-        with open(tmp_path / "context", "r+b") as file:
-            file.seek(place * SUPERBLOCK_BYTES + 20)
-            file.write(b"\xff\xff")
-        assert len(reopened(tmp_path, log).get(2)) == expected
-        if expected:
-            assert reopened(tmp_path, log).get(1) == []
+    for places in ((0,), (1,), (0, 1)):
+        for place in places:
+            with open(tmp_path / "context", "r+b") as file:
+                file.seek(place * SUPERBLOCK_BYTES + 20)
+                file.write(b"\xff\xff")
+        again = reopened(tmp_path, log)
+        if len(places) == 1:
+            assert len(again.get(2)) == 1 and again.ground_epoch == 4
+            assert again.get(1) == [], "what was forgotten does not come back with the older superblock"
+        else:
+            assert len(again) == 0
+    assert log.counts["stage_failed"] == 2 and log.counts["context_reset"] == 2, "one by `reset` itself"
 
 
 def test_reset_forgets_everything_at_once_and_for_good(store, tmp_path, log):

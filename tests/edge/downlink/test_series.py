@@ -149,6 +149,19 @@ def test_forged_foreign_and_stale_reports_are_refused(board, ground):
     assert len(board.context) == 0 and board.log.counts["report_rejected"] >= 3
 
 
+def test_losses_are_repaired_when_the_clock_has_jumped_and_passes_come_with_lower_numbers(board, ground):
+    date(board, scene(TILES), 1)
+    ground.hear(50, board.downlink(50, 4000))
+    board.uplink(ground.reports.packets(50, 0))
+    late = ground.reports.packets(50, 0)
+    stream = board.downlink(42, 9000)
+    ground.hear(42, stream, keep=lambda i: i % 3 == 0)
+    board.uplink(ground.reports.packets(42, 0))
+    board.uplink(late)  # an older report, on a pass of a higher number: it must not undo what is known
+    ground.hear(43, board.downlink(43, 1_000_000))
+    assert set(ground.layers().values()) == {16} and ground.wrong(board.truth) == []
+
+
 def test_a_ground_that_holds_another_latent_never_becomes_context(board, ground):
     date(board, scene(TILES), 1)
     ground.hear(1, board.downlink(1, 9000))

@@ -1,5 +1,6 @@
 """Spool, ports, schedules and the queue's file: what they promise one by one."""
 
+import resource
 import socket
 
 import numpy as np
@@ -45,7 +46,10 @@ def test_spool_gives_orphans_back_and_deletes_what_is_half_written(tmp_path):
     (tmp_path / "torn.swf").write_bytes(acquisition("torn").pack()[:-9])
     (tmp_path / "writing.part").write_bytes(b"abc")
     again = Spool(tmp_path, 1 << 20, 0)
-    assert [a.name for a in again.orphans({"known"})] == ["orphan"]
+    (tmp_path / "unreadable.swf").mkdir()
+    found = list(again.orphans({"known"}))
+    assert [a.name for a in found] == ["orphan", "torn.swf", "unreadable.swf"]
+    assert "deleted" in found[1].reason and "directory" in found[2].reason, "it is said why"
     assert not list(tmp_path.glob("*.part")) and not (tmp_path / "torn.swf").exists()
     path = next(tmp_path.glob("known*"))
     path.write_bytes(path.read_bytes()[:-1])
@@ -73,6 +77,51 @@ def test_file_port_writes_one_file_per_pass_and_goes_on_after_a_restart(tmp_path
     (tmp_path / "blocked").write_bytes(b"")
     with pytest.raises(PortError, match="outbox"):
         FilePort(tmp_path / "blocked").open(1)
+
+
+def test_a_pass_file_left_by_a_killed_process_gets_its_name_and_none_is_overwritten(tmp_path):
+    for number, data in ((3, b"one"), (4, b"two"), (3, b"three"), (5, b"")):
+        port = FilePort(tmp_path)  # no close: the process is gone
+        port.open(number)
+        port.send(data)
+    found = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert found == {"pass-000003.bin": b"one", "pass-000003-2.bin": b"three", "pass-000004.bin": b"two",
+                     "pass-000005.part": b""}  # fmt: skip
+
+
+def test_a_packet_that_the_disk_takes_in_part_is_taken_back(tmp_path):
+    port = FilePort(tmp_path)
+    port.open(1)
+    port.send(b"whole")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (7, before[1]))  # a real short write, as a full disk gives
+    try:
+        with pytest.raises(PortError):
+            port.send(b"packet")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert (tmp_path / "pass-000001.part").read_bytes() == b"whole", "nothing that counts against the budget"
+    port.send(b"packet")
+    port.close()
+    assert (tmp_path / "pass-000001.bin").read_bytes() == b"wholepacket"
+
+
+def test_a_tcp_port_connects_again_within_a_pass(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = TcpPort(*server.getsockname())
+        port.open(1)
+        first, _ = server.accept()
+        first.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        first.close()  # a reset, as from a ground modem that was restarted
+        with pytest.raises(PortError):
+            for _ in range(50):
+                port.send(b"lost")
+        port.send(b"again")
+        second, _ = server.accept()
+        with second:
+            second.settimeout(5)
+            assert second.recv(10) == b"again"
+        port.close()
 
 
 def test_tcp_and_udp_ports_carry_packets_and_say_when_they_cannot():
@@ -119,6 +168,29 @@ def test_schedules_name_the_contact_of_the_moment():
 
 def queue(tmp_path, boot=1, store=7):
     return DownlinkQueue(tmp_path / "queue", ManualClock(), boot, store)
+
+
+def test_segment_numbers_go_on_in_the_next_range_when_a_start_has_used_its_own(tmp_path, monkeypatch):
+    monkeypatch.setattr("edge.downlink.queue.NUMBERS_PER_BOOT", 4)
+    boots = iter((2, 3))
+    q = DownlinkQueue(tmp_path / "queue", ManualClock(), 1, 7, lambda: next(boots))
+    rng, given = np.random.default_rng(1), []
+    q.work.accept("f", 0, 1, [Work(0, 0, i, i) for i in range(10)])
+    for work in q.work.next_work(10):
+        coded = bulk_tile(rng, work.tile, 100)
+        given.append(q.tiles.add(work, coded, coded.data))
+        q.tiles.drop([given[-1]])  # gone from the queue, and still never given again
+    assert given == list(range(4, 14))
+
+
+def test_names_of_frames_long_done_with_are_forgotten(tmp_path):
+    q = queue(tmp_path)
+    for i in range(10):
+        q.work.done_with_frame(q.work.accept(f"f{i}", i, 1, []))
+    q.work.accept("live", 10, 1, [])
+    q.work.forget_frames(4)
+    assert [i for i in range(10) if q.work.frame_id(f"f{i}") is not None] == [6, 7, 8, 9]
+    assert q.work.frame_id("live") is not None
 
 
 def test_accepting_a_frame_is_all_or_nothing_and_a_name_is_taken_once(tmp_path):

@@ -130,6 +130,42 @@ def test_archives_with_wrong_content_are_refused(tmp_path):
         read_npz(tmp_path / "bomb.npz", 1_000_000)
 
 
+@pytest.mark.parametrize("extra", [{"nodata": np.array([1, 2])}, {"boa_offset": np.zeros((2, 2))}, {"dates2": np.zeros(1)}])
+def test_an_archive_with_odd_extras_costs_itself_at_most(tmp_path, extra):
+    data = np.full((2, 3, 16, 16), 500, np.uint16)
+    np.savez(tmp_path / "a.npz", data=data, bands=np.array(BANDS), **extra)
+    cube(tmp_path / "b.npz")
+    source = FolderSource(tmp_path, ManualClock(), settle_s=0.0)
+    found = drain(source)
+    assert [one.name for one in found if one.acquisition][-2:] == ["b-000", "b-001"]
+    assert not list(tmp_path.glob("*.npz")), "each is put aside"
+
+
+def test_a_message_file_beyond_the_limit_is_refused(tmp_path):
+    (tmp_path / "large.swf").write_bytes(bytes(5000))
+    source = FolderSource(tmp_path, ManualClock(), settle_s=0.0, max_bytes=4000)
+    (one,) = drain(source)
+    assert one.acquisition is None and "at most 4000 bytes" in one.refused
+    assert (tmp_path / "refused" / "large.swf").exists()
+
+
+@pytest.mark.parametrize("wrong", ["nan", "all nan", "inf", "two axes", "five axes", "one band short"])
+def test_frames_of_nonsense_are_refused_or_masked(tmp_path, wrong):
+    data = np.full((1, 3, 16, 16), 500.0, np.float32)
+    if "nan" in wrong:
+        data[:, :, : 16 if wrong == "all nan" else 4] = np.nan
+    if wrong == "inf":
+        data[0, 0, 0, 0] = np.inf
+    data = {"two axes": data[0, 0], "five axes": data[None], "one band short": data[:, :2]}.get(wrong, data)
+    np.savez(tmp_path / "a.npz", data=data, bands=np.array(BANDS))
+    (one,) = drain(FolderSource(tmp_path, ManualClock(), settle_s=0.0))
+    if "nan" in wrong:
+        assert one.acquisition is not None and (one.acquisition.frame.valid[4:].all() == (wrong == "nan"))
+        assert not one.acquisition.frame.valid[:4].any() and not one.acquisition.frame.data[:, :4].any()
+    else:
+        assert one.acquisition is None and one.refused
+
+
 def test_ring_hands_over_in_order_and_refuses_when_full():
     name = f"swathpack-test-{uuid.uuid4().hex[:8]}"
     writer = RingWriter(name, slots=3, slot_bytes=20_000)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,9 +16,11 @@ from edge.clock import SystemClock
 from edge.downlink.schedule import Contact
 from edge.frame import Frame
 from edge.loop import FlightLoop
-from edge.sources.acquisition import Acquisition, Offer
+from edge.sources.acquisition import Acquisition, Offer, SourceError
+from edge.stages.uplink import CommandFolder
+from edge.stages.worker import Worker
 from edge.throttle import Readings
-from edge.tile_codec import CodecError
+from edge.tile_codec import CodecError, TilePixels
 from tests.edge.flight import MISSION, Flight, Station
 from tests.fake_codec import FakeTileCodec
 
@@ -198,6 +201,81 @@ def test_bad_frames_are_events_and_the_good_ones_go_on(tmp_path):
     assert counts["frame_rejected"] == 2 and counts["frame_duplicate"] == 1 and counts["frame_accepted"] == 2
     assert counts["frame_defect"] == 8, "four dead bands, twice"
     assert flight.board.queue.tiles.count() == 2
+
+
+def test_a_frame_that_breaks_the_intake_is_refused_and_the_next_one_comes_through(tmp_path, monkeypatch):
+    flight = Flight(tmp_path, frames=3)
+    calls = []
+
+    def fragile(*arguments):
+        calls.append(1)
+        if len(calls) == 2:
+            raise ZeroDivisionError("a defect of ours")
+        return 0.0
+
+    monkeypatch.setattr("edge.stages.intake.cloud_share", fragile)
+    flight.loop.settle()
+    counts = flight.board.log.counts
+    assert counts["frame_rejected"] == 1 and counts["frame_accepted"] == 2 and counts["stage_failed"] == 0
+    assert len(list((tmp_path / "state" / "spool").iterdir())) == 2, "it does not come back at every start"
+
+
+def test_a_command_file_that_cannot_be_read_is_told_of_once_and_holds_up_nothing(tmp_path):
+    commands = CommandFolder(tmp_path / "uplink")
+    (tmp_path / "uplink" / "a.bin").mkdir()
+    (tmp_path / "uplink" / "b.bin").write_bytes(b"report")
+    with pytest.raises(SourceError, match="a.bin"):
+        commands.poll()
+    assert commands.poll() == b"report"
+    commands.done()
+    assert commands.poll() is None and not (tmp_path / "uplink" / "b.bin").exists()
+
+
+def test_a_tile_that_was_coded_wrong_is_coded_again_and_the_ground_takes_the_right_one(tmp_path):
+    class Flipped(FakeTileCodec):
+        """The first segment is not that of the latent, as after an upset in an engine's memory."""
+
+        def encode(self, tile, contexts):
+            coded = super().encode(tile, contexts)
+            if self.calls == 1:
+                other = super().encode(TilePixels(tile.key, tile.data + np.uint16(900), tile.bands, tile.valid), contexts)
+                coded = replace(other, latent=coded.latent)
+            return coded
+
+    flight = Flight(tmp_path, frames=1)
+    flight.loop.encode._codec = codec = Flipped(64, 30)
+    station = Station(tmp_path, flight)
+    for number in range(1, 5):
+        flight.clock.advance(60)
+        flight.uplink.waiting.extend(station.hear(number, flight.contact(number, 100_000)))
+        flight.loop.settle()
+    assert flight.board.log.counts["report_mismatch"] == 1 and codec.calls == 6, "once, and it ends"
+    assert station.receiver.counts["contradicting latents"] == 1
+    for key in station.store.tile_frames():
+        row, column = key.tile >> 8 & 255, key.tile & 255
+        data = flight.source.scene(0, 0)[:, row * 64 : row * 64 + 64, column * 64 : column * 64 + 64]
+        true = FakeTileCodec(64, 30).encode(TilePixels(key, data, tuple("abcdefghijkl"), data[0] > 0), []).latent
+        assert (station.store.latent(key).latent == true).all() and station.store.layers(key) == 16
+
+
+def test_too_much_memory_is_a_restart_but_not_right_at_the_start(tmp_path):
+    flight = Flight(tmp_path, frames=0)
+    stopped = []
+    flight.loop.health._memory_mb, flight.loop.health._fatal = 1, stopped.append
+    flight.loop.health.step()
+    assert stopped == []
+    flight.clock.advance(120)
+    flight.loop.health.step()
+    assert stopped == ["too much memory"] and flight.board.log.counts["memory_high"] == 1
+
+
+def test_a_stage_that_hangs_is_told_of_and_the_watchdog_is_not_fed(tmp_path):
+    flight = Flight(tmp_path, frames=0)
+    worker = Worker(flight.loop.store, flight.clock, flight.board.log, print, print)
+    assert flight.loop._all_alive([worker])
+    flight.clock.advance(1000)
+    assert not flight.loop._all_alive([worker]) and not flight.loop._all_alive([worker])
+    assert flight.board.log.counts["stage_failed"] == 1
 
 
 def test_old_and_too_many_tiles_leave_with_an_event(tmp_path):

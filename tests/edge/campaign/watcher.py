@@ -1,0 +1,149 @@
+"""The sensor's truth, the ground and the judge of a campaign: frames from a seed, passes heard, latents compared."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+
+from edge.bands import BANDS
+from edge.clock import SystemClock
+from edge.frame import Frame
+from edge.packets.deframer import Deframer
+from edge.packets.space_packet import Apid
+from edge.sources.acquisition import Acquisition
+from edge.sources.synthetic import SyntheticSource
+from edge.tile_codec import LAYERS, TileKey, TilePixels
+from tests.fake_codec import FakeSegmentDecoder, FakeTileCodec
+from tools.ground.receiver import GroundReceiver
+from tools.ground.reports import ReportWriter
+from tools.ground.store import WAITING, GroundStore
+
+KEY = b"sixteen byte key"
+TILE, SIDE, PLACES = 64, 128, 4
+START, REVISIT_S = 1_700_000_000, 5 * 86400
+MAX_PACKET = 4096
+
+
+@functools.cache
+def codecs(name: str):
+    """(codec, decoder, model) of `fake` or `edge`, made once a process."""
+    if name == "fake":
+        return FakeTileCodec(64, 30), FakeSegmentDecoder(), SimpleNamespace(digest=b"fake", engine_events=[])
+    from edge.flight_codec import FlightCodec
+    from edge.model import EdgeModel
+    from tools.ground.codec_decoder import EdgeSegmentDecoder
+
+    model = EdgeModel()
+    return FlightCodec(model, 28), EdgeSegmentDecoder(model), model
+
+
+class Watcher:
+    """Hears the outbox of a folder, sends reports to its uplink folder, and knows what is true."""
+
+    def __init__(self, folder: Path, codec: str, budget: int) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder, self.budget = folder, budget
+        self.codec, self.decoder, _ = codecs(codec)
+        self.store = GroundStore(folder / "ground")
+        self.scenes = SyntheticSource(SystemClock(), 0, PLACES, SIDE)
+        self.unknown = self.over_budget = self.packets = 0
+        self._heard: dict[int, int] = {}  # pass -> bytes taken in
+        self._over: set[int] = set()
+
+    @property
+    def passes(self) -> int:
+        """Passes of which anything was heard."""
+        return len(self._heard)
+
+    def acquisition(self, number: int) -> Acquisition:
+        """Frame `number` of the sensor, the places in turn."""
+        place, date = number % PLACES, number // PLACES
+        return Acquisition(f"f-{place}-{date}", START + date * REVISIT_S, place, Frame(self.scenes.scene(place, date)))
+
+    def hear_finished(self) -> None:
+        """Take in passes that have ended."""
+        for path in sorted((self.folder / "outbox").glob("pass-*.bin")):
+            self._hear(path)
+
+    def hear_all(self) -> int:
+        """Take in what a dead process left too; returns the number of the pass it was in, -1 for none."""
+        self.hear_finished()
+        parts = sorted((self.folder / "outbox").glob("pass-*.part"))
+        for path in parts:
+            self._hear(path)
+        return max((_number(path) for path in parts), default=-1)
+
+    def _hear(self, path: Path) -> None:
+        number = _number(path)
+        try:
+            size = path.stat().st_size
+            if size <= self._heard.get(number, 0):
+                return
+            data = path.read_bytes()
+        except FileNotFoundError:
+            return  # renamed between the two
+        fresh = data[self._heard.get(number, 0) :]
+        self._heard[number] = len(data)
+        self.over_budget += len(data) > self.budget
+        self._take(number, fresh)
+
+    def _take(self, number: int, data: bytes) -> None:
+        deframer = Deframer(MAX_PACKET)
+        stores = {p.store for p in deframer.feed(data) + deframer.flush() if p.apid == Apid.IMAGE}
+        self.packets += deframer.counts.packets
+        receiver = GroundReceiver(self.store, self.decoder, MAX_PACKET)
+        receiver.feed(data)
+        receiver.settle(number)
+        self.unknown += waiting(self.store)
+        for store in stores:
+            self._report(store, number)
+
+    def _report(self, store: int, number: int) -> None:
+        part = self.folder / "uplink" / f"{number:06d}-{store}.part"
+        part.write_bytes(b"".join(ReportWriter(self.store, KEY, store).packets(number, 0)))
+        part.replace(part.with_suffix(".bin"))
+
+    def missing(self, names: set[str]) -> set[tuple[int, int, int, int]]:
+        """(place, date, row, column) of tile-frames of these frames that the ground does not hold to all layers."""
+        held = {_split(key) for key in self.store.tile_frames() if self.store.layers(key) == LAYERS}
+        wanted = {tuple(map(int, name.split("-")[1:])) for name in names}
+        cells = [(r, c) for r in range(SIDE // TILE) for c in range(SIDE // TILE)]
+        return {(p, d, r, c) for p, d in wanted for r, c in cells} - held
+
+    def judge(self) -> tuple[int, int, int]:
+        """(tile-frames held, of them wrong, segments that name a context).
+
+        Wrong: not the latent that the encoder makes of the scene, to the layers that are held.
+        """
+        wrong = inter = 0
+        keys = self.store.tile_frames()
+        for key in keys:
+            held, true = self.store.latent(key), self.true(key)
+            known = held.layers * true.shape[0] // LAYERS
+            wrong += int((held.latent[:known] != true[:known]).any() or held.latent[known:].any())
+            for segment in self.store.of(key):
+                head = self.decoder.head(segment.prefix)
+                inter += bool(head and head.context_digests)
+        return len(keys), wrong, inter
+
+    def true(self, key: TileKey) -> np.ndarray:
+        """The latent that the encoder makes of a tile-frame."""
+        place, date, row, column = _split(key)
+        data = self.scenes.scene(place, date)[:, row * TILE : (row + 1) * TILE, column * TILE : (column + 1) * TILE]
+        return self.codec.encode(TilePixels(key, np.ascontiguousarray(data), BANDS, data[0] > 0), []).latent
+
+
+def waiting(store: GroundStore) -> int:
+    """Segments that the ground cannot decode now for want of context."""
+    return int(store._db.execute("SELECT count(*) FROM segments WHERE state = ?", (WAITING,)).fetchone()[0])
+
+
+def _split(key: TileKey) -> tuple[int, int, int, int]:
+    return key.tile >> 16, (key.time - START) // REVISIT_S, key.tile >> 8 & 255, key.tile & 255
+
+
+def _number(path: Path) -> int:
+    return int(path.stem.split("-")[1])

@@ -1,0 +1,60 @@
+"""`python -m edge`: what it refuses before anything is loaded or made, each with one clear message and exit code 1."""
+
+import pytest
+
+from edge.__main__ import main
+
+PASSES = "[passes]\nbytes = 1000\nevery_s = 10.0\n"
+PASS = """
+[[pass]]
+id = {id}
+satellite = "{name}"
+station = "s"
+start = "2026-12-01T00:00:00Z"
+end = "2026-12-01T00:00:10Z"
+bytes = 10
+rate_at_s = [0.0]
+rate_byte_s = [1.0]
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "passes: expected budget"),
+        ("[passes]\nbytes = -1\nevery_s = 1.0", "passes.bytes: expected 0 to"),
+        ("[passes]\nbytes = 10\nevery_s = nan", "passes.every_s: expected 0 to"),
+        (PASSES + "[limits]\nmemory = 3", "memory_mb"),
+        (PASSES + "[limits]\nmemory_mb = 1.5", "limits.memory_mb: expected a whole number"),
+        (PASSES + '[uplink]\nkey_file = "none"', "uplink.key_file"),
+        (PASSES + '[uplink]\nkey_file = "short"', "at least 16 bytes, found 5"),
+        ('[passes]\nbudget = "none.toml"', "passes.budget: cannot read"),
+        ('[passes]\nbudget = "two.toml"', "passes.satellite: expected one of a, b"),
+        ('[passes]\nbudget = "two.toml"\nsatellite = "c"', "'c'"),
+        (PASSES + 'model = "no"', "model"),
+        ("passes = 3", "expected a table"),
+        (PASSES + "[coding]\nrounds = [4, 2]", "coding.rounds"),
+        ("[passes\n", "line 1"),
+    ],
+)
+def test_a_mission_that_cannot_fly_is_one_message(tmp_path, capsys, text, message):
+    (tmp_path / "short").write_bytes(b"short")
+    rows = PASS.format(id=1, name="a") + PASS.format(id=2, name="b")
+    (tmp_path / "two.toml").write_text('version = 1\nplan = "p"\ncreated = ""\nseed = 1\n' + rows)
+    (tmp_path / "mission.toml").write_text(text)
+    assert main(["--config", str(tmp_path / "mission.toml")]) == 1
+    told = capsys.readouterr().err.strip()
+    assert message in told and told.startswith("swathpack: ") and "\n" not in told
+    assert not (tmp_path / "state").exists()
+
+
+def test_once_needs_the_bytes_of_its_pass(tmp_path, capsys):
+    (tmp_path / "plan.toml").write_text('version = 1\nplan = "p"\ncreated = ""\nseed = 1\n' + PASS.format(id=1, name="a"))
+    (tmp_path / "mission.toml").write_text('[passes]\nbudget = "plan.toml"')
+    assert main(["--config", str(tmp_path / "mission.toml"), "--once"]) == 1
+    assert "passes.bytes: --once needs" in capsys.readouterr().err
+
+
+def test_a_missing_configuration_is_one_message(tmp_path, capsys):
+    assert main(["--config", str(tmp_path / "none.toml")]) == 1
+    assert "none.toml" in capsys.readouterr().err
