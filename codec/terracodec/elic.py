@@ -192,7 +192,7 @@ class Elic(nn.Module):
         for colour in (0, 1):
             context = parameters.new_zeros(b, 2 * self.sizes.groups[k], h, w)
             if colour:  # anchors have no spatial context, not even the bias
-                context = group.context_prediction(y_hat)
+                context = group.context_prediction(y_hat.clone())  # it is written to below; training needs it as is
             mean, sigma = group.entropy_parameters(torch.cat([context, parameters], 1)).chunk(2, 1)
             mean, sigma = pick_colour(mean, colour), pick_colour(sigma, colour)
             place_colour(y_hat, coder(2 * k + colour, mean, sigma) + mean, colour)
