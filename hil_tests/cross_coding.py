@@ -34,14 +34,15 @@ def synthetic_tiles(tiles: int, dates: int) -> NDArray[np.uint16]:
 
 
 def real_tiles(folder: Path, tiles: int, dates: int) -> NDArray[np.uint16]:
-    """The middle of as many cubes as it takes, a few windows of each. Raises UserError."""
+    """(tiles, dates, 12, SIDE, SIDE) DN: windows spread over all cubes with enough dates. Raises BoardError."""
     from tools.bench.cubes import load
 
     found: list[NDArray[np.uint16]] = []
-    for cube in load(folder):
+    for cube in load(folder) + load(folder, "train"):
         if len(cube.data) >= dates:
-            for y in range(0, cube.data.shape[2] - SIDE + 1, SIDE * 2):
-                found.append(cube.data[:dates, :, y : y + SIDE, :SIDE])
+            for y in range(0, cube.data.shape[2] - SIDE + 1, SIDE):
+                for x in range(0, cube.data.shape[3] - SIDE + 1, SIDE):
+                    found.append(cube.data[:dates, :, y : y + SIDE, x : x + SIDE])
     if len(found) < tiles:
         raise BoardError(f"{folder}: expected {tiles} windows with {dates} dates, found {len(found)}")
     step = len(found) // tiles
@@ -79,9 +80,10 @@ def main() -> int:
     parser.add_argument("--dates", type=int, default=3)
     parser.add_argument("--data", type=Path)
     args = parser.parse_args()
-    pixels = real_tiles(args.data, args.tiles, args.dates) if args.data else synthetic_tiles(args.tiles, args.dates)
     total = 0
     try:
+        make = real_tiles if args.data else synthetic_tiles
+        pixels = make(*([args.data] if args.data else []), args.tiles, args.dates)
         with open_board(args.board) as board, open_board("local") as here, tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             np.savez(folder / "tiles.npz", tiles=pixels)

@@ -26,8 +26,11 @@ Progress = Callable[[int, int], None]
 
 def read_head(archive: tarfile.TarFile, keys: dict[str, bytes]) -> Manifest:
     """The manifest of a bundle signed by one of `keys`; raises Refused."""
-    data = _small(archive, MANIFEST)
-    signature = _small(archive, SIGNATURE)
+    try:
+        data = _small(archive, MANIFEST)
+        signature = _small(archive, SIGNATURE)
+    except (tarfile.TarError, EOFError) as error:
+        raise Refused("damaged", f"not a whole bundle: {error}") from error
     check_signature(data, signature, keys)
     return parse_manifest(data)
 
