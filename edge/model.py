@@ -124,7 +124,8 @@ class EdgeModel:
 
     @cached_property
     def _analysis(self) -> Any:
-        return self.session("analysis.onnx")
+        # An engine on a GPU brings the transform along, unless that failed there.
+        return getattr(self.engine, "analysis", None) or self.session("analysis.onnx")
 
     @cached_property
     def _synthesis(self) -> Any:

@@ -1,7 +1,7 @@
 """Engines of the entropy network: opened by name, and allowed to code only after the golden vectors pass.
 
-Names: `float32` (numpy), `int64` (numpy, the twin that defines the network), `tensorrt`, and
-`onnxruntime[:off|basic|extended|all]` (default basic).
+Names: `float32` (numpy), `int64` (numpy, the twin that defines the network), `onnxruntime[:off|basic|extended|all]`
+(default basic), and `tensorrt[:dla0|dla1]` (the analysis transform on a DLA core when one is named).
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ from edge.network import ExactNetwork
 if TYPE_CHECKING:
     from edge.coding import EntropyEngine
 
-NAMES = "float32, int64, onnxruntime[:off|basic|extended|all], tensorrt"
+NAMES = "float32, int64, onnxruntime[:off|basic|extended|all], tensorrt[:dla0|dla1]"
+TENSORRT_OPTIONS = {"": None, "dla0": 0, "dla1": 1}
 FASTEST = ("onnxruntime:extended", "onnxruntime:basic")  # what `auto` stands for in an order
 LAST_RESORT = ("float32", "int64")
 DIGEST_BYTES = 8
-GRAPH, GOLDEN = "entropy.onnx", "golden.npz"
+GRAPH, GOLDEN, ANALYSIS = "entropy.onnx", "golden.npz", "analysis.onnx"
 
 
 class EngineModel(Protocol):
@@ -38,8 +39,8 @@ class EngineModel(Protocol):
 
 
 class EngineRefused(Exception):  # noqa: N818
-    """An engine that may not code. `engine`: its name; `reason`: unknown, absent, files, failed or golden;
-    `detail`: what was expected and found, with the first differing output when the golden vectors failed.
+    """An engine that may not code. `engine`: its name; `reason`: unknown, absent, device, files, build, failed
+    or golden; `detail`: what was expected and found, with the first differing output when the golden vectors failed.
     """
 
     def __init__(self, engine: str, reason: str, detail: str) -> None:
@@ -106,8 +107,8 @@ def create_engine(name: str, model: EngineModel) -> EntropyEngine:
         return ExactNetwork(model.parameters, np.dtype(name))
     if kind == "onnxruntime":
         return _onnxruntime(name, option or "basic", model)
-    if name == "tensorrt":
-        return _tensorrt(model)
+    if kind == "tensorrt":
+        return _tensorrt(name, option, model)
     raise EngineRefused(name, "unknown", f"expected one of {NAMES}")
 
 
@@ -123,13 +124,42 @@ def _onnxruntime(name: str, level: str, model: EngineModel) -> EntropyEngine:
         raise EngineRefused(name, "absent", f"onnxruntime does not import: {error}") from error
 
 
-def _tensorrt(model: EngineModel) -> EntropyEngine:
+def _tensorrt(name: str, option: str, model: EngineModel) -> EntropyEngine:
+    from edge.engines.cuda import CudaMissing
+    from edge.engines.tensorrt_build import BuildError
+    from edge.engines.tensorrt_engine import find_platform, open_tensorrt
+
+    if option not in TENSORRT_OPTIONS:
+        raise EngineRefused(name, "unknown", f"expected one of {NAMES}")
+    entropy, analysis = _checked(name, model, GRAPH), _analysis_graph(model)
     try:
-        from edge.engines.tensorrt_engine import TensorRtEngine
+        platform = find_platform(model.directory)
+        dla = TENSORRT_OPTIONS[option]
+        return open_tensorrt(
+            name, model.parameters, platform, entropy, analysis, lambda: _cpu_session(analysis or b""), dla
+        )
     except ImportError as error:
-        raise EngineRefused("tensorrt", "absent", f"TensorRT does not import: {error}") from error
-    engine: EntropyEngine = TensorRtEngine(model.parameters, _checked("tensorrt", model, GRAPH))
-    return engine
+        raise EngineRefused(name, "absent", f"TensorRT does not import: {error}") from error
+    except CudaMissing as error:
+        raise EngineRefused(name, "absent" if error.absent else "device", str(error)) from error
+    except BuildError as error:
+        raise EngineRefused(name, "build", f"{GRAPH} {error}") from error
+
+
+def _analysis_graph(model: EngineModel) -> bytes | None:
+    """The analysis transform's graph; without it, TensorRT runs the entropy pass alone."""
+    try:
+        return (model.directory / ANALYSIS).read_bytes()
+    except OSError:
+        return None
+
+
+def _cpu_session(graph: bytes) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
 
 def _checked(engine: str, model: EngineModel, name: str) -> bytes:

@@ -8,7 +8,7 @@ from edge import events
 from edge.engines import EngineEvent
 from edge.events import EventLog
 
-OPENED, NOTES = "opened", ("dla", "built", "rebuilt", "loaded")
+OPENED, NOTES = "opened", ("dla", "analysis", "built", "rebuilt", "loaded")
 
 
 def report_engines(log: EventLog, found: Sequence[EngineEvent]) -> None:
