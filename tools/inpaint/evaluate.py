@@ -1,0 +1,223 @@
+"""Measure the repair of clouds against four classical ones, by cloud cover.
+
+    python -m tools.inpaint.evaluate ../shared/data --out runs/inpaint
+
+Takes the series of a split (val), hides clear dates under synthetic clouds and cloudy dates under their own clouds,
+mirrored, repairs them with every method, and scores the hidden pixels: PSNR (peak 10,000 DN), SSIM and spectral angle.
+Writes trials.csv (a line per trial and method), summary.json, summary.md (the tables) and cover.png (if matplotlib is
+there).
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.model import DEFAULT_DIRECTORY, EdgeModel, ModelError
+from tools import metrics
+from tools.errors import UserError
+from tools.inpaint import baselines
+from tools.inpaint.repair import Cube, Repairer
+from tools.inpaint.summary import summarise, write_plot, write_tables
+from tools.inpaint.trials import Trial, load_cubes, real, synthetic
+from tools.progress import Progress
+
+# Name -> whether it looks at dates after the repaired one.
+METHODS = {
+    "last clear date": False,
+    "median, earlier": False,
+    "regression on last date": False,
+    "codec zero-shot": False,
+    "dates regressed": False,
+    "inpaint": False,
+    "median, all": True,
+    "linear in time": True,
+    "codec zero-shot, later": True,
+    "dates regressed, later": True,
+    "inpaint, later": True,
+}
+
+Floats = NDArray[np.float32]
+
+
+class Remembering(Repairer):
+    """A repairer that lets methods share the codec's prediction of a trial, which takes most of the time."""
+
+    def __init__(self, cube: Cube, model: EdgeModel, later: bool) -> None:
+        super().__init__(cube, model, later=later)
+        self._made: dict[tuple[int, int], Floats] = {}
+
+    def with_method(self, method: str) -> Remembering:
+        self.method = method
+        return self
+
+    def _predict(self, part, date, images, window, everywhere):  # type: ignore[no-untyped-def]
+        key = (window.index, len(images))
+        if key not in self._made:
+            self._made[key] = super()._predict(part, date, images, window, True)
+        return self._made[key]
+
+
+def estimates(trial: Trial, model: EdgeModel) -> dict[str, Floats]:
+    """(C, H, W) of every method."""
+    cube, date = trial.hidden(), trial.date
+    frames, clear = cube.frames, cube.clear
+    others = [t for t in range(len(frames)) if t != date]
+    out = {
+        "last clear date": baselines.last_clear(frames, clear, date),
+        "median, earlier": baselines.median(frames, clear, range(date)),
+        "regression on last date": baselines.regressed(frames, clear, date),
+        "median, all": baselines.median(frames, clear, others),
+        "linear in time": baselines.interpolated(frames, clear, date, cube.days),
+    }
+    for later, suffix in ((False, ""), (True, ", later")):
+        repairer = Remembering(cube, model, later)
+        for name, method in (
+            ("codec zero-shot", "zero-shot"),
+            ("dates regressed", "regression"),
+            ("inpaint", "calibrated"),
+        ):
+            out[name + suffix] = repairer.with_method(method).repair(date, trial.hole).image
+    return {name: _whole(image, out["last clear date"]) for name, image in out.items()}
+
+
+def _whole(image: Floats, fallback: Floats) -> Floats:
+    """Pixels that a method cannot fill take the last clear date, then the frame's mean."""
+    filled = np.where(np.isnan(image), fallback, image)
+    return np.where(np.isnan(filled), np.nanmean(filled), filled)
+
+
+@dataclass(frozen=True)
+class Score:
+    """What a method made of a trial."""
+
+    name: str
+    kind: str
+    date: int
+    cover: float
+    method: str
+    psnr: float
+    ssim: float
+    angle: float
+
+    def row(self) -> list[str]:
+        """The fields as text, in order."""
+        figures = (f"{self.psnr:.3f}", f"{self.ssim:.5f}", f"{self.angle:.3f}")
+        return [self.name, self.kind, str(self.date), f"{self.cover:.4f}", self.method, *figures]
+
+
+def score(trial: Trial, method: str, image: Floats) -> Score:
+    """The composite as a user gets it (rounded, clear pixels kept), judged on the scored pixels."""
+    made = np.where(trial.scored, np.clip(np.rint(image), 1, 65535), trial.truth)
+    return Score(
+        trial.name,
+        trial.kind,
+        trial.date,
+        trial.cover,
+        method,
+        metrics.psnr(trial.truth, made, trial.scored),
+        metrics.ssim(trial.truth, made, trial.scored),
+        metrics.spectral_angle(trial.truth, made, trial.scored),
+    )
+
+
+def measure(
+    trials: Sequence[Trial], model: EdgeModel, path: Path, tick: Callable[[], None] = lambda: None
+) -> list[Score]:
+    """Scores of all methods on all trials, each written to the CSV file as soon as it is known."""
+    scores: list[Score] = []
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(Score.__dataclass_fields__)
+        for trial in trials:
+            new = [score(trial, method, image) for method, image in estimates(trial, model).items()]
+            writer.writerows(s.row() for s in new)
+            file.flush()
+            scores += new
+            tick()
+    return scores
+
+
+def read_scores(path: Path) -> list[Score]:
+    """What `measure` wrote. Raises UserError."""
+    kinds = {"date": int, "cover": float, "psnr": float, "ssim": float, "angle": float}
+    try:
+        with path.open(newline="") as file:
+            return [
+                Score(**{k: kinds.get(k, str)(v) for k, v in row.items()}) for row in csv.DictReader(file)
+            ]
+    except (OSError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: expected the table of an earlier run ({error})") from error
+
+
+def parser() -> argparse.ArgumentParser:
+    """Arguments of the command."""
+    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("data", type=Path, help="folder with catalog.json")
+    made.add_argument("--out", type=Path, required=True)
+    made.add_argument("--split", default="val")
+    made.add_argument(
+        "--dates", type=int, default=6, help="dates per series and kind of trial (default %(default)s)"
+    )
+    made.add_argument(
+        "--side", type=int, default=128, help="larger frames are cut into pieces (default %(default)s)"
+    )
+    made.add_argument("--min-dates", type=int, default=3)
+    made.add_argument(
+        "--min-bands", type=int, default=10, help="series with fewer bands are left out (default %(default)s)"
+    )
+    made.add_argument("--again", action="store_true", help="only make the tables anew from OUT/trials.csv")
+    made.add_argument("--model", type=Path, default=DEFAULT_DIRECTORY)
+    return made
+
+
+def run(args: argparse.Namespace) -> int:
+    """Trials, scores, tables."""
+    scores = read_scores(args.out / "trials.csv") if args.again else _measured(args)
+    found = summarise(scores, METHODS, args.split)
+    (args.out / "summary.json").write_text(json.dumps(found, indent=1))
+    (args.out / "summary.md").write_text(write_tables(found))
+    print(write_tables(found))
+    if not write_plot(found, args.out / "cover.png"):
+        print("no plot: matplotlib is not installed")
+    print(f"wrote {args.out}")
+    return 0
+
+
+def _measured(args: argparse.Namespace) -> list[Score]:
+    try:
+        model = EdgeModel(args.model)
+    except ModelError as error:
+        raise UserError(str(error)) from error
+    trials: list[Trial] = []
+    for name, cube, clouds in load_cubes(args.data, args.split, args.min_dates, args.min_bands, args.side):
+        trials += [*synthetic(name, cube, args.dates), *real(name, cube, clouds, args.dates)]
+    if not trials:
+        what = f"no series of {args.min_dates} dates and {args.min_bands} bands"
+        raise UserError(f"{args.data}: {what} in split {args.split}")
+    args.out.mkdir(parents=True, exist_ok=True)
+    # Mixed, so that a run that is cut off has measured some of everything.
+    trials = [trials[i] for i in np.random.default_rng(0).permutation(len(trials))]
+    with Progress(len(trials), "inpaint") as bar:
+        return measure(trials, model, args.out / "trials.csv", bar.step)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point; one clear message on bad input."""
+    try:
+        return run(parser().parse_args(argv))
+    except UserError as error:
+        print(f"inpaint.evaluate: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
