@@ -21,6 +21,7 @@ COMMANDS: dict[str, str] = {
     "receive": "tools.ground.command",
     "bench": "tools.bench.command",
     "import": "tools.import_checkpoint",
+    "inpaint": "tools.inpaint.command",
     "adapt": "tools.adapt",
     "plan": "tools.plan.command",
     "export": "tools.export_model",
