@@ -3,19 +3,20 @@
     pip install --no-deps tensorrt-rtx-cu13-libs tensorrt-rtx-cu13-bindings
     python -m export.tensorrt_gate models/edge/entropy.onnx models/edge/analysis.onnx
 
-A gate, not the flight engine: TensorRT-RTX does not build for Orin's SM87, so SM86 (the nearest) stands in.
-Engines for the board are built on the board.
+`make trt-gate` does both in a virtual environment of its own. It is a gate, not the flight engine: TensorRT-RTX does
+not build for Orin's SM87, so SM86 (the nearest) stands in. Engines for the board are built on the board, by the same
+`edge.engines.tensorrt_build.build` that runs here.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-POSITIONS = 16  # along a tile's side
-FRAME_SIDE = 16 * POSITIONS + 8  # analysis reads a margin of 4 pixels
+from edge.engines import tensorrt_build as flight
 
 
 class GateError(RuntimeError):
@@ -30,55 +31,30 @@ def runtime() -> Any:
     return trt
 
 
-def build(graph: Path, max_batch: int = 16) -> tuple[int, float]:
-    """Bytes of the engine and seconds to build it; raises GateError."""
+def build(graph: Path, max_batch: int = flight.BuildOptions().batch) -> tuple[int, float]:
+    """Bytes of the engine and seconds to build it, with the flight's own build code; raises GateError."""
     trt = runtime()
-    messages: list[str] = []
-    logger = _logger(trt, messages)
-    builder = trt.Builder(logger)
-    network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
-    parser = trt.OnnxParser(network, logger)
-    if not parser.parse(graph.read_bytes()):
-        faults = [str(parser.get_error(i)) for i in range(parser.num_errors)]
-        raise GateError(f"{graph.name} does not parse: " + "; ".join(faults))
-    config = builder.create_builder_config()
+    start = time.monotonic()
+    try:
+        engine, _ = flight.build(trt, graph.read_bytes(), flight.BuildOptions(max_batch), prepare=_without_gpu)
+    except flight.BuildError as error:
+        raise GateError(f"{graph.name} {error}") from error
+    return len(engine), time.monotonic() - start
+
+
+def _without_gpu(trt: Any, config: Any) -> None:
+    """TensorRT-RTX is told what to build for; on a board TensorRT asks the GPU."""
     config.num_compute_capabilities = 1
     config.set_compute_capability(trt.ComputeCapability.SM86, 0)
-    config.add_optimization_profile(_profile(builder, network, max_batch))
-    start = time.monotonic()
-    engine = builder.build_serialized_network(network, config)
-    if engine is None:
-        raise GateError(f"{graph.name} does not build: " + "; ".join(messages[-3:]))
-    return engine.nbytes, time.monotonic() - start
 
 
-def _logger(trt: Any, messages: list[str]) -> Any:
-    class Collect(trt.ILogger):  # type: ignore[misc]
-        def __init__(self) -> None:
-            trt.ILogger.__init__(self)
-
-        def log(self, severity: Any, text: str) -> None:
-            if severity in (trt.ILogger.ERROR, trt.ILogger.INTERNAL_ERROR):
-                messages.append(text)
-
-    return Collect()
-
-
-def _profile(builder: Any, network: Any, max_batch: int) -> Any:
-    profile = builder.create_optimization_profile()
-    for i in range(network.num_inputs):
-        tensor = network.get_input(i)
-        shape = list(tensor.shape)
-        if -1 in shape:
-            low, high = (_filled(tensor.name, shape, batch) for batch in (1, max_batch))
-            profile.set_shape(tensor.name, low, high, high)
-    return profile
-
-
-def _filled(name: str, shape: list[int], batch: int) -> tuple[int, ...]:
-    """A shape with its open dimensions set: batch first, then the sides."""
-    side = FRAME_SIDE if name == "frame" else POSITIONS
-    return tuple(d if d != -1 else batch if place == 0 else side for place, d in enumerate(shape))
+def missing(trt: Any, surface: Mapping[str, Sequence[str]]) -> list[str]:
+    """Names `Class.member` of a surface that the module does not have."""
+    found = []
+    for owner, members in surface.items():
+        kind = getattr(trt, owner, None)
+        found += [f"{owner}.{member}" for member in members if not hasattr(kind, member)]
+    return found
 
 
 def main() -> None:

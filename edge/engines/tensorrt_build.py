@@ -7,6 +7,7 @@ tiles from 64 to 256 pixels a side and batches from 1 to the configured one, tun
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from edge.latents import STRIDE
 from edge.pixels import OVERLAP
 
 MIN_SIDE, MAX_SIDE = 4, 16  # latent positions along a tile's side
-WORKSPACE_BYTES = 256 << 20
+WORKSPACE_BYTES = 1 << 30  # a limit, not what is taken: the entropy network needs 34 MB a tile of a batch
 MESSAGES = 4
 
 Shape = tuple[int, ...]
@@ -32,7 +33,7 @@ class BuildOptions:
     one size only.
     """
 
-    batch: int = 8
+    batch: int = 4
     dla: int | None = None
     positions: tuple[int, int] = (MIN_SIDE, MAX_SIDE)
 
@@ -77,8 +78,13 @@ def input_shapes(name: str, shape: Shape, options: BuildOptions) -> tuple[Shape,
     return filled(low, options.positions[0]), filled(options.batch, options.positions[1])
 
 
-def build(trt: Any, graph: bytes, options: BuildOptions, timing: bytes = b"") -> tuple[bytes, bytes]:
-    """Serialised engine and timing cache. Raises BuildError."""
+def build(
+    trt: Any, graph: bytes, options: BuildOptions, timing: bytes = b"",
+    prepare: Callable[[Any, Any], None] = lambda trt, config: None,
+) -> tuple[bytes, bytes]:  # fmt: skip
+    """Serialised engine and timing cache. prepare: last word on the configuration, for builders without a GPU. Raises
+    BuildError.
+    """
     logger = make_logger(trt)
     builder = trt.Builder(logger)
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
@@ -87,6 +93,7 @@ def build(trt: Any, graph: bytes, options: BuildOptions, timing: bytes = b"") ->
         faults = [str(parser.get_error(i)) for i in range(parser.num_errors)]
         raise BuildError("does not parse: " + "; ".join(faults or logger.messages))
     config = configured(trt, builder, network, options)
+    prepare(trt, config)
     cache = config.create_timing_cache(timing)
     config.set_timing_cache(cache, False)
     engine = builder.build_serialized_network(network, config)

@@ -26,7 +26,7 @@ from edge.engines.tensorrt_session import SLOTS, TensorRtSession
 from edge.network import ExactNetwork
 
 CACHE_VARIABLE = "SWATHPACK_ENGINES"
-BATCH = 8
+BATCH = BuildOptions().batch
 TOLERANCE = 0.02  # of the largest coefficient: half-precision weights and other summation order stay far below
 DIGEST_BYTES = 8
 

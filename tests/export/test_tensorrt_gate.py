@@ -1,4 +1,6 @@
-"""Both graphs build as strongly typed engines, where the TensorRT-RTX wheels are installed."""
+"""Both graphs build as strongly typed engines, and every call of the flight engine exists, where the TensorRT-RTX wheels
+are installed (`make trt-gate`).
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from edge.model import DEFAULT_DIRECTORY
-from export.tensorrt_gate import GateError, build
+from export.tensorrt_gate import GateError, build, missing, runtime
+from tests.edge.engines.tensorrt_surface import FUNCTIONS, SURFACE
 
 pytest.importorskip("tensorrt_rtx_libs")
 pytest.importorskip("tensorrt_rtx_bindings")
@@ -27,3 +30,10 @@ def test_complaints_are_passed_on(tmp_path: Path) -> None:
     onnx.save(onnx.helper.make_model(graph), tmp_path / "broken.onnx")
     with pytest.raises(GateError, match="broken.onnx does not parse.*NoSuchOperator"):
         build(tmp_path / "broken.onnx")
+
+
+def test_every_name_that_the_flight_engine_uses_exists() -> None:
+    trt = runtime()
+    assert missing(trt, SURFACE) == []
+    assert all(callable(getattr(trt, name)) for name in FUNCTIONS)
+    assert missing(trt, {"Builder": ("no_such_call",), "NoSuchClass": ("x",)}) == ["Builder.no_such_call", "NoSuchClass.x"]

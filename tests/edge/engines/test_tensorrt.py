@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from edge.model_memory import arrays_of  # noqa: E402
 from edge.network import ExactNetwork  # noqa: E402
 from tests.codec_models import random_latent  # noqa: E402
 from tests.edge.engines.standin import StandinCuda, StandinTensorRt  # noqa: E402
+from tests.edge.engines.tensorrt_surface import FUNCTIONS, SURFACE  # noqa: E402
 
 KEY = EngineKey("entropy", "NVIDIA Orin (nvgpu)", "8.7", "10.3.0", "0123456789abcdef", "batch 8, gpu, sides 4-16")
 
@@ -63,6 +65,25 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
 def inputs_of(size: tuple[int, int], seed: int) -> PassInputs:
     latent = random_latent(size, seed)
     return pass_inputs(latent, contexts_of(latent), 20 + seed, (16, 5))
+
+
+# --- the interface
+
+
+def test_the_code_uses_no_name_that_the_gate_does_not_check() -> None:
+    folder = Path(module.__file__).parent
+    text = "".join((folder / f"tensorrt_{part}.py").read_text() for part in ("build", "session", "engine"))
+    kinds = {
+        "config": "IBuilderConfig", "context": "IExecutionContext", "_engine": "ICudaEngine", "builder": "Builder",
+        "parser": "OnnxParser", "network": "INetworkDefinition", "profile": "IOptimizationProfile",
+        "inspector": "EngineInspector", "_runtime": "Runtime",
+    }  # fmt: skip
+    used = {(kinds[owner], name) for owner, name in re.findall(rf"\b({'|'.join(kinds)})\.(\w+)", text)}
+    used |= set(re.findall(r"\b_?trt\.(\w+)\.(\w+)", text))
+    assert len(used) > 30
+    assert {(owner, name) for owner, name in used if name not in SURFACE.get(owner, ()) and name != "__init__"} == set()
+    whole = set(re.findall(r"\b_?trt\.(\w+)", text)) - {"__version__"}
+    assert whole <= SURFACE.keys() | set(FUNCTIONS)
 
 
 # --- numbers
