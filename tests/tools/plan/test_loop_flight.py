@@ -94,7 +94,9 @@ def check(flown: Flown) -> None:
         assert 0.98 * contact.bytes <= flown.sent(contact.id) <= contact.bytes
     planned = sum(contact.bytes for contact in flown.planned.passes)
     sent = sum(flown.sent(contact.id) for contact in flown.planned.passes)
-    print(f"{len(flown.planned.passes)} passes: planned {planned}, sent {sent} bytes, {100 * sent / planned:.2f} %")
+    print(
+        f"{len(flown.planned.passes)} passes: planned {planned}, sent {sent} bytes, {100 * sent / planned:.2f} %"
+    )
     assert 0.98 * planned <= sent <= planned
     assert set(flown.packets) == {contact.id for contact in flown.planned.passes}
     assert flown.station.receiver.counts["damaged packets"] == 0
