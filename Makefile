@@ -28,7 +28,7 @@ TEST_ARGS ?=
 need_compiler = for c in $${CC%% *} cc gcc clang; do command -v $$c >/dev/null && exit 0; done; \
 	echo "make: no C compiler for the range coder (cc, gcc or clang); Debian and Ubuntu: apt install gcc" >&2; exit 1
 
-.PHONY: help setup setup-test demo test test-all lint bench train exactness clean distclean
+.PHONY: help setup setup-test demo test test-all lint bench train exactness trt-gate clean distclean
 .DEFAULT_GOAL := help
 
 help:
@@ -37,6 +37,7 @@ help:
 	@echo "make bench       rate and quality against JPEG2000, JPEG XL and x265 on the val split of $(DATA)"
 	@echo "make train       transform, entropy model, export to models/edge (resumes from $(RUNS)/)"
 	@echo "make exactness   the same latents on every engine and number of threads"
+	@echo "make trt-gate    both graphs built by NVIDIA's compiler without a GPU (TensorRT-RTX, in a folder of 0.4 GB)"
 	@echo "make clean       remove what was built; make distclean: .venv too"
 
 setup: $(DEMO_READY)
@@ -90,6 +91,16 @@ train: setup-test
 
 exactness: setup-test
 	@$(BIN)/python -m hil_tests.exactness
+
+# TensorRT-RTX in a virtual environment of its own: large, and only a gate. `make test` runs it where it is installed.
+TRT_VENV := build/trt-venv
+trt-gate:
+	@test -x $(TRT_VENV)/bin/python || $(PYTHON) -m venv $(TRT_VENV)
+	@$(TRT_VENV)/bin/python -m pip --disable-pip-version-check --quiet install numpy onnx pytest
+	@$(TRT_VENV)/bin/python -m pip --disable-pip-version-check --quiet install --no-deps \
+		tensorrt-rtx-cu13-libs==1.7.1.116 tensorrt-rtx-cu13-bindings==1.7.1.116
+	@$(TRT_VENV)/bin/python -m export.tensorrt_gate models/edge/entropy.onnx models/edge/analysis.onnx
+	@$(TRT_VENV)/bin/python -m pytest -p no:cacheprovider -W ignore::DeprecationWarning tests/export/test_tensorrt_gate.py
 
 clean:
 	rm -rf build demo_out *.egg-info edge/rangecoder/*.so .pytest_cache .mypy_cache .ruff_cache .hypothesis

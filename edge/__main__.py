@@ -65,6 +65,8 @@ def main(argv: list[str] | None = None) -> int:
         model = _open_model(mission)
         if args.check:
             _tell(f"configuration {args.config}: good; model {model.digest.hex()} from {model.directory}")
+            for one in model.engine_events:
+                _tell(f"engine {one.engine}, {one.reason}: {one.detail}")
             return 0
         return _fly(mission, model, args.once, began)
     except _FAILURES as error:

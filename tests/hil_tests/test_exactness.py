@@ -92,10 +92,14 @@ def test_unknown_processor_is_named() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("machine", ["haswell", "nehalem"])
+@pytest.mark.parametrize("machine", ["haswell", "nehalem", "aarch64"])
 def test_emulated_processor(machine: str) -> None:
     from edge.model import DEFAULT_DIRECTORY, EdgeModel
 
+    try:
+        python_under(machine)
+    except EmulationMissing as error:
+        pytest.skip(str(error))
     model = EdgeModel(DEFAULT_DIRECTORY, engine="float32")
     small = adversarial_tiles(4, np.random.default_rng(3))[3:4]
     rows = exactness.emulated_rows(DEFAULT_DIRECTORY, small, machine)
