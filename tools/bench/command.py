@@ -47,6 +47,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="all codecs and the edge codec with parts left out: tables.md, evidence.json and pictures for --out",
     )
+    parser.add_argument(
+        "--models",
+        type=Path,
+        nargs="*",
+        default=[],
+        help="with --evidence: TerraCodec models (.swt) to measure as well",
+    )
     parser.add_argument("--no-cache", action="store_true", help="measure everything anew")
 
 
@@ -99,7 +106,9 @@ def run_evidence(args: argparse.Namespace) -> int:
         raise UserError("--evidence: expected --out FOLDER for its tables and pictures")
     loaded = cubes.load(args.folder, args.split, args.max_cubes)
     try:
-        measured = evidence.measure_evidence(loaded, Cache(None if args.no_cache else args.cache))
+        measured = evidence.measure_evidence(
+            loaded, Cache(None if args.no_cache else args.cache), args.models
+        )
     except PeerError as error:
         raise UserError(str(error)) from error
     found = evidence.conclude(measured)

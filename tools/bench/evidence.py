@@ -7,7 +7,8 @@ peer, k = 1 at its own rate, the parts left out, bands and indices at equal byte
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from tools.bench import summary
 from tools.bench.cubes import BenchCube
 from tools.bench.measure import Cache, Measured, Point, measure, measure_point
 from tools.peers import PEERS, VARIANTS, PeerError, make
+from tools.peers.terracodec import TerraCodec
 from tools.progress import Progress
 
 OURS = "swathpack"
@@ -29,30 +31,37 @@ CLASSICAL = tuple(name for name in PEERS if name != OURS)
 
 @dataclass
 class Evidence:
-    """`measured` by codec; `absent` says why a codec was left out."""
+    """`measured` by codec; `absent` says why a codec was left out; `others` are labels of models from files."""
 
     measured: dict[str, list[Measured]]
     absent: dict[str, str]
     versions: dict[str, str]
+    others: dict[str, str] = field(default_factory=dict)
 
 
-def measure_evidence(loaded: Sequence[BenchCube], cache: Cache) -> Evidence:
-    """Every codec and variant on every cube, and the bands at BAND_RATE. Codecs that cannot run here are named."""
+def measure_evidence(loaded: Sequence[BenchCube], cache: Cache, files: Sequence[Path] = ()) -> Evidence:
+    """Every codec and variant on every cube, and the bands at BAND_RATE. Codecs that cannot run here are named.
+
+    files: TerraCodec models (.swt) to measure beside them. Raises PeerError for a file that is none.
+    """
+    others = {peer.name: peer for peer in map(TerraCodec, files)}
     found, absent, versions = {}, {}, {}
     for name in (*PEERS, *VARIANTS):
         try:
             versions[name] = make(name).version
         except PeerError as error:
             absent[name] = str(error)
+    versions |= {name: peer.version for name, peer in others.items()}
     work = [(name, cube) for name in versions for cube in loaded]
     with Progress(len(work), "evidence") as bar:
         for name, cube in work:
-            item = measure(name, cube, max(TARGETS), cache)
+            item = measure(name, cube, max(TARGETS), cache, others.get(name))
             if name in PEERS:
                 item = with_bands(item, cube, cache)
             found.setdefault(name, []).append(item)
             bar.step(note=f"{name} {cube.name}")
-    return Evidence(found, absent, versions)
+    labels = {name: peer.label for name, peer in others.items()}
+    return Evidence(found, absent, versions, labels)
 
 
 def bracket(item: Measured, rate: float) -> tuple[Point, Point] | None:
@@ -216,6 +225,14 @@ def layers_table(measured: dict[str, list[Measured]], name: str) -> list[dict[st
     return rows
 
 
+def other_models(evidence: Evidence) -> list[dict[str, Any]]:
+    """Models from files, setting by setting: mean bppb and PSNR over cubes, and ours at the same rate, cube by cube."""
+    rows = []
+    for name, label in evidence.others.items():
+        rows += [{"model": name, "label": label, **row} for row in layers_table(evidence.measured, name)]
+    return rows
+
+
 def conclude(evidence: Evidence) -> dict[str, Any]:
     """Everything that the page shows, as plain JSON types."""
     measured = evidence.measured
@@ -232,6 +249,7 @@ def conclude(evidence: Evidence) -> dict[str, Any]:
         "layers": {
             n: layers_table(measured, n) for n in ("swathpack-q24", "swathpack-q40", "swathpack-rows24")
         },
+        "others": other_models(evidence),
         "bands": band_table(measured),
         "indices": index_table(measured),
     }

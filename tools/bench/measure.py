@@ -20,7 +20,10 @@ from tools.bench.cubes import BenchCube
 from tools.peers import Peer, make
 from tools.peers.base import PeerError
 
-MEASURE_VERSIONS = (2, 1)  # newest first; add one when a number here changes its meaning, and drop those it spoils
+MEASURE_VERSIONS = (
+    2,
+    1,
+)  # newest first; add one when a number here changes its meaning, and drop those it spoils
 ENOUGH = 1.25  # knobs stop at this many times the highest target rate
 
 
@@ -91,7 +94,9 @@ class Cache:
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder
 
-    def _path(self, peer: Peer, cube: BenchCube, knob: float, version: int = MEASURE_VERSIONS[0]) -> Path | None:
+    def _path(
+        self, peer: Peer, cube: BenchCube, knob: float, version: int = MEASURE_VERSIONS[0]
+    ) -> Path | None:
         if self.folder is None:
             return None
         key = f"{version}|{peer.name}|{peer.version}|{cube.digest}|{knob!r}"
@@ -119,9 +124,12 @@ class Cache:
         partial.replace(path)
 
 
-def measure(codec: str, cube: BenchCube, highest: float, cache: Cache) -> Measured:
-    """All knobs from coarse to fine until every frame costs more than `highest` bppb needs."""
-    peer = make(codec, BANDS)
+def measure(codec: str, cube: BenchCube, highest: float, cache: Cache, peer: Peer | None = None) -> Measured:
+    """All knobs from coarse to fine until every frame costs more than `highest` bppb needs.
+
+    peer: a codec that is not in the list.
+    """
+    peer = peer or make(codec, BANDS)
     points: list[Point] = []
     for knob in peer.knobs:
         point = cache.get(peer, cube, knob)

@@ -133,6 +133,19 @@ def _parts(found: dict[str, Any]) -> str:
     return markdown(["with, against without", "BD-rate 0.005-0.5", "cubes", "of each"], cells)
 
 
+def _others(rows: list[dict[str, Any]]) -> str:
+    cells = [
+        [f"{r['model']} ({r['label']})", f"{r['k']:g}", _cell(r["bppb"], "{:.4f}"), _cell(r["psnr"], "{:.2f}"),
+         _cell(r["gap"], "{:+.2f}"), str(r["cubes"])]
+        for r in rows
+    ]  # fmt: skip
+    return (
+        markdown(["model", "tokens", "bppb", "PSNR, dB", "against SwathPack at its rate, dB", "cubes"], cells)
+        if rows
+        else "none given"
+    )
+
+
 def tables(found: dict[str, Any]) -> str:
     """All tables as one markdown text."""
     parts = [
@@ -146,6 +159,7 @@ def tables(found: dict[str, Any]) -> str:
             _first_layer(found["first_layer"]),
         ),
         ("Fewer layers at a fixed step", _layers(found["layers"])),
+        ("Models from files", _others(found["others"])),
         ("Bands", _bands(found["bands"])),
         ("Indices", _indices(found["indices"])),
         ("CPU", _cpu(found)),
