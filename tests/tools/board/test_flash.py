@@ -1,0 +1,182 @@
+"""`swathpack flash` against a folder that looks like a kit, through a program that stands where ssh would."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge.install.manifest import Refused
+from edge.install.slots import Slots
+from export.bundle.archive import ArchiveError, compressed
+from export.bundle.signing import public_line
+from tests.edge.install.small_bundle import FAILS, bundle, files, kit, kit_environment, public_key
+from tools.board.flash import Flash, load
+from tools.board.remote import ConnectionLost, Remote, RemoteError
+from tools.cli import main
+
+# Stands in for ssh: runs the command here, in the kit's folder. A number in `cut` lets that many commands pass and
+# then ends one in its middle with ssh's status for a lost connection.
+SSH = f"""#!{sys.executable}
+import os, subprocess, sys
+root, words = os.environ["KIT_ROOT"], sys.argv[1:]
+if "-O" in words:
+    sys.exit(0)
+command = words[-1].replace("python3 -m edge.install", f"{sys.executable} -S -m edge.install --root {{root}}")
+command = command.replace("/opt/swathpack", root + "/opt/swathpack")
+if command.startswith("id -u"):
+    command = "echo 0"
+cut = os.path.join(root, "cut")
+left = int(open(cut).read()) if os.path.exists(cut) else -1
+if left >= 0:
+    open(cut, "w").write(str(left - 1))
+if left == 0:
+    data = sys.stdin.buffer.read(3000) if "receive" in command else b""
+    subprocess.run(["sh", "-c", command], input=data, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    print("Connection closed by remote host", file=sys.stderr)
+    sys.exit(255)
+sys.exit(subprocess.run(["sh", "-c", command], cwd=root).returncode)
+"""
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    made = tmp_path / "root"
+    kit(made)
+    (made / "opt/swathpack/trusted/mission.pub").unlink()
+    (tmp_path / "ssh").write_text(SSH)
+    (tmp_path / "ssh").chmod(0o755)
+    for name in ("PATH", "KIT_ROOT"):
+        monkeypatch.setenv(name, kit_environment(made)[name])
+    monkeypatch.setenv("SWATHPACK_SSH", str(tmp_path / "ssh"))
+    yield made
+
+
+def packed(folder: Path, **changes: Any) -> Path:
+    note = changes.pop("note", "")
+    selftest = {"selftest": changes.pop("selftest")} if "selftest" in changes else {}
+    tar = bundle(folder, files(note=note, **selftest), **changes)
+    path = tar.with_suffix(".tar.zst")
+    path.write_bytes(compressed(tar.read_bytes()))
+    return path
+
+
+class Ready:
+    """Lets the slot prove itself as soon as it is switched to, as the service would."""
+
+    def __init__(self, root: Path) -> None:
+        self.slots, self.said = Slots(root / "opt/swathpack"), list[dict[str, Any]]()
+
+    def __call__(self, told: dict[str, Any]) -> None:
+        self.said.append(told)
+        if told["step"] == "switch" and self.slots.read().active:
+            self.slots.begin_start()
+            self.slots.confirm()
+
+
+def flash(root: Path, path: Path, trust: bool = True, **options: Any) -> list[dict[str, Any]]:
+    ready = Ready(root)
+    given = public_line(public_key()) if trust else ""
+    with Remote("kit") as remote:
+        assert Flash(remote, load(path), ready, given, pause_s=0.0, ready_s=5.0, **options).run() == 0
+    return ready.said
+
+
+def test_a_new_board(root: Path, tmp_path: Path) -> None:
+    steps = [told["step"] for told in flash(root, packed(tmp_path)) if told["state"] == "done"]
+    assert steps == ["installer", "trust", "board", "receive", "verify", "unpack", "packages", "power mode", "engine",
+                     "self-test", "switch", "start"]  # fmt: skip
+    assert Slots(root / "opt/swathpack").read().active == "a"
+
+
+def test_a_board_that_trusts_nobody_needs_a_key(root: Path, tmp_path: Path) -> None:
+    with pytest.raises(Refused, match="--trust"):
+        flash(root, packed(tmp_path), trust=False)
+
+
+def test_later_bundles_need_no_trust_and_foreign_ones_are_refused_by_the_board(root: Path, tmp_path: Path) -> None:
+    flash(root, packed(tmp_path))
+    flash(root, packed(tmp_path, note="two"), trust=False)
+    with pytest.raises(Refused, match="the board refused: the bundle carries no signature"):
+        flash(root, packed(tmp_path, note="three", key=None), trust=False)
+    with pytest.raises(Refused, match="bundle for orin-nx"):
+        flash(root, packed(tmp_path, board="orin-nx"))
+
+
+def test_the_same_again_sends_nothing(root: Path, tmp_path: Path) -> None:
+    path = packed(tmp_path)
+    flash(root, path)
+    assert not {"receive", "unpack", "switch"} & {told["step"] for told in flash(root, path)}
+
+
+@pytest.mark.parametrize("passed", [0, 5, 7])
+def test_a_cut_connection_is_made_again(root: Path, tmp_path: Path, passed: int) -> None:
+    (root / "cut").write_text(str(passed))
+    ready = Slots(root / "opt/swathpack")
+    told = flash_until_ready(root, packed(tmp_path), ready)
+    assert any(t["step"] == "connection" for t in told)
+    assert ready.read().active == "a" and list((root / "opt/swathpack/incoming").iterdir()) == []
+
+
+def flash_until_ready(root: Path, path: Path, slots: Slots) -> list[dict[str, Any]]:
+    """As flash; the slot also proves itself when the switch was told to a connection that was gone."""
+    said: list[dict[str, Any]] = []
+
+    def say(told: dict[str, Any]) -> None:
+        said.append(told)
+        if slots.read().active and not slots.read().slots["a"].good:
+            slots.begin_start()
+            slots.confirm()
+
+    with Remote("kit") as remote:
+        assert Flash(remote, load(path), say, public_line(public_key()), pause_s=0.0, ready_s=5.0).run() == 0
+    return said
+
+
+def test_a_board_out_of_reach(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "ssh").write_text("#!/bin/sh\necho 'ssh: Could not resolve hostname kit' >&2\nexit 255\n")
+    with pytest.raises(ConnectionLost, match="resolve"):
+        flash(root, packed(tmp_path), retries=1)
+
+
+def test_a_failed_self_test_is_told_with_its_reason(root: Path, tmp_path: Path) -> None:
+    with pytest.raises(RemoteError, match="no such engine"):
+        flash(root, packed(tmp_path, selftest=FAILS))
+
+
+def test_what_is_no_bundle(tmp_path: Path) -> None:
+    path = tmp_path / "x.tar.zst"
+    for data in (b"", b"hello", compressed(b""), compressed(b"hello"), compressed(b"\0" * 10240)):
+        path.write_bytes(data)
+        with pytest.raises(ArchiveError):
+            load(path)
+
+
+def test_the_commands(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["board", "status", "--target", "kit"]) == 1
+    assert "swathpack flash puts it there" in capsys.readouterr().err
+    flash(root, packed(tmp_path, note="one"))
+    flash(root, packed(tmp_path, note="two"))
+    assert main(["board", "rollback", "--target", "kit"]) == 0
+    assert "slot a flies" in capsys.readouterr().out
+    assert main(["board", "status", "--target", "kit"]) == 0
+    shown = capsys.readouterr().out
+    assert "AGX Orin" in shown and "rolled back by command" in shown
+    assert main(["board", "logs", "--target", "kit", "--lines", "3"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 3
+    assert json.loads((root / "opt/swathpack/state.json").read_text())["active"] == "a"
+
+
+def test_flash_reports_one_line(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = packed(tmp_path, key=None)
+    key = tmp_path / "mission.pub"
+    key.write_text(public_line(public_key()))
+    words = ["flash", "--bundle", str(path), "--target", "kit", "--trust", str(key)]
+    assert main(words) == 1
+    assert capsys.readouterr().err == "swathpack flash: the bundle carries no signature\n"
+    assert main([*words, "--no-host-checks"]) == 1
+    assert "the board refused: the bundle carries no signature" in capsys.readouterr().err
