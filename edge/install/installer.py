@@ -120,7 +120,7 @@ class Installer:
             return True
         self._set_power(manifest)
         self.report.say("self-test", "begin", f"slot {name}")
-        status, tail = run_selftest(folder, self.report)
+        status, tail = run_selftest(folder, self.places, self.report)
         if status:
             self.report.say("self-test", "failed", f"status {status}; the slot that flies stays. {tail}".strip())
             return False
@@ -156,19 +156,21 @@ class ProgressSayer:
             self._report.say(self._step, "progress", f"{tenth * 10} %")
 
 
-def environment_of(folder: Path) -> dict[str, str]:
-    """The environment in which a slot's programs run: its own packages, then the system's."""
+def environment_of(folder: Path, places: Places) -> dict[str, str]:
+    """The environment in which a slot's programs run, as in its unit: its own packages, then the system's."""
     path = os.pathsep.join([str(folder / "runtime"), str(folder / _PACKAGES)])
     # Byte code of this slot would otherwise be written into it, beside files that are checked.
-    return {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
+    return {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1",
+            "SWATHPACK_ENGINES": str(places.data / "engines")}  # fmt: skip
 
 
-def run_selftest(folder: Path, report: Reporter) -> tuple[int, str]:
+def run_selftest(folder: Path, places: Places, report: Reporter) -> tuple[int, str]:
     """`edge.install.selftest` of a slot; -> exit status and the last line of its standard error."""
     command = [sys.executable, "-m", "edge.install.selftest"]
     errors = folder / "selftest.err"
+    (places.data / "engines").mkdir(parents=True, exist_ok=True)
     with errors.open("w+") as err:
-        with subprocess.Popen(command, cwd=folder, env=environment_of(folder), stdin=subprocess.DEVNULL,
+        with subprocess.Popen(command, cwd=folder, env=environment_of(folder, places), stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE, stderr=err, text=True) as process:  # fmt: skip
             assert process.stdout is not None
             for line in process.stdout:
