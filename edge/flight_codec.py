@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +19,10 @@ from edge.codec import UNLIKE, CodedLatent, analyse_tile, context_pays, encode_t
 from edge.coding import CodingContext, CodingError
 from edge.digest import context_digest
 from edge.frame import Frame, FrameError
-from edge.latents import GROUP, LAYERS
+from edge.latents import GROUP, LAYERS, rescale
 from edge.model import EdgeModel
 from edge.rangecoder import RangeCoderError
+from edge.rate import remaining_error
 from edge.stream import ContextRef, StreamError, lone_binding, pack_segment, segment_overhead_bytes
 from edge.tile_codec import CodecError, ContextLatent, TileKey, TilePixels
 
@@ -49,9 +52,24 @@ class FlightTile:
     def latent(self) -> NDArray[np.int16]:
         return self.coded.latent
 
-    @property
+    @cached_property
     def distortion(self) -> NDArray[np.float64]:
-        return self.coded.distortion
+        """See `edge.rate.remaining_error`; every channel's error counts with its synthesis gain."""
+        coded, scale = self.coded, 2.0 ** (self.q / 8)
+        target = coded.coefficients.astype(np.float64) / scale
+        gains = coded.model.gains * scale**2
+
+        def error(values: NDArray[Any]) -> NDArray[np.float64]:
+            squares = ((target - values) ** 2).sum((1, 2)) * gains
+            return np.asarray(squares.reshape(LAYERS, GROUP).sum(1), np.float64)
+
+        context = [rescale(c.latent, c.q, self.q) for c in coded.contexts[:1]]
+        return remaining_error(
+            kept=error(self.latent),
+            missing=error(coded.prediction.mean8.reshape(target.shape) / 8),
+            first_unsent=float(error(context[0] if context else np.zeros(1))[0]),
+            last_energy=float(error(np.zeros(1))[-1]),
+        )
 
     @property
     def context_digests(self) -> tuple[bytes, ...]:

@@ -22,6 +22,12 @@ Reals = NDArray[np.float64]
 FoundSteps = tuple[NDArray[np.int64], NDArray[np.int64], Bytes, Reals, Reals]
 
 
+# What a latent cannot hold, in units of the energy of its last layer: 14.2 on validation tiles (10th to 90th
+# percentile 9.6 to 19.9, correlation of the logarithms 0.995). The same for every number of layers, so it moves no
+# byte between tiles; it makes the estimate one of the image's error and not only of the latent's.
+TAIL_PER_LAST_LAYER = 14.2
+
+
 class RateInputError(ValueError):
     """The tables given to rate control contradict each other."""
 
@@ -35,6 +41,27 @@ class HullSteps:
     cost: Bytes
     gain: Reals
     slope: Reals
+
+
+def remaining_error(kept: Reals, missing: Reals, first_unsent: float, last_energy: float) -> Reals:
+    """Squared error (DN^2) of a tile with its first k layers, from what the board knows of its coefficients.
+
+    Args:
+        kept: (K,) error of every layer when it is sent: quantisation.
+        missing: (K,) error of every layer when all before it are sent and it is not: against the predicted mean.
+        first_unsent: error of the first layer when nothing at all is sent. Its mean was predicted from its own
+            neighbours, which are then missing too, so `missing[0]` is far too small for that case.
+        last_energy: energy of the last layer, from which the error beyond the latent is extrapolated.
+
+    Returns:
+        (K+1,) float64 that never rises with k.
+    """
+    sent = np.concatenate([[0.0], np.cumsum(kept)])
+    unsent = np.concatenate([np.cumsum(missing[::-1])[::-1], [0.0]])
+    unsent[0] += max(first_unsent - float(missing[0]), 0.0)
+    # More layers never count as worse: the hull relies on it.
+    errors: Reals = np.minimum.accumulate(sent + unsent) + TAIL_PER_LAST_LAYER * last_energy
+    return errors
 
 
 def allocate(

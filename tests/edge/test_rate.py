@@ -7,7 +7,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.rate import RateInputError, RatePlanner, allocate, greedy_layers, hull_steps, uniform_layers
+from edge.bands import BANDS
+from edge.coding import TileDecoder
+from edge.flight_codec import FlightCodec
+from edge.rate import (
+    TAIL_PER_LAST_LAYER,
+    RateInputError,
+    RatePlanner,
+    allocate,
+    greedy_layers,
+    hull_steps,
+    remaining_error,
+    uniform_layers,
+)
+from edge.tile_codec import LAYERS, ContextLatent, TileKey, TilePixels
+from tests.codec_models import shipped
+from tests.frames import values
 
 
 def random_tables(seed: int, tiles: int, layers: int = 16, free: bool = False):
@@ -139,6 +154,37 @@ def test_steps_of_a_tile_stay_in_order_and_sum_up():
 def test_contradicting_tables_are_refused(costs, errors, weights):
     with pytest.raises(RateInputError, match="expected"):
         allocate(costs, errors, weights, 10)
+
+
+def test_remaining_error_by_hand():
+    kept, missing = np.array([1.0, 2.0, 3.0]), np.array([10.0, 8.0, 6.0])
+    tail = TAIL_PER_LAST_LAYER * 0.5
+    found = remaining_error(kept, missing, first_unsent=100.0, last_energy=0.5)
+    assert found == pytest.approx(np.array([114.0, 1 + 8 + 6, 1 + 2 + 6, 1 + 2 + 3]) + tail)
+    worse = remaining_error(np.array([1.0, 9.0, 3.0]), missing, first_unsent=0.0, last_energy=0.0)
+    assert worse == pytest.approx([24.0, 15.0, 15.0, 13.0]), "a layer that does harm counts as one that does nothing"
+
+
+@pytest.mark.parametrize("with_context", [False, True])
+def test_the_flight_codec_estimates_the_error_of_the_image(with_context):
+    """Against synthesis from 0, 1, 4 and 16 layers; nothing sent is the case that a layer's own mean misjudges."""
+    model = shipped()
+    pixels = values(64, 64, 2, seed=3)
+    codec, bands = FlightCodec(model, 28), tuple(BANDS)
+    context = []
+    if with_context:
+        # The same ground a little brighter: a context that pays.
+        earlier = np.clip(pixels[0].astype(int) + 30, 1, 65535).astype(np.uint16)
+        old = codec.encode(TilePixels(TileKey(1, 1), earlier, bands, np.ones((64, 64), bool)), [])
+        context = [ContextLatent.known(TileKey(1, 1), 28, LAYERS, old.latent)]
+    tile = codec.encode(TilePixels(TileKey(1, 2), pixels[0], bands, np.ones((64, 64), bool)), context)
+    assert len(tile.refs) == len(context)
+    decoder = TileDecoder(model.engine, model.tables, tile.coded.contexts, 28, tile.latent.shape[1:])
+    decoder.decode(tile.coded.layers.payload(LAYERS), LAYERS)
+    for layers in (0, 1, 4, 16):
+        true = np.square(model.synthesise(decoder.estimate(layers), 28) - pixels[0]).sum(dtype=float)
+        assert 0.4 < tile.distortion[layers] / true < 2.5, layers
+    assert np.all(np.diff(tile.distortion) <= 0)
 
 
 def test_no_tiles_and_no_budget():

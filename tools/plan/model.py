@@ -138,7 +138,9 @@ def _warnings(plan: Plan, schedule: Schedule, captures: list[Capture]) -> list[s
     if not plan.areas:
         found.append("no [[area]]: nothing is imaged")
     if plan.imager.duty_cycle_percent < 1:
-        found.append(f"duty_cycle_percent {plan.imager.duty_cycle_percent:g} is taken as per cent, not as a share")
+        found.append(
+            f"duty_cycle_percent {plan.imager.duty_cycle_percent:g} is taken as per cent, not as a share"
+        )
     if plan.radio.eirp_dbw > MOST_EIRP_DBW.get(plan.radio.band, np.inf):
         found.append(f"an EIRP of {plan.radio.eirp_dbw:g} dBW is very high in this band; is it dBm?")
     imaged = {capture.area.name for capture in captures}
