@@ -8,7 +8,7 @@ watched memory, and the canary. A stream that differs from the undisturbed one a
 
     weights   arrays of the network that the process can see (also the decoding twin's)
     tables    probability tables, and the C range coder's copy of them
-    engine    weights inside ONNX Runtime, entropy network and analysis, found by searching the memory
+    engine    weights inside ONNX Runtime, of the entropy network and of the analysis
 """
 
 from __future__ import annotations
@@ -69,10 +69,14 @@ class Bench:
     """The codec under test in this process, and a second, undisturbed model to repair and judge with."""
 
     def __init__(self) -> None:
-        self.model, self.pristine = EdgeModel(), EdgeModel()
-        self.codec, log = FlightCodec(self.model, Q), EventLog(ManualClock())
-        self.scrubber = Scrubber(log)
+        self.pristine = EdgeModel()
         self.tiles = [self._tile(seed) for seed in range(SEEDS)]
+        others = memory.EngineMemory(self.pristine).addresses()
+        self.model = EdgeModel()
+        self.codec, log = FlightCodec(self.model, Q), EventLog(ManualClock())
+        self.codec.encode(*self.tiles[0])
+        self.engine = memory.EngineMemory(self.model, others)
+        self.scrubber = Scrubber(log)
         self.references = [self._coded(i) for i in range(SEEDS)]
         self.bytes_watched = watch_model(self.scrubber, self.model, lambda: self.pristine)
         self.canary = Canary(self.codec, log)
@@ -113,7 +117,7 @@ class Bench:
     def _flip(self, where: str, rng: random.Random) -> str:
         if where == "tables" and rng.random() < C_COPY:
             return flip_c_tables(self.model, rng)
-        return memory.flip_model(self.model, where, rng)
+        return self.engine.flip(rng) if where == "engine" else memory.flip_model(self.model, where, rng)
 
     def _harm(self, number: int, segment: bytes, true: np.ndarray) -> str:
         """What the ground makes of an escaped stream."""

@@ -41,7 +41,7 @@ from hil_tests.wire import Message
 from tools.progress import Progress
 
 KEY = "a secret of this campaign only"
-STEP_S, PASS_STEP_S = 900.0, 5.0
+STEP_S, PASS_STEP_S = 1200.0, 8.0
 REPORTS_AFTER_S = 10.0  # from the start of a pass: commanding comes first
 DRAINS, DRAIN_EVERY_S, DRAIN_S, DRAIN_BYTES = 10, 3600.0, 300.0, 3_000_000
 MISSION = """state = "state"

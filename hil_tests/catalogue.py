@@ -57,7 +57,7 @@ CATALOGUE: dict[str, Kind] = {
     "clock_jump": Kind("board", "the wall clock is wrong by strength seconds for some hours", "event clock_jump", 5400.0, 3.0),
     "flip_weights": Kind("board", "a bit of the network's parameters", "event memory_flipped"),
     "flip_tables": Kind("board", "a bit of the probability tables", "event memory_flipped"),
-    "flip_engine": Kind("board", "a bit of a weight inside ONNX Runtime", "event coding_stopped, restart"),
+    "flip_engine": Kind("board", "a bit of what ONNX Runtime holds", "event coding_stopped, or the process ends"),
     "flip_context": Kind("board", "a bit of a context on its way to the codec", "event tile_failed"),
     "flip_code": Kind("board", "a bit of a coded segment on its way to the queue", "event tile_failed"),
 }  # fmt: skip

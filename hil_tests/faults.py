@@ -66,7 +66,8 @@ class FaultDesk:
 
     def expected(self, status: int | None) -> bool:
         """Whether an end of the process was wanted: killed by us, or a restart that it asked for."""
-        return status == 3 or (status == -9 and (self._dying is not None or self._killed))
+        struck = bool(self._c.observer.open("flip_engine"))
+        return status == 3 or (status == -9 and (self._dying is not None or self._killed)) or (struck and (status or 0) < 0)
 
     def deliver(self, name: str, data: bytes) -> None:
         """A frame for the inbox; the sensor keeps it while the board is down."""
@@ -140,7 +141,7 @@ class FaultDesk:
 
     def _harmless(self, injection: Injection) -> None:
         """Not told of in two days, and every image since then was right: the bit decides nothing."""
-        if not injection.told_at and not any(w.time >= injection.time for w in self._c.record.wrong):
+        if injection.injected and not injection.told_at and not any(w.time >= injection.time for w in self._c.record.wrong):
             injection.harmless = "every image of the next two days was right"
             injection.recover(self._c.now, injection.harmless)
 

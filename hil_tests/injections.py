@@ -14,7 +14,7 @@ from hil_tests.scenario import Scenario
 from hil_tests.sensor import Shot
 
 BEFORE_FRAME_S = 0.5
-KILL_OPERATIONS = (1, 400)  # after the moment at which a kill is armed
+KILL_OPERATIONS = (1, 60)  # after the moment at which a kill is armed
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
     weights   parameters of the network as numpy arrays, those that the decoding twin computes with
     tables    probability tables, with the C range coder's own copy of them
-    engine    what ONNX Runtime holds: found by searching the process's memory for pieces of the graph files
+    engine    weights inside ONNX Runtime: found by searching the process's memory for those of the graph files
     context   a confirmed latent, in memory on its way from the store to the codec
     code      a coded segment, in memory between the codec and the queue
 """
@@ -13,6 +13,7 @@ import ctypes
 import dataclasses
 import random
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,8 @@ from edge.model_memory import arrays_of
 from edge.scrub import octets
 
 GRAPHS = ("entropy.onnx", "analysis.onnx")
-NEEDLE = 24  # bytes that find a weight again; enough of them differ to be found once
+HALF = 10  # TensorProto.FLOAT16
+SMALLEST, ALIGNED, VARIED = 128, 64, 5  # bytes; different ones among the first eight
 
 
 def arrays(model: EdgeModel, where: str) -> list[tuple[str, NDArray[Any]]]:
@@ -56,47 +58,109 @@ def flip_at(address: int, bit: int) -> None:
 
 
 def flip_model(model: EdgeModel, where: str, rng: random.Random) -> str:
-    """One bit of weights, tables or engine, every byte as likely as any other; returns where it was."""
-    if where == "engine":
-        return flip_engine(model, rng)
+    """One bit of weights or tables, every byte as likely as any other; returns where it was."""
     found = arrays(model, where)
     path, array = rng.choices(found, [array.nbytes for _, array in found])[0]
     at, bit = flip_array(array, rng)
     return f"{path} byte {at} bit {bit}"
 
 
-def flip_engine(model: EdgeModel, rng: random.Random, tries: int = 60) -> str:
-    """One bit of a weight inside ONNX Runtime. Raises LookupError when no weight is found in memory."""
-    for _ in range(tries):
-        name = rng.choice(GRAPHS)
-        needle, offset = piece(model, name, rng)
-        for address in find(needle, 4):
-            at, bit = rng.randrange(NEEDLE), rng.randrange(8)
-            flip_at(address + at, bit)
-            return f"{name} byte {offset + at} bit {bit}"
-    raise LookupError("no piece of the graphs was found in memory")
+class EngineMemory:
+    """Every copy of the graphs' weights that the process holds outside the arrays that Python can see.
+
+    others: addresses that belong to another model in the same process. ONNX Runtime keeps weights as they are in the
+    file, or as float32 where the graph turns half floats into them once.
+    """
+
+    def __init__(self, model: EdgeModel, others: frozenset[int] = frozenset()) -> None:
+        seen = (a for where in ("weights", "tables") for _, a in arrays(model, where))
+        visible = [(a.__array_interface__["data"][0], a.nbytes) for a in seen]
+        self.copies: dict[str, list[tuple[str, int, int]]] = {name: [] for name in GRAPHS}
+        for graph in GRAPHS:
+            for copy in find(dict(graph_weights(model.directory / graph))):
+                if copy[1] not in others and not any(start <= copy[1] < start + size for start, size in visible):
+                    self.copies[graph].append(copy)
+
+    def addresses(self) -> frozenset[int]:
+        """Of all copies."""
+        return frozenset(address for copies in self.copies.values() for _, address, _ in copies)
+
+    def flip(self, rng: random.Random) -> str:
+        """One bit of one copy, either graph as likely. Raises LookupError when none was found."""
+        graphs = [name for name in GRAPHS if self.copies[name]]
+        if not graphs:
+            raise LookupError("no weights of the graphs were found in memory")
+        graph = rng.choice(graphs)
+        name, address, size = rng.choices(self.copies[graph], [size for _, _, size in self.copies[graph]])[0]
+        at, bit = rng.randrange(size), rng.randrange(8)
+        flip_at(address + at, bit)
+        return f"{graph} {name} byte {at} bit {bit}"
 
 
-def piece(model: EdgeModel, name: str, rng: random.Random) -> tuple[bytes, int]:
-    """Random bytes of a graph file with some variety, and where they start."""
-    data = (model.directory / name).read_bytes()
+def graph_weights(path: Path) -> Iterator[tuple[str, bytes]]:
+    """(name, bytes as an engine may hold them) of every larger initializer of an ONNX file (onnx.proto: ModelProto.graph
+    = 7, GraphProto.initializer = 5, TensorProto.dims = 1, data_type = 2, name = 8, raw_data = 9).
+
+    Kernels of convolutions also in blocks of 8 or 16 outputs, as ONNX Runtime's processor kernels want them.
+    """
+    for graph in (value for field, value in _fields(path.read_bytes()) if field == 7):
+        for tensor in (bytes(value) for field, value in _fields(bytes(graph)) if field == 5):
+            shape = [int(value) for field, value in _fields(tensor) if field == 1 and isinstance(value, int)]
+            parts = dict(_fields(tensor))
+            raw, name = bytes(parts.get(9, b"")), bytes(parts[8]).decode()
+            held = np.frombuffer(raw, np.float16).astype(np.float32).tobytes() if parts[2] == HALF else raw
+            if len(raw) < SMALLEST or len(set(held[:8])) < VARIED:
+                continue  # too common a beginning to search for
+            yield name, held
+            if parts[2] == HALF and len(shape) == 4:
+                for block in (8, 16):
+                    grid = np.frombuffer(held, np.float32).reshape(shape[0] // block, block, *shape[1:])
+                    yield f"{name} in {block}s", np.ascontiguousarray(np.moveaxis(grid, 1, -1)).tobytes()
+
+
+def _fields(data: bytes) -> Iterator[tuple[int, Any]]:
+    """(field number, value) of a protobuf message: varints and length-delimited fields, others skipped."""
+    at = 0
+    while at < len(data):
+        tag, at = _varint(data, at)
+        if tag & 7 == 0:
+            value, at = _varint(data, at)
+            yield tag >> 3, value
+        elif tag & 7 == 2:
+            size, at = _varint(data, at)
+            yield tag >> 3, memoryview(data)[at : at + size]
+            at += size
+        else:
+            at += {1: 8, 5: 4}[tag & 7]
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
     while True:
-        offset = rng.randrange(len(data) - NEEDLE) & ~3
-        needle = data[offset : offset + NEEDLE]
-        if len(set(needle)) > 8:
-            return needle, offset
+        value |= (data[at] & 127) << shift
+        at, shift = at + 1, shift + 7
+        if data[at - 1] < 128:
+            return value, at
 
 
-def find(needle: bytes, limit: int) -> list[int]:
-    """Addresses at which writable memory of its own (no file behind it) holds these bytes; our needle excluded."""
-    own = id(needle)
-    found: list[int] = []
+def find(wanted: dict[str, bytes]) -> list[tuple[str, int, int]]:
+    """(name, address, bytes) of every copy of some contents in anonymous writable memory, at addresses that are
+    multiples of ALIGNED, as allocators of tensors give them. The objects given are not found: they are not aligned so.
+    """
+    first = {int.from_bytes(data[:8], "little"): name for name, data in wanted.items()}
+    keys = np.array(sorted(first), np.uint64)
+    found = []
     for start, stop in writable():
-        for address in _search(needle, start, stop, limit - len(found)):
-            if not own <= address < own + len(needle) + 64:
-                found.append(address)
-        if len(found) >= limit:
-            break
+        begin = -(-start // ALIGNED) * ALIGNED
+        words = np.frombuffer((ctypes.c_char * ((stop - begin) // ALIGNED * ALIGNED)).from_address(begin), np.uint64)
+        lines = words[:: ALIGNED // 8].copy()  # the heap changes while it is searched
+        for at in np.flatnonzero(keys[np.searchsorted(keys, lines).clip(max=len(keys) - 1)] == lines):
+            address, name = begin + int(at) * ALIGNED, first[int(lines[at])]
+            whole = wanted[name]
+            if address + len(whole) <= stop and all(
+                ctypes.string_at(address, n) == whole[:n] for n in (min(ALIGNED, len(whole)), len(whole))
+            ):
+                found.append((name, address, len(whole)))
     return found
 
 
@@ -109,22 +173,6 @@ def writable() -> Iterator[tuple[int, int]]:
         if rights.startswith("rw-p") and inode == "0" and (not name or name[0] == "[heap]"):
             start, stop = (int(part, 16) for part in span.split("-"))
             yield start, stop
-
-
-def _search(needle: bytes, start: int, stop: int, limit: int) -> list[int]:
-    memory = memoryview((ctypes.c_char * (stop - start)).from_address(start)).cast("B")
-    block = 1 << 22
-    found: list[int] = []
-    for at in range(0, len(memory), block):
-        part = bytes(memory[at : at + block + len(needle)])
-        here = id(part)
-        hit = part.find(needle)
-        while hit >= 0 and len(found) < limit:
-            address = start + at + hit
-            if not here <= address < here + len(part) + 64:  # not the copy that is being searched
-                found.append(address)
-            hit = part.find(needle, hit + 1)
-    return found
 
 
 def flip_latent(latent: NDArray[np.int16], rng: random.Random) -> NDArray[np.int16]:

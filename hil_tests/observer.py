@@ -124,6 +124,9 @@ class Observer:
         for injection in self.open("kill", "power_cut", "brownout"):
             if status == -9:
                 injection.tell(time, "the process ended with signal 9")
+        for injection in self.open("flip_engine"):
+            if status not in (3, -9):
+                injection.tell(time, f"the process ended with signal {-status}")
 
     def started(self, time: float, restart_asked: bool) -> None:
         """The board runs again, and has come through its first second."""
@@ -131,5 +134,5 @@ class Observer:
             if injection.told_at:
                 injection.recover(time, "started again")
         for injection in self.open("flip_engine", "flip_tables"):
-            if injection.told_at or not restart_asked:
+            if injection.told_at:
                 injection.recover(time, "started anew, model loaded from its files")

@@ -280,7 +280,8 @@ class BoardProcess:
             setattr(self.witness, f"flip_{where}", getattr(self.witness, f"flip_{where}") + 1)
             return
         try:
-            what = memory.flip_model(self.model, where, self.rng)
+            engine = where == "engine"
+            what = memory.EngineMemory(self.model).flip(self.rng) if engine else memory.flip_model(self.model, where, self.rng)
         except LookupError as error:
             what = f"none: {error}"
         self.wire.send({"say": "flipped", "where": where, "what": what})
