@@ -29,6 +29,7 @@ COMMANDS: dict[str, str] = {
     "bundle": "tools.board.bundle_command",
     "flash": "tools.board.flash_command",
     "board": "tools.board.board_command",
+    "hil": "tools.hil",
 }
 
 
