@@ -7,6 +7,7 @@ contexts are named by their times too; it is bound to the model's and the tables
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -18,6 +19,7 @@ from edge.bands import BandError, complete_bands
 from edge.codec import UNLIKE, CodedLatent, analyse_tile, context_pays, encode_tile, likeness
 from edge.coding import CodingContext, CodingError
 from edge.digest import context_digest
+from edge.engines.batching import Batching, side_by_side
 from edge.frame import Frame, FrameError
 from edge.latents import GROUP, LAYERS, rescale
 from edge.model import EdgeModel
@@ -90,6 +92,11 @@ class FlightCodec:
     def __init__(self, model: EdgeModel, q: int, slope: float = 0.0) -> None:
         self.model, self.q, self.slope = model, q, slope
         self.binding = lone_binding(model.digest, model.tables_digest)
+        batch = getattr(model.engine, "batch", 1)  # of engines on a GPU
+        if batch > 1:
+            self.model = copy(model)
+            self.model.engine = Batching(model.engine, batch)
+        self._threads = 2 * batch if batch > 1 else 1
 
     def encode(self, tile: TilePixels, contexts: Sequence[ContextLatent]) -> FlightTile:
         """Code a tile against up to two contexts; those that would cost more than they save are left out."""
@@ -97,6 +104,19 @@ class FlightCodec:
             return self._encode(tile, contexts)
         except (FrameError, BandError, CodingError, RangeCoderError, StreamError) as error:
             raise CodecError(f"tile {tile.key.tile}: {error}") from error
+
+    def encode_many(self, tiles: Sequence[tuple[TilePixels, Sequence[ContextLatent]]]) -> list[FlightTile | CodecError]:
+        """`encode` of several tiles, side by side where the engine takes batches: copies, analysis, entropy pass and
+        range coding of different tiles overlap. A tile that fails gives its error, the others their result.
+        """
+
+        def one(given: tuple[TilePixels, Sequence[ContextLatent]]) -> FlightTile | CodecError:
+            try:
+                return self.encode(*given)
+            except CodecError as error:
+                return error
+
+        return side_by_side(one, tiles, self._threads)
 
     def _encode(self, tile: TilePixels, contexts: Sequence[ContextLatent]) -> FlightTile:
         for context in contexts:
