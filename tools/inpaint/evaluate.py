@@ -4,8 +4,8 @@
 
 Takes the series of a split (val), hides clear dates under synthetic clouds and cloudy dates under their own clouds,
 mirrored, repairs them with every method, and scores the hidden pixels: PSNR (peak 10,000 DN), SSIM and spectral angle.
-Writes trials.csv (a line per trial and method), summary.json, summary.md (the tables) and cover.png (if matplotlib is
-there).
+Writes trials.csv (a line per trial and method), summary.json, summary.md (the tables), example.png and cover.png (if
+matplotlib is there).
 """
 
 from __future__ import annotations
@@ -21,13 +21,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.frame import Frame
 from edge.model import DEFAULT_DIRECTORY, EdgeModel, ModelError
 from tools import metrics
 from tools.errors import UserError
 from tools.inpaint import baselines
+from tools.inpaint.page import bands_to_show
 from tools.inpaint.repair import Cube, Repairer
 from tools.inpaint.summary import summarise, write_plot, write_tables
 from tools.inpaint.trials import Trial, load_cubes, real, synthetic
+from tools.pictures import Stretch, png
 from tools.progress import Progress
 
 # Name -> whether it looks at dates after the repaired one.
@@ -44,6 +47,10 @@ METHODS = {
     "dates regressed, later": True,
     "inpaint, later": True,
 }
+
+PICTURED = ("last clear date", "regression on last date", "codec zero-shot", "inpaint", "inpaint, later")
+SHOWN = (0.25, 0.5)  # cover of the trial in the picture
+MAX_DN = 65535
 
 Floats = NDArray[np.float32]
 
@@ -116,7 +123,7 @@ class Score:
 
 def score(trial: Trial, method: str, image: Floats) -> Score:
     """The composite as a user gets it (rounded, clear pixels kept), judged on the scored pixels."""
-    made = np.where(trial.scored, np.clip(np.rint(image), 1, 65535), trial.truth)
+    made = np.where(trial.scored, np.clip(np.rint(image), 1, MAX_DN), trial.truth)
     return Score(
         trial.name,
         trial.kind,
@@ -130,20 +137,43 @@ def score(trial: Trial, method: str, image: Floats) -> Score:
 
 
 def measure(
-    trials: Sequence[Trial], model: EdgeModel, path: Path, tick: Callable[[], None] = lambda: None
+    trials: Sequence[Trial], model: EdgeModel, folder: Path, tick: Callable[[], None] = lambda: None
 ) -> list[Score]:
-    """Scores of all methods on all trials, each written to the CSV file as soon as it is known."""
+    """Scores of all methods on all trials, each written to trials.csv as soon as it is known; a picture of one."""
     scores: list[Score] = []
-    with path.open("w", newline="") as file:
+    shown = next((t for t in trials if t.kind == "synthetic" and SHOWN[0] <= t.cover < SHOWN[1]), None)
+    with (folder / "trials.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(Score.__dataclass_fields__)
         for trial in trials:
-            new = [score(trial, method, image) for method, image in estimates(trial, model).items()]
+            images = estimates(trial, model)
+            new = [score(trial, method, image) for method, image in images.items()]
             writer.writerows(s.row() for s in new)
             file.flush()
             scores += new
+            if trial is shown:
+                (folder / "example.png").write_bytes(example(trial, images))
             tick()
     return scores
+
+
+def example(trial: Trial, images: dict[str, Floats]) -> bytes:
+    """A PNG: truth, what is hidden, then the trial as the methods of PICTURED leave it, in one stretch."""
+    frames = [_frame(trial, trial.truth)]
+    stretch = Stretch.of(frames[0], bands_to_show(frames[0]))
+    pictures = [
+        stretch.picture(frames[0]),
+        stretch.picture(_frame(trial, np.where(trial.mask, MAX_DN, trial.truth))),
+    ]
+    pictures += [
+        stretch.picture(_frame(trial, np.where(trial.mask, images[m], trial.truth))) for m in PICTURED
+    ]
+    padded = [np.pad(p, ((0, 0), (0, 4), (0, 0)), constant_values=255) for p in pictures]
+    return png(np.ascontiguousarray(np.concatenate(padded, axis=1)))
+
+
+def _frame(trial: Trial, image: Floats) -> Frame:
+    return Frame(np.clip(np.rint(image), 1, MAX_DN).astype(np.uint16), trial.whole.bands)
 
 
 def read_scores(path: Path) -> list[Score]:
@@ -207,7 +237,7 @@ def _measured(args: argparse.Namespace) -> list[Score]:
     # Mixed, so that a run that is cut off has measured some of everything.
     trials = [trials[i] for i in np.random.default_rng(0).permutation(len(trials))]
     with Progress(len(trials), "inpaint") as bar:
-        return measure(trials, model, args.out / "trials.csv", bar.step)
+        return measure(trials, model, args.out, bar.step)
 
 
 def main(argv: list[str] | None = None) -> int:

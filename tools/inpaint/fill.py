@@ -20,7 +20,7 @@ from edge.model import EdgeModel
 from edge.pixels import OVERLAP, fill_invalid
 
 QUALITY = 16  # step 256 DN: the finest at which snow and clouds (9,000 DN) stay within the latent's range
-FOLD = 2  # latent positions along a side of the blocks that are hidden in turns
+FOLD = 3  # latent positions along a side of the blocks that are hidden in turns
 
 Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]

@@ -18,6 +18,7 @@ BLOCK = (
     24  # pixels: cross-validation leaves out squares of this side, since neighbours tell each other's value
 )
 FOLDS = 4
+GUESS_DEMAND = 0.95  # of the error without the guess: what it must come under
 SPREAD = (1.5, 1.75)  # reach and power: weights (1 + (d / reach)^2)^-power, d in pixels
 NEAR = (8.0, 1.5)  # the same, for how much a pixel near the hole counts in the fit
 FAR_WEIGHT = 0.1  # of the nearest, what the farthest pixel counts at least
@@ -52,16 +53,22 @@ class Moments:
 
 
 def regressed(
-    images: Sequence[Floats], target: Floats, known: Mask, weight: Floats | None = None
+    images: Sequence[Floats],
+    target: Floats,
+    known: Mask,
+    weight: Floats | None = None,
+    guess: Floats | None = None,
 ) -> tuple[Floats, int]:
     """(C, H, W): per band the line from the first image, plus a ridge regression of what it leaves on all bands of
     the first n images, fitted where `known` (H, W); also n.
 
     images: (., H, W) each, without holes, the first with the target's bands. weight: (H, W), of pixels in the fit.
+    guess: one image more, which must earn its place: it was made from pixels nearer than those in a hole can have.
     The penalty (Hoerl and Kennard 1970, "Ridge regression") and n are those with the least error on blocks left out
     (Roberts et al. 2017, "Cross-validation strategies for data with temporal, spatial, hierarchical or phylogenetic
     structure", Ecography 40).
     """
+    images = list(images) if guess is None else [*images, guess]
     bands, flat = target.shape[0], np.concatenate([i.reshape(i.shape[0], -1) for i in images])
     fit = np.flatnonzero(known.ravel())
     fit = fit[:: max(1, fit.size // MAX_FIT)]
@@ -77,7 +84,8 @@ def regressed(
     rest = (y - gain[:, None] * x[:bands]) * np.sqrt(share)
     folds, ends = _folds(fit, known.shape[1]), np.cumsum([i.shape[0] for i in images])
     moments = [_moments(features[:, folds == f], rest[:, folds == f]) for f in range(FOLDS)]
-    chosen, weights = _validated(moments, ends)
+    demands = np.where((np.arange(len(ends)) == len(ends) - 1) & (guess is not None), GUESS_DEMAND, 1.0)
+    chosen, weights = _validated(moments, ends, demands)
     slope = np.zeros((len(flat), bands))
     slope[chosen[1:] - 1] = weights[1:] / scale[chosen[1:] - 1]
     slope[:bands] += np.diag(gain)
@@ -96,20 +104,23 @@ def _moments(x: Doubles, y: Doubles) -> Moments:
     return Moments(x @ x.T, x @ y.T, float((y**2).sum()))
 
 
-def _validated(moments: Sequence[Moments], ends: NDArray[np.int64]) -> tuple[NDArray[np.int64], Doubles]:
-    """Features (constant first) and weights with the least error on the folds left out."""
+def _validated(
+    moments: Sequence[Moments], ends: NDArray[np.int64], demands: Doubles
+) -> tuple[NDArray[np.int64], Doubles]:
+    """Features (constant first) and weights with the least error on the folds left out; the first ends[n] features
+    are taken where they cut the error of fewer to a share of demands[n].
+    """
     total = Moments(
         np.sum([m.xx for m in moments], 0), np.sum([m.xy for m in moments], 0), sum(m.yy for m in moments)
     )
     parts = [m for m in moments if 0 < m.xx[0, 0] < 0.999 * total.xx[0, 0]]
-    best = (total.yy, np.arange(1), PENALTIES[-1]) if parts else (np.inf, np.arange(1), PENALTIES[-1])
-    for end in ends:
+    best, least = (np.arange(1), PENALTIES[-1]), total.yy if parts else np.inf
+    for end, demand in zip(ends, demands):
         features = np.arange(end + 1)
-        for penalty in PENALTIES:
-            error = sum(m.error(features, (total - m).solve(features, penalty)) for m in parts)
-            if error < best[0]:
-                best = (error, features, penalty)
-    return best[1], total.solve(best[1], best[2])
+        errors = [sum(m.error(features, (total - m).solve(features, p)) for m in parts) for p in PENALTIES]
+        if min(errors) < demand * least:
+            best, least = (features, PENALTIES[int(np.argmin(errors))]), min(errors)
+    return best[0], total.solve(*best)
 
 
 def spread(residual: Floats, known: Mask) -> Floats:

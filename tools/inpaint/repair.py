@@ -20,7 +20,7 @@ from edge.model import EdgeModel
 from edge.pixels import TileWindow, fill_invalid
 from tools.inpaint.fill import TileFiller
 from tools.inpaint.regression import nearness, regressed, spread
-from tools.inpaint.sources import MIN_PIXELS, Source, ranked, without_holes
+from tools.inpaint.sources import MIN_PIXELS, Source, ranked, relate, without_holes
 
 METHODS = ("calibrated", "zero-shot", "regression")
 WINDOW, STEP = 256, 192  # pixels: windows overlap by 64 and are blended there
@@ -183,9 +183,8 @@ class Repairer:
             return _replaced(images[0], part.bands, self._predict(part, date, images, window, False))
         if clear.sum() < ENOUGH:
             return self._from_afar(part, date, images, sources)
-        if self.method == "calibrated":
-            images = [*images, self._predict(part, date, images, window, True)]
-        estimate, _ = regressed(images, target, clear, nearness(~clear))
+        guess = self._predict(part, date, images, window, True) if self.method == "calibrated" else None
+        estimate, _ = regressed(images, target, clear, nearness(~clear), guess)
         return _within(_settled(estimate, target, clear), images[0], target[:, clear])
 
     def _from_afar(self, part: Cube, date: int, images: list[Floats], sources: list[Source]) -> Floats:
@@ -208,11 +207,19 @@ class Repairer:
     ) -> Floats:
         """The codec's zero-shot prediction, in those of the cube's bands that it codes."""
         assert self.model is not None  # every method but "regression" is given one
-        contexts = [completed(i, part.bands, part.level) for i in images[:2]]
+        contexts = [completed(i, part.bands, part.level) for i in _levelled(part, date, images[:2])]
         target = completed(part.frames[date], part.bands, part.level)
         filler = TileFiller(self.model, target, part.clear[date], contexts)
         predicted = filler.predict_everywhere() if everywhere else filler.predict()
         return predicted[[BANDS.index(b) for b in part.bands if b in BANDS]]
+
+
+def _levelled(part: Cube, date: int, images: Sequence[Floats]) -> list[Floats]:
+    """The images at the date's level: gain and offset per band from its clear pixels, where there are enough."""
+    clear = part.clear[date]
+    if clear.sum() < MIN_PIXELS:
+        return list(images)
+    return [relate(i, part.frames[date], clear)[0].apply(i) for i in images]
 
 
 def _settled(estimate: Floats, target: Floats, clear: Mask) -> Floats:

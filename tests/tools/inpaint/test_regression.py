@@ -31,6 +31,16 @@ def test_images_that_say_nothing_are_left_out() -> None:
     assert used == 1
 
 
+def test_a_guess_must_earn_its_place() -> None:
+    rng = np.random.default_rng(5)
+    target = IMAGES[0] + rng.normal(0, 60, IMAGES[0].shape).astype(np.float32)
+    helpful = target + rng.normal(0, 20, target.shape).astype(np.float32)
+    assert regressed([IMAGES[0]], target, _known(), guess=helpful)[1] == 2
+    vague = target + rng.normal(0, 900, target.shape).astype(np.float32)
+    assert regressed([IMAGES[0]], target, _known(), guess=vague)[1] == 1
+    assert regressed([IMAGES[0], helpful], target, _known())[1] == 2
+
+
 def test_few_pixels_give_the_plain_line() -> None:
     known = np.zeros((60, 70), bool)
     known[:5, :4] = True
