@@ -118,12 +118,13 @@ class Setting:
 
 @dataclass(frozen=True)
 class Measured:
-    """One process: `tiles` in `wall_s`; `cpu_s` by stage; bytes of all segments."""
+    """One process: `tiles` in `wall_s`; `cpu_s` by stage; bytes of all segments; tiles that used a context."""
 
     tiles: int
     wall_s: float
     cpu_s: dict[str, float]
     bytes: int
+    with_context: int = 0
 
 
 def load_frames(data: Path) -> tuple[Frames, str]:
@@ -183,7 +184,7 @@ def _measured(
     held: dict[int, list[ContextLatent]],
 ) -> Measured:  # fmt: skip
     clock.seconds.clear()
-    began, done, size, date = time.monotonic(), 0, 0, 0
+    began, done, size, used, date = time.monotonic(), 0, 0, 0, 0
     while done < tiles:
         date += 1
         with clock.stage("tiling"):
@@ -195,8 +196,9 @@ def _measured(
             with clock.stage("packing"):
                 size += packets(segment)
             _keep(held, coded, setting.contexts)
+            used += bool(coded.refs)
             done += 1
-    return Measured(done, time.monotonic() - began, dict(clock.seconds), size)
+    return Measured(done, time.monotonic() - began, dict(clock.seconds), size, used)
 
 
 def _keep(held: dict[int, list[ContextLatent]], coded: Any, count: int) -> None:
@@ -210,7 +212,8 @@ def jpeg2000(frames: Frames, tiles: int, knob: float, start: Callable[[], None] 
     from tools.peers import make
 
     peer = make("j2k")
-    cubes = [pixels.data[None] for date in range(len(frames)) for pixels in cut(frames[date], date)]
+    dates = [*range(1, len(frames)), 0]  # the same order as `fly`
+    cubes = [pixels.data[None] for date in dates for pixels in cut(frames[date], date)]
     peer.encode(cubes[0], knob)
     start()
     began, cpu, size = time.monotonic(), time.process_time(), 0
@@ -224,10 +227,11 @@ def jpeg2000_knob(frames: Frames, tile_bytes: float) -> float:
     from tools.peers import make
 
     peer, low, high = make("j2k"), 36.0, 76.0
-    tile = cut(frames[len(frames) // 2], 0)[0].data[None]
-    for _ in range(7):
+    tiles = [cut(frames[date % len(frames)], date)[date % 2].data[None] for date in range(1, 5)]
+    for _ in range(6):
         knob = (low + high) / 2
-        low, high = (knob, high) if peer.encode(tile, knob).total_bytes < tile_bytes else (low, knob)
+        size = sum(peer.encode(tile, knob).total_bytes for tile in tiles) / len(tiles)
+        low, high = (knob, high) if size < tile_bytes else (low, knob)
     return (low + high) / 2
 
 
@@ -267,6 +271,7 @@ def summary(runs: list[Measured]) -> dict[str, Any]:
         "tiles_per_s": sum(r.tiles / r.wall_s for r in runs),
         "cpu_ms_per_tile": sum(per_tile.values()),
         "bytes_per_tile": sum(r.bytes for r in runs) / tiles,
+        "with_context": sum(r.with_context for r in runs) / tiles,
         "stages_ms": per_tile,
     }
 
@@ -282,6 +287,7 @@ def table(results: dict[str, dict[str, Any]], processes: int) -> str:
         ["all", *(f"{r['cpu_ms_per_tile']:.1f}" for r in results.values())],
         ["tiling, range coder, packing", *(f"{s:.1%}" if s else "" for s in shares)],
         ["bytes per tile", *(f"{r['bytes_per_tile']:.0f}" for r in results.values())],
+        ["used a context", *(f"{r['with_context']:.0%}" if s else "" for r, s in zip(results.values(), shares))],
         [f"tiles/s, {processes} processes", *(f"{r['tiles_per_s']:.1f}" for r in results.values())],
         [f"tiles/s by CPU time, {processes} cores",
          *(f"{processes * 1e3 / r['cpu_ms_per_tile']:.1f}" for r in results.values())],
