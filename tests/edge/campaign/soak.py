@@ -54,6 +54,25 @@ class SceneSource(SyntheticSource):
         return self._made[key]
 
 
+class StageClock:
+    """CPU seconds inside every stage's steps."""
+
+    def __init__(self, stages) -> None:
+        self.cpu_s: dict[str, float] = {}
+        for stage in stages:
+            stage.step = self._timed(stage.name, stage.step)
+
+    def _timed(self, name: str, step):
+        def timed() -> bool:
+            start = time.process_time()
+            try:
+                return step()
+            finally:
+                self.cpu_s[name] = self.cpu_s.get(name, 0.0) + time.process_time() - start
+
+        return timed
+
+
 @dataclass
 class SoakResult:
     tiles: int = 0
@@ -77,6 +96,7 @@ def campaign(folder: Path, tiles: int, codec: str, ground: bool) -> SoakResult:
     flight.loop.intake._source = source
     timed = Timed(_codec(codec) or flight.codec)
     flight.loop.encode._codec = timed
+    clock = StageClock(flight.loop.pipeline)
     station = Station(folder, flight) if ground else None
     result, ground_s, number = SoakResult(), 0.0, 0
     start, wall = time.process_time(), time.monotonic()
@@ -99,6 +119,9 @@ def campaign(folder: Path, tiles: int, codec: str, ground: bool) -> SoakResult:
     result.cpu_s = time.process_time() - start - ground_s - source.cpu_s
     result.wall_s, result.codec_s = time.monotonic() - wall, timed.cpu_s
     result.counts = dict(flight.board.log.counts)
+    result.stages = clock.cpu_s
+    result.stages["intake"] -= source.cpu_s
+    result.stages["encode"] -= timed.cpu_s
     result.events = sum(result.counts.values())
     result.tiles = result.counts.get("tile_coded", 0)
     flight.board.close()
@@ -128,11 +151,13 @@ def growth_mb(samples: list[float]) -> float:
 def report(r: SoakResult) -> str:
     outside = (r.cpu_s - r.codec_s) / max(r.tiles, 1)
     rss = ", ".join(f"{v:.0f}" for v in r.rss_mb)
+    stages = ", ".join(f"{name} {1000 * s / max(r.tiles, 1):.2f}" for name, s in r.stages.items())
     trouble = {k: v for k, v in r.counts.items() if "fail" in k or "corrupt" in k or "suppressed" in k}
     return (
         f"{r.tiles} tiles in {r.cpu_s:.1f} s CPU without sensor and ground ({r.wall_s:.0f} s wall): codec "
         f"{1000 * r.codec_s / r.tiles:.2f} ms a tile, everything else {1000 * outside:.2f} ms a tile = "
         f"{100 * (1 - r.codec_s / r.cpu_s):.1f} % of the loop's time\n"
+        f"ms a tile by stage: {stages}\n"
         f"RSS (MB): {rss}; growth after the first quarter {growth_mb(r.rss_mb):+.1f} MB\n"
         f"{r.events} events, {r.events / r.cpu_s:.0f} per second of CPU; trouble: {trouble or 'none'}"
     )
