@@ -243,6 +243,8 @@ def main() -> None:
     except (BoardError, KeyError) as error:
         sys.exit(f"error: {error}")
     try:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job would ignore it
         print(f"emulated {kit}, JetPack {jetpack}; stand-ins: {'; '.join(STAND_INS)}")
         print(f"--target root@127.0.0.1 --ssh-options {shlex.quote(shlex.join(machine.ssh_options()))}", flush=True)
         signal.pause()

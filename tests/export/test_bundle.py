@@ -16,6 +16,7 @@ import pytest
 
 from edge.install.archive import check_all
 from edge.install.manifest import Manifest, key_id, parse_manifest, read_public_key
+from edge.install.slots import Slots
 from edge.rangecoder.native import source_digest
 from export.bundle import wheels
 from export.bundle.archive import ArchiveError, bundle_tar, compressed, read_tar
@@ -24,7 +25,10 @@ from export.bundle.coder import LIBRARY, CoderMissing, cross_compiled
 from export.bundle.contents import DATA, BundleError, Contents, Order, collect, release_time
 from export.bundle.overlay import deb, overlay_tar
 from export.bundle.signing import SigningError, make_key, public_line, read_key, sign
-from tests.edge.install.small_bundle import KEY, public_key, wheel
+from tests.edge.install.small_bundle import KEY, kit, kit_environment, public_key, wheel
+from tests.edge.install.small_bundle import bundle as small_bundle
+from tests.edge.install.small_bundle import files as small_files
+from tests.edge.install.small_bundle import manifest as small_manifest
 
 ORDER = Order("orin-agx", 6, 1_700_000_000)
 
@@ -158,6 +162,22 @@ def test_the_installer_of_an_image_runs(contents: Contents, tmp_path: Path) -> N
                           env={"PYTHONPATH": str(tmp_path / "opt/swathpack/agent")}, capture_output=True, text=True,
                           check=False, cwd=tmp_path)  # fmt: skip
     assert done.returncode == 0 and '"record"' in done.stdout, done.stderr
+
+
+def test_an_image_installs_its_bundle_at_the_first_boot(tmp_path: Path) -> None:
+    places = kit(tmp_path)
+    (places.base / "trusted/mission.pub").unlink()
+    path = small_bundle(tmp_path, small_files())
+    manifest = parse_manifest(small_manifest(small_files()))
+    image = overlay_tar(path.read_bytes(), small_files(), manifest, public_line(public_key()))
+    with tarfile.open(fileobj=io.BytesIO(image)) as archive:
+        archive.extractall(tmp_path, filter="tar")
+    factory = next((places.base / "factory").glob("*.tar"))
+    done = subprocess.run([sys.executable, "-m", "edge.install", "install", "--path", str(factory), "--root", str(tmp_path)],
+                          env={**kit_environment(tmp_path), "PYTHONPATH": str(places.base / "agent")}, cwd=tmp_path,
+                          capture_output=True, text=True, check=False)  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    assert Slots(places.base).read().active == "a" and not factory.exists()
 
 
 def test_pins_of_every_python() -> None:
