@@ -165,7 +165,9 @@ class EdgeTransform(nn.Module):
 
     def linear_synthesis(self, coefficients: Tensor) -> Tensor:
         """The lapped inverse: (B, 512, h, w) UNITs -> (B, 12, 16h, 16w) UNITs, zero mean."""
-        x = F.conv_transpose2d(coefficients, self.synthesis_kernel, stride=STRIDE)
+        # Coefficients reach thousands of steps: half precision would add noise of whole steps.
+        with torch.autocast(coefficients.device.type, enabled=False):
+            x = F.conv_transpose2d(coefficients.float(), self.synthesis_kernel, stride=STRIDE)
         return fold_overlap(x)
 
     def synthesis(self, latent: Tensor, q: Tensor, expected: Expectation | None = None) -> Tensor:
