@@ -57,6 +57,8 @@ def collect(order: Order) -> Contents:
     """Everything that flies; raises BundleError."""
     if order.board not in KITS or order.jetpack not in PYTHON_OF_JETPACK:
         raise BundleError(f"expected a board of {', '.join(KITS)} and JetPack 6 or 7, found {order.board}, {order.jetpack}")
+    if not 0 <= order.oldest_allowed <= order.release:
+        raise BundleError(f"expected 0 <= oldest allowed <= release {order.release}, found {order.oldest_allowed}")
     files = {**_code(), **_model(order.model), **_unit(order.board), **_wheels(order.wheels)}
     if order.library is not None:
         files[f"runtime/edge/rangecoder/{LIBRARY}"] = order.library
@@ -126,8 +128,11 @@ def _needed(files: dict[str, bytes]) -> int:
     unpacked = 0
     for path, data in files.items():
         if path.startswith("wheels/"):
-            with zipfile.ZipFile(BytesIO(data)) as wheel:
-                unpacked += sum(item.file_size for item in wheel.infolist())
+            try:
+                with zipfile.ZipFile(BytesIO(data)) as wheel:
+                    unpacked += sum(item.file_size for item in wheel.infolist())
+            except zipfile.BadZipFile as error:
+                raise BundleError(f"{path}: not a wheel: {error}") from error
     return sum(map(len, files.values())) + unpacked + SPARE_BYTES
 
 

@@ -92,7 +92,8 @@ def test_the_example_mission_is_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("changes", [{"board": "orin"}, {"jetpack": 5}, {"model": Path("/nowhere")},
-                                     {"wheels": (Path("/x.whl"),)}])  # fmt: skip
+                                     {"wheels": (Path("/x.whl"),)}, {"wheels": (Path(__file__),)},
+                                     {"oldest_allowed": 1_800_000_000}])  # fmt: skip
 def test_what_cannot_be_made(changes: dict[str, object]) -> None:
     with pytest.raises((BundleError, OSError)):
         collect(replace(ORDER, **changes))  # type: ignore[arg-type]

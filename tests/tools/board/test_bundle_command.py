@@ -1,0 +1,56 @@
+"""`swathpack bundle`: what it says, and what it refuses in one line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tools.cli import main
+
+
+@pytest.fixture
+def key(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
+    path = tmp_path / "mission.key"
+    assert main(["bundle", "--new-key", str(path)]) == 0
+    assert "keep it off boards" in capsys.readouterr().out
+    return path
+
+
+def words(key: Path, out: str, *more: str) -> list[str]:
+    return ["bundle", "--board", "orin-nx", "--jetpack", "7", "--no-wheels", "--release", "1700000000",
+            "--key", str(key), "-o", str(key.parent / out), *more]  # fmt: skip
+
+
+def test_the_same_command_makes_the_same_bytes(key: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("one.tar.zst", "two.tar.zst"):
+        assert main(words(key, name)) == 0
+    shown = capsys.readouterr().out
+    assert "orin-nx, JetPack 7, Python any" in shown and "the board's own numpy and onnxruntime" in shown
+    assert key.with_name("one.tar.zst").read_bytes() == key.with_name("two.tar.zst").read_bytes()
+    assert list(key.parent.glob("*.part")) == []
+
+
+@pytest.mark.parametrize(("out", "more", "text"), [
+    ("x.zip", [], "expected a name that ends in"),
+    ("x.tar.zst", ["--unsigned"], "expected --key FILE"),
+    ("none/x.tar.zst", [], "No such file"),
+    ("x.tar.zst", ["--oldest-allowed", "1800000000"], "oldest allowed"),
+    ("x.tar.zst", ["--model", "/nowhere"], "model in /nowhere"),
+])  # fmt: skip
+def test_refusals(key: Path, out: str, more: list[str], text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words(key, out, *more)) == 1
+    error = capsys.readouterr().err
+    assert text in error and error.count("\n") == 1
+
+
+def test_no_key_and_no_place(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments, text in ((["bundle"], "expected --board"), (words(tmp_path / "none.key", "x.tar.zst"), "No such file")):
+        assert main(arguments) == 1
+        assert text in capsys.readouterr().err
+
+
+def test_a_key_is_never_overwritten(key: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = key.read_bytes()
+    assert main(["bundle", "--new-key", str(key)]) == 1
+    assert "File exists" in capsys.readouterr().err and key.read_bytes() == before
