@@ -151,7 +151,9 @@ class Confirmation:
             self._log.report(events.REPORT_MISMATCH, tile=row.key.tile, time=row.key.time)
         self._store.drop(row.key.tile)
         self._refresh(row.key.tile)
-        self._queue.tiles.again(row)
+        if not self._queue.tiles.again(row):
+            time, why = row.key.time, "not as the ground has it, its frame is gone"
+            self._log.report(events.TILE_DROPPED, tile=row.key.tile, time=time, reason=why)
         outcome.again += 1
 
     def _lose(self, lost: dict[int, list[tuple[int, int]]], pass_number: int, outcome: Outcome) -> None:

@@ -169,8 +169,9 @@ class PassRun:
             # Only this segment is lost; it is coded anew while its frame is still here.
             self._log.report(events.QUEUE_CORRUPT, error=str(error))
             row = self._queue.tiles.row(span.number)
-            if row is not None:
-                self._queue.tiles.again(row)
+            if row is not None and not self._queue.tiles.again(row):
+                time, why = row.key.time, "damaged, its frame is gone"
+                self._log.report(events.TILE_DROPPED, tile=row.key.tile, time=time, reason=why)
             return b""
 
     def _next_housekeeping(self) -> tuple[bytes, list[Span]] | None:

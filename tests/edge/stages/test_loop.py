@@ -127,6 +127,24 @@ def test_a_damaged_queue_is_begun_anew_and_its_frames_are_coded_again(tmp_path):
     assert flight.board.queue.tiles.count() == 12
 
 
+@pytest.mark.parametrize("frame_gone", [False, True])
+def test_a_damaged_segment_is_coded_again_or_told_of(tmp_path, frame_gone):
+    flight = Flight(tmp_path, frames=1)
+    station = Station(tmp_path, flight)
+    flight.loop.settle()
+    queue = flight.board.queue
+    with queue.file.transaction() as db:
+        db.execute("UPDATE large SET segment_crc = segment_crc + 1 WHERE number = (SELECT min(number) FROM large)")
+    if frame_gone:
+        queue.work.done_with_frame(next(iter(queue.work.frame_names())))
+    for number in (1, 2):
+        flight.clock.advance(60)
+        station.hear(number, flight.contact(number, 100_000))
+    counts = flight.board.log.counts
+    assert counts["queue_corrupt"] == 1 and counts["tile_dropped"] == frame_gone
+    assert len(station.store.tile_frames()) == 4 - frame_gone
+
+
 def test_a_port_that_refuses_loses_no_packet(tmp_path):
     flight = Flight(tmp_path, frames=2)
     station = Station(tmp_path, flight)
