@@ -33,6 +33,7 @@ from export.golden import write_golden
 from export.integer import INPUT_PEAK, LIMIT, Bound, BoundError, prove_bounds
 
 MANIFEST = "manifest.json"
+MODEL_FILES = (".npz", ".onnx")  # measured tables (JSON) may be renewed without the model
 ENGINES = ("float32", "onnxruntime:basic", "onnxruntime:extended")
 MUST_PASS = ENGINES[:2]  # int8 kernels may fail on a processor without VNNI; float32 arithmetic may not
 NETWORK = (".weight", ".bias", ".exponent")
@@ -150,7 +151,7 @@ def complete_manifest(folder: Path) -> None:
     network = {k: v for k, v in parameters.items() if k.endswith(NETWORK) or k in _NAMES}
     manifest["engine_files"] = {name: _digest(folder / name) for name in (GRAPH, GOLDEN)}
     manifest["files"] = {
-        p.name: _digest(p) for p in sorted(folder.iterdir()) if p.is_file() and p.name != MANIFEST
+        p.name: _digest(p) for p in sorted(folder.iterdir()) if p.suffix in MODEL_FILES
     }
     manifest["graphs"] = {p.name: describe_graph(onnx.load(p)) for p in sorted(folder.glob("*.onnx"))}
     manifest["integer"] = {
