@@ -113,7 +113,7 @@ def _wait(args: argparse.Namespace, places: Places, report: Reporter) -> int:
     wanted, told = slots.read().active, 0.0
     while time.monotonic() - begin < args.seconds:
         record = slots.read()
-        if record.active != wanted or record.slots[record.other].failed:
+        if record.active != wanted:
             report.say("start", "failed", record.last)
             return 1
         if record.tries == 0 and record.slots[wanted].good:

@@ -97,7 +97,18 @@ def test_three_failed_starts_lead_back(places: Places, tmp_path: Path) -> None:
     record = Slots(places.base).read()
     assert record.slots["b"].failed and record.slots["a"].good and record.floor == 1_700_000_000
     assert "failed 3 starts" in record.last
-    assert main(["wait", "--seconds", "1", "--root", str(places.root)]) == 1
+    assert main(["wait", "--seconds", "1", "--root", str(places.root)]) == 0  # slot a, whatever b did
+
+
+def test_waiting_for_a_slot_that_does_not_come_up(places: Places, tmp_path: Path) -> None:
+    two_releases(places, tmp_path)
+    assert main(["wait", "--seconds", "0.1", "--root", str(places.root)]) == 1
+    waiting = subprocess.Popen([sys.executable, "-m", "edge.install", "wait", "--root", str(places.root)],
+                               env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, text=True)  # fmt: skip
+    assert waiting.stdout is not None and "start 0 of 3" in waiting.stdout.readline()
+    for _ in range(MAX_TRIES + 1):
+        start(places, ready=False)
+    assert "back to slot a" in waiting.stdout.read() and waiting.wait() == 1
 
 
 def test_a_good_slot_clears_its_count(places: Places, tmp_path: Path) -> None:
