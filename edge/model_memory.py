@@ -25,6 +25,7 @@ from edge.tile_codec import LAYERS, ContextLatent, TileCodec, TileKey, TilePixel
 
 _MAX_DEPTH = 6
 _MIN_BYTES = 64
+_PROBE = 8  # positions each way
 
 
 def arrays_of(thing: object, path: str = "", depth: int = 0) -> Iterator[tuple[str, NDArray[Any]]]:
@@ -67,6 +68,7 @@ def watch_model(scrubber: Scrubber, model: EdgeModel, reopen: Callable[[], EdgeM
 
 
 def _roots(model: EdgeModel) -> dict[str, object]:
+    model.tables.cost_bits(np.zeros(1, np.uint16), np.zeros(1, np.int64))  # some tables are made when first used
     parts = {"parameters": model.parameters, "tables": model.tables, "engine": model.engine}
     return {**parts, "gains": model.gains}
 
@@ -89,12 +91,14 @@ class Canary:
     itself.
 
     The tile is coded with and without context, and what is compared are the values inside too, where the codec shows
-    them: a changed weight alters some coefficient or mean long before it alters a quantised symbol.
+    them: a changed weight alters some coefficient or mean long before it alters a quantised symbol. The entropy network
+    also gets random planes of all sizes, so that units have work that one picture leaves idle.
     """
 
     def __init__(self, codec: TileCodec, log: EventLog, side: int = 64) -> None:
         self._codec, self._log = codec, log
         self._tile = TilePixels(TileKey(0, 2), _pattern(side), BANDS, np.ones((side, side), np.bool_))
+        self._planes = [_random_planes(seed) for seed in (1, 2)]
         latent = codec.encode(self._tile, []).latent
         near = (TileKey(0, 1), LAYERS, latent), (TileKey(0, 0), LAYERS // 2, latent)
         self._contexts = [ContextLatent.known(key, codec.q, k, x) for key, k, x in near if hasattr(codec, "q")]
@@ -122,7 +126,26 @@ class Canary:
                 values += [inside.coefficients, inside.prediction.mean8, inside.prediction.table_index]
             found += [zlib.crc32(np.ascontiguousarray(v).tobytes()) for v in values]
             found.append(zlib.crc32(coded.segment(0, LAYERS)))
+        model = getattr(self._codec, "model", None)
+        if isinstance(model, EdgeModel):
+            q = int(getattr(self._codec, "q", 0))
+            heads = [h for planes in self._planes for h in model.engine.heads_of_all(*planes, q, (_PROBE, _PROBE))]
+            found += [zlib.crc32(np.ascontiguousarray(h).tobytes()) for h in heads]
         return found
+
+
+def _random_planes(seed: int) -> tuple[NDArray[np.int8], NDArray[np.int8], NDArray[np.bool_], NDArray[np.int8]]:
+    """Own planes (16, 64, P), contexts (2, 16, 64, P), known layers (2, 16) and neighbours (96, P) of the entropy
+    network, from nearly empty positions to full ones.
+    """
+    rng, positions = np.random.default_rng(seed), _PROBE**2
+    loud = np.geomspace(0.3, 60, positions)
+
+    def draw(*shape: int) -> NDArray[np.int8]:
+        return np.clip(np.rint(rng.laplace(size=(*shape, positions)) * loud), -127, 127).astype(np.int8)
+
+    own, contexts, neighbours = draw(LAYERS, 64), draw(2, LAYERS, 64), draw(96)
+    return own, contexts, np.ones((2, LAYERS), np.bool_), neighbours
 
 
 def _pattern(side: int) -> NDArray[np.uint16]:

@@ -11,13 +11,13 @@ from hil_tests.launch import Launcher
 from hil_tests.wire import Message, Wire, WireError
 from tools.errors import UserError
 
-WAIT_S = 30.0
+WAIT_S, RESTART = 30.0, 3
 
 
 class SimBoard:
     """One board through all its lives. listener: called with every message that it sends.
 
-    alive: the process runs. exit: how the last life ended, -N for signal N, 3 for a restart that it asked for.
+    alive: the board runs. exit: how the last life ended, -N for signal N, 3 for a restart that it asked for.
     """
 
     def __init__(self, launcher: Launcher, log: Path, listener: Callable[[Message], None]) -> None:
@@ -25,68 +25,72 @@ class SimBoard:
         self._process: subprocess.Popen[bytes] | None = None
         self._wire: Wire | None = None
         self.exit: int | None = None
-        self.starts = 0
-
-    @property
-    def alive(self) -> bool:
-        """Whether the process runs as far as is known."""
-        return self._wire is not None
+        self.alive = False
 
     def start(self, settings: dict[str, Any]) -> bool:
         """Begin a life; False when it ended before it was ready. settings: see `hil_tests.worker`."""
-        self._process = self.launcher.start(self._log)
-        self.starts += 1
-        assert self._process.stdin is not None and self._process.stdout is not None
-        self._wire = Wire(self._process.stdout.fileno(), self._process.stdin.fileno())
-        started = self._exchange({"do": "init", **settings}, b"", "started")
-        if started is None and self.exit is not None and self.exit > 0 and self.exit != 3:
+        if self._process is None:
+            self._process = self.launcher.start(self._log)
+            assert self._process.stdin is not None and self._process.stdout is not None
+            self._wire = Wire(self._process.stdout.fileno(), self._process.stdin.fileno())
+        self.alive = True
+        started = self._exchange({"do": "init", **settings}, "started")
+        if started is None and self.exit is not None and self.exit > 0 and self.exit != RESTART:
             raise UserError(f"the board ended with exit code {self.exit}; the end of {self._log}:\n{self._tail()}")
         return started is not None
 
     def run(self, until: float, stride: float, readings: dict[str, float]) -> dict[str, Any] | None:
-        """Let time go on until then; the board's state, or None when the process ended on the way."""
-        return self._exchange({"do": "run", "until": until, "stride": stride, **readings}, b"", "ran")
+        """Let time go on until then; the board's state, or None when the life ended on the way."""
+        return self._exchange({"do": "run", "until": until, "stride": stride, **readings}, "ran")
 
     def send(self, head: dict[str, Any], body: bytes = b"") -> None:
-        """A message without an answer of its own; lost when the board is dead."""
-        if self._wire is not None:
+        """A message without an answer of its own; lost when the board is dead. Raises UserError."""
+        if self.alive and self._wire is not None:
             try:
                 self._wire.send(head, body)
-            except WireError:
-                self._end()
+            except WireError as error:
+                raise self._gone(error) from error
 
     def close(self) -> None:
         """Ask it to stop, and wait."""
-        self.send({"do": "stop"})
-        if self._wire is not None:
-            self._end()
+        process, wire = self._process, self._wire
+        if process is None or wire is None:
+            return
+        try:
+            if self.alive:
+                self._exchange({"do": "stop"}, "ended")
+            wire.send({"do": "end"})
+        except (UserError, WireError):
+            process.kill()
+        try:
+            process.wait(WAIT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                pipe.close()
+        self._process = self._wire = None
 
-    def _exchange(self, head: dict[str, Any], body: bytes, answer: str) -> dict[str, Any] | None:
-        self.send(head, body)
-        while self._wire is not None:
+    def _exchange(self, head: dict[str, Any], answer: str) -> dict[str, Any] | None:
+        """Send, and listen until the answer or the end of the life."""
+        self.send(head)
+        while self.alive and self._wire is not None:
             try:
                 message = self._wire.receive()
-            except WireError:
-                self._end()
-                break
+            except WireError as error:
+                raise self._gone(error) from error
+            if message.head["say"] == "ended":
+                self.alive, self.exit = False, int(message.head["status"])
+                return None
             self._listener(message)
             if message.head["say"] == answer:
                 return message.head
         return None
 
-    def _end(self) -> None:
-        """The process is over, or is made to be."""
-        process, self._process, self._wire = self._process, None, None
-        if process is None:
-            return
-        for pipe in (process.stdin, process.stdout):
-            if pipe is not None:
-                pipe.close()
-        try:
-            self.exit = process.wait(WAIT_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            self.exit = process.wait()
+    def _gone(self, error: WireError) -> UserError:
+        self.alive = False
+        return UserError(f"the board's machine: {error}; the end of {self._log}:\n{self._tail()}")
 
     def _tail(self) -> str:
         try:

@@ -181,6 +181,7 @@ class Campaign:
         self.coded = state["coded"] if state else 0
         self._physics(to, coded * self.scenario.board.encode_s, on=True)
         if state is not None:
+            self.observer.running(self.now)
             self.observer.slow_store(self.now, state["store_ms"])
             self.sample(state)
 
@@ -235,10 +236,7 @@ class Campaign:
         self._physics(min(until, self.back_at), 0.0, on=False)
         if self.now < self.back_at:
             return
-        asked = self.record.lives[-1].ended == 3
-        if self._start_board(self.now):
-            self.observer.started(self.now, asked)
-        else:
+        if not self._start_board(self.now):
             self._died()
 
     # --- what the board says --------------------------------------------------------------------------------

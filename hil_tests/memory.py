@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import ctypes
 import dataclasses
+import os
 import random
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -75,11 +77,20 @@ class EngineMemory:
     def __init__(self, model: EdgeModel, others: frozenset[int] = frozenset()) -> None:
         seen = (a for where in ("weights", "tables") for _, a in arrays(model, where))
         visible = [(a.__array_interface__["data"][0], a.nbytes) for a in seen]
-        self.copies: dict[str, list[tuple[str, int, int]]] = {name: [] for name in GRAPHS}
+        found: dict[str, list[tuple[str, int, int, int]]] = {name: [] for name in GRAPHS}
         for graph in GRAPHS:
-            for copy in find(dict(graph_weights(model.directory / graph))):
-                if copy[1] not in others and not any(start <= copy[1] < start + size for start, size in visible):
-                    self.copies[graph].append(copy)
+            for name, at, size in find(dict(graph_weights(model.directory / graph))):
+                if at not in others and not any(start <= at < start + length for start, length in visible):
+                    found[graph].append((name, at, size, zlib.crc32(read(at, size))))
+        # What the search itself held is gone by now.
+        spans = list(writable())
+        self.copies = {
+            graph: [
+                (name, at, size) for name, at, size, crc in copies
+                if any(start <= at and at + size <= stop for start, stop in spans)
+                and zlib.crc32(read(at, size)) == crc
+            ] for graph, copies in found.items()
+        }  # fmt: skip
 
     def addresses(self) -> frozenset[int]:
         """Of all copies."""
@@ -152,16 +163,28 @@ def find(wanted: dict[str, bytes]) -> list[tuple[str, int, int]]:
     found = []
     for start, stop in writable():
         begin = -(-start // ALIGNED) * ALIGNED
-        words = np.frombuffer((ctypes.c_char * ((stop - begin) // ALIGNED * ALIGNED)).from_address(begin), np.uint64)
-        lines = words[:: ALIGNED // 8].copy()  # the heap changes while it is searched
+        words = np.frombuffer(read(begin, (stop - begin) // ALIGNED * ALIGNED), np.uint64)
+        lines = words[:: ALIGNED // 8]
         for at in np.flatnonzero(keys[np.searchsorted(keys, lines).clip(max=len(keys) - 1)] == lines):
             address, name = begin + int(at) * ALIGNED, first[int(lines[at])]
             whole = wanted[name]
             if address + len(whole) <= stop and all(
-                ctypes.string_at(address, n) == whole[:n] for n in (min(ALIGNED, len(whole)), len(whole))
+                read(address, n) == whole[:n] for n in (min(ALIGNED, len(whole)), len(whole))
             ):
                 found.append((name, address, len(whole)))
     return found
+
+
+def read(address: int, size: int) -> bytes:
+    """Memory of this process, nothing where it is no longer there: the heap changes while it is searched."""
+    handle = os.open("/proc/self/mem", os.O_RDONLY)
+    try:
+        data = os.pread(handle, size, address)
+    except OSError:
+        data = b""
+    finally:
+        os.close(handle)
+    return data if len(data) == size else b""
 
 
 def writable() -> Iterator[tuple[int, int]]:

@@ -128,8 +128,8 @@ class Observer:
             if status not in (3, -9):
                 injection.tell(time, f"the process ended with signal {-status}")
 
-    def started(self, time: float, restart_asked: bool) -> None:
-        """The board runs again, and has come through its first second."""
+    def running(self, time: float) -> None:
+        """The board has come through a stretch of time alive."""
         for injection in self.open("kill", "power_cut", "brownout"):
             if injection.told_at:
                 injection.recover(time, "started again")

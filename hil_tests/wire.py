@@ -58,8 +58,8 @@ class Wire:
 
     def _take(self, size: int) -> bytes:
         while len(self._buffer) < size:
-            try:
-                data = os.read(self.read_fd, 1 << 16)
+            try:  # never more than asked for: what follows may be for another process at this end
+                data = os.read(self.read_fd, size - len(self._buffer))
             except OSError as error:
                 raise WireError(f"the other side is gone: {error.strerror}") from error
             if not data:

@@ -14,6 +14,7 @@ import contextlib
 import os
 import random
 import sys
+import traceback
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
@@ -155,17 +156,16 @@ class WatchedLoop(FlightLoop):
 class BoardProcess:
     """One life of the board, from start to stop or kill."""
 
-    def __init__(self, folder: Path, head: dict[str, Any], wire: Wire) -> None:
+    def __init__(self, folder: Path, head: dict[str, Any], mission: Mission, model: EdgeModel, wire: Wire) -> None:
         self.folder, self.wire, self.encode_s = folder, wire, float(head["encode_s"])
         undone = lose_power(folder / JOURNAL, random.Random(head["undo"])) if head.get("undo") else 0
-        mission = _mission(folder, head)
         self.disk = Disk(mission.state)
         self.disk.limit(int(head.get("free", -1)))
         if head.get("arm"):
             self.disk.arm(int(head["arm"]), False, None)
         at = float(head["at"])
         self.clock = BoardClock(at, at + float(head.get("wall_offset", 0.0)), self.disk)
-        self.model = EdgeModel(mission.model or DEFAULT_DIRECTORY, 1, mission.coding.engine)
+        self.model = model
         self.rng = random.Random(head["seed"])
         self.witness = Witness(FlightCodec(self.model, mission.coding.q, mission.coding.slope), wire, self.disk, self.rng)
         self.board = open_board(mission, self.clock, self.model.digest)
@@ -295,15 +295,51 @@ def _mission(folder: Path, head: dict[str, Any]) -> Mission:
     return read_mission(folder / "mission.toml")
 
 
+class Nursery:
+    """Starts the board's lives: each is a fork of this process, which holds the loaded model, so that a start is cheap.
+
+    A life that is killed takes nothing with it but itself; its damaged memory is gone with it.
+    """
+
+    def __init__(self, folder: Path, wire: Wire) -> None:
+        self._folder, self._wire = folder, wire
+        self._model: EdgeModel | None = None
+
+    def serve(self) -> int:
+        """One life after the other; what comes in between was meant for one that has ended."""
+        while True:
+            head = self._wire.receive().head
+            if head["do"] == "end":
+                return 0
+            if head["do"] == "init":
+                self._wire.send({"say": "ended", "status": self._life(head)})
+
+    def _life(self, head: dict[str, Any]) -> int:
+        """Exit status of one life, -N for signal N."""
+        mission = _mission(self._folder, head)
+        if self._model is None:
+            self._model = EdgeModel(mission.model or DEFAULT_DIRECTORY, 1, mission.coding.engine)
+        child = os.fork()
+        if child:
+            return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        code = 1
+        try:
+            code = BoardProcess(self._folder, head, mission, self._model, self._wire).serve()
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stderr.flush()
+            os._exit(code)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point; the exit code is the loop's: 0 told to stop, 3 restart me."""
+    """Entry point."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, required=True, help="of this board: mission, state, inbox")
     args = parser.parse_args(argv)
     wire = Wire(os.dup(0), os.dup(1))
     os.dup2(2, 1)  # nothing else may write into the wire
-    first = wire.receive()
-    return BoardProcess(args.folder, first.head, wire).serve()
+    return Nursery(args.folder, wire).serve()
 
 
 if __name__ == "__main__":
