@@ -10,7 +10,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import zlib
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -179,7 +180,21 @@ def make_schedule(mission: Mission, clock: Clock, queue: DownlinkQueue) -> Sched
     if passes.budget is None:
         first = max(queue.passes.all(), default=-1) + 1
         return FixedSchedule(passes.bytes, passes.every_s, clock, first)
-    return PlannedSchedule(planned_passes(mission), clock, passes.paced)
+    return PlannedSchedule(_numbered(planned_passes(mission), queue), clock, passes.paced)
+
+
+def _numbered(budget: Budget, queue: DownlinkQueue) -> Budget:
+    """The plan's passes under numbers that no earlier plan has used: every plan counts from 1 again.
+
+    A plan that was loaded before keeps its numbers, so a pass goes on after a restart and is never run twice.
+    """
+    plan = zlib.crc32(repr([(one.id, one.start_s) for one in budget.passes]).encode())
+    if budget.passes and queue.file.meta("plan", -1) != plan:
+        last, first = max(queue.passes.all(), default=-1), min(one.id for one in budget.passes)
+        queue.file.set_meta("plan shift", 0 if first > last else last + 1 - first)
+        queue.file.set_meta("plan", plan)
+    shift = queue.file.meta("plan shift")
+    return replace(budget, passes=tuple(replace(one, id=one.id + shift) for one in budget.passes))
 
 
 def planned_passes(mission: Mission) -> Budget:
