@@ -146,7 +146,9 @@ class Repairer:
         images, known = _images(part, sources)
         if not known[gap].all():
             notes.append("pixels that no other date shows take their surroundings")
+        if not known.all():
             images = [fill_invalid(i, known) for i in images]
+            clear[date] &= known  # nothing can be fitted where the other dates are nodata
         return self._estimate(part, date, images, window, sources), np.ones(gap.shape, np.bool_)
 
     def _sources(self, part: Cube, date: int, gap: Mask, notes: list[str]) -> list[Source]:

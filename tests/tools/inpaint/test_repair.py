@@ -106,6 +106,23 @@ def test_holes_of_the_sources_are_filled_from_each_other() -> None:
     assert np.sqrt(((image - cube.frames[3])[:, hole] ** 2).mean()) < 400
 
 
+def test_nodata_of_other_dates_takes_no_part_in_the_fit() -> None:
+    cube, hole = _cube(), np.zeros((SIDE, SIDE), bool)
+    hole[10:30, 10:30] = True
+    hidden = _hidden(cube, 3, hole)
+    nodata = np.zeros((SIDE, SIDE), bool)
+    nodata[:, 45:] = True
+    lacking = hidden
+    for date in range(3):
+        lacking = _hidden(lacking, date, nodata, 0)
+
+    def error(given: Cube) -> float:
+        image = Repairer(given, None, "regression").repair(3, hole).image
+        return float(np.sqrt(((image - cube.frames[3])[:, hole] ** 2).mean()))
+
+    assert error(lacking) < 1.5 * error(hidden)
+
+
 @pytest.mark.parametrize("size", [(17, 33), (9, 9), (70, 41)])
 def test_any_size_and_fewer_bands(size: tuple[int, int]) -> None:
     bands = ("B02", "B03", "B04", "B08", "B11")

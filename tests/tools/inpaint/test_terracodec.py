@@ -72,3 +72,18 @@ def test_models_that_cannot_inpaint_are_refused(tmp_path: Path) -> None:
     (tmp_path / "c.pt").write_bytes(b"nonsense")
     with pytest.raises(UserError, match="c.pt"):
         terracodec.load(tmp_path / "c.pt")
+
+
+@pytest.mark.slow
+def test_published_size_fills_a_hole(tmp_path: Path) -> None:
+    """225 million random weights in the published layout: the path at full size, not its quality."""
+    from tests.codec.terracodec.measure import write_checkpoint
+
+    cube = _files(tmp_path, "tt", (64, 64))
+    write_checkpoint("tt", tmp_path / "c.pt")
+    assert _run(tmp_path, "--no-page", "--dilate", "0") == 0
+    before, after = (read_series(p).frames[1].data for p in (cube, tmp_path / "out.npz"))
+    hole = np.zeros((64, 64), bool)
+    hole[10:40, 20:50] = True
+    np.testing.assert_array_equal(after[:, ~hole], before[:, ~hole])
+    assert (after[:, hole] != before[:, hole]).mean() > 0.9
