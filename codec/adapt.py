@@ -34,9 +34,10 @@ from codec.transform import EdgeTransform
 from edge.coding import Reconstruction
 from edge.model import EdgeModel
 
-SYNTHESIS_RATE = 3e-4
-KERNEL_RATE = 3e-5
-ENTROPY_RATE = 2e-4
+SYNTHESIS_RATE = 4e-4
+KERNEL_RATE = 4e-5
+ENTROPY_RATE = 5e-4
+TABLE_RATE = 0.03  # in table indexes, which are rounded to whole ones
 JITTER = 0.25  # of the jitter of general training: the sensor and the place are known here
 AVERAGING = 0.02  # of the moving average of weights
 WARM_STEPS = 50  # until then the average follows faster
@@ -51,7 +52,7 @@ class Effort:
     seconds: float
     steps: int = 1_000_000
     batch: int = 4
-    size: int = 128
+    size: int = 96
 
 
 class PlaceSampler(CropSampler):
@@ -168,4 +169,4 @@ def adapt_entropy(
         # As in general training: relative rate, so that coarse steps count, and a share of the absolute one.
         return (bits / (bits.detach() + 200)).mean() + 2 * (bits / (12 * effort.size**2)).mean()
 
-    return train_for(model, [(others, ENTROPY_RATE), (tables, 5 * ENTROPY_RATE)], loss, effort, tick)
+    return train_for(model, [(others, ENTROPY_RATE), (tables, TABLE_RATE)], loss, effort, tick)
