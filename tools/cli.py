@@ -24,6 +24,7 @@ COMMANDS: dict[str, str] = {
     "inpaint": "tools.inpaint.command",
     "adapt": "tools.adapt",
     "plan": "tools.plan.command",
+    "calibrate": "tools.calibrate",
     "export": "tools.export_model",
     "engines": "tools.engines_command",
     "bundle": "tools.board.bundle_command",
