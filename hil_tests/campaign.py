@@ -142,7 +142,11 @@ class Campaign:
 
     def _all_down(self) -> bool:
         """Everything that was taken in is at the ground to its last layer: further passes would be empty."""
-        return all(self.ground.store.layers(key) == LAYERS for key in self.expected)
+        return all(self.complete(key) for key in self.expected)
+
+    def complete(self, key: TileKey) -> bool:
+        """The ground holds every layer of a tile-frame that takes any error away; the board sends no others."""
+        return self.ground.store.layers(key) >= self.truth.worth.get(key, LAYERS)
 
     def _drains(self) -> tuple[SimPass, ...]:
         """Large passes behind the last day: what is still on board must come down, and none of them count."""
@@ -261,7 +265,7 @@ class Campaign:
         self.observer.event(head["t"], name, values)
 
     def _on_coded(self, head: dict[str, Any], body: bytes) -> None:
-        self.truth.coded(TileKey(*head["key"]), body)
+        self.truth.coded(TileKey(*head["key"]), body, int(head["worth"]))
 
     def _on_flipped(self, head: dict[str, Any], body: bytes) -> None:
         self.record.note(self.seen, "fault", "flipped", where=head["where"])
@@ -339,7 +343,7 @@ class Campaign:
         r.physics = self.physics.check() + self.orbit.check() + self._bytes_check()
         r.books, r.link, r.ground = dict(self.physics.books), dict(self.link.counts), dict(self.ground.counts)
         r.tile_frames = len(self.expected)
-        lacking = [key for key in self.expected if self.ground.store.layers(key) < LAYERS]
+        lacking = [key for key in self.expected if not self.complete(key)]
         r.complete = len(self.expected) - len(lacking)
         r.missing = [f"tile {k.tile} at {k.time}: {self.ground.store.layers(k)} of {LAYERS} layers" for k in lacking]
         r.shrunk = [f"tile {k.tile} at {k.time}" for k, n in self.held.items() if self.ground.store.layers(k) < n]

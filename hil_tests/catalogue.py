@@ -40,9 +40,9 @@ CATALOGUE: dict[str, Kind] = {
     "wrong_shape": Kind("frame", "a band axis that does not fit its names", "event frame_rejected"),
     "torn_file": Kind("frame", "the file ends in the middle", "event frame_rejected"),
     # The link.
-    "fade": Kind("link", "a share (strength) of all packets of a pass is lost", "packets missing at the ground", 0.3),
+    "fade": Kind("link", "a share (strength) of all packets of a pass is lost", "the ground, or the board by its report", 0.3),
     "bit_errors": Kind("link", "bit error rate of a pass (strength)", "packets damaged at the ground", 2e-4),
-    "outage": Kind("link", "nothing arrives for a share (strength) of a pass", "packets missing at the ground", 0.4),
+    "outage": Kind("link", "nothing arrives for a share (strength) of a pass", "the ground, or the board by its report", 0.4),
     "report_lost": Kind("report", "the reports of a pass never reach the board", "no report on the board by the next pass"),
     "report_delayed": Kind("report", "they come strength passes late", "no report on the board by the next pass", 2.0),
     "report_duplicated": Kind("report", "they come strength times", "reports on the board beyond those written", 3.0),

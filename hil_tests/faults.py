@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from edge.latents import LAYERS
 from edge.tile_codec import TileKey
 from hil_tests.injections import KILL_OPERATIONS, Injection
 from hil_tests.link import Trouble
@@ -169,7 +168,7 @@ class FaultDesk:
         """What the ground noticed of a pass, and which older losses it has made good."""
         c = self._c
         injection, passed = self._on_pass.get(number), c.passed[number]
-        hit = passed.damaged if injection and injection.kind == "bit_errors" else passed.lost
+        hit = passed.damaged if injection and injection.kind == "bit_errors" else len(c.lost.get(number, []))
         if injection is not None and not injection.injected and hit:
             injection.injected = True
             noticed = counts["damaged packets"] if injection.kind == "bit_errors" else counts["lost image packets"]
@@ -190,11 +189,11 @@ class FaultDesk:
         keys = {segment.key for place in missing if (segment := self._c.ground.store.segment(*place[:2])) and segment.key}
         if len(keys) < len({place[:2] for place in missing}):
             return not self._complete_until(self._c.passed[number].end_s)
-        return any(self._c.ground.store.layers(key) < LAYERS for key in keys)
+        return not all(self._c.complete(key) for key in keys)
 
     def _complete_until(self, time: float) -> bool:
         """Every frame taken before a time is at the ground to its last layer."""
-        return all(self._c.ground.store.layers(k) == LAYERS for k in self._c.expected if k.time < time)
+        return all(self._c.complete(k) for k in self._c.expected if k.time < time)
 
     def reports(self, number: int) -> None:
         """Write the reports of a pass and send them up in the next, or whenever a fault says."""

@@ -105,6 +105,8 @@ class Observer:
 
     def _on_report_applied(self, time: float, values: dict[str, Any]) -> None:
         number = int(values["number"])
+        for injection in self.open("fade", "outage") if values["lost"] else []:
+            injection.tell(time, f"report {number}: {values['lost']} segments have losses")
         self._reports[number] = self._reports.get(number, 0) + 1
         for injection in self.open("report_duplicated"):
             if self._reports[number] > 1:

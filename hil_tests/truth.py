@@ -47,6 +47,7 @@ class Truth:
     q: int
     same_machine: bool
     told: dict[TileKey, tuple[bytes, ...]] = field(default_factory=dict)
+    worth: dict[TileKey, int] = field(default_factory=dict)
     _shots: dict[tuple[int, int], Shot] = field(default_factory=dict)
     _latents: dict[TileKey, NDArray[np.int16]] = field(default_factory=dict)
 
@@ -57,8 +58,9 @@ class Truth:
         corners = [(w.top // self.tile, w.left // self.tile) for w in tile_windows(height, width, self.tile)]
         return [TileKey(tile_id(shot.place, row, column), shot.time) for row, column in corners]
 
-    def coded(self, key: TileKey, digests: bytes) -> None:
-        """The board says it coded a tile-frame to a latent with these digests of 1 to 16 layers."""
+    def coded(self, key: TileKey, digests: bytes, worth: int) -> None:
+        """The board says it coded a tile-frame to a latent with these digests of 1 to 16 layers, `worth` of them of use."""
+        self.worth[key] = worth
         size = CONTEXT_DIGEST_BYTES
         found = tuple(digests[i : i + size] for i in range(0, len(digests), size))
         self.told.setdefault(key, found)

@@ -20,6 +20,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from edge.board import make_schedule, make_source, open_board, uplink_key
 from edge.clock import ManualClock
 from edge.config import Mission, read_mission
@@ -120,7 +122,7 @@ class Witness:
         digests = b"".join(context_digest(coded.latent, k, GROUP) for k in range(1, LAYERS + 1))
         self.coded += 1
         head = {"say": "coded", "key": coded.key, "q": coded.q, "contexts": len(coded.context_digests),
-                "bytes": int(coded.prefix_bytes[-1]), "shape": coded.latent.shape}  # fmt: skip
+                "bytes": int(coded.prefix_bytes[-1]), "worth": _worth(coded)}  # fmt: skip
         self._wire.send(head, digests)
         return self._damaged(coded) if self.flip_code else coded
 
@@ -128,6 +130,11 @@ class Witness:
         self.flip_code -= 1
         self._wire.send({"say": "flipped", "where": "code", "what": f"of tile {coded.key.tile}", "key": coded.key})
         return Damaged(coded, self._rng)
+
+
+def _worth(coded: CodedTile) -> int:
+    """Layers up to the last one that takes any error away; rate control sends no more."""
+    return int(np.flatnonzero(coded.distortion > coded.distortion[-1]).max(initial=-1)) + 1
 
 
 class Damaged:
