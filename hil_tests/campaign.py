@@ -185,7 +185,8 @@ class Campaign:
         self.coded = state["coded"] if state else 0
         self._physics(to, coded * self.scenario.board.encode_s, on=True)
         if state is not None:
-            self.observer.running(self.now)
+            if not self.record.lives[-1].reason:  # else it has only not yet ended
+                self.observer.running(self.now)
             self.observer.slow_store(self.now, state["store_ms"])
             self.sample(state)
 
