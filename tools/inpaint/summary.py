@@ -21,6 +21,7 @@ MEASURES = {
 }
 
 
+REAL = "real clouds"
 # What the repair must beat, and which of it sees no more than the repair from earlier dates does.
 BASELINES = ("last clear date", "median, all", "linear in time", "regression on last date")
 CAUSAL = ("last clear date", "median, earlier", "regression on last date")
@@ -37,7 +38,7 @@ def summarise(scores: Sequence[Score], methods: Mapping[str, bool], split: str) 
         f"{low:.0%} to {high:.0%}": [s for s in scores if s.kind == "synthetic" and low <= _asked(s) < high]
         for low, high in COVERS
     }
-    groups["real clouds"] = [s for s in scores if s.kind == "real"]
+    groups[REAL] = [s for s in scores if s.kind == "real"]
     return {
         "split": split,
         "methods": {name: {"later": later} for name, later in methods.items()},
@@ -108,7 +109,7 @@ def write_plot(found: Mapping[str, Any], path: Path) -> bool:
     except ImportError:
         return False
     figure, axes = pyplot.subplots(1, 2, figsize=(11, 4.6), sharey=True)
-    groups = found["groups"]
+    groups = {name: g for name, g in found["groups"].items() if name != REAL}
     for axis, later in zip(axes, (False, True)):
         for method, said in found["methods"].items():
             if said["later"] == later:
@@ -116,9 +117,9 @@ def write_plot(found: Mapping[str, Any], path: Path) -> bool:
                 axis.plot(list(groups), values, label=method, **_style(method))
         axis.set_title("earlier and later dates" if later else "earlier dates only")
         axis.set_xlabel("cloud cover of the frame")
-        axis.tick_params(axis="x", rotation=25)
         axis.grid(alpha=0.3)
-        axis.legend(fontsize=8)
+        axis.margins(y=0.35)  # room for the legend below the lines
+        axis.legend(fontsize=8, loc="lower left", ncols=2)
     axes[0].set_ylabel("PSNR of hidden pixels, dB")
     figure.tight_layout()
     figure.savefig(path, dpi=110)
@@ -128,5 +129,7 @@ def write_plot(found: Mapping[str, Any], path: Path) -> bool:
 
 def _style(method: str) -> dict[str, Any]:
     if method.startswith("inpaint"):
-        return {"lw": 2.6, "marker": "o"}
-    return {"lw": 1.3, "marker": ".", "ls": "--" if method.startswith(("codec", "dates")) else "-"}
+        return {"lw": 3.5, "marker": "o", "color": "tab:cyan"}
+    if method.startswith("dates"):  # often on top of the line before
+        return {"lw": 1.2, "ls": ":", "color": "black", "zorder": 3}
+    return {"lw": 1.3, "marker": ".", "ls": "--" if method.startswith("codec") else "-"}
