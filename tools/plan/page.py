@@ -101,7 +101,9 @@ def _section(title: str, content: str, note: str = "") -> str:
 
 
 def _warnings(outcomes: list[Outcome]) -> str:
-    unique = list(dict.fromkeys(w for outcome in outcomes for w in outcome.warnings))
+    every = {w: [o.plan.name for o in outcomes if w in o.warnings] for o in outcomes for w in o.warnings}
+    # What holds for all plans shown needs no name.
+    unique = [w if len(names) == len(outcomes) else f"{names[0]}: {w}" for w, names in every.items()]
     if not unique:
         return ""
     return f"<section class='warn'><ul>{''.join(f'<li>{text(w)}</li>' for w in unique)}</ul></section>"

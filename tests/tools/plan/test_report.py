@@ -6,6 +6,7 @@ import csv
 import json
 import re
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 
 import pytest
 
@@ -42,8 +43,6 @@ def test_page_is_self_contained(small_outcome) -> None:
 
 
 def test_hostile_names_are_escaped(small_outcome) -> None:
-    from dataclasses import replace
-
     hostile = replace(
         small_outcome, plan=replace(small_outcome.plan, name="<img src=x>", description='"&<b>')
     )
@@ -94,3 +93,11 @@ def test_a_plan_without_areas_or_contacts(write_plan, capsys: pytest.CaptureFixt
     text = path.read_text()
     path.write_text(text[: text.index("[[area]]")] + text[text.index("[uncertainty]") :])
     assert main(["plan", str(path), "--out", str(tmp_path / "o2")]) == 0
+
+
+def test_a_warning_says_which_of_two_plans_it_is_about(small_outcome) -> None:
+    other = replace(
+        small_outcome, plan=replace(small_outcome.plan, name="other"), warnings=["too dark", "shared"]
+    )
+    html = page.render([replace(small_outcome, warnings=["shared"]), other])
+    assert "<li>other: too dark</li>" in html and "<li>shared</li>" in html
