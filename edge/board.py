@@ -92,6 +92,8 @@ def open_board(mission: Mission, clock: Clock, model: bytes) -> Board:
     context = ContextStore.open(
         mission.state / "context", mission.geometry, model, log, mission.context.memory_mb << 20
     )
+    if context.fresh and boot.boots > 1:
+        log.report(events.CONTEXT_RESET, reason="the file is new, the board is not")
     chooser = ContextChooser(mission.context_settings, context, queue, log)
     confirmation = Confirmation(queue, context, log, chooser.refresh)
     ballast = Ballast(mission.state / "ballast", limits.ballast_mb << 20)

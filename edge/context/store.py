@@ -84,6 +84,7 @@ class ContextStore:
                 f"the limit is {memory_limit_bytes}"
             )
         self.geometry, self._blocks, self._log = geometry, blocks, log
+        self.fresh = False  # no superblock was there: the file is new, or nothing of it is left
         self._lock = threading.RLock()
         self._tile = np.full(geometry.slots, -1, np.int64)
         self._time = np.zeros(geometry.slots, np.int64)
@@ -305,9 +306,10 @@ class ContextStore:
         """The newer valid superblock and the place of the next; a fresh one when there is none that fits."""
         raw = [self._blocks.read(i * SUPERBLOCK_BYTES, SUPERBLOCK_BYTES) for i in (0, 1)]
         found = [(block, i) for i, block in enumerate(map(Superblock.unpack, raw)) if block is not None]
+        self.fresh = not found
         if not found:
             if any(map(any, raw)):
-                self._log.report(events.CONTEXT_RESET, reason="both superblocks are damaged")
+                self._log.report(events.STAGE_FAILED, stage="context", error="both superblocks are damaged")
             self._clear_directory()
             return self._fresh(Superblock(self.geometry, 0, 1, 0, model), 0)
         block, place = max(found, key=lambda pair: pair[0].generation)
@@ -317,6 +319,7 @@ class ContextStore:
         if block.model != model:
             # Generations go on, so that entries of the other model can never be taken for ours.
             valid_from = block.valid_from + (1 << 40)
+            self._log.report(events.CONTEXT_RESET, reason="another model")
             return self._fresh(replace(block, valid_from=valid_from, model=model), 1 - place)
         if len(found) < 2:
             if any(raw[1 - place]):

@@ -50,8 +50,10 @@ class ReportWriter:
 
     def _entry(self, segment: HeldSegment, pass_number: int) -> ReportEntry:
         if segment.key is None:
-            held = segment.ranges.prefix
-            return ReportEntry(segment.number, TileKey(0, 0), 0, held, gaps=_gaps(segment), headless=True)
+            # A head that cannot be read (another model, say) must be said: else the board takes it for delivered.
+            held, unread = segment.ranges.prefix, segment.state == DAMAGED
+            gaps = _gaps(segment)
+            return ReportEntry(segment.number, TileKey(0, 0), 0, held, gaps=gaps, intra=unread, headless=True)
         waiting = segment.state == WAITING
         overdue = waiting and pass_number - segment.since_pass >= PATIENCE_PASSES
         return ReportEntry(

@@ -50,7 +50,8 @@ class HarmResult:
     seen: int = 0
     judged: int = 0  # accepted tile-frames that must reach the ground to all layers
     before: int = 0  # of those, complete at the ground before the harm
-    lost: int = 0
+    lost: int = 0  # accepted tile-frames that never reached the ground
+    shortened: int = 0  # those of which only the first layers did: their frame had been let go, then the queue was hit
     spoiled: int = 0  # those of a spool file that was itself what was destroyed
     told: Counter[str] = field(default_factory=Counter)
 
@@ -61,7 +62,7 @@ class DiskResult:
     harms: dict[tuple[str, str], HarmResult] = field(default_factory=dict)
     wrong: int = 0
     unknown: int = 0  # segments whose context the ground lacked when they came
-    silent: int = 0  # cases in which tile-frames were spoiled and no event said so
+    silent: int = 0  # cases in which anything was spoiled or shortened and no event said so
     failed_starts: list[str] = field(default_factory=list)
 
     @property
@@ -201,7 +202,7 @@ def _work_a_little(flight: Flight, station: Station, number: int, rng: random.Ra
     flight.clock.advance(60)
     for _ in range(2 if number > 1 else 1):
         flight.loop.intake.step()
-    for _ in range(rng.randrange(2, 5)):
+    for _ in range(rng.randrange(4, 9)):
         for stage in (flight.loop.fetch, flight.loop.encode, flight.loop.store):
             stage.step()
     flight.schedule.contact = Contact(number, 6000, 6000)
@@ -250,21 +251,24 @@ def trouble(flight: Flight) -> Counter[str]:
 def _judge(
     flight: Flight, left: Left, station: Station, victim: str, one: HarmResult, result: DiskResult, told: bool
 ) -> None:
-    seen = set()
+    whole, seen = set(), set()
     for key in station.store.tile_frames():
         held, true = station.store.latent(key), _true(flight, key)
         known = held.layers * true.shape[0] // LAYERS
         result.wrong += int((held.latent[:known] != true[:known]).any())
+        place = (_date(key), key.tile >> 8 & 255, key.tile & 255)
+        seen.add(place)
         if held.layers == LAYERS:
-            seen.add((_date(key), key.tile >> 8 & 255, key.tile & 255))
+            whole.add(place)
     dates = {int(name.rsplit("-", 1)[1]) for name in left.names.values()}
-    missing = {(d, r, c) for d in dates for r in (0, 1) for c in (0, 1)} - seen
-    one.judged += 4 * len(dates)
-    if missing and victim == "spool":
-        one.spoiled += len(missing)
-        result.silent += not told
+    wanted = {(d, r, c) for d in dates for r in (0, 1) for c in (0, 1)}
+    one.judged += len(wanted)
+    if victim == "spool":
+        one.spoiled += len(wanted - whole)
     else:
-        one.lost += len(missing)
+        one.lost += len(wanted - seen)
+        one.shortened += len(wanted & seen - whole)
+    result.silent += bool(wanted - whole) and not told
 
 
 def _date(key: TileKey) -> int:
@@ -322,7 +326,8 @@ def campaign(folder: Path, cases: int, codec: str = "fake", seed: int = 1, harms
 def report(r: DiskResult) -> str:
     lines = [f"{r.codec} codec", "file       harm                cases  seen  accepted  down before  lost  told of"]
     for (victim, kind), h in r.harms.items():
-        lost = f"{h.lost} + {h.spoiled} of the destroyed file" if h.spoiled else f"{h.lost}"
+        lost = f"{h.lost}" + (f" + {h.spoiled} of the destroyed file" if h.spoiled else "")
+        lost += f" ({h.shortened} not to all layers)" if h.shortened else ""
         lines.append(f"{victim:9}  {kind:18}  {h.cases:5}  {h.seen:4}  {h.judged:8}  {h.before:11}  {lost:4}  {dict(h.told)}")
     lines.append(f"wrong latents {r.wrong}; segments against context that the ground lacked {r.unknown}; losses without an "
                  f"event {r.silent}; starts that failed {r.failed_starts or 'none'}; harms not seen: {r.idle or 'none'}")

@@ -276,6 +276,24 @@ def test_a_tile_that_was_coded_wrong_is_coded_again_and_the_ground_takes_the_rig
         assert (station.store.latent(key).latent == true).all() and station.store.layers(key) == 16
 
 
+def test_a_segment_that_the_ground_cannot_read_is_coded_again_not_taken_for_delivered(tmp_path):
+    class Foreign(FakeTileCodec):
+        """The first segment is of another model: its head means nothing to the ground."""
+
+        def encode(self, tile, contexts):
+            coded = super().encode(tile, contexts)
+            return replace(coded, record=b"XX" + coded.record[2:]) if self.calls == 1 else coded
+
+    flight = Flight(tmp_path, frames=1)
+    flight.loop.encode._codec = Foreign(64, 30)
+    station = Station(tmp_path, flight)
+    for number in range(1, 5):
+        flight.clock.advance(60)
+        flight.uplink.waiting.extend(station.hear(number, flight.contact(number, 100_000)))
+        flight.loop.settle()
+    assert [station.store.layers(key) for key in station.store.tile_frames()] == [16] * 4
+
+
 def test_too_much_memory_is_a_restart_but_not_right_at_the_start(tmp_path):
     flight = Flight(tmp_path, frames=0)
     stopped = []
