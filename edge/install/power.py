@@ -112,7 +112,7 @@ def set_power_mode(name: str, modes: dict[str, int]) -> str:
     # Some changes need a reboot and ask for it; the answer is no, a person decides that.
     done = subprocess.run([command, "-m", str(number)], input="no\n", capture_output=True, text=True, check=False)
     if "reboot" in (done.stdout + done.stderr).lower():
-        return f"power mode {name} (number {number}) takes effect after a reboot"
+        return f"power mode {name} needs a reboot and is not set: sudo nvpmodel -m {number} on the board"
     if done.returncode:
         raise Refused("power-mode", f"nvpmodel -m {number}: {(done.stderr or done.stdout).strip()[:200]}")
     return f"power mode {name} (number {number})"

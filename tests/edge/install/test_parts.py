@@ -10,7 +10,7 @@ import pytest
 
 from edge.install.facts import read_facts
 from edge.install.manifest import Refused
-from edge.install.power import gpu_load, hottest_c, mode_number, module_mw, rails_mw
+from edge.install.power import gpu_load, hottest_c, mode_number, module_mw, rails_mw, set_power_mode
 from edge.install.receive import bundle_path, bytes_here, receive
 from edge.install.slots import Record, Slots
 from tests.edge.install.small_bundle import kit
@@ -97,3 +97,26 @@ def test_modes_by_name() -> None:
     assert [mode_number(name, modes) for name in ("MAXN", "15W", "MODE_15W", "MODE_25W")] == [0, 1, 1, 3]
     with pytest.raises(Refused, match="MODE_15W"):
         mode_number("60W", modes)
+
+
+@pytest.mark.parametrize(("script", "told"), [
+    ("echo 'NV Power Mode: X'; echo 2", "was set already"),
+    ("[ $1 = -q ] && echo 0; exit 0", "number 2)"),
+    ("echo 'Reboot required for changing'; read answer; [ $answer = no ] || exit 0; exit 1", "needs a reboot and is not set"),
+])  # fmt: skip
+def test_setting_a_mode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, told: str) -> None:
+    program = tmp_path / "nvpmodel"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    assert told in set_power_mode("MAXN", {"MAXN": 2})
+
+
+def test_a_mode_that_nvpmodel_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(Refused, match="not installed"):
+        set_power_mode("MAXN", {"MAXN": 2})
+    (tmp_path / "nvpmodel").write_text("#!/bin/sh\n[ $1 = -q ] || { echo bad >&2; exit 1; }\n")
+    (tmp_path / "nvpmodel").chmod(0o755)
+    with pytest.raises(Refused, match="nvpmodel -m 2: bad"):
+        set_power_mode("MAXN", {"MAXN": 2})
