@@ -222,12 +222,13 @@ def jpeg2000(frames: Frames, tiles: int, knob: float, start: Callable[[], None] 
     return Measured(tiles, time.monotonic() - began, {"all": time.process_time() - cpu}, size)
 
 
-def jpeg2000_knob(frames: Frames, tile_bytes: float) -> float:
-    """The knob at which JPEG2000 takes about `tile_bytes` a tile."""
+def jpeg2000_knob(frames: Frames, tile_bytes: float, count: int) -> float:
+    """The knob at which JPEG2000 takes about `tile_bytes` a tile over the first `count` tiles that `fly` codes."""
     from tools.peers import make
 
     peer, low, high = make("j2k"), 36.0, 76.0
-    tiles = [cut(frames[date % len(frames)], date)[date % 2].data[None] for date in range(1, 5)]
+    dates = range(1, -(-count // 2) + 1)
+    tiles = [pixels.data[None] for date in dates for pixels in cut(frames[date % len(frames)], date)][:count]
     for _ in range(6):
         knob = (low + high) / 2
         size = sum(peer.encode(tile, knob).total_bytes for tile in tiles) / len(tiles)
@@ -329,7 +330,7 @@ def main(argv: list[str] | None = None) -> int:
     for one in settings(args.model, args.engine, args.q):
         results[one.name] = summary(together(args.processes, fly, one, frames, args.tiles))
     try:
-        knob = jpeg2000_knob(frames, results["intra"]["bytes_per_tile"])
+        knob = jpeg2000_knob(frames, results["intra"]["bytes_per_tile"], min(args.tiles, 8))
         results["JPEG2000"] = summary(together(args.processes, jpeg2000, frames, args.tiles, knob))
     except Exception as error:  # imagecodecs is not part of the flight
         print(f"JPEG2000: {error}")
