@@ -173,7 +173,8 @@ class Campaign:
         return [*forms(), "two-planes, nearest", *best]
 
     def judge(self) -> None:
-        """Rate and distortion; picks the cheapest of ours that stays within the goal, else the best."""
+        """Rate and distortion; picks the cheapest of ours that stays within the goal on every tile and at
+        every step, else the best."""
         found = self.found
         tiles: list[Tile] = self.sets.judging
         found.float_points = judge.points(self.model, tiles, self.exact, found.qualities, self.tick)
@@ -188,7 +189,7 @@ class Campaign:
 
     def _choose(self) -> None:
         ours = [c for c in self.found.candidates if c.name in forms() and c.loss is not None]
-        good = [c for c in ours if c.loss is not None and c.loss.bd_rate <= GOAL_PERCENT]
+        good = [c for c in ours if c.loss is not None and c.loss.worst <= GOAL_PERCENT]
         best = min(good, key=lambda c: c.gmac) if good else min(ours, key=lambda c: c.loss.bd_rate)  # type: ignore[union-attr]
         self.take(best.name)
 
@@ -208,8 +209,8 @@ class Campaign:
 def steps(sets: Sets, qualities: Sequence[int], peers: bool) -> int:
     """About how many ticks a campaign has."""
     n, m, candidates = len(sets.calibration), len(sets.judging), 8 + (len(METHODS) if peers else 0)
-    judged = len(forms()) + 2 + int(peers)
-    return 3 * n + 4 * n + candidates * m + judged * m * len(qualities) + 2 * len(GAIN_CHANNELS)
+    judged = len(forms()) + 2 + int(peers)  # float and two-planes, nearest, too
+    return 6 * n + candidates * m + judged * m * len(qualities) + 2 * len(GAIN_CHANNELS)
 
 
 def summary_of(c: Candidate) -> dict[str, Any]:

@@ -91,6 +91,11 @@ class Loss:
     worst_tile: float
     per_quality: tuple[float, ...]
 
+    @property
+    def worst(self) -> float:
+        """The largest of them: what a choice should answer for. A mean hides what dark water loses at fine steps."""
+        return max(self.bd_rate, self.worst_tile, *self.per_quality)
+
 
 def loss(exact: NDArray[np.float64], found: NDArray[np.float64]) -> Loss:
     """Both as `points` gives them."""

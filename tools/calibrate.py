@@ -4,7 +4,7 @@
 
 Measures value ranges on one part of the folder, quantises the model's analysis in several ways, and codes tiles of
 other places with each of them through the real coder and synthesis, beside the float analysis and ONNX Runtime's own
-static quantiser. The cheapest way that loses at most 2 % of rate (BD-rate) is kept.
+static quantiser. The cheapest way that loses at most 2 % of rate on every tile (BD-rate) and at every step is kept.
 
 Writes to --out: analysis_int8.onnx, analysis_statistics.npz, calibration.json and calibration.png.
 """
