@@ -198,6 +198,26 @@ def first_layer(measured: dict[str, list[Measured]]) -> list[dict[str, Any]]:
     return rows
 
 
+def setting_curve(items: list[Measured]) -> metrics.Curve:
+    """Mean rate and mean PSNR over all cubes, setting by setting: what a whole archive at one setting costs."""
+    knobs = set.intersection(*({p.knob for p in i.points} for i in items))
+    at = [[p for i in items for p in i.points if p.knob == k] for k in sorted(knobs)]
+    rates = [float(np.mean([np.mean(p.bppb) for p in points])) for points in at]
+    return metrics.Curve.of(
+        rates, [float(np.mean([metrics.mean_psnr(p.psnr) for p in points])) for points in at]
+    )
+
+
+def first_layer_mean(measured: dict[str, list[Measured]]) -> list[dict[str, Any]]:
+    """k = 1 at each step as a mean over all cubes, and every codec's `setting_curve` at the same mean rate."""
+    curves = {n: setting_curve(measured[n]) for n in PEERS if n in measured}
+    rows = []
+    for point in layers_table(measured, "swathpack-k1"):
+        row = {"q": point["k"], "bppb": point["bppb"], "psnr": point["psnr"]}
+        rows.append(row | {n: c.quality_at(point["bppb"]) for n, c in curves.items()})
+    return rows
+
+
 def _one_cube(point: Point, k: int, measured: dict[str, list[Measured]], row: dict[str, Any]) -> bool:
     rate, psnr, ahead = float(np.mean(point.bppb)), metrics.mean_psnr(point.psnr), True
     row["bppb"].append(rate)
@@ -206,7 +226,7 @@ def _one_cube(point: Point, k: int, measured: dict[str, list[Measured]], row: di
         quality = curve.quality_at(rate)
         if np.isnan(quality):
             # Below a peer's smallest encode there is nothing to compare; above its largest, its best counts.
-            small = not len(curve.rate) or rate < curve.rate[0]
+            small = bool(not len(curve.rate) or rate < curve.rate[0])
             quality = -np.inf if small else float(curve.quality[-1])
             counts["too_large"] += small
             if small:
@@ -256,6 +276,7 @@ def conclude(evidence: Evidence) -> dict[str, Any]:
         "temporal": ablation(measured, "swathpack-intra", dates=2),
         "optimised": ablation(measured, "swathpack-plain"),
         "first_layer": first_layer(measured),
+        "first_layer_mean": first_layer_mean(measured),
         "layers": {
             n: layers_table(measured, n) for n in ("swathpack-q24", "swathpack-q40", "swathpack-rows24")
         },

@@ -72,6 +72,15 @@ def _first_layer(rows: list[dict[str, Any]]) -> str:
     return markdown(["q", "median bppb", *map(_label, peers), "ahead of all"], cells)
 
 
+def _first_layer_mean(rows: list[dict[str, Any]]) -> str:
+    names = [n for n in PEERS if rows and n in rows[0]]
+    cells = [
+        [f"{r['q']:g}", f"{r['bppb']:.4f}", f"{r['psnr']:.2f}", *(_cell(r[n], "{:.2f}") for n in names)]
+        for r in rows
+    ]
+    return markdown(["q", "mean bppb", "k = 1, PSNR dB", *map(_label, names)], cells)
+
+
 def _layers(tables: dict[str, list[dict[str, float]]]) -> str:
     rows = []
     for name, table in tables.items():
@@ -158,6 +167,7 @@ def tables(found: dict[str, Any]) -> str:
             "First layer only: cubes won : lost (peer has no encode that small)",
             _first_layer(found["first_layer"]),
         ),
+        ("First layer only, mean of cubes at one setting", _first_layer_mean(found["first_layer_mean"])),
         ("Fewer layers at a fixed step", _layers(found["layers"])),
         ("Models from files", _others(found["others"])),
         ("Bands", _bands(found["bands"])),
