@@ -182,7 +182,7 @@ class Board:
             os.waitpid(self._child, 0)
         return not over
 
-    def stop(self, wait_s: float = 30.0) -> int | None:
+    def stop(self, wait_s: float = 120.0) -> int | None:
         """SIGTERM; the exit code, None when it does not end."""
         os.kill(self._child, signal.SIGTERM)
         end = time.monotonic() + wait_s
