@@ -24,7 +24,7 @@ class Axis:
 
     def __init__(self, record: Record) -> None:
         self.start = min((life.start_s for life in record.lives), default=0.0)
-        ends = [p.end_s for p in record.passes] + [self.start + record.days * DAY_S]
+        ends = [p.end_s for p in record.passes if p.packets] + [self.start + record.days * DAY_S]
         self.end = self.day(max(ends))
 
     def day(self, time: float) -> float:

@@ -177,6 +177,12 @@ class FaultDesk:
                 injection.tell(c.now, f"{noticed} packets {what} at the ground")
             elif not passed.arrived:
                 injection.tell(c.now, "nothing arrived of a pass that was planned")
+        for injection in c.schedule.of("frame"):
+            shot = c.schedule.shots[injection.target]
+            if injection.injected and not injection.recovered_at and shot.time < c.passed[number].start_s:
+                keys = [k for k in c.expected if (k.tile >> 16, k.time) == (shot.place, shot.time)]
+                if keys and all(c.complete(k) for k in keys):
+                    injection.recover(c.now, "at the ground to the last layer")
         for pass_number, one in list(self._on_pass.items()):
             if one.injected and not one.recovered_at and pass_number != number and not self._open(pass_number):
                 one.recover(c.now, f"all that was lost is at the ground after pass {number}")
@@ -239,8 +245,6 @@ class FaultDesk:
             if injection.group == "frame":
                 shot = c.schedule.shots[injection.target]
                 keys = {k for k in lacking if (k.tile >> 16, k.time) == (shot.place, shot.time)}
-                if not keys:
-                    injection.recover(c.now, "at the ground to the last layer")
             else:
                 end = max(injection.until, injection.recovered_at, injection.time + 1800)
                 keys = {k for k in lacking if injection.time - 1800 <= k.time <= end}
