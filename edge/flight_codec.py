@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.bands import BandError, complete_bands
-from edge.codec import UNLIKE, CodedLatent, analyse_tile, context_pays, encode_tile, likeness
-from edge.coding import CodingContext, CodingError
+from edge.codec import UNLIKE, CodedLatent, analyse_tile, encode_tile, likeness, weigh_contexts
+from edge.coding import CodingContext, CodingError, Prediction
 from edge.digest import context_digest
 from edge.engines.batching import Batching, side_by_side
 from edge.frame import Frame, FrameError
@@ -124,24 +124,26 @@ class FlightCodec:
                 raise CodecError(f"context of {context.key.time} changed in memory")
         frame = complete_bands(Frame(tile.data, tile.bands, valid=tile.valid))
         coefficients = analyse_tile(self.model, frame.data, frame.valid)
-        used = self._useful(coefficients, contexts)
+        used, prediction = self._useful(coefficients, contexts)
         coding = [CodingContext(c.latent, c.q, c.layers) for c in used]
         refs = tuple(ContextRef(c.key.time, c.layers, c.digest) for c in used)
         return FlightTile(
             tile.key,
-            encode_tile(self.model, coefficients, self.q, coding, slope=self.slope),
+            encode_tile(self.model, coefficients, self.q, coding, slope=self.slope, prediction=prediction),
             refs,
             self.binding,
         )
 
     def _useful(
         self, coefficients: NDArray[np.float32], contexts: Sequence[ContextLatent]
-    ) -> list[ContextLatent]:
+    ) -> tuple[list[ContextLatent], Prediction | None]:
+        """The contexts that pay, and what the model says with them if that is known by then."""
         shape = coefficients.shape
         fitting = [c for c in contexts if c.latent.shape == shape and c.layers > 0]
         coded = {id(c): CodingContext(c.latent, c.q, c.layers) for c in fitting}
         like = {key: likeness(coefficients, c) for key, c in coded.items()}
         fitting = sorted((c for c in fitting if like[id(c)] > UNLIKE), key=lambda c: -like[id(c)])[:2]
-        if fitting and context_pays(self.model, coefficients, self.q, [coded[id(c)] for c in fitting]):
-            return fitting
-        return []
+        if not fitting:
+            return [], None
+        pays, prediction = weigh_contexts(self.model, coefficients, self.q, [coded[id(c)] for c in fitting])
+        return fitting if pays else [], prediction

@@ -26,6 +26,7 @@ from edge.digest import bytes_digest
 from edge.engines import DIGEST_BYTES, GOLDEN, GRAPH
 from edge.model import model_digest
 from edge.tables import Mixture, build
+from export.command import complete_manifest
 from export.entropy_graph import entropy_graph
 from export.golden import write_golden
 from export.integer import Bound, integer_parameters, prove_bounds
@@ -77,6 +78,7 @@ def write_model(
         **notes,
     }
     (out / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
+    complete_manifest(out)
     return bounds
 
 

@@ -22,10 +22,10 @@ from edge.codec import (
     UNLIKE,
     CodedLatent,
     analyse_tile,
-    context_pays,
     encode_sparse,
     encode_tile,
     likeness,
+    weigh_contexts,
 )
 from edge.coding import CodingContext
 from edge.digest import context_digest
@@ -134,7 +134,7 @@ class FrameCoder:
         """Drop a tile's contexts where it costs less without them, tried once at about the right step."""
         self._settled = True
         self.contexts = [
-            pair if not pair or context_pays(self.model, c, q, [context for _, context in pair]) else []
+            pair if not pair or weigh_contexts(self.model, c, q, [context for _, context in pair])[0] else []
             for c, pair in zip(self.coefficients, self.contexts)
         ]
 
