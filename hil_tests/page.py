@@ -28,7 +28,9 @@ svg text{font:11px system-ui,sans-serif;fill:#586472}.grid{stroke:#e9edf1}.limit
 .legend i{display:inline-block;width:11px;height:11px;border-radius:2px;margin-right:5px;vertical-align:-1px}
 .shots{display:grid;grid-template-columns:repeat(4,1fr);gap:16px}.shot{border:1px solid #e6eaef;border-radius:6px;padding:10px}
 .pair{display:grid;grid-template-columns:1fr 1fr;gap:6px}.pair img{width:100%;image-rendering:pixelated;border-radius:3px}
-.shot{min-width:0;overflow-wrap:anywhere}.shot p{font-size:12.5px;margin:4px 0 0;color:#586472}.shot b{color:#1c2530}details{margin:8px 0}summary{cursor:pointer}
+
+.shot{min-width:0;overflow-wrap:anywhere}
+.shot p{font-size:12.5px;margin:4px 0 0;color:#586472}.shot b{color:#1c2530}details{margin:8px 0}summary{cursor:pointer}
 .facts{display:grid;grid-template-columns:repeat(4,1fr);gap:12px;margin:14px 0}
 .fact{background:#f3f5f8;border-radius:6px;padding:9px 13px}
 .fact b{display:block;font-size:20px}.fact span{font-size:12.5px;color:#586472}
