@@ -114,6 +114,13 @@ def fuzz(target: Target, seconds: float, rng: random.Random, most: int | None, g
                 target.corpus.append(data)
 
 
+def rested_mb(found: list[Target]) -> float:
+    """Memory when no target holds anything on purpose."""
+    for target in found:
+        target.rest()
+    return resident_mb()
+
+
 def campaign(seconds: float, seed: int = 1, most: int | None = None) -> tuple[list[Target], float, float]:
     """All targets, equal time for each: a third with a growing corpus, the rest with a fixed one.
 
@@ -125,13 +132,13 @@ def campaign(seconds: float, seed: int = 1, most: int | None = None) -> tuple[li
         fuzz(target, seconds / len(found) / 3, rng, most, grow=True)
     for target in found:
         fuzz(target, seconds / len(found) / 30, rng, None, grow=False)
-    before, end = resident_mb(), time.monotonic() + seconds * 2 / 3
+    before, end = rested_mb(found), time.monotonic() + seconds * 2 / 3
     while time.monotonic() < end and sum(t.runs for t in found) < ENOUGH:
         for target in found:
             fuzz(target, seconds / len(found) / 30, rng, None if most is None else 2 * most, grow=False)
         if most is not None:
             break
-    return found, before, resident_mb()
+    return found, before, rested_mb(found)
 
 
 def main(folder: Path, size: int | None, codec: str) -> tuple[str, bool]:

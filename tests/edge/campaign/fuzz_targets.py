@@ -64,6 +64,7 @@ class Target:
     files: tuple[str, ...]
     fix: Callable[[bytes], bytes] = lambda data: data
     make: Make | None = None
+    rest: Callable[[], object] = lambda: None  # lets go of what it may hold between inputs, before memory is read
     runs: int = 0
     made: int = 0
     refused: int = 0
@@ -80,6 +81,7 @@ def targets() -> list[Target]:
     frame = Frame(np.arange(2 * 8 * 8, dtype=np.uint16).reshape(2, 8, 8), ("B02", "B03"))
     log = EventLog(ManualClock())
     log.report(events.TILE_FAILED, tile=1, time=2, error="x")
+    receiver = _Receiver()
     segment = pack_segment(Segment(3, 1, 20, 0, 16, 4, 4, payload=b"0123456789abcdef"), BINDING)
     return [
         Target("deframer", _deframe, (), [packet.pack() * 2, b"noise" + packet.pack()],
@@ -93,8 +95,8 @@ def targets() -> list[Target]:
         Target("stream", read_stream, (StreamError,), [_stream()],
                ("reader.py", "header.py", "records.py", "wire.py", "times.py"), fix_stream, make_stream),
         Target("range coder", *_range_coder(), ("native.py", "coding.py")),
-        Target("receiver", _Receiver(), (), [packet.pack()], ("receiver.py", "store.py", "pieces.py", "erasure.py"),
-               fix_packet, make_packets),
+        Target("receiver", receiver, (), [packet.pack()], ("receiver.py", "store.py", "pieces.py", "erasure.py"),
+               fix_packet, make_packets, receiver.begin),
         Target("frame message", lambda d: Acquisition.unpack(d, 1 << 20), (FrameError,),
                [Acquisition("a", 5, 1, frame).pack()], ("acquisition.py", "frame.py"), _fix_message),
         Target("events", lambda d: list(unpack_events(d)), (EventError,), [log.drain(999)], ("events.py",)),
@@ -260,11 +262,13 @@ class _Receiver:
 
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory()
-        self._count = 0
-        self._begin()
+        self._count = self._lives = 0
+        self.begin()
 
-    def _begin(self) -> None:
-        store = GroundStore(Path(self._folder.name) / f"ground-{self._count}")
+    def begin(self) -> None:
+        """A ground with nothing in it: up to 32 MB of forged segments are let go."""
+        self._lives += 1
+        store = GroundStore(Path(self._folder.name) / f"ground-{self._lives}")
         self._receiver = GroundReceiver(store, FakeSegmentDecoder(), 2048)
 
     def __call__(self, data: bytes) -> None:
@@ -273,7 +277,7 @@ class _Receiver:
         if self._count % SETTLE_EVERY == 0:
             self._receiver.settle(self._count // SETTLE_EVERY)
         if self._count % (64 * SETTLE_EVERY) == 0:
-            self._begin()
+            self.begin()
 
 
 def _range_coder() -> tuple[Callable[[bytes], object], tuple[type[BaseException], ...], list[bytes]]:
