@@ -11,6 +11,8 @@ accepted; anything else, more than a second of CPU time, or memory that grows, f
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import random
 import sys
 import time
@@ -115,9 +117,13 @@ def fuzz(target: Target, seconds: float, rng: random.Random, most: int | None, g
 
 
 def rested_mb(found: list[Target]) -> float:
-    """Memory when no target holds anything on purpose."""
+    """Memory when no target holds anything on purpose, and the C library nothing that is free."""
     for target in found:
         target.rest()
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc only
+    if trim is not None:
+        trim(0)
     return resident_mb()
 
 
