@@ -34,11 +34,11 @@ from codec.transform import EdgeTransform
 from edge.coding import Reconstruction
 from edge.model import EdgeModel
 
-SYNTHESIS_RATE = 4e-4
-KERNEL_RATE = 4e-5
-ENTROPY_RATE = 5e-4
-TABLE_RATE = 0.03  # in table indexes, which are rounded to whole ones
-JITTER = 0.25  # of the jitter of general training: the sensor and the place are known here
+SYNTHESIS_RATE = 1.5e-4
+KERNEL_RATE = 5e-6
+ENTROPY_RATE = 8e-5
+TABLE_RATE = 0.004  # in table indexes, which are rounded to whole ones
+JITTER = 0.1  # of the jitter of general training: the sensor and the place are known here
 AVERAGING = 0.02  # of the moving average of weights
 WARM_STEPS = 50  # until then the average follows faster
 

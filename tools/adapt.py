@@ -5,8 +5,8 @@
 FOLDER holds series of one place each: `.npz` cubes, GeoTIFFs (one series), or sub-folders of GeoTIFFs; one `.npz`
 will do as well. The last quarter of each series' dates is held out: never trained on, and coded with the old and
 the new model afterwards to tell what was won (--holdout 0 trains on all dates and tells nothing). The synthesis
-and the entropy network are trained, in the integer rounding that keeps decoding exact; the analysis stays. The
-result has a digest of its own: streams made with it name it, and only `--model` with the same directory
+is trained, with --parts both also the entropy network, in the integer rounding that keeps decoding exact; the
+analysis stays. The result has a digest of its own: streams made with it name it, and only `--model` with the same directory
 decodes them. Needs the extras `train` (torch, onnx).
 """
 
@@ -57,9 +57,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--holdout", type=float, default=0.25, help="share of the last dates kept apart (default %(default)s)"
     )
     parser.add_argument(
-        "--only",
-        choices=("synthesis", "entropy"),
-        help="train one part; synthesis leaves all streams' bytes as they are",
+        "--parts",
+        choices=("synthesis", "entropy", "both"),
+        default="synthesis",
+        help="what is trained; synthesis (default) leaves the bytes of all segments as they are",
     )
     parser.add_argument("--bands", help="comma-separated names, for GeoTIFFs without band descriptions")
     parser.add_argument(
@@ -216,14 +217,14 @@ def train(
     except ShippedModelError as error:
         raise UserError(str(error)) from error
     sampler, steps = PlaceSampler(training_cubes(places), args.seed), {}
-    seconds = 60 * args.minutes / (1 if args.only else 2)
+    seconds = 60 * args.minutes / (2 if args.parts == "both" else 1)
     base = args.model
-    if args.only != "synthesis":
+    if args.parts != "synthesis":
         with Progress(0, "training entropy network") as bar:
             steps["entropy"] = adapt_entropy(entropy, transform, sampler, Effort(seconds), bar.step)
         base = scratch / "entropy"
         write(args, base, transform, entropy, notes)
-    if args.only != "entropy":
+    if args.parts != "entropy":
         with Progress(0, "coding examples") as bar:
             examples = gather(_open(base), sampler, Effort(seconds * CODING_SHARE), bar.step)
         effort = Effort(seconds * (1 - CODING_SHARE))
@@ -250,7 +251,7 @@ def write(args: argparse.Namespace, out: Path, transform: Any, entropy: Any, not
         "synthesis": ("entropy.npz", "entropy.onnx", "golden.npz"),
         "entropy": ("synthesis.onnx", "gains.npz"),
     }
-    for name in ("analysis.onnx", *untouched.get(args.only or "", ()), *COPIED):
+    for name in ("analysis.onnx", *untouched.get(args.parts, ()), *COPIED):
         if (args.model / name).is_file():
             shutil.copyfile(args.model / name, out / name)
     manifest = json.loads((out / "manifest.json").read_text())

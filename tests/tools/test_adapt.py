@@ -56,18 +56,18 @@ def test_verdict_in_words_and_numbers() -> None:
     assert "keep the shipped" in adapt.report(better, before)[0]
 
 
-@pytest.mark.parametrize("only", [None, "synthesis"])
+@pytest.mark.parametrize("parts", ["both", "synthesis"])
 def test_a_model_directory_that_codes(
     folder: Path,
     tmp_path: Path,
-    only: str | None,
+    parts: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     pytest.importorskip("torch")
     pytest.importorskip("onnx")
     monkeypatch.setattr(adapt, "JUDGED_STEPS", (32, 40))
-    words = [folder, "-o", tmp_path / "model", "--minutes", "0.0005"] + (["--only", only] if only else [])
+    words = [folder, "-o", tmp_path / "model", "--minutes", "0.0005", "--parts", parts]
     assert adapt.run(arguments(*words)) == 0
     text = capsys.readouterr().out
     assert "1 series, 3 dates to train on, 1 later dates held out" in text and "equal bytes" in text
@@ -79,9 +79,9 @@ def test_a_model_directory_that_codes(
         for n in ("analysis.onnx", "entropy.npz")
         if _bytes(tmp_path / "model" / n) == _bytes(DEFAULT_DIRECTORY / n)
     ]
-    assert same == (["analysis.onnx", "entropy.npz"] if only else ["analysis.onnx"])
+    assert same == (["analysis.onnx", "entropy.npz"] if parts == "synthesis" else ["analysis.onnx"])
     told = json.loads((tmp_path / "model" / "adapted.json").read_text())
-    assert told["dates"] == 3 and set(told["steps"]) == ({"synthesis"} if only else {"entropy", "synthesis"})
+    assert told["dates"] == 3 and set(told["steps"]) == ({"synthesis"} if parts == "synthesis" else {"entropy", "synthesis"})
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
 
 
