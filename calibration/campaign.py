@@ -28,7 +28,7 @@ from export.analysis_int8 import analysis_int8_graph, float_analysis
 FloatArray = NDArray[np.float32]
 Tick = Callable[[], None]
 GOAL_PERCENT = 2.0
-PEER_SIDE = 128  # the peer's calibrators want tiles of one size
+PEER_SIDE = 128  # the peer's calibrators want tiles of one size; each tile is cut into such squares
 GAIN_QUALITY = 24
 GAIN_CHANNELS = tuple(range(0, CHANNELS, 32))
 TIMED_RUNS = 3
@@ -159,7 +159,12 @@ class Campaign:
 
     def _peers(self) -> None:
         side = min(PEER_SIDE, *(s for t in self.tiles for s in t.shape[1:]))
-        tiles = [np.ascontiguousarray(t[:, :side, :side]) for t in self.tiles]
+        tiles = [
+            np.ascontiguousarray(t[:, y : y + side, x : x + side])
+            for t in self.tiles
+            for y in range(0, t.shape[1] - side + 1, side)
+            for x in range(0, t.shape[2] - side + 1, side)
+        ]
         with tempfile.TemporaryDirectory() as folder:
             for method in METHODS:
                 path = quantised_by_onnxruntime(self.kernel, self.bias, tiles, method, Path(folder))

@@ -219,8 +219,14 @@ def _rate_loss(axis: Any, found: Findings) -> None:
                 found.qualities, c.loss.per_quality, "o-", color=COLOURS[i % len(COLOURS)], label=c.name
             )
     axis.axhline(GOAL_PERCENT, color=INK, linestyle=":")
+    axis.set_yscale("symlog", linthresh=GOAL_PERCENT)
     axis.legend(fontsize=6, frameon=False)
-    _axis(axis, "Rate lost at equal quality", "quantiser step index q (larger is coarser)", "%")
+    _axis(
+        axis,
+        "Rate lost at equal quality (linear up to the goal)",
+        "quantiser step index q, coarser to the right",
+        "%",
+    )
 
 
 def _curves(axis: Any, found: Findings) -> None:

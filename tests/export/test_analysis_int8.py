@@ -61,8 +61,10 @@ def test_scales_are_powers_of_two_and_zero_points_zero(model: Int8Analysis) -> N
 
 
 def test_sums_that_leave_int32_are_refused() -> None:
-    made = quantise(*kernel(), statistics(forms()["one-plane"]), "nearest")
-    made.weights[1] = np.tile(np.full((6912, 512), 127, np.int8), (24, 1))
+    long = np.full((2**31 // (128 * 127) + 1, 1), 127, np.int8)
+    made = Int8Analysis(
+        forms()["one-plane"], np.zeros(12, np.float32), {1: long}, {1: np.zeros(1)}, np.zeros(1)
+    )
     with pytest.raises(OverflowError, match="not below 2\\^31"):
         analysis_int8_graph(made)
 
