@@ -23,7 +23,7 @@ CODE = (".py", ".c", ".h")
 NOT_ABOARD = ("edge/rangecoder/constriction_decoder.py",)  # its library is the ground's
 # The model's files by name: what an export leaves beside them does not fly.
 MODEL_FILES = ("manifest.json", "entropy.npz", "entropy.onnx", "analysis.onnx", "synthesis.onnx", "golden.npz",
-               "gains.npz", "rate_quality.json")  # fmt: skip
+               "gains.npz", "band_statistics.npz", "rate_quality.json")  # fmt: skip
 
 
 class BundleError(Exception):

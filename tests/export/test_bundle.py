@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import os
 import subprocess
 import sys
 import tarfile
@@ -56,6 +57,24 @@ def test_what_is_aboard(contents: Contents) -> None:
                  "runtime/models/edge/entropy.onnx", "runtime/models/edge/golden.npz", "unit/swathpack.service"):  # fmt: skip
         assert name in names
     assert not any(name.endswith((".so", ".pyc")) or "constriction" in name for name in names)
+
+
+def test_all_of_the_model_is_aboard(contents: Contents) -> None:
+    shipped = {p.name for p in ORDER.model.iterdir() if p.suffix in (".npz", ".onnx", ".json")}
+    assert {name.rpartition("/")[2] for name in contents.files if "models/edge/" in name} == shipped
+
+
+def test_what_code_aboard_reads_is_there(contents: Contents, tmp_path: Path) -> None:
+    for name, data in contents.files.items():
+        if name.startswith("runtime/"):
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_bytes(data)
+    check = ("from edge.bands import STATISTICS_FILE; from edge.model import EdgeModel; import edge.loop, edge.install.selftest; "
+             "assert STATISTICS_FILE.exists(); EdgeModel(engine='float32').gains; print(edge.__file__)")  # fmt: skip
+    done = subprocess.run([sys.executable, "-c", check], env={**os.environ, "PYTHONPATH": str(tmp_path / "runtime")},
+                          cwd=tmp_path, capture_output=True, text=True, check=False)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(str(tmp_path))
 
 
 def test_a_board_that_trusts_the_key_reads_it(contents: Contents) -> None:
