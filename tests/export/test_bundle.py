@@ -70,7 +70,8 @@ def test_what_code_aboard_reads_is_there(contents: Contents, tmp_path: Path) -> 
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / name).write_bytes(data)
     check = ("from edge.bands import STATISTICS_FILE; from edge.model import EdgeModel; "
-             "import edge.loop, edge.install.selftest; assert STATISTICS_FILE.exists(); EdgeModel(engine='float32').gains; print(edge.__file__)")  # fmt: skip
+             "import edge.loop, edge.install.selftest; "
+             "assert STATISTICS_FILE.exists(); EdgeModel(engine='float32').gains; print(edge.__file__)")  # fmt: skip
     done = subprocess.run([sys.executable, "-c", check], env={**os.environ, "PYTHONPATH": str(tmp_path / "runtime")},
                           cwd=tmp_path, capture_output=True, text=True, check=False)  # fmt: skip
     assert done.returncode == 0, done.stderr
