@@ -293,7 +293,7 @@ def _finish(folder: Path, board: Board, result: KillResult) -> None:
     watcher = board.watcher
     watcher.budget = FINAL_BUDGET
     board.start(folder / "final.toml", cold=False)
-    give_up = time.monotonic() + 60 + result.kills
+    give_up = time.monotonic() + 600
     wanted = accepted(folder)
     while time.monotonic() < give_up and board.run(2.0, sensor=False):
         wanted = accepted(folder) | {path.stem for path in (folder / "inbox").glob("*.swf")}
