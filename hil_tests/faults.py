@@ -103,7 +103,7 @@ class FaultDesk:
 
     def _slow(self, injection: Injection) -> None:
         self._set_sync(injection.strength)
-        self._c.at(injection.until, lambda: self._set_sync(0.0))
+        self._c.at(injection.until, lambda: self._set_sync(0.0) if self._last(injection) else None)
 
     def _set_sync(self, seconds: float) -> None:
         self._sync_s = seconds
@@ -111,7 +111,12 @@ class FaultDesk:
 
     def _disk(self, injection: Injection) -> None:
         self._set_free(int(injection.strength))
-        self._c.at(injection.until, lambda: self._set_free(-1))
+        self._c.at(injection.until, lambda: self._set_free(-1) if self._last(injection) else None)
+
+    def _last(self, injection: Injection) -> bool:
+        """Whether no other fault of this kind is on now."""
+        others = (i for i in self._c.schedule.injections if i.kind == injection.kind and i is not injection)
+        return not any(i.injected and i.time <= self._c.now < i.until for i in others)
 
     def _set_free(self, size: int) -> None:
         self._free = size
@@ -177,6 +182,8 @@ class FaultDesk:
                 injection.tell(c.now, f"{noticed} packets {what} at the ground")
             elif not passed.arrived:
                 injection.tell(c.now, "nothing arrived of a pass that was planned")
+        if injection is not None and not injection.injected:
+            del self._on_pass[number]  # nothing was hit: it goes to the next pass
         for injection in c.schedule.of("frame"):
             shot = c.schedule.shots[injection.target]
             if injection.injected and not injection.recovered_at and shot.time < c.passed[number].start_s:

@@ -60,6 +60,8 @@ class Observer:
         for injection in self.open("disk_full"):
             if time >= injection.until:
                 injection.recover(time, "frames are accepted again")
+            elif not injection.told_at:
+                injection.harmless = "what the ground had confirmed made room in time"
 
     def _on_tile_coded(self, time: float, values: dict[str, Any]) -> None:
         for injection in self.open("slow_disk"):
