@@ -2,8 +2,8 @@
 rest.
 
 Arrays (weights, tables) are found by walking the model's objects, compared block by block and repaired in
-place from the files. What sits in an engine's or the C coder's own memory cannot be read from here; there the
-canary helps: a fixed tile is coded now and then and must give the same bytes as at the start.
+place from the files; so is the C coder's copy of the tables. What sits in an engine's own memory cannot be read
+from here; there the canary helps: a fixed tile is coded now and then and must give the same bytes as at the start.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from edge import events
 from edge.bands import BANDS
 from edge.events import EventLog
 from edge.model import EdgeModel, ModelError
+from edge.rangecoder import TABLES_FRAME, RangeCoderError, tables_memory
 from edge.scrub import Scrubber, octets
 from edge.tile_codec import LAYERS, ContextLatent, TileCodec, TileKey, TilePixels
 
@@ -64,7 +65,26 @@ def watch_model(scrubber: Scrubber, model: EdgeModel, reopen: Callable[[], EdgeM
         seen.add(where)
         total += array.nbytes
         scrubber.add(path, lambda a=array: octets(a), lambda p=path, a=array: _repair(p, a, reopen))  # type: ignore[misc]
-    return total
+    return total + _watch_coder(scrubber, model, reopen)
+
+
+def _watch_coder(scrubber: Scrubber, model: EdgeModel, reopen: Callable[[], EdgeModel]) -> int:
+    """The range coder's copy of the tables: it is what symbols are coded with."""
+    memory = tables_memory(model.tables)
+    for name, part in memory.items():
+        scrubber.add(f"coder.{name}", lambda a=part: a, lambda n=name, a=part: _repair_coder(n, a, reopen))  # type: ignore[misc]
+    return sum(part.nbytes for part in memory.values())
+
+
+def _repair_coder(name: str, part: NDArray[np.uint8], reopen: Callable[[], EdgeModel]) -> None:
+    """Copy one array of a fresh set of tables over a damaged one. Raises ValueError, OSError."""
+    if name == TABLES_FRAME:
+        raise ValueError("the addresses of the range coder's tables changed")
+    try:
+        fresh = reopen()  # keeps its tables alive while they are copied
+        part[:] = tables_memory(fresh.tables)[name]
+    except (ModelError, RangeCoderError, KeyError) as error:
+        raise ValueError(f"coder.{name}: {error}") from error
 
 
 def _roots(model: EdgeModel) -> dict[str, object]:

@@ -6,6 +6,9 @@ the same words, those of constriction's queue::RangeEncoder.
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
+
 from edge.rangecoder import native
 from edge.rangecoder.interface import (
     Checkpoint,
@@ -18,6 +21,7 @@ from edge.rangecoder.reference import ReferenceDecoder, ReferenceEncoder
 from edge.tables import ProbabilityTables
 
 __all__ = [
+    "TABLES_FRAME",
     "Checkpoint",
     "Decoder",
     "Encoder",
@@ -26,7 +30,10 @@ __all__ = [
     "backend",
     "new_decoder",
     "new_encoder",
+    "tables_memory",
 ]
+
+TABLES_FRAME = "frame"  # the one part of `tables_memory` that holds addresses
 
 
 def backend() -> str:
@@ -42,6 +49,11 @@ def new_encoder(tables: ProbabilityTables, name: str | None = None) -> Encoder:
     if chosen == "reference":
         return ReferenceEncoder(tables)
     raise RangeCoderError(f"expected encoder native or reference, found {chosen!r}")
+
+
+def tables_memory(tables: ProbabilityTables) -> dict[str, NDArray[np.uint8]]:
+    """The coder's own copy of the tables in memory, as bytes (n,), to be watched; empty where it keeps none."""
+    return native.memory_of(tables) if native.available() else {}
 
 
 def new_decoder(tables: ProbabilityTables, payload: bytes, name: str | None = None) -> Decoder:

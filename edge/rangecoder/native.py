@@ -26,6 +26,7 @@ from edge.tables import ProbabilityTables
 SOURCES = tuple(Path(__file__).with_name(name) for name in ("tables.c", "encoder.c", "decoder.c"))
 HEADER = Path(__file__).with_name("coder.h")
 _ENDED = 5
+LUT_SIZE = 257  # as in coder.h
 _MESSAGES = {
     1: "out of memory",
     2: "table index out of range",
@@ -58,6 +59,8 @@ def _declare(lib: ctypes.CDLL) -> ctypes.CDLL:
     signatures: dict[str, tuple[Any, list[Any]]] = {
         "sp_tables_new": (flag, [out, p, size, p, p, p, ctypes.c_uint32]),
         "sp_tables_free": (None, [p]),
+        "sp_tables_part": (p, [p, ctypes.c_uint32]),
+        "sp_tables_frame_size": (size, []),
         "sp_encoder_new": (flag, [out]),
         "sp_encoder_free": (None, [p]),
         "sp_encode": (flag, [p, p, p, p, size]),
@@ -134,6 +137,28 @@ class _Tables:
 
 # One C copy per set of tables: building the search tables takes longer than coding a tile.
 _TABLES: WeakKeyDictionary[ProbabilityTables, _Tables] = WeakKeyDictionary()
+
+
+def memory_of(tables: ProbabilityTables) -> dict[str, NDArray[np.uint8]]:
+    """The C copy of the tables as bytes, array by array and its frame of pointers first: not a copy, but the memory
+    that coding reads. Valid as long as `tables` lives.
+    """
+    lib, handle = library(), _c_tables(tables).handle
+    n, edges = tables.n_tables, tables.widths.size + tables.n_tables
+    sizes = {
+        "frame": int(lib.sp_tables_frame_size()),
+        "cum": 4 * edges,
+        "start": 4 * n,
+        "half": 2 * n,
+        "shift": n,
+        "order": n,
+        "lut": 2 * n * LUT_SIZE,
+    }
+    places = (lib.sp_tables_part(handle, part) for part in range(len(sizes)))
+    return {
+        name: np.ctypeslib.as_array((ctypes.c_uint8 * size).from_address(at))
+        for (name, size), at in zip(sizes.items(), places)
+    }
 
 
 def _c_tables(tables: ProbabilityTables) -> _Tables:

@@ -15,6 +15,15 @@ API void sp_tables_free(tables_t *t)
     free(t);
 }
 
+/* One of the arrays of tables, or their frame (part 0), so that the caller can watch its memory; NULL beyond. */
+API void *sp_tables_part(tables_t *t, uint32_t part)
+{
+    void *parts[] = { t, t->cum, t->start, t->half, t->shift, t->order, t->lut };
+    return part < sizeof parts / sizeof *parts ? parts[part] : NULL;
+}
+
+API size_t sp_tables_frame_size(void) { return sizeof(tables_t); }
+
 static int fill_table(tables_t *t, uint32_t index, const uint32_t *widths)
 {
     uint32_t *cum = t->cum + t->start[index], slots = 2u * t->half[index] + 2, i;
