@@ -115,13 +115,15 @@ class CodingConfig:
     """[coding] tile: side in pixels. cloud_discount: share of its weight that a fully clouded tile loses.
 
     q: quantiser step index of every tile. slope: of rate-distortion optimised quantisation, 0 for none.
-    engine: of the entropy network. canary_s: seconds between two codings of the canary tile.
+    engine: of the entropy network. analysis: float or int8, see `edge.analysis`. canary_s: seconds between two
+    codings of the canary tile.
     """
 
     tile: int = 256
     q: int = 28
     slope: float = 0.0
     engine: str = "auto"
+    analysis: str = "float"
     threads: int = 1
     canary_s: float = 300.0
     cloud_discount: float = 0.8
@@ -188,6 +190,7 @@ _ALLOWED: dict[str, Any] = {
     "port.kind": ("file", "tcp", "udp"), "port.port": range(0, 65536),
     "uplink.kind": ("folder", "udp"), "uplink.port": range(0, 65536),
     "passes.bytes": range(0, 1 << 40), "passes.every_s": (0.0, 1e9), "passes.patience": range(1, 1001),
+    "coding.analysis": ("float", "int8"),
     "context.policy": ("confirmed", "sent"), "context.refresh_every": range(0, 1 << 20),
     "context.max_age_days": range(1, 36501), "context.memory_mb": range(1, 1 << 20),
     "coding.q": range(0, 64), "coding.slope": (0.0, 1.0), "coding.threads": range(1, 65),

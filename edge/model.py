@@ -4,7 +4,7 @@ models/edge/manifest.json   preset, digests of the other files, what they were t
 models/edge/entropy.npz     integer entropy network and probability tables (exact)
 models/edge/entropy.onnx    the same network as a graph, for ONNX Runtime and TensorRT
 models/edge/golden.npz      what an engine must reproduce before it may code
-models/edge/analysis.onnx   frame -> coefficients (any precision)
+models/edge/analysis.onnx   frame -> coefficients (any precision); analysis_int8.onnx: the same in int8
 models/edge/synthesis.onnx  latent -> frame (any precision; used on the ground only)
 models/edge/gains.npz       squared error in DN^2 that a unit error of each channel makes (rate control)
 """
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from edge.coding import EntropyEngine, Reconstruction
 from edge.digest import MODEL_DIGEST_BYTES, bytes_digest
-from edge.engines import EngineEvent
+from edge.engines import DIGEST_BYTES, EngineEvent
 from edge.latents import CHANNELS
 from edge.network import ExactNetwork
 from edge.pixels import padded
@@ -68,10 +68,17 @@ class EdgeModel:
 
     threads: of every session. engine: how the entropy network runs, a name of `edge.engines` or an order of them
     such as `tensorrt,auto`, of which the first that reproduces the golden vectors on this machine is taken; `auto` is
-    the order of the processor's own engines. engine_events: what happened to each that was tried.
+    the order of the processor's own engines. analysis: `float` or `int8`, see `edge.analysis`; an engine with an
+    analysis of its own goes before it. engine_events: what happened to each that was tried.
     """
 
-    def __init__(self, directory: Path = DEFAULT_DIRECTORY, threads: int = 1, engine: str = "auto") -> None:
+    def __init__(
+        self,
+        directory: Path = DEFAULT_DIRECTORY,
+        threads: int = 1,
+        engine: str = "auto",
+        analysis: str = "float",
+    ) -> None:
         self.directory, self.threads = directory, threads
         self._lock = threading.Lock()
         try:
@@ -93,6 +100,8 @@ class EdgeModel:
         self.tables_digest = self.tables.digest()
         self.engine_events: list[EngineEvent] = []
         self.engine: EntropyEngine = self._make_engine(engine)
+        if analysis != "float":
+            self._analysis = self._make_analysis(analysis)
 
     def _make_engine(self, name: str) -> EntropyEngine:
         if name in ("float32", "int64"):
@@ -116,11 +125,30 @@ class EdgeModel:
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         try:
-            return onnxruntime.InferenceSession(
-                str(self.directory / name), options, providers=["CPUExecutionProvider"]
-            )
+            graph = (self.directory / name).read_bytes()
+        except OSError as error:
+            raise ModelError(f"model in {self.directory}: {error}") from error
+        expected = self.manifest.get("files", {}).get(name)
+        found = bytes_digest(graph, DIGEST_BYTES).hex()
+        if expected not in (None, found):
+            raise ModelError(f"model in {self.directory}: {name}: expected digest {expected}, found {found}")
+        try:
+            return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime raises classes of its own for every cause
             raise ModelError(f"model in {self.directory}: {name}: {error}") from error
+
+    def _make_analysis(self, kind: str) -> Any:
+        from edge.analysis import open_analysis
+
+        own = getattr(self.engine, "analysis", None)
+        if own is not None:
+            return own
+        try:
+            session, told = open_analysis(self, kind)
+        except ValueError as error:
+            raise ModelError(str(error)) from error
+        self.engine_events = [*self.engine_events, *told]
+        return session
 
     @cached_property
     def _analysis(self) -> Any:

@@ -26,6 +26,7 @@ from edge.digest import bytes_digest
 from edge.engines import DIGEST_BYTES, GOLDEN, GRAPH
 from edge.model import model_digest
 from edge.tables import Mixture, build
+from export.analysis_int8 import write as write_int8_analysis
 from export.command import complete_manifest
 from export.entropy_graph import entropy_graph
 from export.golden import write_golden
@@ -78,6 +79,7 @@ def write_model(
         **notes,
     }
     (out / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
+    write_int8_analysis(out)
     complete_manifest(out)
     return bounds
 

@@ -235,9 +235,8 @@ def train(
 
 def write(args: argparse.Namespace, out: Path, transform: Any, entropy: Any, notes: dict[str, Any]) -> None:
     """A whole model directory; files of parts that were not trained are those of the base model, byte for byte."""
-    from edge.digest import bytes_digest
-    from edge.engines import DIGEST_BYTES
     from edge.model import model_digest
+    from export.command import complete_manifest
     from export.edge_model import write_model
     from export.integer import BoundError
 
@@ -251,15 +250,13 @@ def write(args: argparse.Namespace, out: Path, transform: Any, entropy: Any, not
         "synthesis": ("entropy.npz", "entropy.onnx", "golden.npz"),
         "entropy": ("synthesis.onnx", "gains.npz"),
     }
-    for name in ("analysis.onnx", *untouched.get(args.parts, ()), *COPIED):
+    for name in ("analysis.onnx", "analysis_int8.onnx", *untouched.get(args.parts, ()), *COPIED):
         if (args.model / name).is_file():
             shutil.copyfile(args.model / name, out / name)
     manifest = json.loads((out / "manifest.json").read_text())
     manifest["model_digest"] = model_digest(out).hex()
-    manifest["engine_files"] = {
-        name: bytes_digest((out / name).read_bytes(), DIGEST_BYTES).hex() for name in manifest["engine_files"]
-    }
     (out / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
+    complete_manifest(out)
 
 
 def run(args: argparse.Namespace) -> int:
