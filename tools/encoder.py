@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,19 +44,14 @@ from edge.stream import (
     segment_overhead_bytes,
 )
 from tools.errors import UserError
+from tools.step_search import bisected, closer, finest_fitting
 
 METADATA_TAG = 64
 TILE = 256
-DEAD_ZONES = (
-    0.0,
-    0.24,
-)  # searched for a closer fill; the slope of the optimised quantisation goes along in proportion
 WIDEST = 12.0  # at the coarsest step, for tiny budgets
 HELD_DATES = 6  # earlier dates of a tile that the encoder chooses its two contexts from
 CLOSE = 0.97  # of tiny budgets
-FILLED = 0.985  # of the budget: good enough to stop searching
 Tick = Callable[[], None]
-T = TypeVar("T")
 
 
 Context = tuple[ContextRef, CodingContext]
@@ -218,57 +212,6 @@ class FrameCoder:
             if layers:
                 writer.add(coded.segment(self.index, self.windows[t].index, layers, self._refs(t)))
                 self.places[t].push(self.index, coded, layers)
-
-
-def finest_fitting(size_of: Callable[[int], int], budget: int, guess: int) -> int:
-    """The smallest step index whose size fits; sizes fall with the index, by about 2^(-1/10) each."""
-    low, high = -1, STEPS - 1  # low does not fit (or is off the scale), high fits
-    q = min(max(guess, 0), STEPS - 2)
-    while high - low > 1:
-        size = size_of(q)
-        if size <= budget:
-            high = q
-        else:
-            low = q
-        move = round(10 * math.log2(max(size, 1) / max(budget, 1)))
-        q = min(max(q + (move or (1 if size > budget else -1)), low + 1), high - 1)
-    return high
-
-
-def bisected(best: Trial, code: Callable[[float], Trial], ends: tuple[float, float], budget: int) -> Trial:
-    """The largest trial that fits, its parameter between one end that fits (`best` is there) and one that does not."""
-    fits, exceeds = ends
-    for _ in range(8):
-        if best.size >= FILLED * budget:
-            break
-        middle = (fits + exceeds) / 2
-        found = code(middle)
-        if found.size <= budget:
-            best, fits = max(best, found, key=lambda t: t.size), middle
-        else:
-            exceeds = middle
-    return best
-
-
-def closer(
-    best: T, code: Callable[[int, float], T], size_of: Callable[[T], int], q: int, budget: int, rounds: int
-) -> T:
-    """The largest of `best` (step q at the usual dead zone) and what fits at other dead zones, by bisection:
-    a wider one at the next finer step, then a narrower one at the same step.
-    """
-    for at, (low, high) in ((q - 1, (DEAD_ZONE, DEAD_ZONES[1])), (q, (DEAD_ZONES[0], DEAD_ZONE))):
-        if at < 0:
-            continue
-        for _ in range(rounds):
-            if size_of(best) >= FILLED * budget:
-                return best
-            middle = (low + high) / 2
-            found = code(at, middle)
-            if size_of(found) <= budget:
-                best, high = max(best, found, key=size_of), middle
-            else:
-                low = middle
-    return best
 
 
 class SeriesEncoder:
