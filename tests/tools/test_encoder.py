@@ -28,9 +28,9 @@ def encoder(frames: list[Frame], **options: float) -> SeriesEncoder:
 
 
 def must_fill(data: bytes) -> bool:
-    """Whether anything could have been spent more: not all layers, or not the finest step."""
+    """Whether every frame could have been spent more on: not all layers, or not the finest step."""
     segments = read_stream(data).segments
-    return any(s.layer_count < LAYERS or s.quality > 0 for s in segments)
+    return all(s.layer_count < LAYERS or s.quality > 0 for s in segments)
 
 
 def check_budget(frames: list[Frame], budget: int, total: bool = False) -> None:
