@@ -6,6 +6,8 @@ from __future__ import annotations
 import os
 import socket
 
+PATIENCE_S = 0.5  # with a reader whose queue is full; waiting for it would hold up the loop and its stop
+
 
 class Notifier:
     """READY, WATCHDOG and STOPPING messages; does nothing when not started by systemd."""
@@ -31,7 +33,8 @@ class Notifier:
         address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+                notify.settimeout(PATIENCE_S)
                 notify.connect(address)
                 notify.sendall(text.encode())
         except OSError:
-            return  # nobody listens: the watchdog will act, which is what it is for
+            return  # nobody listens, or nobody reads: the watchdog will act, which is what it is for

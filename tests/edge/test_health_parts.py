@@ -1,8 +1,10 @@
 """Throttle, scrubber, telemetry, boots, cloud score, watchdog, ballast, memory watch: the parts beside the pipeline."""
 
+import contextlib
 import os
 import random
 import socket
+import threading
 
 import numpy as np
 import pytest
@@ -218,6 +220,23 @@ def test_watchdog_messages_reach_the_service_manager(tmp_path):
         assert [manager.recv(100) for _ in range(3)] == [b"READY=1", b"WATCHDOG=1", b"STOPPING=1\nSTATUS=test"]
     notifier.alive()
     Notifier("").ready()
+
+
+def test_a_manager_that_does_not_read_holds_nothing_up(tmp_path):
+    """Its queue is full long before these are sent; a blocking socket would wait for ever."""
+    address = str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(address)
+        filler = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        filler.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                filler.sendto(b"x", address)
+        teller = threading.Thread(target=Notifier(address).stopping, args=("test",), daemon=True)
+        teller.start()
+        teller.join(30)
+        assert not teller.is_alive()
+        filler.close()
 
 
 def test_ballast_is_held_let_go_and_held_again(tmp_path):
