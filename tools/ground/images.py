@@ -13,10 +13,11 @@ from edge.bands import BANDS
 from edge.frame import Frame
 from edge.latents import STRIDE
 from edge.model import EdgeModel
+from edge.packets.report import held_digest
 from edge.stages.intake import TILE_BITS
-from edge.tile_codec import ContextLatent, TileKey
+from edge.tile_codec import TileKey
 from tools.ground.codec_decoder import EdgeSegmentDecoder
-from tools.ground.store import GroundStore, HeldSegment
+from tools.ground.store import GroundStore
 from tools.rasters import Series, write_series
 
 TILE = 256
@@ -60,29 +61,18 @@ def _frame(store: GroundStore, model: EdgeModel, time: int, keys: list[TileKey])
 
 
 def _tile(store: GroundStore, model: EdgeModel, key: TileKey) -> NDArray[np.float32] | None:
-    """The pixels (12, 16h, 16w) DN of a tile-frame, from the segment that brought most of it."""
+    """The pixels (12, 16h, 16w) DN of a tile-frame, from the segment that brought the latent that is held."""
     held = store.latent(key)
     if held is None:
         return None
     decoder = EdgeSegmentDecoder(model)
+    digest = held_digest(key, held.q, held.layers, held.latent)
     for segment in store.of(key):
-        if segment.layers < held.layers:
-            continue
-        contexts = _contexts(store, decoder, segment)
+        head = decoder.head(segment.prefix) if segment.digest == digest else None
+        contexts = store.contexts(key, head.context_digests) if head is not None else None
         if contexts is not None:
             return model.synthesise(decoder.reconstruction(segment.prefix, contexts), held.q)
     return model.synthesise(held.latent.astype(np.float32), held.q)
-
-
-def _contexts(
-    store: GroundStore, decoder: EdgeSegmentDecoder, segment: HeldSegment
-) -> list[ContextLatent] | None:
-    """The contexts that a decoded segment names, or None where the store no longer has its bytes or them."""
-    head = decoder.head(segment.prefix)
-    if head is None:
-        return None
-    found = [store.context(head.key.tile, digest, head.key) for digest in head.context_digests]
-    return None if None in found else [c for c in found if c is not None]
 
 
 def write_images(store: GroundStore, model: EdgeModel, folder: Path) -> list[Path]:

@@ -19,8 +19,8 @@ from edge.packets.errors import PacketError
 from edge.packets.pieces import unpack_pieces
 from edge.packets.report import held_digest
 from edge.packets.space_packet import Apid, SpacePacket
-from edge.tile_codec import ContextLatent, TileKey
-from tools.ground.decoder import DecodeError, SegmentDecoder, SegmentHead
+from edge.tile_codec import TileKey
+from tools.ground.decoder import DecodeError, SegmentDecoder
 from tools.ground.store import DAMAGED, OPEN, WAITING, GroundStore, HeldSegment
 
 _HELD_IN_MEMORY = 4096
@@ -127,7 +127,7 @@ class GroundReceiver:
             if head is None:
                 return
             segment.key, segment.state = head.key, OPEN
-            contexts = self._contexts(head)
+            contexts = self._store.contexts(head.key, head.context_digests)
             if contexts is None:
                 segment.state = WAITING
                 return
@@ -151,11 +151,6 @@ class GroundReceiver:
         others = self._store.of(segment.key) if segment.key else []
         mine = (segment.since_pass, segment.number)
         return all((s.since_pass, s.number) <= mine for s in others)
-
-    def _contexts(self, head: SegmentHead) -> list[ContextLatent] | None:
-        found = [self._store.context(head.key.tile, digest, head.key) for digest in head.context_digests]
-        contexts = [context for context in found if context is not None]
-        return contexts if len(contexts) == len(found) else None
 
     def _wake(self, updates: list[Update], pass_number: int) -> None:
         """Segments that waited for what has just come; each of them may wake others."""

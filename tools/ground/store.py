@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -201,6 +201,11 @@ class GroundStore:
         except (ValueError, zlib.error) as error:
             raise GroundStoreError(f"latent of tile {key.tile} at {key.time}: {error}") from error
         return ContextLatent.known(key, q, held if layers is None else min(layers, held), latent)
+
+    def contexts(self, key: TileKey, digests: Sequence[bytes]) -> list[ContextLatent] | None:
+        """The contexts that a segment of `key` names, in its order; None where one is not held."""
+        found = [c for digest in digests if (c := self.context(key.tile, digest, key)) is not None]
+        return found if len(found) == len(digests) else None
 
     def context(self, tile: int, digest: bytes, before: TileKey) -> ContextLatent | None:
         """The context of a tile that this digest names; never the tile-frame that asks for it."""

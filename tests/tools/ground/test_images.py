@@ -47,3 +47,19 @@ def test_what_did_not_come_is_expected_from_context(tmp_path: Path) -> None:
     zeros = model.synthesise(decoder.latent.astype(np.float32), 24)
     error = [np.square(image - scene - 5.0).mean() for image in (wanted, zeros)]
     assert error[0] < 0.8 * error[1]
+
+
+def test_a_tile_coded_again_shows_its_last_coding(tmp_path: Path) -> None:
+    """Both segments are held and have all layers; only one of them is the latent that counts."""
+    model, codec = shipped(), FlightCodec(shipped(), 24)
+    store = GroundStore(tmp_path / "ground.db")
+    for number, seed in enumerate((3, 8)):
+        tile = codec.encode(pixels(1000, values(64, 64, 1, seed)[0].astype(np.uint16)), ())
+        receiver = GroundReceiver(store, EdgeSegmentDecoder(model))
+        piece = Piece(number, 0, tile.segment(0, 16))
+        receiver.feed(SpacePacket(Apid.IMAGE, number, 7, number, pack_pieces([piece])).pack())
+        receiver.settle(number)
+    decoder = TileDecoder(model.engine, model.tables, (), 24, (4, 4))
+    decoder.decode(tile.coded.layers.payload(16), 16)
+    wanted = np.rint(model.synthesise(decoder.reconstruction(), 24))
+    np.testing.assert_array_equal(place_frames(store, model)[0][0].data, np.clip(wanted, 1, 65535))
