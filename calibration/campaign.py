@@ -20,6 +20,7 @@ from calibration.planes import Plane, left_over
 from calibration.planes import gmac as gmac_of
 from calibration.ranges import RangeChoice, all_choices, histogram
 from calibration.sets import Sets, Tile
+from edge.engines.onnxruntime_engine import open_session
 from edge.latents import CHANNELS
 from edge.model import EdgeModel
 from edge.pixels import padded
@@ -66,18 +67,9 @@ class Findings:
     gains: GainCheck | None = None
 
 
-def _opened(graph: bytes | str, threads: int) -> Any:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-
-
 def session(graph: bytes | str, threads: int = 1) -> Callable[[FloatArray], FloatArray]:
     """tile (12, H, W) DN -> coefficients, by ONNX Runtime with all of its optimisations."""
-    opened = _opened(graph, threads)
+    opened = open_session(graph if isinstance(graph, bytes) else Path(graph), threads)
 
     def analyse(tile: FloatArray) -> FloatArray:
         found: FloatArray = opened.run(None, {"frame": padded(tile)[None]})[0][0]
@@ -105,7 +97,7 @@ class Campaign:
     ) -> None:
         self.model, self.sets, self.tick = model, sets, tick
         self.kernel, self.bias = float_analysis(model.directory / "analysis.onnx")
-        self._float = _opened(str(model.directory / "analysis.onnx"), 1)
+        self._float = open_session(model.directory / "analysis.onnx")
         self._kept: dict[str, list[judge.Coefficients]] = {}
         self.tiles = [t.pixels for t in sets.calibration]
         self.exact = [model.analyse(t.pixels) for t in sets.judging]

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from codec.data import CropSampler, Cube
 from codec.entropy import EntropyModel, logistic_bits
-from codec.reconstructions import EIGHTHS, example
+from codec.reconstructions import eighths, example
 from codec.train_entropy import TABLES, batch_of
 from codec.train_synthesis import loss_of, tensors
 from codec.train_transform import learning_rates
@@ -110,9 +110,6 @@ class Examples:
 
 
 def _row(frame: NDArray[np.float32], q: int, found: Reconstruction) -> dict[str, NDArray[Any]]:
-    def eighths(values: NDArray[np.float32]) -> NDArray[np.int16]:
-        return np.clip(np.rint(values * EIGHTHS), -32768, 32767).astype(np.int16)
-
     values, mean = eighths(found.values), eighths(found.mean)
     return {"frame": frame, "q": np.float32(q), "values8": values, "mean8": mean, "scale": found.scale}  # type: ignore[dict-item]
 

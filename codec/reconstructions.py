@@ -77,13 +77,15 @@ def example(
     return q, layers, held(model, frames[0], q, contexts, layers, strength)
 
 
+def eighths(values: NDArray[np.float32]) -> NDArray[np.int16]:
+    """Values in steps as whole eighths, within 16 bit."""
+    return np.clip(np.rint(values * EIGHTHS), -32768, 32767).astype(np.int16)
+
+
 def pack(
     path: Path, frames: Sequence[NDArray[np.uint16]], found: Sequence[tuple[int, int, Reconstruction]]
 ) -> None:
     """Write a shard: frame (n, 12, H, W) uint16, q, layers, and values8, mean8 (1/8 steps) and scale (n, 512, h, w)."""
-
-    def eighths(values: list[NDArray[np.float32]]) -> NDArray[np.int16]:
-        return np.clip(np.rint(np.stack(values) * EIGHTHS), -32768, 32767).astype(np.int16)
 
     part = path.with_suffix(".part.npz")
     np.savez(
@@ -91,8 +93,8 @@ def pack(
         frame=np.stack(frames),
         q=np.array([q for q, _, _ in found], np.uint8),
         layers=np.array([k for _, k, _ in found], np.uint8),
-        values8=eighths([r.values for *_, r in found]),
-        mean8=eighths([r.mean for *_, r in found]),
+        values8=eighths(np.stack([r.values for *_, r in found])),
+        mean8=eighths(np.stack([r.mean for *_, r in found])),
         scale=np.stack([r.scale for *_, r in found]),
     )
     part.rename(path)

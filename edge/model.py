@@ -118,12 +118,8 @@ class EdgeModel:
 
     def session(self, name: str) -> Any:
         """An ONNX Runtime session of a graph in the model's directory, on the CPU."""
-        import onnxruntime
+        from edge.engines.onnxruntime_engine import open_session
 
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = self.threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
         try:
             graph = (self.directory / name).read_bytes()
         except OSError as error:
@@ -133,7 +129,7 @@ class EdgeModel:
         if expected not in (None, found):
             raise ModelError(f"model in {self.directory}: {name}: expected digest {expected}, found {found}")
         try:
-            return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+            return open_session(graph, self.threads)
         except Exception as error:  # onnxruntime raises classes of its own for every cause
             raise ModelError(f"model in {self.directory}: {name}: {error}") from error
 

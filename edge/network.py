@@ -46,6 +46,11 @@ class Linear:
     input_bits: int
 
 
+def head_bits(parts: int) -> NDArray[np.int64]:
+    """(parts * 32,) fraction bits of a head's channels: mean, scale, then gates."""
+    return np.repeat([GATE_BITS, SCALE_BITS] + [GATE_BITS] * (parts - 2), GROUP)
+
+
 class ExactNetwork:
     """The integer entropy network.
 
@@ -236,9 +241,8 @@ class ExactNetwork:
 
     def _heads(self, layer: Linear, hidden: Array) -> Array:
         parts = layer.weight.shape[-1] // GROUP
-        bits = np.repeat([GATE_BITS, SCALE_BITS] + [GATE_BITS] * (parts - 2), GROUP)
         raw = np.matmul(hidden, layer.weight) + layer.bias
-        out = self._round(raw, layer.exponent + layer.input_bits - bits)
+        out = self._round(raw, layer.exponent + layer.input_bits - head_bits(parts))
         return out.astype(np.int64).reshape(-1, parts, GROUP).transpose(1, 2, 0)
 
     def start(self, contexts: Array, known: NDArray[np.bool_], q: int, size: tuple[int, int]) -> Stepper:

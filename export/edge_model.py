@@ -22,8 +22,7 @@ import torch
 from codec.entropy import EntropyModel
 from codec.train_entropy import load_transform
 from codec.transform import UNIT, EdgeTransform
-from edge.digest import bytes_digest
-from edge.engines import DIGEST_BYTES, GOLDEN, GRAPH
+from edge.engines import GOLDEN, GRAPH
 from edge.model import model_digest
 from edge.tables import Mixture, build
 from export.analysis_int8 import write as write_int8_analysis
@@ -67,15 +66,11 @@ def write_model(
         "preset": "edge",
         "model_digest": model_digest(out).hex(),
         "tables_digest": tables.digest().hex(),
-        "engine_files": {
-            name: bytes_digest((out / name).read_bytes(), DIGEST_BYTES).hex() for name in (GRAPH, GOLDEN)
-        },
         "parameters": {
             "analysis": transform.analysis_kernel.numel(),
             "synthesis": sum(p.numel() for n, p in transform.named_parameters() if n != "analysis_kernel"),
             "entropy": sum(v.size for k, v in parameters.items() if k.endswith((".weight", ".bias"))),
         },
-        "bounds": {b.layer: {"worst": b.worst, "margin_bits": round(b.margin_bits, 3)} for b in bounds},
         **notes,
     }
     (out / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")

@@ -19,6 +19,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
+from edge.engines.onnxruntime_engine import open_session
 from edge.latents import GROUP, LAYERS, STRIDE
 from edge.model import DEFAULT_DIRECTORY
 
@@ -50,17 +51,11 @@ def feeds_of(name: str, side: int) -> dict[str, Array]:
 
 def _shapes(model: Any, feeds: dict[str, Array], names: list[str]) -> dict[str, tuple[int, ...]]:
     """Shapes of inner tensors, from running the graph with them as outputs."""
-    import onnxruntime as ort
-
     copy = onnx.ModelProto.FromString(model.SerializeToString())
     del copy.graph.output[:]
     for name in names:
         copy.graph.output.append(onnx.helper.make_empty_tensor_value_info(name))
-    options = ort.SessionOptions()
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 3
-    session = ort.InferenceSession(copy.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = open_session(copy.SerializeToString(), level="off")
     wanted = {i.name for i in session.get_inputs()}  # older synthesis graphs take fewer
     given = {name: value for name, value in feeds.items() if name in wanted}
     return {name: value.shape for name, value in zip(names, session.run(names, given))}

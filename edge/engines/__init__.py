@@ -126,6 +126,7 @@ def _onnxruntime(name: str, level: str, model: EngineModel) -> EntropyEngine:
 
 def _tensorrt(name: str, option: str, model: EngineModel) -> EntropyEngine:
     from edge.engines.cuda import CudaMissing
+    from edge.engines.onnxruntime_engine import open_session
     from edge.engines.tensorrt_build import BuildError
     from edge.engines.tensorrt_engine import find_platform, open_tensorrt
 
@@ -136,7 +137,7 @@ def _tensorrt(name: str, option: str, model: EngineModel) -> EntropyEngine:
         platform = find_platform(model.directory)
         dla = TENSORRT_OPTIONS[option]
         return open_tensorrt(
-            name, model.parameters, platform, entropy, analysis, lambda: _cpu_session(analysis or b""), dla
+            name, model.parameters, platform, entropy, analysis, lambda: open_session(analysis or b""), dla
         )
     except ImportError as error:
         raise EngineRefused(name, "absent", f"TensorRT does not import: {error}") from error
@@ -152,14 +153,6 @@ def _analysis_graph(model: EngineModel) -> bytes | None:
         return (model.directory / ANALYSIS).read_bytes()
     except OSError:
         return None
-
-
-def _cpu_session(graph: bytes) -> Any:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
 
 def _checked(engine: str, model: EngineModel, name: str) -> bytes:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.latents import GROUP, INT8_MAX, LAYERS, phase_map
-from edge.network import GATE_BITS, RES_BITS, SCALE_BITS, ExactNetwork
+from edge.network import RES_BITS, ExactNetwork, head_bits
 
 INPUTS, OUTPUTS = ("own", "context", "known", "step", "spatial"), ("first", "rest")
 Array = NDArray[Any]
@@ -35,8 +35,7 @@ class GraphEngine(ExactNetwork):
     def _to_heads(self, name: str, part: slice) -> NDArray[np.float32]:
         """Power of two per output channel: from the graph's reals to the head's grid."""
         exponent = self.layers[name].exponent[part]
-        parts = exponent.shape[-1] // GROUP
-        bits = np.repeat([GATE_BITS, SCALE_BITS] + [GATE_BITS] * (parts - 2), GROUP)
+        bits = head_bits(exponent.shape[-1] // GROUP)
         return np.exp2(np.broadcast_to(bits, exponent.shape).astype(np.float32))
 
     def heads_of_all(

@@ -10,10 +10,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from edge.engines.graph_engine import OUTPUTS, Array, Feeds, GraphEngine
 
 LEVELS = ("off", "basic", "extended", "all")
+
+
+def open_session(graph: Path | bytes, threads: int = 1, level: str = "all") -> Any:
+    """An ONNX Runtime session on the CPU; level: one of LEVELS. Raises ImportError, and onnxruntime's own errors."""
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.log_severity_level = 3
+    choice = ort.GraphOptimizationLevel
+    options.graph_optimization_level = {
+        "off": choice.ORT_DISABLE_ALL,
+        "basic": choice.ORT_ENABLE_BASIC,
+        "extended": choice.ORT_ENABLE_EXTENDED,
+        "all": choice.ORT_ENABLE_ALL,
+    }[level]
+    source = graph if isinstance(graph, bytes) else str(graph)
+    return ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
 
 
 class OnnxEngine(GraphEngine):
@@ -23,20 +42,7 @@ class OnnxEngine(GraphEngine):
         self, parameters: dict[str, Array], graph: Path | bytes, level: str = "basic", threads: int = 1
     ) -> None:
         super().__init__(parameters)
-        import onnxruntime as ort
-
-        options = ort.SessionOptions()
-        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-        options.log_severity_level = 3
-        choice = ort.GraphOptimizationLevel
-        options.graph_optimization_level = {
-            "off": choice.ORT_DISABLE_ALL,
-            "basic": choice.ORT_ENABLE_BASIC,
-            "extended": choice.ORT_ENABLE_EXTENDED,
-            "all": choice.ORT_ENABLE_ALL,
-        }[level]
-        source = graph if isinstance(graph, bytes) else str(graph)
-        self.session = ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+        self.session = open_session(graph, threads, level)
 
     def _run(self, feeds: Feeds) -> Sequence[Array]:
         outputs: Sequence[Array] = self.session.run(list(OUTPUTS), feeds)
