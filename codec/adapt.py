@@ -25,9 +25,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from codec.data import CropSampler, Cube
-from codec.entropy import EntropyModel, logistic_bits
+from codec.entropy import EntropyModel
 from codec.reconstructions import eighths, example
-from codec.train_entropy import TABLES, batch_of
+from codec.train_entropy import TABLES, batch_of, losses
 from codec.train_synthesis import loss_of, tensors
 from codec.train_transform import learning_rates
 from codec.transform import EdgeTransform
@@ -161,9 +161,10 @@ def adapt_entropy(
     others = [p for n, p in model.named_parameters() if n not in TABLES]
 
     def loss() -> Tensor:
-        y, context, q = batch_of(sampler, transform, effort.batch, effort.size)
-        bits = logistic_bits(y, *model(y, context, q)).sum((1, 2, 3))
+        batch = batch_of(sampler, transform, effort.batch, effort.size)
         # As in general training: relative rate, so that coarse steps count, and a share of the absolute one.
-        return (bits / (bits.detach() + 200)).mean() + 2 * (bits / (12 * effort.size**2)).mean()
+        parts = losses(model, batch, sampler.rng)
+        relative = sum((bits / (bits.detach() + 200)).mean() for bits in parts)
+        return relative + 2 * (sum(parts) / (12 * effort.size**2)).mean()
 
     return train_for(model, [(others, ENTROPY_RATE), (tables, TABLE_RATE)], loss, effort, tick)

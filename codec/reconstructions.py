@@ -17,8 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codec.data import CropSampler, load_cubes
+from edge.base_layer import quality_of, usual_shift
 from edge.codec import DEAD_ZONE, RDO_SLOPE, UNLIKE, encode_tile, likeness
-from edge.coding import CodingContext, Reconstruction, TileDecoder
+from edge.coding import CodingContext, Reconstruction
+from edge.embedded import tile_decoder
 from edge.latents import LAYERS, quantise
 from edge.model import EdgeModel
 from edge.tables import N_SCALES
@@ -49,32 +51,33 @@ def _contexts(
 def held(
     model: EdgeModel,
     frame: NDArray[np.float32],
-    q: int,
+    quality: int,
     contexts: Sequence[CodingContext],
     layers: int = LAYERS,
     strength: float = 1.0,
 ) -> Reconstruction:
-    """What a decoder holds of a frame (12, H, W) DN of which it got the first `layers` layers."""
+    """What a decoder holds of a frame (12, H, W) DN of that quality byte of which it got the first `layers` layers."""
     now = model.analyse(frame)
-    coded = encode_tile(model, now, q, contexts, DEAD_ZONE * strength, RDO_SLOPE * strength)
+    coded = encode_tile(model, now, quality, contexts, DEAD_ZONE * strength, RDO_SLOPE * strength)
     if layers < LAYERS:
-        decoder = TileDecoder(model.engine, model.tables, contexts, q, (now.shape[1], now.shape[2]))
+        decoder = tile_decoder(model.engine, model.tables, contexts, quality, (now.shape[1], now.shape[2]))
         decoder.decode(coded.layers.payload(LAYERS), LAYERS)
         return decoder.reconstruction(layers)
     scale = (coded.prediction.table_index % N_SCALES).astype(np.uint8).reshape(now.shape)
     mean = (coded.prediction.mean8 / EIGHTHS).astype(np.float32).reshape(now.shape)
-    return Reconstruction(coded.latent.astype(np.float32), mean, scale)
+    return Reconstruction(coded.latent.astype(np.float32), mean, scale, coded.q)
 
 
 def example(
     model: EdgeModel, frames: NDArray[np.float32], rng: np.random.Generator
 ) -> tuple[int, int, Reconstruction]:
-    """q, layers, and what a decoder would hold of frames[0]; frames (3, 12, H, W) DN, the last two for context."""
+    """Its step, layers, and what a decoder would hold of frames[0]; frames (3, 12, H, W) DN, the last two for context."""
     q = int(rng.integers(*Q_RANGE))
     strength = float(rng.uniform(0.3, 2.0)) if rng.random() < 0.4 else 1.0
     contexts = _contexts(model, frames[1:], model.analyse(frames[0]), q, rng)
     layers = int(rng.integers(1, LAYERS)) if rng.random() < PARTIAL else LAYERS
-    return q, layers, held(model, frames[0], q, contexts, layers, strength)
+    found = held(model, frames[0], quality_of(q, usual_shift(q)), contexts, layers, strength)
+    return found.q, layers, found
 
 
 def eighths(values: NDArray[np.float32]) -> NDArray[np.int16]:
@@ -135,7 +138,8 @@ def make_val(data: Path, directory: Path, out: Path) -> None:
                 now = model.analyse(crop[t])
                 contexts = [c for c in reversed(then) if likeness(now, c) > UNLIKE]
                 frames.append(crop[t].astype(np.uint16))
-                found.append((q, layers, held(model, crop[t], q, contexts, layers)))
+                kept = held(model, crop[t], quality_of(q, usual_shift(q)), contexts, layers)
+                found.append((kept.q, layers, kept))
     pack(out / VAL_SHARD, frames, found)
 
 

@@ -2,14 +2,17 @@
 
     python -m codec.train_entropy --transform runs/transform/transform.pt --out runs/entropy --minutes 60
 
-The last part of the time (--quantised-share) trains with the integer network's rounding. Prints bits per
-pixel and band on val, intra and with context, and writes `entropy.pt`; the same command resumes.
+Every step codes one batch of latents three ways: as they are or as their base layer, and with the base layer known
+(`edge.base_layer`). The last part of the time (--quantised-share) trains with the integer network's rounding. Prints
+bits per pixel and band on val, plain, with a base layer, and with context, and writes `entropy.pt`; the same command
+resumes. --start takes the weights of another run first.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +20,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from codec.base_layer import BASE_GROUPS, base_of, bin_of, bits_in_bins, with_base
 from codec.data import CropSampler, Cube, load_cubes
 from codec.entropy import Context, EntropyModel, logistic_bits
 from codec.train_transform import learning_rates
 from codec.transform import CHANNELS, GROUP, LAYERS, EdgeTransform, load_weights, step
+from edge.base_layer import usual_shift
 
 Q_RANGE = (4, 56)
 LATENT_LIMIT = 2047
@@ -61,10 +66,26 @@ def make_context(first: Tensor, second: Tensor, known: Tensor) -> Context:
     return Context(first * mask[:, 0], second * mask[:, 1], known)
 
 
-def batch_of(
-    sampler: CropSampler, transform: EdgeTransform, count: int, size: int
-) -> tuple[Tensor, Context, Tensor]:
-    """Latents (count, 512, size/16, size/16), contexts and steps of a training batch."""
+@dataclass(frozen=True)
+class Batch:
+    """Latents (B, 512, h, w) at steps q (B,), two earlier latents at their own steps, and which layers of these the
+    ground holds (B, 2, 16).
+    """
+
+    y: Tensor
+    q: Tensor
+    earlier: tuple[Tensor, Tensor]
+    q_context: Tensor
+    known: Tensor
+
+    def contexts(self, q: Tensor) -> tuple[Tensor, Tensor]:
+        """The earlier latents in steps of q."""
+        first, second = (rescale(x, self.q_context, q) for x in self.earlier)
+        return first, second
+
+
+def batch_of(sampler: CropSampler, transform: EdgeTransform, count: int, size: int) -> Batch:
+    """A training batch of `count` crops of size x size pixels."""
     rng = sampler.rng
     frames = torch.from_numpy(sampler.sequence(count, size)).flatten(0, 1)
     with torch.no_grad():
@@ -76,17 +97,62 @@ def batch_of(
     q_context = q_context.clamp(0, 63)
     dead_zone = torch.from_numpy(rng.uniform(0.0, 0.14, (count, 1, 1, 1)).astype(np.float32))
     y = quantise(z[:, 0], q, dead_zone)
-    earlier = [rescale(quantise(z[:, n], q_context, dead_zone), q_context, q) for n in (1, 2)]
-    return y, make_context(earlier[0], earlier[1], draw_known(rng, count)), q
+    first, second = (quantise(z[:, n], q_context, dead_zone) for n in (1, 2))
+    return Batch(y, q, (first, second), q_context, draw_known(rng, count))
+
+
+def draw_shifts(rng: np.random.Generator, q: Tensor) -> Tensor:
+    """Base shifts (B,) for steps q: mostly what is flown, `edge.base_layer.usual_shift`."""
+    drawn = torch.from_numpy(rng.choice([1, 2, 3], len(q), p=[0.1, 0.75, 0.15]))
+    return torch.minimum(drawn, (63 - q).div(8, rounding_mode="floor"))
+
+
+def plain_bits(model: EntropyModel, y: Tensor, q: Tensor, batch: Batch) -> Tensor:
+    """Bits of every symbol of y at step q against the batch's contexts."""
+    mean, index = model(y, make_context(*batch.contexts(q), batch.known), q)
+    return logistic_bits(y, mean.float(), index.float())
+
+
+def refined_bits(model: EntropyModel, y: Tensor, q: Tensor, shift: Tensor, first: Tensor, known: Tensor) -> Tensor:
+    """Bits of every symbol of y at step q when its base of that shift is known; the base stands in the second
+    context's place, `first` (B, 512, h, w) in steps of q and `known` (B, 16) are the first context.
+    """
+    base = base_of(y, shift)
+    flags = -(torch.arange(LAYERS) < BASE_GROUPS).float().expand_as(known)
+    context = base_context(first, known, base, shift, flags)
+    mean, index = model(y, context, q)
+    mean, index = mean.float(), index.float()
+    return with_base(logistic_bits(y, mean, index), bits_in_bins(y, mean, index, *bin_of(base, shift)))
+
+
+def base_context(first: Tensor, known: Tensor, base: Tensor, shift: Tensor, flags: Tensor) -> Context:
+    """A first context and, as the second, the base in fine steps."""
+    unit = torch.exp2(shift.float()).reshape(-1, 1, 1, 1)
+    mask = torch.stack([known, flags.abs()], 1).repeat_interleave(GROUP, dim=2)[..., None, None]
+    second = (base * unit).clamp(-LATENT_LIMIT, LATENT_LIMIT)
+    return Context(first * mask[:, 0], second * mask[:, 1], torch.stack([known, flags], 1))
+
+
+def losses(model: EntropyModel, batch: Batch, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """(B,) bits of the batch plain (fine or base), and refined from its base."""
+    shift = draw_shifts(rng, batch.q)
+    fine = torch.from_numpy(rng.random(len(batch.q)) < 0.3)
+    y = torch.where(fine[:, None, None, None], batch.y, base_of(batch.y, shift))
+    plain = plain_bits(model, y, torch.where(fine, batch.q, batch.q + 8 * shift), batch)
+    first = batch.contexts(batch.q)[0]
+    refined = refined_bits(model, batch.y, batch.q, shift, first, batch.known[:, 0])
+    return plain.sum((1, 2, 3)), refined.sum((1, 2, 3))
 
 
 @torch.no_grad()
 def evaluate(model: EntropyModel, transform: EdgeTransform, cubes: list[Cube], quantised: bool) -> str:
-    """Mean bppb of val frames coded intra at three steps, and of later dates with and without context."""
+    """Mean bppb of val frames coded intra at three steps, plain and with a base layer, and of later dates with and
+    without context.
+    """
     model.set_quantised(quantised)
     parts, ratio = [], []
     for q in (16, 28, 40):
-        index, rates = torch.tensor([q]), []
+        index, rates, based = torch.tensor([q]), [], []
         for cube in cubes:
             h, w = cube.data.shape[2:]
             earlier: list[Tensor] = []
@@ -99,6 +165,7 @@ def evaluate(model: EntropyModel, transform: EdgeTransform, cubes: list[Cube], q
                 pixels = 12 * min(h, 256) * min(w, 256)
                 intra = total_bits(model, y, make_context(zero, zero, torch.zeros(1, 2, LAYERS)), index)
                 rates.append(intra / pixels)
+                based.append(staged_bits(model, y, index) / pixels)
                 if earlier and q == 28:
                     known = torch.ones(1, 2, LAYERS)
                     known[0, 1] = float(len(earlier) > 1)
@@ -107,7 +174,7 @@ def evaluate(model: EntropyModel, transform: EdgeTransform, cubes: list[Cube], q
                         (total_bits(model, y, make_context(earlier[-1], second, known), index), intra)
                     )
                 earlier.append(y)
-        parts.append(f"q{q}: {np.mean(rates):.4f}")
+        parts.append(f"q{q}: {np.mean(rates):.4f} ({np.mean(based):.4f} with base)")
     inter, alone = np.array(ratio).sum(0)
     model.set_quantised(False)
     return "  ".join(parts) + f"  inter/intra {inter / alone:.3f}"
@@ -115,6 +182,17 @@ def evaluate(model: EntropyModel, transform: EdgeTransform, cubes: list[Cube], q
 
 def total_bits(model: EntropyModel, y: Tensor, context: Context, q: Tensor) -> float:
     return float(logistic_bits(y, *model(y, context, q)).sum())
+
+
+def staged_bits(model: EntropyModel, y: Tensor, q: Tensor) -> float:
+    """Bits of a latent without context, base layer and refinement together."""
+    shift = torch.tensor([usual_shift(int(q))])
+    nothing = make_context(torch.zeros_like(y), torch.zeros_like(y), torch.zeros(1, 2, LAYERS))
+    base = base_of(y, shift)
+    base[:, BASE_GROUPS * GROUP :] = 0
+    told = logistic_bits(base, *model(base, nothing, q + 8 * shift))[:, : BASE_GROUPS * GROUP].sum()
+    zeros = torch.zeros(1, LAYERS)
+    return float(told + refined_bits(model, y, q, shift, nothing.first, zeros).sum())
 
 
 def train(args: argparse.Namespace) -> None:
@@ -140,6 +218,10 @@ def train(args: argparse.Namespace) -> None:
         model.load_state_dict(saved["model"])
         optimiser.load_state_dict(saved["optimiser"])
         ema, state = saved["ema"], saved["state"]
+    elif args.start:
+        ema = torch.load(args.start, weights_only=True)["ema"]
+        model.load_state_dict(ema)
+        ema = {k: v.clone() for k, v in ema.items()}
     sampler = CropSampler(cubes, args.seed + state["step"])
     print(
         f"step {state['step']}  {sum(p.numel() for p in model.parameters())} parameters, {len(cubes)} cubes",
@@ -152,13 +234,12 @@ def train(args: argparse.Namespace) -> None:
             group["lr"] = rate * learning_rates(max(progress, 1e-3))
         quantised = progress > 1 - args.quantised_share
         model.set_quantised(quantised)
-        y, context, q = batch_of(sampler, transform, args.batch, args.size)
+        batch = batch_of(sampler, transform, args.batch, args.size)
         with torch.autocast("cpu", torch.bfloat16, enabled=args.bf16 and not quantised):
-            mean, index = model(y, context, q)
-        bits = logistic_bits(y, mean.float(), index.float()).sum((1, 2, 3))
-        loss = (bits / (12 * args.size**2)).mean()
+            plain, refined = losses(model, batch, sampler.rng)
+        loss = ((plain + refined) / (12 * args.size**2)).mean()
         # Relative rate: a step at a coarse q counts as much as one at a fine q.
-        relative = (bits / (bits.detach() + 200)).mean()
+        relative = (plain / (plain.detach() + 200) + refined / (refined.detach() + 200)).mean()
         optimiser.zero_grad(set_to_none=True)
         (relative + 2 * loss).backward()
         nn.utils.clip_grad_norm_([p for g in optimiser.param_groups for p in g["params"]], 1.0)
@@ -198,6 +279,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--transform", type=Path, default=Path("runs/transform/transform.pt"))
     parser.add_argument("--out", type=Path, default=Path("runs/entropy"))
+    parser.add_argument("--start", type=Path, help="entropy.pt of another run to start from")
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--quantised-share", type=float, default=0.2)
     parser.add_argument("--batch", type=int, default=8)

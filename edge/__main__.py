@@ -115,7 +115,7 @@ def _assemble(board: Board, model: EdgeModel, once: bool, began: float) -> Fligh
     if mission.uplink.key_file is None:
         board.log.report(events.UPLINK_OPEN, sender=f"whoever reaches the {mission.uplink.kind}")
     report_engines(board.log, model.engine_events)
-    codec = FlightCodec(model, mission.coding.q, mission.coding.slope)
+    codec = FlightCodec.configured(model, mission.coding)
     scrubber = Scrubber(board.log)
     watch_model(scrubber, model, lambda: _open_model(mission))
     schedule: Schedule = make_schedule(mission, clock, board.queue)

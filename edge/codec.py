@@ -7,16 +7,20 @@ layers
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.coding import EXPECTED, CodedLayers, CodingContext, Prediction, TileDecoder, encode_layers, predict
-from edge.latents import GROUP, LATENT_LIMIT, LAYERS, Latent, phase_map, quantise
+from edge.base_layer import BASE_GROUPS, refined_groups, shift_of, step_of
+from edge.coding import EXPECTED, CodingContext, Prediction, TileDecoder, predict
+from edge.embedded import CodedBase, CodedLayers, encode_layers, make_base
+from edge.latents import GROUP, LATENT_LIMIT, LAYERS, Latent, phase_map, quantise, rescale
 from edge.model import EdgeModel
 from edge.pixels import fill_invalid
+from edge.rate import remaining_error
 from edge.stream import ContextRef, Segment
 from edge.tables import COST_UNIT
 
@@ -43,33 +47,63 @@ def likeness(coefficients: NDArray[np.float32], context: CodingContext) -> float
     return float(a @ b / (np.sqrt((a @ a) * (b @ b)) + 1e-9))
 
 
+@dataclass(frozen=True, eq=False)
+class Pass:
+    """An entropy pass that is known already: over the base, where the quality has one, else over the latent."""
+
+    base: CodedBase | None
+    prediction: Prediction | None
+
+    @classmethod
+    def over(cls, model: EdgeModel, latent: Latent, contexts: Sequence[CodingContext], quality: int) -> Pass:
+        """The pass over a latent (512, h, w) or its base."""
+        base = make_base(model.engine, latent, contexts, quality)
+        return cls(base, None if base else predict(model.engine, latent, contexts, step_of(quality)))
+
+    def bits(self, model: EdgeModel, latent: Latent) -> float:
+        """What the base or the latent costs."""
+        if self.base is None:
+            assert self.prediction is not None
+            return model.tables.cost_bits(self.prediction.table_index, self.prediction.symbols(latent))
+        p, groups = self.base.prediction, slice(0, BASE_GROUPS)
+        return model.tables.cost_bits(p.table_index[groups], p.symbols(self.base.base.values)[groups])
+
+
 def weigh_contexts(
-    model: EdgeModel, coefficients: NDArray[np.float32], q: int, contexts: Sequence[CodingContext]
-) -> tuple[bool, Prediction]:
-    """Whether the latent of step q costs fewer bits with these contexts than without any (two entropy passes),
-    and the cheaper prediction, which `encode_tile` takes.
+    model: EdgeModel, coefficients: NDArray[np.float32], quality: int, contexts: Sequence[CodingContext]
+) -> tuple[bool, Pass]:
+    """Whether the latent (its base, where it has one) costs fewer bits with these contexts than without any, and the
+    cheaper pass, which `encode_tile` takes.
     """
-    latent = quantise(coefficients, q, DEAD_ZONE)
-    found = [predict(model.engine, latent, given, q) for given in (contexts, ())]
-    costs = [model.tables.cost_bits(p.table_index, p.symbols(latent)) for p in found]
+    latent = quantise(coefficients, step_of(quality), DEAD_ZONE)
+    found = [Pass.over(model, latent, given, quality) for given in (contexts, ())]
+    costs = [p.bits(model, latent) for p in found]
     pays = bool(costs[0] < costs[1])
     return pays, found[0 if pays else 1]
 
 
 @dataclass(frozen=True, eq=False)
 class CodedLatent:
-    """A latent with its range-coded layers; `contexts` were used for it, `size` is (h, w)."""
+    """A latent (512, h, w) of a quality byte with its range-coded layers; `contexts` were used for it. prediction: of
+    the latent, given its base where it has one.
+    """
 
     model: EdgeModel
     coefficients: NDArray[np.float32]
     latent: Latent
-    q: int
+    quality: int
     prediction: Prediction
     contexts: tuple[CodingContext, ...]
+    base: CodedBase | None = None
+
+    @property
+    def q(self) -> int:
+        """Step index."""
+        return step_of(self.quality)
 
     @cached_property
     def layers(self) -> CodedLayers:
-        return encode_layers(self.model.tables, self.prediction, self.latent)
+        return encode_layers(self.model.tables, self.prediction, self.latent, base=self.base)
 
     @property
     def payload_sizes(self) -> NDArray[np.int64]:
@@ -78,21 +112,33 @@ class CodedLatent:
 
     @cached_property
     def distortion(self) -> NDArray[np.float64]:
-        """(17,) estimated sum of squared error in DN^2 over the tile when the first k layers are received.
-
-        Coefficient error times the synthesis gain of its channel; missing layers count with their error
-        against the predicted mean. What 512 channels cannot hold is the same for every k and left out.
+        """(17,) estimated sum of squared error in DN^2 over the tile when the first k layers are received, which
+        never rises with k: see `edge.rate.remaining_error`. Every channel's error counts with its synthesis gain.
         """
         scale = 2.0 ** (self.q / 8)
         target = self.coefficients.astype(np.float64) / scale
         gains = self.model.gains * scale**2
-        kept = ((target - self.latent) ** 2).sum((1, 2)) * gains
+
+        def error(values: NDArray[Any]) -> NDArray[np.float64]:
+            squares = ((target - values) ** 2).sum((1, 2)) * gains
+            return np.asarray(squares.reshape(LAYERS, GROUP).sum(1), np.float64)
+
         mean = self.prediction.mean8.reshape(target.shape) / 8
-        lost = ((target - mean) ** 2).sum((1, 2)) * gains
-        kept, lost = kept.reshape(LAYERS, GROUP).sum(1), lost.reshape(LAYERS, GROUP).sum(1)
-        out = np.concatenate([[0.0], np.cumsum(kept)]) + np.concatenate([np.cumsum(lost[::-1])[::-1], [0.0]])
-        # More layers never count as worse: rate control relies on it.
-        return np.minimum.accumulate(out)
+        nothing = mean
+        if self.base is not None:
+            based, unit = slice(0, BASE_GROUPS * GROUP), 1 << shift_of(self.quality)
+            nothing, mean = mean.copy(), mean.copy()
+            nothing[based] = self.base.prediction.mean8.reshape(target.shape)[based] * unit / 8
+            mean[based] = self.base.base.values[based] * unit
+        context = [rescale(c.latent, c.q, self.q) for c in self.contexts[:1]]
+        return remaining_error(
+            kept=error(self.latent),
+            missing=error(mean),
+            nothing=error(nothing),
+            refined=[refined_groups(k, self.quality) for k in range(LAYERS + 1)],
+            first_unsent=float(error(context[0] if context else np.zeros(1))[0]),
+            last_energy=float(error(np.zeros(1))[-1]),
+        )
 
     def segment(
         self, frame: int, tile: int, stop: int, refs: tuple[ContextRef, ...], start: int = 0
@@ -101,11 +147,18 @@ class CodedLatent:
         coded = (
             self.layers
             if start == 0
-            else encode_layers(self.model.tables, self.prediction, self.latent, start, stop)
+            else encode_layers(self.model.tables, self.prediction, self.latent, start, stop, base=self.base)
         )
+        payload = coded.payload(stop - start)
+        return replace(self.empty_segment(frame, tile, stop, refs, start), payload=payload, payload_bytes=-1)
+
+    def empty_segment(
+        self, frame: int, tile: int, stop: int, refs: tuple[ContextRef, ...], start: int = 0
+    ) -> Segment:
+        """The segment record of layers [start, stop) without its payload."""
         h, w = self.latent.shape[1:]
         return Segment(
-            frame, tile, self.q, start, stop - start, h, w, refs, payload=coded.payload(stop - start)
+            frame, tile, self.q, start, stop - start, h, w, refs, flags=shift_of(self.quality)
         )
 
 
@@ -149,24 +202,33 @@ def choose_levels(
 def encode_tile(
     model: EdgeModel,
     coefficients: NDArray[np.float32],
-    q: int,
+    quality: int,
     contexts: Sequence[CodingContext] = (),
     dead_zone: float = DEAD_ZONE,
     slope: float = 0.0,
-    prediction: Prediction | None = None,
+    done: Pass | None = None,
 ) -> CodedLatent:
-    """Quantise coefficients with step q and predict every symbol against the contexts, best first.
+    """Quantise coefficients with the step of a quality byte and predict every symbol against the contexts, best first.
 
-    prediction: of the latent quantised with that dead zone against these contexts, where it is known already.
+    done: the pass over the latent quantised with that dead zone against these contexts, where it is known already.
     slope > 0 (squared steps per bit) adds a pass of `choose_levels`: about 3 % fewer bits for twice the time.
     """
+    q = step_of(quality)
     latent = quantise(coefficients, q, dead_zone)
-    if prediction is None:
-        prediction = predict(model.engine, latent, contexts, q)
+    if done is None:
+        done = Pass.over(model, latent, contexts, quality)
+    base, prediction = done.base, done.prediction or _refined(model, latent, contexts, q, done.base)
     if slope > 0:
         latent = choose_levels(model, coefficients, q, latent, prediction, slope)
-        prediction = predict(model.engine, latent, contexts, q)
-    return CodedLatent(model, coefficients, latent, q, prediction, tuple(contexts))
+        base = make_base(model.engine, latent, contexts, quality)
+        prediction = _refined(model, latent, contexts, q, base)
+    return CodedLatent(model, coefficients, latent, quality, prediction, tuple(contexts), base)
+
+
+def _refined(
+    model: EdgeModel, latent: Latent, contexts: Sequence[CodingContext], q: int, base: CodedBase | None
+) -> Prediction:
+    return predict(model.engine, latent, contexts, q, base.base if base else None)
 
 
 def encode_sparse(

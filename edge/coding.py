@@ -1,10 +1,10 @@
-"""Exact coding of a latent: network heads -> integer means and table indexes -> range coder, and back.
+"""Exact prediction of a latent: network heads -> integer means and table indexes, whole or layer by layer.
 
-    encode:  latent -> one pass of the network -> (floor of mean, table) per symbol -> range coder, layer by
-    layer decode:  payload -> for each layer: one step of the network -> tables -> range coder -> symbols ->
-    latent
+    encode:  latent -> one pass of the network -> (floor of mean, table) per symbol (range coding: edge.embedded)
+    decode:  payload -> for each layer: one step of the network -> tables -> range coder -> symbols -> latent
 
-Both directions call the same integer functions in the same order; layer 0 goes in five spatial phases.
+Both directions call the same integer functions in the same order; layer 0 goes in five spatial phases. A layer here
+is a group of 32 channels; what layers of a segment hold is for `edge.embedded`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.base_layer import BASE_GROUPS, bin_of
 from edge.latents import (
     CHANNELS,
     GROUP,
@@ -31,7 +32,8 @@ from edge.latents import (
     spatial_planes,
 )
 from edge.network import GATE_BITS
-from edge.rangecoder import PayloadEnded, RangeCoderError, new_decoder, new_encoder
+from edge.rangecoder import Decoder, PayloadEnded, RangeCoderError, new_decoder
+from edge.rangecoder.bounded import MAX_SPAN, interval_edges
 from edge.tables import N_FRACTIONS, N_SCALES, ProbabilityTables
 
 MEAN8_LIMIT = 8 * 16384
@@ -55,14 +57,15 @@ class EntropyEngine(Protocol):
         self,
         own: NDArray[Any],
         contexts: NDArray[Any],
-        known: NDArray[np.bool_],
+        known: NDArray[Any],
         spatial: NDArray[Any],
         q: int,
         size: tuple[int, int],
+        layers: int = LAYERS,
     ) -> tuple[NDArray[Any], NDArray[Any]]: ...
 
     def start(
-        self, contexts: NDArray[Any], known: NDArray[np.bool_], q: int, size: tuple[int, int]
+        self, contexts: NDArray[Any], known: NDArray[Any], q: int, size: tuple[int, int]
     ) -> Any: ...
 
     def head(self, layer: int, trunk: NDArray[Any]) -> NDArray[Any]: ...
@@ -83,24 +86,40 @@ class CodingContext:
     layers: int = LAYERS
 
 
-class _Inputs:
-    """Contexts in the current step, as the network and the means need them."""
+@dataclass(frozen=True, eq=False)
+class Base:
+    """The base of the latent that is being refined: values (512, h, w) int16 of step q + 8 shift."""
 
-    def __init__(self, contexts: Sequence[CodingContext], q: int, size: tuple[int, int]) -> None:
+    values: Latent
+    shift: int
+
+
+class _Inputs:
+    """Contexts in the current step, as the network and the means need them; a base takes the second one's place."""
+
+    def __init__(
+        self, contexts: Sequence[CodingContext], q: int, size: tuple[int, int], base: Base | None = None
+    ) -> None:
         if len(contexts) > 2:
             raise CodingError(f"expected at most 2 contexts, found {len(contexts)}")
         self.size, self.q = size, q
-        self.known = np.zeros((2, LAYERS), np.bool_)
+        self.known = np.zeros((2, LAYERS), np.int8)
+        if base is not None:
+            contexts = contexts[:1]
         latents = [np.zeros((CHANNELS, *size), np.int16) for _ in range(2)]
         for n, context in enumerate(contexts):
             if context.latent.shape != (CHANNELS, *size):
                 raise CodingError(
                     f"context {n}: expected shape {(CHANNELS, *size)}, found {context.latent.shape}"
                 )
-            self.known[n, : context.layers] = True
+            self.known[n, : context.layers] = 1
             latents[n][: context.layers * GROUP] = rescale(
                 context.latent[: context.layers * GROUP], context.q, q
             )
+        if base is not None:
+            channels = BASE_GROUPS * GROUP
+            self.known[1, :BASE_GROUPS] = -1
+            latents[1][:channels] = np.clip(base.values[:channels] << base.shift, -LATENT_LIMIT, LATENT_LIMIT)
         self.planes = np.stack([latent_planes(x) for x in latents])
         self.values = np.stack(latents).reshape(2, LAYERS, GROUP, -1).astype(np.int64)
         self.first_mean8 = neighbour_mean8(latents[0][:GROUP])
@@ -136,85 +155,75 @@ class Prediction:
         return latent.reshape(LAYERS, GROUP, -1).astype(np.int64) - (self.mean8 >> _FRACTION_BITS)
 
 
-def predict(engine: EntropyEngine, latent: Latent, contexts: Sequence[CodingContext], q: int) -> Prediction:
-    """One teacher-forced pass over all layers of a latent (512, h, w)."""
+def predict(
+    engine: EntropyEngine,
+    latent: Latent,
+    contexts: Sequence[CodingContext],
+    q: int,
+    base: Base | None = None,
+    layers: int = LAYERS,
+) -> Prediction:
+    """One teacher-forced pass over the first `layers` layers of a latent (512, h, w), which is known to its base or
+    not; what is said of the other layers means nothing.
+    """
     if latent.shape[0] != CHANNELS or latent.ndim != 3:
         raise CodingError(f"latent: expected ({CHANNELS}, h, w), found {latent.shape}")
     size = (latent.shape[1], latent.shape[2])
-    inputs = _Inputs(contexts, q, size)
+    inputs = _Inputs(contexts, q, size, base)
     own8 = neighbour_mean8(latent[:GROUP])
     spatial = spatial_planes(own8, inputs.first_mean8)
-    first, rest = engine.heads_of_all(latent_planes(latent), inputs.planes, inputs.known, spatial, q, size)
-    base = engine.base_index[q].reshape(LAYERS, GROUP)
-    mean8 = np.empty((LAYERS, GROUP, own8[0].size), np.int64)
-    index = np.empty(mean8.shape, np.uint16)
-    c1, c2 = inputs.values * 8
+    first, rest = engine.heads_of_all(
+        latent_planes(latent), inputs.planes, inputs.known, spatial, q, size, layers=layers
+    )
+    scales = engine.base_index[q].reshape(LAYERS, GROUP)[:layers]
+    mean8 = np.zeros((LAYERS, GROUP, own8[0].size), np.int64)
+    index = np.zeros(mean8.shape, np.uint16)
+    c1, c2 = inputs.values[:, :layers] * 8
     flat = (own8.reshape(GROUP, -1), inputs.first_mean8.reshape(GROUP, -1))
     mean8[0] = _means(first, (c1[0], c2[0], *flat))
-    index[0] = _tables(mean8[0], first[1], base[0])
+    index[0] = _tables(mean8[0], first[1], scales[0])
     total = rest[:, 0] * 8 + np.clip(rest[:, 2], -128, 127) * c1[1:] + np.clip(rest[:, 3], -128, 127) * c2[1:]
-    mean8[1:] = np.clip((total + (1 << (GATE_BITS - 1))) >> GATE_BITS, -MEAN8_LIMIT, MEAN8_LIMIT)
-    scale = np.clip(base[1:, :, None] + rest[:, 1], 0, N_SCALES - 1)
-    index[1:] = (mean8[1:] & (N_FRACTIONS - 1)) * N_SCALES + scale
+    means = np.clip((total + (1 << (GATE_BITS - 1))) >> GATE_BITS, -MEAN8_LIMIT, MEAN8_LIMIT)
+    scale = np.clip(scales[1:, :, None] + rest[:, 1], 0, N_SCALES - 1)
+    mean8[1:layers], index[1:layers] = means, (means & (N_FRACTIONS - 1)) * N_SCALES + scale
     return Prediction(mean8, index)
 
 
 @dataclass(frozen=True, eq=False)
-class CodedLayers:
-    """Range-coded layers [start, stop) of one latent. `sizes[i]`: payload bytes when only i of them are
-    kept.
-    """
-
-    start: int
-    sizes: IntArray
-    _payloads: Any
-
-    def payload(self, layers: int) -> bytes:
-        """The payload that holds the first `layers` of these layers."""
-        return bytes(self._payloads(layers))
-
-
-def encode_layers(
-    tables: ProbabilityTables,
-    prediction: Prediction,
-    latent: Latent,
-    start: int = 0,
-    stop: int = LAYERS,
-    coder: str | None = None,
-) -> CodedLayers:
-    """Range-code layers [start, stop); every shorter prefix can be taken from the result afterwards."""
-    encoder = new_encoder(tables, coder)
-    symbols = prediction.symbols(latent).astype(np.int32)
-    marks = [encoder.checkpoint()]
-    phase = phase_map(latent.shape[1], latent.shape[2]).reshape(-1)
-    for j in range(start, stop):
-        if j == 0:
-            for f in range(PHASES):
-                here = phase == f
-                encoder.encode(symbols[0][:, here].ravel(), prediction.table_index[0][:, here].ravel())
-        else:
-            encoder.encode(symbols[j].ravel(), prediction.table_index[j].ravel())
-        marks.append(encoder.checkpoint())
-    sizes = np.array([m.size_bytes for m in marks], np.int64)
-    return CodedLayers(start, sizes, lambda n: encoder.payload(marks[n]) if n else b"")
-
-
-@dataclass(frozen=True, eq=False)
 class Reconstruction:
-    """What is known of a latent when its image is made, (512, h, w) each: `values` float32 in steps, decoded
-    or, where nothing was decoded, the predicted mean; `mean` float32 in steps and `scale` uint8 (0..63): what the
+    """What is known of a latent when its image is made, (512, h, w) each: `values` float32 in steps of q, decoded
+    or, where nothing was decoded, what the model expects; `mean` float32 in steps and `scale` uint8 (0..63): what the
     model said of each value before it was decoded.
     """
 
     values: NDArray[np.float32]
     mean: NDArray[np.float32]
     scale: NDArray[np.uint8]
+    q: int
+
+
+def bins_of(base: Base) -> tuple[IntArray, IntArray]:
+    """Least and greatest values (BASE_GROUPS, 32, P) of what a base says of the fine latent."""
+    low, high = bin_of(base.values[: BASE_GROUPS * GROUP].reshape(BASE_GROUPS, GROUP, -1), base.shift)
+    return low.astype(np.int64), high.astype(np.int64)
+
+
+def mean_in_bins(
+    tables: ProbabilityTables, index: NDArray[np.uint16], floor: IntArray, low: IntArray, high: IntArray
+) -> NDArray[np.float32]:
+    """Mean of the values in [low, high] under the tables, all of one shape; floor: that of the predicted means."""
+    first, last = ((x - floor).ravel().astype(np.int32) for x in (low, high))
+    widths = np.diff(interval_edges(tables, index.ravel(), first, last)).astype(np.float32)
+    offset = widths @ np.arange(MAX_SPAN, dtype=np.float32) / widths.sum(1)
+    mean: NDArray[np.float32] = low.astype(np.float32) + offset.reshape(low.shape)
+    return mean
 
 
 class TileDecoder:
-    """Decodes the segments of one tile-frame in layer order, and fills in what never came.
+    """Decodes the layers of one latent in order, and fills in what never came.
 
-    latent: (512, h, w) int16, zero beyond `layers`. `reconstruction`: what synthesis gets.
+    latent: (512, h, w) int16, zero beyond `layers`. `reconstruction`: what synthesis gets. base: of the latent, when
+    it is known already (`edge.embedded`).
     """
 
     def __init__(
@@ -224,9 +233,11 @@ class TileDecoder:
         contexts: Sequence[CodingContext],
         q: int,
         size: tuple[int, int],
+        base: Base | None = None,
     ) -> None:
         self.engine, self.tables, self.q, self.size = engine, tables, q, size
-        self.inputs = _Inputs(contexts, q, size)
+        self.inputs = _Inputs(contexts, q, size, base)
+        self.bins = None if base is None else bins_of(base)
         self.latent = np.zeros((CHANNELS, *size), np.int16)
         self.layers = 0
         self._mean8 = np.zeros((LAYERS, GROUP, size[0] * size[1]), np.int32)
@@ -244,7 +255,7 @@ class TileDecoder:
         before = self.layers
         for _ in range(count):
             try:
-                self._layer(lambda index: decoder.decode(index).astype(np.int64))
+                self.read_layer(decoder)
             except PayloadEnded:
                 # The step of this layer is spent; a later segment for it needs a new decoder object.
                 self._stepper = None
@@ -252,6 +263,22 @@ class TileDecoder:
             except RangeCoderError as error:
                 raise CodingError(f"layer {self.layers}: {error}") from error
         return self.layers - before
+
+    def read_layer(self, decoder: Decoder) -> None:
+        """The next layer from a range decoder. Raises what that does, and CodingError."""
+
+        def read(index: NDArray[np.uint16], low: IntArray | None, high: IntArray | None) -> IntArray:
+            if low is None or high is None:
+                return decoder.decode(index.ravel()).astype(np.int64).reshape(index.shape)
+            found = decoder.decode_bounded(index.ravel(), low.ravel(), high.ravel())
+            return found.astype(np.int64).reshape(index.shape)
+
+        self._layer(read)
+
+    def forget(self, layers: int) -> None:
+        """Go back to the first `layers` layers."""
+        self.latent[layers * GROUP :] = 0
+        self.layers, self._stepper = layers, None
 
     def first_layer(self, given: IntArray) -> Latent:
         """The latent with layer 0 (32, h, w) as given, and as the model expects it where that says EXPECTED.
@@ -273,16 +300,25 @@ class TileDecoder:
         flat = np.where(
             np.arange(LAYERS)[:, None, None] < layers,
             self.latent.reshape(mean.shape).astype(np.float32),
-            mean,
+            source._expected(),
         )
         scale = (source._index % N_SCALES).astype(np.uint8)
         shape = self.latent.shape
-        return Reconstruction(flat.reshape(shape), mean.reshape(shape), scale.reshape(shape))
+        return Reconstruction(flat.reshape(shape), mean.reshape(shape), scale.reshape(shape), self.q)
+
+    def _expected(self) -> NDArray[np.float32]:
+        """(16, 32, P) float32: the mean, in bins the mean of what may still come."""
+        mean = (self._mean8 / 8).astype(np.float32)
+        if self.bins is not None:
+            low, high = self.bins
+            some = slice(0, len(low))
+            mean[some] = mean_in_bins(self.tables, self._index[some], self._mean8[some] >> _FRACTION_BITS, low, high)
+        return mean
 
     def _filled(self, layers: int) -> TileDecoder:
         """A decoder that was told the first `layers` layers and expects of the others what the model does."""
         filled = TileDecoder(self.engine, self.tables, (), self.q, self.size)
-        filled.inputs = self.inputs
+        filled.inputs, filled.bins = self.inputs, self.bins
         kept = self.latent.reshape(LAYERS, GROUP, -1).astype(np.int64)
         for j in range(LAYERS):
             filled._layer(None, kept[j] if j < layers else None)
@@ -314,13 +350,21 @@ class TileDecoder:
         return stepper
 
     def _values(
-        self, mean8: IntArray, index: NDArray[np.uint16], read: Any, given: IntArray | None
+        self, mean8: IntArray, index: NDArray[np.uint16], read: Any, given: IntArray | None, here: Any
     ) -> IntArray:
+        """Values (32, n) of the positions `here` of the present layer."""
+        low: IntArray | None = None
+        high: IntArray | None = None
+        if self.bins is not None and self.layers < len(self.bins[0]):
+            low, high = (ends[self.layers][:, here] for ends in self.bins)
+        floor = mean8 >> _FRACTION_BITS
         if read is None:
             expected = np.clip((mean8 + 4) >> _FRACTION_BITS, -LATENT_LIMIT, LATENT_LIMIT)
+            if low is not None and high is not None:
+                expected = np.clip(expected, low, high)
             return expected if given is None else np.where(given == EXPECTED, expected, given)
-        symbols = read(index.ravel()).reshape(index.shape)
-        values: IntArray = symbols + (mean8 >> _FRACTION_BITS)
+        bounds = (None, None) if low is None or high is None else (low - floor, high - floor)
+        values: IntArray = read(index, *bounds) + floor
         if np.abs(values).max(initial=0) > LATENT_LIMIT:
             raise CodingError(
                 f"layer {self.layers}: a value beyond {LATENT_LIMIT}; the payload is not from this model"
@@ -346,7 +390,7 @@ class TileDecoder:
             )
             part = None if given is None else given[:, here]
             index = _tables(mean8, heads[1], base)
-            scratch[:, here] = self._values(mean8, index, read, part)
+            scratch[:, here] = self._values(mean8, index, read, part, here)
             self._mean8[0][:, here], self._index[0][:, here] = mean8, index
         layer[:] = scratch
 
@@ -357,4 +401,4 @@ class TileDecoder:
         mean8 = _means(heads, (self.inputs.values[0, j] * 8, self.inputs.values[1, j] * 8))
         base = self.engine.base_index[self.q][j * GROUP : (j + 1) * GROUP]
         self._mean8[j], self._index[j] = mean8, _tables(mean8, heads[1], base)
-        layer[:] = self._values(mean8, self._index[j], read, given)
+        layer[:] = self._values(mean8, self._index[j], read, given, slice(None))

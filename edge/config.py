@@ -15,6 +15,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from edge.base_layer import USUAL_SHIFT
 from edge.context.layout import Geometry
 from edge.context.policy import ContextSettings, Policy
 from edge.downlink.passrun import LinkSettings
@@ -114,13 +115,15 @@ class RegionConfig:
 class CodingConfig:
     """[coding] tile: side in pixels. cloud_discount: share of its weight that a fully clouded tile loses.
 
-    q: quantiser step index of every tile. slope: of rate-distortion optimised quantisation, 0 for none.
+    q: quantiser step index of every tile. base: octaves from its step to that of the base layer, 0 for none
+    (`edge.base_layer`). slope: of rate-distortion optimised quantisation, 0 for none.
     engine: of the entropy network. analysis: float or int8, see `edge.analysis`. canary_s: seconds between two
     codings of the canary tile.
     """
 
     tile: int = 256
     q: int = 28
+    base: int = USUAL_SHIFT
     slope: float = 0.0
     engine: str = "auto"
     analysis: str = "float"
@@ -193,7 +196,7 @@ _ALLOWED: dict[str, Any] = {
     "coding.analysis": ("float", "int8"),
     "context.policy": ("confirmed", "sent"), "context.refresh_every": range(0, 1 << 20),
     "context.max_age_days": range(1, 36501), "context.memory_mb": range(1, 1 << 20),
-    "coding.q": range(0, 64), "coding.slope": (0.0, 1.0), "coding.threads": range(1, 65),
+    "coding.q": range(0, 64), "coding.base": range(0, 4), "coding.slope": (0.0, 1.0), "coding.threads": range(1, 65),
     "coding.canary_s": (1.0, 86400.0), "coding.tile": range(64, 257),
     "coding.cloud_discount": (0.0, 1.0), "coding.floor_layers": range(0, 2),
     "coding.regions.weight": (0.0, 1e6), "coding.regions.urgency": range(0, 10),

@@ -61,13 +61,6 @@ def rescale(latent: Latent, q_from: int, q_to: int) -> Latent:
     return rescaled
 
 
-def known_part(latent: Latent, layers: int) -> Latent:
-    """The latent with the layers from `layers` on set to zero, as the model sees what the ground lacks."""
-    out = latent.copy()
-    out[layers * GROUP :] = 0
-    return out
-
-
 def layer_planes(values: NDArray[np.int16], layer: int) -> NDArray[np.int8]:
     """Layer values (32, P) -> int8 planes (64, P): clipped, then high part (layer 0) or magnitude
     (others).

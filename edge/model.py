@@ -172,18 +172,19 @@ class EdgeModel:
         out: NDArray[np.float32] = self._analysis.run(None, {"frame": padded(tile)[None]})[0][0]
         return out
 
-    def synthesise(self, latent: Reconstruction | NDArray[np.float32], q: int) -> NDArray[np.float32]:
-        """Latent (512, h, w) in steps of q -> (12, 16h, 16w) DN.
+    def synthesise(self, latent: Reconstruction | NDArray[np.float32], q: int = -1) -> NDArray[np.float32]:
+        """Latent (512, h, w) -> (12, 16h, 16w) DN.
 
-        Best is what `TileDecoder.reconstruction` gives; values alone will do, where nothing more is known.
+        Best is what `TileDecoder.reconstruction` gives; values alone, in steps of q, will do where nothing more is
+        known.
         """
         if not isinstance(latent, Reconstruction):
-            latent = Reconstruction(latent, latent, np.full(latent.shape, NO_SCALE, np.uint8))
+            latent = Reconstruction(latent, latent, np.full(latent.shape, NO_SCALE, np.uint8), q)
         feeds = {
             "latent": latent.values[None].astype(np.float32),
             "expected": latent.mean[None].astype(np.float32),
             "scale": latent.scale[None].astype(np.float32),
-            "q": np.array([[q]], np.float32),
+            "q": np.array([[latent.q]], np.float32),
         }
         out: NDArray[np.float32] = self._synthesis.run(
             None, {i.name: feeds[i.name] for i in self._synthesis.get_inputs()}

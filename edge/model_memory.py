@@ -119,9 +119,9 @@ class Canary:
         self._codec, self._log = codec, log
         self._tile = TilePixels(TileKey(0, 2), _pattern(side), BANDS, np.ones((side, side), np.bool_))
         self._planes = [_random_planes(seed) for seed in (1, 2)]
-        latent = codec.encode(self._tile, []).latent
-        near = (TileKey(0, 1), LAYERS, latent), (TileKey(0, 0), LAYERS // 2, latent)
-        self._contexts = [ContextLatent.known(key, codec.q, k, x) for key, k, x in near if hasattr(codec, "q")]
+        first = codec.encode(self._tile, [])
+        near = (TileKey(0, 1), LAYERS), (TileKey(0, 0), LAYERS // 2)
+        self._contexts = [ContextLatent.known(key, first.q, k, first.latent) for key, k in near]
         self._expected = self._code()
 
     def check(self) -> bool:
@@ -143,7 +143,8 @@ class Canary:
             inside = getattr(coded, "coded", None)
             values = [coded.latent, coded.distortion]
             if inside is not None:
-                values += [inside.coefficients, inside.prediction.mean8, inside.prediction.table_index]
+                said = [inside.prediction, *([inside.base.prediction] if inside.base else [])]
+                values += [inside.coefficients, *(a for p in said for a in (p.mean8, p.table_index))]
             found += [zlib.crc32(np.ascontiguousarray(v).tobytes()) for v in values]
             found.append(zlib.crc32(coded.segment(0, LAYERS)))
         model = getattr(self._codec, "model", None)

@@ -163,13 +163,16 @@ class ExactNetwork:
             )
         return pairs
 
-    def context_tokens(self, planes: Array, known: NDArray[np.bool_], q: int, size: tuple[int, int]) -> Array:
-        """Context planes (2, 16, 64, P) int8 and known layers (2, 16) -> tokens (32, P, width) int8."""
+    def context_tokens(self, planes: Array, known: Array, q: int, size: tuple[int, int]) -> Array:
+        """Context planes (2, 16, 64, P) int8 and what of them is known (2, 16) -> tokens (32, P, width) int8.
+
+        known: 1 where the ground has the layer, 0 where not, -1 where it has its base (`edge.base_layer`).
+        """
         tokens = []
         for date in range(2):
             x = np.moveaxis(planes[date], 1, 2).astype(self.dtype)  # (16, P, 64)
             flags = np.zeros((LAYERS, x.shape[1], 2), self.dtype)
-            flags[:, :, 0] = np.where(known[date], FLAG, 0)[:, None]
+            flags[:, :, 0] = (known[date] * np.int64(FLAG))[:, None]
             flags[:, :, 1] = FLAG * date
             layer = self.layers["embed_context"]
             stream = self._apply_per_layer(layer, np.concatenate([x, flags], 2)) + self.step_embed[q]
@@ -184,17 +187,19 @@ class ExactNetwork:
     # --- whole pass and single steps ------------------------------------------------------------------------
 
     def full(
-        self, own: Array, contexts: Array, known: NDArray[np.bool_], q: int, size: tuple[int, int]
+        self, own: Array, contexts: Array, known: Array, q: int, size: tuple[int, int], layers: int = LAYERS
     ) -> Array:
-        """Teacher-forced pass: planes own (16, 64, P), contexts (2, 16, 64, P) int8 -> trunk (16, P, width)
-        int8.
+        """Teacher-forced pass over the first `layers` (n) of the planes own (16, 64, P), with contexts
+        (2, 16, 64, P) int8 -> trunk (n, P, width) int8.
         """
         tokens = self.context_tokens(contexts, known, q, size)
-        shifted = np.concatenate([np.zeros_like(own[:1]), own[:-1]])
-        x = self._main_input(shifted, contexts, known)
-        stream = self._apply_per_layer(self.layers["embed"], x) + self.step_embed[q]
-        causal = np.tril(np.ones((LAYERS, LAYERS), self.dtype))
-        mask = np.concatenate([causal, np.ones((LAYERS, 2 * LAYERS), self.dtype)], 1)
+        shifted = np.concatenate([np.zeros_like(own[:1]), own[: layers - 1]])
+        x = self._main_input(shifted, contexts[:, :layers], known[:, :layers])
+        embed = self.layers["embed"]
+        some = Linear(embed.weight[:layers], embed.bias[:layers], embed.exponent[:layers], embed.input_bits)
+        stream = self._apply_per_layer(some, x) + self.step_embed[q]
+        causal = np.tril(np.ones((layers, layers), self.dtype))
+        mask = np.concatenate([causal, np.ones((layers, 2 * LAYERS), self.dtype)], 1)
         for b, (key, value) in enumerate(self._context_pairs(tokens)):
             name = f"blocks.{b}.attention"
             n = self._saturate(stream)
@@ -203,9 +208,9 @@ class ExactNetwork:
             stream += self._spatial(f"blocks.{b}.spatial", self._saturate(stream), size)
         return self._saturate(stream)
 
-    def _main_input(self, shifted: Array, contexts: Array, known: NDArray[np.bool_]) -> Array:
+    def _main_input(self, shifted: Array, contexts: Array, known: Array) -> Array:
         parts = [np.moveaxis(p, 1, 2) for p in (shifted, contexts[0], contexts[1])]
-        flags = np.broadcast_to(np.where(known, FLAG, 0).T[:, None], (*parts[0].shape[:2], 2))
+        flags = np.broadcast_to((known * np.int64(FLAG)).T[:, None], (*parts[0].shape[:2], 2))
         return np.concatenate([*parts, flags], 2).astype(self.dtype)
 
     def head(self, layer: int, trunk: Array) -> Array:
@@ -226,18 +231,20 @@ class ExactNetwork:
         self,
         own: Array,
         contexts: Array,
-        known: NDArray[np.bool_],
+        known: Array,
         spatial: Array,
         q: int,
         size: tuple[int, int],
+        layers: int = LAYERS,
     ) -> tuple[Array, Array]:
-        """Encoder's pass: raw heads of layer 0 (6, 32, P) and of layers 1..15 (15, 4, 32, P), int64.
+        """Encoder's pass: raw heads of layer 0 (6, 32, P) and of the later ones of the first `layers`
+        (layers - 1, 4, 32, P), int64.
 
         spatial: neighbour planes (96, P) of the whole layer 0, see `edge.latents.spatial_planes`.
         """
-        trunk = self.full(own, contexts, known, q, size)
+        trunk = self.full(own, contexts, known, q, size, layers)
         first = self.first_head(trunk[0], spatial, phase_map(*size).reshape(-1))
-        return first, np.stack([self.head(j, trunk[j]) for j in range(1, LAYERS)])
+        return first, np.stack([self.head(j, trunk[j]) for j in range(1, layers)])
 
     def _heads(self, layer: Linear, hidden: Array) -> Array:
         parts = layer.weight.shape[-1] // GROUP
@@ -245,7 +252,7 @@ class ExactNetwork:
         out = self._round(raw, layer.exponent + layer.input_bits - head_bits(parts))
         return out.astype(np.int64).reshape(-1, parts, GROUP).transpose(1, 2, 0)
 
-    def start(self, contexts: Array, known: NDArray[np.bool_], q: int, size: tuple[int, int]) -> Stepper:
+    def start(self, contexts: Array, known: Array, q: int, size: tuple[int, int]) -> Stepper:
         """A decoder that computes the trunk layer by layer with cached keys and values."""
         return Stepper(self, contexts, known, q, size)
 
@@ -256,7 +263,7 @@ class Stepper:
     """
 
     def __init__(
-        self, network: ExactNetwork, contexts: Array, known: NDArray[np.bool_], q: int, size: tuple[int, int]
+        self, network: ExactNetwork, contexts: Array, known: Array, q: int, size: tuple[int, int]
     ) -> None:
         self.network, self.contexts, self.known, self.q, self.size = network, contexts, known, q, size
         self.next_layer = 0

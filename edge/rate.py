@@ -11,6 +11,7 @@ search and the greedy fill.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,25 +44,29 @@ class HullSteps:
     slope: Reals
 
 
-def remaining_error(kept: Reals, missing: Reals, first_unsent: float, last_energy: float) -> Reals:
+def remaining_error(
+    kept: Reals, missing: Reals, nothing: Reals, refined: Sequence[int], first_unsent: float, last_energy: float
+) -> Reals:
     """Squared error (DN^2) of a tile with its first k layers, from what the board knows of its coefficients.
 
     Args:
-        kept: (K,) error of every layer when it is sent: quantisation.
-        missing: (K,) error of every layer when all before it are sent and it is not: against the predicted mean.
-        first_unsent: error of the first layer when nothing at all is sent. Its mean was predicted from its own
-            neighbours, which are then missing too, so `missing[0]` is far too small for that case.
-        last_energy: energy of the last layer, from which the error beyond the latent is extrapolated.
+        kept: (G,) error of every group of channels at the full step: quantisation.
+        missing: (G,) error of every group that is not there at the full step, when something of the tile is: of its
+            base, or against the predicted mean.
+        nothing: (G,) error of every group when nothing of the tile is there.
+        refined: (K+1,) how many groups k layers bring to the full step.
+        first_unsent: error of the first group when nothing at all is sent. Its mean was predicted from its own
+            neighbours, which are then missing too, so `nothing[0]` is far too small for that case.
+        last_energy: energy of the last group, from which the error beyond the latent is extrapolated.
 
     Returns:
         (K+1,) float64 that never rises with k.
     """
-    sent = np.concatenate([[0.0], np.cumsum(kept)])
-    unsent = np.concatenate([np.cumsum(missing[::-1])[::-1], [0.0]])
-    unsent[0] += max(first_unsent - float(missing[0]), 0.0)
+    errors = np.array([kept[:g].sum() + missing[g:].sum() for g in refined])
+    errors[0] = nothing.sum() + max(first_unsent - float(nothing[0]), 0.0)
     # More layers never count as worse: the hull relies on it.
-    errors: Reals = np.minimum.accumulate(sent + unsent) + TAIL_PER_LAST_LAYER * last_energy
-    return errors
+    falling: Reals = np.minimum.accumulate(errors) + TAIL_PER_LAST_LAYER * last_energy
+    return falling
 
 
 def allocate(

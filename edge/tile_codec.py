@@ -17,6 +17,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.base_layer import known_groups, known_part
 from edge.digest import context_digest
 
 LAYERS = 16
@@ -48,7 +49,8 @@ class TilePixels:
 class ContextLatent:
     """A latent that both sides know to its first `layers` layers.
 
-    latent: (M, h, w) int16, zero beyond the known layers. q: quantiser step index. digest: `context_digest`.
+    latent: (M, h, w) int16, as `edge.base_layer.known_part` leaves it. q: quality byte (step index and base shift).
+    digest: `context_digest`.
     """
 
     key: TileKey
@@ -60,16 +62,20 @@ class ContextLatent:
     @classmethod
     def known(cls, key: TileKey, q: int, layers: int, latent: NDArray[np.int16]) -> ContextLatent:
         """The context that a latent gives when only its first `layers` of 16 layers are known."""
-        channels = latent.shape[0] // LAYERS
-        kept = np.zeros_like(latent)
-        kept[: layers * channels] = latent[: layers * channels]
-        return cls(key, q, layers, kept, context_digest(kept, layers, channels))
+        kept = known_part(latent, layers, q)
+        digest = context_digest(kept, known_groups(layers, q), latent.shape[0] // LAYERS)
+        return cls(key, q, layers, kept, digest)
+
+    @property
+    def groups(self) -> int:
+        """Groups of M / 16 channels of which anything is known: all that the digest covers."""
+        return known_groups(self.layers, self.q)
 
 
 class CodedTile(Protocol):
     """One coded tile, ready for rate control.
 
-    q: quantiser step index. latent: (M, h, w) int16. prefix_bytes: (17,) int64, bytes of a segment that hold
+    q: quality byte (`edge.base_layer`). latent: (M, h, w) int16. prefix_bytes: (17,) int64, bytes of a segment that hold
     layers [0, k). distortion: (17,) float64, estimated sum of squared error (DN^2) with k layers.
     context_digests: of the contexts used, none for intra.
     """

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.base_layer import BASE_GROUPS
 from edge.engines.golden import contexts_of, head_digest, heads_by_layer, pass_inputs
 from edge.latents import CHANNELS, LATENT_LIMIT, Latent
 from edge.network import ExactNetwork
@@ -34,7 +35,7 @@ def like_real(
 
 
 def golden_inputs(parameters: dict[str, NDArray[Any]], seed: int = 2026) -> Cases:
-    """Name -> latent (512, h, w), step index, known layers of both contexts."""
+    """Name -> latent (512, h, w), step index, known layers of both contexts (negative: the base of so many)."""
     rng = np.random.default_rng(seed)
 
     def extremes(*size: int) -> Latent:
@@ -50,6 +51,8 @@ def golden_inputs(parameters: dict[str, NDArray[Any]], seed: int = 2026) -> Case
         "wide_8x4": (rng.integers(-128, 128, (CHANNELS, 8, 4)).astype(np.int16), 8, (16, 16)),
         "extreme_8x8": (extremes(8, 8), 50, (16, 16)),
         "real_16x16": (like_real(parameters, 24, (16, 16), rng), 24, (16, 7)),
+        "refined_4x8": (like_real(parameters, 20, (4, 8), rng), 20, (16, -BASE_GROUPS)),
+        "refined_extreme_4x4": (extremes(4, 4), 44, (0, -BASE_GROUPS)),
     }
 
 

@@ -22,7 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.codec import analyse_tile, encode_tile
-from edge.coding import CodingContext, TileDecoder
+from edge.coding import CodingContext
+from edge.embedded import tile_decoder
 from edge.latents import LAYERS, Latent
 from edge.model import EdgeModel
 from edge.rangecoder import backend
@@ -75,7 +76,7 @@ def decode(model: EdgeModel, coded: dict[str, NDArray[Any]]) -> dict[str, NDArra
         for length in lengths:
             segment, start = unpack_front(data, at, binding)
             size = (segment.grid_h, segment.grid_w)
-            decoder = TileDecoder(model.engine, model.tables, _contexts(earlier), segment.quality, size)
+            decoder = tile_decoder(model.engine, model.tables, _contexts(earlier), segment.quality_byte, size)
             if decoder.decode(data[start : start + segment.payload_bytes], LAYERS) != LAYERS:
                 raise SystemExit(f"tile {place}: the payload ends early")
             digests.append(latent_digest(decoder.latent))

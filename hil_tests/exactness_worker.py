@@ -34,12 +34,13 @@ class Stepped:
         self.engine, self.base_index = engine, engine.base_index
 
     def heads_of_all(
-        self, own: Any, contexts: Any, known: Any, spatial: Any, q: int, size: tuple[int, int]
-    ) -> tuple[Any, Any]:
+        self, own: Any, contexts: Any, known: Any, spatial: Any, q: int, size: tuple[int, int],
+        layers: int = LAYERS,
+    ) -> tuple[Any, Any]:  # fmt: skip
         """As `EntropyEngine.heads_of_all`."""
         stepper, phase = self.engine.start(contexts, known, q, size), phase_map(*size).reshape(-1)
         heads = []
-        for layer in range(LAYERS):
+        for layer in range(layers):
             trunk = stepper.step(layer, own[layer - 1] if layer else None)
             here = self.engine.head(layer, trunk) if layer else self.engine.first_head(trunk, spatial, phase)
             heads.append(here)
@@ -54,10 +55,11 @@ class Batched:
         self.inputs: list[Any] = []
         self.answers: Iterator[Any] | None = None
 
-    def heads_of_all(self, *inputs: Any) -> Any:
+    def heads_of_all(self, *inputs: Any, layers: int = LAYERS) -> Any:
         """First round: remember the inputs and answer nothing; second: the batch's answers."""
         if self.answers is not None:
-            return next(self.answers)
+            first, rest = next(self.answers)
+            return first, rest[: layers - 1]
         self.inputs.append(inputs)
         raise _Collected
 

@@ -29,9 +29,10 @@ class TorchEngine:
         self.model.load_state_dict(_state(parameters, self.model))
         self.model.set_quantised(True)
 
-    def heads_of_all(self, *inputs: Any) -> tuple[Array, Array]:
+    def heads_of_all(self, *inputs: Any, layers: int = LAYERS) -> tuple[Array, Array]:
         """As `EntropyEngine.heads_of_all`."""
-        return self.heads_of_batch([inputs])[0]
+        first, rest = self.heads_of_batch([inputs])[0]
+        return first, rest[: layers - 1]
 
     @torch.no_grad()
     def heads_of_batch(self, tiles: Any) -> list[tuple[Array, Array]]:

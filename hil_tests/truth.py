@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.bands import BANDS, complete_bands
+from edge.base_layer import known_part, step_of
 from edge.codec import DEAD_ZONE, analyse_tile
-from edge.digest import CONTEXT_DIGEST_BYTES, context_digest
+from edge.digest import CONTEXT_DIGEST_BYTES
 from edge.frame import Frame
-from edge.latents import GROUP, quantise
+from edge.latents import quantise
 from edge.model import EdgeModel
 from edge.pixels import tile_windows
 from edge.stages.intake import tile_id
@@ -86,21 +87,20 @@ class Truth:
 
     def check(self, held: ContextLatent, time: float) -> WrongImage | None:
         """Compare what the ground holds of a tile-frame."""
-        known = held.layers * GROUP
         try:
             self.shot(held.key)
         except KeyError:
             return WrongImage(held.key, held.layers, time, "no frame of this place and time was ever taken")
         if self.same_machine:
-            good = np.array_equal(held.latent[:known], self.latent(held.key)[:known])
+            good = np.array_equal(held.latent, known_part(self.latent(held.key), held.layers, held.q))
             return None if good else WrongImage(held.key, held.layers, time, "the undisturbed codec")
         told = self.told.get(held.key)
-        good = told is not None and context_digest(held.latent, held.layers, GROUP) == told[held.layers - 1]
+        good = told is not None and held.digest == told[held.layers - 1]
         return None if good else WrongImage(held.key, held.layers, time, "the board's own digest")
 
     def image(self, held: ContextLatent) -> NDArray[np.uint16]:
         """(12, h, w) DN of a latent; layers that are not held count as zero."""
-        values = self.model.synthesise(held.latent.astype(np.float32), held.q)
+        values = self.model.synthesise(held.latent.astype(np.float32), step_of(held.q))
         return np.clip(np.rint(values), 1, 65535).astype(np.uint16)
 
     def psnr(self, held: ContextLatent) -> float:

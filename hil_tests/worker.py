@@ -25,11 +25,9 @@ import numpy as np
 from edge.board import make_schedule, make_source, open_board, uplink_key
 from edge.clock import ManualClock
 from edge.config import Mission, read_mission
-from edge.digest import context_digest
 from edge.downlink.schema import QueueCorruptError
 from edge.events import Event
 from edge.flight_codec import FlightCodec
-from edge.latents import GROUP
 from edge.loop import FlightLoop
 from edge.model import DEFAULT_DIRECTORY, EdgeModel
 from edge.model_memory import Canary, watch_model
@@ -119,7 +117,9 @@ class Witness:
             self._wire.send({"say": "flipped", "where": "context", "what": f"of tile {tile.key.tile}", "key": tile.key})
         self._disk.tick()
         coded = self._codec.encode(tile, contexts)
-        digests = b"".join(context_digest(coded.latent, k, GROUP) for k in range(1, LAYERS + 1))
+        digests = b"".join(
+            ContextLatent.known(coded.key, coded.q, k, coded.latent).digest for k in range(1, LAYERS + 1)
+        )
         self.coded += 1
         head = {"say": "coded", "key": coded.key, "q": coded.q, "contexts": len(coded.context_digests),
                 "bytes": int(coded.prefix_bytes[-1]), "worth": _worth(coded)}  # fmt: skip
@@ -174,7 +174,7 @@ class BoardProcess:
         self.clock = BoardClock(at, at + float(head.get("wall_offset", 0.0)), self.disk)
         self.model = model
         self.rng = random.Random(head["seed"])
-        self.witness = Witness(FlightCodec(self.model, mission.coding.q, mission.coding.slope), wire, self.disk, self.rng)
+        self.witness = Witness(FlightCodec.configured(self.model, mission.coding), wire, self.disk, self.rng)
         self.board = open_board(mission, self.clock, self.model.digest)
         self.board.log.add_sink(self._tell)
         self.scrubber = Scrubber(self.board.log)
@@ -183,7 +183,7 @@ class BoardProcess:
         self.readings, self.slowest_store_ms = Readings(), 0.0
         self._sample, self.board.telemetry.sample = self.board.telemetry.sample, self._sampled  # type: ignore[method-assign]
         schedule = make_schedule(mission, self.clock, self.board.queue)
-        canary = Canary(FlightCodec(self.model, mission.coding.q, mission.coding.slope), self.board.log)
+        canary = Canary(FlightCodec.configured(self.model, mission.coding), self.board.log)
         self.loop = WatchedLoop(
             self.board, self.witness, make_source(mission, self.clock), Radio(wire, self.clock, self.disk), self.uplink,
             schedule, uplink_key(mission), self.scrubber, lambda: self.readings, Notifier(""), canary,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 
+from edge.base_layer import USUAL_SHIFT
 from edge.codec import RDO_SLOPE
 from edge.frame import Frame
 from edge.latents import LAYERS
@@ -12,6 +13,8 @@ from edge.model import EdgeModel
 from edge.stream import Stream, read_stream
 from tools.decoder import StreamDecoder
 from tools.encoder import SeriesEncoder
+
+CODING_VERSION = 2  # of what the encoder makes of one model; 2: with a base layer
 
 
 @lru_cache(maxsize=2)
@@ -21,15 +24,20 @@ def model(threads: int = 1) -> EdgeModel:
 
 
 def model_version() -> str:
-    """The model's digest, for caches of results."""
-    return model().digest.hex()
+    """The model's digest and the version of the coding, for caches of results."""
+    return f"{model().digest.hex()} c{CODING_VERSION}"
 
 
 def encode_series(
-    frames: Sequence[Frame], q: int, layers: int = LAYERS, intra_every: int = 0, slope: float = RDO_SLOPE
+    frames: Sequence[Frame],
+    q: int,
+    layers: int = LAYERS,
+    intra_every: int = 0,
+    slope: float = RDO_SLOPE,
+    shift: int = USUAL_SHIFT,
 ) -> bytes:
-    """One stream for a series at quantiser step q; intra_every and slope as in `SeriesEncoder`."""
-    encoder = SeriesEncoder(model(), list(frames), intra_every=intra_every, slope=slope)
+    """One stream for a series at quantiser step q; intra_every, slope and shift as in `SeriesEncoder`."""
+    encoder = SeriesEncoder(model(), list(frames), intra_every=intra_every, slope=slope, shift=shift)
     return encoder.at_quality(q, layers)
 
 

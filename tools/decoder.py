@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from edge.bands import BANDS
 from edge.coding import CodingContext, CodingError, TileDecoder
 from edge.digest import array_digest, context_digest
+from edge.embedded import EmbeddedDecoder, known_context, tile_decoder
 from edge.frame import Frame
 from edge.latents import LAYERS, Latent
 from edge.model import EdgeModel
@@ -75,7 +76,7 @@ class Decoded:
 @dataclass(frozen=True, eq=False)
 class _Held:
     latent: Latent
-    q: int
+    quality: int
     layers: int
 
 
@@ -180,13 +181,11 @@ class StreamDecoder:
         report, decoder = self.latent(index, window)
         if decoder is None:
             return report, None
-        pixels = self.model.synthesise(decoder.reconstruction(layers), decoder.q)[
-            :, : window.height, : window.width
-        ]
+        pixels = self.model.synthesise(decoder.reconstruction(layers))[:, : window.height, : window.width]
         # Zero means nodata in every product, so a decoded pixel is at least 1.
         return report, np.clip(np.rint(pixels), 1, MAX_DN).astype(np.uint16)
 
-    def latent(self, index: int, window: TileWindow) -> tuple[TileReport, TileDecoder | None]:
+    def latent(self, index: int, window: TileWindow) -> tuple[TileReport, TileDecoder | EmbeddedDecoder | None]:
         """The latent of one tile without its image, None if there is none; call in rising order of frames."""
         report = TileReport(window.index)
         segments = sorted(self.by_tile.get((index, window.index), []), key=lambda s: s.layer_start)
@@ -199,7 +198,7 @@ class StreamDecoder:
             return report, None
         return report, decoder
 
-    def _decode(self, segments: list[Segment], window: TileWindow, report: TileReport) -> TileDecoder | None:
+    def _decode(self, segments: list[Segment], window: TileWindow, report: TileReport) -> TileDecoder | EmbeddedDecoder | None:
         first = segments[0]
         if (first.grid_h, first.grid_w) != window.size:
             report.problem = f"expected a latent of {window.size}, found {(first.grid_h, first.grid_w)}"
@@ -207,12 +206,14 @@ class StreamDecoder:
         contexts = self._contexts(first, report)
         if contexts is None:
             return None
-        decoder = TileDecoder(self.model.engine, self.model.tables, contexts, first.quality, window.size)
+        decoder = tile_decoder(
+            self.model.engine, self.model.tables, contexts, first.quality_byte, window.size
+        )
         planned = 0
         for segment in segments:
             if (
                 segment.layer_start != decoder.layers
-                or segment.quality != first.quality
+                or segment.quality_byte != first.quality_byte
                 or segment.contexts != first.contexts
             ):
                 report.problem = f"layers from {decoder.layers} on are missing"
@@ -228,7 +229,9 @@ class StreamDecoder:
         report.layers, report.q = decoder.layers, decoder.q
         report.contexts = [c.frame for c in first.contexts]
         report.latent_digest = array_digest(decoder.latent, 8).hex()
-        self.held[first.frame, window.index] = _Held(decoder.latent, decoder.q, decoder.layers)
+        self.held[first.frame, window.index] = _Held(
+            decoder.latent, first.quality_byte, decoder.layers
+        )
         return decoder
 
     def _contexts(self, segment: Segment, report: TileReport) -> list[CodingContext] | None:
@@ -239,8 +242,9 @@ class StreamDecoder:
                 have = 0 if held is None else held.layers
                 report.problem = f"needs {ref.layers} layers of frame {ref.frame} as context, {have} are here"
                 return None
-            if context_digest(held.latent, ref.layers) != ref.digest:
+            known = known_context(held.latent, held.quality, ref.layers)
+            if context_digest(known.latent, known.layers) != ref.digest:
                 report.problem = f"its context, frame {ref.frame}, has another digest here"
                 return None
-            contexts.append(CodingContext(held.latent, held.q, ref.layers))
+            contexts.append(known)
         return contexts

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.bands import complete_bands
+from edge.base_layer import USUAL_SHIFT, quality_of, usual_shift
 from edge.codec import (
     DEAD_ZONE,
     RDO_SLOPE,
@@ -28,6 +29,7 @@ from edge.codec import (
 )
 from edge.coding import CodingContext
 from edge.digest import context_digest
+from edge.embedded import known_context
 from edge.frame import Frame
 from edge.latents import LAYERS, STEPS
 from edge.model import EdgeModel
@@ -37,7 +39,6 @@ from edge.stream import (
     Extension,
     FrameRecord,
     Header,
-    Segment,
     StreamWriter,
     header_bytes,
     pack_mask,
@@ -66,8 +67,9 @@ class Place:
     def push(self, frame: int, coded: CodedLatent, layers: int) -> None:
         if layers == 0:
             return
-        ref = ContextRef(frame, layers, context_digest(coded.latent, layers))
-        self.held = [(ref, CodingContext(coded.latent, coded.q, layers)), *self.held][:HELD_DATES]
+        known = known_context(coded.latent, coded.quality, layers)
+        ref = ContextRef(frame, layers, context_digest(known.latent, known.layers))
+        self.held = [(ref, known), *self.held][:HELD_DATES]
 
     def nearest(self, coefficients: NDArray[np.float32]) -> list[Context]:
         """The two held latents most like these coefficients, the better one first: a cloudy date explains
@@ -98,8 +100,10 @@ class FrameCoder:
         windows: Sequence[TileWindow],
         places: Sequence[Place],
         slope: float,
+        shift: int = USUAL_SHIFT,
     ) -> None:
         self.model, self.index, self.windows, self.places, self.slope = model, index, windows, places, slope
+        self.shift = shift
         self.coefficients = [analyse_tile(model, w.of(frame.data), w.of(frame.valid)) for w in windows]
         self.live = [bool(w.of(frame.valid).any()) for w in windows]
         self.contexts = [p.nearest(c) for p, c in zip(places, self.coefficients)]
@@ -115,7 +119,7 @@ class FrameCoder:
                 encode_tile(
                     self.model,
                     c,
-                    q,
+                    self._quality(q),
                     [context for _, context in pair],
                     min(dead_zone, 0.5),
                     self.slope * dead_zone / DEAD_ZONE,
@@ -124,11 +128,17 @@ class FrameCoder:
             )
         return self._seen[key]
 
+    def _quality(self, q: int) -> int:
+        return quality_of(q, usual_shift(q, self.shift))
+
     def _settle(self, q: int) -> None:
         """Drop a tile's contexts where it costs less without them, tried once at about the right step."""
         self._settled = True
         self.contexts = [
-            pair if not pair or weigh_contexts(self.model, c, q, [context for _, context in pair])[0] else []
+            pair
+            if not pair
+            or weigh_contexts(self.model, c, self._quality(q), [context for _, context in pair])[0]
+            else []
             for c, pair in zip(self.coefficients, self.contexts)
         ]
 
@@ -139,8 +149,7 @@ class FrameCoder:
         if layers == 0 or not self.live[tile]:
             return 0
         payload = int(coded.payload_sizes[layers])
-        h, w = coded.latent.shape[1:]
-        empty = Segment(self.index, self.windows[tile].index, coded.q, 0, layers, h, w, self._refs(tile))
+        empty = coded.empty_segment(self.index, self.windows[tile].index, layers, self._refs(tile))
         return payload + segment_overhead_bytes(empty, payload)
 
     def trial(self, q: int, dead_zone: float, layers: int = LAYERS) -> Trial:
@@ -218,7 +227,8 @@ class SeriesEncoder:
     """Encodes frames of one place (equal sizes and bands) into one stream.
 
     intra_every: every Nth frame without context (0: only the first). slope: of rate-distortion optimised
-    quantisation in squared steps per bit; 0 leaves it out and halves the time.
+    quantisation in squared steps per bit; 0 leaves it out and halves the time. shift: octaves from the step to that of
+    the base layer, where there is such a step (`edge.base_layer`); 0 for none.
     """
 
     def __init__(
@@ -228,9 +238,11 @@ class SeriesEncoder:
         metadata: bytes = b"",
         intra_every: int = 0,
         slope: float = RDO_SLOPE,
+        shift: int = USUAL_SHIFT,
     ) -> None:
         _check_alike(frames)
         self.model, self.metadata, self.intra_every, self.slope = model, metadata, intra_every, slope
+        self.shift = shift
         self.given = [f.without_offset() for f in frames]
         first = frames[0]
         self.windows = list(tile_windows(first.height, first.width, TILE))
@@ -278,7 +290,7 @@ class SeriesEncoder:
             for place in places:
                 place.held = []
         return FrameCoder(
-            self.model, index, complete_bands(self.given[index]), self.windows, places, self.slope
+            self.model, index, complete_bands(self.given[index]), self.windows, places, self.slope, self.shift
         )
 
     def at_quality(

@@ -11,6 +11,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from edge.base_layer import base_step_of
 from edge.stream import Stream, StreamError, read_stream
 from tools.codec_api import record_sizes
 from tools.decompress import read_bytes
@@ -52,6 +53,7 @@ def describe(stream: Stream, total: int) -> dict[str, Any]:
                         "bytes": sizes.get((index, s.offset), 0),
                         "payload_bytes": len(s.payload),
                         "step_index": s.quality,
+                        "base_step_index": base_step_of(s.quality_byte) if s.flags else None,
                         "layers": [s.layer_start, s.layer_stop],
                         "truncated": s.truncated,
                         "latent": [512, s.grid_h, s.grid_w],

@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 
 from edge.bands import BANDS
+from edge.base_layer import quality_of, usual_shift
 from edge.codec import analyse_tile, encode_tile
-from edge.coding import TileDecoder
+from edge.embedded import tile_decoder
 from edge.latents import LAYERS
 from edge.model import EdgeModel
 from tools.bench.cubes import load
@@ -28,7 +29,7 @@ from tools.plan.rates import provisional
 from tools.progress import progress
 
 SCHEMA = "swathpack-rate-quality-1"
-SEGMENT_BYTES = 20  # of a segment around its payload, see docs/stream.md
+SEGMENT_BYTES = 21  # of a segment around its payload, see docs/stream.md
 TILE = 256
 
 
@@ -36,12 +37,13 @@ def points_of(model: EdgeModel, frame: np.ndarray[Any, Any], q: int) -> tuple[li
     """bppb and PSNR of k = 0..16 layers of one frame (12, H, W), at most 256 x 256."""
     valid = frame.any(axis=0)
     coefficients = analyse_tile(model, frame, valid)
-    coded = encode_tile(model, coefficients, q)
-    decoder = TileDecoder(model.engine, model.tables, (), q, coefficients.shape[1:])  # type: ignore[arg-type]
+    quality_byte = quality_of(q, usual_shift(q))
+    coded = encode_tile(model, coefficients, quality_byte)
+    decoder = tile_decoder(model.engine, model.tables, (), quality_byte, coded.latent.shape[1:])
     decoder.decode(coded.layers.payload(LAYERS), LAYERS)
     rates, quality = [], []
     for k in range(LAYERS + 1):
-        pixels = model.synthesise(decoder.reconstruction(k), q)[:, : frame.shape[1], : frame.shape[2]]
+        pixels = model.synthesise(decoder.reconstruction(k))[:, : frame.shape[1], : frame.shape[2]]
         quality.append(psnr(frame, np.clip(np.rint(pixels), 1, 65535).astype(np.uint16), valid))
         size = 0 if k == 0 else int(coded.payload_sizes[k]) + SEGMENT_BYTES
         rates.append(8 * size / frame.size)
@@ -57,9 +59,8 @@ def encode_seconds(model: EdgeModel) -> float:
     best = np.inf
     for _ in range(3):
         start = time.process_time()
-        encode_tile(model, analyse_tile(model, tile, np.ones((TILE, TILE), np.bool_)), 24).layers.payload(
-            LAYERS
-        )
+        coefficients = analyse_tile(model, tile, np.ones((TILE, TILE), np.bool_))
+        encode_tile(model, coefficients, quality_of(24, usual_shift(24))).layers.payload(LAYERS)
         best = min(best, time.process_time() - start)
     return float(best)
 

@@ -19,6 +19,7 @@ import numpy as np
 
 from edge.coding import CodingContext, predict
 from edge.digest import arrays_digest
+from edge.embedded import known_context
 from edge.frame import Frame
 from edge.model import EdgeModel, ModelError
 from edge.pixels import TileWindow
@@ -53,7 +54,7 @@ def write_streams(model: EdgeModel, cubes: dict[str, list[Frame]], folder: Path)
 def _contexts(decoder: StreamDecoder, index: int, window: TileWindow) -> list[CodingContext]:
     first = decoder.by_tile[index, window.index][0]
     held = [(decoder.held[c.frame, window.index], c.layers) for c in first.contexts]
-    return [CodingContext(h.latent, h.q, layers) for h, layers in held]
+    return [known_context(h.latent, h.quality, layers) for h, layers in held]
 
 
 def digests(model: EdgeModel, data: bytes) -> dict[str, str]:

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge import events
+from edge.base_layer import known_groups, known_part
 from edge.context.blockfile import BlockFile, Blocks
 from edge.context.layout import (
     DIRECTORY_OFFSET,
@@ -210,7 +211,8 @@ class ContextStore:
         """The most layers that fit a slot, and their bytes."""
         channels = context.latent.shape[0] // LAYERS
         for layers in range(context.layers, 0, -1):
-            data = pack_latent(context.latent, layers, channels)
+            part = known_part(context.latent, layers, context.q)
+            data = pack_latent(part, known_groups(layers, context.q), channels)
             if len(data) <= self.geometry.slot_bytes:
                 return layers, data
         return 0, b""
@@ -293,13 +295,13 @@ class ContextStore:
         data = self._blocks.read(self.geometry.slot_offset(slot), int(entry["length"]))
         if zlib.crc32(data) != entry["data_crc"]:
             return None
-        layers, channels = int(entry["layers"]), int(entry["channels"])
+        layers, channels, q = int(entry["layers"]), int(entry["channels"]), int(entry["q"])
         shape = (channels * LAYERS, int(entry["height"]), int(entry["width"]))
         try:
-            latent = unpack_latent(data, shape, layers * channels)
+            latent = unpack_latent(data, shape, known_groups(layers, q) * channels)
         except ValueError:
             return None
-        context = ContextLatent.known(key, int(entry["q"]), layers, latent)
+        context = ContextLatent.known(key, q, layers, latent)
         return context if context.digest == bytes(entry["digest"]) else None
 
     def _load_superblock(self, model: bytes) -> tuple[Superblock, int]:

@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
+from edge.latents import LAYERS
+
 Item = TypeVar("Item")
 Done = TypeVar("Done")
 
@@ -48,8 +50,12 @@ class Batching:
             raise AttributeError(name)
         return getattr(self.engine, name)
 
-    def heads_of_all(self, *tile: Any) -> Any:
+    def heads_of_all(self, *tile: Any, layers: int = LAYERS) -> Any:
         """As `EntropyEngine.heads_of_all`; raises what the engine raised for the batch."""
+        first, rest = self._answer(tile)
+        return first, rest[: layers - 1]
+
+    def _answer(self, tile: tuple[Any, ...]) -> Any:
         mine = _Request(tile)
         with self._ready:
             self._waiting.append(mine)

@@ -1,8 +1,9 @@
 """Golden vectors: inputs of the entropy network, the heads its int64 twin gives, and the check of an engine.
 
 models/edge/golden.npz (written by `export.golden`) holds for every case `<case>.latent` (512, h, w) int16,
-`<case>.setting` (3,) int64 = step index and known layers of the two contexts, `<case>.digests` (16, 8) uint8
-= digest of each layer's heads, and for some cases `<case>.heads` int32, all heads one after the other.
+`<case>.setting` (3,) int64 = step index and known layers of the two contexts (negative: the base of so many),
+`<case>.digests` (16, 8) uint8 = digest of each layer's heads, and for some cases `<case>.heads` int32, all heads one
+after the other.
 Contexts are not stored: they follow from the latent by `contexts_of`.
 """
 
@@ -15,12 +16,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.base_layer import known_part
 from edge.digest import array_digest
 from edge.latents import (
     GROUP,
     LAYERS,
     Latent,
-    known_part,
     latent_planes,
     neighbour_mean8,
     phase_map,
@@ -42,7 +43,7 @@ class PassInputs(NamedTuple):
 
     own: NDArray[np.int8]
     contexts: NDArray[np.int8]
-    known: NDArray[np.bool_]
+    known: NDArray[np.int8]
     spatial: NDArray[np.int8]
     q: int
     size: tuple[int, int]
@@ -78,9 +79,12 @@ def contexts_of(latent: Latent) -> tuple[Latent, Latent]:
 def pass_inputs(
     latent: Latent, contexts: tuple[Latent, Latent], q: int, known: tuple[int, int]
 ) -> PassInputs:
-    """Inputs of one pass: latents (512, h, w) in step q, contexts known to their first `known` layers."""
-    kept = [known_part(c, k) for c, k in zip(contexts, known)]
-    flags = np.arange(LAYERS) < np.array(known)[:, None]
+    """Inputs of one pass: latents (512, h, w) in step q, contexts known to their first `known` layers, or to the base
+    of so many where that is negative.
+    """
+    kept = [known_part(c, abs(k)) for c, k in zip(contexts, known)]
+    counts = np.array(known)[:, None]
+    flags = ((np.arange(LAYERS) < np.abs(counts)) * np.sign(counts)).astype(np.int8)
     spatial = spatial_planes(neighbour_mean8(latent[:GROUP]), neighbour_mean8(kept[0][:GROUP]))
     planes = np.stack([latent_planes(x) for x in kept])
     return PassInputs(latent_planes(latent), planes, flags, spatial, q, (latent.shape[1], latent.shape[2]))

@@ -17,7 +17,7 @@ from edge.network import RES_BITS, ExactNetwork, head_bits
 INPUTS, OUTPUTS = ("own", "context", "known", "step", "spatial"), ("first", "rest")
 Array = NDArray[Any]
 Feeds = dict[str, Array]
-Tile = tuple[Array, Array, NDArray[np.bool_], Array, int, tuple[int, int]]
+Tile = tuple[Array, Array, Array, Array, int, tuple[int, int]]
 
 
 class GraphEngine(ExactNetwork):
@@ -42,13 +42,15 @@ class GraphEngine(ExactNetwork):
         self,
         own: Array,
         contexts: Array,
-        known: NDArray[np.bool_],
+        known: Array,
         spatial: Array,
         q: int,
         size: tuple[int, int],
+        layers: int = LAYERS,
     ) -> tuple[Array, Array]:
-        """As `ExactNetwork.heads_of_all`, through the graph."""
-        return self.heads_of_batch([(own, contexts, known, spatial, q, size)])[0]
+        """As `ExactNetwork.heads_of_all`, through the graph, which always does all layers."""
+        first, rest = self.heads_of_batch([(own, contexts, known, spatial, q, size)])[0]
+        return first, rest[: layers - 1]
 
     def heads_of_batch(self, tiles: Sequence[Tile]) -> list[tuple[Array, Array]]:
         """`heads_of_all` for tiles of one size, in one run."""
@@ -67,7 +69,7 @@ class GraphEngine(ExactNetwork):
         self,
         own: Array,
         contexts: Array,
-        known: NDArray[np.bool_],
+        known: Array,
         spatial: Array,
         q: int,
         size: tuple[int, int],

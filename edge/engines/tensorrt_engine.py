@@ -23,6 +23,7 @@ from edge.engines.engine_files import EngineKey, store
 from edge.engines.graph_engine import OUTPUTS, Array, Feeds, GraphEngine, Tile
 from edge.engines.tensorrt_build import MAX_SIDE, MIN_SIDE, BuildError, BuildOptions, dla_cores, obtain
 from edge.engines.tensorrt_session import SLOTS, TensorRtSession
+from edge.latents import LAYERS
 from edge.network import ExactNetwork
 
 CACHE_VARIABLE = "SWATHPACK_ENGINES"
@@ -141,12 +142,13 @@ class TensorRtEngine(GraphEngine):
         self.batch = session.largest("own")[0]
 
     def heads_of_all(
-        self, own: Array, contexts: Array, known: Array, spatial: Array, q: int, size: tuple[int, int]
-    ) -> tuple[Array, Array]:
+        self, own: Array, contexts: Array, known: Array, spatial: Array, q: int, size: tuple[int, int],
+        layers: int = LAYERS,
+    ) -> tuple[Array, Array]:  # fmt: skip
         """As `ExactNetwork.heads_of_all`; sizes that the engine was not built for run in the float32 twin."""
         if not all(MIN_SIDE <= n <= MAX_SIDE for n in size):
-            return ExactNetwork.heads_of_all(self, own, contexts, known, spatial, q, size)
-        return self.heads_of_batch([(own, contexts, known, spatial, q, size)])[0]
+            return ExactNetwork.heads_of_all(self, own, contexts, known, spatial, q, size, layers)
+        return super().heads_of_all(own, contexts, known, spatial, q, size, layers)
 
     def heads_of_batch(self, tiles: Sequence[Tile]) -> list[tuple[Array, Array]]:
         """As `GraphEngine.heads_of_batch`, for any number of tiles: the next batch runs while one is collected."""

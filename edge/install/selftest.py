@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from edge.clock import SystemClock
 from edge.codec import analyse_tile, encode_tile
-from edge.coding import TileDecoder
+from edge.embedded import tile_decoder
 from edge.engines.report import NOTES
 from edge.install.power import PowerMeter
 from edge.install.report import Reporter
@@ -106,7 +106,7 @@ def round_trip(model: EdgeModel, size: int, report: Reporter) -> float:
     coded, payload = code_tile(model, pixels)
     seconds = time.monotonic() - begin
     h, w = coded.latent.shape[1:]
-    decoder = TileDecoder(model.engine, model.tables, (), QUALITY, (h, w))
+    decoder = tile_decoder(model.engine, model.tables, (), QUALITY, (h, w))
     count = decoder.decode(payload, LAYERS)
     good = count == LAYERS and np.array_equal(decoder.latent, coded.latent)
     text = f"{size}x{size} tile, {len(payload)} bytes, {seconds:.2f} s to code: latents "

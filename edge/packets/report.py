@@ -39,6 +39,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.base_layer import known_groups, known_part
 from edge.packets.errors import PacketError
 from edge.packets.varint import read_varint, unzigzag, write_varint, zigzag
 from edge.tile_codec import LAYERS, TileKey
@@ -144,9 +145,10 @@ class Report:
 def held_digest(key: TileKey, q: int, layers: int, latent: NDArray[np.int16]) -> bytes:
     """8 bytes naming what both sides must agree on before a latent may become context.
 
-    latent: (M, h, w) int16, of which the first `layers` of 16 layers count.
+    latent: (M, h, w) int16, of which the first `layers` of 16 layers count. q: quality byte.
     """
-    known = np.ascontiguousarray(latent[: layers * latent.shape[0] // LAYERS], "<i2")
+    part = known_part(latent, layers, q)[: known_groups(layers, q) * latent.shape[0] // LAYERS]
+    known = np.ascontiguousarray(part, "<i2")
     head = struct.pack(">4sqqBB3I", b"held", key.tile, key.time, q & 0xFF, layers, *latent.shape)
     return hashlib.sha256(head + known.tobytes()).digest()[:DIGEST_BYTES]
 

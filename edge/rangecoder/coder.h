@@ -10,6 +10,8 @@
  *   3. for every symbol of a table with shift > 0: the low `shift` bits.
  * Sorting costs nothing on the wire and lets a decoder treat all symbols of a table in one go.
  *
+ * A bounded batch (bounded.c; bounded.py says how) is coded in its own order, one slot per symbol.
+ *
  * Every function returns 0 or one of the codes below and never touches memory outside its buffers,
  * whatever the payload. Nothing here keeps global state; one handle must not be used by two threads at once.
  */
@@ -38,6 +40,7 @@
 #define MAX_TABLES (1u << 15)
 #define MAX_BATCH ((size_t)1 << 26)
 #define CHUNK_BITS 8
+#define MAX_SPAN 16 /* values in an interval of a bounded symbol */
 #define LUT_BITS 8
 #define LUT_SIZE ((1 << LUT_BITS) + 1)
 
@@ -52,6 +55,18 @@ typedef struct {
     uint8_t *shift, *order;
     uint16_t *lut; /* per table: first slot that reaches into each 1/256 of [0, TOTAL) */
 } tables_t;
+
+/* floor_shift(s, n): s >> n towards minus infinity, for |s| < SYMBOL_LIMIT. */
+static inline int32_t floor_shift(int32_t s, unsigned shift)
+{
+    return (int32_t)((s + SYMBOL_LIMIT) >> shift) - (int32_t)(SYMBOL_LIMIT >> shift);
+}
+
+/* Edges of the values low..high of table k, scaled to TOTAL: out[0] = 0 .. out[high - low + 1] = TOTAL. bounded.c */
+void interval_edges(const tables_t *t, uint32_t k, int32_t low, int32_t high, uint32_t *out);
+
+/* Checks a bounded batch: table indexes, symbols' range, spans. bounded.c */
+int check_intervals(const tables_t *t, const uint16_t *index, const int32_t *low, const int32_t *high, size_t n);
 
 /* Stable counting sort of 0..n-1 by table index into a fresh array; checks the indexes. tables.c */
 int sort_by_table(const tables_t *t, const uint16_t *index, size_t n, uint32_t **out);

@@ -16,6 +16,7 @@ from weakref import WeakKeyDictionary, proxy
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.rangecoder.bounded import checked_interval, interval_edges
 from edge.rangecoder.interface import PayloadEnded, RangeCoderError, checked_index
 from edge.rangecoder.reference import MAX_ESCAPE_TOP, chunks
 from edge.tables import SYMBOL_LIMIT, TOTAL, ProbabilityTables
@@ -58,17 +59,18 @@ class Models:
 
     def slots(self, index: int) -> Any:
         if index not in self._slots:
-            self._slots[index] = self._categorical(self.tables.to_constriction(index))
+            self._slots[index] = self.categorical(self.tables.to_constriction(index))
         return self._slots[index]
 
     def bits(self, n_bits: int) -> Any:
         """Uniform over 2^n_bits, n_bits 1..8."""
         if n_bits not in self._bits:
             n = 1 << n_bits
-            self._bits[n_bits] = self._categorical(np.full(n, TOTAL // n - 1, dtype=np.float32))
+            self._bits[n_bits] = self.categorical(np.full(n, TOTAL // n - 1, dtype=np.float32))
         return self._bits[n_bits]
 
-    def _categorical(self, weights: NDArray[np.float32]) -> Any:
+    def categorical(self, weights: NDArray[np.float32]) -> Any:
+        """A model of slots one wider than these weights, (n,) float32 whole numbers, the widths' sum 2^24."""
         return translated(partial(self._module.Categorical, weights, perfect=False))
 
 
@@ -90,6 +92,15 @@ class _Lane:
         self._low_bits(ordered, values)
         out = np.empty(index.size, dtype=np.int32)
         out[order] = values
+        return out
+
+    def bounded(self, low: NDArray[np.int32], widths: NDArray[np.int64], count: NDArray[np.int64]) -> NDArray[np.int32]:
+        """Symbols of intervals: from `low` (n,) on, `count` (n,) values of these widths (n, MAX_SPAN)."""
+        out = low.copy()
+        for i, (row, n) in enumerate(zip(widths, count)):
+            if n > 1:  # constriction has no model of a single slot, and it takes no bits
+                model = self.models.categorical((row[:n] - 1).astype(np.float32))
+                out[i] += int(translated(self.coder.decode, model))
         return out
 
     def _slots(self, ordered: NDArray[np.uint16]) -> NDArray[np.int32]:
@@ -162,21 +173,34 @@ class ConstrictionDecoder:
 
     def decode(self, table_index: NDArray[Any]) -> NDArray[np.int32]:
         index = checked_index(table_index, self._tables.n_tables)
+        return self._kept(lambda lane: lane.batch(index))
+
+    def decode_bounded(
+        self, table_index: NDArray[Any], low: NDArray[Any], high: NDArray[Any]
+    ) -> NDArray[np.int32]:
+        index = checked_index(table_index, self._tables.n_tables)
+        first, last = checked_interval(low, high, table_index)
+        widths = np.diff(interval_edges(self._tables, index, first, last))
+        count = last.astype(np.int64) - first + 1
+        return self._kept(lambda lane: lane.bounded(first, widths, count))
+
+    def _kept(self, batch: Callable[[_Lane], NDArray[np.int32]]) -> NDArray[np.int32]:
+        """What all lanes give; a failure is final."""
         if self._failure is not None:
             raise self._failure
         try:
-            return self._agreed(index)
+            return self._agreed(batch)
         except RangeCoderError as error:
             self._failure = error
             raise
 
-    def _agreed(self, index: NDArray[np.uint16]) -> NDArray[np.int32]:
+    def _agreed(self, batch: Callable[[_Lane], NDArray[np.int32]]) -> NDArray[np.int32]:
         """The batch if all lanes agree. All lanes failing means a corrupt payload, one failing a cut one."""
         results: list[NDArray[np.int32]] = []
         errors: list[RangeCoderError] = []
         for lane in self._lanes:
             try:
-                results.append(lane.batch(index))
+                results.append(batch(lane))
             except RangeCoderError as error:
                 errors.append(error)
         if not results:

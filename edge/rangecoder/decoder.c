@@ -163,3 +163,36 @@ API int sp_decode(decoder_t *d, const tables_t *t, const uint16_t *index, size_t
     free(perm);
     return rc;
 }
+
+static int decode_intervals(decoder_t *d, const tables_t *t, const uint16_t *index, const int32_t *low,
+                            const int32_t *high, size_t n, int32_t *out)
+{
+    for (size_t i = 0; i < n; i++) {
+        uint32_t edges[MAX_SPAN + 1], q, rank = 0;
+        out[i] = low[i];
+        if (low[i] == high[i]) continue;
+        uint64_t scale = d->range >> PRECISION;
+        int rc = quantile(d, scale, &q);
+        if (rc) return rc;
+        interval_edges(t, index[i], low[i], high[i], edges);
+        while (edges[rank + 1] <= q) rank++;
+        if ((rc = narrow(d, scale, edges[rank], edges[rank + 1] - edges[rank]))) return rc;
+        out[i] += (int32_t)rank;
+    }
+    return OK;
+}
+
+/* Decode the next batch of symbols known to lie in [low, high]. Errors as in sp_decode. */
+API int sp_decode_bounded(decoder_t *d, const tables_t *t, const uint16_t *index, const int32_t *low,
+                          const int32_t *high, size_t n, int32_t *out)
+{
+    if (d->failed) return d->failed;
+    int rc = check_intervals(t, index, low, high, n);
+    if (rc) return rc;
+    rc = decode_intervals(d, t, index, low, high, n, out);
+    if (rc) {
+        d->failed = rc;
+        memset(out, 0, n * sizeof *out);
+    }
+    return rc;
+}

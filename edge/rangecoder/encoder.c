@@ -87,11 +87,6 @@ static void put_bits(state_t *s, uint32_t *words, uint32_t value, unsigned n_bit
     }
 }
 
-static inline int32_t floor_shift(int32_t s, unsigned shift)
-{
-    return (int32_t)((s + SYMBOL_LIMIT) >> shift) - (int32_t)(SYMBOL_LIMIT >> shift);
-}
-
 static void put_escape(state_t *s, uint32_t *words, int32_t v, int32_t half, unsigned order)
 {
     uint32_t raised = (uint32_t)((v < 0 ? -v : v) - half - 1) + (1u << order);
@@ -159,6 +154,25 @@ API int sp_encode(encoder_t *e, const tables_t *t, const int32_t *symbols, const
     if (rc) e->s = before; /* words below n_words are never changed, so this one copy goes back */
     free(perm);
     return rc;
+}
+
+/* Append a batch of symbols known to lie in [low, high]. On any error the encoder is as before. */
+API int sp_encode_bounded(encoder_t *e, const tables_t *t, const int32_t *symbols, const uint16_t *index,
+                          const int32_t *low, const int32_t *high, size_t n)
+{
+    int rc = check_intervals(t, index, low, high, n);
+    if (rc) return rc;
+    for (size_t i = 0; i < n; i++)
+        if (symbols[i] < low[i] || symbols[i] > high[i]) return BAD_SYMBOL;
+    if ((rc = reserve(e, n))) return rc;
+    for (size_t i = 0; i < n; i++) {
+        uint32_t edges[MAX_SPAN + 1];
+        if (low[i] == high[i]) continue;
+        interval_edges(t, index[i], low[i], high[i], edges);
+        const uint32_t *at = edges + (symbols[i] - low[i]);
+        put(&e->s, e->words, at[0], at[1] - at[0]);
+    }
+    return OK;
 }
 
 API size_t sp_state_size(void) { return sizeof(state_t); }

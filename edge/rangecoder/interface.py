@@ -44,6 +44,13 @@ class Encoder(Protocol):
         RangeCoderError leaves the encoder as it was.
         """
 
+    def encode_bounded(
+        self, symbols: NDArray[Any], table_index: NDArray[Any], low: NDArray[Any], high: NDArray[Any]
+    ) -> None:
+        """Append a batch of symbols known to lie in [low, high], 1 to 16 values each, in their own order
+        (`edge.rangecoder.bounded`). RangeCoderError leaves the encoder as it was.
+        """
+
     def checkpoint(self) -> Checkpoint:
         """Where the stream stands; costs next to nothing and disturbs nothing."""
 
@@ -67,6 +74,11 @@ class Decoder(Protocol):
         PayloadEnded when the payload does not settle every symbol of the batch, RangeCoderError when it is
         corrupt; after either, every further call raises the same.
         """
+
+    def decode_bounded(
+        self, table_index: NDArray[Any], low: NDArray[Any], high: NDArray[Any]
+    ) -> NDArray[np.int32]:
+        """The next batch of symbols known to lie in [low, high], (n,) int32; errors as in `decode`."""
 
     @property
     def overran(self) -> bool:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.digest import bytes_digest
+from edge.rangecoder.bounded import checked_interval
 from edge.rangecoder.interface import (
     Checkpoint,
     PayloadEnded,
@@ -23,7 +24,7 @@ from edge.rangecoder.interface import (
 )
 from edge.tables import ProbabilityTables
 
-SOURCES = tuple(Path(__file__).with_name(name) for name in ("tables.c", "encoder.c", "decoder.c"))
+SOURCES = tuple(Path(__file__).with_name(name) for name in ("tables.c", "bounded.c", "encoder.c", "decoder.c"))
 HEADER = Path(__file__).with_name("coder.h")
 _ENDED = 5
 LUT_SIZE = 257  # as in coder.h
@@ -64,6 +65,8 @@ def _declare(lib: ctypes.CDLL) -> ctypes.CDLL:
         "sp_encoder_new": (flag, [out]),
         "sp_encoder_free": (None, [p]),
         "sp_encode": (flag, [p, p, p, p, size]),
+        "sp_encode_bounded": (flag, [p, p, p, p, p, p, size]),
+        "sp_decode_bounded": (flag, [p, p, p, p, p, size, p]),
         "sp_state_size": (size, []),
         "sp_encoder_save": (None, [p, p]),
         "sp_sealed_size": (u64, [p, flag]),
@@ -190,6 +193,16 @@ class NativeEncoder:
         )
         self._symbols += batch.size
 
+    def encode_bounded(
+        self, symbols: NDArray[Any], table_index: NDArray[Any], low: NDArray[Any], high: NDArray[Any]
+    ) -> None:
+        batch, index = checked_batch(symbols, table_index), checked_index(table_index, self._n_tables)
+        first, last = checked_interval(low, high, table_index)
+        arrays = (batch, index, first, last)
+        places = (a.ctypes.data for a in arrays)
+        _check(self._lib.sp_encode_bounded(self._handle, self._tables.handle, *places, batch.size))
+        self._symbols += batch.size
+
     def checkpoint(self) -> Checkpoint:
         state = ctypes.create_string_buffer(self._lib.sp_state_size())
         self._lib.sp_encoder_save(self._handle, state)
@@ -230,6 +243,20 @@ class NativeDecoder:
         out = np.empty(index.size, dtype=np.int32)
         code = self._lib.sp_decode(
             self._handle, self._tables.handle, index.ctypes.data, index.size, out.ctypes.data
+        )
+        self._overran = self._overran or code == _ENDED
+        _check(code)
+        return out
+
+    def decode_bounded(
+        self, table_index: NDArray[Any], low: NDArray[Any], high: NDArray[Any]
+    ) -> NDArray[np.int32]:
+        index = checked_index(table_index, self._n_tables)
+        first, last = checked_interval(low, high, table_index)
+        out = np.empty(index.size, dtype=np.int32)
+        places = (a.ctypes.data for a in (index, first, last))
+        code = self._lib.sp_decode_bounded(
+            self._handle, self._tables.handle, *places, index.size, out.ctypes.data
         )
         self._overran = self._overran or code == _ENDED
         _check(code)

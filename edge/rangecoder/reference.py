@@ -9,12 +9,13 @@ fall into its slot.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.rangecoder.bounded import checked_interval, interval_edges
 from edge.rangecoder.interface import (
     Checkpoint,
     PayloadEnded,
@@ -64,6 +65,19 @@ class ReferenceEncoder:
             shift = int(self._tables.shift[t])
             self._put_bits(s & ((1 << shift) - 1), shift)
         self._symbols += len(pairs)
+
+    def encode_bounded(
+        self, symbols: NDArray[Any], table_index: NDArray[Any], low: NDArray[Any], high: NDArray[Any]
+    ) -> None:
+        batch, index = checked_batch(symbols, table_index), checked_index(table_index, self._tables.n_tables)
+        first, last = checked_interval(low, high, table_index)
+        if ((batch < first) | (batch > last)).any():
+            raise RangeCoderError("expected every symbol in its interval")
+        edges = interval_edges(self._tables, index, first, last)
+        for rank, row in zip((batch - first).tolist(), edges.tolist()):
+            if row[1] < TOTAL:  # a single value takes nothing
+                self._put(row[rank], row[rank + 1] - row[rank])
+        self._symbols += batch.size
 
     def _put_slot(self, v: int, t: int) -> None:
         half = int(self._tables.half[t])
@@ -157,13 +171,35 @@ class ReferenceDecoder:
 
     def decode(self, table_index: NDArray[Any]) -> NDArray[np.int32]:
         index = checked_index(table_index, self._tables.n_tables)
+        return self._kept(lambda: self._decode(index))
+
+    def decode_bounded(
+        self, table_index: NDArray[Any], low: NDArray[Any], high: NDArray[Any]
+    ) -> NDArray[np.int32]:
+        index = checked_index(table_index, self._tables.n_tables)
+        first, last = checked_interval(low, high, table_index)
+        return self._kept(lambda: self._decode_bounded(index, first, last))
+
+    def _kept(self, action: Callable[[], NDArray[np.int32]]) -> NDArray[np.int32]:
+        """What the action gives; its failure is final."""
         if self._failure is not None:
             raise self._failure
         try:
-            return self._decode(index)
+            return action()
         except RangeCoderError as error:
             self._failure = error
             raise
+
+    def _decode_bounded(
+        self, index: NDArray[np.uint16], low: NDArray[np.int32], high: NDArray[np.int32]
+    ) -> NDArray[np.int32]:
+        out = low.copy()
+        for i, row in enumerate(interval_edges(self._tables, index, low, high).tolist()):
+            if row[1] < TOTAL:
+                rank = bisect_right(row, self._quantile()) - 1
+                self._narrow(row[rank], row[rank + 1] - row[rank])
+                out[i] += rank
+        return out
 
     def _decode(self, index: NDArray[np.uint16]) -> NDArray[np.int32]:
         out = np.zeros(index.size, dtype=np.int32)

@@ -6,7 +6,7 @@
 | varint | frame index |
 | varint | tile index, row by row |
 | 1 | bits 0-5 quantiser q, 6-7 number of contexts, or 3: a flags byte follows |
-| 1 | only after a 3: bits 0-1 number of contexts, 2-7 flags |
+| 1 | only after a 3: bits 0-1 number of contexts, 2-7 flags: the base shift 1..3 (`edge.base_layer`) |
 | 1 | bits 0-3 number of layers - 1, 4-7 first layer |
 | 1 | bits 0-3 latent width - 1, 4-7 latent height - 1: with the layers, the symbol count |
 | per context: 4 | context digest (edge.digest.context_digest) |
@@ -27,6 +27,7 @@ import binascii
 import zlib
 from dataclasses import dataclass, field
 
+from edge.base_layer import MAX_SHIFT, base_step_of
 from edge.digest import CONTEXT_DIGEST_BYTES, MODEL_DIGEST_BYTES, TABLES_DIGEST_BYTES
 from edge.stream.errors import StreamError
 from edge.stream.wire import MAX_VARINT, Cursor, signed_varint, varint
@@ -34,7 +35,6 @@ from edge.stream.wire import MAX_VARINT, Cursor, signed_varint, varint
 SYNC = 0xE1
 MAX_QUALITY = 63
 MAX_LAYERS = 16
-MAX_FLAGS = 63
 MAX_CONTEXTS = 2
 MAX_GRID_SIDE = 16
 MAX_PAYLOAD = (1 << 31) - 1
@@ -61,7 +61,7 @@ class ContextRef:
 class Segment:
     """One segment. StreamError from the constructor if a field is out of range.
 
-    quality: quantiser index 0..63. grid_h, grid_w: latent positions, 1..16. payload: range
+    quality: quantiser index 0..63. flags: base shift 0..3. grid_h, grid_w: latent positions, 1..16. payload: range
     coder bytes, most important layer first. truncated: the file ended inside; `payload` is then the part that
     is there and `payload_bytes` what it should have been. No CRC covers that part: it is right if the file
     was only cut, and wrong without notice if it was damaged there as well. offset: where the record starts.
@@ -87,6 +87,11 @@ class Segment:
         _check(self)
 
     @property
+    def quality_byte(self) -> int:
+        """Step index and base shift in one, as `edge.base_layer` has it."""
+        return self.quality | self.flags << 6
+
+    @property
     def layer_stop(self) -> int:
         return self.layer_start + self.layer_count
 
@@ -106,7 +111,8 @@ def _check(segment: Segment) -> None:
         ("frame", 0 <= segment.frame <= MAX_VARINT // 4, segment.frame),
         ("tile", 0 <= segment.tile <= MAX_VARINT, segment.tile),
         ("quality", 0 <= segment.quality <= MAX_QUALITY, segment.quality),
-        ("flags", 0 <= segment.flags <= MAX_FLAGS, segment.flags),
+        ("flags", 0 <= segment.flags <= MAX_SHIFT, segment.flags),
+        ("base step", base_step_of(segment.quality_byte) <= MAX_QUALITY, base_step_of(segment.quality_byte)),
         ("first layer", 0 <= segment.layer_start < MAX_LAYERS, segment.layer_start),
         ("layers", 1 <= segment.layer_count <= MAX_LAYERS - segment.layer_start, segment.layer_count),
         ("latent height", segment.grid_h in side, segment.grid_h),

@@ -11,31 +11,36 @@ torch = pytest.importorskip("torch")
 
 from codec.reconstructions import EIGHTHS, held, pack  # noqa: E402
 from codec.train_synthesis import Pool, read_shard, tensors  # noqa: E402
+from edge.base_layer import quality_of  # noqa: E402
 from edge.codec import DEAD_ZONE, RDO_SLOPE, encode_tile  # noqa: E402
 from edge.coding import TileDecoder  # noqa: E402
+from edge.embedded import EmbeddedDecoder, tile_decoder  # noqa: E402
 from edge.latents import GROUP, LAYERS  # noqa: E402
 from tests.codec_models import shipped  # noqa: E402
 from tests.frames import values  # noqa: E402
 
 Q = 30
+QUALITY = quality_of(Q, 2)
 
 
 def frame(seed: int) -> np.ndarray:
     return values(64, 64, 1, seed)[0].astype(np.float32)
 
 
-def decoder_of(image: np.ndarray) -> TileDecoder:
+def decoder_of(image: np.ndarray, quality: int = Q) -> TileDecoder | EmbeddedDecoder:
     model = shipped()
-    coded = encode_tile(model, model.analyse(image), Q, (), DEAD_ZONE, RDO_SLOPE)
-    decoder = TileDecoder(model.engine, model.tables, (), Q, (4, 4))
+    coded = encode_tile(model, model.analyse(image), quality, (), DEAD_ZONE, RDO_SLOPE)
+    decoder = tile_decoder(model.engine, model.tables, (), quality, (4, 4))
     decoder.decode(coded.layers.payload(LAYERS), LAYERS)
     return decoder
 
 
-@pytest.mark.parametrize("layers", [LAYERS, 5])
-def test_examples_are_what_a_decoder_holds(layers: int) -> None:
+@pytest.mark.parametrize("quality", [Q, QUALITY])
+@pytest.mark.parametrize("layers", [LAYERS, 5, 1])
+def test_examples_are_what_a_decoder_holds(layers: int, quality: int) -> None:
     image = frame(1)
-    found, wanted = held(shipped(), image, Q, (), layers), decoder_of(image).reconstruction(layers)
+    found, wanted = held(shipped(), image, quality, (), layers), decoder_of(image, quality).reconstruction(layers)
+    assert found.q == wanted.q
     for name in ("values", "mean", "scale"):
         np.testing.assert_array_equal(getattr(found, name), getattr(wanted, name), err_msg=name)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from edge.base_layer import quality_of
 from edge.codec import CodedLatent, analyse_tile, encode_sparse, encode_tile, weigh_contexts
 from edge.coding import CodingContext, TileDecoder
 from edge.latents import LAYERS
@@ -84,17 +85,18 @@ def test_sparse_tiles_cost_by_what_they_tell_and_decode(context: bool) -> None:
 
 
 @pytest.mark.parametrize("slope", [0.0, 0.09])
-def test_weighing_contexts_gives_what_coding_needs(slope: float) -> None:
-    """The prediction handed on is the one that `encode_tile` would make itself."""
+@pytest.mark.parametrize("shift", [0, 2])
+def test_weighing_contexts_gives_what_coding_needs(slope: float, shift: int) -> None:
+    """The pass handed on is the one that `encode_tile` would make itself."""
     model, q = shipped(), 24
     image = values(64, 64, 1, 7)[0].astype(np.float32)
     now = analyse_tile(model, image, np.ones((64, 64), np.bool_))
     same = CodingContext(encode_tile(model, now, q).latent, q)
     noise = np.random.default_rng(1).integers(-40, 40, same.latent.shape).astype(np.int16)
     for contexts, expected in (([same], True), ([CodingContext(noise, q)], False)):
-        pays, prediction = weigh_contexts(model, now, q, contexts)
+        pays, done = weigh_contexts(model, now, quality_of(q, shift), contexts)
         assert pays is expected
         used = contexts if pays else []
-        handed = encode_tile(model, now, q, used, slope=slope, prediction=prediction)
-        own = encode_tile(model, now, q, used, slope=slope)
+        handed = encode_tile(model, now, quality_of(q, shift), used, slope=slope, done=done)
+        own = encode_tile(model, now, quality_of(q, shift), used, slope=slope)
         assert handed.layers.payload(LAYERS) == own.layers.payload(LAYERS)

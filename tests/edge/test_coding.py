@@ -7,15 +7,8 @@ from functools import cache
 import numpy as np
 import pytest
 
-from edge.coding import (
-    CodedLayers,
-    CodingContext,
-    CodingError,
-    Prediction,
-    TileDecoder,
-    encode_layers,
-    predict,
-)
+from edge.coding import CodingContext, CodingError, Prediction, TileDecoder, predict
+from edge.embedded import CodedLayers, encode_layers
 from edge.latents import CHANNELS, GROUP, LAYERS, Latent, quantise
 from edge.network import ExactNetwork
 from edge.rangecoder import native

@@ -10,7 +10,6 @@ from edge.latents import (
     GROUP,
     LATENT_LIMIT,
     STEPS,
-    known_part,
     latent_planes,
     neighbour_mean8,
     phase_map,
@@ -63,13 +62,6 @@ def test_rescale_of_every_pair_keeps_zero_and_sign() -> None:
             found = rescale(values, start, stop)
             assert found[2] == 0 and np.all(found[:2] <= 0) and np.all(found[3:] >= 0)
             assert np.abs(found).max() <= LATENT_LIMIT
-
-
-def test_known_part_zeroes_the_rest_only() -> None:
-    latent = random_latent((4, 4), 2)
-    found = known_part(latent, 5)
-    np.testing.assert_array_equal(found[: 5 * GROUP], latent[: 5 * GROUP])
-    assert not found[5 * GROUP :].any() and latent[5 * GROUP :].any()
 
 
 def test_planes_are_clipped_symbols_then_high_part_or_magnitude() -> None:

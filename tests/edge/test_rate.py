@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.bands import BANDS
-from edge.coding import TileDecoder
+from edge.embedded import tile_decoder
 from edge.flight_codec import FlightCodec
 from edge.rate import (
     TAIL_PER_LAST_LAYER,
@@ -159,30 +159,33 @@ def test_contradicting_tables_are_refused(costs, errors, weights):
 def test_remaining_error_by_hand():
     kept, missing = np.array([1.0, 2.0, 3.0]), np.array([10.0, 8.0, 6.0])
     tail = TAIL_PER_LAST_LAYER * 0.5
-    found = remaining_error(kept, missing, first_unsent=100.0, last_energy=0.5)
+    found = remaining_error(kept, missing, missing, range(4), first_unsent=100.0, last_energy=0.5)
     assert found == pytest.approx(np.array([114.0, 1 + 8 + 6, 1 + 2 + 6, 1 + 2 + 3]) + tail)
-    worse = remaining_error(np.array([1.0, 9.0, 3.0]), missing, first_unsent=0.0, last_energy=0.0)
+    worse = remaining_error(np.array([1.0, 9.0, 3.0]), missing, missing, range(4), 0.0, 0.0)
     assert worse == pytest.approx([24.0, 15.0, 15.0, 13.0]), "a layer that does harm counts as one that does nothing"
+    base = remaining_error(kept, np.array([4.0, 3.0, 6.0]), missing, (0, 0, 2, 3), first_unsent=20.0, last_energy=0.0)
+    assert base == pytest.approx([34.0, 13.0, 9.0, 6.0]), "with a base, the first layer brings a little of all"
 
 
+@pytest.mark.parametrize("shift", [0, 2])
 @pytest.mark.parametrize("with_context", [False, True])
-def test_the_flight_codec_estimates_the_error_of_the_image(with_context):
+def test_the_flight_codec_estimates_the_error_of_the_image(with_context, shift):
     """Against synthesis from 0, 1, 4 and 16 layers; nothing sent is the case that a layer's own mean misjudges."""
     model = shipped()
     pixels = values(64, 64, 2, seed=3)
-    codec, bands = FlightCodec(model, 28), tuple(BANDS)
+    codec, bands = FlightCodec(model, 28, shift=shift), tuple(BANDS)
     context = []
     if with_context:
         # The same ground a little brighter: a context that pays.
         earlier = np.clip(pixels[0].astype(int) + 30, 1, 65535).astype(np.uint16)
         old = codec.encode(TilePixels(TileKey(1, 1), earlier, bands, np.ones((64, 64), bool)), [])
-        context = [ContextLatent.known(TileKey(1, 1), 28, LAYERS, old.latent)]
+        context = [ContextLatent.known(TileKey(1, 1), old.q, LAYERS, old.latent)]
     tile = codec.encode(TilePixels(TileKey(1, 2), pixels[0], bands, np.ones((64, 64), bool)), context)
     assert len(tile.refs) == len(context)
-    decoder = TileDecoder(model.engine, model.tables, tile.coded.contexts, 28, tile.latent.shape[1:])
+    decoder = tile_decoder(model.engine, model.tables, tile.coded.contexts, tile.q, tile.latent.shape[1:])
     decoder.decode(tile.coded.layers.payload(LAYERS), LAYERS)
     for layers in (0, 1, 4, 16):
-        true = np.square(model.synthesise(decoder.estimate(layers), 28) - pixels[0]).sum(dtype=float)
+        true = np.square(model.synthesise(decoder.reconstruction(layers)) - pixels[0]).sum(dtype=float)
         assert 0.4 < tile.distortion[layers] / true < 2.5, layers
     assert np.all(np.diff(tile.distortion) <= 0)
 

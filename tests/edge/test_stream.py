@@ -136,10 +136,11 @@ def test_any_segment_round_trips_with_the_exact_size(data):
     digest = st.binary(min_size=4, max_size=4)
     context = st.builds(ContextRef, st.integers(0, 10**9), st.integers(1, 16), digest)
     contexts = draw(st.lists(context, max_size=2))
+    q = draw(st.integers(0, 63))
     segment = Segment(
-        frame=frame, tile=draw(st.integers(0, 10**6)), quality=draw(st.integers(0, 63)), layer_start=start,
+        frame=frame, tile=draw(st.integers(0, 10**6)), quality=q, layer_start=start,
         layer_count=draw(st.integers(1, 16 - start)), grid_h=draw(st.integers(1, 16)),
-        grid_w=draw(st.integers(1, 16)), contexts=tuple(contexts), flags=draw(st.integers(0, 63)),
+        grid_w=draw(st.integers(1, 16)), contexts=tuple(contexts), flags=draw(st.integers(0, min(3, (63 - q) // 8))),
         payload=draw(st.binary(max_size=300)),
     )
     binding = lone_binding(MODEL, TABLES)
@@ -164,7 +165,7 @@ def test_payload_room_fills_to_the_byte():
 @pytest.mark.parametrize(
     "changes",
     [{"quality": 64}, {"layer_count": 17}, {"layer_start": 10, "layer_count": 7}, {"layer_count": 0},
-     {"grid_h": 0}, {"grid_w": 17}, {"flags": 64}, {"frame": -1}, {"tile": -1},
+     {"grid_h": 0}, {"grid_w": 17}, {"flags": 4}, {"quality": 56, "flags": 1}, {"frame": -1}, {"tile": -1},
      {"contexts": (ContextRef(0, 1, b"abcd"),) * 3}],
 )
 def test_impossible_segments_are_refused(changes):

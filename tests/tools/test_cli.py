@@ -120,7 +120,7 @@ def test_decompress_of_fewer_layers(cube: Path, tmp_path: Path) -> None:
     for layers in (1, 16):
         assert swathpack("decompress", stream, "-o", tmp_path / "out.npz", "--layers", layers) == 0
         found.append(psnr(read_series(cube).frames[0], read_series(tmp_path / "out.npz").frames[0]))
-    assert found[1] > found[0] + 3
+    assert found[1] > found[0] + 1
 
 
 # --- inspect ------------------------------------------------------------------------------------------------

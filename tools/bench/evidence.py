@@ -275,6 +275,7 @@ def conclude(evidence: Evidence) -> dict[str, Any]:
         "x265_against": against_peers(measured, "x265-klt") if "x265-klt" in measured else {},
         "temporal": ablation(measured, "swathpack-intra", dates=2),
         "optimised": ablation(measured, "swathpack-plain"),
+        "base": ablation(measured, "swathpack-nobase"),
         "first_layer": first_layer(measured),
         "first_layer_mean": first_layer_mean(measured),
         "layers": {

@@ -133,6 +133,7 @@ def _parts(found: dict[str, Any]) -> str:
     rows = [
         ["earlier dates as context (cubes of two dates and more)", found["temporal"]],
         ["rate-distortion optimised quantisation", found["optimised"]],
+        ["base layer", found["base"]],
     ]
     cells = [
         [what, _cell(bd["bd_rate"], "{:+.1f} %"), str(bd["cubes"]),

@@ -20,6 +20,7 @@ LABELS = {
     "av1-klt": "SVT-AV1 + KLT",
     "swathpack-intra": "every frame alone",
     "swathpack-plain": "no optimised quantisation",
+    "swathpack-nobase": "no base layer",
     "swathpack-k1": "first layer only",
     "swathpack-q24": "q 24, 1 to 16 layers",
     "swathpack-q40": "q 40, 1 to 16 layers",

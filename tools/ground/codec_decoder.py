@@ -8,7 +8,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.coding import CodingContext, CodingError, Reconstruction, TileDecoder
+from edge.coding import CodingError, Reconstruction, TileDecoder
+from edge.embedded import EmbeddedDecoder, tile_decoder
+from edge.flight_codec import coding_context
 from edge.latents import CHANNELS
 from edge.model import EdgeModel
 from edge.stream import StreamError, lone_binding, segment_overhead_bytes
@@ -46,7 +48,7 @@ class EdgeSegmentDecoder:
         total = s.payload_bytes + segment_overhead_bytes(replace(s, truncated=False), s.payload_bytes)
         return SegmentHead(
             TileKey(s.tile, s.frame),
-            s.quality,
+            s.quality_byte,
             (CHANNELS, s.grid_h, s.grid_w),
             tuple(c.digest for c in s.contexts),
             total,
@@ -61,7 +63,7 @@ class EdgeSegmentDecoder:
         """What synthesis takes, with the model's means for layers that `data` lacks. Raises DecodeError."""
         return self._decoder(data, contexts).reconstruction()
 
-    def _decoder(self, data: bytes, contexts: Sequence[ContextLatent]) -> TileDecoder:
+    def _decoder(self, data: bytes, contexts: Sequence[ContextLatent]) -> TileDecoder | EmbeddedDecoder:
         found = self._front(data)
         if found is None:
             raise DecodeError(f"{len(data)} bytes are too few for a segment's head")
@@ -70,10 +72,10 @@ class EdgeSegmentDecoder:
             raise DecodeError("coded against other contexts than those given")
         if s.layer_start:
             raise DecodeError(f"expected layers from 0, found from {s.layer_start}")
-        coding = [CodingContext(c.latent, c.q, c.layers) for c in contexts]
+        coding = [coding_context(c) for c in contexts]
         try:
-            decoder = TileDecoder(
-                self.model.engine, self.model.tables, coding, s.quality, (s.grid_h, s.grid_w)
+            decoder = tile_decoder(
+                self.model.engine, self.model.tables, coding, s.quality_byte, (s.grid_h, s.grid_w)
             )
             decoder.decode(data[start : start + s.payload_bytes], s.layer_count)
         except CodingError as error:

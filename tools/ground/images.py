@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.bands import BANDS
+from edge.base_layer import step_of
 from edge.frame import Frame
 from edge.latents import STRIDE
 from edge.model import EdgeModel
@@ -71,8 +72,8 @@ def _tile(store: GroundStore, model: EdgeModel, key: TileKey) -> NDArray[np.floa
         head = decoder.head(segment.prefix) if segment.digest == digest else None
         contexts = store.contexts(key, head.context_digests) if head is not None else None
         if contexts is not None:
-            return model.synthesise(decoder.reconstruction(segment.prefix, contexts), held.q)
-    return model.synthesise(held.latent.astype(np.float32), held.q)
+            return model.synthesise(decoder.reconstruction(segment.prefix, contexts))
+    return model.synthesise(held.latent.astype(np.float32), step_of(held.q))
 
 
 def write_images(store: GroundStore, model: EdgeModel, folder: Path) -> list[Path]:

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.base_layer import known_groups, known_part
 from edge.context.layout import pack_latent, unpack_latent
-from edge.digest import context_digest
 from edge.packets.ranges import RangeSet
 from edge.tile_codec import LAYERS, ContextLatent, TileKey
 
@@ -165,20 +165,22 @@ class GroundStore:
         channels = latent.shape[0] // LAYERS
         held = self.latent(key)
         if held is not None:
-            common = min(layers, held.layers) * channels
-            alike = held.q == q and np.array_equal(held.latent[:common], latent[:common])
+            common = min(layers, held.layers)
+            parts = [known_part(x, common, q) for x in (held.latent, latent)]
+            alike = held.q == q and np.array_equal(*parts)
             if not alike and not replace:
                 return False
             if alike and layers <= held.layers:
                 return True
+        data = pack_latent(known_part(latent, layers, q), known_groups(layers, q), channels)
         self._db.execute("BEGIN")
         self._db.execute(
             "INSERT OR REPLACE INTO latents VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (*key, q, layers, channels, *latent.shape[1:], pack_latent(latent, layers, channels)),
+            (*key, q, layers, channels, *latent.shape[1:], data),
         )
         self._db.executemany(
             "INSERT OR IGNORE INTO digests VALUES (?, ?, ?, ?)",
-            [(key.tile, context_digest(latent, k, channels), key.time, k) for k in range(1, layers + 1)],
+            [(key.tile, ContextLatent.known(key, q, k, latent).digest, key.time, k) for k in range(1, layers + 1)],
         )
         self._db.execute("COMMIT")
         return True
@@ -197,7 +199,7 @@ class GroundStore:
             return None
         q, held, channels, height, width, data = row
         try:
-            latent = unpack_latent(data, (channels * LAYERS, height, width), held * channels)
+            latent = unpack_latent(data, (channels * LAYERS, height, width), known_groups(held, q) * channels)
         except (ValueError, zlib.error) as error:
             raise GroundStoreError(f"latent of tile {key.tile} at {key.time}: {error}") from error
         return ContextLatent.known(key, q, held if layers is None else min(layers, held), latent)

@@ -69,7 +69,7 @@ class TileFiller:
         open_ = self.hidden if also is None else self.hidden | also
         size = (open_.shape[0], open_.shape[1])
         filler = Filler(self.model.engine, self.model.tables, self.contexts, self.q, size)
-        image = self.model.synthesise(filler.fill(self.latent, open_), self.q)
+        image = self.model.synthesise(filler.fill(self.latent, open_))
         return image[:, : self.shape[0], : self.shape[1]]
 
     def predict_everywhere(self) -> Floats:

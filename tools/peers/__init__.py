@@ -24,6 +24,7 @@ VARIANTS: dict[str, Callable[[tuple[str, ...]], Peer]] = {
     "swathpack-plain": lambda bands: Variant(
         "swathpack-plain", "no optimised quantisation", bands, slope=0.0
     ),
+    "swathpack-nobase": lambda bands: Variant("swathpack-nobase", "no base layer", bands, shift=0),
     "swathpack-k1": lambda bands: Variant("swathpack-k1", "first layer only", bands, layers=1),
     "swathpack-q24": lambda bands: Layers(24, bands),
     "swathpack-q40": lambda bands: Layers(40, bands),

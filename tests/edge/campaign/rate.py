@@ -44,7 +44,7 @@ def data_folder() -> Path:
 def real_tables(tiles: int, q: int) -> RateTables:
     """Tiles of validation cubes with at least 12 bands, later dates against the date before."""
     from edge.bands import BANDS, normalise_names
-    from edge.coding import TileDecoder
+    from edge.embedded import tile_decoder
     from edge.flight_codec import FlightCodec
     from edge.model import EdgeModel
     from edge.tile_codec import ContextLatent, TileKey, TilePixels
@@ -57,11 +57,11 @@ def real_tables(tiles: int, q: int) -> RateTables:
         for date, pixels in enumerate(series):
             key = TileKey(number, 1000 + date)
             coded = codec.encode(TilePixels(key, pixels, BANDS, pixels.any(axis=0)), context)
-            decoder = TileDecoder(model.engine, model.tables, coded.coded.contexts, coded.q, coded.latent.shape[1:])
+            decoder = tile_decoder(model.engine, model.tables, coded.coded.contexts, coded.q, coded.latent.shape[1:])
             decoder.decode(coded.coded.layers.payload(LAYERS), LAYERS)
             true = []
             for layers in range(LAYERS + 1):
-                image = model.synthesise(decoder.estimate(layers), coded.q)[:, : pixels.shape[1], : pixels.shape[2]]
+                image = model.synthesise(decoder.reconstruction(layers))[:, : pixels.shape[1], : pixels.shape[2]]
                 true.append(((image - pixels) ** 2)[:, pixels.any(axis=0)].sum(dtype=np.float64))
             rows.append((coded.prefix_bytes, coded.distortion, np.array(true)))
             values, inter = values + pixels.size, inter + bool(coded.refs)

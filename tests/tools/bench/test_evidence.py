@@ -24,7 +24,7 @@ class Bounded(Rounding):
 
 @pytest.fixture
 def all_rounding(monkeypatch):
-    costs = {"swathpack": 0.5, "swathpack-plain": 0.55, "swathpack-intra": 1.0}
+    costs = {"swathpack": 0.5, "swathpack-plain": 0.55, "swathpack-nobase": 0.52, "swathpack-intra": 1.0}
     for table in (peers.PEERS, peers.VARIANTS):
         for name in list(table):
             monkeypatch.setitem(table, name, lambda bands, n=name: Bounded(name=n, cost=costs.get(n, 1.0)))
@@ -52,6 +52,7 @@ def test_command_writes_tables_and_pictures(folder, all_rounding, tmp_path, caps
     assert bd["bd_rate"] == pytest.approx(-50, abs=1) and (bd["won"], bd["cubes"]) == (2, 2)
     assert found["temporal"]["bd_rate"] == pytest.approx(-50, abs=1)
     assert found["optimised"]["bd_rate"] == pytest.approx(100 * (0.5 / 0.55 - 1), abs=1)
+    assert found["base"]["bd_rate"] == pytest.approx(100 * (0.5 / 0.52 - 1), abs=1)
     assert found["bands"]["cubes"] == 2 and len(found["bands"]["psnr"]["j2k"]) == 12
     table = (out / "tables.md").read_text()
     assert re.search(r"\| JPEG2000 \| 0.01-0.2 \| -(49.\d|50.\d) %", table)

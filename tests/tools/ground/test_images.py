@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from edge.bands import BANDS
-from edge.coding import CodingContext, TileDecoder
+from edge.coding import CodingContext
+from edge.embedded import tile_decoder
 from edge.flight_codec import FlightCodec
 from edge.packets.pieces import Piece, pack_pieces
 from edge.packets.space_packet import Apid, SpacePacket
@@ -40,9 +41,9 @@ def test_what_did_not_come_is_expected_from_context(tmp_path: Path) -> None:
     receiver.settle(1)
 
     frames = place_frames(store, model)[0]
-    decoder = TileDecoder(model.engine, model.tables, (CodingContext(first.latent, 24),), 24, (4, 4))
+    decoder = tile_decoder(model.engine, model.tables, (CodingContext(first.latent, 24),), second.q, (4, 4))
     decoder.decode(second.coded.layers.payload(LAYERS_SENT), LAYERS_SENT)
-    wanted = np.rint(model.synthesise(decoder.reconstruction(), 24))
+    wanted = np.rint(model.synthesise(decoder.reconstruction()))
     np.testing.assert_array_equal(frames[1].data, np.clip(wanted, 1, 65535))
     zeros = model.synthesise(decoder.latent.astype(np.float32), 24)
     error = [np.square(image - scene - 5.0).mean() for image in (wanted, zeros)]
@@ -59,7 +60,7 @@ def test_a_tile_coded_again_shows_its_last_coding(tmp_path: Path) -> None:
         piece = Piece(number, 0, tile.segment(0, 16))
         receiver.feed(SpacePacket(Apid.IMAGE, number, 7, number, pack_pieces([piece])).pack())
         receiver.settle(number)
-    decoder = TileDecoder(model.engine, model.tables, (), 24, (4, 4))
+    decoder = tile_decoder(model.engine, model.tables, (), tile.q, (4, 4))
     decoder.decode(tile.coded.layers.payload(16), 16)
-    wanted = np.rint(model.synthesise(decoder.reconstruction(), 24))
+    wanted = np.rint(model.synthesise(decoder.reconstruction()))
     np.testing.assert_array_equal(place_frames(store, model)[0][0].data, np.clip(wanted, 1, 65535))
