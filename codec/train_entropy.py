@@ -25,7 +25,8 @@ from codec.data import CropSampler, Cube, load_cubes
 from codec.entropy import Context, EntropyModel, logistic_bits
 from codec.train_transform import learning_rates
 from codec.transform import CHANNELS, GROUP, LAYERS, EdgeTransform, load_weights, step
-from edge.base_layer import usual_shift
+from edge.base_layer import STEPS_PER_OCTAVE, usual_shift
+from edge.latents import STEPS
 
 Q_RANGE = (4, 56)
 LATENT_LIMIT = 2047
@@ -102,9 +103,9 @@ def batch_of(sampler: CropSampler, transform: EdgeTransform, count: int, size: i
 
 
 def draw_shifts(rng: np.random.Generator, q: Tensor) -> Tensor:
-    """Base shifts (B,) for steps q: mostly what is flown, `edge.base_layer.usual_shift`."""
+    """Base shifts (B,) 1..3 for steps q of Q_RANGE, as far as the base has a step."""
     drawn = torch.from_numpy(rng.choice([1, 2, 3], len(q), p=[0.1, 0.75, 0.15]))
-    return torch.minimum(drawn, (63 - q).div(8, rounding_mode="floor"))
+    return torch.minimum(drawn, (STEPS - 1 - q).div(STEPS_PER_OCTAVE, rounding_mode="floor"))
 
 
 def plain_bits(model: EntropyModel, y: Tensor, q: Tensor, batch: Batch) -> Tensor:
@@ -185,7 +186,7 @@ def total_bits(model: EntropyModel, y: Tensor, context: Context, q: Tensor) -> f
 
 
 def staged_bits(model: EntropyModel, y: Tensor, q: Tensor) -> float:
-    """Bits of a latent without context, base layer and refinement together."""
+    """Bits of a latent of a step that has a base, without context, base layer and refinement together."""
     shift = torch.tensor([usual_shift(int(q))])
     nothing = make_context(torch.zeros_like(y), torch.zeros_like(y), torch.zeros(1, 2, LAYERS))
     base = base_of(y, shift)

@@ -23,8 +23,9 @@ from numpy.typing import NDArray
 from edge.latents import LAYERS, STEPS, Latent
 
 BASE_GROUPS = 6  # two entropy passes, one of them over 6 of 16 layers, are what fits 5 GMAC a tile
-USUAL_SHIFT = 2
 MAX_SHIFT = 3
+FINE = 24  # to this step a base three octaves coarser saves more bytes than one of two, beyond it fewer
+COARSE = 47  # from here on a base two octaves coarser would be off the scale, and one of one octave is a poor first layer
 STEPS_PER_OCTAVE = 8
 
 
@@ -50,9 +51,9 @@ def base_step_of(quality: int) -> int:
     return step_of(quality) + STEPS_PER_OCTAVE * shift_of(quality)
 
 
-def usual_shift(q: int, wanted: int = USUAL_SHIFT) -> int:
-    """The shift nearest `wanted` whose base has a step index."""
-    return min(wanted, (STEPS - 1 - q) // STEPS_PER_OCTAVE)
+def usual_shift(q: int, most: int = MAX_SHIFT) -> int:
+    """The best shift for step q that is at most `most`; judged on val, see docs/results.md."""
+    return min(most, 3 if q <= FINE else 2 if q <= COARSE else 0)
 
 
 def refined_groups(layers: int, quality: int) -> int:

@@ -15,7 +15,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from edge.base_layer import USUAL_SHIFT
+from edge.base_layer import MAX_SHIFT
 from edge.context.layout import Geometry
 from edge.context.policy import ContextSettings, Policy
 from edge.downlink.passrun import LinkSettings
@@ -115,15 +115,15 @@ class RegionConfig:
 class CodingConfig:
     """[coding] tile: side in pixels. cloud_discount: share of its weight that a fully clouded tile loses.
 
-    q: quantiser step index of every tile. base: octaves from its step to that of the base layer, 0 for none
-    (`edge.base_layer`). slope: of rate-distortion optimised quantisation, 0 for none.
+    q: quantiser step index of every tile. base: most octaves from its step to that of the base layer, 0 for no
+    base (`edge.base_layer.usual_shift`). slope: of rate-distortion optimised quantisation, 0 for none.
     engine: of the entropy network. analysis: float or int8, see `edge.analysis`. canary_s: seconds between two
     codings of the canary tile.
     """
 
     tile: int = 256
     q: int = 28
-    base: int = USUAL_SHIFT
+    base: int = MAX_SHIFT
     slope: float = 0.0
     engine: str = "auto"
     analysis: str = "float"

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.bands import BandError, complete_bands
-from edge.base_layer import USUAL_SHIFT, quality_of, usual_shift
+from edge.base_layer import MAX_SHIFT, quality_of, usual_shift
 from edge.codec import UNLIKE, CodedLatent, Pass, analyse_tile, encode_tile, likeness, weigh_contexts
 from edge.coding import CodingContext, CodingError
 from edge.config import CodingConfig
@@ -75,13 +75,13 @@ class FlightTile:
 
 
 class FlightCodec:
-    """TileCodec of the edge preset. q: quantiser step index of every tile, with a base layer `shift` octaves coarser
-    (0: none; see `edge.base_layer`); slope: see `edge.codec.encode_tile`.
+    """TileCodec of the edge preset. q: quantiser step index of every tile, with a base layer at most `shift`
+    octaves coarser (0: none; see `edge.base_layer`); slope: see `edge.codec.encode_tile`.
     """
 
     layers = LAYERS
 
-    def __init__(self, model: EdgeModel, q: int, slope: float = 0.0, shift: int = USUAL_SHIFT) -> None:
+    def __init__(self, model: EdgeModel, q: int, slope: float = 0.0, shift: int = MAX_SHIFT) -> None:
         self.model, self.q, self.slope, self.shift = model, q, slope, shift
         self.binding = lone_binding(model.digest, model.tables_digest)
         batch = getattr(model.engine, "batch", 1)  # of engines on a GPU

@@ -2,7 +2,8 @@
 
 models/edge/manifest.json   preset, digests of the other files, what they were trained on
 models/edge/entropy.npz     integer entropy network and probability tables (exact)
-models/edge/entropy.onnx    the same network as a graph, for ONNX Runtime and TensorRT
+models/edge/entropy.onnx    the same network as a graph, for ONNX Runtime and TensorRT; entropy_base.onnx: of the
+                            base layer's pass
 models/edge/golden.npz      what an engine must reproduce before it may code
 models/edge/analysis.onnx   frame -> coefficients (any precision); analysis_int8.onnx: the same in int8
 models/edge/synthesis.onnx  latent -> frame (any precision; used on the ground only)

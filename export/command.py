@@ -22,8 +22,9 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from edge.base_layer import BASE_GROUPS
 from edge.digest import bytes_digest
-from edge.engines import DIGEST_BYTES, GOLDEN, GRAPH, EngineRefused, open_engine
+from edge.engines import BASE_GRAPH, DIGEST_BYTES, GOLDEN, GRAPH, EngineRefused, open_engine
 from edge.latents import CHANNELS, LAYERS
 from edge.model import EdgeModel, ModelError
 from edge.network import ACT_BITS, IN_BITS, RES_BITS
@@ -33,6 +34,7 @@ from export.golden import write_golden
 from export.integer import INPUT_PEAK, LIMIT, Bound, BoundError, prove_bounds
 
 MANIFEST = "manifest.json"
+ENGINE_FILES = (GRAPH, BASE_GRAPH, GOLDEN)
 MODEL_FILES = (".npz", ".onnx")  # measured tables (JSON) may be renewed without the model
 ENGINES = ("float32", "onnxruntime:basic", "onnxruntime:extended")
 MUST_PASS = ENGINES[:2]  # int8 kernels may fail on a processor without VNNI; float32 arithmetic may not
@@ -94,6 +96,7 @@ def verify(folder: Path, tell: Tell = lambda text: None) -> Report:
         bounds = proven(parameters)
         tell("checking the graphs")
         checked = check_entropy_graph(onnx.load(folder / GRAPH))
+        check_entropy_graph(onnx.load(folder / BASE_GRAPH))
         onnx.checker.check_model(onnx.load(folder / "analysis.onnx"), full_check=True)
         tell("running the golden vectors on the engines of this machine")
         verdicts = {name: refusal(name, model) for name in ENGINES}
@@ -141,6 +144,13 @@ def refusal(name: str, model: EdgeModel) -> str:
     return ""
 
 
+def write_engine_files(parameters: Parameters, folder: Path) -> None:
+    """The graphs of both entropy passes, and the golden vectors."""
+    onnx.save(entropy_graph(parameters), str(folder / GRAPH))
+    onnx.save(entropy_graph(parameters, BASE_GROUPS), str(folder / BASE_GRAPH))
+    write_golden(parameters, folder / GOLDEN)
+
+
 def complete_manifest(folder: Path) -> None:
     """Add to manifest.json what refuses a wrong pairing: digests of all files, ports of the graphs, number formats,
     and the bound of every layer.
@@ -149,7 +159,7 @@ def complete_manifest(folder: Path) -> None:
     with np.load(folder / "entropy.npz", allow_pickle=False) as archive:
         parameters = {k: archive[k] for k in archive.files}
     network = {k: v for k, v in parameters.items() if k.endswith(NETWORK) or k in _NAMES}
-    manifest["engine_files"] = {name: _digest(folder / name) for name in (GRAPH, GOLDEN)}
+    manifest["engine_files"] = {name: _digest(folder / name) for name in ENGINE_FILES}
     manifest["files"] = {
         p.name: _digest(p) for p in sorted(folder.iterdir()) if p.suffix in MODEL_FILES
     }
@@ -186,8 +196,7 @@ def _fill(source: Source, made: Path, tell: Tell) -> None:
         raise ExportError("the spoiled network passed the proof; nothing is written from one")
     if source.model is not None:
         tell("writing the graph and the golden vectors")
-        onnx.save(entropy_graph(parameters), str(made / GRAPH))
-        write_golden(parameters, made / GOLDEN)
+        write_engine_files(parameters, made)
     complete_manifest(made)
 
 
@@ -195,7 +204,7 @@ def _from_folder(model: Path, made: Path) -> None:
     manifest = _manifest(model)
     _check_files(model, manifest)
     for path in model.iterdir():
-        if path.is_file() and path.name not in (GRAPH, GOLDEN):
+        if path.is_file() and path.name not in ENGINE_FILES:
             shutil.copy2(path, made / path.name)
     if not (made / "entropy.npz").is_file():
         raise ExportError(f"{model}: expected a model folder, found no entropy.npz")

@@ -3,7 +3,7 @@
     python -m export.edge_model --transform runs/transform/transform.pt --entropy runs/entropy/entropy.pt
     --out models/edge
 
-Writes entropy.npz, entropy.onnx, golden.npz, analysis.onnx, synthesis.onnx, gains.npz and manifest.json, and
+Writes entropy.npz, its graphs, golden.npz, analysis.onnx, synthesis.onnx, gains.npz and manifest.json, and
 prints the bound of the tightest layers. Refuses a model whose worst-case sums do not fit (BoundError names
 the layer).
 """
@@ -22,13 +22,10 @@ import torch
 from codec.entropy import EntropyModel
 from codec.train_entropy import load_transform
 from codec.transform import UNIT, EdgeTransform
-from edge.engines import GOLDEN, GRAPH
 from edge.model import model_digest
 from edge.tables import Mixture, build
 from export.analysis_int8 import write as write_int8_analysis
-from export.command import complete_manifest
-from export.entropy_graph import entropy_graph
-from export.golden import write_golden
+from export.command import complete_manifest, write_engine_files
 from export.integer import Bound, integer_parameters, prove_bounds
 from export.transform_graphs import analysis_graph, synthesis_graph
 
@@ -60,8 +57,7 @@ def write_model(
     onnx.save(analysis_graph(transform), str(out / "analysis.onnx"))
     onnx.save(synthesis_graph(transform), str(out / "synthesis.onnx"))
     np.savez_compressed(out / "gains.npz", gains=synthesis_gains(transform))
-    onnx.save(entropy_graph(parameters), str(out / GRAPH))
-    write_golden(parameters, out / GOLDEN)
+    write_engine_files(parameters, out)
     manifest = {
         "preset": "edge",
         "model_digest": model_digest(out).hex(),

@@ -1,8 +1,9 @@
-"""The exact entropy network as an explicit Q/DQ ONNX graph: one encoder pass over all 16 layers.
+"""The exact entropy network as an explicit Q/DQ ONNX graph: one encoder pass over all 16 layers, or over the first
+ones only (entropy_base.onnx, for the base layer's pass: the same inputs, fewer outputs).
 
 Inputs (int8 planes as in `edge.latents`; B tiles of h x w positions):
   own (B, 1024, h, w)        the latent's planes          context (B, 2048, h, w)  planes of both contexts
-  known (B, 32)              float 0/1, layers known      step (B, 96) float       residual units / 2^8
+  known (B, 32)              1 known, 0 not, -1 base      step (B, 96) float       residual units / 2^8
   spatial (B, 101, h, w)     neighbour planes of layer 0 and its five phase planes (0 or 127)
 Outputs (raw accumulators, exact in float32):
   first (B, h*w, 192)        head of layer 0              rest (B, 1920, h*w, 1)   heads of layers 1..15
@@ -35,8 +36,9 @@ def _power(bits: Any) -> Any:
 class EntropyGraph(Graph):
     """Builder with the network's own operations; tokens are (B, J, P, width)."""
 
-    def __init__(self, parameters: Parameters) -> None:
+    def __init__(self, parameters: Parameters, layers: int = LAYERS) -> None:
         super().__init__("swathpack_entropy")
+        self.layers = layers
         self.p = dict(parameters)  # joined by the weights of merged layers
         self.width = int(parameters["step_embed"].shape[1])
         self.heads = int(parameters["heads"])
@@ -79,13 +81,15 @@ class EntropyGraph(Graph):
         y = self.linear(name, x)
         return self.quantised(self.add("Relu", [y]) if relu else y)
 
-    def per_layer(self, name: str, x: str, bits: int, first: int = 0) -> str:
-        """Linear layer of each latent layer as a grouped 1x1 convolution; x (B, J * inputs, P, 1)."""
-        bias = self.constant(f"{name}.bias", self.bias(name, bits)[first:].reshape(-1))
-        return self.add("Conv", [x, self._grouped(name, first), bias], group=LAYERS - first)
+    def per_layer(self, name: str, x: str, bits: int, first: int = 0, last: int = LAYERS) -> str:
+        """Linear layer of each of the latent layers [first, last) as a grouped 1x1 convolution; x (B, J * inputs, P,
+        1).
+        """
+        bias = self.constant(f"{name}.bias", self.bias(name, bits)[first:last].reshape(-1))
+        return self.add("Conv", [x, self._grouped(name, first, last), bias], group=last - first)
 
-    def _grouped(self, name: str, first: int) -> str:
-        w, e = self.p[f"{name}.weight"][first:], self.p[f"{name}.exponent"][first:]
+    def _grouped(self, name: str, first: int, last: int) -> str:
+        w, e = self.p[f"{name}.weight"][first:last], self.p[f"{name}.exponent"][first:last]
         j, inputs, outputs = w.shape
         kernel = w.transpose(0, 2, 1).reshape(j * outputs, inputs, 1, 1)
         return self.weight(name, kernel, e.reshape(-1), axis=0)
@@ -151,7 +155,7 @@ class EntropyGraph(Graph):
         """
         for kind, axis in (("weight", 1), ("bias", 0), ("exponent", 0)):
             self.p[f"{name}.{kind}"] = np.concatenate([self.p[f"{part}.{kind}"] for part in parts], axis=axis)
-        layers = 2 * LAYERS if name == "context" else LAYERS
+        layers = 2 * LAYERS if name == "context" else self.layers
         size = self.width // self.heads
         joined = self.int8(self.linear(name, x))
         five = self.reshape(joined, self.b, layers, self.n, len(parts) * self.heads, size)
@@ -178,32 +182,40 @@ class EntropyGraph(Graph):
         weight = self.quantised(self.add("Mul", [self.add("Relu", [score]), "mask"]))
         mixed = self.add("Add", [self.add("MatMul", [weight, self.dequantised(value)]), self.quarter[2 * ACT_BITS]])
         mixed = self.quantised(self.add("Mul", [mixed, self._shared("mix.scale", 2.0**-MIX_SHIFT)]))
-        joined = self.reshape(self.transpose(mixed, 0, 3, 1, 2, 4), self.b, LAYERS, self.n, self.width)
+        joined = self.reshape(self.transpose(mixed, 0, 3, 1, 2, 4), self.b, self.layers, self.n, self.width)
         return self.to_residual(self.linear(f"{name}.out", joined))
 
-    def embedded(self, name: str, planes: list[str], inputs: int, step: str) -> str:
-        """Concatenated planes (B, 16, n, P) -> residual stream (B, 16, P, width), with the offset of 1/4."""
-        joined = self.reshape(self.add("Concat", planes, axis=2), self.b, LAYERS * inputs, self.n, 1)
+    def embedded(self, name: str, planes: list[str], inputs: int, step: str, layers: int) -> str:
+        """Concatenated planes (B, J, n, P) -> residual stream (B, J, P, width), with the offset of 1/4."""
+        joined = self.reshape(self.add("Concat", planes, axis=2), self.b, layers * inputs, self.n, 1)
         # First the shape, then the rounding: over a last axis of 1, ONNX Runtime's Mul takes ten times as long.
-        four = self.reshape(self.per_layer(name, joined, IN_BITS), self.b, LAYERS, self.width, self.n)
+        embedded = self.per_layer(name, joined, IN_BITS, last=layers)
+        four = self.reshape(embedded, self.b, layers, self.width, self.n)
         return self.add("Add", [self.to_residual(self.transpose(four, 0, 1, 3, 2)), step])
 
 
-def _flags(g: EntropyGraph, value: str, count: int) -> str:
-    """(B, 16, count, 1) -> over all positions."""
-    return g.add("Expand", [value, g.shape(g.b, LAYERS, count, g.n)])
+    def first_layers(self, x: str) -> str:
+        """The first of x (B, 16, ...) that the graph is about."""
+        if self.layers == LAYERS:
+            return x
+        return self.add("Slice", [x, self._dim(0), self._dim(self.layers), self._dim(1)])
 
 
-def entropy_graph(parameters: Parameters) -> Any:
-    """The checked ModelProto."""
-    g = EntropyGraph(parameters)
+def _flags(g: EntropyGraph, value: str, count: int, layers: int) -> str:
+    """(B, J, count, 1) -> over all positions."""
+    return g.add("Expand", [value, g.shape(g.b, layers, count, g.n)])
+
+
+def entropy_graph(parameters: Parameters, layers: int = LAYERS) -> Any:
+    """The checked ModelProto of a pass over the first `layers` layers (at least 2)."""
+    g = EntropyGraph(parameters, layers)
     int8 = TensorProto.INT8
     own8 = g.input("own", ["batch", LAYERS * PLANES, "rows", "columns"], int8)
     context8 = g.input("context", ["batch", 2 * LAYERS * PLANES, "rows", "columns"], int8)
     known = g.input("known", ["batch", 2 * LAYERS])
     step_in = g.input("step", ["batch", g.width])
     spatial8 = g.input("spatial", ["batch", 3 * GROUP + 5, "rows", "columns"], int8)
-    causal = np.concatenate([np.tril(np.ones((LAYERS, LAYERS))), np.ones((LAYERS, 2 * LAYERS))], 1)
+    causal = np.concatenate([np.tril(np.ones((layers, layers))), np.ones((layers, 2 * LAYERS))], 1)
     g.constant("mask", (causal * 2.0**-SCORE_SHIFT).astype(np.float32))
     _sizes(g, own8)
 
@@ -216,16 +228,16 @@ def entropy_graph(parameters: Parameters) -> Any:
     flag = g.add("Mul", [known, g.constant("flag", np.float32(FLAG * 2.0**-IN_BITS))])
     known_pair = g.transpose(g.reshape(flag, g.b, 2, LAYERS, 1), 0, 2, 1, 3)  # (B, 16, 2, 1)
     tokens = _context_tokens(g, (first, second), known_pair, step)
-    stream = g.embedded(
-        "embed", [_shifted(g, own), first, second, _flags(g, known_pair, 2)], 3 * PLANES + 2, step
-    )
+    flags = _flags(g, g.first_layers(known_pair), 2, layers)
+    planes = [_shifted(g, own), g.first_layers(first), g.first_layers(second), flags]
+    stream = g.embedded("embed", planes, 3 * PLANES + 2, step, layers)
     blocks = sum(1 for k in parameters if k.endswith("attention.query.weight"))
     sides = [f"blocks.{b}.attention.context_{part}" for b in range(blocks) for part in ("key", "value")]
     context = g.merged("context", sides, tokens)
     for b in range(blocks):
         name = f"blocks.{b}"
         stream = g.add("Add", [stream, g.attention(b, g.quantised(stream), context)])
-        stream = g.add("Add", [stream, g.spatial_branch(f"{name}.spatial", g.quantised(stream), LAYERS)])
+        stream = g.add("Add", [stream, g.spatial_branch(f"{name}.spatial", g.quantised(stream), layers)])
     _heads(g, g.quantised(stream), spatial8)
     return g.model()
 
@@ -243,7 +255,7 @@ def _shifted(g: EntropyGraph, own: str) -> str:
     """Planes of layer j - 1 at place j; zero for layer 0."""
     ends = [
         g.constant(f"shift.{n}", np.array([v], np.int64))
-        for n, v in (("start", 0), ("stop", LAYERS - 1), ("axis", 1))
+        for n, v in (("start", 0), ("stop", g.layers - 1), ("axis", 1))
     ]
     earlier = g.add("Slice", [own, *ends])
     pads = g.constant("shift.pads", np.array([0, 1, 0, 0, 0, 0, 0, 0], np.int64))
@@ -267,7 +279,7 @@ def _context_tokens(g: EntropyGraph, contexts: tuple[str, str], known: str, step
     pair = g.add("Concat", [known2, g.add("Concat", dates, axis=0)], axis=2)
     b, g.b = g.b, g.add("Mul", [g.b, g._dim(2)])
     step2 = g.add("Concat", [step, step], axis=0)
-    stream = g.embedded("embed_context", [joined, _flags(g, pair, 2)], PLANES + 2, step2)
+    stream = g.embedded("embed_context", [joined, _flags(g, pair, 2, LAYERS)], PLANES + 2, step2, LAYERS)
     stream = g.add("Add", [stream, g.spatial_branch("context_spatial", g.quantised(stream), LAYERS)])
     five = g.reshape(stream, 2, b, LAYERS, g.n, g.width)
     g.b = b
@@ -279,16 +291,16 @@ def _heads(g: EntropyGraph, trunk: str, spatial8: str) -> None:
     d = g.width
     ends = [
         g.constant(f"head.{n}", np.array([v], np.int64))
-        for n, v in (("start", 1), ("stop", LAYERS), ("axis", 1))
+        for n, v in (("start", 1), ("stop", g.layers), ("axis", 1))
     ]
     later = g.transpose(g.add("Slice", [trunk, *ends]), 0, 1, 3, 2)
-    flat = g.reshape(later, g.b, (LAYERS - 1) * d, g.n, 1)
-    conv = g.add("Conv", [flat, g._grouped("head_hidden", 1)], group=LAYERS - 1)
-    bias = g.bias("head_hidden", ACT_BITS)[1:]
+    flat = g.reshape(later, g.b, (g.layers - 1) * d, g.n, 1)
+    conv = g.add("Conv", [flat, g._grouped("head_hidden", 1, g.layers)], group=g.layers - 1)
+    bias = g.bias("head_hidden", ACT_BITS)[1 : g.layers]
     hidden = g.quantised(g.add("Relu", [g.biased("head_hidden", conv, bias)]))
-    g.per_layer("head", g.reshape(hidden, g.b, bias.size, g.n, 1), ACT_BITS, first=1)
+    g.per_layer("head", g.reshape(hidden, g.b, bias.size, g.n, 1), ACT_BITS, first=1, last=g.layers)
     g.nodes[-1].output[0] = "rest"
-    g.output("rest", ["batch", 15 * 4 * GROUP, "positions", 1])
+    g.output("rest", ["batch", (g.layers - 1) * 4 * GROUP, "positions", 1])
     planes = g.reshape(
         g.add("DequantizeLinear", [spatial8, g.scale[ACT_BITS], g.zero]), g.b, 3 * GROUP + 5, g.n
     )

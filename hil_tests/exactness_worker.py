@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.coding import CodingContext, predict
+from edge.base_layer import BASE_GROUPS, STEPS_PER_OCTAVE, base_of, usual_shift
+from edge.coding import Base, CodingContext, Prediction, predict
 from edge.engines import EngineRefused, create_engine, open_engine
-from edge.latents import LAYERS, Latent, phase_map
+from edge.latents import GROUP, LAYERS, Latent, phase_map
 from edge.model import EdgeModel
 
 Tile = tuple[Latent, list[CodingContext], int]
@@ -56,12 +57,13 @@ class Batched:
         self.answers: Iterator[Any] | None = None
 
     def heads_of_all(self, *inputs: Any, layers: int = LAYERS) -> Any:
-        """First round: remember the inputs and answer nothing; second: the batch's answers."""
-        if self.answers is not None:
-            first, rest = next(self.answers)
-            return first, rest[: layers - 1]
+        """First round: remember the inputs and answer zeros; second: the batch's answers."""
         self.inputs.append(inputs)
-        raise _Collected
+        if self.answers is None:
+            positions = inputs[0].shape[-1]
+            return np.zeros((6, GROUP, positions), np.int64), np.zeros((layers - 1, 4, GROUP, positions), np.int64)
+        first, rest = next(self.answers)
+        return first, rest[: layers - 1]
 
     def run(self) -> None:
         """Run what was collected, in batches of one size of grid each; short ones repeat their first tile."""
@@ -76,13 +78,20 @@ class Batched:
         self.answers = iter(answers)
 
 
-class _Collected(Exception):  # noqa: N818
-    """Not an error: the inputs are noted."""
+def _passes(engine: Any, tile: Tile) -> Iterator[Prediction]:
+    """Every pass that codes a tile: plain, and where its step has a base, over that and knowing it."""
+    latent, contexts, q = tile
+    yield predict(engine, latent, contexts, q)
+    if shift := usual_shift(q):
+        values = base_of(latent, shift)
+        values[BASE_GROUPS * GROUP :] = 0
+        yield predict(engine, values, contexts, q + STEPS_PER_OCTAVE * shift, layers=BASE_GROUPS)
+        yield predict(engine, latent, contexts, q, Base(values, shift))
 
 
 def predictions(engine: Any, tiles: Sequence[Tile]) -> Result:
-    """Means and tables of all symbols of the tiles, one row."""
-    found = [predict(engine, latent, contexts, q) for latent, contexts, q in tiles]
+    """Means and tables of all symbols of the tiles in every pass, one row."""
+    found = [p for tile in tiles for p in _passes(engine, tile)]
     return {
         "mean8": np.concatenate([p.mean8.ravel() for p in found]).astype(np.int32),
         "table": np.concatenate([p.table_index.ravel() for p in found]),
@@ -92,11 +101,8 @@ def predictions(engine: Any, tiles: Sequence[Tile]) -> Result:
 def batch_predictions(engine: Any, tiles: Sequence[Tile], batch: int) -> Result:
     """`predictions` of an engine that has `heads_of_batch`, in batches."""
     batched = Batched(engine, batch)
-    for latent, contexts, q in tiles:
-        try:
-            predict(batched, latent, contexts, q)  # type: ignore[arg-type]
-        except _Collected:
-            continue
+    for tile in tiles:
+        list(_passes(batched, tile))
     batched.run()
     return predictions(batched, tiles)
 

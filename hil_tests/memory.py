@@ -25,7 +25,7 @@ from edge.model import EdgeModel
 from edge.model_memory import arrays_of
 from edge.scrub import octets
 
-GRAPHS = ("entropy.onnx", "analysis.onnx")
+GRAPHS = ("entropy.onnx", "entropy_base.onnx", "analysis.onnx")
 HALF = 10  # TensorProto.FLOAT16
 SMALLEST, ALIGNED, VARIED = 128, 64, 5  # bytes; different ones among the first eight
 

@@ -247,7 +247,7 @@ def write(args: argparse.Namespace, out: Path, transform: Any, entropy: Any, not
             f"the adapted network would not decode exactly: {error}; try fewer --minutes"
         ) from error
     untouched = {
-        "synthesis": ("entropy.npz", "entropy.onnx", "golden.npz"),
+        "synthesis": ("entropy.npz", "entropy.onnx", "entropy_base.onnx", "golden.npz"),
         "entropy": ("synthesis.onnx", "gains.npz"),
     }
     for name in ("analysis.onnx", "analysis_int8.onnx", *untouched.get(args.parts, ()), *COPIED):

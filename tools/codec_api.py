@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 
-from edge.base_layer import USUAL_SHIFT
+from edge.base_layer import MAX_SHIFT
 from edge.codec import RDO_SLOPE
 from edge.frame import Frame
 from edge.latents import LAYERS
@@ -14,7 +14,7 @@ from edge.stream import Stream, read_stream
 from tools.decoder import StreamDecoder
 from tools.encoder import SeriesEncoder
 
-CODING_VERSION = 2  # of what the encoder makes of one model; 2: with a base layer
+CODING_VERSION = 3  # of what the encoder makes of one model; from 2 on with a base layer
 
 
 @lru_cache(maxsize=2)
@@ -34,7 +34,7 @@ def encode_series(
     layers: int = LAYERS,
     intra_every: int = 0,
     slope: float = RDO_SLOPE,
-    shift: int = USUAL_SHIFT,
+    shift: int = MAX_SHIFT,
 ) -> bytes:
     """One stream for a series at quantiser step q; intra_every, slope and shift as in `SeriesEncoder`."""
     encoder = SeriesEncoder(model(), list(frames), intra_every=intra_every, slope=slope, shift=shift)

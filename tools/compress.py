@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from edge.bands import DROPPED
-from edge.base_layer import USUAL_SHIFT
+from edge.base_layer import MAX_SHIFT
 from edge.codec import RDO_SLOPE
 from edge.frame import FrameError
 from edge.latents import LAYERS, STEPS
@@ -76,10 +76,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--base",
         type=int,
         choices=range(4),
-        default=USUAL_SHIFT,
+        default=MAX_SHIFT,
         metavar="N",
-        help="the first layer is a base of so many octaves coarser steps (default 2), 0 for none: a cut stream is then "
-        "worth less, and one entropy pass is saved",
+        help="the first layer is a base of at most so many octaves coarser steps (default 3), 0 for none: a cut stream "
+        "is then worth less, and one entropy pass is saved",
     )
     add_model_arguments(parser)
 

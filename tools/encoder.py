@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.bands import complete_bands
-from edge.base_layer import USUAL_SHIFT, quality_of, usual_shift
+from edge.base_layer import MAX_SHIFT, quality_of, usual_shift
 from edge.codec import (
     DEAD_ZONE,
     RDO_SLOPE,
@@ -100,7 +100,7 @@ class FrameCoder:
         windows: Sequence[TileWindow],
         places: Sequence[Place],
         slope: float,
-        shift: int = USUAL_SHIFT,
+        shift: int = MAX_SHIFT,
     ) -> None:
         self.model, self.index, self.windows, self.places, self.slope = model, index, windows, places, slope
         self.shift = shift
@@ -227,8 +227,8 @@ class SeriesEncoder:
     """Encodes frames of one place (equal sizes and bands) into one stream.
 
     intra_every: every Nth frame without context (0: only the first). slope: of rate-distortion optimised
-    quantisation in squared steps per bit; 0 leaves it out and halves the time. shift: octaves from the step to that of
-    the base layer, where there is such a step (`edge.base_layer`); 0 for none.
+    quantisation in squared steps per bit; 0 leaves it out and halves the time. shift: most octaves from the step to
+    that of the base layer (`edge.base_layer.usual_shift`); 0 for none.
     """
 
     def __init__(
@@ -238,7 +238,7 @@ class SeriesEncoder:
         metadata: bytes = b"",
         intra_every: int = 0,
         slope: float = RDO_SLOPE,
-        shift: int = USUAL_SHIFT,
+        shift: int = MAX_SHIFT,
     ) -> None:
         _check_alike(frames)
         self.model, self.metadata, self.intra_every, self.slope = model, metadata, intra_every, slope

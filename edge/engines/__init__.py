@@ -27,6 +27,7 @@ FASTEST = ("onnxruntime:extended", "onnxruntime:basic")  # what `auto` stands fo
 LAST_RESORT = ("float32", "int64")
 DIGEST_BYTES = 8
 GRAPH, GOLDEN, ANALYSIS = "entropy.onnx", "golden.npz", "analysis.onnx"
+BASE_GRAPH = "entropy_base.onnx"  # models made before the base layer have none
 
 
 class EngineModel(Protocol):
@@ -118,8 +119,10 @@ def _onnxruntime(name: str, level: str, model: EngineModel) -> EntropyEngine:
     if level not in LEVELS:
         raise EngineRefused(name, "unknown", f"expected a level of {', '.join(LEVELS)}, found {level}")
     graph = _checked(name, model, GRAPH)
+    listed = BASE_GRAPH in model.manifest.get("engine_files", {})
+    base = _checked(name, model, BASE_GRAPH) if listed else None
     try:
-        return OnnxEngine(model.parameters, graph, level, model.threads)
+        return OnnxEngine(model.parameters, graph, level, model.threads, base)
     except ImportError as error:
         raise EngineRefused(name, "absent", f"onnxruntime does not import: {error}") from error
 

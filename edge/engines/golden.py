@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.base_layer import known_part
+from edge.base_layer import BASE_GROUPS, known_part
 from edge.digest import array_digest
 from edge.latents import (
     GROUP,
@@ -122,7 +122,8 @@ def _read_case(name: str, arrays: Mapping[str, NDArray[Any]]) -> GoldenCase:
 
 
 def first_difference(engine: EntropyEngine, cases: list[GoldenCase]) -> Difference | None:
-    """Run every case, smallest first, as one pass; and the smallest layer by layer as a decoder does.
+    """Run every case, smallest first, as one pass, whole and as the base layer's; and the smallest layer by layer as
+    a decoder does.
 
     Returns the first layer whose heads are not the golden ones, None when all are.
     """
@@ -131,6 +132,10 @@ def first_difference(engine: EntropyEngine, cases: list[GoldenCase]) -> Differen
         found = _compare(case, iter(heads_by_layer(*engine.heads_of_all(*case.inputs))))
         if found is not None:
             return found
+        base = engine.heads_of_all(*case.inputs, layers=BASE_GROUPS)
+        found = _compare(case, iter(heads_by_layer(*base)))
+        if found is not None:
+            return Difference(f"{case.name} (base layer's pass)", found.layer, found.detail)
     stepped = _compare(ordered[0], _stepped(engine, ordered[0].inputs))
     if stepped is not None:
         return Difference(f"{stepped.case} (step by step)", stepped.layer, stepped.detail)

@@ -1,4 +1,5 @@
-"""The entropy network's encoder pass as entropy.onnx does it: inputs of the graph, and heads from its outputs.
+"""The entropy network's encoder passes as entropy.onnx and entropy_base.onnx do them: inputs of the graphs, and heads
+from their outputs.
 
 What runs the graph is for subclasses (`_run`); decoding steps run in the float32 twin.
 """
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.base_layer import BASE_GROUPS
 from edge.latents import GROUP, INT8_MAX, LAYERS, phase_map
 from edge.network import RES_BITS, ExactNetwork, head_bits
 
@@ -32,6 +34,10 @@ class GraphEngine(ExactNetwork):
         """Outputs `first` (B, P, 192) and `rest` (B, 1920, P, 1) of the graph."""
         raise NotImplementedError
 
+    def _run_base(self, feeds: Feeds) -> Sequence[Array]:
+        """The same of the base layer's graph: `rest` (B, 640, P, 1). Engines without that graph run the whole one."""
+        return self._run(feeds)
+
     def _to_heads(self, name: str, part: slice) -> NDArray[np.float32]:
         """Power of two per output channel: from the graph's reals to the head's grid."""
         exponent = self.layers[name].exponent[part]
@@ -48,8 +54,12 @@ class GraphEngine(ExactNetwork):
         size: tuple[int, int],
         layers: int = LAYERS,
     ) -> tuple[Array, Array]:
-        """As `ExactNetwork.heads_of_all`, through the graph, which always does all layers."""
-        first, rest = self.heads_of_batch([(own, contexts, known, spatial, q, size)])[0]
+        """As `ExactNetwork.heads_of_all`, through the graph of all layers or that of the base's."""
+        tile = (own, contexts, known, spatial, q, size)
+        if layers == BASE_GROUPS:
+            first, rest = self.heads_from(self._run_base(self.feeds_of([tile])))[0]
+        else:
+            first, rest = self.heads_of_batch([tile])[0]
         return first, rest[: layers - 1]
 
     def heads_of_batch(self, tiles: Sequence[Tile]) -> list[tuple[Array, Array]]:
@@ -86,10 +96,10 @@ class GraphEngine(ExactNetwork):
 
     def _heads_of(self, first: NDArray[np.float32], rest: NDArray[np.float32]) -> tuple[Array, Array]:
         first_int = _rounded(first, self._first_factor)
-        rest_int = _rounded(rest[:, :, 0], self._rest_factor)
+        rest_int = _rounded(rest[:, :, 0], self._rest_factor[: len(rest)])
         return (
             np.ascontiguousarray(first_int.reshape(-1, 6, GROUP).transpose(1, 2, 0)),
-            rest_int.reshape(LAYERS - 1, 4, GROUP, -1),
+            rest_int.reshape(len(rest) // (4 * GROUP), 4, GROUP, -1),
         )
 
 

@@ -36,14 +36,24 @@ def open_session(graph: Path | bytes, threads: int = 1, level: str = "all") -> A
 
 
 class OnnxEngine(GraphEngine):
-    """level: one of LEVELS."""
+    """level: one of LEVELS. base: the graph of the base layer's pass; without it the whole graph does that too."""
 
     def __init__(
-        self, parameters: dict[str, Array], graph: Path | bytes, level: str = "basic", threads: int = 1
+        self,
+        parameters: dict[str, Array],
+        graph: Path | bytes,
+        level: str = "basic",
+        threads: int = 1,
+        base: Path | bytes | None = None,
     ) -> None:
         super().__init__(parameters)
         self.session = open_session(graph, threads, level)
+        self.base_session = self.session if base is None else open_session(base, threads, level)
 
     def _run(self, feeds: Feeds) -> Sequence[Array]:
         outputs: Sequence[Array] = self.session.run(list(OUTPUTS), feeds)
+        return outputs
+
+    def _run_base(self, feeds: Feeds) -> Sequence[Array]:
+        outputs: Sequence[Array] = self.base_session.run(list(OUTPUTS), feeds)
         return outputs

@@ -22,7 +22,7 @@ SPARE_BYTES = 64 << 20  # logs, byte code, file system overhead
 CODE = (".py", ".c", ".h")
 NOT_ABOARD = ("edge/rangecoder/constriction_decoder.py",)  # its library is the ground's
 # The model's files by name: what an export leaves beside them does not fly.
-MODEL_FILES = ("manifest.json", "entropy.npz", "entropy.onnx", "analysis.onnx", "analysis_int8.onnx",
+MODEL_FILES = ("manifest.json", "entropy.npz", "entropy.onnx", "entropy_base.onnx", "analysis.onnx", "analysis_int8.onnx",
                "synthesis.onnx", "golden.npz", "gains.npz", "band_statistics.npz", "rate_quality.json")  # fmt: skip
 
 

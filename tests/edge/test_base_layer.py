@@ -36,7 +36,8 @@ def test_quality_bytes_tell_step_and_base(q: int) -> None:
         assert quality <= 255 and (step_of(quality), shift_of(quality)) == (q, shift)
         assert base_step_of(quality) == q + 8 * shift
     quality_of(q, usual_shift(q))
-    assert usual_shift(q) == (2 if q < 48 else 1 if q < 56 else 0) and usual_shift(q, 0) == 0
+    assert usual_shift(q) == (3 if q <= 24 else 2 if q < 48 else 0)
+    assert usual_shift(q, 0) == 0 and usual_shift(q, 1) <= 1
 
 
 @pytest.mark.parametrize("shift", [1, 2, 3])

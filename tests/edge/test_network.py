@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge.coding import CodingContext, predict
+from edge.base_layer import BASE_GROUPS, base_of
+from edge.coding import Base, CodingContext, predict
 from edge.latents import (
     GROUP,
     LAYERS,
@@ -103,19 +104,25 @@ def test_steps_out_of_order_are_refused() -> None:
         stepper.step(3, own[2])
 
 
+@pytest.mark.parametrize("shift", [0, 2])
 @pytest.mark.parametrize("contexts_known", [(), (16,), (16, 16), (3, 9)], ids=str)
-def test_training_form_equals_integer_form(contexts_known: tuple[int, ...]) -> None:
+def test_training_form_equals_integer_form(contexts_known: tuple[int, ...], shift: int) -> None:
     """Means in 1/8 step and scale indexes of torch with rounding on, against the coding path."""
     from codec.entropy import Context
     from tests.codec_models import random_entropy
 
     own = random_latent(SIZE, 11)
     contexts = [CodingContext(random_latent(SIZE, 20 + n), Q, k) for n, k in enumerate(contexts_known)]
-    found = predict(ExactNetwork(random_parameters()), own, contexts, Q)
+    base = Base(base_of(own, shift), shift) if shift else None
+    found = predict(ExactNetwork(random_parameters()), own, contexts, Q, base)
     planes, known = np.zeros((2, 512, *SIZE), np.float32), np.zeros((1, 2, LAYERS), np.float32)
     for n, context in enumerate(contexts):
         planes[n, : context.layers * GROUP] = context.latent[: context.layers * GROUP]
         known[0, n, : context.layers] = 1
+    if base is not None:  # it takes the second context's place
+        planes[1], known[0, 1] = 0, 0
+        planes[1, : BASE_GROUPS * GROUP] = base.values[: BASE_GROUPS * GROUP].astype(int) << shift
+        planes, known[0, 1, :BASE_GROUPS] = planes.clip(-2047, 2047), -1
     first, second = (torch.from_numpy(p[None]) for p in planes)
     mean, index = random_entropy()(
         torch.from_numpy(own[None].astype(np.float32)),
@@ -126,6 +133,13 @@ def test_training_form_equals_integer_form(contexts_known: tuple[int, ...]) -> N
     np.testing.assert_array_equal(found.mean8, mean8)
     np.testing.assert_array_equal(found.table_index % 64, index[0].numpy().reshape(mean8.shape))
     np.testing.assert_array_equal(found.table_index // 64, mean8.astype(np.int64) % 8)
+
+
+def test_a_pass_over_some_layers_says_the_same_of_them() -> None:
+    own, contexts = random_latent(SIZE, 11), [CodingContext(random_latent(SIZE, 20), Q, 9)]
+    whole, some = (predict(ExactNetwork(random_parameters()), own, contexts, Q, layers=n) for n in (LAYERS, 6))
+    np.testing.assert_array_equal(some.mean8[:6], whole.mean8[:6])
+    np.testing.assert_array_equal(some.table_index[:6], whole.table_index[:6])
 
 
 def predicted(latent: Latent) -> tuple[NDArray[np.int64], NDArray[np.uint16]]:

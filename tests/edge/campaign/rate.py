@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from edge.base_layer import MAX_SHIFT
 from edge.rate import RatePlanner, allocate, greedy_layers, uniform_layers
 from edge.tile_codec import LAYERS
 
@@ -41,8 +42,10 @@ def data_folder() -> Path:
     return Path(os.environ.get("SWATHPACK_DATA", Path(__file__).parents[3] / ".." / "shared" / "data"))
 
 
-def real_tables(tiles: int, q: int) -> RateTables:
-    """Tiles of validation cubes with at least 12 bands, later dates against the date before."""
+def real_tables(tiles: int, q: int, shift: int = MAX_SHIFT) -> RateTables:
+    """Tiles of validation cubes with at least 12 bands, later dates against the date before; shift: most octaves to the
+    base layer.
+    """
     from edge.bands import BANDS, normalise_names
     from edge.embedded import tile_decoder
     from edge.flight_codec import FlightCodec
@@ -50,7 +53,7 @@ def real_tables(tiles: int, q: int) -> RateTables:
     from edge.tile_codec import ContextLatent, TileKey, TilePixels
 
     model = EdgeModel()
-    codec = FlightCodec(model, q)
+    codec = FlightCodec(model, q, shift=shift)
     rows, values, inter = [], 0, 0
     for number, series in enumerate(_series(tiles, BANDS, normalise_names)):
         context: list[ContextLatent] = []
@@ -223,16 +226,20 @@ def main(folder: Path, size: int | None, codec: str) -> tuple[str, bool]:
     total = int(tables.costs[:, -1].sum())
     lines = [f"{len(tables.costs)} tiles ({codec} codec), {tables.inter} with context, {total} bytes at all layers",
              "bytes saved at the same true error, per cent",
-             "  budget   RMSE DN   against uniform   against greedy   against greedy by true error"]  # fmt: skip
+             "  budget   RMSE DN   against uniform   against greedy   against greedy by true error"
+             "   against no base layer"]  # fmt: skip
+    plain = real_tables(tiles, 28, 0) if codec == "edge" else tables
     saved = []
     for share in BUDGET_SHARES:
         budget = int(total * share)
         error = total_error(tables, ours(tables, budget))
         need = [bytes_at_error(tables, method, error) for method in (ours, uniform, greedy, greedy_true)]
+        need.append(bytes_at_error(plain, ours, error))
         saved.append(1 - need[0] / need[1])
         against = [100 * (1 - need[0] / other) for other in need[1:]]
         rmse = (error / tables.values) ** 0.5
-        lines.append(f"{budget:8}  {rmse:8.1f}   {against[0]:15.1f}   {against[1]:14.1f}   {against[2]:28.1f}")
+        lines.append(f"{budget:8}  {rmse:8.1f}   {against[0]:15.1f}   {against[1]:14.1f}   {against[2]:28.1f}"
+                     f"   {against[3]:21.1f}")
     steps_true, steps_est = -np.diff(tables.true, axis=1).ravel(), -np.diff(tables.estimated, axis=1).ravel()
     lines += [
         f"estimated against true squared error, all tiles and layers: correlation {_r(tables.estimated, tables.true):.4f}, "

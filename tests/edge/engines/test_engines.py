@@ -10,10 +10,20 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edge.base_layer import BASE_GROUPS
 from edge.digest import bytes_digest
-from edge.engines import DIGEST_BYTES, GOLDEN, GRAPH, EngineRefused, create_engine, open_engine, open_first
+from edge.engines import (
+    BASE_GRAPH,
+    DIGEST_BYTES,
+    GOLDEN,
+    GRAPH,
+    EngineRefused,
+    create_engine,
+    open_engine,
+    open_first,
+)
 from edge.engines.golden import GoldenError, first_difference, read_cases
-from edge.latents import LATENT_LIMIT
+from edge.latents import LATENT_LIMIT, LAYERS
 from edge.network import ExactNetwork
 
 pytest.importorskip("torch")
@@ -36,7 +46,7 @@ class Model:
     manifest: dict[str, Any] = field(default_factory=dict)
 
     def vouch(self) -> None:
-        names = [n for n in (GRAPH, GOLDEN) if (self.directory / n).exists()]
+        names = [n for n in (GRAPH, BASE_GRAPH, GOLDEN) if (self.directory / n).exists()]
         files = {n: bytes_digest((self.directory / n).read_bytes(), DIGEST_BYTES).hex() for n in names}
         self.manifest = {"engine_files": files}
 
@@ -97,11 +107,38 @@ def test_a_decoder_side_that_differs_is_found(model: Model, small_golden: dict[s
         def head(self, layer: int, trunk: Any) -> Any:
             return super().head(layer, trunk) + (layer == 7)
 
-        def heads_of_all(self, *inputs: Any) -> Any:
-            return ExactNetwork(model.parameters).heads_of_all(*inputs)
+        def heads_of_all(self, *inputs: Any, **options: Any) -> Any:
+            return ExactNetwork(model.parameters).heads_of_all(*inputs, **options)
 
     found = first_difference(Crooked(model.parameters), read_cases(small_golden))
     assert found is not None and found.layer == 7 and "step by step" in found.case
+
+
+def test_a_base_pass_that_differs_is_found(model: Model, small_golden: dict[str, Any]) -> None:
+    class Crooked(ExactNetwork):
+        def heads_of_all(self, *inputs: Any, layers: int = LAYERS) -> Any:
+            first, rest = super().heads_of_all(*inputs, layers=layers)
+            return first, rest + (layers < LAYERS)
+
+    found = first_difference(Crooked(model.parameters), read_cases(small_golden))
+    assert found is not None and found.layer == 1 and "base layer" in found.case
+
+
+def test_the_base_graph_is_the_first_layers_of_the_whole(model: Model, small_golden: dict[str, Any]) -> None:
+    onnx.save(entropy_graph(model.parameters, BASE_GROUPS), str(model.directory / BASE_GRAPH))
+    model.vouch()
+    engine = create_engine("onnxruntime", model)
+    assert engine.base_session is not engine.session
+    for case in read_cases(small_golden):
+        whole, base = engine.heads_of_all(*case.inputs), engine.heads_of_all(*case.inputs, layers=BASE_GROUPS)
+        np.testing.assert_array_equal(base[0], whole[0])
+        np.testing.assert_array_equal(base[1], whole[1][: BASE_GROUPS - 1])
+    onnx.save(entropy_graph(random_parameters(6), BASE_GROUPS), str(model.directory / BASE_GRAPH))
+    with pytest.raises(EngineRefused, match=r"entropy_base.onnx: expected digest"):
+        create_engine("onnxruntime", model)
+    model.vouch()
+    with pytest.raises(EngineRefused, match="base layer"):
+        open_engine("onnxruntime", model)
 
 
 def test_graph_of_another_model_is_refused(model: Model) -> None:
