@@ -130,13 +130,14 @@ class CodedLatent:
             nothing, mean = mean.copy(), mean.copy()
             nothing[based] = self.base.prediction.mean8.reshape(target.shape)[based] * unit / 8
             mean[based] = self.base.base.values[based] * unit
-        context = [rescale(c.latent, c.q, self.q) for c in self.contexts[:1]]
+        # With nothing sent the model leans on the best context, but not on one that is nothing like the tile (clouds).
+        likely = [np.zeros(1), *(rescale(c.latent, c.q, self.q) for c in self.contexts[:1])]
         return remaining_error(
             kept=error(self.latent),
             missing=error(mean),
             nothing=error(nothing),
             refined=[refined_groups(k, self.quality) for k in range(LAYERS + 1)],
-            first_unsent=float(error(context[0] if context else np.zeros(1))[0]),
+            first_unsent=min(float(error(values)[0]) for values in likely),
             last_energy=float(error(np.zeros(1))[-1]),
         )
 

@@ -25,7 +25,7 @@ COLOURS = {
     "av1-klt": "#9b5de5",
     "swathpack-intra": "#0072b2",
     "swathpack-plain": "#009e73",
-    "swathpack-nobase": "#e69f00",
+    "swathpack-nobase": "#8c564b",
     "swathpack-k1": "#22303c",
     "swathpack-q24": "#9b5de5",
     "swathpack-q40": "#cc79a7",
