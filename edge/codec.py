@@ -131,7 +131,7 @@ class CodedLatent:
             nothing[based] = self.base.prediction.mean8.reshape(target.shape)[based] * unit / 8
             mean[based] = self.base.base.values[based] * unit
         # With nothing sent the model leans on the best context, but not on one that is nothing like the tile (clouds).
-        likely = [np.zeros(1), *(rescale(c.latent, c.q, self.q) for c in self.contexts[:1])]
+        likely: list[NDArray[Any]] = [np.zeros(1), *(rescale(c.latent, c.q, self.q) for c in self.contexts[:1])]
         return remaining_error(
             kept=error(self.latent),
             missing=error(mean),

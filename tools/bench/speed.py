@@ -91,6 +91,7 @@ class StageClock:
 def watch_codec(clock: StageClock, model: EdgeModel) -> None:
     """Put the parts of the flying codec under the clock."""
     import edge.codec
+    import edge.embedded
     import edge.flight_codec
     import edge.model
 
@@ -98,8 +99,8 @@ def watch_codec(clock: StageClock, model: EdgeModel) -> None:
         (edge.flight_codec, "complete_bands", "tiling"), (edge.codec, "fill_invalid", "tiling"),
         (edge.model, "padded", "tiling"), (model, "analyse", "analysis"),
         (edge.codec, "quantise", "quantiser, RDO"), (edge.codec, "choose_levels", "quantiser, RDO"),
-        (edge.codec, "predict", "entropy pass"), (edge.codec, "encode_layers", "range coding"),
-        (edge.flight_codec, "pack_segment", "packing"),
+        (edge.codec, "predict", "entropy pass"), (edge.embedded, "predict", "entropy pass"),
+        (edge.codec, "encode_layers", "range coding"), (edge.flight_codec, "pack_segment", "packing"),
     ):  # fmt: skip
         clock.watch(owner, name, stage)
 
