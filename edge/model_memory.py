@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from edge import events
 from edge.bands import BANDS
+from edge.base_layer import BASE_GROUPS
 from edge.events import EventLog
 from edge.model import EdgeModel, ModelError
 from edge.rangecoder import TABLES_FRAME, RangeCoderError, tables_memory
@@ -111,14 +112,14 @@ class Canary:
     itself.
 
     The tile is coded with and without context, and what is compared are the values inside too, where the codec shows
-    them: a changed weight alters some coefficient or mean long before it alters a quantised symbol. The entropy network
-    also gets random planes of all sizes, so that units have work that one picture leaves idle.
+    them: a changed weight alters some coefficient or mean long before it alters a quantised symbol. Both graphs of the
+    entropy network also get random planes of all sizes, so that units have work that one picture leaves idle.
     """
 
     def __init__(self, codec: TileCodec, log: EventLog, side: int = 64) -> None:
         self._codec, self._log = codec, log
         self._tile = TilePixels(TileKey(0, 2), _pattern(side), BANDS, np.ones((side, side), np.bool_))
-        self._planes = [_random_planes(seed) for seed in (1, 2)]
+        self._planes = [_random_planes(seed, based) for seed, based in ((1, False), (2, False), (3, True), (4, True))]
         first = codec.encode(self._tile, [])
         near = (TileKey(0, 1), LAYERS), (TileKey(0, 0), LAYERS // 2)
         self._contexts = [ContextLatent.known(key, first.q, k, first.latent) for key, k in near]
@@ -150,14 +151,19 @@ class Canary:
         model = getattr(self._codec, "model", None)
         if isinstance(model, EdgeModel):
             q = int(getattr(self._codec, "q", 0))
-            heads = [h for planes in self._planes for h in model.engine.heads_of_all(*planes, q, (_PROBE, _PROBE))]
+            runs = [(planes, layers) for planes in self._planes for layers in (LAYERS, BASE_GROUPS)]
+            heads = [
+                h for planes, n in runs for h in model.engine.heads_of_all(*planes, q, (_PROBE, _PROBE), layers=n)
+            ]
             found += [zlib.crc32(np.ascontiguousarray(h).tobytes()) for h in heads]
         return found
 
 
-def _random_planes(seed: int) -> tuple[NDArray[np.int8], NDArray[np.int8], NDArray[np.bool_], NDArray[np.int8]]:
+def _random_planes(
+    seed: int, based: bool
+) -> tuple[NDArray[np.int8], NDArray[np.int8], NDArray[np.int8], NDArray[np.int8]]:
     """Own planes (16, 64, P), contexts (2, 16, 64, P), known layers (2, 16) and neighbours (96, P) of the entropy
-    network, from nearly empty positions to full ones.
+    network, from nearly empty positions to full ones; based: the second context is the base of what is coded.
     """
     rng, positions = np.random.default_rng(seed), _PROBE**2
     loud = np.geomspace(0.3, 60, positions)
@@ -166,7 +172,12 @@ def _random_planes(seed: int) -> tuple[NDArray[np.int8], NDArray[np.int8], NDArr
         return np.clip(np.rint(rng.laplace(size=(*shape, positions)) * loud), -127, 127).astype(np.int8)
 
     own, contexts, neighbours = draw(LAYERS, 64), draw(2, LAYERS, 64), draw(96)
-    return own, contexts, np.ones((2, LAYERS), np.bool_), neighbours
+    known = np.ones((2, LAYERS), np.int8)
+    if based:
+        contexts[0], known[0] = 0, 0
+        contexts[1, BASE_GROUPS:], known[1, BASE_GROUPS:] = 0, 0
+        contexts[1, :BASE_GROUPS], known[1, :BASE_GROUPS] = own[:BASE_GROUPS] // 4 * 4, -1
+    return own, contexts, known, neighbours
 
 
 def _pattern(side: int) -> NDArray[np.uint16]:
