@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.base_layer import quality_of, usual_shift
 from edge.codec import analyse_tile, encode_tile
 from edge.coding import CodingContext
 from edge.embedded import tile_decoder
@@ -53,7 +54,9 @@ def encode(model: EdgeModel, tiles: NDArray[np.uint16]) -> dict[str, NDArray[Any
         earlier: list[Latent] = []
         for date, pixels in enumerate(series):
             coefficients = analyse_tile(model, pixels, np.ones(pixels.shape[1:], np.bool_))
-            coded = encode_tile(model, coefficients, QUALITY, _contexts(earlier))
+            coded = encode_tile(
+                model, coefficients, quality_of(QUALITY, usual_shift(QUALITY)), _contexts(earlier)
+            )
             refs = tuple(ContextRef(date - 1 - n, LAYERS, bytes(4)) for n in range(min(date, MAX_CONTEXTS)))
             records.append(pack_segment(coded.segment(date, place, LAYERS, refs), binding))
             digests.append(latent_digest(coded.latent))

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.base_layer import quality_of, usual_shift
 from edge.clock import SystemClock
 from edge.codec import analyse_tile, encode_tile
 from edge.embedded import tile_decoder
@@ -31,7 +32,7 @@ from edge.rangecoder import native, new_encoder
 from edge.sources.synthetic import SyntheticSource
 
 ENGINES = "tensorrt,auto"  # as the example mission flies
-QUALITY = 28
+QUALITY = quality_of(28, usual_shift(28))
 SIZES = (256, 64)  # tile sides: the flight's, and a small one for machines that need minutes for it
 SLOW_S = 4.0
 SPEED_S = 5.0
