@@ -77,9 +77,7 @@ class EntropyEngine(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class CodingContext:
-    """One earlier latent of the tile as both sides know it: latent (512, h, w) in step q, its first `layers`
-    layers.
-    """
+    """One earlier latent of the tile as both sides know it: (512, h, w) in step q, its first `layers` layers."""
 
     latent: Latent
     q: int
@@ -246,8 +244,7 @@ class TileDecoder:
         self._planes: NDArray[np.int8] | None = None
 
     def decode(self, payload: bytes, count: int, coder: str | None = None) -> int:
-        """Decode the next `count` layers from their payload, as many as it holds; returns how many layers
-        that were.
+        """Decode the next `count` layers, as many as the payload holds; returns how many layers that were.
 
         Raises CodingError when the payload decodes to values no encoder writes.
         """
@@ -325,9 +322,7 @@ class TileDecoder:
         return filled
 
     def _layer(self, read: Any, given: IntArray | None = None) -> None:
-        """One layer: network step, means and tables, then values from `read`, from `given`, or the rounded
-        mean.
-        """
+        """One layer: network step, means and tables, then values from `read`, `given`, or the rounded mean."""
         j = self.layers
         if self._stepper is None:
             self._stepper = self._caught_up()
