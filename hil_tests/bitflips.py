@@ -27,10 +27,10 @@ from pathlib import Path
 import numpy as np
 
 from edge.bands import BANDS
+from edge.base_layer import known_part
 from edge.clock import ManualClock
 from edge.events import EventLog
 from edge.flight_codec import FlightCodec
-from edge.latents import GROUP
 from edge.model import EdgeModel
 from edge.model_memory import Canary, watch_model
 from edge.scrub import Scrubber
@@ -129,8 +129,7 @@ class Bench:
             latent, layers = self.decoder.decode(segment, used)
         except (DecodeError, KeyError) as error:
             return f"does not decode: {error}"
-        known = layers * GROUP
-        off = int((latent[:known] != true[:known]).sum())
+        off = int((latent != known_part(true, layers, head.q if head else Q)).sum())
         return f"{off} of {true.size} latent values differ, {layers} layers" if off or layers < LAYERS else ""
 
 

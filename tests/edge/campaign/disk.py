@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from edge.bands import BANDS
+from edge.base_layer import known_part
 from edge.context.layout import ENTRY_BYTES, SUPERBLOCK_BYTES
 from edge.downlink.schedule import Contact
 from edge.downlink.schema import QueueCorruptError
@@ -254,8 +255,7 @@ def _judge(
     whole, seen = set(), set()
     for key in station.store.tile_frames():
         held, true = station.store.latent(key), _true(flight, key)
-        known = held.layers * true.shape[0] // LAYERS
-        result.wrong += int((held.latent[:known] != true[:known]).any())
+        result.wrong += int(not np.array_equal(held.latent, known_part(true, held.layers, held.q)))
         place = (_date(key), key.tile >> 8 & 255, key.tile & 255)
         seen.add(place)
         if held.layers == LAYERS:

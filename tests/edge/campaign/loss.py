@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from edge.bands import BANDS
+from edge.base_layer import known_part, step_of
 from edge.clock import ManualClock
 from edge.frame import Frame
 from edge.packets.report import held_digest
@@ -234,7 +235,7 @@ def _judge(result: LossResult, flight: Flight, station: Station, codec: Remember
         row, column = key.tile >> 8 & 255, key.tile & 255
         view = ground[(key.time - seconds(0)) // (5 * 86400)][key.tile >> 16]
         pixels = view[:, row * 64 : row * 64 + 64, column * 64 : column * 64 + 64].astype(np.float64)
-        result.errors.append(float(((codec.pixels(held.latent, held.q) - pixels)[:, pixels[0] > 0] ** 2).mean()))
+        result.errors.append(float(((codec.pixels(held.latent, step_of(held.q)) - pixels)[:, pixels[0] > 0] ** 2).mean()))
     result.wrong += _wrong(station, codec)
     result.mismatches += flight.board.log.counts["report_mismatch"]
 
@@ -245,8 +246,7 @@ def _wrong(station: Station, codec: Remembering) -> int:
     wrong = 0
     for key in station.store.tile_frames():
         held, mine = station.store.latent(key), own[key]
-        known = held.layers * mine.latent.shape[0] // LAYERS
-        same = (held.latent[:known] == mine.latent[:known]).all() and not held.latent[known:].any()
+        same = np.array_equal(held.latent, known_part(mine.latent, held.layers, mine.q))
         digests = [held_digest(key, mine.q, held.layers, latent) for latent in (held.latent, mine.latent)]
         wrong += not (same and digests[0] == digests[1] and held.q == mine.q)
     return wrong

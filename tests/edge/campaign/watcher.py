@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from edge.bands import BANDS
+from edge.base_layer import known_part
 from edge.clock import SystemClock
 from edge.frame import Frame
 from edge.packets.deframer import Deframer
@@ -122,8 +123,7 @@ class Watcher:
         keys = self.store.tile_frames()
         for key in keys:
             held, true = self.store.latent(key), self.true(key)
-            known = held.layers * true.shape[0] // LAYERS
-            wrong += int((held.latent[:known] != true[:known]).any() or held.latent[known:].any())
+            wrong += int(not np.array_equal(held.latent, known_part(true, held.layers, held.q)))
             for segment in self.store.of(key):
                 head = self.decoder.head(segment.prefix)
                 inter += bool(head and head.context_digests)
