@@ -25,7 +25,7 @@ from edge.latents import LAYERS, STEPS, Latent
 BASE_GROUPS = 6  # two entropy passes, one of them over 6 of 16 layers, are what fits 5 GMAC a tile
 MAX_SHIFT = 3
 FINE = 24  # to this step a base three octaves coarser saves more bytes than one of two, beyond it fewer
-COARSE = 47  # from here on a base two octaves coarser would be off the scale, and one of one octave is a poor first layer
+COARSE = 47  # beyond it a base two octaves coarser is off the scale, and one of one octave is a poor first layer
 STEPS_PER_OCTAVE = 8
 
 

@@ -88,46 +88,50 @@ def encode_layers(
     base: CodedBase | None = None,
 ) -> CodedLayers:
     """Range-code layers [start, stop); every shorter prefix can be taken from the result afterwards."""
-    writer = _GroupWriter(new_encoder(tables, coder), phase_map(*latent.shape[1:]).reshape(-1))
-    marks = [writer.encoder.checkpoint()]
-    bins = None if base is None else bins_of(base.base)
+    encoder, phase = new_encoder(tables, coder), phase_map(*latent.shape[1:]).reshape(-1)
+    fine = _Groups(encoder, phase, prediction, latent, None if base is None else base.base)
+    coarse = None if base is None else _Groups(encoder, phase, base.prediction, base.base.values)
+    marks = [encoder.checkpoint()]
     for j in range(start, stop):
-        if base is None:
-            writer.write(prediction, latent, j, j + 1)
+        if coarse is None:
+            fine.write(j, j + 1)
         elif j == 0:
-            writer.write(base.prediction, base.base.values, 0, BASE_GROUPS)
+            coarse.write(0, BASE_GROUPS)
         else:
-            writer.write(prediction, latent, *groups_of(j), bins)
-        marks.append(writer.encoder.checkpoint())
+            fine.write(*groups_of(j))
+        marks.append(encoder.checkpoint())
     sizes = np.array([m.size_bytes for m in marks], np.int64)
-    return CodedLayers(start, sizes, lambda n: writer.encoder.payload(marks[n]) if n else b"")
+    return CodedLayers(start, sizes, lambda n: encoder.payload(marks[n]) if n else b"")
 
 
-@dataclass(frozen=True, eq=False)
-class _GroupWriter:
-    encoder: Encoder
-    phase: NDArray[np.int8]
+class _Groups:
+    """Writes groups of one latent; where its base is known, inside the bins that that leaves."""
 
-    def write(
+    def __init__(
         self,
+        encoder: Encoder,
+        phase: NDArray[np.int8],
         prediction: Prediction,
         latent: Latent,
-        first: int,
-        last: int,
-        bins: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None,
+        base: Base | None = None,
     ) -> None:
-        """Groups [first, last); those that have bins inside these."""
-        floor = prediction.mean8 >> 3
-        symbols = latent.reshape(LAYERS, GROUP, -1).astype(np.int64) - floor
+        self.encoder, self.phase = encoder, phase
+        self.symbols, self.index = prediction.symbols(latent), prediction.table_index
+        self.bins = None
+        if base is not None:
+            floor = prediction.mean8[:BASE_GROUPS] >> 3
+            self.bins = tuple(ends - floor for ends in bins_of(base))
+
+    def write(self, first: int, last: int) -> None:
+        """Groups [first, last)."""
         for g in range(first, last):
             parts = [self.phase == f for f in range(PHASES)] if g == 0 else [slice(None)]
             for here in parts:
-                rows = [symbols[g][:, here], prediction.table_index[g][:, here]]
-                if bins is not None and g < BASE_GROUPS:
-                    rows += [ends[g][:, here] - floor[g][:, here] for ends in bins]
-                    self.encoder.encode_bounded(*(r.ravel() for r in rows))
+                rows = [self.symbols[g][:, here].ravel(), self.index[g][:, here].ravel()]
+                if self.bins is not None and g < BASE_GROUPS:
+                    self.encoder.encode_bounded(*rows, *(ends[g][:, here].ravel() for ends in self.bins))
                 else:
-                    self.encoder.encode(*(r.ravel() for r in rows))
+                    self.encoder.encode(*rows)
 
 
 def known_context(latent: Latent, quality: int, layers: int) -> CodingContext:
@@ -194,10 +198,6 @@ class EmbeddedDecoder:
         start = refined_groups(self.layers, self.quality) * GROUP
         fine[start:] = (self._base.latent << shift_of(self.quality))[start:]
         return fine
-
-    def estimate(self, layers: int = LAYERS) -> NDArray[np.float32]:
-        """As `TileDecoder.estimate`; in steps of `reconstruction(layers).q`."""
-        return self.reconstruction(layers).values
 
     def reconstruction(self, layers: int = LAYERS) -> Reconstruction:
         """As `TileDecoder.reconstruction`. Up to the base alone it is in steps of the base."""
