@@ -12,7 +12,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # The demo needs no torch; tests and training do. Each set-up has its stamp, so a second call is instant.
 DEMO_READY := $(VENV)/.ready-demo
 TEST_READY := $(VENV)/.ready-test
-CODER_SOURCES := $(wildcard edge/rangecoder/*.c edge/rangecoder/*.h)
+CODER_SOURCES := $(wildcard edge/codec/rangecoder/*.c edge/codec/rangecoder/*.h)
 TEST_EXTRAS := train,bench,geo,plan,hil,demo,dev
 
 TORCH := torch==2.13.0
@@ -24,7 +24,7 @@ BENCH_OUT ?= $(RUNS)/bench
 DEMO_ARGS ?=
 TEST_ARGS ?=
 
-# The first word of CC, or one of the usual names: the same rule as edge/rangecoder/build.py.
+# The first word of CC, or one of the usual names: the same rule as edge/codec/rangecoder/build.py.
 need_compiler = for c in $${CC%% *} cc gcc clang; do command -v $$c >/dev/null && exit 0; done; \
 	echo "make: no C compiler for the range coder (cc, gcc or clang); Debian and Ubuntu: apt install gcc" >&2; exit 1
 
@@ -57,7 +57,7 @@ $(DEMO_READY): pyproject.toml $(CODER_SOURCES) | $(BIN)/python
 	@$(need_compiler)
 	@echo "setting up $(VENV) for the demo ..."
 	@$(PIP) install --editable '.[demo]'
-	@$(BIN)/python -m edge.rangecoder.build >/dev/null
+	@$(BIN)/python -m swathpack.edge.codec.rangecoder.build >/dev/null
 	@touch $@
 
 $(TEST_READY): pyproject.toml $(DEMO_READY)
@@ -67,11 +67,12 @@ $(TEST_READY): pyproject.toml $(DEMO_READY)
 	@touch $@
 
 demo: setup
-	@$(BIN)/python -m tools.demo $(DEMO_ARGS)
+	@$(BIN)/python -m swathpack.tools.demo $(DEMO_ARGS)
 
 lint: setup-test
 	@$(BIN)/ruff check .
-	@$(BIN)/mypy --strict edge
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/mypy --strict -p swathpack.edge
 
 test: lint
 	@$(BIN)/python -m pytest -m "not slow" $(TEST_ARGS)
@@ -83,18 +84,18 @@ bench: setup-test
 	@$(BIN)/swathpack bench $(DATA) --out $(BENCH_OUT)
 
 train: setup-test
-	@$(BIN)/python -m codec.train_transform --data $(DATA) --out $(RUNS)/transform
-	@$(BIN)/python -m codec.train_entropy --data $(DATA) --transform $(RUNS)/transform/transform.pt --out $(RUNS)/entropy --bf16 --min-bands 9
-	@$(BIN)/python -m export.edge_model --transform $(RUNS)/transform/transform.pt --entropy $(RUNS)/entropy/entropy.pt --out $(RUNS)/edge
-	@$(BIN)/python -m codec.reconstructions --data $(DATA) --model $(RUNS)/edge --out $(RUNS)/reconstructions
-	@$(BIN)/python -m codec.train_synthesis --examples $(RUNS)/reconstructions --transform $(RUNS)/transform/transform.pt --out $(RUNS)/synthesis --bf16
-	@$(BIN)/python -m export.edge_model --transform $(RUNS)/synthesis/transform.pt --entropy $(RUNS)/entropy/entropy.pt
+	@$(BIN)/python -m swathpack.codec.train_transform --data $(DATA) --out $(RUNS)/transform
+	@$(BIN)/python -m swathpack.codec.train_entropy --data $(DATA) --transform $(RUNS)/transform/transform.pt --out $(RUNS)/entropy --bf16 --min-bands 9
+	@$(BIN)/python -m swathpack.export.edge_model --transform $(RUNS)/transform/transform.pt --entropy $(RUNS)/entropy/entropy.pt --out $(RUNS)/edge
+	@$(BIN)/python -m swathpack.codec.reconstructions --data $(DATA) --model $(RUNS)/edge --out $(RUNS)/reconstructions
+	@$(BIN)/python -m swathpack.codec.train_synthesis --examples $(RUNS)/reconstructions --transform $(RUNS)/transform/transform.pt --out $(RUNS)/synthesis --bf16
+	@$(BIN)/python -m swathpack.export.edge_model --transform $(RUNS)/synthesis/transform.pt --entropy $(RUNS)/entropy/entropy.pt
 
 hil: setup-test
 	@$(BIN)/swathpack hil standard --out $(RUNS)/hil $(if $(wildcard $(DATA)/catalog.json),--data $(DATA)) $(HIL_ARGS)
 
 exactness: setup-test
-	@$(BIN)/python -m hil_tests.exactness
+	@$(BIN)/python -m swathpack.hil_tests.exactness
 
 # TensorRT-RTX in a virtual environment of its own: large, and only a gate. `make test` runs it where it is installed.
 TRT_VENV := build/trt-venv
@@ -103,11 +104,11 @@ trt-gate:
 	@$(TRT_VENV)/bin/python -m pip --disable-pip-version-check --quiet install numpy onnx pytest
 	@$(TRT_VENV)/bin/python -m pip --disable-pip-version-check --quiet install --no-deps \
 		tensorrt-rtx-cu13-libs==1.7.1.116 tensorrt-rtx-cu13-bindings==1.7.1.116
-	@$(TRT_VENV)/bin/python -m export.tensorrt_gate models/edge/entropy.onnx models/edge/analysis.onnx
+	@$(TRT_VENV)/bin/python -m swathpack.export.tensorrt_gate models/edge/entropy.onnx models/edge/analysis.onnx
 	@$(TRT_VENV)/bin/python -m pytest -p no:cacheprovider -W ignore::DeprecationWarning tests/export/test_tensorrt_gate.py
 
 clean:
-	rm -rf build demo_out *.egg-info edge/rangecoder/*.so .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf build demo_out *.egg-info edge/codec/rangecoder/*.so .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	rm -f $(DEMO_READY) $(TEST_READY)
 	find edge codec calibration export hil_tests tools tests -name __pycache__ -type d -prune -exec rm -rf {} +
 

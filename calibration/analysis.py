@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.planes import (
+from swathpack.calibration.planes import (
     BANDS,
     INT8_MIN,
     KERNEL,
@@ -27,14 +27,12 @@ from calibration.planes import (
     split,
     summed_kernel,
 )
-from calibration.rounding import Separable, channel_exponents, nearest, shaped
-from edge.latents import STEP_UNIT_DN, STRIDE
-from edge.pixels import padded
+from swathpack.calibration.rounding import Separable, channel_exponents, nearest, shaped
+from swathpack.edge.codec.latents import STEP_UNIT_DN, STRIDE
+from swathpack.edge.codec.pixels import padded
 
 STATISTICS_FILE = Path(__file__).resolve().parent / "analysis_statistics.npz"
-FLOOR_DN = (
-    20.0  # added to a tile's spread before tiles are put on a par: flat water is not noise worth learning
-)
+FLOOR_DN = 20.0  # added to a tile's spread before tiles are put on a par: flat water is not noise worth learning
 
 
 class CalibrationError(ValueError):

@@ -1,9 +1,9 @@
 """Mean and covariance of the twelve bands, and how well missing bands are filled from them.
 
-    python -m calibration.band_statistics --data ../shared/data -o models/edge/band_statistics.npz
+    python -m swathpack.calibration.band_statistics --data ../shared/data -o models/edge/band_statistics.npz
 
 Reads the training cubes that hold all twelve bands, writes mean and covariance (pooled; and robust ones per
-product level for the regression), and prints the error of `edge.bands.completion_matrix` on the validation
+product level for the regression), and prints the error of `swathpack.edge.bands.completion_matrix` on the validation
 cubes for typical sets of given bands, per band in DN.
 """
 
@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from codec.data import Cube, load_cubes
-from edge.bands import BANDS, BandStatistics, completion_matrix
-from edge.frame import normalise_level
+from swathpack.codec.data import Cube, load_cubes
+from swathpack.edge.bands import BANDS, BandStatistics, completion_matrix
+from swathpack.edge.frame import normalise_level
 
 TYPICAL_SETS: dict[str, tuple[str, ...]] = {
     "10 bands (no B01, B09)": tuple(b for b in BANDS if b not in ("B01", "B09")),

@@ -12,19 +12,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration import judge
-from calibration.analysis import Int8Analysis, Statistics, forms, measure, offset_of, quantise
-from calibration.gains import GainCheck, check_gains
-from calibration.peer import METHODS, quantised_by_onnxruntime
-from calibration.planes import Plane, left_over
-from calibration.planes import gmac as gmac_of
-from calibration.ranges import RangeChoice, all_choices, histogram
-from calibration.sets import Sets, Tile
-from edge.engines.onnxruntime_engine import open_session
-from edge.latents import CHANNELS
-from edge.model import EdgeModel
-from edge.pixels import padded
-from export.analysis_int8 import analysis_int8_graph, float_analysis
+from swathpack.calibration import judge
+from swathpack.calibration.analysis import Int8Analysis, Statistics, forms, measure, offset_of, quantise
+from swathpack.calibration.gains import GainCheck, check_gains
+from swathpack.calibration.peer import METHODS, quantised_by_onnxruntime
+from swathpack.calibration.planes import Plane, left_over
+from swathpack.calibration.planes import gmac as gmac_of
+from swathpack.calibration.ranges import RangeChoice, all_choices, histogram
+from swathpack.calibration.sets import Sets, Tile
+from swathpack.edge.codec.engines.onnxruntime_engine import open_session
+from swathpack.edge.codec.latents import CHANNELS
+from swathpack.edge.codec.model import EdgeModel
+from swathpack.edge.codec.pixels import padded
+from swathpack.export.analysis_int8 import analysis_int8_graph, float_analysis
 
 FloatArray = NDArray[np.float32]
 Tick = Callable[[], None]
@@ -92,9 +92,7 @@ def cpu_seconds(analyse: judge.Analysis) -> float:
 class Campaign:
     """Runs the parts in order; `tick` is called after every tile and step."""
 
-    def __init__(
-        self, model: EdgeModel, sets: Sets, qualities: Sequence[int], tick: Tick = lambda: None
-    ) -> None:
+    def __init__(self, model: EdgeModel, sets: Sets, qualities: Sequence[int], tick: Tick = lambda: None) -> None:
         self.model, self.sets, self.tick = model, sets, tick
         self.kernel, self.bias = float_analysis(model.directory / "analysis.onnx")
         self._float = open_session(model.directory / "analysis.onnx")

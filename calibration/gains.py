@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.latents import step_dn
-from edge.model import EdgeModel
+from swathpack.edge.codec.latents import step_dn
+from swathpack.edge.codec.model import EdgeModel
 
 SHARE = 1 / 16  # of the positions get an error, so that errors do not meet
 
@@ -67,7 +67,5 @@ def check_gains(
     return GainCheck(quality, np.asarray(channels), energy_gain, change / count, true_error / count)
 
 
-def _pixels(
-    model: EdgeModel, latent: NDArray[np.float32], quality: int, shape: tuple[int, ...]
-) -> NDArray[np.float64]:
+def _pixels(model: EdgeModel, latent: NDArray[np.float32], quality: int, shape: tuple[int, ...]) -> NDArray[np.float64]:
     return model.synthesise(latent, quality)[:, : shape[1], : shape[2]].astype(np.float64)

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.sets import Tile
-from edge.codec import encode_tile
-from edge.latents import LAYERS, step_dn
-from edge.model import EdgeModel
-from tools.metrics import Curve, bd_rate, bppb, mse_to_psnr
+from swathpack.calibration.sets import Tile
+from swathpack.edge.codec.latents import LAYERS, step_dn
+from swathpack.edge.codec.model import EdgeModel
+from swathpack.edge.codec.tile_coder import encode_tile
+from swathpack.tools.bench.metrics import Curve, bd_rate, bppb, mse_to_psnr
 
 Coefficients = NDArray[np.float32]
 Analysis = Callable[[NDArray[np.float32]], Coefficients]
@@ -35,9 +35,7 @@ class ErrorReport:
     noise_share: dict[int, float]
 
 
-def compare(
-    exact: Sequence[Coefficients], found: Sequence[Coefficients], qualities: Sequence[int]
-) -> ErrorReport:
+def compare(exact: Sequence[Coefficients], found: Sequence[Coefficients], qualities: Sequence[int]) -> ErrorReport:
     """Coefficients of the same tiles, (512, h, w) each in units of 64 DN."""
     flat = [c.reshape(len(c), -1).astype(np.float64) * 64 for c in exact]
     errors = [c.reshape(len(c), -1) * 64.0 - f for c, f in zip(found, flat)]
@@ -103,9 +101,7 @@ def loss(exact: NDArray[np.float64], found: NDArray[np.float64]) -> Loss:
     known = [r for r in rates if not math.isnan(r)]
     each = np.array([[_excess(a, b, k) for k in range(exact.shape[2])] for a, b in zip(exact, found)])
     mean = tuple(float(np.mean(column)) for column in each.T)
-    return (
-        Loss(float(np.mean(known)), float(np.max(known)), mean) if known else Loss(math.nan, math.nan, mean)
-    )
+    return Loss(float(np.mean(known)), float(np.max(known)), mean) if known else Loss(math.nan, math.nan, mean)
 
 
 def _curve(tile: NDArray[np.float64]) -> Curve:
@@ -116,9 +112,7 @@ def _excess(exact: NDArray[np.float64], found: NDArray[np.float64], k: int) -> f
     """Per cent of rate at step k: change of bits, plus what the change of quality is worth on the exact curve."""
     log_rate, quality = np.log(exact[0]), np.array([mse_to_psnr(m) for m in exact[1]])
     near = k + 1 if k + 1 < len(quality) else k - 1
-    slope = (
-        (log_rate[near] - log_rate[k]) / (quality[near] - quality[k]) if quality[near] != quality[k] else 0.0
-    )
+    slope = (log_rate[near] - log_rate[k]) / (quality[near] - quality[k]) if quality[near] != quality[k] else 0.0
     gap = math.log(found[0, k]) - log_rate[k] - (mse_to_psnr(found[1, k]) - quality[k]) * max(slope, 0.0)
     return 100 * (math.exp(gap) - 1)
 

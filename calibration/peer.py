@@ -13,8 +13,8 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from edge.pixels import padded
-from export.graph import Graph
+from swathpack.edge.codec.pixels import padded
+from swathpack.export.graph import Graph
 
 METHODS = ("MinMax", "Percentile", "Entropy")
 PERCENTILE = 99.99

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.latents import CHANNELS, STRIDE
+from swathpack.edge.codec.latents import CHANNELS, STRIDE
 
 FloatArray = NDArray[np.float32]
 BANDS = 12
@@ -106,9 +106,7 @@ def patches(levels: NDArray[np.generic], cell: int) -> FloatArray:
 def summed_kernel(kernel: NDArray[np.floating], cell: int) -> NDArray[np.float64]:
     """Kernel (512, 12, 24, 24) summed over cells: (512, 12, 24 / cell, 24 / cell)."""
     side = KERNEL // cell
-    total: NDArray[np.float64] = (
-        kernel.astype(np.float64).reshape(-1, BANDS, side, cell, side, cell).sum((3, 5))
-    )
+    total: NDArray[np.float64] = kernel.astype(np.float64).reshape(-1, BANDS, side, cell, side, cell).sum((3, 5))
     return total
 
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from calibration.campaign import GOAL_PERCENT, Candidate, Findings, summary_of
-from calibration.ranges import BIN_DN
-from calibration.rounding import PEAK
-from edge.bands import BANDS
-from tools.errors import UserError
-from tools.metrics import mse_to_psnr
+from swathpack.calibration.campaign import GOAL_PERCENT, Candidate, Findings, summary_of
+from swathpack.calibration.ranges import BIN_DN
+from swathpack.calibration.rounding import PEAK
+from swathpack.edge.bands import BANDS
+from swathpack.tools.bench.metrics import mse_to_psnr
+from swathpack.tools.errors import UserError
 
 INK, GRID = "#22303c", "#e6e9ed"
 COLOURS = ("#d1495b", "#e69f00", "#009e73", "#0072b2", "#8d99ae", "#9b5de5", "#6d597a")
@@ -61,10 +61,7 @@ def text(found: Findings) -> str:
     ]
     widths = [max(len(r[i]) for r in rows) for i in range(len(head))]
     lines.append("")
-    lines += [
-        "  ".join(v.ljust(w) if i == 0 else v.rjust(w) for i, (v, w) in enumerate(zip(r, widths)))
-        for r in rows
-    ]
+    lines += ["  ".join(v.ljust(w) if i == 0 else v.rjust(w) for i, (v, w) in enumerate(zip(r, widths))) for r in rows]
     lines.append(f"  float: {1000 * found.float_cpu_seconds:.1f} CPU ms a tile of 256 x 256, one thread")
     lines += ["", verdict(found), *_gain_lines(found)]
     return "\n".join(lines)
@@ -175,9 +172,7 @@ def _ranges(axis: Any, found: Findings) -> None:
     values = (np.arange(len(found.shares)) * BIN_DN)[at]
     axis.plot(values, found.shares[at], color=INK, linewidth=0.8)
     for i, c in enumerate(found.choices):
-        axis.axvline(
-            255 * 2**c.exponent, color=COLOURS[i % len(COLOURS)], linewidth=1 + 2 * (i < 1), label=c.rule
-        )
+        axis.axvline(255 * 2**c.exponent, color=COLOURS[i % len(COLOURS)], linewidth=1 + 2 * (i < 1), label=c.rule)
     axis.set_yscale("log")
     axis.legend(fontsize=6, frameon=False)
     _axis(axis, "Pixel values and where each choice ends the range", "DN", "share of pixels")
@@ -215,9 +210,7 @@ def _channel_snr(axis: Any, found: Findings) -> None:
 def _rate_loss(axis: Any, found: Findings) -> None:
     for i, c in enumerate(c for c in found.candidates if c.loss is not None):
         if c.loss is not None:
-            axis.plot(
-                found.qualities, c.loss.per_quality, "o-", color=COLOURS[i % len(COLOURS)], label=c.name
-            )
+            axis.plot(found.qualities, c.loss.per_quality, "o-", color=COLOURS[i % len(COLOURS)], label=c.name)
     axis.axhline(GOAL_PERCENT, color=INK, linestyle=":")
     axis.set_yscale("symlog", linthresh=GOAL_PERCENT)
     axis.legend(fontsize=6, frameon=False)

@@ -50,9 +50,7 @@ def channel_exponents(kernel: NDArray[np.floating]) -> NDArray[np.int64]:
     flat = kernel.reshape(len(kernel), -1).astype(np.float64)
     peak = np.maximum(np.abs(flat).max(axis=1), 2.0**-40)
     widest = np.floor(np.log2((PEAK + 0.49) / peak)).astype(np.int64)
-    errors = [
-        ((nearest(flat, e) / np.exp2(e)[:, None] - flat) ** 2).sum(axis=1) for e in (widest, widest + 1)
-    ]
+    errors = [((nearest(flat, e) / np.exp2(e)[:, None] - flat) ** 2).sum(axis=1) for e in (widest, widest + 1)]
     return np.where(errors[1] < errors[0], widest + 1, widest)
 
 
@@ -62,9 +60,7 @@ def nearest(flat: NDArray[np.floating], exponent: NDArray[np.int64]) -> NDArray[
     return np.clip(scaled, -PEAK, PEAK)
 
 
-def shaped(
-    kernel: NDArray[np.floating], exponent: NDArray[np.int64], covariance: Separable
-) -> NDArray[np.int8]:
+def shaped(kernel: NDArray[np.floating], exponent: NDArray[np.int64], covariance: Separable) -> NDArray[np.int8]:
     """Kernel (n, 12, s, s) -> int8 of the same shape, rounded with the errors passed on."""
     bands, rows, columns = covariance.factors()
     left = np.ascontiguousarray((kernel.reshape(len(kernel), -1) * np.exp2(exponent)[:, None]).T, np.float32)
@@ -74,17 +70,13 @@ def shaped(
     for start in range(0, size, BLOCK):
         stop = min(start + BLOCK, size)
         band, pixel = place[0][start:stop], place[1][start:stop]
-        factor = (
-            (bands[band][:, :, None] * inner[pixel][:, None, :]).reshape(stop - start, -1).astype(np.float32)
-        )
+        factor = (bands[band][:, :, None] * inner[pixel][:, None, :]).reshape(stop - start, -1).astype(np.float32)
         error = _block(left, factor, start, stop, result)
         left[stop:] -= factor[:, stop:].T @ error
     return np.ascontiguousarray(result.T).reshape(kernel.shape)
 
 
-def _block(
-    left: FloatArray, factor: FloatArray, start: int, stop: int, result: NDArray[np.int8]
-) -> FloatArray:
+def _block(left: FloatArray, factor: FloatArray, start: int, stop: int, result: NDArray[np.int8]) -> FloatArray:
     """Round rows start..stop of `left` one by one; the errors, each over its pivot."""
     errors = np.empty((stop - start, left.shape[1]), np.float32)
     for i in range(stop - start):

@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.bands import BANDS, BandError, complete_bands
-from edge.frame import Frame, FrameError
-from edge.latents import STRIDE
-from edge.pixels import fill_invalid
-from tools.errors import UserError
-from tools.rasters import read_series
+from swathpack.edge.bands import BANDS, BandError, complete_bands
+from swathpack.edge.codec.latents import STRIDE
+from swathpack.edge.codec.pixels import fill_invalid
+from swathpack.edge.frame import Frame, FrameError
+from swathpack.tools.errors import UserError
+from swathpack.tools.files.rasters import read_series
 
 TILE = 256
 LEAST_VALID = 0.5
@@ -83,9 +83,7 @@ def _of_catalogue(folder: Path, catalogue: Path) -> tuple[list[Path], list[Path]
 def _listed(folder: Path) -> list[Path]:
     files = [p for p in sorted(folder.iterdir()) if p.suffix.lower() in SUFFIXES]
     inner = [
-        p
-        for p in sorted(folder.iterdir())
-        if p.is_dir() and any(q.suffix.lower() in SUFFIXES[1:] for q in p.iterdir())
+        p for p in sorted(folder.iterdir()) if p.is_dir() and any(q.suffix.lower() in SUFFIXES[1:] for q in p.iterdir())
     ]
     return sorted(files + inner)
 
@@ -115,9 +113,7 @@ def _of_place(path: Path, rng: np.random.Generator) -> tuple[Tile | None, bool]:
     return _tile(path.stem, full, rng), not whole
 
 
-def load(
-    folder: Path, calibration: int, judging: int, seed: int = 0, tick: Callable[[], None] = lambda: None
-) -> Sets:
+def load(folder: Path, calibration: int, judging: int, seed: int = 0, tick: Callable[[], None] = lambda: None) -> Sets:
     """At most so many tiles of each set, one per place, spread over the folder; raises UserError.
 
     Places with all twelve bands come first; others are used only when there are not enough.

@@ -8,7 +8,7 @@
 
 The analysis stays as it is, so that the board needs nothing but the new entropy network; the ground needs both.
 The entropy network is trained in its rounding form from the first step: it never leaves the integer grid that
-`export.integer` writes. Few dates are few data: rates are low, weights are averaged, crops are flipped and their
+`swathpack.export.integer` writes. Few dates are few data: rates are low, weights are averaged, crops are flipped and their
 radiometry jittered a little, so that the dates themselves are not learned by heart.
 """
 
@@ -24,15 +24,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from codec.data import CropSampler, Cube
-from codec.entropy import EntropyModel
-from codec.reconstructions import eighths, example
-from codec.train_entropy import TABLES, batch_of, losses
-from codec.train_synthesis import loss_of, tensors
-from codec.train_transform import learning_rates
-from codec.transform import EdgeTransform
-from edge.coding import Reconstruction
-from edge.model import EdgeModel
+from swathpack.codec.data import CropSampler, Cube
+from swathpack.codec.entropy import EntropyModel
+from swathpack.codec.reconstructions import eighths, example
+from swathpack.codec.train_entropy import TABLES, batch_of, losses
+from swathpack.codec.train_synthesis import loss_of, tensors
+from swathpack.codec.train_transform import learning_rates
+from swathpack.codec.transform import EdgeTransform
+from swathpack.edge.codec.model import EdgeModel
+from swathpack.edge.codec.prediction import Reconstruction
 
 SYNTHESIS_RATE = 1.5e-4
 KERNEL_RATE = 5e-6
@@ -99,7 +99,7 @@ def train_for(
 
 @dataclass
 class Examples:
-    """What decoders hold of crops of the mission, and the crops: rows of the arrays of `codec.reconstructions`."""
+    """What decoders hold of crops of the mission, and the crops: rows of the arrays of `swathpack.codec.reconstructions`."""
 
     rows: list[dict[str, NDArray[Any]]]
 

@@ -1,5 +1,5 @@
 """The base layer in training: the coarse latent a fine one is nested in, and the bits of a symbol known to lie in its
-bin. Torch's twin of `edge.base_layer`.
+bin. Torch's twin of `swathpack.edge.codec.base_layer`.
 """
 
 from __future__ import annotations
@@ -9,16 +9,16 @@ import math
 import torch
 from torch import Tensor
 
-from codec.entropy import LOG_RATIO
-from codec.transform import CHANNELS, GROUP
-from edge.tables import SIGMA_MIN
+from swathpack.codec.entropy import LOG_RATIO
+from swathpack.codec.transform import CHANNELS, GROUP
+from swathpack.edge.codec.tables import SIGMA_MIN
 
-BASE_GROUPS = 6  # as edge.base_layer
+BASE_GROUPS = 6  # as swathpack.edge.codec.base_layer
 _LEAST = 2.0**-22
 
 
 def base_of(y: Tensor, shift: Tensor) -> Tensor:
-    """The base latent of y (B, 512, h, w) integers at 2^shift times its step, shift (B,); see edge.base_layer."""
+    """The base latent of y (B, 512, h, w) integers at 2^shift times its step, shift (B,); see swathpack.edge.codec.base_layer."""
     unit = torch.exp2(shift.float()).reshape(-1, 1, 1, 1)
     return torch.sign(y) * torch.floor((y.abs() + unit / 2 - 1) / unit)
 
@@ -34,7 +34,7 @@ def bin_of(base: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def bits_in_bins(y: Tensor, mean: Tensor, index: Tensor, low: Tensor, high: Tensor) -> Tensor:
-    """Bits of integers y under the logistic of `codec.entropy.logistic_bits`, given that low <= y <= high."""
+    """Bits of integers y under the logistic of `swathpack.codec.entropy.logistic_bits`, given that low <= y <= high."""
     inverse = torch.exp(index * -LOG_RATIO) * (math.pi / math.sqrt(3) / SIGMA_MIN)
     flip = torch.where((low + high) / 2 > mean, -1.0, 1.0)  # in the left tail no digits are lost
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import dctn, idctn
 
-from codec.data import BANDS, Cube
+from swathpack.codec.data import BANDS, Cube
 
 BLOCK = 16
 
@@ -22,11 +22,7 @@ def _blocks(cube: Cube) -> NDArray[np.float64]:
     """(n, 12, 16, 16) DN of all wholly valid blocks of all dates."""
     t, c, h, w = cube.data.shape
     h, w = h // BLOCK * BLOCK, w // BLOCK * BLOCK
-    x = (
-        cube.data[:, :, :h, :w]
-        .reshape(t, c, h // BLOCK, BLOCK, w // BLOCK, BLOCK)
-        .transpose(0, 2, 4, 1, 3, 5)
-    )
+    x = cube.data[:, :, :h, :w].reshape(t, c, h // BLOCK, BLOCK, w // BLOCK, BLOCK).transpose(0, 2, 4, 1, 3, 5)
     ok = cube.valid[:, :h, :w].reshape(t, h // BLOCK, BLOCK, w // BLOCK, BLOCK).all(axis=(2, 4))
     return x[ok].astype(np.float64)
 

@@ -2,7 +2,7 @@
 dates.
 
 Reads the `.npz` cubes that `../shared/data/README.md` describes. Bands that a cube lacks are filled by the
-calibrated regression of `edge.bands` for training only; evaluation uses cubes that hold all twelve.
+calibrated regression of `swathpack.edge.bands` for training only; evaluation uses cubes that hold all twelve.
 """
 
 from __future__ import annotations
@@ -68,15 +68,13 @@ def load_cubes(root: Path, split: str, min_bands: int = 12) -> list[Cube]:
         weight = DULL_WEIGHT if any(s in entry["file"] for s in DULL_SOURCES) else 1.0
         weight *= 1.0 if len(present) == len(BANDS) else COMPLETED_WEIGHT
         cubes.append(
-            Cube(
-                Path(entry["file"]).stem, np.ascontiguousarray(data, np.float32), valid, weight, len(present)
-            )
+            Cube(Path(entry["file"]).stem, np.ascontiguousarray(data, np.float32), valid, weight, len(present))
         )
     return cubes
 
 
 def _complete(data: NDArray[np.float32], present: list[str]) -> NDArray[np.float32]:
-    from edge.bands import completion_matrix
+    from swathpack.edge.bands import completion_matrix
 
     gain, offset = completion_matrix(tuple(present))
     full: NDArray[np.float32] = np.einsum("ij,tjhw->tihw", gain, data) + offset[None, :, None, None]
@@ -93,9 +91,7 @@ class CropSampler:
     def __init__(self, cubes: list[Cube], seed: int = 0) -> None:
         self.cubes = cubes
         self.rng = np.random.default_rng(seed)
-        area = np.array(
-            [c.weight * min(c.data.shape[0], 13) * c.data.shape[2] * c.data.shape[3] for c in cubes]
-        )
+        area = np.array([c.weight * min(c.data.shape[0], 13) * c.data.shape[2] * c.data.shape[3] for c in cubes])
         share = np.sqrt(area)  # between equal cubes and equal pixels
         share *= [SERIES_WEIGHT if c.data.shape[0] > 2 else 1.0 for c in cubes]
         self.probability = share / share.sum()
@@ -111,9 +107,7 @@ class CropSampler:
         crop = cube.data[window]
         pad = (size - crop.shape[2], size - crop.shape[3])
         if max(pad) > 0:
-            crop = np.pad(
-                crop, ((0, 0), (0, 0), (0, pad[0]), (0, pad[1])), "symmetric" if max(pad) > 40 else "reflect"
-            )
+            crop = np.pad(crop, ((0, 0), (0, 0), (0, pad[0]), (0, pad[1])), "symmetric" if max(pad) > 40 else "reflect")
         return crop
 
     def _flip(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -125,9 +119,7 @@ class CropSampler:
 
     def _jitter(self, x: NDArray[np.float32], strength: float = 1.0) -> NDArray[np.float32]:
         bands = x.shape[-3]
-        gain = np.exp(
-            self.rng.normal(0, 0.25 * strength) + self.rng.normal(0, 0.05 * strength, (bands, 1, 1))
-        )
+        gain = np.exp(self.rng.normal(0, 0.25 * strength) + self.rng.normal(0, 0.05 * strength, (bands, 1, 1)))
         offset = self.rng.normal(0, 60 * strength, (bands, 1, 1)) + self.rng.exponential(80 * strength)
         return np.maximum(x * gain.astype(np.float32) + offset.astype(np.float32), 0)
 
@@ -142,9 +134,7 @@ class CropSampler:
         out = self._jitter(x * (1 + amount[None] * tilt), 0.6)
         if self.rng.random() < 0.3:  # misregistration below a pixel
             share = self.rng.uniform(0, 0.5)
-            out = (1 - share) * out + share * np.roll(
-                out, self.rng.choice([-1, 1]), axis=int(self.rng.integers(1, 3))
-            )
+            out = (1 - share) * out + share * np.roll(out, self.rng.choice([-1, 1]), axis=int(self.rng.integers(1, 3)))
         out = out + self.rng.normal(0, self.rng.uniform(5, 25), out.shape)
         if self.rng.random() < 0.25:
             out = self._cloud(out, height, width)
@@ -177,10 +167,7 @@ class CropSampler:
         crop = self._crop(cube, dates, size)
         small = crop[:, :, ::4, ::4]
         small = small - small.mean((2, 3), keepdims=True)
-        likeness = [
-            float((small[0] * s).sum() / (np.linalg.norm(small[0]) * np.linalg.norm(s) + 1))
-            for s in small[1:]
-        ]
+        likeness = [float((small[0] * s).sum() / (np.linalg.norm(small[0]) * np.linalg.norm(s) + 1)) for s in small[1:]]
         return crop if likeness[0] >= likeness[1] else crop[[0, 2, 1]]
 
     def sequence(self, count: int, size: int) -> NDArray[np.float32]:

@@ -5,7 +5,7 @@ all earlier layers of the whole tile, two context latents of the same tile, and,
 that the quincunx order has coded already. Layout of activations: (B, P, 16, width), P = h * w.
 
 Every activation lies on a power-of-two grid and saturates there instead of being normalised, attention is
-ReLU attention with power-of-two constants, so that `export.integer` can turn the trained network into int8
+ReLU attention with power-of-two constants, so that `swathpack.export.integer` can turn the trained network into int8
 and power-of-two arithmetic (shared design note "exact entropy model"). With `quantised = True` the forward
 pass rounds like the integer network, gradients pass straight through.
 """
@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from codec.transform import CHANNELS, GROUP, LAYERS, STEPS
-from edge.tables import N_SCALES, SIGMA_MAX, SIGMA_MIN
+from swathpack.codec.transform import CHANNELS, GROUP, LAYERS, STEPS
+from swathpack.edge.codec.tables import N_SCALES, SIGMA_MAX, SIGMA_MIN
 
 WIDTH = 96
 HEADS = 3
@@ -61,9 +61,7 @@ def saturate(x: Tensor, quantised: bool, bits: int = ACT) -> Tensor:
 def weight_exponent(weight: Tensor, channel_dim: int) -> Tensor:
     """Exponent e per output channel so that round(w * 2^e) fits int8, within EXPONENTS."""
     dims = [
-        d
-        for d in range(weight.dim())
-        if d not in (channel_dim % weight.dim(), *([0] if weight.dim() == 3 else []))
+        d for d in range(weight.dim()) if d not in (channel_dim % weight.dim(), *([0] if weight.dim() == 3 else []))
     ]
     peak = weight.detach().abs().amax(dim=dims, keepdim=True).clamp(min=2.0**-8)
     return torch.floor(torch.log2(127.4 / peak)).clamp(*EXPONENTS)
@@ -78,9 +76,7 @@ def quantise_weight(
     exponent = weight_exponent(weight, channel_dim)
     scale = torch.exp2(exponent)
     bias_scale = torch.exp2(exponent.reshape(bias.shape) + input_bits)
-    return torch.clamp(round_ste(weight * scale), -127, 127) / scale, round_ste(
-        bias * bias_scale
-    ) / bias_scale
+    return torch.clamp(round_ste(weight * scale), -127, 127) / scale, round_ste(bias * bias_scale) / bias_scale
 
 
 class Shared(nn.Linear):
@@ -193,9 +189,7 @@ def planes(latent: Tensor) -> Tensor:
     b, _, h, w = latent.shape
     y = latent.reshape(b, LAYERS, GROUP, h * w).permute(0, 3, 1, 2)
     low = y.clamp(-128, 127)
-    high = torch.cat(
-        [torch.floor((y[:, :, :1] + 8) / 16).clamp(-128, 127), y[:, :, 1:].abs().clamp(max=127)], 2
-    )
+    high = torch.cat([torch.floor((y[:, :, :1] + 8) / 16).clamp(-128, 127), y[:, :, 1:].abs().clamp(max=127)], 2)
     return torch.cat([low, high], 3) * 2.0**-IN
 
 

@@ -1,6 +1,6 @@
 """What the decoder holds when it makes images, from training frames: the examples stage 3 learns from.
 
-    python -m codec.reconstructions --model runs/edge --out runs/reconstructions --count 6000 --workers 2
+    python -m swathpack.codec.reconstructions --model runs/edge --out runs/reconstructions --count 6000 --workers 2
 
 Crops of 128 x 128 with two earlier dates go through the real encoder (optimised quantisation, contexts that pay,
 every step) and, for a part of them, lose layers. Written as shards of SHARD examples; the same command goes on.
@@ -16,14 +16,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from codec.data import CropSampler, load_cubes
-from edge.base_layer import quality_of, usual_shift
-from edge.codec import DEAD_ZONE, RDO_SLOPE, UNLIKE, encode_tile, likeness
-from edge.coding import CodingContext, Reconstruction
-from edge.embedded import tile_decoder
-from edge.latents import LAYERS, quantise
-from edge.model import EdgeModel
-from edge.tables import N_SCALES
+from swathpack.codec.data import CropSampler, load_cubes
+from swathpack.edge.codec.base_layer import quality_of, usual_shift
+from swathpack.edge.codec.latents import LAYERS, quantise
+from swathpack.edge.codec.layers import tile_decoder
+from swathpack.edge.codec.model import EdgeModel
+from swathpack.edge.codec.prediction import CodingContext, Reconstruction
+from swathpack.edge.codec.tables import N_SCALES
+from swathpack.edge.codec.tile_coder import DEAD_ZONE, RDO_SLOPE, UNLIKE, encode_tile, likeness
 
 SHARD = 100
 SIZE = 128
@@ -68,9 +68,7 @@ def held(
     return Reconstruction(coded.latent.astype(np.float32), mean, scale, coded.q)
 
 
-def example(
-    model: EdgeModel, frames: NDArray[np.float32], rng: np.random.Generator
-) -> tuple[int, int, Reconstruction]:
+def example(model: EdgeModel, frames: NDArray[np.float32], rng: np.random.Generator) -> tuple[int, int, Reconstruction]:
     """Its step, layers, and what a decoder would hold of frames[0]; frames (3, 12, H, W) DN, the last two for context."""
     q = int(rng.integers(*Q_RANGE))
     strength = float(rng.uniform(0.3, 2.0)) if rng.random() < 0.4 else 1.0
@@ -85,9 +83,7 @@ def eighths(values: NDArray[np.float32]) -> NDArray[np.int16]:
     return np.clip(np.rint(values * EIGHTHS), -32768, 32767).astype(np.int16)
 
 
-def pack(
-    path: Path, frames: Sequence[NDArray[np.uint16]], found: Sequence[tuple[int, int, Reconstruction]]
-) -> None:
+def pack(path: Path, frames: Sequence[NDArray[np.uint16]], found: Sequence[tuple[int, int, Reconstruction]]) -> None:
     """Write a shard: frame (n, 12, H, W) uint16, q, layers, and values8, mean8 (1/8 steps) and scale (n, 512, h, w)."""
 
     part = path.with_suffix(".part.npz")
@@ -132,9 +128,7 @@ def make_val(data: Path, directory: Path, out: Path) -> None:
         crop = np.ascontiguousarray(cube.data[:, :, top : top + SIZE, left : left + SIZE])
         for t in range(min(cube.data.shape[0], VAL_DATES)):
             for q, layers in VAL_CASES:
-                then = [CodingContext(quantise(model.analyse(crop[d]), q, DEAD_ZONE), q) for d in range(t)][
-                    -2:
-                ]
+                then = [CodingContext(quantise(model.analyse(crop[d]), q, DEAD_ZONE), q) for d in range(t)][-2:]
                 now = model.analyse(crop[t])
                 contexts = [c for c in reversed(then) if likeness(now, c) > UNLIKE]
                 frames.append(crop[t].astype(np.uint16))
@@ -155,9 +149,7 @@ def make(data: Path, model: Path, out: Path, count: int, workers: int) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--model", type=Path, default=Path("models/edge"), help="exported model")
     parser.add_argument("--out", type=Path, default=Path("runs/reconstructions"))

@@ -3,7 +3,7 @@
     transform = read_transform(Path("models/edge"))     # weights as stored, in half precision
     entropy = read_entropy(Path("models/edge"))         # on the integer network's own grid
 
-The inverse of `export.transform_graphs` and `export.integer`: exporting what was read gives the same graphs and
+The inverse of `swathpack.export.transform_graphs` and `swathpack.export.integer`: exporting what was read gives the same graphs and
 the same integer weights. Only the tables over the 64 steps are kept as nine anchors, and come back to within
 one unit.
 """
@@ -18,8 +18,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from codec.entropy import ACT, ANCHORS, RES, EntropyModel, PerLayer, Shared, Spatial
-from codec.transform import STEPS, EdgeTransform, LatentNetwork, PostFilter
+from swathpack.codec.entropy import ACT, ANCHORS, RES, EntropyModel, PerLayer, Shared, Spatial
+from swathpack.codec.transform import STEPS, EdgeTransform, LatentNetwork, PostFilter
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -95,7 +95,7 @@ def read_transform(directory: Path) -> EdgeTransform:
     _put_layer(net.step, synthesis, "latent.step", sink, "w", "b")
     for i, block in enumerate(net.body):
         _residuals(block, synthesis, f"latent.body{i}", sink)
-    # The graph's planes are in SpaceToDepth's order, see export.transform_graphs.
+    # The graph's planes are in SpaceToDepth's order, see swathpack.export.transform_graphs.
     order = np.array([band * 4 + cell for cell in range(4) for band in range(12)])
     synthesis["post.enter.weight"] = synthesis["post.enter.weight"][:, np.argsort(order)]
     for part in ("enter", "leave"):

@@ -1,9 +1,9 @@
 """Stage 2: train the entropy model on latents of a frozen analysis transform.
 
-    python -m codec.train_entropy --transform runs/transform/transform.pt --out runs/entropy --minutes 60
+    python -m swathpack.codec.train_entropy --transform runs/transform/transform.pt --out runs/entropy --minutes 60
 
 Every step codes one batch of latents three ways: as they are or as their base layer, and with the base layer known
-(`edge.base_layer`). The last part of the time (--quantised-share) trains with the integer network's rounding. Prints
+(`swathpack.edge.codec.base_layer`). The last part of the time (--quantised-share) trains with the integer network's rounding. Prints
 bits per pixel and band on val, plain, with a base layer, and with context, and writes `entropy.pt`; the same command
 resumes. --start takes the weights of another run first.
 """
@@ -20,13 +20,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from codec.base_layer import BASE_GROUPS, base_of, bin_of, bits_in_bins, with_base
-from codec.data import CropSampler, Cube, load_cubes
-from codec.entropy import Context, EntropyModel, logistic_bits
-from codec.train_transform import learning_rates
-from codec.transform import CHANNELS, GROUP, LAYERS, EdgeTransform, load_weights, step
-from edge.base_layer import STEPS_PER_OCTAVE, usual_shift
-from edge.latents import STEPS
+from swathpack.codec.base_layer import BASE_GROUPS, base_of, bin_of, bits_in_bins, with_base
+from swathpack.codec.data import CropSampler, Cube, load_cubes
+from swathpack.codec.entropy import Context, EntropyModel, logistic_bits
+from swathpack.codec.train_transform import learning_rates
+from swathpack.codec.transform import CHANNELS, GROUP, LAYERS, EdgeTransform, load_weights, step
+from swathpack.edge.codec.base_layer import STEPS_PER_OCTAVE, usual_shift
+from swathpack.edge.codec.latents import STEPS
 
 Q_RANGE = (4, 56)
 LATENT_LIMIT = 2047
@@ -47,7 +47,7 @@ def quantise(z: Tensor, q: Tensor, dead_zone: Tensor | float) -> Tensor:
 
 
 def rescale(y: Tensor, q_from: Tensor, q_to: Tensor) -> Tensor:
-    """Context latents in another step; must follow `edge.latents.rescale`."""
+    """Context latents in another step; must follow `swathpack.edge.codec.latents.rescale`."""
     factor = torch.round(torch.exp2((q_from - q_to).float() / 8) * 4096).reshape(-1, 1, 1, 1)
     return torch.floor((y * factor + 2048) / 4096).clamp(-LATENT_LIMIT, LATENT_LIMIT)
 
@@ -171,9 +171,7 @@ def evaluate(model: EntropyModel, transform: EdgeTransform, cubes: list[Cube], q
                     known = torch.ones(1, 2, LAYERS)
                     known[0, 1] = float(len(earlier) > 1)
                     second = earlier[-2] if len(earlier) > 1 else zero
-                    ratio.append(
-                        (total_bits(model, y, make_context(earlier[-1], second, known), index), intra)
-                    )
+                    ratio.append((total_bits(model, y, make_context(earlier[-1], second, known), index), intra))
                 earlier.append(y)
         parts.append(f"q{q}: {np.mean(rates):.4f} ({np.mean(based):.4f} with base)")
     inter, alone = np.array(ratio).sum(0)
@@ -274,9 +272,7 @@ def train(args: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--transform", type=Path, default=Path("runs/transform/transform.pt"))
     parser.add_argument("--out", type=Path, default=Path("runs/entropy"))

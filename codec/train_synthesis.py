@@ -1,11 +1,11 @@
 """Stage 3: train the synthesis further, with the analysis (and so all latents and the entropy model) frozen.
 
-    python -m codec.reconstructions --model runs/edge --out runs/reconstructions
-    python -m codec.train_synthesis --transform runs/transform/transform.pt --out runs/synthesis --minutes 40
+    python -m swathpack.codec.reconstructions --model runs/edge --out runs/reconstructions
+    python -m swathpack.codec.train_synthesis --transform runs/transform/transform.pt --out runs/synthesis --minutes 40
 
-Learns from what decoders really hold (`codec.reconstructions`): optimised latents, what the entropy model foresaw,
+Learns from what decoders really hold (`swathpack.codec.reconstructions`): optimised latents, what the entropy model foresaw,
 missing layers. Prints PSNR on val at four steps and for few layers; writes `transform.pt` in stage 1's form, so
-`export.edge_model --transform` takes it; the same command resumes.
+`swathpack.export.edge_model --transform` takes it; the same command resumes.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from codec.reconstructions import EIGHTHS, VAL_SHARD
-from codec.train_entropy import load_transform
-from codec.train_transform import LAGRANGE, learning_rates
-from codec.transform import UNIT, EdgeTransform, Expectation, load_weights, step
+from swathpack.codec.reconstructions import EIGHTHS, VAL_SHARD
+from swathpack.codec.train_entropy import load_transform
+from swathpack.codec.train_transform import LAGRANGE, learning_rates
+from swathpack.codec.transform import UNIT, EdgeTransform, Expectation, load_weights, step
 
 POOL = 12  # shards in memory at a time
 FRESH = 40  # training steps until one of them is replaced
@@ -44,7 +44,7 @@ class Pool:
     def __init__(self, folder: Path, seed: int) -> None:
         self.files = sorted(p for p in folder.glob("[0-9]*.npz") if not p.name.endswith(".part.npz"))
         if not self.files:
-            raise FileNotFoundError(f"no shards in {folder}: python -m codec.reconstructions")
+            raise FileNotFoundError(f"no shards in {folder}: python -m swathpack.codec.reconstructions")
         self.folder, self.rng = folder, np.random.default_rng(seed)
         self.order = list(self.rng.permutation(len(self.files)))
         self.shards = [self._next() for _ in range(min(POOL, len(self.files)))]
@@ -92,13 +92,9 @@ def evaluate(model: EdgeTransform, val: Shard) -> str:
     return "  ".join(f"q{q} k{k}: {np.mean(v):.3f}" for (q, k), v in sorted(found.items())) + " dB"
 
 
-def save(
-    file: Path, model: EdgeTransform, optimiser: Any, ema: dict[str, Tensor], state: dict[str, Any]
-) -> None:
+def save(file: Path, model: EdgeTransform, optimiser: Any, ema: dict[str, Tensor], state: dict[str, Any]) -> None:
     part = file.with_suffix(".part")
-    torch.save(
-        {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "ema": ema, "state": state}, part
-    )
+    torch.save({"model": model.state_dict(), "optimiser": optimiser.state_dict(), "ema": ema, "state": state}, part)
     part.rename(file)
 
 
@@ -160,9 +156,7 @@ def train(args: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--examples", type=Path, default=Path("runs/reconstructions"))
     parser.add_argument("--transform", type=Path, default=Path("runs/transform/transform.pt"))
     parser.add_argument("--out", type=Path, default=Path("runs/synthesis"))

@@ -1,7 +1,7 @@
-"""Train one of the TerraCodec family from nothing, at any size: peers for the bench, teachers for `codec.distil`.
+"""Train one of the TerraCodec family from nothing, at any size: peers for the bench, teachers for `swathpack.export.distil`.
 
-    python -m codec.train_terracodec fp --widths 48,96 --rate 40 --minutes 15 --out runs/terracodec/fp_40.swt
-    python -m codec.train_terracodec flextec --widths 32,32,48,64 --d-model 64 --minutes 30 --out runs/terracodec/flex.swt
+    python -m swathpack.codec.train_terracodec fp --widths 48,96 --rate 40 --minutes 15 --out runs/terracodec/fp_40.swt
+    python -m swathpack.codec.train_terracodec flextec --widths 32,32,48,64 --d-model 64 --minutes 30 --out runs/terracodec/flex.swt
 
 Loss: bits per pixel and band + rate * squared error in standard deviations of the bands (TerraCodec's lambda, up to
 its constant). Rounding is uniform noise for the bits and a straight-through estimate for the image (Balle et al.
@@ -21,13 +21,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from codec.adapt import Effort, train_for
-from codec.data import CropSampler, load_cubes
-from codec.terracodec.checkpoint import L2A_MEAN, L2A_STD, from_model, save_model
-from codec.terracodec.elic import Elic, ElicSizes, pick_colour
-from codec.terracodec.fp import FactorizedPrior
-from codec.terracodec.gaussian import trained_sigma
-from codec.terracodec.tt import TOKENS, Temporal, TemporalSizes
+from swathpack.codec.adapt import Effort, train_for
+from swathpack.codec.data import CropSampler, load_cubes
+from swathpack.codec.terracodec.checkpoint import L2A_MEAN, L2A_STD, from_model, save_model
+from swathpack.codec.terracodec.elic import Elic, ElicSizes, pick_colour
+from swathpack.codec.terracodec.fp import FactorizedPrior
+from swathpack.codec.terracodec.gaussian import trained_sigma
+from swathpack.codec.terracodec.tt import TOKENS, Temporal, TemporalSizes
 
 FAMILIES = ("fp", "elic", "tt", "flextec")
 DATES = 3
@@ -94,9 +94,7 @@ def _temporal(model: Temporal, x: Tensor, keep: int) -> tuple[Tensor, Tensor]:
     return torch.stack(images, 1), bits
 
 
-def _masked(
-    model: Temporal, y: Tensor, features: Tensor, cost: Tensor, keep: int
-) -> tuple[Tensor, Tensor, Tensor]:
+def _masked(model: Temporal, y: Tensor, features: Tensor, cost: Tensor, keep: int) -> tuple[Tensor, Tensor, Tensor]:
     entropy, grid = model.entropy_model, (y.shape[2] // 4, y.shape[3] // 4)
     tokens, seen, bits = (entropy.to_tokens(t) for t in (y, features, cost))
     sent = (torch.arange(TOKENS) < keep)[None, :, None]
@@ -172,11 +170,7 @@ def train(args: argparse.Namespace, tell: Callable[[str], None]) -> int:
     weights = np.arange(1, TOKENS + 1) / sum(range(1, TOKENS + 1))
 
     def loss() -> Tensor:
-        keep = (
-            int(sampler.rng.choice(np.arange(1, TOKENS + 1), p=weights))
-            if args.family == "flextec"
-            else TOKENS
-        )
+        keep = int(sampler.rng.choice(np.arange(1, TOKENS + 1), p=weights)) if args.family == "flextec" else TOKENS
         return loss_of(model, standardised(sampler, args.batch, args.size, dates), args.rate, keep)
 
     effort = Effort(60 * args.minutes, args.steps, args.batch, args.size)
@@ -186,9 +180,7 @@ def train(args: argparse.Namespace, tell: Callable[[str], None]) -> int:
         if "quantiles" in name:
             p.data[:, 0, 1] = 0
     steps = train_for(model, [(parameters, RATE_OF_LEARNING)], loss, effort)
-    tell(
-        f"{steps} steps: val {evaluate(model, CropSampler(load_cubes(args.data, 'val'), 5), args.size, dates)}"
-    )
+    tell(f"{steps} steps: val {evaluate(model, CropSampler(load_cubes(args.data, 'val'), 5), args.size, dates)}")
     args.out.parent.mkdir(parents=True, exist_ok=True)
     save_model(from_model(args.family, model), args.out)
     return steps

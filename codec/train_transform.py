@@ -1,6 +1,6 @@
 """Stage 1: train the edge transform.
 
-    python -m codec.train_transform --data ../shared/data --out runs/transform --minutes 30
+    python -m swathpack.codec.train_transform --data ../shared/data --out runs/transform --minutes 30
 
 Prints the loss, bits per pixel and band and PSNR on the val split at a few steps; writes `transform.pt`
 (weights, exponential moving average, optimiser) so that the same command resumes.
@@ -18,9 +18,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from codec.basis import dct_klt_basis
-from codec.data import CropSampler, Cube, load_cubes
-from codec.transform import CHANNELS, GROUP, LAYERS, STEPS, UNIT, EdgeTransform, step
+from swathpack.codec.basis import dct_klt_basis
+from swathpack.codec.data import CropSampler, Cube, load_cubes
+from swathpack.codec.transform import CHANNELS, GROUP, LAYERS, STEPS, UNIT, EdgeTransform, step
 
 LAGRANGE = 0.16  # squared error per bit, in squared steps: the slope of a dead-zone quantiser at middle rates
 Q_RANGE = (6, 52)
@@ -175,9 +175,7 @@ def train(args: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--out", type=Path, default=Path("runs/transform"))
     parser.add_argument("--minutes", type=float, default=30)

@@ -4,7 +4,7 @@
     latent --latent network (adds what neighbours and the entropy model tell about each coefficient)-->
     lapped inverse --> post-filter
 
-The linear path starts as a DCT x spectral-KLT basis (`codec.basis`) in the middle of a 24x24 kernel, so
+The linear path starts as a DCT x spectral-KLT basis (`swathpack.codec.basis`) in the middle of a 24x24 kernel, so
 training starts at the quality of a good classical transform coder; the networks' last layers start at zero.
 Both networks work in units of the quantiser step, because quantisation error scales with it.
 """
@@ -185,9 +185,7 @@ def load_weights(model: EdgeTransform, state: dict[str, Tensor]) -> None:
     found = model.load_state_dict(state, strict=False)
     lost = [name for name in found.missing_keys if not name.startswith(LATER_PARTS)]
     if lost or found.unexpected_keys:
-        raise KeyError(
-            f"expected the weights of an EdgeTransform; missing {lost}, unknown {found.unexpected_keys}"
-        )
+        raise KeyError(f"expected the weights of an EdgeTransform; missing {lost}, unknown {found.unexpected_keys}")
 
 
 def fold_overlap(x: Tensor) -> Tensor:

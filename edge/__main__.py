@@ -1,8 +1,8 @@
 """The flight runtime as a process.
 
-    python -m edge --config mission.toml           run until SIGTERM or SIGINT
-    python -m edge --config mission.toml --once    take what the source has, code it, send one pass, end
-    python -m edge --config mission.toml --check   read the configuration and the model, say what they are,
+    python -m swathpack.edge --config mission.toml           run until SIGTERM or SIGINT
+    python -m swathpack.edge --config mission.toml --once    take what the source has, code it, send one pass, end
+    python -m swathpack.edge --config mission.toml --check   read the configuration and the model, say what they are,
     end
 
 Prints one line per event of notice and above on standard error; all events are in `state/log/events.jsonl`.
@@ -17,8 +17,8 @@ import signal
 import sys
 from pathlib import Path
 
-from edge import events
-from edge.board import (
+from swathpack.edge import events
+from swathpack.edge.board import (
     Board,
     make_commands,
     make_port,
@@ -28,22 +28,22 @@ from edge.board import (
     planned_passes,
     uplink_key,
 )
-from edge.clock import SystemClock
-from edge.config import ConfigError, Mission, read_mission
-from edge.context.blockfile import StorageError
-from edge.context.store import MemoryLimitError
-from edge.downlink.schedule import Schedule, SingleContact
-from edge.downlink.schema import QueueError
-from edge.engines.report import report_engines
-from edge.events import Event, Severity
-from edge.flight_codec import FlightCodec
-from edge.loop import FlightLoop
-from edge.model import DEFAULT_DIRECTORY, EdgeModel, ModelError
-from edge.model_memory import Canary, watch_model
-from edge.packets.erasure import CODES
-from edge.packets.errors import PacketError
-from edge.scrub import Scrubber
-from edge.sources.acquisition import SourceError
+from swathpack.edge.clock import SystemClock
+from swathpack.edge.codec.engines.report import report_engines
+from swathpack.edge.codec.flight import FlightCodec
+from swathpack.edge.codec.model import DEFAULT_DIRECTORY, EdgeModel, ModelError
+from swathpack.edge.config import ConfigError, Mission, read_mission
+from swathpack.edge.context.blockfile import StorageError
+from swathpack.edge.context.store import MemoryLimitError
+from swathpack.edge.downlink.schedule import Schedule, SingleContact
+from swathpack.edge.downlink.schema import QueueError
+from swathpack.edge.events import Event, Severity
+from swathpack.edge.health.model_memory import Canary, watch_model
+from swathpack.edge.health.scrub import Scrubber
+from swathpack.edge.loop import FlightLoop
+from swathpack.edge.packets.erasure import CODES
+from swathpack.edge.packets.errors import PacketError
+from swathpack.edge.sources.acquisition import SourceError
 
 RESTART = 3
 _FAILURES = (ConfigError, ModelError, QueueError, StorageError, MemoryLimitError, SourceError)
@@ -51,8 +51,9 @@ _FAILURES = (ConfigError, ModelError, QueueError, StorageError, MemoryLimitError
 
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m edge", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser = argparse.ArgumentParser(
+        prog="python -m swathpack.edge", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--config", type=Path, required=True, help="mission.toml (see docs/runtime.md)")
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--once", action="store_true", help="one pass over what the source has now, then end")
@@ -123,9 +124,17 @@ def _assemble(board: Board, model: EdgeModel, once: bool, began: float) -> Fligh
         schedule = SingleContact(max(board.queue.passes.all(), default=-1) + 1, mission.passes.bytes)
         schedule.pause()
     return FlightLoop(
-        board, codec, make_source(mission, clock), make_port(mission), make_commands(mission), schedule,
-        uplink_key(mission), scrubber, canary=Canary(codec, board.log), began=began,
-    )  # fmt: skip
+        board,
+        codec,
+        make_source(mission, clock),
+        make_port(mission),
+        make_commands(mission),
+        schedule,
+        uplink_key(mission),
+        scrubber,
+        canary=Canary(codec, board.log),
+        began=began,
+    )
 
 
 def _one_pass(loop: FlightLoop) -> int:

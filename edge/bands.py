@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from edge.frame import Frame
+    from swathpack.edge.frame import Frame
 
 BANDS: tuple[str, ...] = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12")
 DROPPED = "B10"  # the cirrus band of L1C; L2A has none and the codec does not code it
@@ -28,11 +28,39 @@ CENTRE_NM: dict[str, int] = dict(zip(BANDS, (443, 490, 560, 665, 705, 740, 783, 
 
 # SSL4EO-S12 v1.1, L2A, digital numbers without the +1000 offset.
 SSL4EO_MEAN: NDArray[np.float32] = np.array(
-    [793.243, 924.863, 1184.553, 1340.936, 1671.402, 2240.082,
-     2468.412, 2563.243, 2627.704, 2711.071, 2416.714, 1849.625], np.float32)
+    [
+        793.243,
+        924.863,
+        1184.553,
+        1340.936,
+        1671.402,
+        2240.082,
+        2468.412,
+        2563.243,
+        2627.704,
+        2711.071,
+        2416.714,
+        1849.625,
+    ],
+    np.float32,
+)
 SSL4EO_STD: NDArray[np.float32] = np.array(
-    [1160.144, 1201.092, 1219.943, 1397.225, 1400.035, 1373.136,
-     1429.170, 1485.025, 1447.836, 1652.703, 1471.002, 1365.307], np.float32)
+    [
+        1160.144,
+        1201.092,
+        1219.943,
+        1397.225,
+        1400.035,
+        1373.136,
+        1429.170,
+        1485.025,
+        1447.836,
+        1652.703,
+        1471.002,
+        1365.307,
+    ],
+    np.float32,
+)
 
 STATISTICS_FILE = Path(__file__).resolve().parent.parent / "models" / "edge" / "band_statistics.npz"
 
@@ -54,7 +82,7 @@ def normalise_name(raw: str) -> str:
     text = str(raw).strip().upper()
     for prefix in ("BAND", "B"):
         if text.startswith(prefix):
-            text = text[len(prefix):].lstrip("_- ")
+            text = text[len(prefix) :].lstrip("_- ")
             break
     if text.isdigit():
         text = f"{int(text):02d}"
@@ -107,8 +135,9 @@ def load_statistics(kind: str = "pooled", path: Path = STATISTICS_FILE) -> BandS
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise StatisticsError(f"band statistics {path}: {error}") from error
     if mean.shape != (12,) or covariance.shape != (12, 12):
-        raise StatisticsError(f"band statistics {path}: expected (12,) and (12, 12), "
-                              f"found {mean.shape} and {covariance.shape}")
+        raise StatisticsError(
+            f"band statistics {path}: expected (12,) and (12, 12), found {mean.shape} and {covariance.shape}"
+        )
     return BandStatistics(mean, covariance)
 
 

@@ -1,11 +1,11 @@
 """Everything the loop works with, opened from a mission's configuration, and repaired where that is needed.
 
-    state/boots      how often the board started (segment numbers depend on it)
-    state/queue      SQLite: accepted frames, work, coded tiles, passes
-    state/context    slot file of confirmed latents
-    state/spool/     accepted frames
-    state/log/       events.jsonl, telemetry.jsonl
-    state/ballast    space let go when the disk is full
+state/boots      how often the board started (segment numbers depend on it)
+state/queue      SQLite: accepted frames, work, coded tiles, passes
+state/context    slot file of confirmed latents
+state/spool/     accepted frames
+state/log/       events.jsonl, telemetry.jsonl
+state/ballast    space let go when the disk is full
 """
 
 from __future__ import annotations
@@ -15,30 +15,30 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from edge import events
-from edge.boots import Boot, next_boot
-from edge.budget import Budget, BudgetError, read_budget
-from edge.clock import Clock
-from edge.config import ConfigError, Mission
-from edge.context.blockfile import StorageError
-from edge.context.policy import ContextChooser
-from edge.context.store import ContextStore
-from edge.downlink.ballast import Ballast
-from edge.downlink.confirm import Confirmation
-from edge.downlink.ports import FilePort, Port, TcpPort, UdpPort
-from edge.downlink.queue import DownlinkQueue
-from edge.downlink.schedule import FixedSchedule, PlannedSchedule, Schedule
-from edge.downlink.schema import QueueCorruptError
-from edge.downlink.spool import Spool
-from edge.events import EventLog
-from edge.jsonl import JsonLines
-from edge.sources.acquisition import FrameSource
-from edge.sources.folder import FolderSource
-from edge.sources.ring import RingSource
-from edge.sources.sockets import TcpSource, UdpSource
-from edge.sources.synthetic import SyntheticSource
-from edge.stages.uplink import CommandFolder, CommandSocket, CommandSource
-from edge.telemetry import Telemetry
+from swathpack.edge import events
+from swathpack.edge.clock import Clock
+from swathpack.edge.config import ConfigError, Mission
+from swathpack.edge.context.blockfile import StorageError
+from swathpack.edge.context.policy import ContextChooser
+from swathpack.edge.context.store import ContextStore
+from swathpack.edge.downlink.ballast import Ballast
+from swathpack.edge.downlink.budget import Budget, BudgetError, read_budget
+from swathpack.edge.downlink.confirm import Confirmation
+from swathpack.edge.downlink.ports import FilePort, Port, TcpPort, UdpPort
+from swathpack.edge.downlink.queue import DownlinkQueue
+from swathpack.edge.downlink.schedule import FixedSchedule, PlannedSchedule, Schedule
+from swathpack.edge.downlink.schema import QueueCorruptError
+from swathpack.edge.downlink.spool import Spool
+from swathpack.edge.events import EventLog
+from swathpack.edge.health.boots import Boot, next_boot
+from swathpack.edge.health.jsonl import JsonLines
+from swathpack.edge.health.telemetry import Telemetry
+from swathpack.edge.sources.acquisition import FrameSource
+from swathpack.edge.sources.folder import FolderSource
+from swathpack.edge.sources.ring import RingSource
+from swathpack.edge.sources.sockets import TcpSource, UdpSource
+from swathpack.edge.sources.synthetic import SyntheticSource
+from swathpack.edge.stages.uplink import CommandFolder, CommandSocket, CommandSource
 
 
 @dataclass(frozen=True)
@@ -97,9 +97,7 @@ def open_board(mission: Mission, clock: Clock, model: bytes) -> Board:
     chooser = ContextChooser(mission.context_settings, context, queue, log)
     confirmation = Confirmation(queue, context, log, chooser.refresh)
     ballast = Ballast(mission.state / "ballast", limits.ballast_mb << 20)
-    return Board(
-        mission, clock, log, telemetry, boot, spool, queue, context, chooser, confirmation, samples, ballast
-    )
+    return Board(mission, clock, log, telemetry, boot, spool, queue, context, chooser, confirmation, samples, ballast)
 
 
 def _open_logs(folder: Path, log: EventLog) -> JsonLines | None:
@@ -203,7 +201,7 @@ def planned_passes(mission: Mission) -> Budget:
     """This satellite's passes of the planner's budget. Raises ConfigError."""
     passes = mission.passes
     if passes.budget is None:
-        raise ConfigError('passes.budget: expected the name of a file, found none')
+        raise ConfigError("passes.budget: expected the name of a file, found none")
     try:
         budget = read_budget(passes.budget, passes.satellite or None)
     except BudgetError as error:

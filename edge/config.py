@@ -15,13 +15,13 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from edge.base_layer import MAX_SHIFT
-from edge.context.layout import Geometry
-from edge.context.policy import ContextSettings, Policy
-from edge.downlink.passrun import LinkSettings
-from edge.downlink.plan import PlanSettings
-from edge.throttle import ThrottleSettings
-from edge.toml_lite import TomlError, loads
+from swathpack.edge.codec.base_layer import MAX_SHIFT
+from swathpack.edge.context.layout import Geometry
+from swathpack.edge.context.policy import ContextSettings, Policy
+from swathpack.edge.downlink.passrun import LinkSettings
+from swathpack.edge.downlink.plan import PlanSettings
+from swathpack.edge.health.throttle import ThrottleSettings
+from swathpack.edge.toml_lite import TomlError, loads
 
 MIN_PACKET_BYTES = 192
 
@@ -116,8 +116,8 @@ class CodingConfig:
     """[coding] tile: side in pixels. cloud_discount: share of its weight that a fully clouded tile loses.
 
     q: quantiser step index of every tile. base: most octaves from its step to that of the base layer, 0 for no
-    base (`edge.base_layer.usual_shift`). slope: of rate-distortion optimised quantisation, 0 for none.
-    engine: of the entropy network. analysis: float or int8, see `edge.analysis`. canary_s: seconds between two
+    base (`swathpack.edge.codec.base_layer.usual_shift`). slope: of rate-distortion optimised quantisation, 0 for none.
+    engine: of the entropy network. analysis: float or int8, see `swathpack.edge.codec.analysis`. canary_s: seconds between two
     codings of the canary tile.
     """
 
@@ -186,31 +186,58 @@ class Mission:
 
 # Key -> (lowest, highest) or the words allowed. A key that is not here is only checked for its type.
 _ALLOWED: dict[str, Any] = {
-    "source.kind": ("folder", "ring", "tcp", "udp", "synthetic"), "source.port": range(0, 65536),
-    "source.settle_s": (0.0, 3600.0), "source.max_frame_mb": range(1, 65537),
+    "source.kind": ("folder", "ring", "tcp", "udp", "synthetic"),
+    "source.port": range(0, 65536),
+    "source.settle_s": (0.0, 3600.0),
+    "source.max_frame_mb": range(1, 65537),
     "source.count": range(0, 1 << 31),
-    "source.places": range(1, 1 << 20), "source.size": range(64, 32769), "source.every_s": (0.0, 1e9),
-    "port.kind": ("file", "tcp", "udp"), "port.port": range(0, 65536),
-    "uplink.kind": ("folder", "udp"), "uplink.port": range(0, 65536),
-    "passes.bytes": range(0, 1 << 40), "passes.every_s": (0.0, 1e9), "passes.patience": range(1, 1001),
+    "source.places": range(1, 1 << 20),
+    "source.size": range(64, 32769),
+    "source.every_s": (0.0, 1e9),
+    "port.kind": ("file", "tcp", "udp"),
+    "port.port": range(0, 65536),
+    "uplink.kind": ("folder", "udp"),
+    "uplink.port": range(0, 65536),
+    "passes.bytes": range(0, 1 << 40),
+    "passes.every_s": (0.0, 1e9),
+    "passes.patience": range(1, 1001),
     "coding.analysis": ("float", "int8"),
-    "context.policy": ("confirmed", "sent"), "context.refresh_every": range(0, 1 << 20),
-    "context.max_age_days": range(1, 36501), "context.memory_mb": range(1, 1 << 20),
-    "coding.q": range(0, 64), "coding.base": range(0, 4), "coding.slope": (0.0, 1.0), "coding.threads": range(1, 65),
-    "coding.canary_s": (1.0, 86400.0), "coding.tile": range(64, 257),
-    "coding.cloud_discount": (0.0, 1.0), "coding.floor_layers": range(0, 2),
-    "coding.regions.weight": (0.0, 1e6), "coding.regions.urgency": range(0, 10),
-    "coding.prefetch": range(1, 257), "coding.max_tries": range(1, 101),
-    "link.packet_bytes": range(MIN_PACKET_BYTES, 65543), "link.reserve_bytes": range(1024, 1 << 30),
-    "link.erasure": ("none", "cauchy", "raptorq"), "link.block_packets": range(1, 129),
-    "link.parity_packets": range(0, 128), "link.housekeeping_share": (0.0, 0.5),
-    "throttle.max_temperature_c": (0.0, 200.0), "throttle.margin": (0.0, 0.5),
-    "throttle.hold_s": (0.0, 3600.0), "throttle.max_power_w": (0.0, 1e4), "throttle.min_energy": (0.0, 1.0),
-    "limits.work_tiles": range(1, 1 << 24), "limits.queue_mb": range(1, 1 << 24),
+    "context.policy": ("confirmed", "sent"),
+    "context.refresh_every": range(0, 1 << 20),
+    "context.max_age_days": range(1, 36501),
+    "context.memory_mb": range(1, 1 << 20),
+    "coding.q": range(0, 64),
+    "coding.base": range(0, 4),
+    "coding.slope": (0.0, 1.0),
+    "coding.threads": range(1, 65),
+    "coding.canary_s": (1.0, 86400.0),
+    "coding.tile": range(64, 257),
+    "coding.cloud_discount": (0.0, 1.0),
+    "coding.floor_layers": range(0, 2),
+    "coding.regions.weight": (0.0, 1e6),
+    "coding.regions.urgency": range(0, 10),
+    "coding.prefetch": range(1, 257),
+    "coding.max_tries": range(1, 101),
+    "link.packet_bytes": range(MIN_PACKET_BYTES, 65543),
+    "link.reserve_bytes": range(1024, 1 << 30),
+    "link.erasure": ("none", "cauchy", "raptorq"),
+    "link.block_packets": range(1, 129),
+    "link.parity_packets": range(0, 128),
+    "link.housekeeping_share": (0.0, 0.5),
+    "throttle.max_temperature_c": (0.0, 200.0),
+    "throttle.margin": (0.0, 0.5),
+    "throttle.hold_s": (0.0, 3600.0),
+    "throttle.max_power_w": (0.0, 1e4),
+    "throttle.min_energy": (0.0, 1.0),
+    "limits.work_tiles": range(1, 1 << 24),
+    "limits.queue_mb": range(1, 1 << 24),
     "limits.keep_passes": range(1, 1 << 20),
-    "limits.min_free_mb": range(0, 1 << 24), "limits.ballast_mb": range(0, 4097), "limits.keep_frames": ("coded", "confirmed"),
-    "limits.stall_s": (1.0, 86400.0), "limits.memory_mb": range(0, 1 << 24),
-}  # fmt: skip
+    "limits.min_free_mb": range(0, 1 << 24),
+    "limits.ballast_mb": range(0, 4097),
+    "limits.keep_frames": ("coded", "confirmed"),
+    "limits.stall_s": (1.0, 86400.0),
+    "limits.memory_mb": range(0, 1 << 24),
+}
 
 
 def read_mission(path: Path) -> Mission:
@@ -304,7 +331,7 @@ def _check_together(mission: Mission) -> None:
     """What single keys cannot tell."""
     passes, rounds = mission.passes, mission.coding.rounds
     if passes.budget is None and (passes.bytes == 0 or passes.every_s == 0):
-        raise ConfigError("passes: expected budget = \"budget.toml\", or bytes and every_s")
+        raise ConfigError('passes: expected budget = "budget.toml", or bytes and every_s')
     if mission.coding.tile % 64:
         raise ConfigError(f"coding.tile: expected a multiple of 64, found {mission.coding.tile}")
     if list(rounds) != sorted(set(rounds)) or not rounds or rounds[0] < 1 or rounds[-1] != 16:
@@ -317,5 +344,6 @@ def _check_together(mission: Mission) -> None:
         raise ConfigError(f"context: {error}") from error
     if geometry.memory_bytes > mission.context.memory_mb << 20:
         needed, allowed = geometry.memory_bytes, mission.context.memory_mb << 20
-        raise ConfigError(f"context.slots: {geometry.slots} slots need {needed} bytes of memory, "
-                          f"context.memory_mb allows {allowed}")  # fmt: skip
+        raise ConfigError(
+            f"context.slots: {geometry.slots} slots need {needed} bytes of memory, context.memory_mb allows {allowed}"
+        )

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
-from edge.clock import Clock
+from swathpack.edge.clock import Clock
 
 Value = int | float | str
 MAX_TEXT = 40
@@ -73,8 +73,7 @@ class Event:
     def json(self) -> str:
         """One line of JSON without the newline."""
         return json.dumps(
-            {"t": self.time_ms / 1000, "event": self.kind.name, "severity": self.kind.severity.name}
-            | self.values
+            {"t": self.time_ms / 1000, "event": self.kind.name, "severity": self.kind.severity.name} | self.values
         )
 
 
@@ -92,76 +91,94 @@ def _declare(number: int, name: str, severity: Severity, wording: str, arguments
 
 INFO, NOTICE, WARNING, ERROR, CRITICAL = Severity
 
-# fmt: off
+
 # 0x01..: life of the process
-STARTED = _declare(0x0101, "started", NOTICE, "started in {seconds:.2f} s, {tiles} tiles wait",
-                   "seconds:f32 tiles:u32")
+STARTED = _declare(0x0101, "started", NOTICE, "started in {seconds:.2f} s, {tiles} tiles wait", "seconds:f32 tiles:u32")
 STOPPED = _declare(0x0102, "stopped", NOTICE, "stopped: {reason}", "reason:text")
 CLOCK_JUMP = _declare(0x0103, "clock_jump", WARNING, "wall clock jumped by {seconds:.1f} s", "seconds:f32")
 STAGE_FAILED = _declare(0x0104, "stage_failed", ERROR, "{stage}: {error}", "stage:text error:text")
-DISK_FULL = _declare(0x0105, "disk_full", ERROR, "no space for {what}: {free} bytes free",
-                     "what:text free:i64")
+DISK_FULL = _declare(0x0105, "disk_full", ERROR, "no space for {what}: {free} bytes free", "what:text free:i64")
 SINK_FAILED = _declare(0x0106, "sink_failed", WARNING, "log sink failed: {error}", "error:text")
 SUPPRESSED = _declare(0x0107, "suppressed", WARNING, "{count} more of {name}", "count:u32 name:text")
 # 0x02..: frames and tiles
-FRAME_ACCEPTED = _declare(0x0201, "frame_accepted", INFO, "frame {frame}: {tiles} tiles",
-                          "frame:text tiles:u32")
-FRAME_REJECTED = _declare(0x0202, "frame_rejected", WARNING, "frame {frame}: {reason}",
-                          "frame:text reason:text")
-FRAME_DEFECT = _declare(0x0203, "frame_defect", WARNING, "frame {frame}: {defect} in {count} places",
-                        "frame:text defect:text count:u32")
+FRAME_ACCEPTED = _declare(0x0201, "frame_accepted", INFO, "frame {frame}: {tiles} tiles", "frame:text tiles:u32")
+FRAME_REJECTED = _declare(0x0202, "frame_rejected", WARNING, "frame {frame}: {reason}", "frame:text reason:text")
+FRAME_DEFECT = _declare(
+    0x0203, "frame_defect", WARNING, "frame {frame}: {defect} in {count} places", "frame:text defect:text count:u32"
+)
 FRAME_DUPLICATE = _declare(0x0204, "frame_duplicate", NOTICE, "frame {frame} is here already", "frame:text")
-TILE_CODED = _declare(0x0211, "tile_coded", INFO, "tile {tile} at {time}: {bytes} bytes, {contexts} contexts",
-                      "tile:i64 time:i64 bytes:u32 contexts:u32")
-TILE_FAILED = _declare(0x0212, "tile_failed", ERROR, "tile {tile} at {time}: {error}",
-                       "tile:i64 time:i64 error:text")
-TILE_SHED = _declare(0x0213, "tile_shed", WARNING, "tile {tile} at {time} waits: {reason}",
-                     "tile:i64 time:i64 reason:text")
-TILE_EMPTY = _declare(0x0214, "tile_empty", INFO, "tile {tile} at {time} has no valid pixel",
-                      "tile:i64 time:i64")
+TILE_CODED = _declare(
+    0x0211,
+    "tile_coded",
+    INFO,
+    "tile {tile} at {time}: {bytes} bytes, {contexts} contexts",
+    "tile:i64 time:i64 bytes:u32 contexts:u32",
+)
+TILE_FAILED = _declare(0x0212, "tile_failed", ERROR, "tile {tile} at {time}: {error}", "tile:i64 time:i64 error:text")
+TILE_SHED = _declare(
+    0x0213, "tile_shed", WARNING, "tile {tile} at {time} waits: {reason}", "tile:i64 time:i64 reason:text"
+)
+TILE_EMPTY = _declare(0x0214, "tile_empty", INFO, "tile {tile} at {time} has no valid pixel", "tile:i64 time:i64")
 # 0x03..: context and reports
-CONTEXT_CORRUPT = _declare(0x0301, "context_corrupt", ERROR, "slot {slot} of tile {tile} fails its check",
-                           "slot:u32 tile:i64")
-CONTEXT_EVICTED = _declare(0x0302, "context_evicted", NOTICE, "context of tile {tile} at {time} made room",
-                           "tile:i64 time:i64")
+CONTEXT_CORRUPT = _declare(
+    0x0301, "context_corrupt", ERROR, "slot {slot} of tile {tile} fails its check", "slot:u32 tile:i64"
+)
+CONTEXT_EVICTED = _declare(
+    0x0302, "context_evicted", NOTICE, "context of tile {tile} at {time} made room", "tile:i64 time:i64"
+)
 CONTEXT_RESET = _declare(0x0303, "context_reset", WARNING, "all context dropped: {reason}", "reason:text")
-REPORT_APPLIED = _declare(0x0311, "report_applied", INFO, "report {number}: {confirmed} held, {lost} lost",
-                          "number:u32 confirmed:u32 lost:u32")
+REPORT_APPLIED = _declare(
+    0x0311,
+    "report_applied",
+    INFO,
+    "report {number}: {confirmed} held, {lost} lost",
+    "number:u32 confirmed:u32 lost:u32",
+)
 REPORT_REJECTED = _declare(0x0312, "report_rejected", WARNING, "report refused: {reason}", "reason:text")
-REPORT_MISMATCH = _declare(0x0313, "report_mismatch", ERROR, "ground holds another tile {tile} at {time}",
-                           "tile:i64 time:i64")
-UPLINK_OPEN = _declare(0x0315, "uplink_open", WARNING, "no uplink.key_file: reports can be forged by {sender}",
-                       "sender:text")
-REFRESH_WANTED = _declare(0x0314, "refresh_wanted", NOTICE, "tile {tile} will be coded without context",
-                          "tile:i64")
+REPORT_MISMATCH = _declare(
+    0x0313, "report_mismatch", ERROR, "ground holds another tile {tile} at {time}", "tile:i64 time:i64"
+)
+UPLINK_OPEN = _declare(
+    0x0315, "uplink_open", WARNING, "no uplink.key_file: reports can be forged by {sender}", "sender:text"
+)
+REFRESH_WANTED = _declare(0x0314, "refresh_wanted", NOTICE, "tile {tile} will be coded without context", "tile:i64")
 # 0x04..: downlink
-PASS_STARTED = _declare(0x0401, "pass_started", NOTICE, "pass {number}: {budget} bytes, {tiles} tiles",
-                        "number:u32 budget:i64 tiles:u32")
-PASS_REPLANNED = _declare(0x0402, "pass_replanned", NOTICE, "pass {number}: now {budget} bytes",
-                          "number:u32 budget:i64")
-PASS_ENDED = _declare(0x0403, "pass_ended", NOTICE, "pass {number}: {used} of {budget} bytes",
-                      "number:u32 used:i64 budget:i64")
+PASS_STARTED = _declare(
+    0x0401, "pass_started", NOTICE, "pass {number}: {budget} bytes, {tiles} tiles", "number:u32 budget:i64 tiles:u32"
+)
+PASS_REPLANNED = _declare(
+    0x0402, "pass_replanned", NOTICE, "pass {number}: now {budget} bytes", "number:u32 budget:i64"
+)
+PASS_ENDED = _declare(
+    0x0403, "pass_ended", NOTICE, "pass {number}: {used} of {budget} bytes", "number:u32 used:i64 budget:i64"
+)
 PORT_FAILED = _declare(0x0404, "port_failed", ERROR, "port: {error}", "error:text")
-TILE_DROPPED = _declare(0x0411, "tile_dropped", WARNING, "tile {tile} at {time} leaves the queue: {reason}",
-                        "tile:i64 time:i64 reason:text")
+TILE_DROPPED = _declare(
+    0x0411, "tile_dropped", WARNING, "tile {tile} at {time} leaves the queue: {reason}", "tile:i64 time:i64 reason:text"
+)
 QUEUE_CORRUPT = _declare(0x0412, "queue_corrupt", CRITICAL, "queue: {error}", "error:text")
 # 0x05..: health
-MEMORY_FLIPPED = _declare(0x0501, "memory_flipped", ERROR, "{region} changed in memory at block {block}",
-                          "region:text block:u32")
+MEMORY_FLIPPED = _declare(
+    0x0501, "memory_flipped", ERROR, "{region} changed in memory at block {block}", "region:text block:u32"
+)
 MEMORY_REPAIRED = _declare(0x0502, "memory_repaired", NOTICE, "{region} reloaded", "region:text")
 CODING_STOPPED = _declare(0x0503, "coding_stopped", CRITICAL, "coding stopped: {reason}", "reason:text")
-THROTTLED = _declare(0x0511, "throttled", WARNING, "load held to {share:.2f}: {reason}",
-                     "share:f32 reason:text")
-MEMORY_HIGH = _declare(0x0512, "memory_high", ERROR, "{found} MB resident, {allowed} MB allowed: restart",
-                       "found:u32 allowed:u32")
+THROTTLED = _declare(0x0511, "throttled", WARNING, "load held to {share:.2f}: {reason}", "share:f32 reason:text")
+MEMORY_HIGH = _declare(
+    0x0512, "memory_high", ERROR, "{found} MB resident, {allowed} MB allowed: restart", "found:u32 allowed:u32"
+)
 # 0x06..: engines (docs/engines.md says what each reason means)
-ENGINE_OPENED = _declare(0x0601, "engine_opened", NOTICE, "engine {engine} codes: {detail}",
-                         "engine:text detail:text")
-ENGINE_REFUSED = _declare(0x0602, "engine_refused", WARNING, "engine {engine} may not code ({reason}): {detail}",
-                          "engine:text reason:text detail:text")
-ENGINE_NOTE = _declare(0x0603, "engine_note", NOTICE, "engine {engine}, {reason}: {detail}",
-                       "engine:text reason:text detail:text")
-# fmt: on
+ENGINE_OPENED = _declare(0x0601, "engine_opened", NOTICE, "engine {engine} codes: {detail}", "engine:text detail:text")
+ENGINE_REFUSED = _declare(
+    0x0602,
+    "engine_refused",
+    WARNING,
+    "engine {engine} may not code ({reason}): {detail}",
+    "engine:text reason:text detail:text",
+)
+ENGINE_NOTE = _declare(
+    0x0603, "engine_note", NOTICE, "engine {engine}, {reason}: {detail}", "engine:text reason:text detail:text"
+)
 
 
 class EventLog:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from edge.bands import BANDS, NATIVE_M, BandError, normalise_names
+from swathpack.edge.bands import BANDS, NATIVE_M, BandError, normalise_names
 
 MAX_SIDE = 32768
 MAX_SAMPLES = 1 << 31  # C*H*W; a full Sentinel-2 tile (13 x 10980 x 10980) is 1.6e9
@@ -53,8 +53,9 @@ class Frame:
         object.__setattr__(self, "grid", _check_grid(self.grid, len(self.bands)))
         valid = self.data.any(axis=0) if self.valid.size == 0 else self.valid
         if valid.dtype != np.bool_ or valid.shape != self.data.shape[1:]:
-            raise FrameError("shape", f"validity mask: expected bool {self.data.shape[1:]}, "
-                                      f"found {valid.dtype} {valid.shape}")
+            raise FrameError(
+                "shape", f"validity mask: expected bool {self.data.shape[1:]}, found {valid.dtype} {valid.shape}"
+            )
         object.__setattr__(self, "valid", valid)
 
     @property
@@ -68,15 +69,30 @@ class Frame:
         return int(self.data.shape[2])
 
     @classmethod
-    def from_array(cls, data: ArrayLike, bands: Sequence[str] = BANDS, *, nodata: float = 0,
-                   time: str | None = None, level: str = "unknown", boa_offset: bool = False) -> Frame:
+    def from_array(
+        cls,
+        data: ArrayLike,
+        bands: Sequence[str] = BANDS,
+        *,
+        nodata: float = 0,
+        time: str | None = None,
+        level: str = "unknown",
+        boa_offset: bool = False,
+    ) -> Frame:
         """A frame from any numeric array (C, H, W): see `to_dn` for what is converted and what is refused."""
         values, valid = to_dn(np.asarray(data), nodata)
         return cls(values, tuple(bands), time, valid, level, boa_offset)
 
     @classmethod
-    def from_native(cls, native: Mapping[str, ArrayLike], *, nodata: float = 0, time: str | None = None,
-                    level: str = "unknown", boa_offset: bool = False) -> Frame:
+    def from_native(
+        cls,
+        native: Mapping[str, ArrayLike],
+        *,
+        nodata: float = 0,
+        time: str | None = None,
+        level: str = "unknown",
+        boa_offset: bool = False,
+    ) -> Frame:
         """A frame from bands on their own grids, {band: (h, w)}, each repeated up to the finest grid given.
 
         A coarse band has h = ceil(H / factor) rows, factor 1, 2, 3 or 6. Raises FrameError.
@@ -94,8 +110,10 @@ class Frame:
 
     def to_native(self) -> dict[str, NDArray[np.uint16]]:
         """{band: (h, w) uint16} on the grid each band came on: the mean of valid pixels, 0 without any."""
-        return {name: _box_mean(self.data[i], self.valid, factor)
-                for i, (name, factor) in enumerate(zip(self.bands, self.grid))}
+        return {
+            name: _box_mean(self.data[i], self.valid, factor)
+            for i, (name, factor) in enumerate(zip(self.bands, self.grid))
+        }
 
     def select(self, bands: Sequence[str]) -> Frame:
         """The given bands in the given order, same mask. Raises FrameError when one is not there."""
@@ -131,8 +149,10 @@ def to_dn(values: NDArray[np.generic], nodata: float = 0) -> tuple[NDArray[np.ui
     that look like reflectance (largest value at most 2) since rounding them would leave zeros.
     """
     if values.ndim != 3 or values.dtype.kind not in "iuf":
-        raise FrameError("dtype" if values.ndim == 3 else "shape",
-                         f"expected (C, H, W) integers or floats, found {values.dtype} {values.shape}")
+        raise FrameError(
+            "dtype" if values.ndim == 3 else "shape",
+            f"expected (C, H, W) integers or floats, found {values.dtype} {values.shape}",
+        )
     if values.dtype == np.uint16 and nodata == 0:
         exact = values.astype(np.uint16, copy=False)
         held: NDArray[np.bool_] = np.any(exact, axis=0)
@@ -143,11 +163,17 @@ def to_dn(values: NDArray[np.generic], nodata: float = 0) -> tuple[NDArray[np.ui
     clean = np.where(empty, 0, values)
     low, high = (clean.min(), clean.max()) if clean.size else (0, 0)
     if not (low >= 0 and high <= 65535):
-        raise FrameError("values", f"expected DN in 0..65535, found {low} to {high}"
-                                   f" (nodata is {nodata:g}; give the product's own value if it differs)")
+        raise FrameError(
+            "values",
+            f"expected DN in 0..65535, found {low} to {high}"
+            f" (nodata is {nodata:g}; give the product's own value if it differs)",
+        )
     if values.dtype.kind == "f" and 0 < high <= 2:
-        raise FrameError("values", f"expected DN (reflectance x 10000), found floats up to {high:.3g}: "
-                                   "these look like reflectance, multiply by 10000")
+        raise FrameError(
+            "values",
+            f"expected DN (reflectance x 10000), found floats up to {high:.3g}: "
+            "these look like reflectance, multiply by 10000",
+        )
     return np.rint(clean).astype(np.uint16), np.logical_not(empty)
 
 
@@ -164,8 +190,9 @@ def _check_array(data: NDArray[np.uint16]) -> None:
     if data.ndim != 3:
         raise FrameError("shape", f"expected (C, H, W), found shape {data.shape}")
     if min(data.shape) < 1 or max(data.shape[1:]) > MAX_SIDE or data.size > MAX_SAMPLES:
-        raise FrameError("size", f"expected sides of 1 to {MAX_SIDE} and at most {MAX_SAMPLES} samples, "
-                                 f"found shape {data.shape}")
+        raise FrameError(
+            "size", f"expected sides of 1 to {MAX_SIDE} and at most {MAX_SAMPLES} samples, found shape {data.shape}"
+        )
 
 
 def _check_bands(bands: Sequence[str], count: int) -> tuple[str, ...]:

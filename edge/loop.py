@@ -17,22 +17,22 @@ import queue
 import threading
 from collections.abc import Callable
 
-from edge import events
-from edge.board import Board
-from edge.downlink.ports import Port
-from edge.downlink.schedule import Schedule
-from edge.downlink.schema import QueueCorruptError
-from edge.scrub import Scrubber
-from edge.sources.acquisition import FrameSource
-from edge.stages.coding import Canary, CanaryWatch, Encode, Fetch, Finished, InFlight, Prepared, Store
-from edge.stages.downlink import Downlink
-from edge.stages.health import Health, board_readings
-from edge.stages.intake import Intake
-from edge.stages.uplink import CommandSource, Uplink
-from edge.stages.worker import Stage, Worker, guarded
-from edge.throttle import Readings, Throttle
-from edge.tile_codec import TileCodec
-from edge.watchdog import Notifier
+from swathpack.edge import events
+from swathpack.edge.board import Board
+from swathpack.edge.codec.protocol import TileCodec
+from swathpack.edge.downlink.ports import Port
+from swathpack.edge.downlink.schedule import Schedule
+from swathpack.edge.downlink.schema import QueueCorruptError
+from swathpack.edge.health.scrub import Scrubber
+from swathpack.edge.health.throttle import Readings, Throttle
+from swathpack.edge.health.watchdog import Notifier
+from swathpack.edge.sources.acquisition import FrameSource
+from swathpack.edge.stages.coding import Canary, CanaryWatch, Encode, Fetch, Finished, InFlight, Prepared, Store
+from swathpack.edge.stages.downlink import Downlink
+from swathpack.edge.stages.health import Health, board_readings
+from swathpack.edge.stages.intake import Intake
+from swathpack.edge.stages.uplink import CommandSource, Uplink
+from swathpack.edge.stages.worker import Stage, Worker, guarded
 
 BEAT_S = 1.0
 STOP_S = 10.0
@@ -41,17 +41,26 @@ STOP_S = 10.0
 class FlightLoop:
     """The flight runtime, from open parts.
 
-    board: state on disk. codec: see `edge.tile_codec`. source, port, commands, schedule: the outside world.
+    board: state on disk. codec: see `swathpack.edge.codec.protocol`. source, port, commands, schedule: the outside world.
     key: secret of the reports. scrubber, canary: watch the codec's memory. readings: what the board measures.
     began: monotonic time at which the process began to start, for the event that tells how long that took.
     """
 
     def __init__(
-        self, board: Board, codec: TileCodec, source: FrameSource, port: Port, commands: CommandSource,
-        schedule: Schedule, key: bytes, scrubber: Scrubber | None = None,
-        readings: Callable[[], Readings] = board_readings, notifier: Notifier | None = None,
-        canary: Canary | None = None, began: float | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        board: Board,
+        codec: TileCodec,
+        source: FrameSource,
+        port: Port,
+        commands: CommandSource,
+        schedule: Schedule,
+        key: bytes,
+        scrubber: Scrubber | None = None,
+        readings: Callable[[], Readings] = board_readings,
+        notifier: Notifier | None = None,
+        canary: Canary | None = None,
+        began: float | None = None,
+    ) -> None:
         self.board = board
         self._source, self._commands = source, commands
         self._notifier = notifier or Notifier()
@@ -66,21 +75,39 @@ class FlightLoop:
         self.intake = Intake(
             source, b.spool, b.queue, b.ballast, b.log, b.telemetry, mission.coding, mission.limits.work_tiles
         )
-        self.fetch = Fetch(
-            b.spool, b.queue, b.chooser, throttle, b.log, b.telemetry, mission.coding, prepared, flight
-        )
+        self.fetch = Fetch(b.spool, b.queue, b.chooser, throttle, b.log, b.telemetry, mission.coding, prepared, flight)
         watch = CanaryWatch(canary, b.clock, mission.coding.canary_s, self.stop) if canary else None
         self.encode = Encode(codec, scrubber, watch, b.queue, b.log, b.telemetry, prepared, finished, flight)
         self.store = Store(b.queue, b.ballast, b.log, b.telemetry, finished, flight)
         self.downlink = Downlink(
-            schedule, port, b.queue, b.confirmation, b.clock, b.log, b.telemetry, mission.plan, mission.link,
+            schedule,
+            port,
+            b.queue,
+            b.confirmation,
+            b.clock,
+            b.log,
+            b.telemetry,
+            mission.plan,
+            mission.link,
             mission.passes.patience,
-        )  # fmt: skip
+        )
         self.uplink = Uplink(commands, b.confirmation, key, b.log, b.telemetry)
         self.health = Health(
-            b.clock, b.log, b.telemetry, b.queue, b.context, b.spool, b.ballast, scrubber, throttle, mission.limits,
-            mission.coding.max_tries, readings, b.samples, self.stop,
-        )  # fmt: skip
+            b.clock,
+            b.log,
+            b.telemetry,
+            b.queue,
+            b.context,
+            b.spool,
+            b.ballast,
+            scrubber,
+            throttle,
+            mission.limits,
+            mission.coding.max_tries,
+            readings,
+            b.samples,
+            self.stop,
+        )
 
     @property
     def pipeline(self) -> tuple[Stage, ...]:

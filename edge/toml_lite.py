@@ -17,8 +17,7 @@ _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _NUMBER = re.compile(r"[+-]?(?:inf|nan|[0-9][0-9_]*(?:\.[0-9][0-9_]*)?(?:[eE][+-]?[0-9][0-9_]*)?)")
 _INTEGER = re.compile(r"[+-]?(?:0|[1-9](?:_?[0-9])*)")
 _DIGITS = r"[0-9](?:_?[0-9])*"
-_FLOAT = re.compile(
-    rf"[+-]?(?:inf|nan|(?:0|[1-9](?:_?[0-9])*)(?:\.{_DIGITS})?(?:[eE][+-]?{_DIGITS})?)")
+_FLOAT = re.compile(rf"[+-]?(?:inf|nan|(?:0|[1-9](?:_?[0-9])*)(?:\.{_DIGITS})?(?:[eE][+-]?{_DIGITS})?)")
 _ESCAPES = {"b": "\b", "t": "\t", "n": "\n", "f": "\f", "r": "\r", '"': '"', "\\": "\\"}
 _VALUE_END = " \t\r\n,]}#"
 
@@ -159,7 +158,7 @@ class _Parser:
         match = _NUMBER.match(self._text, self._at)
         word = match.group() if match else ""
         if match is None or not _FLOAT.fullmatch(word):
-            raise self._error(f"expected a value, found {self._text[self._at:self._at + 12]!r}")
+            raise self._error(f"expected a value, found {self._text[self._at : self._at + 12]!r}")
         self._at = match.end()
         return int(word.replace("_", "")) if _INTEGER.fullmatch(word) else float(word.replace("_", ""))
 
@@ -182,7 +181,7 @@ class _Parser:
         self._at += 1
         if code in _ESCAPES:
             return _ESCAPES[code]
-        digits = self._text[self._at:self._at + {"u": 4, "U": 8}.get(code, 0)]
+        digits = self._text[self._at : self._at + {"u": 4, "U": 8}.get(code, 0)]
         if code not in "uU" or not re.fullmatch(r"[0-9a-fA-F]{4}|[0-9a-fA-F]{8}", digits):
             raise self._error(f"unknown escape \\{code}")
         value = int(digits, 16)
@@ -247,11 +246,11 @@ class _Parser:
     def _expect(self, word: str) -> None:
         self._skip(" \t")
         if not self._text.startswith(word, self._at):
-            raise self._error(f"expected {word!r}, found {self._text[self._at:self._at + 8]!r}")
+            raise self._error(f"expected {word!r}, found {self._text[self._at : self._at + 8]!r}")
         self._at += len(word)
 
     def _peek(self) -> str:
-        return self._text[self._at:self._at + 1]
+        return self._text[self._at : self._at + 1]
 
     def _error(self, message: str) -> TomlError:
         return TomlError(f"{message} (line {self._text.count(chr(10), 0, self._at) + 1})")

@@ -2,7 +2,7 @@
 
     frame (B, 12, 16h + 8, 16w + 8) float32 DN, mirrored by 4 pixels -> coefficients (B, 512, h, w) float32
 
-The same interface as analysis.onnx. The frame is split into int8 planes (`calibration.planes`); every plane passes
+The same interface as analysis.onnx. The frame is split into int8 planes (`swathpack.calibration.planes`); every plane passes
 QuantizeLinear with a power-of-two scale, is gathered into patches as int8, and meets int8 weights with a power-of-two
 scale per output channel in one MatMul. Products of all planes and the bias are added in float32. Patches as a matrix,
 not a 24 x 24 convolution: ONNX Runtime has an int8 kernel with float output for products only, and 12 input channels
@@ -18,12 +18,12 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from calibration.analysis import STATISTICS_FILE, Int8Analysis, Statistics, quantise
-from calibration.planes import BANDS, GRID, SPAN, UNTIE_DN, Plane
-from edge.digest import bytes_digest
-from edge.engines import DIGEST_BYTES
-from edge.latents import CHANNELS, STEP_UNIT_DN
-from export.graph import Graph
+from swathpack.calibration.analysis import STATISTICS_FILE, Int8Analysis, Statistics, quantise
+from swathpack.calibration.planes import BANDS, GRID, SPAN, UNTIE_DN, Plane
+from swathpack.edge.codec.digest import bytes_digest
+from swathpack.edge.codec.engines import DIGEST_BYTES
+from swathpack.edge.codec.latents import CHANNELS, STEP_UNIT_DN
+from swathpack.export.graph import Graph
 
 FILE = "analysis_int8.onnx"
 INT32_LIMIT = 1 << 31
@@ -108,7 +108,7 @@ def _plane(g: _AnalysisGraph, left: str, plane: Plane, last: bool) -> tuple[str,
 
 
 def _patches(g: _AnalysisGraph, int8: str, plane: Plane) -> str:
-    """int8 plane -> quantised patches (B, h, w, features), in the order of `calibration.planes.patches`.
+    """int8 plane -> quantised patches (B, h, w, features), in the order of `swathpack.calibration.planes.patches`.
 
     Dequantised for the gathering and quantised again behind it, which changes no value: ONNX Runtime moves the pair
     through the slices, so that int8 is gathered, and makes an int8 product of a MatMul only when a pair stands
@@ -152,9 +152,7 @@ def float_analysis(graph: Path) -> tuple[NDArray[np.float64], NDArray[np.float64
     found = {i.name: onnx.numpy_helper.to_array(i) for i in onnx.load(str(graph)).graph.initializer}
     kernel, bias = found.get("kernel.half"), found.get("bias")
     if kernel is None or bias is None or kernel.shape[0] != CHANNELS:
-        raise ValueError(
-            f"{graph}: expected initialisers kernel.half and bias, found {', '.join(sorted(found))}"
-        )
+        raise ValueError(f"{graph}: expected initialisers kernel.half and bias, found {', '.join(sorted(found))}")
     return kernel.astype(np.float64), bias.astype(np.float64)
 
 

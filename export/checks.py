@@ -15,14 +15,28 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 
-from edge.network import ACT_BITS, IN_BITS
-from export.graph import OPSET
+from swathpack.edge.codec.network import ACT_BITS, IN_BITS
+from swathpack.export.graph import OPSET
 
 # Shape operations move values, Mul only ever multiplies by powers of two, masks and flags.
 EXACT_OPS = {
-    "Add", "Concat", "Conv", "DequantizeLinear", "Expand", "Gather", "MatMul", "Mul", "Pad", "QuantizeLinear",
-    "Relu", "Reshape", "Round", "Shape", "Slice", "Transpose",
-}  # fmt: skip
+    "Add",
+    "Concat",
+    "Conv",
+    "DequantizeLinear",
+    "Expand",
+    "Gather",
+    "MatMul",
+    "Mul",
+    "Pad",
+    "QuantizeLinear",
+    "Relu",
+    "Reshape",
+    "Round",
+    "Shape",
+    "Slice",
+    "Transpose",
+}
 PEAK = 127
 
 
@@ -68,7 +82,9 @@ def _quantisers(model: Any, constants: dict[str, Any]) -> Iterator[str]:
             raise CheckError(f"{node.name}: expected a constant scale and zero point")
         values = numpy_helper.to_array(scale).reshape(-1)
         if (np.frexp(values)[0] != 0.5).any() or (values <= 0).any():
-            raise CheckError(f"{node.name}: expected power-of-two scales, found {values[np.frexp(values)[0] != 0.5][:1]}")
+            raise CheckError(
+                f"{node.name}: expected power-of-two scales, found {values[np.frexp(values)[0] != 0.5][:1]}"
+            )
         if zero.data_type != TensorProto.INT8 or numpy_helper.to_array(zero).any():
             raise CheckError(f"{node.name}: expected the int8 zero point 0")
         yield node.name

@@ -1,6 +1,6 @@
 """Build models/edge from training checkpoints.
 
-    python -m export.edge_model --transform runs/transform/transform.pt --entropy runs/entropy/entropy.pt
+    python -m swathpack.export.edge_model --transform runs/transform/transform.pt --entropy runs/entropy/entropy.pt
     --out models/edge
 
 Writes entropy.npz, its graphs, golden.npz, analysis.onnx, synthesis.onnx, gains.npz and manifest.json, and
@@ -19,15 +19,15 @@ import numpy as np
 import onnx
 import torch
 
-from codec.entropy import EntropyModel
-from codec.train_entropy import load_transform
-from codec.transform import UNIT, EdgeTransform
-from edge.model import model_digest
-from edge.tables import Mixture, build
-from export.analysis_int8 import write as write_int8_analysis
-from export.command import complete_manifest, write_engine_files
-from export.integer import Bound, integer_parameters, prove_bounds
-from export.transform_graphs import analysis_graph, synthesis_graph
+from swathpack.codec.entropy import EntropyModel
+from swathpack.codec.train_entropy import load_transform
+from swathpack.codec.transform import UNIT, EdgeTransform
+from swathpack.edge.codec.model import model_digest
+from swathpack.edge.codec.tables import Mixture, build
+from swathpack.export.analysis_int8 import write as write_int8_analysis
+from swathpack.export.build import complete_manifest, write_engine_files
+from swathpack.export.integer import Bound, integer_parameters, prove_bounds
+from swathpack.export.transform_graphs import analysis_graph, synthesis_graph
 
 
 def load_entropy(path: Path) -> EntropyModel:
@@ -44,9 +44,7 @@ def synthesis_gains(transform: EdgeTransform) -> Any:
     return (transform.synthesis_kernel.square().sum((1, 2, 3)) * UNIT**2).double().numpy()
 
 
-def write_model(
-    transform: EdgeTransform, entropy: EntropyModel, out: Path, notes: dict[str, Any]
-) -> list[Bound]:
+def write_model(transform: EdgeTransform, entropy: EntropyModel, out: Path, notes: dict[str, Any]) -> list[Bound]:
     """Write the model's files; returns the proven bounds."""
     out.mkdir(parents=True, exist_ok=True)
     parameters = integer_parameters(entropy)
@@ -76,9 +74,7 @@ def write_model(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--transform", type=Path, default=Path("runs/transform/transform.pt"))
     parser.add_argument("--entropy", type=Path, default=Path("runs/entropy/entropy.pt"))
     parser.add_argument("--out", type=Path, default=Path("models/edge"))

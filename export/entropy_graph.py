@@ -1,7 +1,7 @@
 """The exact entropy network as an explicit Q/DQ ONNX graph: one encoder pass over all 16 layers, or over the first
 ones only (entropy_base.onnx, for the base layer's pass: the same inputs, fewer outputs).
 
-Inputs (int8 planes as in `edge.latents`; B tiles of h x w positions):
+Inputs (int8 planes as in `swathpack.edge.codec.latents`; B tiles of h x w positions):
   own (B, 1024, h, w)        the latent's planes          context (B, 2048, h, w)  planes of both contexts
   known (B, 32)              1 known, 0 not, -1 base      step (B, 96) float       residual units / 2^8
   spatial (B, 101, h, w)     neighbour planes of layer 0 and its five phase planes (0 or 127)
@@ -21,9 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto
 
-from edge.latents import GROUP, LAYERS
-from edge.network import ACT_BITS, FLAG, IN_BITS, MIX_SHIFT, RES_BITS, SCORE_SHIFT
-from export.graph import Graph
+from swathpack.edge.codec.latents import GROUP, LAYERS
+from swathpack.edge.codec.network import ACT_BITS, FLAG, IN_BITS, MIX_SHIFT, RES_BITS, SCORE_SHIFT
+from swathpack.export.graph import Graph
 
 PLANES = 2 * GROUP
 Parameters = dict[str, NDArray[Any]]
@@ -44,9 +44,7 @@ class EntropyGraph(Graph):
         self.heads = int(parameters["heads"])
         self.scale = {b: self.constant(f"scale.{b}", np.float32(2.0**-b)) for b in (ACT_BITS, IN_BITS)}
         self.zero = self.constant("zero_point", np.int8(0))
-        self.quarter = {
-            s: self.constant(f"quarter.{s}", np.float32(0.25 * 2.0**-s)) for s in (RES_BITS, 2 * ACT_BITS)
-        }
+        self.quarter = {s: self.constant(f"quarter.{s}", np.float32(0.25 * 2.0**-s)) for s in (RES_BITS, 2 * ACT_BITS)}
 
     # --- arithmetic
 
@@ -73,9 +71,7 @@ class EntropyGraph(Graph):
     def linear(self, name: str, x: str) -> str:
         """Shared linear layer over the last axis, accumulator out."""
         w = self.weight(name, self.p[f"{name}.weight"], self.p[f"{name}.exponent"], axis=1)
-        return self.add(
-            "Add", [self.add("MatMul", [x, w]), self.constant(f"{name}.bias", self.bias(name, ACT_BITS))]
-        )
+        return self.add("Add", [self.add("MatMul", [x, w]), self.constant(f"{name}.bias", self.bias(name, ACT_BITS))])
 
     def act(self, name: str, x: str, relu: bool = False) -> str:
         y = self.linear(name, x)
@@ -167,13 +163,11 @@ class EntropyGraph(Graph):
         return self.add("Slice", [merged, *ends])
 
     def attention(self, block: int, x: str, context: str) -> str:
-        """Layer tokens x (quantised) over earlier layers and the 32 context tokens (keys and values of all blocks).
-        """
+        """Layer tokens x (quantised) over earlier layers and the 32 context tokens (keys and values of all blocks)."""
         name = f"blocks.{block}.attention"
         own = self.merged(f"{name}.own", [f"{name}.{part}" for part in ("query", "key", "value")], x)
         key, value = (
-            self.add("Concat", [self.part(own, 1 + i), self.part(context, 2 * block + i)], axis=3)
-            for i in range(2)
+            self.add("Concat", [self.part(own, 1 + i), self.part(context, 2 * block + i)], axis=3) for i in range(2)
         )
         turned = self.dequantised(self.transpose(key, 0, 1, 2, 4, 3))
         score = self.add("MatMul", [self.dequantised(self.part(own, 0)), turned])
@@ -192,7 +186,6 @@ class EntropyGraph(Graph):
         embedded = self.per_layer(name, joined, IN_BITS, last=layers)
         four = self.reshape(embedded, self.b, layers, self.width, self.n)
         return self.add("Add", [self.to_residual(self.transpose(four, 0, 1, 3, 2)), step])
-
 
     def first_layers(self, x: str) -> str:
         """The first of x (B, 16, ...) that the graph is about."""
@@ -221,9 +214,7 @@ def entropy_graph(parameters: Parameters, layers: int = LAYERS) -> Any:
 
     step = g.add("Add", [g.reshape(step_in, g.b, 1, 1, g.width), g.quarter[RES_BITS]])
     own = g.reshape(g.add("DequantizeLinear", [own8, g.scale[IN_BITS], g.zero]), g.b, LAYERS, PLANES, g.n)
-    both = g.reshape(
-        g.add("DequantizeLinear", [context8, g.scale[IN_BITS], g.zero]), g.b, 2, LAYERS, PLANES, g.n
-    )
+    both = g.reshape(g.add("DequantizeLinear", [context8, g.scale[IN_BITS], g.zero]), g.b, 2, LAYERS, PLANES, g.n)
     first, second = (g.add("Gather", [both, g.constant(f"date.{i}", np.int64(i))], axis=1) for i in range(2))
     flag = g.add("Mul", [known, g.constant("flag", np.float32(FLAG * 2.0**-IN_BITS))])
     known_pair = g.transpose(g.reshape(flag, g.b, 2, LAYERS, 1), 0, 2, 1, 3)  # (B, 16, 2, 1)
@@ -245,9 +236,7 @@ def entropy_graph(parameters: Parameters, layers: int = LAYERS) -> Any:
 def _sizes(g: EntropyGraph, x: str) -> None:
     """One-element tensors B, h, w and n = h * w."""
     shape = g.add("Shape", [x])
-    g.b, g.h, g.w = (
-        g.add("Gather", [shape, g.constant(f"at.{i}", np.array([i], np.int64))]) for i in (0, 2, 3)
-    )
+    g.b, g.h, g.w = (g.add("Gather", [shape, g.constant(f"at.{i}", np.array([i], np.int64))]) for i in (0, 2, 3))
     g.n = g.add("Mul", [g.h, g.w])
 
 
@@ -265,15 +254,11 @@ def _shifted(g: EntropyGraph, own: str) -> str:
 def _context_tokens(g: EntropyGraph, contexts: tuple[str, str], known: str, step: str) -> str:
     """(B, 32, P, width) quantised tokens of both dates; their weights stand in the graph once."""
     joined = g.add("Concat", list(contexts), axis=0)  # dates as batch: (2B, 16, 64, P)
-    flags = [
-        g.add("Gather", [known, g.constant(f"known.{i}", np.array([i], np.int64))], axis=2) for i in range(2)
-    ]
+    flags = [g.add("Gather", [known, g.constant(f"known.{i}", np.array([i], np.int64))], axis=2) for i in range(2)]
     known2 = g.add("Concat", flags, axis=0)
     constant = np.array([0, FLAG * 2.0**-IN_BITS], np.float32)
     dates = [
-        g.add(
-            "Add", [g.add("Mul", [f, g._shared("nothing", 0.0)]), g.constant(f"date.flag.{i}", constant[i])]
-        )
+        g.add("Add", [g.add("Mul", [f, g._shared("nothing", 0.0)]), g.constant(f"date.flag.{i}", constant[i])])
         for i, f in enumerate(flags)
     ]
     pair = g.add("Concat", [known2, g.add("Concat", dates, axis=0)], axis=2)
@@ -290,8 +275,7 @@ def _context_tokens(g: EntropyGraph, contexts: tuple[str, str], known: str, step
 def _heads(g: EntropyGraph, trunk: str, spatial8: str) -> None:
     d = g.width
     ends = [
-        g.constant(f"head.{n}", np.array([v], np.int64))
-        for n, v in (("start", 1), ("stop", g.layers), ("axis", 1))
+        g.constant(f"head.{n}", np.array([v], np.int64)) for n, v in (("start", 1), ("stop", g.layers), ("axis", 1))
     ]
     later = g.transpose(g.add("Slice", [trunk, *ends]), 0, 1, 3, 2)
     flat = g.reshape(later, g.b, (g.layers - 1) * d, g.n, 1)
@@ -301,9 +285,7 @@ def _heads(g: EntropyGraph, trunk: str, spatial8: str) -> None:
     g.per_layer("head", g.reshape(hidden, g.b, bias.size, g.n, 1), ACT_BITS, first=1, last=g.layers)
     g.nodes[-1].output[0] = "rest"
     g.output("rest", ["batch", (g.layers - 1) * 4 * GROUP, "positions", 1])
-    planes = g.reshape(
-        g.add("DequantizeLinear", [spatial8, g.scale[ACT_BITS], g.zero]), g.b, 3 * GROUP + 5, g.n
-    )
+    planes = g.reshape(g.add("DequantizeLinear", [spatial8, g.scale[ACT_BITS], g.zero]), g.b, 3 * GROUP + 5, g.n)
     zero = g.constant("layer.0", np.int64(0))
     joined = g.add("Concat", [g.add("Gather", [trunk, zero], axis=1), g.transpose(planes, 0, 2, 1)], axis=2)
     # A Q/DQ pair that changes nothing: without it ONNX Runtime takes the layer for one with quantised weights

@@ -1,6 +1,6 @@
 """Golden vectors of a model: inputs that stress the network, and what its int64 twin makes of them.
 
-Format: `edge.engines.golden`. Latents are like real ones (spread by the model's own base scales), zero,
+Format: `swathpack.edge.codec.engines.golden`. Latents are like real ones (spread by the model's own base scales), zero,
 saturated, and random with every value at an extreme; grids of 4 x 4 to 16 x 16, some not square.
 """
 
@@ -12,20 +12,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.base_layer import BASE_GROUPS
-from edge.engines.golden import contexts_of, head_digest, heads_by_layer, pass_inputs
-from edge.latents import CHANNELS, LATENT_LIMIT, Latent
-from edge.network import ExactNetwork
-from edge.tables import N_SCALES, SIGMA_MAX, SIGMA_MIN
+from swathpack.edge.codec.base_layer import BASE_GROUPS
+from swathpack.edge.codec.engines.golden import contexts_of, head_digest, heads_by_layer, pass_inputs
+from swathpack.edge.codec.latents import CHANNELS, LATENT_LIMIT, Latent
+from swathpack.edge.codec.network import ExactNetwork
+from swathpack.edge.codec.tables import N_SCALES, SIGMA_MAX, SIGMA_MIN
 
 EXTREMES = (-LATENT_LIMIT, -128, -1, 0, 1, 127, LATENT_LIMIT)
 WITH_HEADS = ("real_4x4", "extreme_4x4")
 Cases = dict[str, tuple[Latent, int, tuple[int, int]]]
 
 
-def like_real(
-    parameters: dict[str, NDArray[Any]], q: int, size: tuple[int, int], rng: np.random.Generator
-) -> Latent:
+def like_real(parameters: dict[str, NDArray[Any]], q: int, size: tuple[int, int], rng: np.random.Generator) -> Latent:
     """A latent whose channels spread as the model expects at step q, smooth over neighbouring positions."""
     index = np.clip(parameters["base_index"][q], 0, N_SCALES - 1).astype(np.float64)
     sigma = SIGMA_MIN * (SIGMA_MAX / SIGMA_MIN) ** (index / (N_SCALES - 1))

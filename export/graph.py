@@ -51,9 +51,7 @@ class Graph:
     def model(self) -> Any:
         """The checked ModelProto."""
         graph = helper.make_graph(self.nodes, self.name, self.inputs, self.outputs, self.initialisers)
-        model = helper.make_model(
-            graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="swathpack"
-        )
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="swathpack")
         model.ir_version = IR_VERSION
         onnx.checker.check_model(model, full_check=True)
         return model

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from codec.entropy import (
+from swathpack.codec.entropy import (
     ACT,
     GATE_GRID,
     HEADS,
@@ -25,7 +25,7 @@ from codec.entropy import (
     Spatial,
     weight_exponent,
 )
-from codec.transform import STEPS
+from swathpack.codec.transform import STEPS
 
 LIMIT = 1 << 22  # with the offset of 1/4, an accumulator needs two bits below the unit: 2^22 * 4 = 2^24
 INPUT_PEAK = 128
@@ -44,9 +44,7 @@ class Bound:
     margin_bits: float
 
 
-def _integers(
-    weight: torch.Tensor, bias: torch.Tensor, channel_dim: int, input_bits: int
-) -> tuple[Any, Any, Any]:
+def _integers(weight: torch.Tensor, bias: torch.Tensor, channel_dim: int, input_bits: int) -> tuple[Any, Any, Any]:
     exponent = weight_exponent(weight, channel_dim)
     w = torch.clamp(torch.floor(weight.double() * torch.exp2(exponent.double()) + 0.5), -127, 127)
     e = exponent.reshape(bias.shape).double()
@@ -109,17 +107,13 @@ def prove_bounds(parameters: dict[str, NDArray[Any]], limit: int = LIMIT) -> lis
         check(name, int(total.max()))
         stream = name.endswith((".out", ".down")) or name.startswith("embed")
         grid = RES if stream else GATE_GRID if name.endswith("head") else ACT
-        shift = (
-            parameters[f"{name}.exponent"].astype(np.int64) + (IN if name.startswith("embed") else ACT) - grid
-        )
+        shift = parameters[f"{name}.exponent"].astype(np.int64) + (IN if name.startswith("embed") else ACT) - grid
         if (shift < 0).any():
             raise BoundError(
                 f"{name}: accumulator is coarser than the grid it is rounded to, shift {int(shift.min())} < 0"
             )
         if stream:
-            which = (
-                "context residual" if name.startswith(("context_spatial", "embed_context")) else "residual"
-            )
+            which = "context residual" if name.startswith(("context_spatial", "embed_context")) else "residual"
             residual[which] += int(((total >> shift) + 1).max())
     check("attention.score", INPUT_PEAK * INPUT_PEAK * head_width)
     check("attention.mix", INPUT_PEAK * INPUT_PEAK * 48)

@@ -1,11 +1,11 @@
 """Do the graphs parse and build as strongly typed TensorRT engines? TensorRT-RTX needs no GPU to say.
 
     pip install --no-deps tensorrt-rtx-cu13-libs tensorrt-rtx-cu13-bindings
-    python -m export.tensorrt_gate models/edge/entropy.onnx models/edge/analysis.onnx
+    python -m swathpack.export.tensorrt_gate models/edge/entropy.onnx models/edge/analysis.onnx
 
 `make trt-gate` does both in a virtual environment of its own. It is a gate, not the flight engine: TensorRT-RTX does
 not build for Orin's SM87, so SM86 (the nearest) stands in. Engines for the board are built on the board, by the same
-`edge.engines.tensorrt_build.build` that runs here.
+`swathpack.edge.codec.engines.tensorrt_build.build` that runs here.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from edge.engines import tensorrt_build as flight
+from swathpack.edge.codec.engines import tensorrt_build as flight
 
 
 class GateError(RuntimeError):
@@ -58,9 +58,7 @@ def missing(trt: Any, surface: Mapping[str, Sequence[str]]) -> list[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("graphs", type=Path, nargs="+")
     for graph in parser.parse_args().graphs:
         size, seconds = build(graph)

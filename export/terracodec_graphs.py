@@ -1,4 +1,4 @@
-"""The transforms of a TEC-TT or FlexTEC model as ONNX graphs in the form that `edge.model` runs.
+"""The transforms of a TEC-TT or FlexTEC model as ONNX graphs in the form that `swathpack.edge.codec.model` runs.
 
 analysis:  `frame` (B, 12, 16h + 8, 16w + 8) float32 DN, mirrored by 4 pixels -> `coefficients` (B, 512, h, w)
 synthesis: `latent` (B, 512, h, w) in steps of `q` (B, 1) -> `frame` (B, 12, 16h, 16w) DN
@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from codec.terracodec.layers import AttentionBlock, ResidualUnit
-from codec.transform import CHANNELS, OVERLAP
-from export.graph import Graph
+from swathpack.codec.terracodec.layers import AttentionBlock, ResidualUnit
+from swathpack.codec.transform import CHANNELS, OVERLAP
+from swathpack.export.graph import Graph
 
 
 def _weights(g: Graph, name: str, layer: Any) -> list[str]:
@@ -97,9 +97,7 @@ def synthesis_graph(
     latent, q = g.input("latent", ["batch", 512, "rows", "columns"]), g.input("q", ["batch", 1])
     matrix = np.zeros((len(slots), CHANNELS), np.float32)
     matrix[np.arange(len(slots)), slots] = 1 / unit
-    step = g.add(
-        "Pow", [g.constant("two", np.float32(2)), g.add("Mul", [q, g.constant("eighth", np.float32(1 / 8))])]
-    )
+    step = g.add("Pow", [g.constant("two", np.float32(2)), g.add("Mul", [q, g.constant("eighth", np.float32(1 / 8))])])
     step = g.add("Unsqueeze", [step, g.constant("axes", np.array([2, 3], np.int64))])
     x = g.add("Mul", [_chosen(g, "slots", matrix, latent), step])
     x = _add(g, "synthesis", x, layers)

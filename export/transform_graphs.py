@@ -15,8 +15,8 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from codec.transform import EIGHTHS, FAR, OVERLAP, STRIDE, UNIT, EdgeTransform, PostFilter
-from export.graph import Graph
+from swathpack.codec.transform import EIGHTHS, FAR, OVERLAP, STRIDE, UNIT, EdgeTransform, PostFilter
+from swathpack.export.graph import Graph
 
 
 def _array(tensor: Any) -> NDArray[np.float32]:
@@ -87,9 +87,7 @@ def _post_filter(g: Graph, x: str, s: str, step8: str, block: PostFilter) -> str
     weight = _array(block.enter.weight)
     # SpaceToDepth orders planes (y, x, band); torch's pixel_unshuffle orders them (band, y, x).
     order = np.array([band * 4 + cell for cell in range(4) for band in range(12)])
-    scaled = g.add(
-        "Mul", [g.add("SpaceToDepth", [x], blocksize=2), g.constant("post.scale", np.float32(1 / 16))]
-    )
+    scaled = g.add("Mul", [g.add("SpaceToDepth", [x], blocksize=2), g.constant("post.scale", np.float32(1 / 16))])
     h = g.add(
         "Add",
         [
@@ -99,17 +97,13 @@ def _post_filter(g: Graph, x: str, s: str, step8: str, block: PostFilter) -> str
     )
     h = _residual(g, "post.body", g.add("Relu", [h]), block.body)
     h = _residual(g, "post.extra", h, block.extra)
-    h = g.add(
-        "DepthToSpace", [_conv(g, "post.leave", g.add("Relu", [h]), block.leave)], blocksize=2, mode="CRD"
-    )
+    h = g.add("DepthToSpace", [_conv(g, "post.leave", g.add("Relu", [h]), block.leave)], blocksize=2, mode="CRD")
     return g.add("Add", [x, g.add("Mul", [h, step8])])
 
 
 def _side(g: Graph, away: str, scale: str, layer: Any) -> str:
     """What the entropy model foresaw, as input of the latent network."""
-    near = g.add(
-        "Clip", [away, g.constant("side.low", np.float32(-FAR)), g.constant("side.high", np.float32(FAR))]
-    )
+    near = g.add("Clip", [away, g.constant("side.low", np.float32(-FAR)), g.constant("side.high", np.float32(FAR))])
     level = g.add(
         "Sub",
         [
@@ -122,7 +116,7 @@ def _side(g: Graph, away: str, scale: str, layer: Any) -> str:
 
 
 def _centroid(g: Graph, away: str, scale: str, net: Any) -> str:
-    """`codec.transform.Centroid`; `away` is mean minus value here."""
+    """`swathpack.codec.transform.Centroid`; `away` is mean minus value here."""
     table = _array(net.centroid.table)
     eighths = g.add("Mul", [g.add("Abs", [away]), g.constant("centroid.eighths", np.float32(EIGHTHS))])
     limit = g.constant("centroid.last", np.float32(table.shape[0] - 1))
@@ -148,9 +142,7 @@ def synthesis_graph(model: EdgeTransform) -> Any:
         ],
     )
     axes = g.constant("axes", np.array([2, 3], np.int64))
-    step = g.add(
-        "Pow", [g.constant("two", np.float32(2)), g.add("Mul", [q, g.constant("eighth", np.float32(1 / 8))])]
-    )
+    step = g.add("Pow", [g.constant("two", np.float32(2)), g.add("Mul", [q, g.constant("eighth", np.float32(1 / 8))])])
     step4 = g.add("Unsqueeze", [step, axes])
     net = model.latent_network
     size = g.add("Abs", [y])
@@ -161,9 +153,7 @@ def synthesis_graph(model: EdgeTransform) -> Any:
     h = g.add("Relu", [g.add("Add", [h, _side(g, away, scale, net.side)])])
     for i, block in enumerate(net.body):
         h = _residual(g, f"latent.body{i}", h, block)
-    moved = g.add(
-        "Add", [_conv(g, "latent.leave", g.add("Relu", [h]), net.leave), _centroid(g, away, scale, net)]
-    )
+    moved = g.add("Add", [_conv(g, "latent.leave", g.add("Relu", [h]), net.leave), _centroid(g, away, scale, net)])
     estimate = g.add("Add", [y, moved])
     coefficients = g.add("Mul", [estimate, step4])
     kernel = g.half_constant("kernel", _array(model.synthesis_kernel))

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.latents import CHANNELS, GROUP, LATENT_LIMIT, LAYERS, Latent
-from edge.model import EdgeModel
+from swathpack.edge.codec.latents import CHANNELS, GROUP, LATENT_LIMIT, LAYERS, Latent
+from swathpack.edge.codec.model import EdgeModel
 
 
 @lru_cache(maxsize=1)
@@ -23,7 +23,7 @@ def random_entropy(seed: int = 5) -> Any:
     """An `EntropyModel` (torch) in its rounding form, every parameter perturbed."""
     import torch
 
-    from codec.entropy import EntropyModel
+    from swathpack.codec.entropy import EntropyModel
 
     torch.manual_seed(seed)
     model = EntropyModel()
@@ -39,7 +39,7 @@ def random_entropy(seed: int = 5) -> Any:
 @lru_cache(maxsize=2)
 def random_parameters(seed: int = 5) -> dict[str, NDArray[Any]]:
     """The integer arrays of that model."""
-    from export.integer import integer_parameters
+    from swathpack.export.integer import integer_parameters
 
     return integer_parameters(random_entropy(seed))
 

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.tile_codec import LAYERS, CodecError, ContextLatent, TileKey, TilePixels
-from tools.ground.decoder import DecodeError, SegmentHead
+from swathpack.edge.codec.protocol import LAYERS, CodecError, ContextLatent, TileKey, TilePixels
+from swathpack.tools.ground.decoder import DecodeError, SegmentHead
 
 _HEAD = struct.Struct(">2sqqBBHBBB")
 _BLOCK = 16
@@ -101,9 +101,14 @@ class FakeTileCodec:
         front += struct.pack(">I", zlib.crc32(front))
         prefix = len(front) + np.cumsum([0, *map(len, layers)])
         return FakeCodedTile(
-            tile.key, self.q, latent, prefix, self._distortion(tile, coefficients, latent),
-            tuple(c.digest for c in usable), front + b"".join(layers),
-        )  # fmt: skip
+            tile.key,
+            self.q,
+            latent,
+            prefix,
+            self._distortion(tile, coefficients, latent),
+            tuple(c.digest for c in usable),
+            front + b"".join(layers),
+        )
 
     def _distortion(self, tile, coefficients, latent) -> NDArray[np.float64]:
         """Exact, the transform being orthonormal: energy not kept plus quantisation error."""

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.bands import BANDS, SSL4EO_MEAN, SSL4EO_STD
-from edge.frame import Frame
+from swathpack.edge.bands import BANDS, SSL4EO_MEAN, SSL4EO_STD
+from swathpack.edge.frame import Frame
 
 SOURCES = 4
 

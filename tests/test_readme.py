@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.cli import COMMANDS, build_parser
+from swathpack.tools.cli import COMMANDS, build_parser
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

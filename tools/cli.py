@@ -11,26 +11,26 @@ import importlib
 import os
 import sys
 
-from tools.errors import UserError
+from swathpack.tools.errors import UserError
 
 # Sub-command -> module with HELP, add_arguments(parser) and run(args) -> exit code.
 COMMANDS: dict[str, str] = {
-    "compress": "tools.compress",
-    "decompress": "tools.decompress",
-    "inspect": "tools.inspect_stream",
-    "receive": "tools.ground.command",
-    "bench": "tools.bench.command",
-    "import": "tools.import_checkpoint",
-    "inpaint": "tools.inpaint.command",
-    "adapt": "tools.adapt",
-    "plan": "tools.plan.command",
-    "calibrate": "tools.calibrate",
-    "export": "tools.export_model",
-    "engines": "tools.engines_command",
-    "bundle": "tools.board.bundle_command",
-    "flash": "tools.board.flash_command",
-    "board": "tools.board.board_command",
-    "hil": "tools.hil",
+    "compress": "swathpack.tools.commands.compress",
+    "decompress": "swathpack.tools.commands.decompress",
+    "inspect": "swathpack.tools.commands.inspect",
+    "receive": "swathpack.tools.commands.receive",
+    "bench": "swathpack.tools.commands.bench",
+    "import": "swathpack.tools.commands.import_checkpoint",
+    "inpaint": "swathpack.tools.commands.inpaint",
+    "adapt": "swathpack.tools.commands.adapt",
+    "plan": "swathpack.tools.commands.plan",
+    "calibrate": "swathpack.tools.commands.calibrate",
+    "export": "swathpack.tools.commands.export",
+    "engines": "swathpack.tools.commands.engines",
+    "bundle": "swathpack.tools.commands.bundle",
+    "flash": "swathpack.tools.commands.flash",
+    "board": "swathpack.tools.commands.board",
+    "hil": "swathpack.tools.commands.hil",
 }
 
 
@@ -38,8 +38,7 @@ def build_parser(only: str | None = None) -> argparse.ArgumentParser:
     """The whole parser; `only` loads the arguments of that one command (start-up stays fast)."""
     parser = argparse.ArgumentParser(
         prog="swathpack",
-        description="Learned compression of multispectral satellite image time series, "
-        "bit-exact on every machine.",
+        description="Learned compression of multispectral satellite image time series, bit-exact on every machine.",
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, path in COMMANDS.items():

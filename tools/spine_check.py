@@ -1,6 +1,6 @@
 """Check the codec's promises on real cubes and print them as tables.
 
-    python -m tools.spine_check ../shared/data --out runs/spine [--only a,b,c,d,e] [--quick]
+    python -m swathpack.tools.spine_check ../shared/data --out runs/spine [--only a,b,c,d,e] [--quick]
 
 (a) the same latents from every engine, in fresh processes   (b) byte budgets: never exceeded, well filled
 (c) streams cut at every 97th byte and with flipped bits       (d) what context saves at equal latents
@@ -20,18 +20,19 @@ from typing import Any
 
 import numpy as np
 
-from edge.bands import BANDS, DROPPED
-from edge.frame import Frame
-from edge.latents import LAYERS
-from edge.model import DEFAULT_DIRECTORY, EdgeModel
-from edge.stream import read_stream
-from tools import count_macs, spine_digests
-from tools.codec_api import frame_bytes
-from tools.decoder import Decoded, StreamDecoder
-from tools.encoder import SeriesEncoder
-from tools.errors import UserError
-from tools.progress import Progress
-from tools.rasters import read_series
+from swathpack.edge.bands import BANDS, DROPPED
+from swathpack.edge.codec.latents import LAYERS
+from swathpack.edge.codec.model import DEFAULT_DIRECTORY, EdgeModel
+from swathpack.edge.frame import Frame
+from swathpack.edge.stream import read_stream
+from swathpack.tools import spine_digests
+from swathpack.tools.bench import count_macs
+from swathpack.tools.errors import UserError
+from swathpack.tools.files.api import frame_bytes
+from swathpack.tools.files.decoder import Decoded, StreamDecoder
+from swathpack.tools.files.encoder import SeriesEncoder
+from swathpack.tools.files.rasters import read_series
+from swathpack.tools.progress import Progress
 
 TILES, TILE = 10, 256
 BUDGETS = np.unique(np.geomspace(200, 200_000, 25).astype(int))
@@ -64,12 +65,8 @@ def check_digests(model: EdgeModel, cubes: Cubes, out: Path, quick: bool) -> dic
     chosen = dict(sorted(cubes.items(), key=lambda c: c[1][0].data.size * len(c[1]))[:3]) if quick else cubes
     found = spine_digests.compare(model, chosen, out / "streams")
     rows = found["variants"].values()
-    must = [
-        found["variants"][v] for v in ("float32, 1 thread", "float32, 2 threads", "onnxruntime off", "int64")
-    ]
-    found["holds"] = all(r.get("different") == 0 for r in must) and all(
-        r.get("different", 0) == 0 for r in rows
-    )
+    must = [found["variants"][v] for v in ("float32, 1 thread", "float32, 2 threads", "onnxruntime off", "int64")]
+    found["holds"] = all(r.get("different") == 0 for r in must) and all(r.get("different", 0) == 0 for r in rows)
     return {**found, "text": spine_digests.text(found)}
 
 
@@ -98,9 +95,7 @@ def check_budgets(model: EdgeModel, cubes: Cubes, out: Path, quick: bool) -> dic
                 data = SeriesEncoder(model, [frame]).per_frame(int(budget))
                 segment = next(iter(read_stream(data).segments), None)
                 layers, q = (segment.layer_count, segment.quality) if segment else (0, 63)
-                rows.append(
-                    {"tile": name, "budget": int(budget), "bytes": len(data), "layers": layers, "q": q}
-                )
+                rows.append({"tile": name, "budget": int(budget), "bytes": len(data), "layers": layers, "q": q})
                 bar.step()
     fewer = [r for r in rows if r["layers"] < LAYERS]
     open_ended = [r for r in rows if r["layers"] < LAYERS or r["q"] > 0]
@@ -116,10 +111,7 @@ def check_budgets(model: EdgeModel, cubes: Cubes, out: Path, quick: bool) -> dic
         f"    least fill {100 * fill['k<16']:.1f} % where k < 16, {100 * fill['not finest']:.1f} % where anything was left to "
         f"send; below 95 %: {len(low)}",
     ]
-    lines += [
-        f"        {r['tile']}: {r['bytes']} of {r['budget']}, k = {r['layers']}, q = {r['q']}"
-        for r in low[:12]
-    ]
+    lines += [f"        {r['tile']}: {r['bytes']} of {r['budget']}, k = {r['layers']}, q = {r['q']}" for r in low[:12]]
     return {
         "rows": rows,
         "overrun": overrun,
@@ -136,9 +128,7 @@ def _series_for_damage(cubes: Cubes) -> list[Frame]:
     if len(frames) > 1:
         data = frames[1].data.copy()
         data[:, 10:40, 10:60] = 0
-        frames[1] = Frame(
-            data, frames[1].bands, frames[1].time, level=frames[1].level, boa_offset=frames[1].boa_offset
-        )
+        frames[1] = Frame(data, frames[1].bands, frames[1].time, level=frames[1].level, boa_offset=frames[1].boa_offset)
     return frames
 
 
@@ -206,9 +196,7 @@ def check_context(model: EdgeModel, cubes: Cubes, out: Path, quick: bool) -> dic
                 streams = [SeriesEncoder(model, frames, intra_every=n, slope=0).at_quality(q) for n in (1, 0)]
                 same = _latents(model, streams[0]) == _latents(model, streams[1])
                 without, with_ = (sum(frame_bytes(s)[1:]) for s in streams)
-                rows.append(
-                    {"series": name, "q": q, "without": without, "with": with_, "equal_latents": same}
-                )
+                rows.append({"series": name, "q": q, "without": without, "with": with_, "equal_latents": same})
                 lines.append(
                     f"    {name:28s} {q:3d} {without:10d} {with_:10d} {100 * (1 - with_ / without):6.1f} %"
                     f"  {'equal' if same else 'DIFFERENT'}"
@@ -227,9 +215,7 @@ def check_context(model: EdgeModel, cubes: Cubes, out: Path, quick: bool) -> dic
 
 def _latents(model: EdgeModel, data: bytes) -> list[str]:
     decoder = StreamDecoder(model, data)
-    return [
-        decoder.latent(i, w)[0].latent_digest for i in range(decoder.header.frames) for w in decoder.windows
-    ]
+    return [decoder.latent(i, w)[0].latent_digest for i in range(decoder.header.frames) for w in decoder.windows]
 
 
 def _cpu(work: Callable[[], Any], rounds: int) -> float:
@@ -244,7 +230,7 @@ def _cpu(work: Callable[[], Any], rounds: int) -> float:
 
 
 def check_cost(model: EdgeModel, cubes: Cubes, out: Path, quick: bool) -> dict[str, Any]:
-    from tools.peers import make
+    from swathpack.tools.bench.peers import make
 
     macs = count_macs.measure(model.directory)
     name, frame = ten_tiles(cubes)[0]
@@ -253,8 +239,7 @@ def check_cost(model: EdgeModel, cubes: Cubes, out: Path, quick: bool) -> dict[s
     tile, rounds = Frame(data, BANDS), 1 if quick else 5
     peer, rows = make("j2k"), []
     streams = [
-        (label, SeriesEncoder(model, [tile], slope=s))
-        for label, s in (("swathpack", 0.09), ("swathpack, no RDO", 0.0))
+        (label, SeriesEncoder(model, [tile], slope=s)) for label, s in (("swathpack", 0.09), ("swathpack, no RDO", 0.0))
     ]
     for label, encoder in streams:
         coded = encoder.at_quality(24)
@@ -301,9 +286,7 @@ CHECKS: dict[str, Check] = {
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="folder with catalog.json")
     parser.add_argument("--out", type=Path, default=Path("runs/spine"))
     parser.add_argument("--only", default="a,b,c,d,e", help="checks to run (default all)")
@@ -327,9 +310,7 @@ def main() -> int:
         )
         # After every check, so that a long run can be stopped.
         (args.out / "spine.json").write_text(json.dumps(found, indent=1) + "\n")
-        (args.out / "spine.txt").write_text(
-            "\n\n".join(found[c]["text"] for c in chosen if c in found) + "\n"
-        )
+        (args.out / "spine.txt").write_text("\n\n".join(found[c]["text"] for c in chosen if c in found) + "\n")
     return 0 if all(found[name]["holds"] for name in chosen) else 1
 
 

@@ -1,6 +1,6 @@
 """Whether every engine decodes every stream to the same latents: streams here, decoding in fresh processes.
 
-Part of `python -m tools.spine_check`. A worker process gets streams and the name of an engine, decodes the
+Part of `python -m swathpack.tools.spine_check`. A worker process gets streams and the name of an engine, decodes the
 latents with that engine, and predicts them again with the engine's one encoder pass; it prints digests of both.
 """
 
@@ -17,14 +17,14 @@ from typing import Any
 
 import numpy as np
 
-from edge.coding import CodingContext, predict
-from edge.digest import arrays_digest
-from edge.embedded import known_context
-from edge.frame import Frame
-from edge.model import EdgeModel, ModelError
-from edge.pixels import TileWindow
-from tools.decoder import StreamDecoder
-from tools.encoder import SeriesEncoder
+from swathpack.edge.codec.digest import arrays_digest
+from swathpack.edge.codec.layers import known_context
+from swathpack.edge.codec.model import EdgeModel, ModelError
+from swathpack.edge.codec.pixels import TileWindow
+from swathpack.edge.codec.prediction import CodingContext, predict
+from swathpack.edge.frame import Frame
+from swathpack.tools.files.decoder import StreamDecoder
+from swathpack.tools.files.encoder import SeriesEncoder
 
 QUALITY = 24
 PREFIXES = (16, 8, 1)
@@ -84,7 +84,7 @@ def work(engine: str, threads: int, model_directory: Path, streams: Sequence[Pat
 
 def _run_worker(engine: str, threads: int, model_directory: Path, streams: Sequence[Path]) -> dict[str, Any]:
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "OPENBLAS_NUM_THREADS": str(threads)}
-    command = [sys.executable, "-m", "tools.spine_digests", engine, str(threads), str(model_directory)]
+    command = [sys.executable, "-m", "swathpack.tools.spine_digests", engine, str(threads), str(model_directory)]
     done = subprocess.run([*command, *map(str, streams)], env=environment, capture_output=True, text=True)
     if done.returncode != 0:
         return {"refused": f"exit {done.returncode}: {done.stderr.strip()[-300:]}"}
@@ -110,9 +110,7 @@ def compare(model: EdgeModel, cubes: dict[str, list[Frame]], folder: Path) -> di
         found = result["digests"]
         expected = expected or found
         tiles = [(s, t) for s in expected for t in expected[s]]
-        wrong = [
-            f"{s} {t}" for s, t in tiles if found[s].get(t) != expected[s][t] or len(found[s][t].split()) != 2
-        ]
+        wrong = [f"{s} {t}" for s, t in tiles if found[s].get(t) != expected[s][t] or len(found[s][t].split()) != 2]
         out["variants"][name] = {
             "tile_frames": len(tiles),
             "different": len(wrong),
@@ -133,9 +131,7 @@ def text(found: dict[str, Any]) -> str:
         if "refused" in row:
             lines.append(f"    {name:20s}  not run: {row['refused']}")
         else:
-            lines.append(
-                f"    {name:20s}  {row['tile_frames']:11d}  {row['different']:9d}  {row['cpu_s']:6.1f}"
-            )
+            lines.append(f"    {name:20s}  {row['tile_frames']:11d}  {row['different']:9d}  {row['cpu_s']:6.1f}")
     return "\n".join(lines)
 
 

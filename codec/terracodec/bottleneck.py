@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from codec.terracodec.layers import Constant
-from edge.tables import ProbabilityTables, round_to_total
+from swathpack.codec.terracodec.layers import Constant
+from swathpack.edge.codec.tables import ProbabilityTables, round_to_total
 
 FILTERS = (3, 3, 3, 3)
 INIT_SCALE = 10.0

@@ -18,12 +18,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from codec.terracodec.elic import Elic, ElicSizes
-from codec.terracodec.fp import FactorizedPrior
-from codec.terracodec.gaussian import SIGMA_MIN_CODED, SIGMA_MIN_ELIC, STEPS_PER_UNIT, gaussian_tables
-from codec.terracodec.tt import CONTEXT_FRAMES, CONTEXT_TOKENS, TOKENS, Temporal, TemporalSizes
-from edge.digest import MODEL_DIGEST_BYTES, arrays_digest
-from edge.tables import ProbabilityTables, TableError
+from swathpack.codec.terracodec.elic import Elic, ElicSizes
+from swathpack.codec.terracodec.fp import FactorizedPrior
+from swathpack.codec.terracodec.gaussian import SIGMA_MIN_CODED, SIGMA_MIN_ELIC, STEPS_PER_UNIT, gaussian_tables
+from swathpack.codec.terracodec.tt import CONTEXT_FRAMES, CONTEXT_TOKENS, TOKENS, Temporal, TemporalSizes
+from swathpack.edge.codec.digest import MODEL_DIGEST_BYTES, arrays_digest
+from swathpack.edge.codec.tables import ProbabilityTables, TableError
 
 FAMILIES = ("fp", "elic", "tt", "flextec")
 FORMAT = "swathpack-terracodec"
@@ -34,10 +34,34 @@ FREE_BUFFERS = ("_offset", "_quantized_cdf", "_cdf_length", "_indexes_table", "_
 FREE_BUFFERS += ("scale_table",)
 
 # SSL4EO-S12 v1.1 L2A, B01..B12 without B10: the published 12-band models are trained on data standardised so.
-L2A_MEAN = (793.243, 924.863, 1184.553, 1340.936, 1671.402, 2240.082,
-            2468.412, 2563.243, 2627.704, 2711.071, 2416.714, 1849.625)  # fmt: skip
-L2A_STD = (1160.144, 1201.092, 1219.943, 1397.225, 1400.035, 1373.136,
-           1429.170, 1485.025, 1447.836, 1652.703, 1471.002, 1365.307)  # fmt: skip
+L2A_MEAN = (
+    793.243,
+    924.863,
+    1184.553,
+    1340.936,
+    1671.402,
+    2240.082,
+    2468.412,
+    2563.243,
+    2627.704,
+    2711.071,
+    2416.714,
+    1849.625,
+)
+L2A_STD = (
+    1160.144,
+    1201.092,
+    1219.943,
+    1397.225,
+    1400.035,
+    1373.136,
+    1429.170,
+    1485.025,
+    1447.836,
+    1652.703,
+    1471.002,
+    1365.307,
+)
 
 State = dict[str, Tensor]
 
@@ -313,10 +337,15 @@ def save_model(imported: Imported, path: str | Path) -> None:
         for name, table in imported.tables.items()
     }
     content = {
-        "format": FORMAT, "version": VERSION, "family": imported.family, "mean": imported.mean,
-        "std": imported.std, "digest": imported.digest.hex(), "tables": tables,
+        "format": FORMAT,
+        "version": VERSION,
+        "family": imported.family,
+        "mean": imported.mean,
+        "std": imported.std,
+        "digest": imported.digest.hex(),
+        "tables": tables,
         "state": imported.model.state_dict(),
-    }  # fmt: skip
+    }
     torch.save(content, path)
 
 

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from codec.terracodec.gaussian import (
+from swathpack.codec.terracodec.gaussian import (
     STEPS_PER_UNIT,
     Cells,
     coded_cells,
@@ -22,10 +22,10 @@ from codec.terracodec.gaussian import (
     settle,
     table_of,
 )
-from codec.terracodec.guards import GuardError, pack_guards, unpack_guards
-from codec.terracodec.stream import FrameBody, MismatchError, StreamError, token_check
-from edge.rangecoder import RangeCoderError, new_decoder, new_encoder
-from edge.tables import ProbabilityTables
+from swathpack.codec.terracodec.guards import GuardError, pack_guards, unpack_guards
+from swathpack.codec.terracodec.stream import FrameBody, MismatchError, StreamError, token_check
+from swathpack.edge.codec.rangecoder import RangeCoderError, new_decoder, new_encoder
+from swathpack.edge.codec.tables import ProbabilityTables
 
 Ints = NDArray[np.int64]
 

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as fn
 
-from codec.terracodec.bottleneck import EntropyBottleneck, TableBuffers
-from codec.terracodec.gaussian import N_SCALES, SIGMA_MAX, SIGMA_MIN_ELIC
-from codec.terracodec.layers import (
+from swathpack.codec.terracodec.bottleneck import EntropyBottleneck, TableBuffers
+from swathpack.codec.terracodec.gaussian import N_SCALES, SIGMA_MAX, SIGMA_MIN_ELIC
+from swathpack.codec.terracodec.layers import (
     BottleneckBlock,
     Constant,
     analysis_layers,
@@ -45,7 +45,7 @@ class ElicSizes:
 
 
 class GaussianConditional(TableBuffers):
-    """Named buffers only; the coding tables are codec.terracodec.gaussian's."""
+    """Named buffers only; the coding tables are swathpack.codec.terracodec.gaussian's."""
 
     def __init__(self) -> None:
         super().__init__((0, 0))
@@ -97,9 +97,7 @@ class Hyper(nn.Module):
         super().__init__()
         n, mid = sizes.n, sizes.hyper_mid
         self.entropy_bottleneck = EntropyBottleneck(n)
-        self.h_a = nn.Sequential(
-            conv(sizes.m, n, 3), nn.ReLU(), conv(n, n, stride=2), nn.ReLU(), conv(n, n, stride=2)
-        )
+        self.h_a = nn.Sequential(conv(sizes.m, n, 3), nn.ReLU(), conv(n, n, stride=2), nn.ReLU(), conv(n, n, stride=2))
         self.h_s = nn.Sequential(deconv(n, n), nn.ReLU(), deconv(n, mid), nn.ReLU(), conv(mid, sizes.side, 3))
 
 
@@ -112,12 +110,15 @@ class GroupCodec(nn.Module):
         self.channel_context = nn.ModuleDict(
             {
                 f"y{k}": nn.Sequential(
-                    conv(sizes.channel_inputs(k), a), nn.ReLU(), conv(a, b), nn.ReLU(),
+                    conv(sizes.channel_inputs(k), a),
+                    nn.ReLU(),
+                    conv(a, b),
+                    nn.ReLU(),
                     conv(b, 2 * sizes.groups[k]),
                 )
                 for k in range(1, len(sizes.groups))
             }
-        )  # fmt: skip
+        )
         self.latent_codec = nn.ModuleDict({f"y{k}": Group(sizes, k) for k in range(len(sizes.groups))})
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from codec.terracodec.bottleneck import EntropyBottleneck
-from codec.terracodec.layers import GDN, conv, deconv
+from swathpack.codec.terracodec.bottleneck import EntropyBottleneck
+from swathpack.codec.terracodec.layers import GDN, conv, deconv
 
 
 class FactorizedPrior(nn.Module):
@@ -19,13 +19,23 @@ class FactorizedPrior(nn.Module):
         self.bands, self.latent_channels = bands, m
         self.entropy_bottleneck = EntropyBottleneck(m)
         self.g_a = nn.Sequential(
-            conv(bands, n, stride=2), GDN(n), conv(n, n, stride=2), GDN(n),
-            conv(n, n, stride=2), GDN(n), conv(n, m, stride=2),
-        )  # fmt: skip
+            conv(bands, n, stride=2),
+            GDN(n),
+            conv(n, n, stride=2),
+            GDN(n),
+            conv(n, n, stride=2),
+            GDN(n),
+            conv(n, m, stride=2),
+        )
         self.g_s = nn.Sequential(
-            deconv(m, n), GDN(n, True), deconv(n, n), GDN(n, True),
-            deconv(n, n), GDN(n, True), deconv(n, bands),
-        )  # fmt: skip
+            deconv(m, n),
+            GDN(n, True),
+            deconv(n, n),
+            GDN(n, True),
+            deconv(n, n),
+            GDN(n, True),
+            deconv(n, bands),
+        )
 
     def analysis(self, x: Tensor) -> Tensor:
         """(B, bands, H, W) standardised -> latent (B, M, H/16, W/16)."""

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as fn
 
-from edge.tables import Mixture, ProbabilityTables, build
+from swathpack.edge.codec.tables import Mixture, ProbabilityTables, build
 
 STEPS_PER_UNIT = 8
 N_SCALES = 64

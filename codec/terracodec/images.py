@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from codec.terracodec.checkpoint import Imported
-from codec.terracodec.coding import FrameDecoder, FrameEncoder, decode_channels, encode_channels
-from codec.terracodec.elic import Elic, pick_colour
-from codec.terracodec.gaussian import SIGMA_MIN_ELIC
-from codec.terracodec.stream import FrameBody, StreamError
+from swathpack.codec.terracodec.checkpoint import Imported
+from swathpack.codec.terracodec.coding import FrameDecoder, FrameEncoder, decode_channels, encode_channels
+from swathpack.codec.terracodec.elic import Elic, pick_colour
+from swathpack.codec.terracodec.gaussian import SIGMA_MIN_ELIC
+from swathpack.codec.terracodec.stream import FrameBody, StreamError
 
 
 def encode_fp(imported: Imported, y: Tensor) -> list[FrameBody]:

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as fn
 
-from codec.terracodec.checkpoint import Imported
-from codec.terracodec.series import checked_frames, images, latents
-from codec.terracodec.stream import StreamError
-from codec.terracodec.temporal import Context, teacher_forced, walk
-from codec.terracodec.tiling import TRANSFORM_STRIDE, padded_size
-from codec.terracodec.tt import TOKENS, Temporal
+from swathpack.codec.terracodec.checkpoint import Imported
+from swathpack.codec.terracodec.series import checked_frames, images, latents
+from swathpack.codec.terracodec.stream import StreamError
+from swathpack.codec.terracodec.temporal import Context, teacher_forced, walk
+from swathpack.codec.terracodec.tiling import TRANSFORM_STRIDE, padded_size
+from swathpack.codec.terracodec.tt import TOKENS, Temporal
 
 MODES = ("cloudy", "onwards")
 

@@ -129,19 +129,41 @@ def analysis_layers(bands: int, widths: tuple[int, int, int, int], unit: type[nn
     """ELIC's analysis transform: bands -> widths[3] channels at 1/16 of height and width."""
     a, b, c, d = widths
     return [
-        conv(bands, a, stride=2), unit(a), unit(a), unit(a),
-        conv(a, b, stride=2), unit(b), unit(b), unit(b), AttentionBlock(b),
-        conv(b, c, stride=2), unit(c), unit(c), unit(c),
-        conv(c, d, stride=2), AttentionBlock(d),
-    ]  # fmt: skip
+        conv(bands, a, stride=2),
+        unit(a),
+        unit(a),
+        unit(a),
+        conv(a, b, stride=2),
+        unit(b),
+        unit(b),
+        unit(b),
+        AttentionBlock(b),
+        conv(b, c, stride=2),
+        unit(c),
+        unit(c),
+        unit(c),
+        conv(c, d, stride=2),
+        AttentionBlock(d),
+    ]
 
 
 def synthesis_layers(bands: int, widths: tuple[int, int, int, int], unit: type[nn.Module]) -> list[nn.Module]:
     """The mirror image of `analysis_layers`."""
     a, b, c, d = widths
     return [
-        AttentionBlock(d), deconv(d, c), unit(c), unit(c), unit(c),
-        deconv(c, b), AttentionBlock(b), unit(b), unit(b), unit(b),
-        deconv(b, a), unit(a), unit(a), unit(a),
+        AttentionBlock(d),
+        deconv(d, c),
+        unit(c),
+        unit(c),
+        unit(c),
+        deconv(c, b),
+        AttentionBlock(b),
+        unit(b),
+        unit(b),
+        unit(b),
+        deconv(b, a),
+        unit(a),
+        unit(a),
+        unit(a),
         deconv(a, bands),
-    ]  # fmt: skip
+    ]

@@ -14,13 +14,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from codec.terracodec.checkpoint import Imported
-from codec.terracodec.images import decode_elic, decode_fp, encode_elic, encode_fp
-from codec.terracodec.stream import FrameBody, Header, StreamError, pack_stream, unpack_stream
-from codec.terracodec.temporal import decode_temporal, encode_temporal
-from codec.terracodec.tiling import TRANSFORM_STRIDE, pad_frames, padded_size, tiled_analysis, tiled_synthesis
-from codec.terracodec.tt import TOKENS
-from edge.digest import TABLES_DIGEST_BYTES, bytes_digest
+from swathpack.codec.terracodec.checkpoint import Imported
+from swathpack.codec.terracodec.images import decode_elic, decode_fp, encode_elic, encode_fp
+from swathpack.codec.terracodec.stream import FrameBody, Header, StreamError, pack_stream, unpack_stream
+from swathpack.codec.terracodec.temporal import decode_temporal, encode_temporal
+from swathpack.codec.terracodec.tiling import TRANSFORM_STRIDE, pad_frames, padded_size, tiled_analysis, tiled_synthesis
+from swathpack.codec.terracodec.tt import TOKENS
+from swathpack.edge.codec.digest import TABLES_DIGEST_BYTES, bytes_digest
 
 FRAMES_AT_ONCE = 8
 Frames = NDArray[Any]
@@ -151,9 +151,7 @@ def _check_model(imported: Imported, header: Header) -> None:
         raise StreamError(f"expected {model.bands} bands, found {header.bands} and {header.keep} tokens")
 
 
-def _decode_equal(
-    imported: Imported, header: Header, bodies: list[list[FrameBody]]
-) -> list[NDArray[np.float32]]:
+def _decode_equal(imported: Imported, header: Header, bodies: list[list[FrameBody]]) -> list[NDArray[np.float32]]:
     grid = grid_of(imported, header.height, header.width)
     if imported.family in ("tt", "flextec"):
         dates = [[frames[t] for frames in bodies] for t in range(header.frames)]

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.digest import MODEL_DIGEST_BYTES, TABLES_DIGEST_BYTES
+from swathpack.edge.codec.digest import MODEL_DIGEST_BYTES, TABLES_DIGEST_BYTES
 
 MAGIC = b"SWTC"
 VERSION = 1
@@ -58,9 +58,18 @@ class Header:
         """The header's bytes, CRC included."""
         flags = 0 if self.family == "fp" else FLAG_FLOAT
         head = _HEADER.pack(
-            MAGIC, VERSION, FAMILY_NUMBERS[self.family], flags, self.keep, self.bands, self.frames,
-            self.height, self.width, self.model_digest, self.tables_digest,
-        )  # fmt: skip
+            MAGIC,
+            VERSION,
+            FAMILY_NUMBERS[self.family],
+            flags,
+            self.keep,
+            self.bands,
+            self.frames,
+            self.height,
+            self.width,
+            self.model_digest,
+            self.tables_digest,
+        )
         return head + _CRC.pack(zlib.crc32(head))
 
     @property

@@ -7,11 +7,11 @@ keep the records and find no segments.
 
 from __future__ import annotations
 
-from codec.terracodec.stream import StreamError, unpack_header
-from edge.stream import Extension, StreamWriter, read_stream
-from edge.stream import Header as FileHeader
-from edge.stream import StreamError as FileError
-from edge.stream.records import MAX_EXTENSION_BYTES
+from swathpack.codec.terracodec.stream import StreamError, unpack_header
+from swathpack.edge.stream import Extension, StreamWriter, read_stream
+from swathpack.edge.stream import Header as FileHeader
+from swathpack.edge.stream import StreamError as FileError
+from swathpack.edge.stream.records import MAX_EXTENSION_BYTES
 
 TAG = 84
 
@@ -23,9 +23,14 @@ def to_swp(data: bytes, bands: tuple[str, ...], level: str = "unknown") -> bytes
         raise StreamError(f"expected {header.bands} band names, found {len(bands)}")
     try:
         file_header = FileHeader(
-            model_digest=header.model_digest, tables_digest=header.tables_digest, frames=header.frames,
-            height=header.height, width=header.width, bands=bands, level=level,
-        )  # fmt: skip
+            model_digest=header.model_digest,
+            tables_digest=header.tables_digest,
+            frames=header.frames,
+            height=header.height,
+            width=header.width,
+            bands=bands,
+            level=level,
+        )
     except FileError as error:
         raise StreamError(f"this series does not fit a .swp file: {error}") from error
     writer = StreamWriter(file_header)

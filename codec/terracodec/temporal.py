@@ -13,13 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from codec.terracodec.checkpoint import Imported
-from codec.terracodec.coding import FrameDecoder, FrameEncoder, integers
-from codec.terracodec.gaussian import SIGMA_MIN_CODED, SIGMA_RULES, coded_cells, table_of
-from codec.terracodec.stream import FrameBody, StreamError
-from codec.terracodec.transformer import DecoderState
-from codec.terracodec.tt import TOKENS, WINDOW, Temporal
-from edge.tables import ProbabilityTables
+from swathpack.codec.terracodec.checkpoint import Imported
+from swathpack.codec.terracodec.coding import FrameDecoder, FrameEncoder, integers
+from swathpack.codec.terracodec.gaussian import SIGMA_MIN_CODED, SIGMA_RULES, coded_cells, table_of
+from swathpack.codec.terracodec.stream import FrameBody, StreamError
+from swathpack.codec.terracodec.transformer import DecoderState
+from swathpack.codec.terracodec.tt import TOKENS, WINDOW, Temporal
+from swathpack.edge.codec.tables import ProbabilityTables
 
 GROUP = 64  # windows of one frame that go through the network together
 
@@ -70,9 +70,7 @@ class Context:
 Chooser = Callable[[int, Tensor, Tensor], Tensor]
 
 
-def teacher_forced(
-    model: Temporal, tokens: Tensor, state: DecoderState
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def teacher_forced(model: Temporal, tokens: Tensor, state: DecoderState) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """One pass over the first t tokens (n, t, C), unrounded: (values, means, raw scales, features).
 
     The value coded is round(y - round(mean)) + round(mean). It is round(y) but for exact ties, in which case
@@ -125,9 +123,7 @@ def encode_temporal(imported: Imported, latents: list[Tensor], keep: int) -> lis
     return bodies
 
 
-def _encode_frame(
-    imported: Imported, context: Context, latent: Tensor, keep: int
-) -> tuple[list[FrameBody], Tensor]:
+def _encode_frame(imported: Imported, context: Context, latent: Tensor, keep: int) -> tuple[list[FrameBody], Tensor]:
     model, tables = context.model, imported.tables["y"]
     coders = [FrameEncoder(tables, SIGMA_MIN_CODED) for _ in range(context.batch)]
     tokens, parts, rules = context.split(latent), [], [0] * context.batch
@@ -144,9 +140,7 @@ def _encode_frame(
     return [coder.body(rule) for coder, rule in zip(coders, rules)], context.join(parts)
 
 
-def _put_tokens(
-    coders: list[FrameEncoder], rules: list[int], values: Tensor, mean: Tensor, raw: Tensor
-) -> None:
+def _put_tokens(coders: list[FrameEncoder], rules: list[int], values: Tensor, mean: Tensor, raw: Tensor) -> None:
     batch = len(coders)
     split = [part.unflatten(0, (batch, -1)) for part in (values, mean, raw)]
     for coder, rule, v, m, r in zip(coders, rules, *split):
@@ -162,13 +156,12 @@ def _filler(coders: list[FrameEncoder] | list[FrameDecoder]) -> Chooser:
     return choose
 
 
-def _cheaper_rules(
-    tables: ProbabilityTables, values: Tensor, mean: Tensor, raw: Tensor, batch: int
-) -> list[int]:
+def _cheaper_rules(tables: ProbabilityTables, values: Tensor, mean: Tensor, raw: Tensor, batch: int) -> list[int]:
     """Which of the two scale activations costs each series fewer bits (FlexTEC's code has used both)."""
     split = [part.unflatten(0, (batch, -1)) for part in (values, mean, raw)]
-    return [min(range(len(SIGMA_RULES)), key=lambda i: _bits(tables, v, m, SIGMA_RULES[i](r)))
-            for v, m, r in zip(*split)]  # fmt: skip
+    return [
+        min(range(len(SIGMA_RULES)), key=lambda i: _bits(tables, v, m, SIGMA_RULES[i](r))) for v, m, r in zip(*split)
+    ]
 
 
 def _bits(tables: ProbabilityTables, values: Tensor, mean: Tensor, sigma: Tensor) -> float:

@@ -75,9 +75,7 @@ class Block(nn.Module):
         if decoder_tokens:
             mask = torch.ones(decoder_tokens, decoder_tokens, dtype=torch.bool).triu(1)
             self.register_buffer("look_ahead_mask", mask)
-        self.norm1a, self.norm1b, self.norm2a, self.norm2b = (
-            nn.LayerNorm(width, eps=NORM_EPS) for _ in range(4)
-        )
+        self.norm1a, self.norm1b, self.norm2a, self.norm2b = (nn.LayerNorm(width, eps=NORM_EPS) for _ in range(4))
         self.self_attention = Attention(width)
         self.cross_attention = Attention(width)
         self.mlp1 = Mlp(width, hidden)

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from codec.terracodec.bottleneck import TableBuffers
-from codec.terracodec.layers import (
+from swathpack.codec.terracodec.bottleneck import TableBuffers
+from swathpack.codec.terracodec.layers import (
     LEAK,
     Constant,
     ResidualBlock,
@@ -24,8 +24,8 @@ from codec.terracodec.layers import (
     conv,
     synthesis_layers,
 )
-from codec.terracodec.repack import cut_context, cut_windows, join_windows, repack
-from codec.terracodec.transformer import NORM_EPS, DecoderState, Stack
+from swathpack.codec.terracodec.repack import cut_context, cut_windows, join_windows, repack
+from swathpack.codec.terracodec.transformer import NORM_EPS, DecoderState, Stack
 
 LATENT_NORM = 35.0
 WINDOW = 4
@@ -76,9 +76,12 @@ class IndexedGaussian(TableBuffers):
 
 def _head(d_model: int, channels: int) -> nn.Sequential:
     return nn.Sequential(
-        nn.Linear(d_model, d_model), nn.LeakyReLU(LEAK),
-        nn.Linear(d_model, d_model), nn.LeakyReLU(LEAK), nn.Linear(d_model, channels),
-    )  # fmt: skip
+        nn.Linear(d_model, d_model),
+        nn.LeakyReLU(LEAK),
+        nn.Linear(d_model, d_model),
+        nn.LeakyReLU(LEAK),
+        nn.Linear(d_model, channels),
+    )
 
 
 class EntropyModel(nn.Module):
@@ -176,9 +179,7 @@ class Dequantizer(nn.Module):
 
     def __init__(self, channels: int, d_model: int) -> None:
         super().__init__()
-        self.process_conv = nn.Sequential(
-            conv(d_model, channels, 1), nn.LeakyReLU(LEAK), ResidualBlock(channels)
-        )
+        self.process_conv = nn.Sequential(conv(d_model, channels, 1), nn.LeakyReLU(LEAK), ResidualBlock(channels))
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, d, h, w) -> (B, C, h, w)."""

@@ -1,2 +1,1 @@
-"""Context: the latents of every tile that the ground has confirmed, kept on disk through any loss of power.
-"""
+"""Context: the latents of every tile that the ground has confirmed, kept on disk through any loss of power."""

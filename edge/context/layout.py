@@ -91,8 +91,7 @@ class Geometry:
 
 @dataclass(frozen=True)
 class Superblock:
-    """File-wide state. Entries of a generation below `valid_from` do not count: one write drops everything.
-    """
+    """File-wide state. Entries of a generation below `valid_from` do not count: one write drops everything."""
 
     geometry: Geometry
     generation: int
@@ -104,9 +103,16 @@ class Superblock:
         """4096 bytes."""
         g = self.geometry
         body = _SUPER.pack(
-            MAGIC, VERSION, g.ways, g.slots, g.slot_bytes,
-            self.generation, self.valid_from, self.ground_epoch, self.model,
-        )  # fmt: skip
+            MAGIC,
+            VERSION,
+            g.ways,
+            g.slots,
+            g.slot_bytes,
+            self.generation,
+            self.valid_from,
+            self.ground_epoch,
+            self.model,
+        )
         return (body + struct.pack("<I", zlib.crc32(body))).ljust(SUPERBLOCK_BYTES, b"\0")
 
     @classmethod

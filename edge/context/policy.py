@@ -12,13 +12,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from edge import events
-from edge.context.blockfile import StorageError
-from edge.context.store import ContextStore
-from edge.downlink.queue import DownlinkQueue
-from edge.downlink.schema import QueueCorruptError
-from edge.events import EventLog
-from edge.tile_codec import ContextLatent, TileKey
+from swathpack.edge import events
+from swathpack.edge.codec.protocol import ContextLatent, TileKey
+from swathpack.edge.context.blockfile import StorageError
+from swathpack.edge.context.store import ContextStore
+from swathpack.edge.downlink.queue import DownlinkQueue
+from swathpack.edge.downlink.schema import QueueCorruptError
+from swathpack.edge.events import EventLog
 
 
 class Policy(Enum):
@@ -43,9 +43,7 @@ class ContextSettings:
 class ContextChooser:
     """Chooses contexts; thread-safe. Requests for an intra coding are remembered in the queue's file."""
 
-    def __init__(
-        self, settings: ContextSettings, store: ContextStore, queue: DownlinkQueue, log: EventLog
-    ) -> None:
+    def __init__(self, settings: ContextSettings, store: ContextStore, queue: DownlinkQueue, log: EventLog) -> None:
         self._settings, self._store, self._queue, self._log = settings, store, queue, log
 
     def refresh(self, tile: int) -> None:

@@ -21,10 +21,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge import events
-from edge.base_layer import known_groups, known_part
-from edge.context.blockfile import BlockFile, Blocks
-from edge.context.layout import (
+from swathpack.edge import events
+from swathpack.edge.codec.base_layer import known_groups, known_part
+from swathpack.edge.codec.protocol import LAYERS, ContextLatent, TileKey
+from swathpack.edge.context.blockfile import BlockFile, Blocks
+from swathpack.edge.context.layout import (
     DIRECTORY_OFFSET,
     ENTRY,
     ENTRY_BYTES,
@@ -36,8 +37,7 @@ from edge.context.layout import (
     unpack_latent,
     valid_entries,
 )
-from edge.events import EventLog
-from edge.tile_codec import LAYERS, ContextLatent, TileKey
+from swathpack.edge.events import EventLog
 
 KEPT_PER_TILE = 2
 _LOAD_ENTRIES = 1 << 16
@@ -76,7 +76,11 @@ class ContextStore:
     """
 
     def __init__(
-        self, blocks: Blocks, geometry: Geometry, model: bytes, log: EventLog,
+        self,
+        blocks: Blocks,
+        geometry: Geometry,
+        model: bytes,
+        log: EventLog,
         memory_limit_bytes: int = 1 << 28,
     ) -> None:
         if geometry.memory_bytes > memory_limit_bytes:
@@ -169,9 +173,7 @@ class ContextStore:
     def reset(self, ground_epoch: int, reason: str) -> None:
         """Forget everything with one durable write: the ground started a new store, or the model changed."""
         with self._lock:
-            self._write_superblock(
-                replace(self._super, valid_from=self._newest + 1, ground_epoch=ground_epoch)
-            )
+            self._write_superblock(replace(self._super, valid_from=self._newest + 1, ground_epoch=ground_epoch))
             self._tile[:] = -1
             self._newest += 1
         self._log.report(events.CONTEXT_RESET, reason=reason)
@@ -256,10 +258,19 @@ class ContextStore:
         channels = shape[0] // LAYERS
         cut = ContextLatent.known(context.key, context.q, planned.layers, context.latent)
         return pack_entry(
-            layers=planned.layers, q=context.q, height=shape[1], width=shape[2], channels=channels,
-            tile=context.key.tile, time=context.key.time, generation=self._newest, length=len(planned.data),
-            data_crc=zlib.crc32(planned.data), digest=np.void(cut.digest), need=self._clock,
-        )  # fmt: skip
+            layers=planned.layers,
+            q=context.q,
+            height=shape[1],
+            width=shape[2],
+            channels=channels,
+            tile=context.key.tile,
+            time=context.key.time,
+            generation=self._newest,
+            length=len(planned.data),
+            data_crc=zlib.crc32(planned.data),
+            digest=np.void(cut.digest),
+            need=self._clock,
+        )
 
     def _index(self, planned: _Planned) -> None:
         slot, key = planned.slot, planned.context.key
@@ -362,8 +373,12 @@ class ContextStore:
             self._tell_damaged(first, entries, whole)
             rows = np.nonzero(whole & (entries["generation"] >= self._super.valid_from))[0]
             self._tile[first + rows] = entries["tile"][rows]
-            for name, field in (("time", self._time), ("generation", self._generation),
-                                ("need", self._need), ("layers", self._layers)):  # fmt: skip
+            for name, field in (
+                ("time", self._time),
+                ("generation", self._generation),
+                ("need", self._need),
+                ("layers", self._layers),
+            ):
                 field[first + rows] = entries[name][rows]
         used = self._tile >= 0
         if used.any():

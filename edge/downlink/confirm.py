@@ -9,16 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from edge import events
-from edge.context.store import ContextStore
-from edge.downlink.queue import DownlinkQueue
-from edge.downlink.schema import QueueCorruptError
-from edge.downlink.tiles import TileRow
-from edge.events import EventLog
-from edge.packets.errors import PacketError
-from edge.packets.ranges import RangeSet
-from edge.packets.report import DIGEST_BYTES, Report, ReportEntry
-from edge.tile_codec import ContextLatent
+from swathpack.edge import events
+from swathpack.edge.codec.protocol import ContextLatent
+from swathpack.edge.context.store import ContextStore
+from swathpack.edge.downlink.queue import DownlinkQueue
+from swathpack.edge.downlink.schema import QueueCorruptError
+from swathpack.edge.downlink.tiles import TileRow
+from swathpack.edge.events import EventLog
+from swathpack.edge.packets.errors import PacketError
+from swathpack.edge.packets.ranges import RangeSet
+from swathpack.edge.packets.report import DIGEST_BYTES, Report, ReportEntry
 
 _BATCH = 64
 
@@ -55,17 +55,13 @@ class Confirmation:
             self._log.report(events.REPORT_REJECTED, reason=str(error))
             return None
         outcome = self.apply(report)
-        self._log.report(
-            events.REPORT_APPLIED, number=report.number, confirmed=outcome.confirmed, lost=outcome.lost
-        )
+        self._log.report(events.REPORT_APPLIED, number=report.number, confirmed=outcome.confirmed, lost=outcome.lost)
         return outcome
 
     def apply(self, report: Report) -> Outcome:
         """Apply a report that is known to be genuine and of the present lives."""
         outcome = Outcome()
-        unreported = self._queue.passes.sent_in(
-            report.pass_number, report.first, report.last, and_before=report.full
-        )
+        unreported = self._queue.passes.sent_in(report.pass_number, report.first, report.last, and_before=report.full)
         for start in range(0, len(report.entries), _BATCH):
             self._apply_entries(report, report.entries[start : start + _BATCH], outcome)
         listed = {entry.number for entry in report.entries}

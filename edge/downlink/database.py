@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from edge.downlink.schema import connect, translated
+from swathpack.edge.downlink.schema import connect, translated
 
 
 class Database:

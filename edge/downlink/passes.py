@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from edge.downlink.database import Database
-from edge.downlink.tiles import mark_held
-from edge.packets.pieces import Span
+from swathpack.edge.downlink.database import Database
+from swathpack.edge.downlink.tiles import mark_held
+from swathpack.edge.packets.pieces import Span
 
 Ranges = dict[int, list[tuple[int, int]]]  # segment number -> byte ranges
 
@@ -20,8 +20,10 @@ class PassTable:
     def begin(self, number: int, budget: int) -> int:
         """Open a pass, or go on with it after a restart; returns the bytes already used of it."""
         with self._file.transaction() as db:
-            db.execute("INSERT INTO passes VALUES (?, ?, 0, 0) ON CONFLICT (number) DO UPDATE SET budget = ?",
-                       (number, budget, budget))  # fmt: skip
+            db.execute(
+                "INSERT INTO passes VALUES (?, ?, 0, 0) ON CONFLICT (number) DO UPDATE SET budget = ?",
+                (number, budget, budget),
+            )
             return int(db.execute("SELECT used FROM passes WHERE number = ?", (number,)).fetchone()[0])
 
     def advance(self, number: int, used: int, spans: Iterable[Span], remember: Mapping[str, int]) -> None:
@@ -35,8 +37,9 @@ class PassTable:
             for span in spans:
                 ranges.setdefault(span.number, []).append((span.start, span.stop))
             for segment, parts in ranges.items():
-                db.executemany("INSERT OR REPLACE INTO sent VALUES (?, ?, ?, ?)",
-                               [(number, segment, *part) for part in parts])  # fmt: skip
+                db.executemany(
+                    "INSERT OR REPLACE INTO sent VALUES (?, ?, ?, ?)", [(number, segment, *part) for part in parts]
+                )
                 mark_held(db, segment, parts)
             db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", list(remember.items()))
 
@@ -60,8 +63,10 @@ class PassTable:
         found: Ranges = {}
         for number, start, stop in self._file.all(
             f"SELECT number, start, stop FROM sent WHERE pass {compare} ? AND number >= ? AND number < ?",
-            pass_number, first, last,
-        ):  # fmt: skip
+            pass_number,
+            first,
+            last,
+        ):
             found.setdefault(int(number), []).append((int(start), int(stop)))
         return found
 

@@ -11,14 +11,14 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from edge import events
-from edge.downlink.plan import PassPlan, PlanSettings
-from edge.downlink.queue import DownlinkQueue
-from edge.downlink.schema import QueueCorruptError
-from edge.events import EventLog
-from edge.packets.erasure import CODES, ErasureCode, parity_packet_bytes, parity_payloads
-from edge.packets.pieces import HEAD_BYTES, SMALLEST_PACKET, PiecePacker, Span
-from edge.packets.space_packet import OVERHEAD_BYTES, Apid, SpacePacket
+from swathpack.edge import events
+from swathpack.edge.downlink.plan import PassPlan, PlanSettings
+from swathpack.edge.downlink.queue import DownlinkQueue
+from swathpack.edge.downlink.schema import QueueCorruptError
+from swathpack.edge.events import EventLog
+from swathpack.edge.packets.erasure import CODES, ErasureCode, parity_packet_bytes, parity_payloads
+from swathpack.edge.packets.pieces import HEAD_BYTES, SMALLEST_PACKET, PiecePacker, Span
+from swathpack.edge.packets.space_packet import OVERHEAD_BYTES, Apid, SpacePacket
 
 LAST_PACKET = 2 * SMALLEST_PACKET  # a remainder below this is joined with the packet before it
 
@@ -64,9 +64,15 @@ class PassRun:
     """
 
     def __init__(
-        self, queue: DownlinkQueue, log: EventLog, number: int, budget_bytes: int, plan: PlanSettings,
-        link: LinkSettings, housekeeping: Callable[[int], tuple[int, bytes]] | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        queue: DownlinkQueue,
+        log: EventLog,
+        number: int,
+        budget_bytes: int,
+        plan: PlanSettings,
+        link: LinkSettings,
+        housekeeping: Callable[[int], tuple[int, bytes]] | None = None,
+    ) -> None:
         self.number, self.budget = number, budget_bytes
         self._queue, self._log, self._link = queue, log, link
         self._plan_settings = plan

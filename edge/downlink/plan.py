@@ -15,10 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.downlink.tiles import QueueTable
-from edge.packets.pieces import HEAD_BYTES, Span
-from edge.rate import RatePlanner
-from edge.tile_codec import LAYERS
+from swathpack.edge.codec.protocol import LAYERS
+from swathpack.edge.codec.rate import RatePlanner
+from swathpack.edge.downlink.tiles import QueueTable
+from swathpack.edge.packets.pieces import HEAD_BYTES, Span
 
 URGENT = 1  # tiles of at least this urgency go before all others
 
@@ -112,9 +112,7 @@ class PassPlan:
                 yield from self._round(group, layers, start, stop)
                 start = stop
 
-    def _round(
-        self, group: NDArray[np.int64], layers: NDArray[np.int64], start: int, stop: int
-    ) -> Iterator[Span]:
+    def _round(self, group: NDArray[np.int64], layers: NDArray[np.int64], start: int, stop: int) -> Iterator[Span]:
         """The planned layers above `start` up to `stop` of some tiles, best saving per byte first."""
         tiles = group[layers[group] > start]
         ends = np.minimum(layers[tiles], stop)

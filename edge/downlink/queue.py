@@ -17,11 +17,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from edge.clock import Clock
-from edge.downlink.database import Database
-from edge.downlink.passes import PassTable
-from edge.downlink.tiles import TileTable
-from edge.downlink.work import WorkTable
+from swathpack.edge.clock import Clock
+from swathpack.edge.downlink.database import Database
+from swathpack.edge.downlink.passes import PassTable
+from swathpack.edge.downlink.tiles import TileTable
+from swathpack.edge.downlink.work import WorkTable
 
 NUMBERS_PER_BOOT = 1 << 20
 MAX_BOOTS = 1 << 12

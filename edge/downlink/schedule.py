@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from edge.budget import Budget
-from edge.clock import Clock
+from swathpack.edge.clock import Clock
+from swathpack.edge.downlink.budget import Budget
 
 
 @dataclass(frozen=True)

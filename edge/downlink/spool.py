@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from edge.context.blockfile import StorageError
-from edge.frame import FrameError
-from edge.sources.acquisition import Acquisition
+from swathpack.edge.context.blockfile import StorageError
+from swathpack.edge.frame import FrameError
+from swathpack.edge.sources.acquisition import Acquisition
 
 SUFFIX = ".swf"
 
@@ -33,8 +33,7 @@ class Refusal(NamedTuple):
 
 
 class Spool:
-    """Frames in a folder. max_bytes: of one frame. min_free_bytes: space of the disk that the spool leaves.
-    """
+    """Frames in a folder. max_bytes: of one frame. min_free_bytes: space of the disk that the spool leaves."""
 
     def __init__(self, folder: Path, max_bytes: int, min_free_bytes: int) -> None:
         self.folder, self._max_bytes, self._min_free_bytes = folder, max_bytes, min_free_bytes

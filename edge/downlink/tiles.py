@@ -10,14 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.context.layout import pack_latent, unpack_latent
-from edge.downlink.database import Database
-from edge.downlink.schema import QueueCorruptError
-from edge.downlink.work import Work, add_work, remove_work
-from edge.packets.pieces import Span
-from edge.packets.ranges import RangeSet
-from edge.packets.report import held_digests
-from edge.tile_codec import LAYERS, CodedTile, ContextLatent, TileKey
+from swathpack.edge.codec.protocol import LAYERS, CodedTile, ContextLatent, TileKey
+from swathpack.edge.context.layout import pack_latent, unpack_latent
+from swathpack.edge.downlink.database import Database
+from swathpack.edge.downlink.schema import QueueCorruptError
+from swathpack.edge.downlink.work import Work, add_work, remove_work
+from swathpack.edge.packets.pieces import Span
+from swathpack.edge.packets.ranges import RangeSet
+from swathpack.edge.packets.report import held_digests
 
 
 @dataclass(frozen=True)
@@ -94,11 +94,24 @@ class TileTable:
                 "INSERT INTO tiles (number, frame, row, col, tile, time, q, weight, urgency, intra, bytes, "
                 "prefix, distortion, digests, have, created) "
                 "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (number, work.frame, work.row, work.col, *key, coded.q, work.weight, work.urgency,
-                 not coded.context_digests, len(segment), coded.prefix_bytes.astype("<i8").tobytes(),
-                 coded.distortion.astype("<f8").tobytes(), held_digests(key, coded.q, latent), b"",
-                 _passes_run(db)),
-            )  # fmt: skip
+                (
+                    number,
+                    work.frame,
+                    work.row,
+                    work.col,
+                    *key,
+                    coded.q,
+                    work.weight,
+                    work.urgency,
+                    not coded.context_digests,
+                    len(segment),
+                    coded.prefix_bytes.astype("<i8").tobytes(),
+                    coded.distortion.astype("<f8").tobytes(),
+                    held_digests(key, coded.q, latent),
+                    b"",
+                    _passes_run(db),
+                ),
+            )
             db.execute(
                 "INSERT INTO large VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 (number, segment, zlib.crc32(segment), packed, zlib.crc32(packed), channels, *shape),
@@ -122,8 +135,7 @@ class TileTable:
     def want_refresh(self, tile: int) -> None:
         """The next coding of the tile is to do without context; remembered across restarts."""
         with self._file.transaction() as db:
-            db.execute("INSERT INTO codings VALUES (?, 0, 1) "
-                       "ON CONFLICT (tile) DO UPDATE SET wanted = 1", (tile,))  # fmt: skip
+            db.execute("INSERT INTO codings VALUES (?, 0, 1) ON CONFLICT (tile) DO UPDATE SET wanted = 1", (tile,))
 
     def has(self, key: TileKey) -> bool:
         """Whether a coding of this tile and time is queued."""
@@ -147,8 +159,7 @@ class TileTable:
         )
 
     def read(self, span: Span) -> bytes:
-        """The bytes of a span; empty when the segment is gone. Raises QueueCorruptError when it is damaged.
-        """
+        """The bytes of a span; empty when the segment is gone. Raises QueueCorruptError when it is damaged."""
         segment, crc = self._large(span.number, "segment", "segment_crc")
         if zlib.crc32(segment) != crc:
             raise QueueCorruptError(f"segment {span.number}: checksum differs")
@@ -158,8 +169,9 @@ class TileTable:
         """The latent of a tile to its first layers, or None when it is gone. Raises QueueCorruptError."""
         rows = self._file.all(
             "SELECT latent, latent_crc, channels, height, width, tile, time, q FROM large JOIN tiles "
-            "USING (number) WHERE number = ?", number,
-        )  # fmt: skip
+            "USING (number) WHERE number = ?",
+            number,
+        )
         if not rows:
             return None
         data, crc, channels, height, width, tile, time, q = rows[0]
@@ -170,8 +182,11 @@ class TileTable:
 
     def sent_of(self, tile: int, limit: int) -> list[tuple[int, int]]:
         """(segment number, whole layers sent) of a tile's newest times of which any layer was sent."""
-        rows = self._file.all("SELECT number, sent_layers FROM tiles WHERE tile = ? AND sent_layers > 0 "
-                         "ORDER BY time DESC LIMIT ?", tile, limit)  # fmt: skip
+        rows = self._file.all(
+            "SELECT number, sent_layers FROM tiles WHERE tile = ? AND sent_layers > 0 ORDER BY time DESC LIMIT ?",
+            tile,
+            limit,
+        )
         return [(int(number), int(layers)) for number, layers in rows]
 
     def row(self, number: int) -> TileRow | None:
@@ -200,8 +215,10 @@ class TileTable:
         """(number, key) of tiles that have been here for more than so many passes."""
         rows = self._file.all(
             "SELECT number, tile, time FROM tiles WHERE created < (SELECT count(*) FROM passes) - ? "
-            "ORDER BY number LIMIT ?", passes, limit,
-        )  # fmt: skip
+            "ORDER BY number LIMIT ?",
+            passes,
+            limit,
+        )
         return [(int(number), TileKey(tile, time)) for number, tile, time in rows]
 
     def first_to_go(self, limit: int) -> list[tuple[int, TileKey, int]]:
@@ -209,8 +226,9 @@ class TileTable:
 
         Those that the ground holds go first, then the least weighty and oldest of those that it does not.
         """
-        rows = self._file.all("SELECT number, tile, time, bytes FROM tiles "
-                              "ORDER BY confirmed = 0, urgency, weight, number LIMIT ?", limit)  # fmt: skip
+        rows = self._file.all(
+            "SELECT number, tile, time, bytes FROM tiles ORDER BY confirmed = 0, urgency, weight, number LIMIT ?", limit
+        )
         return [(int(number), TileKey(tile, time), int(size)) for number, tile, time, size in rows]
 
     def drop_complete(self) -> int:
@@ -222,8 +240,9 @@ class TileTable:
 
     def confirmed(self, limit: int) -> list[tuple[int, TileKey]]:
         """(number, key) of tiles that the ground holds in part, least weighty and oldest first."""
-        rows = self._file.all("SELECT number, tile, time FROM tiles WHERE confirmed > 0 "
-                              "ORDER BY urgency, weight, number LIMIT ?", limit)  # fmt: skip
+        rows = self._file.all(
+            "SELECT number, tile, time FROM tiles WHERE confirmed > 0 ORDER BY urgency, weight, number LIMIT ?", limit
+        )
         return [(int(number), TileKey(tile, time)) for number, tile, time in rows]
 
     def drop(self, numbers: Sequence[int]) -> None:
@@ -242,9 +261,7 @@ class TileTable:
                 add_work(db, [Work(row.frame, row.row, row.col, row.key.tile, row.weight, row.urgency, True)])
         return frame is not None
 
-    def settle(
-        self, changes: Iterable[tuple[TileRow, RangeSet, int]], pass_number: int, report: int = -1
-    ) -> None:
+    def settle(self, changes: Iterable[tuple[TileRow, RangeSet, int]], pass_number: int, report: int = -1) -> None:
         """One commit for what a report, or the want of one, says of some tiles: (row, ranges held or on their way,
         confirmed layers). What was sent up to this pass is settled, unless a newer report has spoken already.
         """
@@ -278,8 +295,10 @@ def _count_coding(db: sqlite3.Connection, tile: int, intra: bool) -> None:
     if intra:
         db.execute("INSERT OR REPLACE INTO codings VALUES (?, 0, 0)", (tile,))
     else:
-        db.execute("INSERT INTO codings VALUES (?, 1, 0) "
-                   "ON CONFLICT (tile) DO UPDATE SET since_intra = since_intra + 1", (tile,))  # fmt: skip
+        db.execute(
+            "INSERT INTO codings VALUES (?, 1, 0) ON CONFLICT (tile) DO UPDATE SET since_intra = since_intra + 1",
+            (tile,),
+        )
 
 
 def mark_held(db: sqlite3.Connection, number: int, parts: Iterable[tuple[int, int]]) -> None:
@@ -290,8 +309,10 @@ def mark_held(db: sqlite3.Connection, number: int, parts: Iterable[tuple[int, in
     have = RangeSet.unpack(row[0])
     for start, stop in parts:
         have.add(start, stop)
-    db.execute("UPDATE tiles SET have = ?, sent_layers = ? WHERE number = ?",
-               (have.pack(), whole_layers(np.frombuffer(row[1], "<i8"), have), number))  # fmt: skip
+    db.execute(
+        "UPDATE tiles SET have = ?, sent_layers = ? WHERE number = ?",
+        (have.pack(), whole_layers(np.frombuffer(row[1], "<i8"), have), number),
+    )
 
 
 def whole_layers(prefix: NDArray[np.int64], have: RangeSet) -> int:

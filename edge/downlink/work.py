@@ -6,8 +6,8 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from edge.clock import Clock
-from edge.downlink.database import Database
+from swathpack.edge.clock import Clock
+from swathpack.edge.downlink.database import Database
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,7 @@ class Work:
 def add_work(db: sqlite3.Connection, work: Iterable[Work]) -> None:
     """Put work rows in; part of a larger transaction."""
     db.executemany(
-        "INSERT OR REPLACE INTO work (frame, row, col, tile, weight, urgency, intra) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT OR REPLACE INTO work (frame, row, col, tile, weight, urgency, intra) VALUES (?, ?, ?, ?, ?, ?, ?)",
         [(w.frame, w.row, w.col, w.tile, w.weight, w.urgency, w.intra) for w in work],
     )
 
@@ -74,8 +73,10 @@ class WorkTable:
         """Tiles to code next: most urgent first, then weightiest, oldest frame first within equals."""
         rows = self._file.all(
             "SELECT frame, row, col, tile, weight, urgency, intra, tries FROM work WHERE tries < ? "
-            "ORDER BY urgency DESC, weight DESC, frame, row, col LIMIT ?", max_tries, limit,
-        )  # fmt: skip
+            "ORDER BY urgency DESC, weight DESC, frame, row, col LIMIT ?",
+            max_tries,
+            limit,
+        )
         return [Work(f, r, c, tile, w, u, bool(intra), tries) for f, r, c, tile, w, u, intra, tries in rows]
 
     def work_count(self, max_tries: int = 3) -> int:
@@ -85,8 +86,10 @@ class WorkTable:
     def failed(self, work: Work) -> None:
         """Coding this tile failed: it is tried again later, a few times."""
         with self._file.transaction() as db:
-            db.execute("UPDATE work SET tries = tries + 1 WHERE frame = ? AND row = ? AND col = ?",
-                       (work.frame, work.row, work.col))  # fmt: skip
+            db.execute(
+                "UPDATE work SET tries = tries + 1 WHERE frame = ? AND row = ? AND col = ?",
+                (work.frame, work.row, work.col),
+            )
 
     def skip(self, work: Work) -> None:
         """This tile needs no coding (it has no valid pixel)."""
@@ -94,8 +97,7 @@ class WorkTable:
             remove_work(db, work)
 
     def finished_frames(self, confirmed: bool) -> list[tuple[int, str]]:
-        """Frames without work left; with `confirmed` only those of which the ground holds every queued tile.
-        """
+        """Frames without work left; with `confirmed` only those of which the ground holds every queued tile."""
         query = "SELECT id, name FROM frames WHERE done = 0 "
         query += "AND NOT EXISTS (SELECT 1 FROM work WHERE frame = id)"
         if confirmed:
@@ -104,8 +106,12 @@ class WorkTable:
 
     def given_up(self, max_tries: int, limit: int) -> list[Work]:
         """Tiles whose coding has failed as often as it is tried."""
-        rows = self._file.all("SELECT frame, row, col, tile, weight, urgency, intra, tries FROM work "
-                              "WHERE tries >= ? ORDER BY frame LIMIT ?", max_tries, limit)  # fmt: skip
+        rows = self._file.all(
+            "SELECT frame, row, col, tile, weight, urgency, intra, tries FROM work "
+            "WHERE tries >= ? ORDER BY frame LIMIT ?",
+            max_tries,
+            limit,
+        )
         return [Work(f, r, c, tile, w, u, bool(intra), tries) for f, r, c, tile, w, u, intra, tries in rows]
 
     def forget_frames(self, keep: int) -> None:

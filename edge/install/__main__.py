@@ -1,13 +1,13 @@
 """The board's side of `swathpack flash`, run as root with the system's Python; answers in JSON lines.
 
-    python3 -m edge.install facts | status | logs [--lines N]
-    python3 -m edge.install have --sha256 D              bytes of that bundle that are here already
-    python3 -m edge.install receive --sha256 D --bytes N --from M < rest-of-the-bundle
-    python3 -m edge.install install --sha256 D [--clock SECONDS]
-    python3 -m edge.install install --path bundle.tar    one that was put there before (first boot)
-    python3 -m edge.install wait --seconds S             until the runtime is ready, or the other slot flies
-    python3 -m edge.install rollback
-    python3 -m edge.install startup | confirm            called by the systemd unit
+    python3 -m swathpack.edge.install facts | status | logs [--lines N]
+    python3 -m swathpack.edge.install have --sha256 D              bytes of that bundle that are here already
+    python3 -m swathpack.edge.install receive --sha256 D --bytes N --from M < rest-of-the-bundle
+    python3 -m swathpack.edge.install install --sha256 D [--clock SECONDS]
+    python3 -m swathpack.edge.install install --path bundle.tar    one that was put there before (first boot)
+    python3 -m swathpack.edge.install wait --seconds S             until the runtime is ready, or the other slot flies
+    python3 -m swathpack.edge.install rollback
+    python3 -m swathpack.edge.install startup | confirm            called by the systemd unit
 
 Status 0 when done, 1 when something failed, 2 when the bundle or the board was refused.
 """
@@ -25,13 +25,13 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from edge.install.facts import read_facts
-from edge.install.installer import Installer, check_slot, roll_back
-from edge.install.manifest import Refused, read_keys
-from edge.install.receive import bundle_path, bytes_here, receive
-from edge.install.report import Reporter
-from edge.install.service import UNIT, Places, place_unit, systemctl
-from edge.install.slots import MAX_TRIES, Slots
+from swathpack.edge.install.facts import read_facts
+from swathpack.edge.install.installer import Installer, check_slot, roll_back
+from swathpack.edge.install.manifest import Refused, read_keys
+from swathpack.edge.install.receive import bundle_path, bytes_here, receive
+from swathpack.edge.install.report import Reporter
+from swathpack.edge.install.service import UNIT, Places, place_unit, systemctl
+from swathpack.edge.install.slots import MAX_TRIES, Slots
 
 PROTOCOL = 1
 
@@ -52,8 +52,11 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python3 -m edge.install", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser = argparse.ArgumentParser(
+        prog="python3 -m swathpack.edge.install",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("action", choices=sorted(_ACTIONS))
     parser.add_argument("--root", type=Path, default=Path("/"))
     parser.add_argument("--sha256", default="")
@@ -78,8 +81,14 @@ def _status(args: argparse.Namespace, places: Places, report: Reporter) -> int:
     active = ""
     if shutil.which("systemctl"):
         active = systemctl("is-active", UNIT).stdout.strip()
-    _answer({"record": asdict(record), "service": active, "max_tries": MAX_TRIES,
-             "facts": asdict(read_facts(places.base, places.root))})  # fmt: skip
+    _answer(
+        {
+            "record": asdict(record),
+            "service": active,
+            "max_tries": MAX_TRIES,
+            "facts": asdict(read_facts(places.base, places.root)),
+        }
+    )
     return 0
 
 
@@ -150,21 +159,21 @@ def _confirm(args: argparse.Namespace, places: Places, report: Reporter) -> int:
     """After the runtime has said that it is ready: the slot is good, and its installer is used from now on."""
     slots = Slots(places.base)
     record = slots.confirm()
-    _renew_agent(slots.folder(record.active) / "runtime/edge", places.base / "agent")
+    _renew_agent(slots.folder(record.active) / "runtime/swathpack", places.base / "agent")
     report.say("start", "done", f"slot {record.active} is ready")
     return 0
 
 
-def _renew_agent(edge: Path, agent: Path) -> None:
+def _renew_agent(package: Path, agent: Path) -> None:
     """Point the link `agent` at a copy of this slot's installer: the slot itself may be replaced later."""
-    files = [edge / "__init__.py", *sorted((edge / "install").glob("*.py"))]
+    files = [package / "__init__.py", package / "edge/__init__.py", *sorted((package / "edge/install").glob("*.py"))]
     name = hashlib.sha256(b"\0".join(path.read_bytes() for path in files)).hexdigest()[:16]
     folder, link = agent.with_name("agents") / name, agent.with_name("agent.part")
     if agent.is_symlink() and agent.resolve() == folder.resolve():
         return
     shutil.rmtree(folder, ignore_errors=True)
     for path in files:
-        target = folder / "edge" / path.relative_to(edge)
+        target = folder / "swathpack" / path.relative_to(package)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)
     os.sync()
@@ -178,9 +187,17 @@ def _answer(value: object) -> None:
 
 
 _ACTIONS: dict[str, Callable[[argparse.Namespace, Places, Reporter], int]] = {
-    "facts": _facts, "status": _status, "logs": _logs, "have": _have, "receive": _receive, "install": _install,
-    "wait": _wait, "rollback": _rollback, "startup": _startup, "confirm": _confirm,
-}  # fmt: skip
+    "facts": _facts,
+    "status": _status,
+    "logs": _logs,
+    "have": _have,
+    "receive": _receive,
+    "install": _install,
+    "wait": _wait,
+    "rollback": _rollback,
+    "startup": _startup,
+    "confirm": _confirm,
+}
 
 if __name__ == "__main__":
     sys.exit(main())

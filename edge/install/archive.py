@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
-from edge.install.manifest import (
+from swathpack.edge.install.manifest import (
     MANIFEST,
     MAX_MANIFEST_BYTES,
     SIGNATURE,

@@ -1,7 +1,7 @@
 """Verification of Ed25519 signatures with the standard library alone (RFC 8032, sections 5.1.3 and 5.1.7).
 
 Only public data passes through here, so it need not run in constant time; signing is left to a library on the
-ground (`export.bundle.signing`).
+ground (`swathpack.export.bundle.signing`).
 """
 
 from __future__ import annotations

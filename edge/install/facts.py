@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge.install.manifest import MODELS, Manifest, Refused
+from swathpack.edge.install.manifest import MODELS, Manifest, Refused
 
 # First number of the L4T release -> JetPack; 38 is JetPack 7 on Thor, 39 on Orin too.
 JETPACK_OF_L4T = {35: 5, 36: 6, 38: 7, 39: 7}
@@ -44,9 +44,15 @@ def read_facts(place: Path, root: Path = Path("/")) -> Facts:
     modes = {name: int(number) for number, name in _MODE.findall(_text(root / "etc/nvpmodel.conf"))}
     existing = next(p for p in (place, *place.parents) if p.exists())
     return Facts(
-        model, l4t, JETPACK_OF_L4T.get(int(found[1]), 0) if found else 0, platform.machine(),
-        f"{sys.version_info.major}.{sys.version_info.minor}", shutil.disk_usage(existing).free, time.time(), modes,
-    )  # fmt: skip
+        model,
+        l4t,
+        JETPACK_OF_L4T.get(int(found[1]), 0) if found else 0,
+        platform.machine(),
+        f"{sys.version_info.major}.{sys.version_info.minor}",
+        shutil.disk_usage(existing).free,
+        time.time(),
+        modes,
+    )
 
 
 def _text(path: Path) -> str:

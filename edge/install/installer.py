@@ -19,13 +19,13 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from edge.install.archive import check_all, check_files, open_bundle, read_head, sync_folder, unpack
-from edge.install.facts import check_age, check_board, check_clock, check_space, read_facts
-from edge.install.manifest import MANIFEST, Manifest, Refused, parse_manifest, read_keys
-from edge.install.power import set_power_mode
-from edge.install.report import Reporter
-from edge.install.service import Places, place_unit, restart
-from edge.install.slots import Record, Slot, Slots
+from swathpack.edge.install.archive import check_all, check_files, open_bundle, read_head, sync_folder, unpack
+from swathpack.edge.install.facts import check_age, check_board, check_clock, check_space, read_facts
+from swathpack.edge.install.manifest import MANIFEST, Manifest, Refused, parse_manifest, read_keys
+from swathpack.edge.install.power import set_power_mode
+from swathpack.edge.install.report import Reporter
+from swathpack.edge.install.service import Places, place_unit, restart
+from swathpack.edge.install.slots import Record, Slot, Slots
 
 SELFTEST_LIMIT_S = 3600.0
 LOCK_WAIT_S = 1800.0
@@ -67,7 +67,9 @@ class Installer:
         check_clock(manifest, facts, self.other_clock)
         with bundle.open("rb") as stream:
             check_all(stream, keys)
-        self.report.say("verify", "done", f"{manifest.short}: signature, {len(manifest.files)} files, board, age, clock")
+        self.report.say(
+            "verify", "done", f"{manifest.short}: signature, {len(manifest.files)} files, board, age, clock"
+        )
         return manifest
 
     def _fill(self, bundle: Path, manifest: Manifest, record: Record, name: str) -> None:
@@ -111,7 +113,9 @@ class Installer:
             _unpack_wheel(wheel, site)
         os.sync()
         _set_mark(folder, "packages", manifest.identity)
-        self.report.say("packages", "done", f"{len(wheels)} wheels" if wheels else "none in the bundle: the system's are used")
+        self.report.say(
+            "packages", "done", f"{len(wheels)} wheels" if wheels else "none in the bundle: the system's are used"
+        )
 
     def _test(self, name: str, manifest: Manifest) -> bool:
         folder = self.slots.folder(name)
@@ -160,18 +164,29 @@ def environment_of(folder: Path, places: Places) -> dict[str, str]:
     """The environment in which a slot's programs run, as in its unit: its own packages, then the system's."""
     path = os.pathsep.join([str(folder / "runtime"), str(folder / _PACKAGES)])
     # Byte code of this slot would otherwise be written into it, beside files that are checked.
-    return {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1",
-            "SWATHPACK_ENGINES": str(places.data / "engines")}  # fmt: skip
+    return {
+        **os.environ,
+        "PYTHONPATH": path,
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "SWATHPACK_ENGINES": str(places.data / "engines"),
+    }
 
 
 def run_selftest(folder: Path, places: Places, report: Reporter) -> tuple[int, str]:
-    """`edge.install.selftest` of a slot; -> exit status and the last line of its standard error."""
-    command = [sys.executable, "-m", "edge.install.selftest"]
+    """`swathpack.edge.install.selftest` of a slot; -> exit status and the last line of its standard error."""
+    command = [sys.executable, "-m", "swathpack.edge.install.selftest"]
     errors = folder / "selftest.err"
     (places.data / "engines").mkdir(parents=True, exist_ok=True)
     with errors.open("w+") as err:
-        with subprocess.Popen(command, cwd=folder, env=environment_of(folder, places), stdin=subprocess.DEVNULL,
-                              stdout=subprocess.PIPE, stderr=err, text=True) as process:  # fmt: skip
+        with subprocess.Popen(
+            command,
+            cwd=folder,
+            env=environment_of(folder, places),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=err,
+            text=True,
+        ) as process:
             assert process.stdout is not None
             for line in process.stdout:
                 _pass_on(line, report)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edge.install.ed25519 import verify
+from swathpack.edge.install.ed25519 import verify
 
 FORMAT = 1
 CONTEXT = b"swathpack flight bundle manifest, format 1\n"
@@ -97,9 +97,17 @@ def parse_manifest(data: bytes) -> Manifest:
 
 
 _FIELDS: dict[str, type] = {
-    "version": str, "release": int, "oldest_allowed": int, "board": str, "jetpack": int, "machine": str,
-    "python": str, "power_mode": str, "model_digest": str, "needs_bytes": int,
-}  # fmt: skip
+    "version": str,
+    "release": int,
+    "oldest_allowed": int,
+    "board": str,
+    "jetpack": int,
+    "machine": str,
+    "python": str,
+    "power_mode": str,
+    "model_digest": str,
+    "needs_bytes": int,
+}
 
 
 def _typed(values: Any, name: str, kind: type) -> Any:

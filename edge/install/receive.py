@@ -8,8 +8,8 @@ import re
 from pathlib import Path
 from typing import IO
 
-from edge.install.archive import sync_folder
-from edge.install.manifest import Refused
+from swathpack.edge.install.archive import sync_folder
+from swathpack.edge.install.manifest import Refused
 
 _BLOCK = 1 << 18
 _DIGEST = re.compile(r"[0-9a-f]{64}")

@@ -1,4 +1,4 @@
-"""The slot's own test, run in its environment: `python -m edge.install.selftest` writes JSON lines.
+"""The slot's own test, run in its environment: `python -m swathpack.edge.install.selftest` writes JSON lines.
 
 engine      every engine that can be had builds or loads, and reproduces the golden vectors on this machine
 coder       the C range coder writes the words of the slow Python one
@@ -19,17 +19,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.base_layer import quality_of, usual_shift
-from edge.clock import SystemClock
-from edge.codec import analyse_tile, encode_tile
-from edge.embedded import tile_decoder
-from edge.engines.report import NOTES
-from edge.install.power import PowerMeter
-from edge.install.report import Reporter
-from edge.latents import LAYERS
-from edge.model import EdgeModel, ModelError
-from edge.rangecoder import native, new_encoder
-from edge.sources.synthetic import SyntheticSource
+from swathpack.edge.clock import SystemClock
+from swathpack.edge.codec.base_layer import quality_of, usual_shift
+from swathpack.edge.codec.engines.report import NOTES
+from swathpack.edge.codec.latents import LAYERS
+from swathpack.edge.codec.layers import tile_decoder
+from swathpack.edge.codec.model import EdgeModel, ModelError
+from swathpack.edge.codec.rangecoder import native, new_encoder
+from swathpack.edge.codec.tile_coder import analyse_tile, encode_tile
+from swathpack.edge.install.power import PowerMeter
+from swathpack.edge.install.report import Reporter
+from swathpack.edge.sources.synthetic import SyntheticSource
 
 ENGINES = "tensorrt,auto"  # as the example mission flies
 QUALITY = quality_of(28, usual_shift(28))
@@ -50,8 +50,9 @@ class _Heartbeat:
     def __enter__(self) -> None:
         self._thread.start()
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:  # fmt: skip
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._over.set()
         self._thread.join()
 
@@ -88,8 +89,11 @@ def check_coder(model: EdgeModel, report: Reporter) -> bool:
         encoder.encode(symbols, index)
         written.append(encoder.payload())
     good = written[0] == written[1]
-    report.say("coder", "done" if good else "failed",
-               f"{len(written[0])} bytes, " + ("equal" if good else "not equal") + " to the reference")  # fmt: skip
+    report.say(
+        "coder",
+        "done" if good else "failed",
+        f"{len(written[0])} bytes, " + ("equal" if good else "not equal") + " to the reference",
+    )
     return good
 
 
@@ -126,8 +130,14 @@ def measure_speed(model: EdgeModel, size: int, report: Reporter) -> None:
     rate = count / (time.monotonic() - begin)
     power = meter.mean_w
     shown = f", {power:.1f} W module, {power / rate:.2f} J per tile" if power else ", power not measured here"
-    report.say("speed", "done", f"{rate:.2f} tiles/s of {size}x{size} over {count} tiles{shown}",
-               tiles_per_s=rate, tile=size, watts=power)  # fmt: skip
+    report.say(
+        "speed",
+        "done",
+        f"{rate:.2f} tiles/s of {size}x{size} over {count} tiles{shown}",
+        tiles_per_s=rate,
+        tile=size,
+        watts=power,
+    )
 
 
 def main() -> int:

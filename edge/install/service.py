@@ -7,7 +7,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge.install.manifest import Refused
+from swathpack.edge.install.manifest import Refused
 
 UNIT = "swathpack.service"
 MISSION = "mission.toml"

@@ -14,7 +14,7 @@ import os
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from edge.install.archive import sync_folder
+from swathpack.edge.install.archive import sync_folder
 
 MAX_TRIES = 3
 NAMES = ("a", "b")

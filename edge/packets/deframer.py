@@ -12,8 +12,8 @@ import re
 from collections import Counter
 from dataclasses import dataclass, field
 
-from edge.packets.errors import PacketError
-from edge.packets.space_packet import MARK, OVERHEAD_BYTES, SEQUENCE_MODULUS, Apid, SpacePacket, packet_size
+from swathpack.edge.packets.errors import PacketError
+from swathpack.edge.packets.space_packet import MARK, OVERHEAD_BYTES, SEQUENCE_MODULUS, Apid, SpacePacket, packet_size
 
 # Primary header with our APIDs (telemetry or command), whole packets only, and our mark behind it.
 _APIDS = re.escape(bytes(apid & 0xFF for apid in Apid))

@@ -25,8 +25,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.packets.errors import PacketError
-from edge.packets.space_packet import SEQUENCE_MODULUS, SpacePacket
+from swathpack.edge.packets.errors import PacketError
+from swathpack.edge.packets.space_packet import SEQUENCE_MODULUS, SpacePacket
 
 _HEAD = struct.Struct(">HBBBB")
 MAX_BLOCK = 128
@@ -44,8 +44,7 @@ class ErasureCode(Protocol):
         """R parity symbols of symbols (K, L) uint8."""
 
     def decode(self, count: int, have: Received, parity: Received) -> list[bytes] | None:
-        """All K symbols from those had (by index) and parity symbols (by index); None when it is too little.
-        """
+        """All K symbols from those had (by index) and parity symbols (by index); None when it is too little."""
 
 
 def _tables() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
@@ -71,8 +70,7 @@ def inverse(value: int) -> int:
 
 
 class CauchyCode:
-    """Reed-Solomon with the Cauchy matrix 1 / (x_r + y_k), x_r = 128 + r, y_k = k: every square part inverts.
-    """
+    """Reed-Solomon with the Cauchy matrix 1 / (x_r + y_k), x_r = 128 + r, y_k = k: every square part inverts."""
 
     number = 0
 
@@ -189,8 +187,9 @@ def parity_payloads(packets: Sequence[bytes], first: int, parities: int, code: E
     Raises PacketError for a block that is empty or too long.
     """
     if not (1 <= len(packets) <= MAX_BLOCK and 0 <= parities <= MAX_PARITY):
-        raise PacketError(f"expected 1 to {MAX_BLOCK} packets and at most {MAX_PARITY} parities, "
-                          f"found {len(packets)} and {parities}")  # fmt: skip
+        raise PacketError(
+            f"expected 1 to {MAX_BLOCK} packets and at most {MAX_PARITY} parities, found {len(packets)} and {parities}"
+        )
     length = 2 + max(map(len, packets))
     symbols = np.zeros((len(packets), length), np.uint8)
     for row, packet in zip(symbols, packets):

@@ -18,9 +18,9 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from edge.packets.errors import PacketError
-from edge.packets.space_packet import OVERHEAD_BYTES
-from edge.packets.varint import read_varint, unzigzag, varint_bytes, write_varint, zigzag
+from swathpack.edge.packets.errors import PacketError
+from swathpack.edge.packets.space_packet import OVERHEAD_BYTES
+from swathpack.edge.packets.varint import read_varint, unzigzag, varint_bytes, write_varint, zigzag
 
 BASE_BYTES = 4
 MIN_SPLIT_BYTES = 24  # a shorter first part is not worth its head
@@ -72,10 +72,10 @@ def unpack_pieces(payload: bytes) -> list[Piece]:
         offset, at = read_varint(payload, at)
         length, at = read_varint(payload, at)
         number += unzigzag(change)
-        if not (0 <= number < 1 << 32 and 0 < length <= len(payload) - at
-                and offset + length <= MAX_SEGMENT_BYTES):  # fmt: skip
-            raise PacketError(f"expected a piece of at most {len(payload) - at} bytes, found {length} "
-                              f"at {offset} of segment {number}")  # fmt: skip
+        if not (0 <= number < 1 << 32 and 0 < length <= len(payload) - at and offset + length <= MAX_SEGMENT_BYTES):
+            raise PacketError(
+                f"expected a piece of at most {len(payload) - at} bytes, found {length} at {offset} of segment {number}"
+            )
         pieces.append(Piece(number, offset, bytes(payload[at : at + length])))
         at += length
     return pieces

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable
 
-from edge.packets.errors import PacketError
+from swathpack.edge.packets.errors import PacketError
 
 Range = tuple[int, int]
 

@@ -39,10 +39,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.base_layer import known_groups, known_part
-from edge.packets.errors import PacketError
-from edge.packets.varint import read_varint, unzigzag, write_varint, zigzag
-from edge.tile_codec import LAYERS, TileKey
+from swathpack.edge.codec.base_layer import known_groups, known_part
+from swathpack.edge.codec.protocol import LAYERS, TileKey
+from swathpack.edge.packets.errors import PacketError
+from swathpack.edge.packets.varint import read_varint, unzigzag, write_varint, zigzag
 
 _HEAD = struct.Struct(">2sBBHIIIIIqH")
 _MARK, _VERSION = b"SR", 1
@@ -109,10 +109,19 @@ class Report:
             raise PacketError(f"expected at most {MAX_ENTRIES} entries, found {len(self.entries)}")
         out = bytearray(
             _HEAD.pack(
-                _MARK, _VERSION, _FULL if self.full else 0, self.store & 0xFFFF, self.epoch, self.number,
-                self.pass_number & 0xFFFFFFFF, self.first, self.last, self.time, len(self.entries),
+                _MARK,
+                _VERSION,
+                _FULL if self.full else 0,
+                self.store & 0xFFFF,
+                self.epoch,
+                self.number,
+                self.pass_number & 0xFFFFFFFF,
+                self.first,
+                self.last,
+                self.time,
+                len(self.entries),
             )
-        )  # fmt: skip
+        )
         before = ReportEntry(self.first, TileKey(0, self.time), 0, 0)
         for entry in self.entries:
             out += _pack_entry(entry, before, self.last)

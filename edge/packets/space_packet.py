@@ -20,7 +20,7 @@ import zlib
 from dataclasses import dataclass
 from enum import IntEnum
 
-from edge.packets.errors import PacketError
+from swathpack.edge.packets.errors import PacketError
 
 _HEAD = struct.Struct(">HHH2sHI")
 _TAIL = struct.Struct(">IH")
@@ -56,13 +56,17 @@ class SpacePacket:
         """All bytes of the packet. Raises PacketError when a field or the payload is too large."""
         size = OVERHEAD_BYTES + len(self.payload)
         if not 0 <= self.apid < 2047 or size > MAX_PACKET_BYTES:
-            raise PacketError(f"expected APID < 2047 and at most {MAX_PACKET_BYTES} bytes, "
-                              f"found {self.apid} and {size}")  # fmt: skip
+            raise PacketError(
+                f"expected APID < 2047 and at most {MAX_PACKET_BYTES} bytes, found {self.apid} and {size}"
+            )
         head = _HEAD.pack(
             (_COMMAND if self.command else 0) | _SECONDARY | self.apid,
             0xC000 | self.sequence % SEQUENCE_MODULUS,
-            size - 7, MARK, self.store & 0xFFFF, self.pass_number & 0xFFFFFFFF,
-        )  # fmt: skip
+            size - 7,
+            MARK,
+            self.store & 0xFFFF,
+            self.pass_number & 0xFFFFFFFF,
+        )
         body = head + self.payload
         body += struct.pack(">I", zlib.crc32(body))
         return body + struct.pack(">H", binascii.crc_hqx(body, 0xFFFF))

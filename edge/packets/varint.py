@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edge.packets.errors import PacketError
+from swathpack.edge.packets.errors import PacketError
 
 MAX_BYTES = 10  # 70 bits: any 64-bit number
 
@@ -25,8 +25,7 @@ def varint_bytes(value: int) -> int:
 
 
 def read_varint(data: bytes, at: int) -> tuple[int, int]:
-    """The number at `at` and the offset behind it. Raises PacketError when it is cut or longer than 64 bits.
-    """
+    """The number at `at` and the offset behind it. Raises PacketError when it is cut or longer than 64 bits."""
     value = shift = 0
     for i in range(at, min(at + MAX_BYTES, len(data))):
         value |= (data[i] & 0x7F) << shift

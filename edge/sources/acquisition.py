@@ -22,7 +22,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from edge.frame import Frame, FrameError
+from swathpack.edge.frame import Frame, FrameError
 
 _HEAD = struct.Struct(">4sBI")
 _MAGIC, _VERSION = b"SWFR", 1
@@ -67,11 +67,20 @@ class Acquisition:
     def pack(self) -> bytes:
         """The wire form."""
         frame = self.frame
-        header = json.dumps({
-            "name": self.name, "time": self.time, "place": self.place, "weight": self.weight,
-            "urgency": self.urgency, "bands": frame.bands, "level": frame.level,
-            "boa_offset": frame.boa_offset, "grid": frame.grid, "shape": frame.data.shape,
-        }).encode()  # fmt: skip
+        header = json.dumps(
+            {
+                "name": self.name,
+                "time": self.time,
+                "place": self.place,
+                "weight": self.weight,
+                "urgency": self.urgency,
+                "bands": frame.bands,
+                "level": frame.level,
+                "boa_offset": frame.boa_offset,
+                "grid": frame.grid,
+                "shape": frame.data.shape,
+            }
+        ).encode()
         body = _HEAD.pack(_MAGIC, _VERSION, len(header)) + header
         body += np.ascontiguousarray(frame.data, "<u2").tobytes() + np.packbits(frame.valid).tobytes()
         return body + struct.pack(">I", zlib.crc32(body))
@@ -142,10 +151,23 @@ def _build(header: dict[str, Any], data: bytes, at: int) -> Acquisition:
         values = np.frombuffer(data, "<u2", count, at).reshape(channels, height, width).astype(np.uint16)
         bits = np.frombuffer(data, np.uint8, -(-pixels // 8), at + 2 * count)
         valid = np.unpackbits(bits, count=pixels).reshape(height, width).astype(bool)
-        frame = Frame(values, tuple(str(b) for b in header["bands"]), None, valid, str(header["level"]),
-                      bool(header["boa_offset"]), tuple(int(f) for f in header["grid"]))  # fmt: skip
-        return Acquisition(str(header["name"]), int(header["time"]), int(header["place"]), frame,
-                           float(header["weight"]), int(header["urgency"]))  # fmt: skip
+        frame = Frame(
+            values,
+            tuple(str(b) for b in header["bands"]),
+            None,
+            valid,
+            str(header["level"]),
+            bool(header["boa_offset"]),
+            tuple(int(f) for f in header["grid"]),
+        )
+        return Acquisition(
+            str(header["name"]),
+            int(header["time"]),
+            int(header["place"]),
+            frame,
+            float(header["weight"]),
+            int(header["urgency"]),
+        )
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         if isinstance(error, FrameError):
             raise

@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from edge.clock import Clock
-from edge.frame import Frame, FrameError
-from edge.sources.acquisition import MAX_NAME, Acquisition, Offer, SourceError, offer, place_of
+from swathpack.edge.clock import Clock
+from swathpack.edge.frame import Frame, FrameError
+from swathpack.edge.sources.acquisition import MAX_NAME, Acquisition, Offer, SourceError, offer, place_of
 
 
 @dataclass
@@ -146,9 +146,13 @@ def _frames(path: Path, max_bytes: int) -> Iterator[Offer]:
     for i, values in enumerate(data):
         name = f"{path.stem[-100:]}-{i:03d}"
         try:
-            frame = Frame.from_array(values, bands, nodata=float(cube.get("nodata", 0)),
-                                     level=str(cube.get("level", "unknown")),
-                                     boa_offset=bool(cube.get("boa_offset", False)))  # fmt: skip
+            frame = Frame.from_array(
+                values,
+                bands,
+                nodata=float(cube.get("nodata", 0)),
+                level=str(cube.get("level", "unknown")),
+                boa_offset=bool(cube.get("boa_offset", False)),
+            )
             time = epoch_seconds(dates[i]) if i < len(dates) else i * 86400
             yield Offer(name, Acquisition(name, time, place, frame))
         except FrameError as error:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import struct
 from multiprocessing import shared_memory
 
-from edge.sources.acquisition import Acquisition, Offer, SourceError, offer
+from swathpack.edge.sources.acquisition import Acquisition, Offer, SourceError, offer
 
 _HEADER = struct.Struct("<4sIQQQ")
 _MAGIC = b"SWRG"
@@ -64,8 +64,7 @@ class RingWriter(_Ring):
         super().__init__(memory)
 
     def push(self, acquisition: Acquisition) -> bool:
-        """Hand a frame over; False when the ring is full. Raises SourceError when it is too large for a slot.
-        """
+        """Hand a frame over; False when the ring is full. Raises SourceError when it is too large for a slot."""
         message = acquisition.pack()
         if len(message) > self.slot_bytes:
             raise SourceError(f"expected a frame of at most {self.slot_bytes} bytes, found {len(message)}")

@@ -15,7 +15,7 @@ import struct
 from collections import deque
 from collections.abc import Iterator
 
-from edge.sources.acquisition import Offer, SourceError, offer
+from swathpack.edge.sources.acquisition import Offer, SourceError, offer
 
 _LENGTH = struct.Struct(">I")
 _PART = struct.Struct(">4sIHH")
@@ -49,8 +49,7 @@ class MessageSplitter:
 
 
 class PartAssembler:
-    """Puts datagrams together; the oldest unfinished message gives way when there are too many or too large.
-    """
+    """Puts datagrams together; the oldest unfinished message gives way when there are too many or too large."""
 
     def __init__(self, max_bytes: int) -> None:
         self.lost = 0

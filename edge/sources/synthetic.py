@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.bands import BANDS
-from edge.clock import Clock
-from edge.frame import Frame
-from edge.sources.acquisition import Acquisition, Offer
+from swathpack.edge.bands import BANDS
+from swathpack.edge.clock import Clock
+from swathpack.edge.frame import Frame
+from swathpack.edge.sources.acquisition import Acquisition, Offer
 
 _REVISIT_S = 5 * 86400
 
@@ -21,9 +21,15 @@ class SyntheticSource:
     """
 
     def __init__(
-        self, clock: Clock, count: int, places: int = 1, size: int = 256, every_s: float = 0.0, seed: int = 1,
+        self,
+        clock: Clock,
+        count: int,
+        places: int = 1,
+        size: int = 256,
+        every_s: float = 0.0,
+        seed: int = 1,
         first: int = 0,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._clock, self._count, self._places = clock, count, places
         self._size, self._every_s, self._seed = size, every_s, seed
         self._next, self._due = first, clock.monotonic()

@@ -17,23 +17,23 @@ from typing import Protocol
 
 import numpy as np
 
-from edge import events
-from edge.clock import Clock
-from edge.config import CodingConfig
-from edge.context.blockfile import StorageError
-from edge.context.policy import ContextChooser
-from edge.downlink.ballast import Ballast
-from edge.downlink.queue import DownlinkQueue
-from edge.downlink.spool import Spool
-from edge.downlink.work import Work
-from edge.events import EventLog
-from edge.frame import FrameError
-from edge.pixels import tile_windows
-from edge.scrub import Scrubber
-from edge.sources.acquisition import Acquisition
-from edge.telemetry import Telemetry
-from edge.throttle import Throttle
-from edge.tile_codec import LAYERS, CodecError, CodedTile, ContextLatent, TileCodec, TileKey, TilePixels
+from swathpack.edge import events
+from swathpack.edge.clock import Clock
+from swathpack.edge.codec.pixels import tile_windows
+from swathpack.edge.codec.protocol import LAYERS, CodecError, CodedTile, ContextLatent, TileCodec, TileKey, TilePixels
+from swathpack.edge.config import CodingConfig
+from swathpack.edge.context.blockfile import StorageError
+from swathpack.edge.context.policy import ContextChooser
+from swathpack.edge.downlink.ballast import Ballast
+from swathpack.edge.downlink.queue import DownlinkQueue
+from swathpack.edge.downlink.spool import Spool
+from swathpack.edge.downlink.work import Work
+from swathpack.edge.events import EventLog
+from swathpack.edge.frame import FrameError
+from swathpack.edge.health.scrub import Scrubber
+from swathpack.edge.health.telemetry import Telemetry
+from swathpack.edge.health.throttle import Throttle
+from swathpack.edge.sources.acquisition import Acquisition
 
 _FRAMES_IN_MEMORY = 2
 _SHED_REMEMBERED = 65536
@@ -87,9 +87,17 @@ class Fetch:
     name = "fetch"
 
     def __init__(
-        self, spool: Spool, work: DownlinkQueue, chooser: ContextChooser, throttle: Throttle, log: EventLog,
-        telemetry: Telemetry, coding: CodingConfig, out: queue.Queue[Prepared], flight: InFlight,
-    ) -> None:  # fmt: skip
+        self,
+        spool: Spool,
+        work: DownlinkQueue,
+        chooser: ContextChooser,
+        throttle: Throttle,
+        log: EventLog,
+        telemetry: Telemetry,
+        coding: CodingConfig,
+        out: queue.Queue[Prepared],
+        flight: InFlight,
+    ) -> None:
         self._spool, self._queue, self._chooser, self._throttle = spool, work, chooser, throttle
         self._log, self._telemetry, self._coding = log, telemetry, coding
         self._out, self._flight = out, flight
@@ -185,10 +193,17 @@ class Encode:
     name = "encode"
 
     def __init__(
-        self, codec: TileCodec, scrubber: Scrubber, canary: CanaryWatch | None, work: DownlinkQueue,
-        log: EventLog, telemetry: Telemetry, inbox: queue.Queue[Prepared], out: queue.Queue[Finished],
+        self,
+        codec: TileCodec,
+        scrubber: Scrubber,
+        canary: CanaryWatch | None,
+        work: DownlinkQueue,
+        log: EventLog,
+        telemetry: Telemetry,
+        inbox: queue.Queue[Prepared],
+        out: queue.Queue[Finished],
         flight: InFlight,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._codec, self._scrubber, self._canary, self._queue = codec, scrubber, canary, work
         self._log, self._telemetry = log, telemetry
         self._inbox, self._out, self._flight = inbox, out, flight
@@ -224,8 +239,12 @@ class Encode:
             if good and finished.coded.segment(0, LAYERS) == finished.segment:
                 self._out.put(finished)
             else:
-                self._log.report(events.TILE_FAILED, tile=finished.coded.key.tile, time=finished.coded.key.time,
-                                 error="memory changed while it was coded")  # fmt: skip
+                self._log.report(
+                    events.TILE_FAILED,
+                    tile=finished.coded.key.tile,
+                    time=finished.coded.key.time,
+                    error="memory changed while it was coded",
+                )
                 self._flight.leave(finished.work)
         return True
 
@@ -250,9 +269,14 @@ class Store:
     name = "store"
 
     def __init__(
-        self, work: DownlinkQueue, ballast: Ballast, log: EventLog, telemetry: Telemetry,
-        inbox: queue.Queue[Finished], flight: InFlight,
-    ) -> None:  # fmt: skip
+        self,
+        work: DownlinkQueue,
+        ballast: Ballast,
+        log: EventLog,
+        telemetry: Telemetry,
+        inbox: queue.Queue[Finished],
+        flight: InFlight,
+    ) -> None:
         self._queue, self._ballast, self._log, self._telemetry = work, ballast, log, telemetry
         self._inbox, self._flight = inbox, flight
 
@@ -272,9 +296,12 @@ class Store:
         coded = finished.coded
         self._telemetry.count("tiles_coded")
         self._log.report(
-            events.TILE_CODED, tile=coded.key.tile, time=coded.key.time, bytes=len(finished.segment),
+            events.TILE_CODED,
+            tile=coded.key.tile,
+            time=coded.key.time,
+            bytes=len(finished.segment),
             contexts=len(coded.context_digests),
-        )  # fmt: skip
+        )
         return True
 
 

@@ -6,17 +6,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from edge import events
-from edge.clock import Clock
-from edge.downlink.confirm import Confirmation
-from edge.downlink.passrun import LinkSettings, PassRun
-from edge.downlink.plan import PlanSettings
-from edge.downlink.ports import Port, PortError
-from edge.downlink.queue import DownlinkQueue
-from edge.downlink.schedule import Contact, Schedule
-from edge.events import EventLog
-from edge.packets.space_packet import Apid
-from edge.telemetry import Telemetry, pack_sample
+from swathpack.edge import events
+from swathpack.edge.clock import Clock
+from swathpack.edge.downlink.confirm import Confirmation
+from swathpack.edge.downlink.passrun import LinkSettings, PassRun
+from swathpack.edge.downlink.plan import PlanSettings
+from swathpack.edge.downlink.ports import Port, PortError
+from swathpack.edge.downlink.queue import DownlinkQueue
+from swathpack.edge.downlink.schedule import Contact, Schedule
+from swathpack.edge.events import EventLog
+from swathpack.edge.health.telemetry import Telemetry, pack_sample
+from swathpack.edge.packets.space_packet import Apid
 
 REFRESH_S = 1.0  # how often a pass with nothing left looks for new tiles
 RETRY_S = 1.0  # after the port refused a packet
@@ -28,9 +28,18 @@ class Downlink:
     name = "downlink"
 
     def __init__(
-        self, schedule: Schedule, port: Port, queue: DownlinkQueue, confirmation: Confirmation, clock: Clock,
-        log: EventLog, telemetry: Telemetry, plan: PlanSettings, link: LinkSettings, patience: int,
-    ) -> None:  # fmt: skip
+        self,
+        schedule: Schedule,
+        port: Port,
+        queue: DownlinkQueue,
+        confirmation: Confirmation,
+        clock: Clock,
+        log: EventLog,
+        telemetry: Telemetry,
+        plan: PlanSettings,
+        link: LinkSettings,
+        patience: int,
+    ) -> None:
         self.schedule = schedule
         self._port, self._queue = port, queue
         self._confirmation, self._clock, self._log, self._telemetry = confirmation, clock, log, telemetry
@@ -69,8 +78,15 @@ class Downlink:
             return None
         self._confirmation.expire(contact.number - self._patience)
         with self._telemetry.timed("plan"):
-            self._run = PassRun(self._queue, self._log, contact.number, contact.budget_bytes, self._plan,
-                                self._link, self._housekeeping())  # fmt: skip
+            self._run = PassRun(
+                self._queue,
+                self._log,
+                contact.number,
+                contact.budget_bytes,
+                self._plan,
+                self._link,
+                self._housekeeping(),
+            )
         self._telemetry.gauge("pass_budget_bytes", contact.budget_bytes)
         return self._run
 

@@ -7,18 +7,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from edge import events
-from edge.clock import Clock, ClockWatch
-from edge.config import LimitsConfig
-from edge.context.store import ContextStore
-from edge.downlink.ballast import Ballast
-from edge.downlink.queue import DownlinkQueue
-from edge.downlink.spool import Spool
-from edge.events import EventLog
-from edge.jsonl import JsonLines
-from edge.scrub import Scrubber
-from edge.telemetry import Telemetry, json_line, resident_mb
-from edge.throttle import Readings, Throttle
+from swathpack.edge import events
+from swathpack.edge.clock import Clock, ClockWatch
+from swathpack.edge.config import LimitsConfig
+from swathpack.edge.context.store import ContextStore
+from swathpack.edge.downlink.ballast import Ballast
+from swathpack.edge.downlink.queue import DownlinkQueue
+from swathpack.edge.downlink.spool import Spool
+from swathpack.edge.events import EventLog
+from swathpack.edge.health.jsonl import JsonLines
+from swathpack.edge.health.scrub import Scrubber
+from swathpack.edge.health.telemetry import Telemetry, json_line, resident_mb
+from swathpack.edge.health.throttle import Readings, Throttle
 
 SAMPLE_S = 10.0
 TIDY_S = 5.0
@@ -34,9 +34,14 @@ class Retention:
     """
 
     def __init__(
-        self, queue: DownlinkQueue, spool: Spool, ballast: Ballast, log: EventLog, limits: LimitsConfig,
+        self,
+        queue: DownlinkQueue,
+        spool: Spool,
+        ballast: Ballast,
+        log: EventLog,
+        limits: LimitsConfig,
         max_tries: int,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._queue, self._spool, self._ballast, self._log = queue, spool, ballast, log
         self._limits, self._max_tries = limits, max_tries
 
@@ -90,10 +95,22 @@ class Health:
     name = "health"
 
     def __init__(
-        self, clock: Clock, log: EventLog, telemetry: Telemetry, queue: DownlinkQueue, context: ContextStore,
-        spool: Spool, ballast: Ballast, scrubber: Scrubber, throttle: Throttle, limits: LimitsConfig,
-        max_tries: int, readings: Callable[[], Readings], samples: JsonLines | None, fatal: Callable[[str], None],
-    ) -> None:  # fmt: skip
+        self,
+        clock: Clock,
+        log: EventLog,
+        telemetry: Telemetry,
+        queue: DownlinkQueue,
+        context: ContextStore,
+        spool: Spool,
+        ballast: Ballast,
+        scrubber: Scrubber,
+        throttle: Throttle,
+        limits: LimitsConfig,
+        max_tries: int,
+        readings: Callable[[], Readings],
+        samples: JsonLines | None,
+        fatal: Callable[[str], None],
+    ) -> None:
         self._clock, self._log, self._telemetry = clock, log, telemetry
         self._queue, self._context, self._spool, self._ballast = queue, context, spool, ballast
         self._scrubber, self._throttle, self._readings, self._samples = scrubber, throttle, readings, samples
@@ -138,12 +155,16 @@ class Health:
 
     def _sample(self) -> None:
         gauges = {
-            "work_tiles": self._queue.work.work_count(), "queue_tiles": self._queue.tiles.count(),
-            "queue_bytes": self._queue.tiles.bytes_queued(), "context_latents": len(self._context),
-            "disk_free_mb": self._spool.free_bytes() / 1e6, "rss_mb": resident_mb(),
-            "load_share": self._throttle.share, "events_waiting": self._log.waiting(),
+            "work_tiles": self._queue.work.work_count(),
+            "queue_tiles": self._queue.tiles.count(),
+            "queue_bytes": self._queue.tiles.bytes_queued(),
+            "context_latents": len(self._context),
+            "disk_free_mb": self._spool.free_bytes() / 1e6,
+            "rss_mb": resident_mb(),
+            "load_share": self._throttle.share,
+            "events_waiting": self._log.waiting(),
             "scrub_rounds": self._scrubber.rounds,
-        }  # fmt: skip
+        }
         for name, value in gauges.items():
             self._telemetry.gauge(name, value)
         if self._samples is not None:
@@ -154,9 +175,7 @@ class Health:
                 self._log.report(events.SINK_FAILED, error=str(error))
 
 
-def board_readings(
-    thermal: Path = Path("/sys/class/thermal"), monitors: Path = Path("/sys/class/hwmon")
-) -> Readings:
+def board_readings(thermal: Path = Path("/sys/class/thermal"), monitors: Path = Path("/sys/class/hwmon")) -> Readings:
     """The hottest thermal zone and the module's power of this machine; no reading where the system has none."""
     hottest: float | None = None
     for zone in thermal.glob("thermal_zone*/temp"):

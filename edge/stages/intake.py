@@ -6,20 +6,20 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from edge import events
-from edge.cloud import cloud_share
-from edge.config import CodingConfig
-from edge.context.blockfile import StorageError
-from edge.downlink.ballast import Ballast
-from edge.downlink.queue import DownlinkQueue
-from edge.downlink.schema import QueueError
-from edge.downlink.spool import Refusal, Spool, SpoolFullError
-from edge.downlink.work import Work
-from edge.events import EventLog
-from edge.frame import Frame
-from edge.pixels import tile_windows
-from edge.sources.acquisition import Acquisition, FrameSource, Offer
-from edge.telemetry import Telemetry
+from swathpack.edge import events
+from swathpack.edge.codec.pixels import tile_windows
+from swathpack.edge.config import CodingConfig
+from swathpack.edge.context.blockfile import StorageError
+from swathpack.edge.downlink.ballast import Ballast
+from swathpack.edge.downlink.queue import DownlinkQueue
+from swathpack.edge.downlink.schema import QueueError
+from swathpack.edge.downlink.spool import Refusal, Spool, SpoolFullError
+from swathpack.edge.downlink.work import Work
+from swathpack.edge.events import EventLog
+from swathpack.edge.frame import Frame
+from swathpack.edge.health.telemetry import Telemetry
+from swathpack.edge.sources.acquisition import Acquisition, FrameSource, Offer
+from swathpack.edge.sources.cloud import cloud_share
 
 TILE_BITS = 8
 MAX_TILES = 1 << TILE_BITS  # rows, and columns, of tiles within a place
@@ -37,9 +37,16 @@ class Intake:
     name = "intake"
 
     def __init__(
-        self, source: FrameSource, spool: Spool, queue: DownlinkQueue, ballast: Ballast, log: EventLog,
-        telemetry: Telemetry, coding: CodingConfig, work_tiles: int,
-    ) -> None:  # fmt: skip
+        self,
+        source: FrameSource,
+        spool: Spool,
+        queue: DownlinkQueue,
+        ballast: Ballast,
+        log: EventLog,
+        telemetry: Telemetry,
+        coding: CodingConfig,
+        work_tiles: int,
+    ) -> None:
         self._source, self._spool, self._queue, self._ballast = source, spool, queue, ballast
         self._log, self._telemetry, self._coding, self._work_tiles = log, telemetry, coding, work_tiles
         self._held: Offer | None = None

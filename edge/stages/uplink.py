@@ -7,13 +7,13 @@ import socket
 from pathlib import Path
 from typing import NoReturn, Protocol
 
-from edge import events
-from edge.downlink.confirm import Confirmation
-from edge.events import EventLog
-from edge.packets.deframer import Deframer
-from edge.packets.space_packet import Apid
-from edge.sources.acquisition import SourceError
-from edge.telemetry import Telemetry
+from swathpack.edge import events
+from swathpack.edge.downlink.confirm import Confirmation
+from swathpack.edge.events import EventLog
+from swathpack.edge.health.telemetry import Telemetry
+from swathpack.edge.packets.deframer import Deframer
+from swathpack.edge.packets.space_packet import Apid
+from swathpack.edge.sources.acquisition import SourceError
 
 MAX_COMMAND_BYTES = 65542
 MAX_FILE_BYTES = 1 << 24
@@ -34,8 +34,7 @@ class CommandSource(Protocol):
 
 
 class CommandFolder:
-    """Files `*.bin` in a folder, whole when they appear (moved in); removed when they have been acted upon.
-    """
+    """Files `*.bin` in a folder, whole when they appear (moved in); removed when they have been acted upon."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -119,9 +118,13 @@ class Uplink:
     name = "uplink"
 
     def __init__(
-        self, source: CommandSource, confirmation: Confirmation, key: bytes, log: EventLog,
+        self,
+        source: CommandSource,
+        confirmation: Confirmation,
+        key: bytes,
+        log: EventLog,
         telemetry: Telemetry,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._source, self._confirmation, self._key = source, confirmation, key
         self._log, self._telemetry = log, telemetry
 

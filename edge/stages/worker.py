@@ -11,10 +11,10 @@ import threading
 from collections.abc import Callable
 from typing import Protocol
 
-from edge import events
-from edge.clock import Clock
-from edge.downlink.schema import QueueCorruptError, QueueFullError
-from edge.events import EventLog
+from swathpack.edge import events
+from swathpack.edge.clock import Clock
+from swathpack.edge.downlink.schema import QueueCorruptError, QueueFullError
+from swathpack.edge.events import EventLog
 
 IDLE_S = 0.02
 BACK_OFF_S = 1.0

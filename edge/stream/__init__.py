@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from edge.stream.errors import StreamError
-from edge.stream.header import Header, header_bytes, unpack_header
-from edge.stream.reader import Problem, Stream, read_segment, read_stream
-from edge.stream.records import Extension, FrameRecord, pack_extension, pack_frame, pack_mask, unpack_mask
-from edge.stream.segment import (
+from swathpack.edge.stream.errors import StreamError
+from swathpack.edge.stream.header import Header, header_bytes, unpack_header
+from swathpack.edge.stream.reader import Problem, Stream, read_segment, read_stream
+from swathpack.edge.stream.records import Extension, FrameRecord, pack_extension, pack_frame, pack_mask, unpack_mask
+from swathpack.edge.stream.segment import (
     ContextRef,
     Segment,
     lone_binding,
@@ -14,7 +14,7 @@ from edge.stream.segment import (
     payload_room,
     segment_overhead_bytes,
 )
-from edge.stream.writer import StreamWriter
+from swathpack.edge.stream.writer import StreamWriter
 
 __all__ = [
     "ContextRef",

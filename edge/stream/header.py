@@ -30,11 +30,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from edge.bands import DROPPED, NATIVE_M
-from edge.digest import MODEL_DIGEST_BYTES, TABLES_DIGEST_BYTES
-from edge.stream.errors import StreamError
-from edge.stream.times import NONE, Time, pack_times, series_kind, unpack_times
-from edge.stream.wire import Cursor, text_bytes, varint
+from swathpack.edge.bands import DROPPED, NATIVE_M
+from swathpack.edge.codec.digest import MODEL_DIGEST_BYTES, TABLES_DIGEST_BYTES
+from swathpack.edge.stream.errors import StreamError
+from swathpack.edge.stream.times import NONE, Time, pack_times, series_kind, unpack_times
+from swathpack.edge.stream.wire import Cursor, text_bytes, varint
 
 MAGIC = b"SWP"
 VERSION = 1

@@ -14,12 +14,12 @@ import re
 import zlib
 from dataclasses import dataclass, replace
 
-from edge.stream import records, segment
-from edge.stream.errors import StreamError
-from edge.stream.header import Header, unpack_header
-from edge.stream.records import Extension, FrameRecord
-from edge.stream.segment import RECORD_CRC_BYTES, Segment
-from edge.stream.times import Time
+from swathpack.edge.stream import records, segment
+from swathpack.edge.stream.errors import StreamError
+from swathpack.edge.stream.header import Header, unpack_header
+from swathpack.edge.stream.records import Extension, FrameRecord
+from swathpack.edge.stream.segment import RECORD_CRC_BYTES, Segment
+from swathpack.edge.stream.times import Time
 
 Record = Segment | FrameRecord | Extension
 

@@ -24,9 +24,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.stream.errors import StreamError
-from edge.stream.times import Time, pack_time, unpack_time
-from edge.stream.wire import MAX_VARINT, Cursor, varint
+from swathpack.edge.stream.errors import StreamError
+from swathpack.edge.stream.times import Time, pack_time, unpack_time
+from swathpack.edge.stream.wire import MAX_VARINT, Cursor, varint
 
 FRAME_SYNC, EXTENSION_SYNC = 0xE2, 0xE3
 GEOREFERENCE, SOURCE, LICENCE, ATTRIBUTION, TEXT = 1, 2, 3, 4, 5

@@ -6,10 +6,10 @@
 | varint | frame index |
 | varint | tile index, row by row |
 | 1 | bits 0-5 quantiser q, 6-7 number of contexts, or 3: a flags byte follows |
-| 1 | only after a 3: bits 0-1 number of contexts, 2-7 flags: the base shift 1..3 (`edge.base_layer`) |
+| 1 | only after a 3: bits 0-1 number of contexts, 2-7 flags: the base shift 1..3 (`swathpack.edge.codec.base_layer`) |
 | 1 | bits 0-3 number of layers - 1, 4-7 first layer |
 | 1 | bits 0-3 latent width - 1, 4-7 latent height - 1: with the layers, the symbol count |
-| per context: 4 | context digest (edge.digest.context_digest) |
+| per context: 4 | context digest (swathpack.edge.codec.digest.context_digest) |
 | 1 | bits 0-3 frames back, 4-7 known layers - 1 |
 | varint | only if frames back is 0: frame difference (context - this), signed |
 | varint | payload length |
@@ -27,10 +27,10 @@ import binascii
 import zlib
 from dataclasses import dataclass, field
 
-from edge.base_layer import MAX_SHIFT, base_step_of
-from edge.digest import CONTEXT_DIGEST_BYTES, MODEL_DIGEST_BYTES, TABLES_DIGEST_BYTES
-from edge.stream.errors import StreamError
-from edge.stream.wire import MAX_VARINT, Cursor, signed_varint, varint
+from swathpack.edge.codec.base_layer import MAX_SHIFT, base_step_of
+from swathpack.edge.codec.digest import CONTEXT_DIGEST_BYTES, MODEL_DIGEST_BYTES, TABLES_DIGEST_BYTES
+from swathpack.edge.stream.errors import StreamError
+from swathpack.edge.stream.wire import MAX_VARINT, Cursor, signed_varint, varint
 
 SYNC = 0xE1
 MAX_QUALITY = 63
@@ -88,7 +88,7 @@ class Segment:
 
     @property
     def quality_byte(self) -> int:
-        """Step index and base shift in one, as `edge.base_layer` has it."""
+        """Step index and base shift in one, as `swathpack.edge.codec.base_layer` has it."""
         return self.quality | self.flags << 6
 
     @property

@@ -19,8 +19,8 @@ import struct
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from edge.stream.errors import StreamError
-from edge.stream.wire import Cursor, signed_varint, text_bytes
+from swathpack.edge.stream.errors import StreamError
+from swathpack.edge.stream.wire import Cursor, signed_varint, text_bytes
 
 Time = str | int | float | None
 

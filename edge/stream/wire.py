@@ -6,7 +6,7 @@ bytes (values below 2^42), without padding: every value has one spelling.
 
 from __future__ import annotations
 
-from edge.stream.errors import StreamError
+from swathpack.edge.stream.errors import StreamError
 
 MAX_VARINT_BYTES = 6
 MAX_VARINT = (1 << (7 * MAX_VARINT_BYTES)) - 1

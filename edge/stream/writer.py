@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from edge.stream.errors import StreamError
-from edge.stream.header import Header, header_bytes
-from edge.stream.records import Extension, FrameRecord, pack_extension, pack_frame
-from edge.stream.segment import Segment, pack_segment
+from swathpack.edge.stream.errors import StreamError
+from swathpack.edge.stream.header import Header, header_bytes
+from swathpack.edge.stream.records import Extension, FrameRecord, pack_extension, pack_frame
+from swathpack.edge.stream.segment import Segment, pack_segment
 
 
 class StreamWriter:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import zstandard
 
-from edge.install.manifest import MANIFEST, SIGNATURE
+from swathpack.edge.install.manifest import MANIFEST, SIGNATURE
 
 LEVEL = 12
 MAX_TAR_BYTES = 2 << 30

@@ -11,19 +11,31 @@ from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 
-from edge.install.manifest import FORMAT
-from edge.model import model_digest
-from export.bundle.boards import KITS, PYTHON_OF_JETPACK
-from export.bundle.coder import LIBRARY
+import swathpack
+from swathpack.edge.codec.model import model_digest
+from swathpack.edge.install.manifest import FORMAT
+from swathpack.export.bundle.boards import KITS, PYTHON_OF_JETPACK
+from swathpack.export.bundle.coder import LIBRARY
 
-REPOSITORY = Path(__file__).resolve().parent.parent.parent
+PARTS = Path(__file__).resolve().parent.parent.parent  # the folder that holds edge/ and models/
 DATA = Path(__file__).with_name("data")
 SPARE_BYTES = 64 << 20  # logs, byte code, file system overhead
 CODE = (".py", ".c", ".h")
-NOT_ABOARD = ("edge/rangecoder/constriction_decoder.py",)  # its library is the ground's
+NOT_ABOARD = ("edge/codec/rangecoder/constriction_decoder.py",)  # its library is the ground's
 # The model's files by name: what an export leaves beside them does not fly.
-MODEL_FILES = ("manifest.json", "entropy.npz", "entropy.onnx", "entropy_base.onnx", "analysis.onnx", "analysis_int8.onnx",
-               "synthesis.onnx", "golden.npz", "gains.npz", "band_statistics.npz", "rate_quality.json")  # fmt: skip
+MODEL_FILES = (
+    "manifest.json",
+    "entropy.npz",
+    "entropy.onnx",
+    "entropy_base.onnx",
+    "analysis.onnx",
+    "analysis_int8.onnx",
+    "synthesis.onnx",
+    "golden.npz",
+    "gains.npz",
+    "band_statistics.npz",
+    "rate_quality.json",
+)
 
 
 class BundleError(Exception):
@@ -40,7 +52,7 @@ class Order:
     python: str = ""
     power_mode: str = ""
     oldest_allowed: int = 0
-    model: Path = REPOSITORY / "models/edge"
+    model: Path = PARTS / "models/edge"
     wheels: tuple[Path, ...] = ()
     library: bytes | None = None
 
@@ -56,12 +68,14 @@ class Contents:
 def collect(order: Order) -> Contents:
     """Everything that flies; raises BundleError."""
     if order.board not in KITS or order.jetpack not in PYTHON_OF_JETPACK:
-        raise BundleError(f"expected a board of {', '.join(KITS)} and JetPack 6 or 7, found {order.board}, {order.jetpack}")
+        raise BundleError(
+            f"expected a board of {', '.join(KITS)} and JetPack 6 or 7, found {order.board}, {order.jetpack}"
+        )
     if not 0 <= order.oldest_allowed <= order.release:
         raise BundleError(f"expected 0 <= oldest allowed <= release {order.release}, found {order.oldest_allowed}")
     files = {**_code(), **_model(order.model), **_unit(order.board), **_wheels(order.wheels)}
     if order.library is not None:
-        files[f"runtime/edge/rangecoder/{LIBRARY}"] = order.library
+        files[f"runtime/swathpack/edge/codec/rangecoder/{LIBRARY}"] = order.library
     files = dict(sorted(files.items()))
     return Contents(files, _manifest(order, files))
 
@@ -71,7 +85,7 @@ def release_time() -> int:
     given = os.environ.get("SOURCE_DATE_EPOCH", "")
     if given.isdecimal():
         return int(given)
-    command = ["git", "-C", str(REPOSITORY), "log", "-1", "--format=%ct"]
+    command = ["git", "-C", str(PARTS), "log", "-1", "--format=%ct"]
     try:
         told = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
     except OSError:
@@ -82,14 +96,15 @@ def release_time() -> int:
 
 
 def _code() -> dict[str, bytes]:
-    found = [p for p in (REPOSITORY / "edge").rglob("*") if p.suffix in CODE and p.is_file()]
-    names = {p.relative_to(REPOSITORY).as_posix(): p for p in found}
-    return {f"runtime/{name}": path.read_bytes() for name, path in names.items() if name not in NOT_ABOARD}
+    found = [p for p in (PARTS / "edge").rglob("*") if p.suffix in CODE and p.is_file()]
+    names = {p.relative_to(PARTS).as_posix(): p for p in found}
+    code = {f"runtime/swathpack/{name}": path.read_bytes() for name, path in names.items() if name not in NOT_ABOARD}
+    return {**code, "runtime/swathpack/__init__.py": Path(swathpack.__file__).read_bytes()}
 
 
 def _model(folder: Path) -> dict[str, bytes]:
     try:
-        return {f"runtime/models/edge/{name}": (folder / name).read_bytes() for name in MODEL_FILES}
+        return {f"runtime/swathpack/models/edge/{name}": (folder / name).read_bytes() for name in MODEL_FILES}
     except OSError as error:
         raise BundleError(f"model in {folder}: {error}") from error
 
@@ -114,12 +129,20 @@ def _manifest(order: Order, files: dict[str, bytes]) -> bytes:
     ]
     kit = KITS[order.board]
     values = {
-        "format": FORMAT, "product": "swathpack", "version": _version(), "release": order.release,
-        "oldest_allowed": order.oldest_allowed or order.release, "board": order.board, "jetpack": order.jetpack,
-        "machine": "aarch64", "python": (order.python or PYTHON_OF_JETPACK[order.jetpack]) if order.wheels else "",
-        "power_mode": order.power_mode or kit.power_mode, "model_digest": model_digest(order.model).hex(),
-        "needs_bytes": _needed(files), "files": listed,
-    }  # fmt: skip
+        "format": FORMAT,
+        "product": "swathpack",
+        "version": swathpack.__version__,
+        "release": order.release,
+        "oldest_allowed": order.oldest_allowed or order.release,
+        "board": order.board,
+        "jetpack": order.jetpack,
+        "machine": "aarch64",
+        "python": (order.python or PYTHON_OF_JETPACK[order.jetpack]) if order.wheels else "",
+        "power_mode": order.power_mode or kit.power_mode,
+        "model_digest": model_digest(order.model).hex(),
+        "needs_bytes": _needed(files),
+        "files": listed,
+    }
     return json.dumps(values, indent=1).encode()
 
 
@@ -134,10 +157,3 @@ def _needed(files: dict[str, bytes]) -> int:
             except zipfile.BadZipFile as error:
                 raise BundleError(f"{path}: not a wheel: {error}") from error
     return sum(map(len, files.values())) + unpacked + SPARE_BYTES
-
-
-def _version() -> str:
-    for line in (REPOSITORY / "pyproject.toml").read_text(encoding="utf-8").splitlines():
-        if line.startswith("version"):
-            return line.split('"')[1]
-    raise BundleError("pyproject.toml names no version")

@@ -11,9 +11,9 @@ import gzip
 import io
 import tarfile
 
-from edge.install.manifest import Manifest
-from export.bundle.archive import tar_bytes
-from export.bundle.contents import DATA
+from swathpack.edge.install.manifest import Manifest
+from swathpack.export.bundle.archive import tar_bytes
+from swathpack.export.bundle.contents import DATA
 
 FIRSTBOOT = "swathpack-firstboot.service"
 # What `systemctl enable` would make, and the installer that is used until a slot brings its own.
@@ -21,6 +21,7 @@ LINKS = {
     f"etc/systemd/system/multi-user.target.wants/{FIRSTBOOT}": f"../{FIRSTBOOT}",
     "opt/swathpack/agent": "agents/factory",
 }
+AGENT = ("runtime/swathpack/__init__.py", "runtime/swathpack/edge/__init__.py")
 
 
 def overlay_tar(tar: bytes, files: dict[str, bytes], manifest: Manifest, public: str) -> bytes:
@@ -33,7 +34,9 @@ def deb(tar: bytes, files: dict[str, bytes], manifest: Manifest, public: str) ->
     tree = _tree(tar, files, manifest, public)
     data = gzip.compress(overlay_tar(tar, files, manifest, public), mtime=0, compresslevel=1)
     control = _control(manifest, sum(len(d) for _, d in tree) // 1024)
-    after = b"#!/bin/sh\nset -e\n[ ! -d /run/systemd/system ] || systemctl start --no-block " + FIRSTBOOT.encode() + b"\n"
+    after = (
+        b"#!/bin/sh\nset -e\n[ ! -d /run/systemd/system ] || systemctl start --no-block " + FIRSTBOOT.encode() + b"\n"
+    )
     head = _executable(tar_bytes([("control", control), ("postinst", after)], manifest.release), "postinst")
     members = [("debian-binary", b"2.0\n"), ("control.tar.gz", gzip.compress(head, mtime=0)), ("data.tar.gz", data)]
     return b"!<arch>\n" + b"".join(_member(name, content, manifest.release) for name, content in members)
@@ -41,9 +44,10 @@ def deb(tar: bytes, files: dict[str, bytes], manifest: Manifest, public: str) ->
 
 def _tree(tar: bytes, files: dict[str, bytes], manifest: Manifest, public: str) -> list[tuple[str, bytes]]:
     agent = {
-        f"opt/swathpack/agents/factory/{path.removeprefix('runtime/')}": data for path, data in files.items()
-        if path == "runtime/edge/__init__.py" or path.startswith("runtime/edge/install/")
-    }  # fmt: skip
+        f"opt/swathpack/agents/factory/{path.removeprefix('runtime/')}": data
+        for path, data in files.items()
+        if path in AGENT or path.startswith("runtime/swathpack/edge/install/")
+    }
     unit = (DATA / FIRSTBOOT).read_bytes()
     fixed = {
         f"opt/swathpack/factory/{manifest.identity[:16]}.tar": tar,
@@ -69,9 +73,10 @@ def _with_links(archive: bytes, time: int) -> bytes:
 
 def _executable(archive: bytes, name: str) -> bytes:
     out = io.BytesIO()
-    with tarfile.open(fileobj=io.BytesIO(archive)) as old, tarfile.open(
-        fileobj=out, mode="w", format=tarfile.GNU_FORMAT
-    ) as new:
+    with (
+        tarfile.open(fileobj=io.BytesIO(archive)) as old,
+        tarfile.open(fileobj=out, mode="w", format=tarfile.GNU_FORMAT) as new,
+    ):
         for member in old:
             member.mode = 0o755 if member.name == name else member.mode
             new.addfile(member, old.extractfile(member))
@@ -80,12 +85,17 @@ def _executable(archive: bytes, name: str) -> bytes:
 
 def _control(manifest: Manifest, size_kb: int) -> bytes:
     lines = [
-        "Package: swathpack", f"Version: {manifest.version}+{manifest.release}", "Architecture: arm64",
-        "Maintainer: SwathPack <swathpack@localhost>", f"Installed-Size: {size_kb}",
-        "Depends: python3 (>= 3.10)", "Section: misc", "Priority: optional",
+        "Package: swathpack",
+        f"Version: {manifest.version}+{manifest.release}",
+        "Architecture: arm64",
+        "Maintainer: SwathPack <swathpack@localhost>",
+        f"Installed-Size: {size_kb}",
+        "Depends: python3 (>= 3.10)",
+        "Section: misc",
+        "Priority: optional",
         f"Description: onboard image compression for {manifest.board}, JetPack {manifest.jetpack}",
         " Installs itself into a slot at the next boot, after its signature and self-test have passed.",
-    ]  # fmt: skip
+    ]
     return ("\n".join(lines) + "\n").encode()
 
 

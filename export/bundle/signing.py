@@ -13,7 +13,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from edge.install.manifest import CONTEXT, KEY_WORD, key_id
+from swathpack.edge.install.manifest import CONTEXT, KEY_WORD, key_id
 
 
 class SigningError(Exception):
@@ -27,9 +27,7 @@ def _public_bytes(key: Ed25519PrivateKey) -> bytes:
 def make_key(path: Path, comment: str) -> Path:
     """Write a new secret to `path` and its public line to `path.pub`; never over an existing one."""
     key = Ed25519PrivateKey.generate()
-    pem = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     public = path.with_name(path.name + ".pub")
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

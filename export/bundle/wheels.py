@@ -1,6 +1,6 @@
 """Pinned packages for the board's Python: downloaded once by pip with their digests checked, then from the cache.
 
-    python -m export.bundle.wheels 3.10 numpy==2.2.6 onnxruntime==1.23.2     prints pins for data/wheels.toml
+python -m swathpack.export.bundle.wheels 3.10 numpy==2.2.6 onnxruntime==1.23.2     prints pins for data/wheels.toml
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge.toml_lite import loads
+from swathpack.edge.toml_lite import loads
 
 PINS = Path(__file__).with_name("data") / "wheels.toml"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "swathpack" / "wheels"
@@ -40,7 +40,9 @@ def pins(python: str) -> list[Pin]:
     table = [Pin(**row) for row in loads(PINS.read_text(encoding="utf-8"))["wheel"]]
     found = [pin for pin in table if pin.python == python]
     if not found:
-        raise WheelsMissing(f"no pins for Python {python}; there are some for {', '.join(sorted({p.python for p in table}))}")
+        raise WheelsMissing(
+            f"no pins for Python {python}; there are some for {', '.join(sorted({p.python for p in table}))}"
+        )
     return found
 
 
@@ -64,8 +66,12 @@ def _download(missing: list[Pin], python: str, cache: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         wanted = Path(folder, "requirements.txt")
         wanted.write_text("".join(f"{p.name}=={p.version} --hash=sha256:{p.sha256}\n" for p in missing))
-        done = subprocess.run([*_pip_download(python, cache), "--require-hashes", "--requirement", str(wanted)],
-                              capture_output=True, text=True, check=False)  # fmt: skip
+        done = subprocess.run(
+            [*_pip_download(python, cache), "--require-hashes", "--requirement", str(wanted)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
         names = ", ".join(p.file for p in missing)
@@ -74,8 +80,20 @@ def _download(missing: list[Pin], python: str, cache: Path) -> None:
 
 def _pip_download(python: str, folder: Path) -> list[str]:
     platforms = [word for name in PLATFORMS for word in ("--platform", name)]
-    return [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:",
-            "--python-version", python, "--dest", str(folder), *platforms]  # fmt: skip
+    return [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--no-deps",
+        "--only-binary=:all:",
+        "--python-version",
+        python,
+        "--dest",
+        str(folder),
+        *platforms,
+    ]
 
 
 def main() -> int:
@@ -86,8 +104,10 @@ def main() -> int:
         for path in sorted(Path(folder).iterdir()):
             name, version = path.name.split("-")[:2]
             digest = hashlib.sha256(path.read_bytes()).hexdigest()
-            print(f'[[wheel]]\npython = "{python}"\nname = "{name}"\nversion = "{version}"\n'
-                  f'file = "{path.name}"\nsha256 = "{digest}"\n')  # fmt: skip
+            print(
+                f'[[wheel]]\npython = "{python}"\nname = "{name}"\nversion = "{version}"\n'
+                f'file = "{path.name}"\nsha256 = "{digest}"\n'
+            )
     return 0
 
 

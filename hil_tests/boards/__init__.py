@@ -5,7 +5,7 @@
     with open_board("ssh:user@orin.local") as board:      a Jetson Orin kit
 
     board.put(Path("mission.toml"), "work/mission.toml")
-    process = board.start([board.python, "-m", "edge", "--config", "work/mission.toml"])
+    process = board.start([board.python, "-m", "swathpack.edge", "--config", "work/mission.toml"])
     process.kill(signal.SIGKILL)
 
 Remote paths are texts; those that do not start with / are under `board.home`, which exists and is empty at the
@@ -76,8 +76,9 @@ class Board(Protocol):
 
     def __enter__(self) -> Board: ...
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None: ...  # fmt: skip
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
 
 
 def open_board(name: str) -> Board:
@@ -85,6 +86,6 @@ def open_board(name: str) -> Board:
     kind, _, target = name.partition(":")
     if kind not in MODULES or (kind == "ssh") != bool(target):
         raise BoardError(f"expected a board of {', '.join(NAMES)}, found {name}")
-    module = importlib.import_module(f"hil_tests.boards.{MODULES[kind]}")
+    module = importlib.import_module(f"swathpack.hil_tests.boards.{MODULES[kind]}")
     board: Board = module.open_here(target)
     return board

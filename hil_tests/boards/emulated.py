@@ -2,9 +2,9 @@
 
 Real: the ssh server, shell, Python and every library are aarch64 programs in a chroot; the installer, the flight
 software, numpy and ONNX Runtime run their aarch64 code on an emulated Cortex-A76. Not real: see STAND_INS. Needs
-root, binfmt_misc, qemu-user-static and `python -m hil_tests.emulated_root` once.
+root, binfmt_misc, qemu-user-static and `python -m swathpack.hil_tests.boards.emulated_root` once.
 
-    python -m hil_tests.boards.emulated        starts one, prints how to reach it, stays until Ctrl-C
+    python -m swathpack.hil_tests.boards.emulated        starts one, prints how to reach it, stays until Ctrl-C
 """
 
 from __future__ import annotations
@@ -19,15 +19,19 @@ import tempfile
 import time
 from pathlib import Path
 
-from hil_tests.boards import BoardError
-from hil_tests.boards.ssh import SshBoard
-from hil_tests.emulated_root import PROCESSOR, ROOT, WHEELS, EmulationMissing, tool
+import swathpack
+from swathpack.hil_tests.boards import BoardError
+from swathpack.hil_tests.boards.emulated_root import PROCESSOR, ROOT, WHEELS, EmulationMissing, tool
+from swathpack.hil_tests.boards.ssh import SshBoard
 
 STAND_INS = (
-    "processor: qemu, Cortex-A76 for Cortex-A78AE", "GPU and TensorRT: none, ONNX Runtime on the processor",
-    "nvpmodel", "tegrastats (replayed lines)", "systemctl (runs the real unit, without limits and sandbox)",
+    "processor: qemu, Cortex-A76 for Cortex-A78AE",
+    "GPU and TensorRT: none, ONNX Runtime on the processor",
+    "nvpmodel",
+    "tegrastats (replayed lines)",
+    "systemctl (runs the real unit, without limits and sandbox)",
     "device tree model, nv_tegra_release, nvpmodel.conf",
-)  # fmt: skip
+)
 MODELS = {
     "orin-agx": "NVIDIA Jetson AGX Orin Developer Kit",
     "orin-nx": "NVIDIA Jetson Orin NX Engineering Reference Developer Kit",
@@ -79,7 +83,7 @@ class EmulatedMachine:
 
     def __init__(self, kit: str = "orin-agx", jetpack: int = 6) -> None:
         if not (ROOT / WHEELS).exists():
-            raise BoardError(f"{ROOT} is not there: python -m hil_tests.emulated_root")
+            raise BoardError(f"{ROOT} is not there: python -m swathpack.hil_tests.boards.emulated_root")
         register_interpreter()
         self.folder = Path(tempfile.mkdtemp(prefix="swathpack-emulated-"))
         self.root, self.port = self.folder / "root", _free_port()
@@ -95,17 +99,29 @@ class EmulatedMachine:
 
     def ssh_options(self) -> list[str]:
         """Options of ssh that reach the board at root@127.0.0.1."""
-        return ["-p", str(self.port), "-i", str(self.folder / "key"), "-o", "IdentitiesOnly=yes",
-                "-o", f"UserKnownHostsFile={self.folder}/known", "-o", "StrictHostKeyChecking=accept-new",
-                "-o", "LogLevel=ERROR"]  # fmt: skip
+        return [
+            "-p",
+            str(self.port),
+            "-i",
+            str(self.folder / "key"),
+            "-o",
+            "IdentitiesOnly=yes",
+            "-o",
+            f"UserKnownHostsFile={self.folder}/known",
+            "-o",
+            "StrictHostKeyChecking=accept-new",
+            "-o",
+            "LogLevel=ERROR",
+        ]
 
     def start(self) -> None:
         """Switch on: the ssh server, and the service where it is enabled (as systemd would)."""
         shutil.rmtree(self.root / "run/swathpack-standin", ignore_errors=True)
         log = (self.folder / "sshd.log").open("ab")
         command = ["chroot", str(self.root), "/usr/sbin/sshd", "-D", "-e", "-f", "/etc/ssh/board_config"]
-        self._server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                        env=self._environment(), start_new_session=True)  # fmt: skip
+        self._server = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self._environment(), start_new_session=True
+        )
         log.close()
         self._await_server()
 
@@ -153,10 +169,11 @@ class EmulatedMachine:
         major, minor = RELEASES[jetpack]
         modes = "\n".join(f"< POWER_MODEL ID={n} NAME={name} >" for n, name in enumerate(MODES[kit]))
         texts = {
-            "proc/device-tree/model": MODELS[kit] + "\0", "etc/nvpmodel.conf": modes + "\n",
+            "proc/device-tree/model": MODELS[kit] + "\0",
+            "etc/nvpmodel.conf": modes + "\n",
             "etc/nv_tegra_release": f"# R{major} (release), REVISION: {minor}, GCID: 0, BOARD: generic, "
             "EABI: aarch64, DATE: stand-in\n",
-        }  # fmt: skip
+        }
         for name, text in texts.items():
             (self.root / name).parent.mkdir(parents=True, exist_ok=True)
             (self.root / name).write_text(text)
@@ -188,21 +205,29 @@ class EmulatedMachine:
 
 
 class EmulatedBoard(SshBoard):
-    """`hil_tests.boards.Board` on an EmulatedMachine, with this repository's edge/ and models/ put on it."""
+    """`swathpack.hil_tests.boards.Board` on an EmulatedMachine, with this repository's edge/ and models/ put on it."""
 
     stand_ins = STAND_INS
 
     def __init__(self, machine: EmulatedMachine) -> None:
         self.machine = machine
         software = "/opt/hil"
-        super().__init__("root@127.0.0.1", machine.ssh_options(), "emulated-orin",
-                         environment={"PYTHONPATH": f"{software}:/{WHEELS}"})  # fmt: skip
-        repository = Path(__file__).resolve().parent.parent.parent
-        for name in ("edge", "models/edge"):
-            target = machine.root / software.lstrip("/") / name
-            shutil.copytree(repository / name, target, ignore=shutil.ignore_patterns("__pycache__", "*.so"))
+        super().__init__(
+            "root@127.0.0.1",
+            machine.ssh_options(),
+            "emulated-orin",
+            environment={"PYTHONPATH": f"{software}:/{WHEELS}"},
+        )
+        package = Path(swathpack.__file__).resolve().parent
+        for name in ("__init__.py", "edge", "models/edge"):
+            target = machine.root / software.lstrip("/") / "swathpack" / name
+            if (package / name).is_file():
+                target.parent.mkdir(parents=True)
+                shutil.copyfile(package / name, target)
+            else:
+                shutil.copytree(package / name, target, ignore=shutil.ignore_patterns("__pycache__", "*.so"))
         with contextlib.suppress(ImportError):
-            _place_coder(machine.root / software.lstrip("/") / "edge/rangecoder")
+            _place_coder(machine.root / software.lstrip("/") / "swathpack/edge/codec/rangecoder")
 
     def close(self) -> None:
         super().close()
@@ -210,7 +235,7 @@ class EmulatedBoard(SshBoard):
 
 
 def _place_coder(folder: Path) -> None:
-    from export.bundle.coder import LIBRARY, CoderMissing, cross_compiled
+    from swathpack.export.bundle.coder import LIBRARY, CoderMissing, cross_compiled
 
     with contextlib.suppress(CoderMissing):
         (folder / LIBRARY).write_bytes(cross_compiled())

@@ -12,21 +12,27 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
-from hil_tests.boards import BoardError
+import swathpack
+from swathpack.hil_tests.boards import BoardError
 
-REPOSITORY = Path(__file__).resolve().parent.parent.parent
+REPOSITORY = Path(swathpack.__file__).resolve().parent.parent
 
 
 class LocalProcess:
-    """`hil_tests.boards.RemoteProcess` on this machine; the process leads a group of its own."""
+    """`swathpack.hil_tests.boards.RemoteProcess` on this machine; the process leads a group of its own."""
 
     def __init__(self, argv: Sequence[str], home: str, environment: dict[str, str], log: Path) -> None:
         self._log = log
         with log.open("wb") as out:
             self._process = subprocess.Popen(
-                list(argv), cwd=home, env=environment, stdin=subprocess.DEVNULL, stdout=out,
-                stderr=subprocess.STDOUT, start_new_session=True,
-            )  # fmt: skip
+                list(argv),
+                cwd=home,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
 
     def poll(self) -> int | None:
         return self._process.poll()
@@ -43,7 +49,7 @@ class LocalProcess:
 
 
 class LocalBoard:
-    """`hil_tests.boards.Board` on this machine. `edge` imports from this repository."""
+    """`swathpack.hil_tests.boards.Board` on this machine. `edge` imports from this repository."""
 
     name = "local"
     python = sys.executable
@@ -65,9 +71,14 @@ class LocalBoard:
         self, argv: Sequence[str], timeout: float, environment: dict[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            list(argv), cwd=self.home, env=self._environment(environment), capture_output=True, text=True,
-            timeout=timeout, check=False,
-        )  # fmt: skip
+            list(argv),
+            cwd=self.home,
+            env=self._environment(environment),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
 
     def start(self, argv: Sequence[str], environment: dict[str, str] | None = None) -> LocalProcess:
         log = Path(self._folder, f"{len(self._started)}.log")
@@ -84,8 +95,9 @@ class LocalBoard:
     def __enter__(self) -> LocalBoard:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:  # fmt: skip
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def _environment(self, more: dict[str, str] | None) -> dict[str, str]:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
-from hil_tests.boards import BoardError
+from swathpack.hil_tests.boards import BoardError
 
 SSH_FAILED = 255
 COPY_LIMIT_S = 600.0
@@ -22,7 +22,7 @@ SLOT = "/opt/swathpack/current"
 
 
 class SshProcess:
-    """`hil_tests.boards.RemoteProcess`; it leads a group on the board and outlives the connection."""
+    """`swathpack.hil_tests.boards.RemoteProcess`; it leads a group on the board and outlives the connection."""
 
     def __init__(self, board: SshBoard, argv: Sequence[str], environment: dict[str, str], tag: str) -> None:
         self._board, self._tag = board, f"{board.home}/.run/{tag}"
@@ -32,8 +32,11 @@ class SshProcess:
         board.shell(outer + f" while ! [ -s {self._tag}.pid ]; do sleep 0.05; done", 60.0)
 
     def poll(self) -> int | None:
-        told = self._board.shell(f"cat {self._tag}.status 2>/dev/null || kill -0 -$(cat {self._tag}.pid) 2>/dev/null "
-                                 "&& echo runs || echo gone", 60.0).stdout.split()  # fmt: skip
+        told = self._board.shell(
+            f"cat {self._tag}.status 2>/dev/null || kill -0 -$(cat {self._tag}.pid) 2>/dev/null "
+            "&& echo runs || echo gone",
+            60.0,
+        ).stdout.split()
         if told and told[0].isdecimal():
             status = int(told[0])
             return 128 - status if status > 128 else status  # the shell's way to say "signal N"
@@ -55,12 +58,18 @@ class SshProcess:
 
 
 class SshBoard:
-    """`hil_tests.boards.Board` over ssh. options: of ssh, before the target; python and environment: of programs."""
+    """`swathpack.hil_tests.boards.Board` over ssh. options: of ssh, before the target; python and environment: of programs."""
 
     stand_ins: tuple[str, ...] = ()
 
-    def __init__(self, target: str, options: Sequence[str] = (), name: str = "",
-                 python: str = "python3", environment: dict[str, str] | None = None) -> None:  # fmt: skip
+    def __init__(
+        self,
+        target: str,
+        options: Sequence[str] = (),
+        name: str = "",
+        python: str = "python3",
+        environment: dict[str, str] | None = None,
+    ) -> None:
         self.name, self.target, self.options, self.python = name or f"ssh:{target}", target, tuple(options), python
         path = f"{SLOT}/runtime:{SLOT}/site"
         self._environment = {"PYTHONPATH": path} if environment is None else environment
@@ -77,13 +86,25 @@ class SshBoard:
         if local.is_dir():
             command, source = f"mkdir -p {target} && tar -x -C {target}", ["tar", "-c", "-C", str(local), "."]
             with subprocess.Popen(source, stdout=subprocess.PIPE) as archive:
-                done = subprocess.run([*self.ssh(), command], stdin=archive.stdout, capture_output=True,
-                                      text=True, timeout=COPY_LIMIT_S, check=False)  # fmt: skip
+                done = subprocess.run(
+                    [*self.ssh(), command],
+                    stdin=archive.stdout,
+                    capture_output=True,
+                    text=True,
+                    timeout=COPY_LIMIT_S,
+                    check=False,
+                )
         else:
             command = f"mkdir -p $(dirname {target}) && cat > {target}"
             with local.open("rb") as content:
-                done = subprocess.run([*self.ssh(), command], stdin=content, capture_output=True, text=True,
-                                      timeout=COPY_LIMIT_S, check=False)  # fmt: skip
+                done = subprocess.run(
+                    [*self.ssh(), command],
+                    stdin=content,
+                    capture_output=True,
+                    text=True,
+                    timeout=COPY_LIMIT_S,
+                    check=False,
+                )
         _must(done, f"{local} to {remote}")
 
     def get(self, remote: str, local: Path) -> None:
@@ -92,12 +113,24 @@ class SshBoard:
         if self.shell(f"test -d {source}", 60.0).returncode == 0:
             local.mkdir(exist_ok=True)
             with subprocess.Popen([*self.ssh(), f"tar -c -C {source} ."], stdout=subprocess.PIPE) as archive:
-                done = subprocess.run(["tar", "-x", "-C", str(local)], stdin=archive.stdout, capture_output=True,
-                                      text=True, timeout=COPY_LIMIT_S, check=False)  # fmt: skip
+                done = subprocess.run(
+                    ["tar", "-x", "-C", str(local)],
+                    stdin=archive.stdout,
+                    capture_output=True,
+                    text=True,
+                    timeout=COPY_LIMIT_S,
+                    check=False,
+                )
         else:
             with local.open("wb") as out:
-                done = subprocess.run([*self.ssh(), f"cat {source}"], stdout=out, stderr=subprocess.PIPE, text=True,
-                                      timeout=COPY_LIMIT_S, check=False)  # fmt: skip
+                done = subprocess.run(
+                    [*self.ssh(), f"cat {source}"],
+                    stdout=out,
+                    stderr=subprocess.PIPE,
+                    text=True,
+                    timeout=COPY_LIMIT_S,
+                    check=False,
+                )
         _must(done, f"{remote} to {local}")
 
     def run(
@@ -113,8 +146,15 @@ class SshBoard:
 
     def shell(self, command: str, timeout: float) -> subprocess.CompletedProcess[str]:
         """Run a shell command on the board; raises BoardError when it cannot be reached."""
-        done = subprocess.run([*self.ssh(), command], stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                              errors="replace", timeout=timeout, check=False)  # fmt: skip
+        done = subprocess.run(
+            [*self.ssh(), command],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout,
+            check=False,
+        )
         if done.returncode == SSH_FAILED:
             raise BoardError(f"{self.target}: {done.stderr.strip() or 'ssh failed'}")
         return done
@@ -137,8 +177,9 @@ class SshBoard:
     def __enter__(self) -> SshBoard:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:  # fmt: skip
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def _path(self, remote: str) -> str:
@@ -157,7 +198,7 @@ def _must(done: subprocess.CompletedProcess[str], what: str) -> None:
 def open_here(target: str) -> SshBoard:
     """A kit that `swathpack flash` has been to."""
     board = SshBoard(target)
-    if board.run([board.python, "-c", "import edge, numpy, onnxruntime"], 120.0).returncode:
+    if board.run([board.python, "-c", "import swathpack.edge, numpy, onnxruntime"], 120.0).returncode:
         board.close()
         raise BoardError(f"{target}: no flight software there; swathpack flash puts it there")
     return board

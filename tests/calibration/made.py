@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from calibration.analysis import Statistics, measure
-from calibration.planes import Plane
+from swathpack.calibration.analysis import Statistics, measure
+from swathpack.calibration.planes import Plane
 from tests.frames import values
 
 
@@ -15,8 +15,7 @@ def kernel(channels: int = 512, seed: int = 0) -> Any:
     """(channels, 12, 24, 24): smooth random waves of unit energy, and their biases (channels,)."""
     rng = np.random.default_rng(seed)
     waves = [
-        np.cos(np.outer(rng.uniform(0, 1.5, channels), np.arange(24)) + rng.uniform(0, 6, (channels, 1)))
-        for _ in "yx"
+        np.cos(np.outer(rng.uniform(0, 1.5, channels), np.arange(24)) + rng.uniform(0, 6, (channels, 1))) for _ in "yx"
     ]
     bands = rng.normal(size=(channels, 12))
     made = np.einsum("nb,ny,nx->nbyx", bands, *waves)

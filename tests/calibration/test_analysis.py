@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calibration.analysis import CalibrationError, Statistics, forms, measure, quantise
-from calibration.planes import as_matrix, patches
-from edge.pixels import padded
+from swathpack.calibration.analysis import CalibrationError, Statistics, forms, measure, quantise
+from swathpack.calibration.planes import as_matrix, patches
+from swathpack.edge.codec.pixels import padded
 from tests.calibration.made import kernel, statistics, tiles
 
 

@@ -11,9 +11,9 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
-from edge.bands import BANDS  # noqa: E402
+from swathpack.edge.bands import BANDS  # noqa: E402
+from swathpack.tools.cli import main  # noqa: E402
 from tests.calibration.test_sets import cube  # noqa: E402
-from tools.cli import main  # noqa: E402
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calibration.analysis import offset_of
-from calibration.planes import Plane, as_matrix, gmac, left_over, patches, split, spread, summed_kernel
-from edge.pixels import padded
+from swathpack.calibration.analysis import offset_of
+from swathpack.calibration.planes import Plane, as_matrix, gmac, left_over, patches, split, spread, summed_kernel
+from swathpack.edge.codec.pixels import padded
 from tests.calibration.made import kernel
 
 TWO = (Plane(1, 8), Plane(1, 0))

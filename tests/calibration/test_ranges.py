@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calibration.ranges import (
+from swathpack.calibration.ranges import (
     all_choices,
     by_entropy,
     by_percentile,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from calibration.rounding import Separable, channel_exponents, nearest, shaped
+from swathpack.calibration.rounding import Separable, channel_exponents, nearest, shaped
 from tests.calibration.made import kernel
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calibration.sets import find_places, load
-from edge.bands import BANDS
+from swathpack.calibration.sets import find_places, load
+from swathpack.edge.bands import BANDS
+from swathpack.tools.errors import UserError
 from tests.frames import values
-from tools.errors import UserError
 
 
 def cube(path: Path, bands: tuple[str, ...] = BANDS, side: int = 40, seed: int = 0) -> Path:

@@ -7,10 +7,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from codec.base_layer import BASE_GROUPS, base_of, bin_of, bits_in_bins, with_base  # noqa: E402
-from codec.entropy import logistic_bits  # noqa: E402
-from edge import base_layer  # noqa: E402
-from edge.latents import CHANNELS, GROUP  # noqa: E402
+from swathpack.codec.base_layer import BASE_GROUPS, base_of, bin_of, bits_in_bins, with_base  # noqa: E402
+from swathpack.codec.entropy import logistic_bits  # noqa: E402
+from swathpack.edge.codec import base_layer  # noqa: E402
+from swathpack.edge.codec.latents import CHANNELS, GROUP  # noqa: E402
 
 VALUES = np.arange(-300, 301, dtype=np.int16)[None, :, None, None]
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from codec.data import BANDS, CropSampler, Cube, load_cubes
-from edge import bands
+from swathpack.codec.data import BANDS, CropSampler, Cube, load_cubes
+from swathpack.edge import bands
 from tests.frames import values
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -20,9 +20,7 @@ def made(dates: int = 3, side: int = 80, name: str = "made") -> Cube:
     return Cube(name, data, np.ones((dates, side, side), bool), 1.0, 12)
 
 
-def write(
-    root: Path, name: str, split: str, chosen: tuple[str, ...], offset: str = "no", side: int = 40
-) -> None:
+def write(root: Path, name: str, split: str, chosen: tuple[str, ...], offset: str = "no", side: int = 40) -> None:
     data = values(side, side, 1)[:, [BANDS.index(b) for b in chosen]]
     data[0, :, :4] = 0
     np.savez(

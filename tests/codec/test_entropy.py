@@ -9,7 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from codec.entropy import (  # noqa: E402
+from swathpack.codec.entropy import (  # noqa: E402
     ACT,
     Context,
     EntropyModel,
@@ -21,16 +21,14 @@ from codec.entropy import (  # noqa: E402
     saturate,
     weight_exponent,
 )
-from edge import latents  # noqa: E402
+from swathpack.edge.codec import latents  # noqa: E402
 from tests.codec_models import random_latent  # noqa: E402
 
 SIZE = (4, 4)
 
 
 def tensors(seed: int = 0, dates: int = 2) -> tuple[Any, Context, Any]:
-    latent, *contexts = (
-        torch.from_numpy(random_latent(SIZE, seed + n).astype(np.float32))[None] for n in range(3)
-    )
+    latent, *contexts = (torch.from_numpy(random_latent(SIZE, seed + n).astype(np.float32))[None] for n in range(3))
     known = torch.zeros(1, 2, 16)
     known[:, :dates] = 1
     contexts = [c * (n < dates) for n, c in enumerate(contexts)]
@@ -43,9 +41,7 @@ def test_planes_phases_and_neighbours_are_those_of_the_board() -> None:
     ours = planes(tensor)[0].permute(1, 2, 0).numpy() * 8
     np.testing.assert_array_equal(ours, latents.latent_planes(latent))
     np.testing.assert_array_equal(phase_map(5, 7).numpy(), latents.phase_map(5, 7))
-    np.testing.assert_array_equal(
-        neighbour_mean8(tensor[:, :32])[0].numpy(), latents.neighbour_mean8(latent[:32])
-    )
+    np.testing.assert_array_equal(neighbour_mean8(tensor[:, :32])[0].numpy(), latents.neighbour_mean8(latent[:32]))
 
 
 def test_rounding_goes_up_at_ties_and_lets_gradients_through() -> None:

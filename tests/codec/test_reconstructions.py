@@ -9,13 +9,13 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from codec.reconstructions import EIGHTHS, held, pack  # noqa: E402
-from codec.train_synthesis import Pool, read_shard, tensors  # noqa: E402
-from edge.base_layer import quality_of  # noqa: E402
-from edge.codec import DEAD_ZONE, RDO_SLOPE, encode_tile  # noqa: E402
-from edge.coding import TileDecoder  # noqa: E402
-from edge.embedded import EmbeddedDecoder, tile_decoder  # noqa: E402
-from edge.latents import GROUP, LAYERS  # noqa: E402
+from swathpack.codec.reconstructions import EIGHTHS, held, pack  # noqa: E402
+from swathpack.codec.train_synthesis import Pool, read_shard, tensors  # noqa: E402
+from swathpack.edge.codec.base_layer import quality_of  # noqa: E402
+from swathpack.edge.codec.latents import GROUP, LAYERS  # noqa: E402
+from swathpack.edge.codec.layers import EmbeddedDecoder, tile_decoder  # noqa: E402
+from swathpack.edge.codec.prediction import TileDecoder  # noqa: E402
+from swathpack.edge.codec.tile_coder import DEAD_ZONE, RDO_SLOPE, encode_tile  # noqa: E402
 from tests.codec_models import shipped  # noqa: E402
 from tests.frames import values  # noqa: E402
 
@@ -60,9 +60,7 @@ def test_shards_come_back(tmp_path: Path) -> None:
     images, y, q, expected = tensors(read_shard(tmp_path / "0000.npz"))
     np.testing.assert_array_equal(images.numpy(), np.stack(frames))
     np.testing.assert_array_equal(y.numpy(), np.stack([r.values for *_, r in found]))
-    np.testing.assert_array_equal(
-        expected.mean.numpy() * EIGHTHS, np.stack([r.mean for *_, r in found]) * EIGHTHS
-    )
+    np.testing.assert_array_equal(expected.mean.numpy() * EIGHTHS, np.stack([r.mean for *_, r in found]) * EIGHTHS)
     assert q.tolist() == [Q] * 3
     drawn, *_ = Pool(tmp_path, 1).batch(4)
     assert all(any(np.array_equal(d, f) for f in frames) for d in drawn.numpy())

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from codec.shipped import ShippedModelError, read_entropy, read_transform
-from edge.model import DEFAULT_DIRECTORY
-from export.integer import integer_parameters
+from swathpack.codec.shipped import ShippedModelError, read_entropy, read_transform
+from swathpack.edge.codec.model import DEFAULT_DIRECTORY
+from swathpack.export.integer import integer_parameters
 from tests.codec_models import shipped
 
 

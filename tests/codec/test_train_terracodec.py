@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from codec import train_terracodec as training
-from codec.data import BANDS, CropSampler, load_cubes
-from codec.terracodec import decode_series, encode_series, load_model
-from tools.synthetic_scene import synthetic_series
+from swathpack.codec import train_terracodec as training
+from swathpack.codec.data import BANDS, CropSampler, load_cubes
+from swathpack.codec.terracodec import decode_series, encode_series, load_model
+from swathpack.tools.files.synthetic_scene import synthetic_series
 
 WIDTHS = {"fp": (8, 16), "elic": (16, 48), "tt": (8, 8, 16, 64), "flextec": (8, 8, 16, 64)}
 
@@ -28,7 +28,19 @@ def data(tmp_path_factory) -> Path:
 @pytest.mark.parametrize("family", training.FAMILIES)
 def test_a_trained_file_codes(family: str, data: Path, tmp_path: Path) -> None:
     widths = ",".join(map(str, WIDTHS[family]))
-    words = [family, "--widths", widths, "--data", str(data), "--out", str(tmp_path / "m.swt"), "--steps", "2", "--batch", "2"]
+    words = [
+        family,
+        "--widths",
+        widths,
+        "--data",
+        str(data),
+        "--out",
+        str(tmp_path / "m.swt"),
+        "--steps",
+        "2",
+        "--batch",
+        "2",
+    ]
     said: list[str] = []
     assert training.train(training.parser().parse_args(words), said.append) == 2
     assert "2 steps" in said[0] and "dB" in said[0] and "nan" not in said[0]

@@ -10,9 +10,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from codec.basis import dct_klt_basis  # noqa: E402
-from codec.data import Cube  # noqa: E402
-from codec.transform import (  # noqa: E402
+from swathpack.codec.basis import dct_klt_basis  # noqa: E402
+from swathpack.codec.data import Cube  # noqa: E402
+from swathpack.codec.transform import (  # noqa: E402
     CHANNELS,
     EdgeTransform,
     Expectation,
@@ -89,14 +89,12 @@ def test_steps() -> None:
 def test_the_graphs_do_what_torch_does(size: tuple[int, int]) -> None:
     """Weights are stored in half precision: a relative 2^-11 per weight."""
     ort = pytest.importorskip("onnxruntime")
-    from export.transform_graphs import analysis_graph, synthesis_graph
+    from swathpack.export.transform_graphs import analysis_graph, synthesis_graph
 
     model, x, q = transform(True), frame(*size), torch.tensor([17.0])
 
     def run(graph: Any, **feeds: Any) -> Any:
-        return ort.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"]).run(
-            None, feeds
-        )[0]
+        return ort.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"]).run(None, feeds)[0]
 
     coefficients = model.analysis(x)
     found = run(analysis_graph(model), frame=pad_overlap(x).numpy())

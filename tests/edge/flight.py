@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections import deque
 from pathlib import Path
 
-from edge.board import Board, open_board
-from edge.clock import ManualClock
-from edge.config import Mission, parse_mission
-from edge.downlink.ports import PortError
-from edge.downlink.schedule import Contact, SingleContact
-from edge.loop import FlightLoop
-from edge.sources.acquisition import FrameSource
-from edge.sources.synthetic import SyntheticSource
-from edge.throttle import Readings
-from edge.watchdog import Notifier
+from swathpack.edge.board import Board, open_board
+from swathpack.edge.clock import ManualClock
+from swathpack.edge.config import Mission, parse_mission
+from swathpack.edge.downlink.ports import PortError
+from swathpack.edge.downlink.schedule import Contact, SingleContact
+from swathpack.edge.health.throttle import Readings
+from swathpack.edge.health.watchdog import Notifier
+from swathpack.edge.loop import FlightLoop
+from swathpack.edge.sources.acquisition import FrameSource
+from swathpack.edge.sources.synthetic import SyntheticSource
+from swathpack.tools.ground.receiver import GroundReceiver
+from swathpack.tools.ground.reports import ReportWriter
+from swathpack.tools.ground.store import GroundStore
 from tests.fake_codec import FakeSegmentDecoder, FakeTileCodec
-from tools.ground.receiver import GroundReceiver
-from tools.ground.reports import ReportWriter
-from tools.ground.store import GroundStore
 
 KEY = b"sixteen byte key"
 MODEL = b"fake"
@@ -80,9 +80,7 @@ class MemoryUplink:
 class Flight:
     """The loop with its outside world; `restart` is a power cycle."""
 
-    def __init__(
-        self, folder: Path, frames: int = 4, places: int = 1, size: int = 128, text: str = MISSION
-    ) -> None:
+    def __init__(self, folder: Path, frames: int = 4, places: int = 1, size: int = 128, text: str = MISSION) -> None:
         self.folder = folder
         self.clock = ManualClock()
         self.mission: Mission = parse_mission(text, folder)
@@ -97,9 +95,16 @@ class Flight:
     def start(self) -> None:
         self.board: Board = open_board(self.mission, self.clock, MODEL)
         self.loop = FlightLoop(
-            self.board, self.codec, self.source, self.radio, self.uplink, self.schedule, KEY,
-            readings=lambda: self.readings, notifier=Notifier(""),
-        )  # fmt: skip
+            self.board,
+            self.codec,
+            self.source,
+            self.radio,
+            self.uplink,
+            self.schedule,
+            KEY,
+            readings=lambda: self.readings,
+            notifier=Notifier(""),
+        )
         self.loop.intake.adopt()
 
     def restart(self) -> None:

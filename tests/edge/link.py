@@ -7,21 +7,21 @@ from pathlib import Path
 
 import numpy as np
 
-from edge.clock import ManualClock
-from edge.context.layout import Geometry
-from edge.context.store import ContextStore
-from edge.downlink.confirm import Confirmation
-from edge.downlink.passrun import LinkSettings, PassRun, packets
-from edge.downlink.plan import PlanSettings
-from edge.downlink.queue import DownlinkQueue
-from edge.downlink.work import Work
-from edge.events import EventLog
-from edge.packets.deframer import Deframer
-from edge.tile_codec import LAYERS, TileKey, TilePixels
+from swathpack.edge.clock import ManualClock
+from swathpack.edge.codec.protocol import LAYERS, TileKey, TilePixels
+from swathpack.edge.context.layout import Geometry
+from swathpack.edge.context.store import ContextStore
+from swathpack.edge.downlink.confirm import Confirmation
+from swathpack.edge.downlink.passrun import LinkSettings, PassRun, packets
+from swathpack.edge.downlink.plan import PlanSettings
+from swathpack.edge.downlink.queue import DownlinkQueue
+from swathpack.edge.downlink.work import Work
+from swathpack.edge.events import EventLog
+from swathpack.edge.packets.deframer import Deframer
+from swathpack.tools.ground.receiver import GroundReceiver
+from swathpack.tools.ground.reports import ReportWriter
+from swathpack.tools.ground.store import GroundStore
 from tests.fake_codec import FakeSegmentDecoder, FakeTileCodec
-from tools.ground.receiver import GroundReceiver
-from tools.ground.reports import ReportWriter
-from tools.ground.store import GroundStore
 
 KEY = b"shared key"
 STORE = 7

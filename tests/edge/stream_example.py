@@ -6,8 +6,8 @@ import random
 
 import numpy as np
 
-from edge.stream import ContextRef, Extension, FrameRecord, Header, Segment, StreamWriter, pack_mask
-from edge.stream.records import GEOREFERENCE
+from swathpack.edge.stream import ContextRef, Extension, FrameRecord, Header, Segment, StreamWriter, pack_mask
+from swathpack.edge.stream.records import GEOREFERENCE
 
 S2 = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12")
 NATIVE = (6, 1, 1, 1, 2, 2, 2, 1, 2, 6, 2, 2)
@@ -16,8 +16,14 @@ MODEL, TABLES = bytes(range(8)), b"tabs"
 
 def header(**changes) -> Header:
     fields = {
-        "model_digest": MODEL, "tables_digest": TABLES, "frames": 2, "height": 100, "width": 300, "bands": S2,
-        "level": "L2A", "times": ("2024-05-01", "2024-05-06"),
+        "model_digest": MODEL,
+        "tables_digest": TABLES,
+        "frames": 2,
+        "height": 100,
+        "width": 300,
+        "bands": S2,
+        "level": "L2A",
+        "times": ("2024-05-01", "2024-05-06"),
     }
     return Header(**{**fields, **changes})
 

@@ -3,14 +3,26 @@
 import numpy as np
 import pytest
 
-from edge import bands
-from edge.bands import BANDS, BandError, StatisticsError, complete_bands, completion_matrix, normalise_name
-from edge.frame import Frame
+from swathpack.edge import bands
+from swathpack.edge.bands import BANDS, BandError, StatisticsError, complete_bands, completion_matrix, normalise_name
+from swathpack.edge.frame import Frame
 
 
-@pytest.mark.parametrize("raw, name", [("b2", "B02"), ("B2", "B02"), ("B02", "B02"), ("B8A", "B8A"),
-                                       ("b8a", "B8A"), ("B08A", "B8A"), ("12", "B12"), ("band_3", "B03"),
-                                       (" B11 ", "B11"), ("B10", "B10")])
+@pytest.mark.parametrize(
+    "raw, name",
+    [
+        ("b2", "B02"),
+        ("B2", "B02"),
+        ("B02", "B02"),
+        ("B8A", "B8A"),
+        ("b8a", "B8A"),
+        ("B08A", "B8A"),
+        ("12", "B12"),
+        ("band_3", "B03"),
+        (" B11 ", "B11"),
+        ("B10", "B10"),
+    ],
+)
 def test_names_are_normalised(raw, name):
     assert normalise_name(raw) == name
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from edge.clock import ClockWatch, ManualClock, SystemClock
+from swathpack.edge.clock import ClockWatch, ManualClock, SystemClock
 
 
 def test_only_jumps_of_the_wall_clock_are_jumps():

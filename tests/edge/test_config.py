@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from edge.config import ConfigError, parse_mission, read_mission
-from edge.context.policy import Policy
+from swathpack.edge.config import ConfigError, parse_mission, read_mission
+from swathpack.edge.context.policy import Policy
 
-GOOD = '[passes]\nbytes = 5000\nevery_s = 600\n'
+GOOD = "[passes]\nbytes = 5000\nevery_s = 600\n"
 
 
 def parse(text, base="/m"):
@@ -23,7 +23,9 @@ def test_defaults_and_relative_paths():
 
 
 def test_values_of_every_kind():
-    mission = parse(GOOD + """
+    mission = parse(
+        GOOD
+        + """
         [context]
         policy = "sent"
         slots = 128
@@ -39,7 +41,8 @@ def test_values_of_every_kind():
         urgency = 1
         [uplink]
         key_file = "key"
-    """)
+    """
+    )
     assert mission.context_settings.policy is Policy.SENT and mission.geometry.slots == 128
     assert mission.link.erasure == "cauchy" and mission.plan.rounds == (1, 4, 16)
     (region,) = mission.coding.regions
@@ -47,25 +50,28 @@ def test_values_of_every_kind():
     assert mission.uplink.key_file == Path("/m/key")
 
 
-@pytest.mark.parametrize("text, message", [
-    ("[passes]\nbites = 1", r"passes.bites: no such key; did you mean bytes"),
-    ("pass = 1", "pass: no such key"),
-    (GOOD + "[link]\npacket_bytes = 100", "link.packet_bytes: expected 192 to 65542, found 100"),
-    (GOOD + "[link]\npacket_bytes = true", "link.packet_bytes: expected a whole number, found True"),
-    (GOOD + "[link]\npacket_bytes = 1.5", "link.packet_bytes: expected a whole number"),
-    (GOOD + "[link]\nerasure = \"xor\"", "link.erasure: expected one of none, cauchy, raptorq"),
-    (GOOD + "[source]\nkind = 3", "source.kind: expected a text"),
-    (GOOD + "[throttle]\nmargin = nan", "throttle.margin: expected 0 to 0.5"),
-    ("source = 3\n" + GOOD, "source.*: expected a table"),
-    (GOOD + "[coding]\nrounds = [4, 1]", "coding.rounds: expected rising layer counts"),
-    (GOOD + "[coding]\nrounds = [\"a\"]", "coding.rounds: expected whole numbers"),
-    (GOOD + "[coding]\ntile = 100", "coding.tile: expected a multiple of 64"),
-    (GOOD + "[[coding.regions]]\nrows = [1]", "coding.regions: expected rows"),
-    (GOOD + "[context]\nslots = 100", "context: expected slots in whole sets"),
-    (GOOD + "[context]\nslots = 64000000\nmemory_mb = 100", "context.slots: 64000000 slots need"),
-    ("", "passes: expected budget"),
-    ("a = = 1", "line 1"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("[passes]\nbites = 1", r"passes.bites: no such key; did you mean bytes"),
+        ("pass = 1", "pass: no such key"),
+        (GOOD + "[link]\npacket_bytes = 100", "link.packet_bytes: expected 192 to 65542, found 100"),
+        (GOOD + "[link]\npacket_bytes = true", "link.packet_bytes: expected a whole number, found True"),
+        (GOOD + "[link]\npacket_bytes = 1.5", "link.packet_bytes: expected a whole number"),
+        (GOOD + '[link]\nerasure = "xor"', "link.erasure: expected one of none, cauchy, raptorq"),
+        (GOOD + "[source]\nkind = 3", "source.kind: expected a text"),
+        (GOOD + "[throttle]\nmargin = nan", "throttle.margin: expected 0 to 0.5"),
+        ("source = 3\n" + GOOD, "source.*: expected a table"),
+        (GOOD + "[coding]\nrounds = [4, 1]", "coding.rounds: expected rising layer counts"),
+        (GOOD + '[coding]\nrounds = ["a"]', "coding.rounds: expected whole numbers"),
+        (GOOD + "[coding]\ntile = 100", "coding.tile: expected a multiple of 64"),
+        (GOOD + "[[coding.regions]]\nrows = [1]", "coding.regions: expected rows"),
+        (GOOD + "[context]\nslots = 100", "context: expected slots in whole sets"),
+        (GOOD + "[context]\nslots = 64000000\nmemory_mb = 100", "context.slots: 64000000 slots need"),
+        ("", "passes: expected budget"),
+        ("a = = 1", "line 1"),
+    ],
+)
 def test_bad_files_are_refused_by_name(text, message):
     with pytest.raises(ConfigError, match=message):
         parse(text)

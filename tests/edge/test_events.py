@@ -2,9 +2,9 @@
 
 import pytest
 
-from edge import events
-from edge.clock import ManualClock
-from edge.events import EventError, EventLog, Severity, unpack_events
+from swathpack.edge import events
+from swathpack.edge.clock import ManualClock
+from swathpack.edge.events import EventError, EventLog, Severity, unpack_events
 
 
 @pytest.fixture
@@ -31,9 +31,7 @@ def test_every_declared_event_survives_the_wire_and_reads_well(clock):
 def test_golden_bytes(clock):
     log = EventLog(clock)
     log.report(events.TILE_SHED, tile=5, time=-1, reason="hot")
-    assert log.drain(100).hex() == (
-        "0213" "018bcfe568fa" "14" "0000000000000005" "ffffffffffffffff" "03686f74"
-    )  # fmt: skip
+    assert log.drain(100).hex() == ("0213018bcfe568fa140000000000000005ffffffffffffffff03686f74")
 
 
 def test_wrong_arguments_are_refused_where_they_are_made(clock):

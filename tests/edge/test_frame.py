@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.bands import BANDS, NATIVE_M
-from edge.frame import Frame, FrameError, normalise_level, to_dn
+from swathpack.edge.bands import BANDS, NATIVE_M
+from swathpack.edge.frame import Frame, FrameError, normalise_level, to_dn
 
 
 def cube(bands=4, height=12, width=18, seed=0):
@@ -23,24 +23,27 @@ def test_mask_is_zero_in_all_bands():
     assert (frame.height, frame.width, frame.grid) == (12, 18, (1, 1, 1, 1))
 
 
-@pytest.mark.parametrize("reason, make", [
-    ("dtype", lambda: Frame(cube().astype(np.float32), BANDS[:4])),
-    ("shape", lambda: Frame(cube()[0], BANDS[:4])),
-    ("size", lambda: Frame(np.zeros((4, 0, 5), np.uint16), BANDS[:4])),
-    ("size", lambda: Frame(np.zeros((1, 1, 40000), np.uint16), BANDS[:1])),
-    ("bands", lambda: Frame(cube(), BANDS[:3])),
-    ("bands", lambda: Frame(cube(), ("B02", "B03", "B04", "nir"))),
-    ("bands", lambda: Frame(cube(), ("B02", "B03", "B04", "b4"))),
-    ("shape", lambda: Frame(cube(), BANDS[:4], valid=np.ones((3, 3), bool))),
-    ("shape", lambda: Frame(cube(), BANDS[:4], grid=(1, 1, 1, 5))),
-    ("values", lambda: Frame.from_array(cube().astype(np.float32) / 10000, BANDS[:4])),
-    ("values", lambda: Frame.from_array(np.full((4, 2, 2), np.inf), BANDS[:4])),
-    ("values", lambda: Frame.from_array(np.full((4, 2, 2), -5), BANDS[:4])),
-    ("values", lambda: Frame.from_array(np.full((4, 2, 2), 70000), BANDS[:4])),
-    ("dtype", lambda: Frame.from_array(np.full((4, 2, 2), "x"), BANDS[:4])),
-    ("bands", lambda: Frame.from_native({})),
-    ("shape", lambda: Frame.from_native({"B02": np.ones((12, 12)), "B05": np.ones((5, 6))})),
-])
+@pytest.mark.parametrize(
+    "reason, make",
+    [
+        ("dtype", lambda: Frame(cube().astype(np.float32), BANDS[:4])),
+        ("shape", lambda: Frame(cube()[0], BANDS[:4])),
+        ("size", lambda: Frame(np.zeros((4, 0, 5), np.uint16), BANDS[:4])),
+        ("size", lambda: Frame(np.zeros((1, 1, 40000), np.uint16), BANDS[:1])),
+        ("bands", lambda: Frame(cube(), BANDS[:3])),
+        ("bands", lambda: Frame(cube(), ("B02", "B03", "B04", "nir"))),
+        ("bands", lambda: Frame(cube(), ("B02", "B03", "B04", "b4"))),
+        ("shape", lambda: Frame(cube(), BANDS[:4], valid=np.ones((3, 3), bool))),
+        ("shape", lambda: Frame(cube(), BANDS[:4], grid=(1, 1, 1, 5))),
+        ("values", lambda: Frame.from_array(cube().astype(np.float32) / 10000, BANDS[:4])),
+        ("values", lambda: Frame.from_array(np.full((4, 2, 2), np.inf), BANDS[:4])),
+        ("values", lambda: Frame.from_array(np.full((4, 2, 2), -5), BANDS[:4])),
+        ("values", lambda: Frame.from_array(np.full((4, 2, 2), 70000), BANDS[:4])),
+        ("dtype", lambda: Frame.from_array(np.full((4, 2, 2), "x"), BANDS[:4])),
+        ("bands", lambda: Frame.from_native({})),
+        ("shape", lambda: Frame.from_native({"B02": np.ones((12, 12)), "B05": np.ones((5, 6))})),
+    ],
+)
 def test_bad_frames_are_refused_with_a_reason(reason, make):
     with pytest.raises(FrameError) as caught:
         make()

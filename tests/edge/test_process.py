@@ -1,8 +1,8 @@
-"""`python -m edge`: what it refuses before anything is loaded or made, each with one clear message and exit code 1."""
+"""`python -m swathpack.edge`: what it refuses before anything is loaded or made, each with one clear message and exit code 1."""
 
 import pytest
 
-from edge.__main__ import main
+from swathpack.edge.__main__ import main
 
 PASSES = "[passes]\nbytes = 1000\nevery_s = 10.0\n"
 PASS = """
@@ -49,7 +49,9 @@ def test_a_mission_that_cannot_fly_is_one_message(tmp_path, capsys, text, messag
 
 
 def test_once_needs_the_bytes_of_its_pass(tmp_path, capsys):
-    (tmp_path / "plan.toml").write_text('version = 1\nplan = "p"\ncreated = ""\nseed = 1\n' + PASS.format(id=1, name="a"))
+    (tmp_path / "plan.toml").write_text(
+        'version = 1\nplan = "p"\ncreated = ""\nseed = 1\n' + PASS.format(id=1, name="a")
+    )
     (tmp_path / "mission.toml").write_text('[passes]\nbudget = "plan.toml"')
     assert main(["--config", str(tmp_path / "mission.toml"), "--once"]) == 1
     assert "passes.bytes: --once needs" in capsys.readouterr().err

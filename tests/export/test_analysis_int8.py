@@ -10,10 +10,10 @@ import pytest
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("torch")
 
-from calibration.analysis import Int8Analysis, forms, quantise  # noqa: E402
-from edge.model import DEFAULT_DIRECTORY  # noqa: E402
-from edge.pixels import padded  # noqa: E402
-from export.analysis_int8 import FILE, analysis_int8_graph, float_analysis, write  # noqa: E402
+from swathpack.calibration.analysis import Int8Analysis, forms, quantise  # noqa: E402
+from swathpack.edge.codec.model import DEFAULT_DIRECTORY  # noqa: E402
+from swathpack.edge.codec.pixels import padded  # noqa: E402
+from swathpack.export.analysis_int8 import FILE, analysis_int8_graph, float_analysis, write  # noqa: E402
 from tests.calibration.made import kernel, statistics, tiles  # noqa: E402
 
 
@@ -62,9 +62,7 @@ def test_scales_are_powers_of_two_and_zero_points_zero(model: Int8Analysis) -> N
 
 def test_sums_that_leave_int32_are_refused() -> None:
     long = np.full((2**31 // (128 * 127) + 1, 1), 127, np.int8)
-    made = Int8Analysis(
-        forms()["one-plane"], np.zeros(12, np.float32), {1: long}, {1: np.zeros(1)}, np.zeros(1)
-    )
+    made = Int8Analysis(forms()["one-plane"], np.zeros(12, np.float32), {1: long}, {1: np.zeros(1)}, np.zeros(1))
     with pytest.raises(OverflowError, match="not below 2\\^31"):
         analysis_int8_graph(made)
 
@@ -74,9 +72,7 @@ def test_write_puts_it_beside_the_float_analysis(tmp_path: Path) -> None:
     digest = write(tmp_path)
     assert len(bytes.fromhex(digest)) == 8 and (tmp_path / FILE).stat().st_size < 4_000_000
     tile = tiles(1, 64)[0]
-    found = session((tmp_path / FILE).read_bytes(), "ORT_ENABLE_BASIC").run(
-        None, {"frame": padded(tile)[None]}
-    )[0][0]  # type: ignore[attr-defined]
+    found = session((tmp_path / FILE).read_bytes(), "ORT_ENABLE_BASIC").run(None, {"frame": padded(tile)[None]})[0][0]  # type: ignore[attr-defined]
     float32 = session((tmp_path / "analysis.onnx").read_bytes(), "ORT_ENABLE_BASIC")
     exact = float32.run(None, {"frame": padded(tile)[None]})[0][0]  # type: ignore[attr-defined]
     assert np.sqrt(np.square(64 * (found - exact)).mean()) < 40  # DN; the finest step's own error is 18
@@ -91,7 +87,7 @@ def test_a_graph_that_is_no_analysis_is_refused(tmp_path: Path) -> None:
 def test_it_builds_for_tensorrt(form: str, tmp_path: Path) -> None:
     pytest.importorskip("tensorrt_rtx_libs")
     pytest.importorskip("tensorrt_rtx_bindings")
-    from export.tensorrt_gate import build
+    from swathpack.export.tensorrt_gate import build
 
     onnx.save(analysis_int8_graph(quantise(*kernel(), statistics(forms()[form]), "nearest")), tmp_path / FILE)
     assert build(tmp_path / FILE)[0] > 1_000_000

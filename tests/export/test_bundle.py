@@ -15,17 +15,17 @@ from pathlib import Path
 
 import pytest
 
-from edge.install.archive import check_all
-from edge.install.manifest import Manifest, key_id, parse_manifest, read_public_key
-from edge.install.slots import Slots
-from edge.rangecoder.native import source_digest
-from export.bundle import wheels
-from export.bundle.archive import ArchiveError, bundle_tar, compressed, read_tar
-from export.bundle.boards import KITS, PYTHON_OF_JETPACK
-from export.bundle.coder import LIBRARY, CoderMissing, cross_compiled
-from export.bundle.contents import DATA, BundleError, Contents, Order, collect, release_time
-from export.bundle.overlay import deb, overlay_tar
-from export.bundle.signing import SigningError, make_key, public_line, read_key, sign
+from swathpack.edge.codec.rangecoder.native import source_digest
+from swathpack.edge.install.archive import check_all
+from swathpack.edge.install.manifest import Manifest, key_id, parse_manifest, read_public_key
+from swathpack.edge.install.slots import Slots
+from swathpack.export.bundle import wheels
+from swathpack.export.bundle.archive import ArchiveError, bundle_tar, compressed, read_tar
+from swathpack.export.bundle.boards import KITS, PYTHON_OF_JETPACK
+from swathpack.export.bundle.coder import LIBRARY, CoderMissing, cross_compiled
+from swathpack.export.bundle.contents import DATA, BundleError, Contents, Order, collect, release_time
+from swathpack.export.bundle.overlay import deb, overlay_tar
+from swathpack.export.bundle.signing import SigningError, make_key, public_line, read_key, sign
 from tests.edge.install.small_bundle import KEY, kit, kit_environment, public_key, wheel
 from tests.edge.install.small_bundle import bundle as small_bundle
 from tests.edge.install.small_bundle import files as small_files
@@ -53,8 +53,14 @@ def test_twice_the_same_bytes(contents: Contents) -> None:
 
 def test_what_is_aboard(contents: Contents) -> None:
     names = set(contents.files)
-    for name in ("runtime/edge/loop.py", "runtime/edge/install/selftest.py", "runtime/edge/rangecoder/encoder.c",
-                 "runtime/models/edge/entropy.onnx", "runtime/models/edge/golden.npz", "unit/swathpack.service"):  # fmt: skip
+    for name in (
+        "runtime/swathpack/edge/loop.py",
+        "runtime/swathpack/edge/install/selftest.py",
+        "runtime/swathpack/edge/codec/rangecoder/encoder.c",
+        "runtime/swathpack/models/edge/entropy.onnx",
+        "runtime/swathpack/models/edge/golden.npz",
+        "unit/swathpack.service",
+    ):
         assert name in names
     assert not any(name.endswith((".so", ".pyc")) or "constriction" in name for name in names)
 
@@ -69,11 +75,19 @@ def test_what_code_aboard_reads_is_there(contents: Contents, tmp_path: Path) -> 
         if name.startswith("runtime/"):
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / name).write_bytes(data)
-    check = ("from edge.bands import STATISTICS_FILE; from edge.model import EdgeModel; "
-             "import edge.loop, edge.install.selftest; "
-             "assert STATISTICS_FILE.exists(); EdgeModel(engine='float32').gains; print(edge.__file__)")  # fmt: skip
-    done = subprocess.run([sys.executable, "-c", check], env={**os.environ, "PYTHONPATH": str(tmp_path / "runtime")},
-                          cwd=tmp_path, capture_output=True, text=True, check=False)  # fmt: skip
+    check = (
+        "from swathpack.edge.bands import STATISTICS_FILE; from swathpack.edge.codec.model import EdgeModel; "
+        "import swathpack.edge.loop, swathpack.edge.install.selftest; "
+        "assert STATISTICS_FILE.exists(); EdgeModel(engine='float32').gains; print(swathpack.__file__)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", check],
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "runtime")},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(str(tmp_path))
 
@@ -96,7 +110,10 @@ def test_packages_and_library_of_the_board(tmp_path: Path) -> None:
     path.write_bytes(wheel("tiny"))
     found = collect(replace(ORDER, jetpack=7, wheels=(path,), library=b"ELF"))
     assert told(found).python == PYTHON_OF_JETPACK[7] == "3.12"
-    assert found.files[f"runtime/edge/rangecoder/{LIBRARY}"] == b"ELF" and f"wheels/{path.name}" in found.files
+    assert (
+        found.files[f"runtime/swathpack/edge/codec/rangecoder/{LIBRARY}"] == b"ELF"
+        and f"wheels/{path.name}" in found.files
+    )
 
 
 def test_the_unit_has_watchdog_limits_and_the_boards_memory(contents: Contents) -> None:
@@ -106,14 +123,22 @@ def test_the_unit_has_watchdog_limits_and_the_boards_memory(contents: Contents) 
 
 
 def test_the_example_mission_is_one(tmp_path: Path) -> None:
-    from edge.config import read_mission
+    from swathpack.edge.config import read_mission
 
     assert read_mission(DATA / "mission.toml").passes.bytes == 2_000_000
 
 
-@pytest.mark.parametrize("changes", [{"board": "orin"}, {"jetpack": 5}, {"model": Path("/nowhere")},
-                                     {"wheels": (Path("/x.whl"),)}, {"wheels": (Path(__file__),)},
-                                     {"oldest_allowed": 1_800_000_000}])  # fmt: skip
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"board": "orin"},
+        {"jetpack": 5},
+        {"model": Path("/nowhere")},
+        {"wheels": (Path("/x.whl"),)},
+        {"wheels": (Path(__file__),)},
+        {"oldest_allowed": 1_800_000_000},
+    ],
+)
 def test_what_cannot_be_made(changes: dict[str, object]) -> None:
     with pytest.raises((BundleError, OSError)):
         collect(replace(ORDER, **changes))  # type: ignore[arg-type]
@@ -159,29 +184,37 @@ def test_keys(tmp_path: Path) -> None:
 
 def test_overlay_and_package(contents: Contents, tmp_path: Path) -> None:
     public = public_line(public_key())
-    tar, few = b"the bundle", {p: d for p, d in contents.files.items() if p.startswith("runtime/edge/")}
+    tar, few = b"the bundle", {p: d for p, d in contents.files.items() if p.startswith("runtime/swathpack/edge/")}
     whole = overlay_tar(tar, few, told(contents), public)
     package = deb(tar, few, told(contents), public)
     assert package == deb(tar, few, told(contents), public)
     with tarfile.open(fileobj=io.BytesIO(whole)) as archive:
         archive.extractall(tmp_path / "root", filter="tar")
     root = tmp_path / "root"
-    assert (root / "opt/swathpack/agent/edge/install/__main__.py").exists()  # through the link
+    assert (root / "opt/swathpack/agent/swathpack/edge/install/__main__.py").exists()  # through the link
     assert (root / "etc/systemd/system/multi-user.target.wants/swathpack-firstboot.service").exists()
     assert [p.read_bytes() for p in (root / "opt/swathpack/factory").iterdir()] == [tar]
     assert package.startswith(b"!<arch>\ndebian-binary")
     data = package.index(b"data.tar.gz")
     size = int(package[data + 48 : data + 58])
-    assert hashlib.sha256(gzip.decompress(package[data + 60 : data + 60 + size])).digest() == hashlib.sha256(whole).digest()
+    assert (
+        hashlib.sha256(gzip.decompress(package[data + 60 : data + 60 + size])).digest()
+        == hashlib.sha256(whole).digest()
+    )
 
 
 def test_the_installer_of_an_image_runs(contents: Contents, tmp_path: Path) -> None:
-    few = {p: d for p, d in contents.files.items() if p.startswith("runtime/edge/")}
+    few = {p: d for p, d in contents.files.items() if p.startswith("runtime/swathpack/edge/")}
     with tarfile.open(fileobj=io.BytesIO(overlay_tar(b"", few, told(contents), "key"))) as archive:
         archive.extractall(tmp_path, filter="tar")
-    done = subprocess.run([sys.executable, "-S", "-m", "edge.install", "status", "--root", str(tmp_path)],
-                          env={"PYTHONPATH": str(tmp_path / "opt/swathpack/agent")}, capture_output=True, text=True,
-                          check=False, cwd=tmp_path)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-S", "-m", "swathpack.edge.install", "status", "--root", str(tmp_path)],
+        env={"PYTHONPATH": str(tmp_path / "opt/swathpack/agent")},
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+    )
     assert done.returncode == 0 and '"record"' in done.stdout, done.stderr
 
 
@@ -194,9 +227,14 @@ def test_an_image_installs_its_bundle_at_the_first_boot(tmp_path: Path) -> None:
     with tarfile.open(fileobj=io.BytesIO(image)) as archive:
         archive.extractall(tmp_path, filter="tar")
     factory = next((places.base / "factory").glob("*.tar"))
-    done = subprocess.run([sys.executable, "-m", "edge.install", "install", "--path", str(factory), "--root", str(tmp_path)],
-                          env={**kit_environment(tmp_path), "PYTHONPATH": str(places.base / "agent")}, cwd=tmp_path,
-                          capture_output=True, text=True, check=False)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-m", "swathpack.edge.install", "install", "--path", str(factory), "--root", str(tmp_path)],
+        env={**kit_environment(tmp_path), "PYTHONPATH": str(places.base / "agent")},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout
     assert Slots(places.base).read().active == "a" and not factory.exists()
 

@@ -14,16 +14,16 @@ import pytest
 pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
 
-import export.golden as golden  # noqa: E402
-from edge.engines import GRAPH  # noqa: E402
-from edge.model import DEFAULT_DIRECTORY, EdgeModel  # noqa: E402
-from export.checks import CheckError, check_entropy_graph, check_integers  # noqa: E402
-from export.command import ExportError, Source, build, finer, verify  # noqa: E402
-from export.entropy_graph import entropy_graph  # noqa: E402
-from export.golden import golden_inputs  # noqa: E402
+from swathpack.edge.codec.engines import GRAPH  # noqa: E402
+from swathpack.edge.codec.model import DEFAULT_DIRECTORY, EdgeModel  # noqa: E402
+from swathpack.export import golden  # noqa: E402
+from swathpack.export.build import ExportError, Source, build, finer, verify  # noqa: E402
+from swathpack.export.checks import CheckError, check_entropy_graph, check_integers  # noqa: E402
+from swathpack.export.entropy_graph import entropy_graph  # noqa: E402
+from swathpack.export.golden import golden_inputs  # noqa: E402
+from swathpack.tools.commands import export as export_model  # noqa: E402
+from swathpack.tools.errors import UserError  # noqa: E402
 from tests.codec_models import random_parameters  # noqa: E402
-from tools import export_model  # noqa: E402
-from tools.errors import UserError  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -86,9 +86,11 @@ def test_finer_scales_mean_the_same_numbers() -> None:
     spoiled = finer(random_parameters(), "head", 2)
     for kind in ("weight", "bias"):
         before = random_parameters()[f"head.{kind}"] * 2.0 ** -random_parameters()["head.exponent"][
-            (slice(None), None) if kind == "weight" else ...].astype(float)  # fmt: skip
+            (slice(None), None) if kind == "weight" else ...
+        ].astype(float)
         after = spoiled[f"head.{kind}"] * 2.0 ** -spoiled["head.exponent"][
-            (slice(None), None) if kind == "weight" else ...].astype(float)  # fmt: skip
+            (slice(None), None) if kind == "weight" else ...
+        ].astype(float)
         np.testing.assert_array_equal(before, after)
     with pytest.raises(CheckError, match="head: expected int8"):
         check_integers(spoiled)
@@ -119,7 +121,9 @@ def test_checkpoints_come_in_pairs(tmp_path: Path) -> None:
         command("--out", str(tmp_path / "out"), "--transform", "t.pt", "--entropy", "e.pt")
     (tmp_path / "t.pt").write_bytes(b"not a checkpoint")
     with pytest.raises(UserError, match="t.pt: not a checkpoint of this codec"):
-        command("--out", str(tmp_path / "o"), "--transform", str(tmp_path / "t.pt"), "--entropy", str(tmp_path / "t.pt"))
+        command(
+            "--out", str(tmp_path / "o"), "--transform", str(tmp_path / "t.pt"), "--entropy", str(tmp_path / "t.pt")
+        )
 
 
 # --- graphs

@@ -11,13 +11,13 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
-from edge.model import EdgeModel  # noqa: E402
-from export.edge_model import write_model  # noqa: E402
+from swathpack.edge.codec.model import EdgeModel  # noqa: E402
+from swathpack.export.edge_model import write_model  # noqa: E402
+from swathpack.tools.files.decoder import StreamDecoder  # noqa: E402
+from swathpack.tools.files.encoder import SeriesEncoder  # noqa: E402
 from tests.codec.test_transform import transform  # noqa: E402
 from tests.codec_models import random_entropy, shipped  # noqa: E402
 from tests.frames import series  # noqa: E402
-from tools.decoder import StreamDecoder  # noqa: E402
-from tools.encoder import SeriesEncoder  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def _tensor(array: np.ndarray) -> object:
 def test_counting_multiply_accumulates(written: Path) -> None:
     import onnx
 
-    from tools import count_macs
+    from swathpack.tools.bench import count_macs
 
     model = onnx.load(str(written / "analysis.onnx"))
     assert count_macs.count(model, count_macs.feeds_of("analysis", 64)) == {"Conv": 512 * 12 * 24 * 24 * 16}
@@ -69,7 +69,7 @@ def test_counting_multiply_accumulates(written: Path) -> None:
 
 
 def test_the_shipped_model_is_within_the_board_s_limit() -> None:
-    from tools import count_macs
+    from swathpack.tools.bench import count_macs
 
     found = count_macs.measure(side=64)
     assert 0 < found["board_gmac"] <= found["board_limit_gmac"] == 5 / 16

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 torch = pytest.importorskip("torch")
 
-from export.integer import LIMIT, BoundError, integer_parameters, prove_bounds  # noqa: E402
+from swathpack.export.integer import LIMIT, BoundError, integer_parameters, prove_bounds  # noqa: E402
 from tests.codec_models import random_entropy, random_parameters, shipped  # noqa: E402
 
 
@@ -106,9 +106,7 @@ def test_a_residual_stream_that_is_too_large_is_refused(branch: str) -> None:
     shift = 0 if branch == "step_embed" else 2
     parameters[key] = np.full_like(parameters[key], LIMIT - 1 if not shift else LIMIT // 2)
     if shift:
-        parameters[f"{branch}.exponent"] = np.full_like(
-            parameters[f"{branch}.exponent"], 5 if branch == "embed" else 3
-        )
+        parameters[f"{branch}.exponent"] = np.full_like(parameters[f"{branch}.exponent"], 5 if branch == "embed" else 3)
     for block in range(4):
         name = f"blocks.{block}.spatial.down"
         parameters[f"{name}.bias"] = np.full_like(parameters[f"{name}.bias"], LIMIT // 2)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from edge.model import DEFAULT_DIRECTORY
-from export.tensorrt_gate import GateError, build, missing, runtime
-from tests.edge.engines.tensorrt_surface import FUNCTIONS, SURFACE
+from swathpack.edge.codec.model import DEFAULT_DIRECTORY
+from swathpack.export.tensorrt_gate import GateError, build, missing, runtime
+from tests.edge.codec.engines.tensorrt_surface import FUNCTIONS, SURFACE
 
 pytest.importorskip("tensorrt_rtx_libs")
 pytest.importorskip("tensorrt_rtx_bindings")
@@ -36,4 +36,7 @@ def test_every_name_that_the_flight_engine_uses_exists() -> None:
     trt = runtime()
     assert missing(trt, SURFACE) == []
     assert all(callable(getattr(trt, name)) for name in FUNCTIONS)
-    assert missing(trt, {"Builder": ("no_such_call",), "NoSuchClass": ("x",)}) == ["Builder.no_such_call", "NoSuchClass.x"]
+    assert missing(trt, {"Builder": ("no_such_call",), "NoSuchClass": ("x",)}) == [
+        "Builder.no_such_call",
+        "NoSuchClass.x",
+    ]

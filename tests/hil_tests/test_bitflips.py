@@ -2,8 +2,9 @@
 
 import pytest
 
-from hil_tests import bitflips, memory
-from hil_tests.bitflips import Flip, campaign, main, report
+from swathpack.hil_tests.campaigns import bitflips
+from swathpack.hil_tests.campaigns.bitflips import Flip, campaign, main, report
+from swathpack.hil_tests.simulation import memory
 
 
 def test_the_report_counts_what_escaped():
@@ -21,7 +22,7 @@ def test_too_few_flips_are_refused(capsys):
 
 
 def test_weights_are_found_in_the_graph_files():
-    from edge.model import DEFAULT_DIRECTORY
+    from swathpack.edge.codec.model import DEFAULT_DIRECTORY
 
     for graph in memory.GRAPHS:
         sizes = [len(held) for _, held in memory.graph_weights(DEFAULT_DIRECTORY / graph)]

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from hil_tests.boards import BoardError, open_board
-from hil_tests.boards.cutting import CuttingRelay
-from hil_tests.boards.emulated import MODELS, MODES, STAND_INS
-from hil_tests.cross_coding import main as cross_coding
+from swathpack.hil_tests.boards import BoardError, open_board
+from swathpack.hil_tests.boards.cutting import CuttingRelay
+from swathpack.hil_tests.boards.emulated import MODELS, MODES, STAND_INS
+from swathpack.hil_tests.campaigns.cross_coding import main as cross_coding
 
 STANDINS = Path(__file__).resolve().parents[2] / "hil_tests/boards/standins"
 
@@ -27,11 +27,13 @@ def test_files_and_programs_on_the_local_board(tmp_path: Path) -> None:
         home = Path(board.home)
         board.put(tmp_path / "a", "in/folder")
         board.put(tmp_path / "a/one.txt", "single.txt")
-        done = board.run(["sh", "-c", "cat single.txt in/folder/one.txt; echo $WORD > out.txt; exit 3"], 30, {"WORD": "yes"})
+        done = board.run(
+            ["sh", "-c", "cat single.txt in/folder/one.txt; echo $WORD > out.txt; exit 3"], 30, {"WORD": "yes"}
+        )
         assert (done.returncode, done.stdout) == (3, "11")
         board.get("out.txt", tmp_path / "back/out.txt")
         assert (tmp_path / "back/out.txt").read_text() == "yes\n"
-        assert board.run([board.python, "-c", "import edge.loop"], 60).returncode == 0
+        assert board.run([board.python, "-c", "import swathpack.edge.loop"], 60).returncode == 0
         with pytest.raises(BoardError):
             board.get("none", tmp_path / "x")
         with pytest.raises(subprocess.TimeoutExpired):
@@ -87,19 +89,23 @@ def _echo(server: socket.socket) -> None:
 def test_every_stand_in_is_named() -> None:
     text, named = (STANDINS / "README.md").read_text(), " ".join(STAND_INS)
     for program in ("nvpmodel", "tegrastats", "systemctl"):
-        assert (STANDINS / program).exists() and f"`/usr/{'sbin' if program == 'nvpmodel' else 'bin'}/{program}`" in text
+        assert (
+            STANDINS / program
+        ).exists() and f"`/usr/{'sbin' if program == 'nvpmodel' else 'bin'}/{program}`" in text
         assert program in named
     assert set(MODELS) == set(MODES)
 
 
 def test_the_stand_in_of_tegrastats_writes_lines_that_the_meter_reads(tmp_path: Path) -> None:
-    from edge.install.power import module_mw
+    from swathpack.edge.install.power import module_mw
 
     script = (STANDINS / "tegrastats").read_text().replace("/usr/share/swathpack-standins", str(STANDINS))
     release = tmp_path / "nv_tegra_release"
     release.write_text("# R39 (release), REVISION: 2.0")
     script = script.replace("/etc/nv_tegra_release", str(release))
-    with subprocess.Popen([sys.executable, "-c", script, "--interval", "10"], stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", script, "--interval", "10"], stdout=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout is not None
         lines = [process.stdout.readline() for _ in range(3)]
         process.kill()
@@ -113,7 +119,9 @@ def test_cross_coding_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
 
 
 @pytest.mark.slow
-def test_cross_coding_with_the_emulated_board(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_cross_coding_with_the_emulated_board(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(sys, "argv", ["cross_coding", "--tiles", "20", "--dates", "3"])
     try:
         open_board("emulated-orin").close()

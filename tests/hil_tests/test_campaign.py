@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from hil_tests.launch import launcher
-from hil_tests.report import run_and_report
-from hil_tests.scenario import parse_scenario, read_scenario
-from tools.cli import main
-from tools.errors import UserError
+from swathpack.hil_tests.boards.launch import launcher
+from swathpack.hil_tests.report.write import run_and_report
+from swathpack.hil_tests.scenario.read import parse_scenario, read_scenario
+from swathpack.tools.cli import main
+from swathpack.tools.errors import UserError
 
 pytest.importorskip("skyfield")
 TINY = """

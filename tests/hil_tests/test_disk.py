@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from hil_tests import disk
+from swathpack.hil_tests.simulation import disk
 
 ROOT = Path(__file__).resolve().parents[2]
 WRITER = """
 import os, sqlite3, sys
 from pathlib import Path
-from hil_tests.disk import Disk
+from swathpack.hil_tests.simulation.disk import Disk
 root = Path(sys.argv[1])
 disk = Disk(root)
 db = sqlite3.connect(root / "db", isolation_level=None)
@@ -68,9 +68,13 @@ def library(tmp_path_factory):
 
 def board(library, body, *arguments):
     return subprocess.run(
-        [sys.executable, "-c", WRITER.format(body=body), *map(str, arguments)], capture_output=True, text=True, cwd=ROOT,
-        env={"LD_PRELOAD": str(library), "PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"}, timeout=60,
-    )  # fmt: skip
+        [sys.executable, "-c", WRITER.format(body=body), *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={"LD_PRELOAD": str(library), "PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
+        timeout=60,
+    )
 
 
 @pytest.mark.parametrize("operation", [3, 17, 58, 91])
@@ -117,8 +121,12 @@ with open(root / "old", "r+b") as file:
 
 def test_a_full_disk_refuses_and_recovers(tmp_path, library):
     done = board(library, FULL, tmp_path)
-    assert done.stdout.split("\n")[:4] == ["sqlite: database or disk is full", "file: No space left on device", "free: True",
-                                           "again: 100000"], done.stdout + done.stderr  # fmt: skip
+    assert done.stdout.split("\n")[:4] == [
+        "sqlite: database or disk is full",
+        "file: No space left on device",
+        "free: True",
+        "again: 100000",
+    ], done.stdout + done.stderr
 
 
 def test_without_the_library_nothing_is_simulated(tmp_path):

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge.network import ExactNetwork
+from swathpack.edge.codec.network import ExactNetwork
 
 torch = pytest.importorskip("torch")
 
-from hil_tests import exactness  # noqa: E402
-from hil_tests.emulated_root import EmulationMissing, python_under  # noqa: E402
-from hil_tests.exactness import Row, adversarial_tiles, failures, mismatches, report, synthetic_tiles  # noqa: E402
-from hil_tests.exactness_worker import Stepped, batch_predictions, predictions, read_inputs  # noqa: E402
-from hil_tests.torch_engine import TorchEngine  # noqa: E402
+from swathpack.hil_tests.boards.emulated_root import EmulationMissing, python_under  # noqa: E402
+from swathpack.hil_tests.exactness import __main__ as exactness  # noqa: E402
+from swathpack.hil_tests.exactness.__main__ import Row, adversarial_tiles, failures, mismatches, report, synthetic_tiles  # noqa: E402
+from swathpack.hil_tests.exactness.torch_engine import TorchEngine  # noqa: E402
+from swathpack.hil_tests.exactness.worker import Stepped, batch_predictions, predictions, read_inputs  # noqa: E402
 from tests.codec_models import random_parameters  # noqa: E402
 
 
@@ -49,9 +49,7 @@ def test_torch_form_equals_the_twin(tiles: list[Any], truth: Any, dtype: Any) ->
 
 
 def test_batches_keep_their_order(tiles: list[Any], truth: Any) -> None:
-    assert (
-        mismatches(truth, batch_predictions(TorchEngine(random_parameters(), torch.float32), tiles, 3)) == 0
-    )
+    assert mismatches(truth, batch_predictions(TorchEngine(random_parameters(), torch.float32), tiles, 3)) == 0
 
 
 def test_decoder_steps_equal_the_pass(tiles: list[Any], truth: Any) -> None:
@@ -80,10 +78,7 @@ def test_short_accumulators_are_found_out(tiles: list[Any], truth: Any) -> None:
 
 def test_inputs_survive_the_way_to_another_processor(tiles: list[Any], truth: Any, tmp_path: Path) -> None:
     exactness.write_inputs(tmp_path / "in.npz", tiles)
-    assert (
-        mismatches(truth, predictions(ExactNetwork(random_parameters()), read_inputs(tmp_path / "in.npz")))
-        == 0
-    )
+    assert mismatches(truth, predictions(ExactNetwork(random_parameters()), read_inputs(tmp_path / "in.npz"))) == 0
 
 
 def test_unknown_processor_is_named() -> None:
@@ -94,7 +89,7 @@ def test_unknown_processor_is_named() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("machine", ["haswell", "nehalem", "aarch64"])
 def test_emulated_processor(machine: str) -> None:
-    from edge.model import DEFAULT_DIRECTORY, EdgeModel
+    from swathpack.edge.codec.model import DEFAULT_DIRECTORY, EdgeModel
 
     try:
         python_under(machine)

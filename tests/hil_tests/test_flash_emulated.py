@@ -1,6 +1,6 @@
 """Flashing an emulated kit for real: ssh, aarch64 Python, installer, self-test, service. Half an hour.
 
-    sudo .venv/bin/python -m pytest tests/hil_tests/test_flash_emulated.py -s
+sudo .venv/bin/python -m pytest tests/hil_tests/test_flash_emulated.py -s
 """
 
 from __future__ import annotations
@@ -15,27 +15,35 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from edge.install.manifest import Refused
-from export.bundle import contents as bundle_contents
-from export.bundle.archive import bundle_tar, compressed
-from export.bundle.coder import CoderMissing, cross_compiled
-from export.bundle.contents import DATA, Order, collect
-from export.bundle.signing import public_line, sign
-from export.bundle.wheels import WheelsMissing, wheel_files
-from hil_tests.boards import BoardError
-from hil_tests.boards.cutting import CuttingRelay
-from hil_tests.boards.emulated import EmulatedMachine
+from swathpack.edge.install.manifest import Refused
+from swathpack.export.bundle import contents as bundle_contents
+from swathpack.export.bundle.archive import bundle_tar, compressed
+from swathpack.export.bundle.coder import CoderMissing, cross_compiled
+from swathpack.export.bundle.contents import DATA, Order, collect
+from swathpack.export.bundle.signing import public_line, sign
+from swathpack.export.bundle.wheels import WheelsMissing, wheel_files
+from swathpack.hil_tests.boards import BoardError
+from swathpack.hil_tests.boards.cutting import CuttingRelay
+from swathpack.hil_tests.boards.emulated import EmulatedMachine
+from swathpack.tools.board.flash import Flash, load, told_line
+from swathpack.tools.board.remote import Remote, RemoteError
 from tests.edge.install.small_bundle import KEY, public_key
-from tools.board.flash import Flash, load, told_line
-from tools.board.remote import Remote, RemoteError
 
 pytestmark = pytest.mark.slow
 PYTHON = "3.11"  # of the emulated root
 NOW = int(time.time())
 CRASH = b"raise SystemExit('this release cannot start')\n"
 # Where the board's log says that it is when the connection is cut; four cuts more come before the log begins.
-CUTS = [("verify", "begin"), ("verify", "done"), ("unpack", "begin"), ("unpack", "done"), ("packages", "done"),
-        ("self-test", "begin"), ("engine", "done"), ("switch", "done")]  # fmt: skip
+CUTS = [
+    ("verify", "begin"),
+    ("verify", "done"),
+    ("unpack", "begin"),
+    ("unpack", "done"),
+    ("packages", "done"),
+    ("self-test", "begin"),
+    ("engine", "done"),
+    ("switch", "done"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -53,8 +61,14 @@ def machine() -> Iterator[EmulatedMachine]:
     made.close()
 
 
-def pack(folder: Path, name: str, release: int, key: Ed25519PrivateKey | None = KEY, board: str = "orin-agx",
-         crash: bool = False) -> Path:  # fmt: skip
+def pack(
+    folder: Path,
+    name: str,
+    release: int,
+    key: Ed25519PrivateKey | None = KEY,
+    board: str = "orin-agx",
+    crash: bool = False,
+) -> Path:
     """A whole bundle, as `swathpack bundle` makes it."""
     try:
         order = Order(board, 6, release, PYTHON, wheels=tuple(wheel_files(PYTHON)), library=cross_compiled())
@@ -63,7 +77,7 @@ def pack(folder: Path, name: str, release: int, key: Ed25519PrivateKey | None = 
     made = collect(order)
     files, manifest = made.files, made.manifest
     if crash:
-        files = {**files, "runtime/edge/__main__.py": CRASH}
+        files = {**files, "runtime/swathpack/edge/__main__.py": CRASH}
         manifest = bundle_contents._manifest(order, files)
     path = folder / f"{name}.tar.zst"
     path.write_bytes(compressed(bundle_tar(files, manifest, sign(key, manifest) if key else b"", release)))
@@ -145,10 +159,12 @@ def test_refusals(machine: EmulatedMachine, tmp_path: Path, host_checks: bool) -
     tampered = tmp_path / "tampered.tar.zst"
     tampered.write_bytes(compressed(good.tar.replace(b"patience: int = 4", b"patience: int = 5")))
     bundles = {
-        "tampered": tampered, "unsigned": pack(tmp_path, "unsigned", NOW - 900, key=None),
+        "tampered": tampered,
+        "unsigned": pack(tmp_path, "unsigned", NOW - 900, key=None),
         "unknown-key": pack(tmp_path, "foreign", NOW - 900, Ed25519PrivateKey.from_private_bytes(bytes(32))),
-        "wrong-board": pack(tmp_path, "nano", NOW - 900, board="orin-nano"), "too-old": pack(tmp_path, "old", NOW - 9000),
-    }  # fmt: skip
+        "wrong-board": pack(tmp_path, "nano", NOW - 900, board="orin-nano"),
+        "too-old": pack(tmp_path, "old", NOW - 9000),
+    }
     before = record(machine)
     for reason, path in bundles.items():
         with pytest.raises(Refused) as caught:

@@ -9,16 +9,16 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pytest
 
-from edge.tile_codec import TileKey
-from hil_tests import outputs
-from hil_tests.catalogue import CATALOGUE
-from hil_tests.injections import Injection
-from hil_tests.page import render
-from hil_tests.record import Life, PassRecord, Record
-from hil_tests.scenario import parse_scenario
-from hil_tests.truth import WrongImage
-from hil_tests.verdict import fault_table, verdicts
-from tools.pictures import data_uri
+from swathpack.edge.codec.protocol import TileKey
+from swathpack.hil_tests.campaigns.record import Life, PassRecord, Record
+from swathpack.hil_tests.campaigns.verdict import fault_table, verdicts
+from swathpack.hil_tests.report import outputs
+from swathpack.hil_tests.report.page import render
+from swathpack.hil_tests.scenario.catalogue import CATALOGUE
+from swathpack.hil_tests.scenario.injections import Injection
+from swathpack.hil_tests.scenario.read import parse_scenario
+from swathpack.hil_tests.simulation.truth import WrongImage
+from swathpack.tools.pages.pictures import data_uri
 
 START, DAY = 1_796_083_200.0, 86400.0
 
@@ -35,16 +35,45 @@ def made_record(days=6):
         record.injections.append(i)
     for n in range(2 * days):
         at = START + n * DAY / 2 + 1000
-        record.passes.append(PassRecord(n + 1, at, at + 500, 40 + n, 30_000, sent=20_000 + 700 * n, packets=40 + n,
-                                        arrived=19_000, lost=2, queue=25_000))  # fmt: skip
+        record.passes.append(
+            PassRecord(
+                n + 1,
+                at,
+                at + 500,
+                40 + n,
+                30_000,
+                sent=20_000 + 700 * n,
+                packets=40 + n,
+                arrived=19_000,
+                lost=2,
+                queue=25_000,
+            )
+        )
     for n in range(days * 96):
         wave = math.sin(n / 9)
-        record.samples.append({"t": START + n * 900, "work": n % 5, "tiles": n % 30, "queue_bytes": 9000 + 8000 * wave,
-                               "context": n // 10, "share": 1.0, "temperature_c": 25 + 12 * wave, "power_w": 4 + wave,
-                               "charge": 0.8 + 0.1 * wave})  # fmt: skip
+        record.samples.append(
+            {
+                "t": START + n * 900,
+                "work": n % 5,
+                "tiles": n % 30,
+                "queue_bytes": 9000 + 8000 * wave,
+                "context": n // 10,
+                "share": 1.0,
+                "temperature_c": 25 + 12 * wave,
+                "power_w": 4 + wave,
+                "charge": 0.8 + 0.1 * wave,
+            }
+        )
     for n in range(days * 4):
-        record.quality.append({"t": START + n * DAY / 4 + 40_000, "tile": (n % 2) << 16, "time": int(START + n * DAY / 4),
-                               "layers": 16, "psnr": 38 + n % 3})  # fmt: skip
+        record.quality.append(
+            {
+                "t": START + n * DAY / 4 + 40_000,
+                "tile": (n % 2) << 16,
+                "time": int(START + n * DAY / 4),
+                "layers": 16,
+                "psnr": 38 + n % 3,
+            }
+        )
     record.lives = [Life(START, START + DAY, -9), Life(START + DAY + 20)]
     record.tile_frames = record.complete = days * 4
     record.books, record.link = {"load_wh": 100.0}, {"bytes sent": 1000}
@@ -94,10 +123,16 @@ def break_quality(record):
 
 @pytest.mark.parametrize(
     ("harm", "name"),
-    [(break_missing, "Nothing lost"), (break_wrong, "No wrong image"), (break_told, "Every fault is noticed"),
-     (break_over, "Every fault is over in the end"), (break_few, "Every fault class injected"),
-     (break_budget, "No budget exceeded"), (break_quality, "Image quality in the end")],
-)  # fmt: skip
+    [
+        (break_missing, "Nothing lost"),
+        (break_wrong, "No wrong image"),
+        (break_told, "Every fault is noticed"),
+        (break_over, "Every fault is over in the end"),
+        (break_few, "Every fault class injected"),
+        (break_budget, "No budget exceeded"),
+        (break_quality, "Image quality in the end"),
+    ],
+)
 def test_what_is_wrong_is_named_everywhere(harm, name, tmp_path):
     record = made_record()
     harm(record)
@@ -135,7 +170,15 @@ def test_the_page_in_a_browser(tmp_path):
     record = made_record()
     (tmp_path / "report.html").write_text(render(record, SCENARIO, verdicts(record, SCENARIO)))
     shot = tmp_path / "report.png"
-    command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=1180,4200",
-               f"--screenshot={shot}", f"file://{tmp_path}/report.html"]  # fmt: skip
+    command = [
+        "chromium",
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--hide-scrollbars",
+        "--window-size=1180,4200",
+        f"--screenshot={shot}",
+        f"file://{tmp_path}/report.html",
+    ]
     subprocess.run(command, check=True, capture_output=True, timeout=300)
     assert shot.stat().st_size > 50_000

@@ -2,12 +2,12 @@
 
 import pytest
 
-from edge.budget import parse_time
-from hil_tests.catalogue import CATALOGUE
-from hil_tests.injections import make_schedule
-from hil_tests.orbit import find_passes
-from hil_tests.scenario import FOLDER, parse_scenario, read_scenario, to_toml
-from tools.errors import UserError
+from swathpack.edge.downlink.budget import parse_time
+from swathpack.hil_tests.scenario.catalogue import CATALOGUE
+from swathpack.hil_tests.scenario.injections import make_schedule
+from swathpack.hil_tests.scenario.read import FOLDER, parse_scenario, read_scenario, to_toml
+from swathpack.hil_tests.simulation.orbit import find_passes
+from swathpack.tools.errors import UserError
 
 pytest.importorskip("skyfield")
 
@@ -60,7 +60,9 @@ def test_faults_are_drawn_from_the_seed_and_spread():
     orbit = find_passes(scenario, start)
     assert orbit.check() == [] and len(orbit.passes) >= 15
     first, again = make_schedule(scenario, orbit, start), make_schedule(scenario, orbit, start)
-    assert [(i.kind, i.time, i.target) for i in first.injections] == [(i.kind, i.time, i.target) for i in again.injections]
+    assert [(i.kind, i.time, i.target) for i in first.injections] == [
+        (i.kind, i.time, i.target) for i in again.injections
+    ]
     other = make_schedule(read_scenario("standard", days=10, seed=2), orbit, start)
     assert [i.time for i in first.injections] != [i.time for i in other.injections]
     board = [i.time for i in first.of("board")]

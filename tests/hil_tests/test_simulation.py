@@ -5,18 +5,18 @@ import random
 import numpy as np
 import pytest
 
-from edge.budget import parse_budget, parse_time
-from edge.sources.folder import FolderSource
-from hil_tests import memory
-from hil_tests.catalogue import REFUSED, SCENE
-from hil_tests.ground_segment import pieces_of
-from hil_tests.link import RadioLink, Trouble, by_elevation
-from hil_tests.orbit import find_passes
-from hil_tests.physics import BoardPhysics
-from hil_tests.scenario import BoardModel, Link, Sensor, parse_scenario
-from hil_tests.scenes import load_places
-from hil_tests.sensor import Shot, SimulatedSensor
-from tools.errors import UserError
+from swathpack.edge.downlink.budget import parse_budget, parse_time
+from swathpack.edge.sources.folder import FolderSource
+from swathpack.hil_tests.scenario.catalogue import REFUSED, SCENE
+from swathpack.hil_tests.scenario.read import BoardModel, Link, Sensor, parse_scenario
+from swathpack.hil_tests.simulation import memory
+from swathpack.hil_tests.simulation.ground_segment import pieces_of
+from swathpack.hil_tests.simulation.link import RadioLink, Trouble, by_elevation
+from swathpack.hil_tests.simulation.orbit import find_passes
+from swathpack.hil_tests.simulation.physics import BoardPhysics
+from swathpack.hil_tests.simulation.scenes import load_places
+from swathpack.hil_tests.simulation.sensor import Shot, SimulatedSensor
+from swathpack.tools.errors import UserError
 
 DAY = 20_000 * 86400
 
@@ -82,7 +82,9 @@ def sensor():
 
 @pytest.mark.parametrize("kind", ["none", *SCENE, "hot_pixels", "saturation", "dead_lines"])
 def test_frames_that_the_real_source_takes(sensor, kind, tmp_path):
-    strength = {"clouds": 0.5, "haze": 1.0, "misregistration": 1.5, "exposure_jump": 1.6, "saturation": 0.1}.get(kind, 20.0)
+    strength = {"clouds": 0.5, "haze": 1.0, "misregistration": 1.5, "exposure_jump": 1.6, "saturation": 0.1}.get(
+        kind, 20.0
+    )
     plain, shot = Shot(4, 1, DAY), Shot(4, 1, DAY, ((kind, strength),) if kind != "none" else ())
     assert np.array_equal(sensor.pixels(shot), sensor.pixels(shot)), "the judge makes it again"
     assert np.array_equal(sensor.pixels(plain), sensor.pixels(shot)) == (kind == "none")
@@ -100,7 +102,7 @@ def test_frames_that_the_real_source_refuses(sensor, kind, tmp_path):
 
 
 def take(sensor, shot, folder):
-    from edge.clock import ManualClock
+    from swathpack.edge.clock import ManualClock
 
     source = FolderSource(folder, ManualClock(), 0.0)
     (folder / shot.file).write_bytes(sensor.delivery(shot))
@@ -111,7 +113,7 @@ def test_seasons_change_vegetation_only():
     water = np.full((12, 8, 8), 300, np.float32)
     green = np.full((12, 8, 8), 500, np.float32)
     green[6:10] = 4000
-    from hil_tests.sensor import _season
+    from swathpack.hil_tests.simulation.sensor import _season
 
     june, december = 172 * 86400, 355 * 86400
     assert np.allclose(_season(water, june), _season(water, december))

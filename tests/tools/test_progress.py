@@ -2,7 +2,7 @@
 
 import io
 
-from tools.progress import Progress, progress
+from swathpack.tools.progress import Progress, progress
 
 
 class Terminal(io.StringIO):

@@ -10,12 +10,12 @@ import pytest
 
 pytest.importorskip("onnx")
 
+from swathpack.tools import spine_check, spine_digests  # noqa: E402
+from swathpack.tools.errors import UserError  # noqa: E402
+from swathpack.tools.files.decoder import Decoded, StreamDecoder  # noqa: E402
+from swathpack.tools.files.encoder import SeriesEncoder  # noqa: E402
 from tests.codec_models import shipped  # noqa: E402
 from tests.frames import series  # noqa: E402
-from tools import spine_check, spine_digests  # noqa: E402
-from tools.decoder import Decoded, StreamDecoder  # noqa: E402
-from tools.encoder import SeriesEncoder  # noqa: E402
-from tools.errors import UserError  # noqa: E402
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 

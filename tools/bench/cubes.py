@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.bands import BANDS
-from tools.errors import UserError
-from tools.rasters import read_series
+from swathpack.edge.bands import BANDS
+from swathpack.tools.errors import UserError
+from swathpack.tools.files.rasters import read_series
 
 LEAST_SIDE = 32
 

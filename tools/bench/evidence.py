@@ -1,7 +1,7 @@
 """What `docs/results.md` rests on: one measurement of all codecs and of the edge codec with parts left out.
 
 `measure_evidence` runs the codecs (cached), `conclude` turns their points into plain numbers: BD-rates against each
-peer, k = 1 at its own rate, the parts left out, bands and indices at equal bytes. `tools.bench.pages` writes them.
+peer, k = 1 at its own rate, the parts left out, bands and indices at equal bytes. `swathpack.tools.bench.pages` writes them.
 """
 
 from __future__ import annotations
@@ -13,13 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from tools import metrics
-from tools.bench import summary
-from tools.bench.cubes import BenchCube
-from tools.bench.measure import Cache, Measured, Point, measure, measure_point
-from tools.peers import PEERS, VARIANTS, Peer, PeerError, make
-from tools.peers.terracodec import TerraCodec
-from tools.progress import Progress
+from swathpack.tools.bench import metrics, summary
+from swathpack.tools.bench.cubes import BenchCube
+from swathpack.tools.bench.measure import Cache, Measured, Point, measure, measure_point
+from swathpack.tools.bench.peers import PEERS, VARIANTS, Peer, PeerError, make
+from swathpack.tools.bench.peers.terracodec import TerraCodec
+from swathpack.tools.progress import Progress
 
 OURS = "swathpack"
 TARGETS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
@@ -117,9 +116,7 @@ def bands_at(item: Measured, rate: float) -> list[float] | None:
 def band_table(measured: dict[str, list[Measured]], rate: float = BAND_RATE) -> dict[str, Any]:
     """Per codec the mean over those cubes on which every codec reaches the rate."""
     rows = {name: [bands_at(i, rate) for i in items] for name, items in measured.items() if name in PEERS}
-    shared = [
-        i for i in range(len(next(iter(rows.values()), []))) if all(r[i] is not None for r in rows.values())
-    ]
+    shared = [i for i in range(len(next(iter(rows.values()), []))) if all(r[i] is not None for r in rows.values())]
     means = {name: np.mean([r[i] for i in shared], axis=0).tolist() for name, r in rows.items() if shared}
     return {"bppb": rate, "cubes": len(shared), "psnr": means}
 
@@ -129,18 +126,12 @@ def index_table(measured: dict[str, list[Measured]]) -> list[dict[str, Any]]:
     names = [n for n in measured if n in PEERS]
     rows = []
     for rate in INDEX_RATES:
-        values = {
-            n: [summary.frame_values(i, f, rate) for i in measured[n] for f in range(i.shape[0])]
-            for n in names
-        }
-        shared = [
-            k for k in range(len(values[names[0]])) if all(np.isfinite(values[n][k]["psnr"]) for n in names)
-        ]
+        values = {n: [summary.frame_values(i, f, rate) for i in measured[n] for f in range(i.shape[0])] for n in names}
+        shared = [k for k in range(len(values[names[0]])) if all(np.isfinite(values[n][k]["psnr"]) for n in names)]
         row: dict[str, Any] = {"bppb": rate, "frames": len(shared)}
         for n in names:
             row[n] = {
-                q: _mean(values[n][k][q] for k in shared)
-                for q in ("psnr", "ndvi", "ndwi", "water", "sam", "ssim")
+                q: _mean(values[n][k][q] for k in shared) for q in ("psnr", "ndvi", "ndwi", "water", "sam", "ssim")
             }
         rows.append(row)
     return rows
@@ -161,10 +152,14 @@ def against_peers(measured: dict[str, list[Measured]], name: str = OURS) -> dict
             told = {cube: v for cube, v in found["per_cube"].items() if np.isfinite(v)}
             worst = max(told, key=lambda c: told[c]) if told else ""
             out[peer][f"{window[0]:g}-{window[1]:g}"] = {
-                "bd_rate": found["bd_rate_mean_of_cubes"], "bd_psnr": found["bd_psnr_mean_of_cubes"],
-                "worst": found["bd_rate_worst_cube"], "worst_cube": worst, "cubes": len(told),
-                "won": sum(v < 0 for v in told.values()), "per_cube": told,
-            }  # fmt: skip
+                "bd_rate": found["bd_rate_mean_of_cubes"],
+                "bd_psnr": found["bd_psnr_mean_of_cubes"],
+                "worst": found["bd_rate_worst_cube"],
+                "worst_cube": worst,
+                "cubes": len(told),
+                "won": sum(v < 0 for v in told.values()),
+                "per_cube": told,
+            }
     return out
 
 
@@ -203,9 +198,7 @@ def setting_curve(items: list[Measured]) -> metrics.Curve:
     knobs = set.intersection(*({p.knob for p in i.points} for i in items))
     at = [[p for i in items for p in i.points if p.knob == k] for k in sorted(knobs)]
     rates = [float(np.mean([np.mean(p.bppb) for p in points])) for points in at]
-    return metrics.Curve.of(
-        rates, [float(np.mean([metrics.mean_psnr(p.psnr) for p in points])) for points in at]
-    )
+    return metrics.Curve.of(rates, [float(np.mean([metrics.mean_psnr(p.psnr) for p in points])) for points in at])
 
 
 def first_layer_mean(measured: dict[str, list[Measured]]) -> list[dict[str, Any]]:
@@ -250,8 +243,15 @@ def layers_table(measured: dict[str, list[Measured]], name: str) -> list[dict[st
         both = [p for p in pairs if np.isfinite(p[2])]
         means = np.mean(pairs, axis=0)
         same = np.mean(both, axis=0) if both else np.full(3, np.nan)
-        rows.append({"k": k, "bppb": float(means[0]), "psnr": float(means[1]), "cubes": len(both),
-                     "gap": float(same[1] - same[2])})  # fmt: skip
+        rows.append(
+            {
+                "k": k,
+                "bppb": float(means[0]),
+                "psnr": float(means[1]),
+                "cubes": len(both),
+                "gap": float(same[1] - same[2]),
+            }
+        )
     return rows
 
 
@@ -278,9 +278,7 @@ def conclude(evidence: Evidence) -> dict[str, Any]:
         "base": ablation(measured, "swathpack-nobase"),
         "first_layer": first_layer(measured),
         "first_layer_mean": first_layer_mean(measured),
-        "layers": {
-            n: layers_table(measured, n) for n in ("swathpack-q24", "swathpack-q40", "swathpack-rows24")
-        },
+        "layers": {n: layers_table(measured, n) for n in ("swathpack-q24", "swathpack-q40", "swathpack-rows24")},
         "others": other_models(evidence),
         "bands": band_table(measured),
         "indices": index_table(measured),

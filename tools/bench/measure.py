@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from edge.bands import BANDS
-from tools import metrics
-from tools.bench.cubes import BenchCube
-from tools.peers import Peer, make
-from tools.peers.base import PeerError
+from swathpack.edge.bands import BANDS
+from swathpack.tools.bench import metrics
+from swathpack.tools.bench.cubes import BenchCube
+from swathpack.tools.bench.peers import Peer, make
+from swathpack.tools.bench.peers.base import PeerError
 
 MEASURE_VERSIONS = (
     2,
@@ -94,9 +94,7 @@ class Cache:
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder
 
-    def _path(
-        self, peer: Peer, cube: BenchCube, knob: float, version: int = MEASURE_VERSIONS[0]
-    ) -> Path | None:
+    def _path(self, peer: Peer, cube: BenchCube, knob: float, version: int = MEASURE_VERSIONS[0]) -> Path | None:
         if self.folder is None:
             return None
         key = f"{version}|{peer.name}|{peer.version}|{cube.digest}|{knob!r}"

@@ -8,11 +8,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from edge.bands import BANDS
-from tools.bench import plots
-from tools.bench.evidence import TARGETS, Evidence
-from tools.bench.report import LABELS, clean
-from tools.peers import PEERS
+from swathpack.edge.bands import BANDS
+from swathpack.tools.bench import plots
+from swathpack.tools.bench.evidence import TARGETS, Evidence
+from swathpack.tools.bench.peers import PEERS
+from swathpack.tools.bench.report import LABELS, clean
 
 
 def _label(name: str) -> str:
@@ -42,9 +42,12 @@ def _common(found: dict[str, Any]) -> str:
 def _reached(found: dict[str, Any]) -> str:
     codecs = found["summary"]["codecs"]
     rows = [
-        [f"{rate:g}", *(f"{_cell(c['targets'][i]['psnr'], '{:.2f}')} ({c['targets'][i]['reached']})" for c in codecs.values())]
+        [
+            f"{rate:g}",
+            *(f"{_cell(c['targets'][i]['psnr'], '{:.2f}')} ({c['targets'][i]['reached']})" for c in codecs.values()),
+        ]
         for i, rate in enumerate(TARGETS)
-    ]  # fmt: skip
+    ]
     return markdown(["bppb", *map(_label, codecs)], rows)
 
 
@@ -52,10 +55,16 @@ def _against(against: dict[str, Any]) -> str:
     rows = []
     for peer, windows in against.items():
         for window, bd in windows.items():
-            rows.append([
-                _label(peer), window, _cell(bd["bd_rate"], "{:+.1f} %"), _cell(bd["bd_psnr"], "{:+.2f} dB"),
-                f"{_cell(bd['worst'], '{:+.1f} %')} {bd['worst_cube']}", f"{bd['won']} of {bd['cubes']}",
-            ])  # fmt: skip
+            rows.append(
+                [
+                    _label(peer),
+                    window,
+                    _cell(bd["bd_rate"], "{:+.1f} %"),
+                    _cell(bd["bd_psnr"], "{:+.2f} dB"),
+                    f"{_cell(bd['worst'], '{:+.1f} %')} {bd['worst_cube']}",
+                    f"{bd['won']} of {bd['cubes']}",
+                ]
+            )
     return markdown(["against", "bppb", "BD-rate", "BD-PSNR", "worst cube", "cubes ahead"], rows)
 
 
@@ -75,8 +84,7 @@ def _first_layer(rows: list[dict[str, Any]]) -> str:
 def _first_layer_mean(rows: list[dict[str, Any]]) -> str:
     names = [n for n in PEERS if rows and n in rows[0]]
     cells = [
-        [f"{r['q']:g}", f"{r['bppb']:.4f}", f"{r['psnr']:.2f}", *(_cell(r[n], "{:.2f}") for n in names)]
-        for r in rows
+        [f"{r['q']:g}", f"{r['bppb']:.4f}", f"{r['psnr']:.2f}", *(_cell(r[n], "{:.2f}") for n in names)] for r in rows
     ]
     return markdown(["q", "mean bppb", "k = 1, PSNR dB", *map(_label, names)], cells)
 
@@ -86,13 +94,9 @@ def _layers(tables: dict[str, list[dict[str, float]]]) -> str:
     for name, table in tables.items():
         for row in table:
             what = "sixteenths of rows" if "rows" in name else "layers"
-            cells = [
-                _cell(row[k], f) for k, f in (("bppb", "{:.4f}"), ("psnr", "{:.2f}"), ("gap", "{:+.2f}"))
-            ]
+            cells = [_cell(row[k], f) for k, f in (("bppb", "{:.4f}"), ("psnr", "{:.2f}"), ("gap", "{:+.2f}"))]
             rows.append([name.removeprefix("swathpack-"), f"{row['k']:g} {what}", *cells, f"{row['cubes']}"])
-    return markdown(
-        ["at", "sent", "bppb", "PSNR, dB", "against all layers at a coarser step, dB", "cubes"], rows
-    )
+    return markdown(["at", "sent", "bppb", "PSNR, dB", "against all layers at a coarser step, dB", "cubes"], rows)
 
 
 def _bands(table: dict[str, Any]) -> str:
@@ -104,9 +108,17 @@ def _indices(rows: list[dict[str, Any]]) -> str:
     cells = []
     for row in rows:
         for name in (n for n in PEERS if n in row):
-            values = [_cell(row[name][k], f) for k, f in (
-                ("psnr", "{:.2f}"), ("ndvi", "{:.4f}"), ("ndwi", "{:.4f}"), ("water", "{:.4f}"),
-                ("sam", "{:.2f}"), ("ssim", "{:.4f}"))]  # fmt: skip
+            values = [
+                _cell(row[name][k], f)
+                for k, f in (
+                    ("psnr", "{:.2f}"),
+                    ("ndvi", "{:.4f}"),
+                    ("ndwi", "{:.4f}"),
+                    ("water", "{:.4f}"),
+                    ("sam", "{:.2f}"),
+                    ("ssim", "{:.4f}"),
+                )
+            ]
             cells.append([f"{row['bppb']:g} ({row['frames']})", _label(name), *values])
     head = [
         "bppb (frames)",
@@ -136,19 +148,29 @@ def _parts(found: dict[str, Any]) -> str:
         ["base layer", found["base"]],
     ]
     cells = [
-        [what, _cell(bd["bd_rate"], "{:+.1f} %"), str(bd["cubes"]),
-         ", ".join(f"{c} {_cell(v, '{:+.1f} %')}" for c, v in bd["per_cube"].items()) if bd["cubes"] <= 3 else ""]
+        [
+            what,
+            _cell(bd["bd_rate"], "{:+.1f} %"),
+            str(bd["cubes"]),
+            ", ".join(f"{c} {_cell(v, '{:+.1f} %')}" for c, v in bd["per_cube"].items()) if bd["cubes"] <= 3 else "",
+        ]
         for what, bd in rows
-    ]  # fmt: skip
+    ]
     return markdown(["with, against without", "BD-rate 0.005-0.5", "cubes", "of each"], cells)
 
 
 def _others(rows: list[dict[str, Any]]) -> str:
     cells = [
-        [f"{r['model']} ({r['label']})", f"{r['k']:g}", _cell(r["bppb"], "{:.4f}"), _cell(r["psnr"], "{:.2f}"),
-         _cell(r["gap"], "{:+.2f}"), str(r["cubes"])]
+        [
+            f"{r['model']} ({r['label']})",
+            f"{r['k']:g}",
+            _cell(r["bppb"], "{:.4f}"),
+            _cell(r["psnr"], "{:.2f}"),
+            _cell(r["gap"], "{:+.2f}"),
+            str(r["cubes"]),
+        ]
         for r in rows
-    ]  # fmt: skip
+    ]
     return (
         markdown(["model", "tokens", "bppb", "PSNR, dB", "against SwathPack at its rate, dB", "cubes"], cells)
         if rows

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from tools.bench.measure import Measured
-from tools.bench.report import LABELS
-from tools.bench.summary import cube_curve
-from tools.errors import UserError
-from tools.metrics import mean_psnr
+from swathpack.tools.bench.measure import Measured
+from swathpack.tools.bench.metrics import mean_psnr
+from swathpack.tools.bench.report import LABELS
+from swathpack.tools.bench.summary import cube_curve
+from swathpack.tools.errors import UserError
 
 # Ours is the one saturated dark line; the others keep apart for colour-blind eyes as well (Okabe and Ito
 # 2008).
@@ -89,9 +89,7 @@ def _mean_panel(axis: Any, measured: dict[str, list[Measured]], window: tuple[fl
     _dress(axis, window, small=False)
     axis.set_xlabel("bits per pixel and band", color=INK, fontsize=11)
     axis.set_ylabel("PSNR, dB (peak 10,000)", color=INK, fontsize=11)
-    axis.set_title(
-        f"Mean of {len(items)} cubes, where all of them reach the rate", loc="left", color=INK, fontsize=12
-    )
+    axis.set_title(f"Mean of {len(items)} cubes, where all of them reach the rate", loc="left", color=INK, fontsize=12)
     axis.legend(frameon=False, fontsize=10, labelcolor=INK, loc="upper left")
 
 
@@ -123,16 +121,11 @@ def rate_distortion(measured: dict[str, list[Measured]], path: Path, window: tup
             _line(axis, codec, curve.rate, curve.quality, small=True)
         _dress(axis, window, small=True)
         inside = [
-            q
-            for items in measured.values()
-            for c in [cube_curve(items[index]).within(*window)]
-            for q in c.quality
+            q for items in measured.values() for c in [cube_curve(items[index]).within(*window)] for q in c.quality
         ]
         if inside:
             axis.set_ylim(max(min(inside), max(inside) - SHOWN_DB) - 1, max(inside) + 1)
-        axis.set_title(
-            _short(first[index].cube, first[index].shape[0]), fontsize=7.5, color=INK, loc="left", pad=3
-        )
+        axis.set_title(_short(first[index].cube, first[index].shape[0]), fontsize=7.5, color=INK, loc="left", pad=3)
     figure.suptitle(
         "Rate and distortion on Sentinel-2 time series, 12 bands",
         x=0.01,

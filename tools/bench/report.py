@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tools.bench.measure import Measured
+from swathpack.tools.bench.measure import Measured
 
 LABELS = {
     "swathpack": "SwathPack",

@@ -1,10 +1,10 @@
 """Tiles a second of the onboard path on this machine, stage by stage, with JPEG2000 in the same run.
 
-    python -m tools.bench.speed                         two processes, 24 tiles each
-    python -m tools.bench.speed --model build/edge --engine onnxruntime:basic
+    python -m swathpack.tools.bench.speed                         two processes, 24 tiles each
+    python -m swathpack.tools.bench.speed --model build/edge --engine onnxruntime:basic
 
 Every process codes tiles of 256 x 256 pixels and twelve bands with the codec that flies
-(`edge.flight_codec.FlightCodec`), cuts them from frames before and packs them into Space Packets behind it. Frames
+(`swathpack.edge.codec.flight.FlightCodec`), cuts them from frames before and packs them into Space Packets behind it. Frames
 are the longest val series of the data folder, mirrored to 512 x 256 pixels; without data, made-up ones. Times of a
 stage are CPU milliseconds of the process without what it calls of another stage. Tiles a second are wall-clock,
 all processes together; on a busy machine read the CPU column. JPEG2000 (OpenJPEG, one thread) codes the same tiles
@@ -28,14 +28,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.bands import BANDS
-from edge.codec import RDO_SLOPE
-from edge.latents import LAYERS
-from edge.model import DEFAULT_DIRECTORY, EdgeModel
-from edge.packets.pieces import PiecePacker, Span
-from edge.packets.space_packet import OVERHEAD_BYTES, Apid, SpacePacket
-from edge.pixels import tile_windows
-from edge.tile_codec import ContextLatent, TileKey, TilePixels
+from swathpack.edge.bands import BANDS
+from swathpack.edge.codec.latents import LAYERS
+from swathpack.edge.codec.model import DEFAULT_DIRECTORY, EdgeModel
+from swathpack.edge.codec.pixels import tile_windows
+from swathpack.edge.codec.protocol import ContextLatent, TileKey, TilePixels
+from swathpack.edge.codec.tile_coder import RDO_SLOPE
+from swathpack.edge.packets.pieces import PiecePacker, Span
+from swathpack.edge.packets.space_packet import OVERHEAD_BYTES, Apid, SpacePacket
 
 SIDE = 256
 PACKET_BYTES = 1024
@@ -90,18 +90,21 @@ class StageClock:
 
 def watch_codec(clock: StageClock, model: EdgeModel) -> None:
     """Put the parts of the flying codec under the clock."""
-    import edge.codec
-    import edge.embedded
-    import edge.flight_codec
-    import edge.model
+    from swathpack.edge.codec import flight, layers, tile_coder
+    from swathpack.edge.codec import model as model_module
 
     for owner, name, stage in (
-        (edge.flight_codec, "complete_bands", "tiling"), (edge.codec, "fill_invalid", "tiling"),
-        (edge.model, "padded", "tiling"), (model, "analyse", "analysis"),
-        (edge.codec, "quantise", "quantiser, RDO"), (edge.codec, "choose_levels", "quantiser, RDO"),
-        (edge.codec, "predict", "entropy pass"), (edge.embedded, "predict", "entropy pass"),
-        (edge.codec, "encode_layers", "range coding"), (edge.flight_codec, "pack_segment", "packing"),
-    ):  # fmt: skip
+        (flight, "complete_bands", "tiling"),
+        (tile_coder, "fill_invalid", "tiling"),
+        (model_module, "padded", "tiling"),
+        (model, "analyse", "analysis"),
+        (tile_coder, "quantise", "quantiser, RDO"),
+        (tile_coder, "choose_levels", "quantiser, RDO"),
+        (tile_coder, "predict", "entropy pass"),
+        (layers, "predict", "entropy pass"),
+        (tile_coder, "encode_layers", "range coding"),
+        (flight, "pack_segment", "packing"),
+    ):
         clock.watch(owner, name, stage)
 
 
@@ -131,14 +134,14 @@ class Measured:
 def load_frames(data: Path) -> tuple[Frames, str]:
     """(T, 12, 512, 256) uint16 and where they are from."""
     if (data / "catalog.json").is_file():
-        from tools.bench.cubes import load
+        from swathpack.tools.bench.cubes import load
 
         cube = max(load(data), key=lambda c: c.data.shape[0])
         height, width = cube.data.shape[2:]
         pads = [(0, 0), (0, 0), (0, max(0, 2 * SIDE - height)), (0, max(0, SIDE - width))]
         frames = np.pad(cube.data, pads, mode="symmetric")[..., : 2 * SIDE, :SIDE]
         return np.ascontiguousarray(frames), f"{cube.name}, {height} x {width} pixels mirrored"
-    from tools.synthetic_scene import synthetic_series
+    from swathpack.tools.files.synthetic_scene import synthetic_series
 
     series, _ = synthetic_series(dates=6, size=2 * SIDE)
     return np.stack([np.asarray(f.data[..., :SIDE], np.uint16) for f in series.frames]), "made-up scene"
@@ -158,14 +161,14 @@ def cut(frame: Frames, time_s: int) -> list[TilePixels]:
 def packets(segment: bytes) -> int:
     """Bytes of the Space Packets that carry a segment."""
     packer, size = PiecePacker([Span(0, 0, len(segment))], lambda s: segment[s.start : s.stop]), 0
-    while (payload := packer.payload(PACKET_BYTES - OVERHEAD_BYTES)[0]):
+    while payload := packer.payload(PACKET_BYTES - OVERHEAD_BYTES)[0]:
         size += len(SpacePacket(Apid.IMAGE, size // PACKET_BYTES, 0, 0, payload).pack())
     return size
 
 
 def fly(setting: Setting, frames: Frames, tiles: int, start: Callable[[], None] = lambda: None) -> Measured:
     """Code `tiles` tiles in this process, after one that is not counted; `start` is called between the two."""
-    from edge.flight_codec import FlightCodec
+    from swathpack.edge.codec.flight import FlightCodec
 
     model = EdgeModel(setting.model, 1, setting.engine)
     codec, clock = FlightCodec(model, setting.q, setting.slope), StageClock()
@@ -181,9 +184,13 @@ def fly(setting: Setting, frames: Frames, tiles: int, start: Callable[[], None] 
 
 
 def _measured(
-    setting: Setting, frames: Frames, tiles: int, codec: Any, clock: StageClock,
+    setting: Setting,
+    frames: Frames,
+    tiles: int,
+    codec: Any,
+    clock: StageClock,
     held: dict[int, list[ContextLatent]],
-) -> Measured:  # fmt: skip
+) -> Measured:
     clock.seconds.clear()
     began, done, size, used, date = time.monotonic(), 0, 0, 0, 0
     while done < tiles:
@@ -210,7 +217,7 @@ def _keep(held: dict[int, list[ContextLatent]], coded: Any, count: int) -> None:
 
 def jpeg2000(frames: Frames, tiles: int, knob: float, start: Callable[[], None] = lambda: None) -> Measured:
     """The same tiles with JPEG2000 at one knob."""
-    from tools.peers import make
+    from swathpack.tools.bench.peers import make
 
     peer = make("j2k")
     dates = [*range(1, len(frames)), 0]  # the same order as `fly`
@@ -225,7 +232,7 @@ def jpeg2000(frames: Frames, tiles: int, knob: float, start: Callable[[], None] 
 
 def jpeg2000_knob(frames: Frames, tile_bytes: float, count: int) -> float:
     """The knob at which JPEG2000 takes about `tile_bytes` a tile over the first `count` tiles that `fly` codes."""
-    from tools.peers import make
+    from swathpack.tools.bench.peers import make
 
     peer, low, high = make("j2k"), 36.0, 76.0
     dates = range(1, -(-count // 2) + 1)
@@ -281,8 +288,10 @@ def summary(runs: list[Measured]) -> dict[str, Any]:
 def table(results: dict[str, dict[str, Any]], processes: int) -> str:
     """The printed table."""
     head = ["CPU ms per tile", *results]
-    rows = [[s, *(f"{r['stages_ms'].get(s, 0):.1f}" if s in r["stages_ms"] else "" for r in results.values())]
-            for s in STAGES]  # fmt: skip
+    rows = [
+        [s, *(f"{r['stages_ms'].get(s, 0):.1f}" if s in r["stages_ms"] else "" for r in results.values())]
+        for s in STAGES
+    ]
     own = ("tiling", "range coding", "packing")
     shares = [sum(r["stages_ms"].get(s, 0) for s in own) / r["cpu_ms_per_tile"] for r in results.values()]
     rows += [
@@ -291,14 +300,19 @@ def table(results: dict[str, dict[str, Any]], processes: int) -> str:
         ["bytes per tile", *(f"{r['bytes_per_tile']:.0f}" for r in results.values())],
         ["used a context", *(f"{r['with_context']:.0%}" if s else "" for r, s in zip(results.values(), shares))],
         [f"tiles/s, {processes} processes", *(f"{r['tiles_per_s']:.1f}" for r in results.values())],
-        [f"tiles/s by CPU time, {processes} cores",
-         *(f"{processes * 1e3 / r['cpu_ms_per_tile']:.1f}" for r in results.values())],
-        ["less CPU than published TEC-TT",
-         *(f"{PUBLISHED_CPU_S * 1e3 / r['cpu_ms_per_tile']:.0f} x" for r in results.values())],
-    ]  # fmt: skip
+        [
+            f"tiles/s by CPU time, {processes} cores",
+            *(f"{processes * 1e3 / r['cpu_ms_per_tile']:.1f}" for r in results.values()),
+        ],
+        [
+            "less CPU than published TEC-TT",
+            *(f"{PUBLISHED_CPU_S * 1e3 / r['cpu_ms_per_tile']:.0f} x" for r in results.values()),
+        ],
+    ]
     widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
-    lines = [[c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths))]
-             for row in [head, *rows]]  # fmt: skip
+    lines = [
+        [c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths))] for row in [head, *rows]
+    ]
     return "\n".join("  ".join(line) for line in lines)
 
 
@@ -312,9 +326,7 @@ def settings(model: Path, engine: str, q: int) -> list[Setting]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--model", type=Path, default=DEFAULT_DIRECTORY)
     parser.add_argument("--engine", default="auto")

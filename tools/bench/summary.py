@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from tools import metrics
-from tools.bench.measure import Measured, Point
-from tools.metrics import Curve
+from swathpack.tools.bench import metrics
+from swathpack.tools.bench.measure import Measured, Point
+from swathpack.tools.bench.metrics import Curve
 
 TILE_SAMPLES = 256 * 256 * 12
 GRID_RATES = 25
@@ -42,9 +42,7 @@ def frame_values(item: Measured, frame: int, rate: float) -> dict[str, float]:
     for name in QUALITIES:
         column = np.array([getattr(p, name)[frame] for p in item.points])[order]
         reached = not np.isnan(psnr)
-        values[name] = (
-            float(np.interp(np.log(rate), np.log(rates[order]), column)) if reached else float("nan")
-        )
+        values[name] = float(np.interp(np.log(rate), np.log(rates[order]), column)) if reached else float("nan")
     return values
 
 
@@ -64,9 +62,7 @@ def at_targets(items: list[Measured], targets: list[float]) -> list[dict[str, An
 def common_means(measured: dict[str, list[Measured]], targets: list[float]) -> dict[str, list[float]]:
     """Mean PSNR at each target over the frames that every codec reaches: fair to compare down a column."""
     table = {
-        codec: np.array(
-            [[frame_values(i, f, r)["psnr"] for r in targets] for i in items for f in range(i.shape[0])]
-        )
+        codec: np.array([[frame_values(i, f, r)["psnr"] for r in targets] for i in items for f in range(i.shape[0])])
         for codec, items in measured.items()
     }
     shared = np.all([np.isfinite(t) for t in table.values()], axis=0)

@@ -1,7 +1,7 @@
 """The steps of flashing, each safe to repeat: reach the board, check it, send, install, wait until it is ready.
 
 A connection that is lost at any place is made again, and the steps go on where they were: the board keeps what
-it has received and what it has done (`edge.install`).
+it has received and what it has done (`swathpack.edge.install`).
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edge.install.archive import check_all
-from edge.install.facts import Facts, check_age, check_board, check_clock, check_space
-from edge.install.manifest import MANIFEST, Manifest, Refused, key_id, parse_manifest, read_public_key
-from export.bundle.archive import ArchiveError, read_tar, tar_bytes
-from tools.board.remote import ConnectionLost, Remote, RemoteError, agent_files
+from swathpack.edge.install.archive import check_all
+from swathpack.edge.install.facts import Facts, check_age, check_board, check_clock, check_space
+from swathpack.edge.install.manifest import MANIFEST, Manifest, Refused, key_id, parse_manifest, read_public_key
+from swathpack.export.bundle.archive import ArchiveError, read_tar, tar_bytes
+from swathpack.tools.board.remote import ConnectionLost, Remote, RemoteError, agent_files
 
 PROTOCOL = 1
 Say = Callable[[dict[str, Any]], None]
@@ -90,7 +90,7 @@ class Flash:
 
     def _prepare(self) -> None:
         """Give a new board the installer and the key; one that has them keeps its own."""
-        wanted = "/opt/swathpack/agent/edge/install/__main__.py /opt/swathpack/trusted/*.pub"
+        wanted = "/opt/swathpack/agent/swathpack/edge/install/__main__.py /opt/swathpack/trusted/*.pub"
         there = self.remote.run(f"ls {wanted} 2>/dev/null; true")
         if not any(line.endswith("__main__.py") for line in there):
             self._send_agent()
@@ -99,8 +99,10 @@ class Flash:
                 raise Refused("unknown-key", "the board trusts no key yet: give --trust KEY.pub the first time")
             name = key_id(read_public_key(self.trust))
             place = f"/opt/swathpack/trusted/{name}.pub"
-            self.remote.run(f"mkdir -p /opt/swathpack/trusted && cat > {place}.part && sync && mv {place}.part {place}",
-                            stdin=self.trust.encode())  # fmt: skip
+            self.remote.run(
+                f"mkdir -p /opt/swathpack/trusted && cat > {place}.part && sync && mv {place}.part {place}",
+                stdin=self.trust.encode(),
+            )
             self._tell("trust", "done", f"the board trusts key {name} from now on")
 
     def _send_agent(self) -> None:
@@ -111,8 +113,9 @@ class Flash:
         self.remote.run(
             f"set -e; rm -rf {place}.part; mkdir -p {place}.part; tar -x -C {place}.part; "
             f"rm -rf {place}; mv {place}.part {place}; sync; ln -sfn agents/{name} /opt/swathpack/agent.part; "
-            "mv -T /opt/swathpack/agent.part /opt/swathpack/agent", stdin=tar,
-        )  # fmt: skip
+            "mv -T /opt/swathpack/agent.part /opt/swathpack/agent",
+            stdin=tar,
+        )
         self._tell("installer", "done", f"{len(files)} files")
 
     def _check(self, answer: dict[str, Any]) -> None:
@@ -120,8 +123,12 @@ class Flash:
         if answer.get("protocol") != PROTOCOL:
             raise RemoteError(f"the board's installer speaks protocol {answer.get('protocol')}, this one {PROTOCOL}")
         facts, manifest = Facts(**answer["facts"]), self.cargo.manifest
-        self._tell("board", "done", f"{facts.model or 'unknown model'}, JetPack {facts.jetpack} (L4T {facts.l4t or '?'}), "
-                   f"Python {facts.python}, {facts.free_bytes >> 20} MB free")  # fmt: skip
+        self._tell(
+            "board",
+            "done",
+            f"{facts.model or 'unknown model'}, JetPack {facts.jetpack} (L4T {facts.l4t or '?'}), "
+            f"Python {facts.python}, {facts.free_bytes >> 20} MB free",
+        )
         if not self.host_checks:
             return
         if self.trust:
@@ -159,7 +166,9 @@ class Flash:
 
     def _wait(self) -> None:
         answer = self.remote.ask("facts")["record"]
-        mine = answer["slots"][answer["active"]]["bundle"] == self.cargo.manifest.identity if answer["active"] else False
+        mine = (
+            answer["slots"][answer["active"]]["bundle"] == self.cargo.manifest.identity if answer["active"] else False
+        )
         if not mine:
             raise RemoteError(answer["last"] or "the board does not fly this bundle")
         self._verb("wait", "--seconds", str(self.ready_s))

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import swathpack
+
 AGENT = "/opt/swathpack/agent"
 SSH_FAILED = 255
 Say = Callable[[dict[str, Any]], None]
@@ -64,7 +66,11 @@ class Remote:
 
     def verb(self, *words: str, stdin: bytes | None = None, say: Say | None = None) -> list[str]:
         """One verb of the board's installer."""
-        return self.run(f"PYTHONPATH={AGENT} PYTHONDONTWRITEBYTECODE=1 python3 -m edge.install {shlex.join(words)}", stdin, say)
+        return self.run(
+            f"PYTHONPATH={AGENT} PYTHONDONTWRITEBYTECODE=1 python3 -m swathpack.edge.install {shlex.join(words)}",
+            stdin,
+            say,
+        )
 
     def ask(self, *words: str) -> Any:
         """A verb that answers with one JSON value. Raises ConnectionLost for anything else."""
@@ -75,10 +81,24 @@ class Remote:
             raise ConnectionLost(f"expected an answer to {words[0]}, found {lines[-1:]}") from error
 
     def _ssh(self) -> list[str]:
-        shared = ["-o", "ControlMaster=auto", "-o", f"ControlPath={self._control.name}/c", "-o", "ControlPersist=60"] \
-            if self._control else []  # fmt: skip
-        return [ssh_program(), "-o", "BatchMode=yes", "-o", f"ConnectTimeout={self.connect_timeout_s}",
-                "-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3", *shared, *self.options]  # fmt: skip
+        shared = (
+            ["-o", "ControlMaster=auto", "-o", f"ControlPath={self._control.name}/c", "-o", "ControlPersist=60"]
+            if self._control
+            else []
+        )
+        return [
+            ssh_program(),
+            "-o",
+            "BatchMode=yes",
+            "-o",
+            f"ConnectTimeout={self.connect_timeout_s}",
+            "-o",
+            "ServerAliveInterval=5",
+            "-o",
+            "ServerAliveCountMax=3",
+            *shared,
+            *self.options,
+        ]
 
     def _as_root(self, command: str) -> str:
         if self._sudo is None:
@@ -92,8 +112,10 @@ class Remote:
         if done.returncode == SSH_FAILED or not words:
             raise ConnectionLost(done.stderr.strip() or "no answer")
         if words[0] != "0" and "sudo" not in words:
-            raise RemoteError(f"{self.target} is not root and may not use sudo without a password; on the board: "
-                              "echo \"$USER ALL=(ALL) NOPASSWD: ALL\" | sudo tee /etc/sudoers.d/swathpack")  # fmt: skip
+            raise RemoteError(
+                f"{self.target} is not root and may not use sudo without a password; on the board: "
+                'echo "$USER ALL=(ALL) NOPASSWD: ALL" | sudo tee /etc/sudoers.d/swathpack'
+            )
         return words[0] != "0"
 
 
@@ -102,8 +124,12 @@ class _Feeding:
 
     def __init__(self, argv: Sequence[str], stdin: bytes | None) -> None:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
-        self._process = subprocess.Popen(argv, stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
-                                         stdout=subprocess.PIPE, stderr=self._errors)  # fmt: skip
+        self._process = subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+        )
         self._feeder = threading.Thread(target=self._feed, args=(stdin,), daemon=True) if stdin is not None else None
         self.status = 0
 
@@ -162,6 +188,6 @@ def ssh_program() -> str:
 
 def agent_files() -> dict[str, bytes]:
     """The installer's files as they go to a board that has none."""
-    edge = Path(__file__).resolve().parent.parent.parent / "edge"
-    paths = [edge / "__init__.py", *sorted((edge / "install").glob("*.py"))]
-    return {path.relative_to(edge.parent).as_posix(): path.read_bytes() for path in paths}
+    package = Path(swathpack.__file__).parent
+    paths = [package / "__init__.py", package / "edge/__init__.py", *sorted((package / "edge/install").glob("*.py"))]
+    return {path.relative_to(package.parent).as_posix(): path.read_bytes() for path in paths}

@@ -43,10 +43,19 @@ class _Part:
         mode = cfdp.TransmissionMode.ACKNOWLEDGED if acknowledged else cfdp.TransmissionMode.UNACKNOWLEDGED
         local = mib.LocalEntityConfig(util.ByteFieldU16(me), mib.IndicationConfig(), _quiet_faults(mib)())
         remote = mib.RemoteEntityConfig(
-            util.ByteFieldU16(other), None, pdu_bytes, acknowledged, True, mode, cfdp.ChecksumType.CRC_32,
-            positive_ack_timer_interval_seconds=timer_s, positive_ack_timer_expiration_limit=RETRIES,
-            nak_timer_interval_seconds=timer_s, nak_timer_expiration_limit=RETRIES, check_limit=RETRIES,
-        )  # fmt: skip
+            util.ByteFieldU16(other),
+            None,
+            pdu_bytes,
+            acknowledged,
+            True,
+            mode,
+            cfdp.ChecksumType.CRC_32,
+            positive_ack_timer_interval_seconds=timer_s,
+            positive_ack_timer_expiration_limit=RETRIES,
+            nak_timer_interval_seconds=timer_s,
+            nak_timer_expiration_limit=RETRIES,
+            check_limit=RETRIES,
+        )
         table = mib.RemoteEntityConfigTable([remote])
         user, timers = _user()(), _timers(mib, timer_s)()
         if kind == "sender":
@@ -112,9 +121,13 @@ class CfdpReceiver(_Part):
 
 
 def transfer(
-    source: Path, target: Path, acknowledged: bool, keep: Callable[[bytes], bool], pdu_bytes: int = 1024,
+    source: Path,
+    target: Path,
+    acknowledged: bool,
+    keep: Callable[[bytes], bool],
+    pdu_bytes: int = 1024,
     limit_s: float = 60.0,
-) -> Transfer:  # fmt: skip
+) -> Transfer:
     """Send a file over a link in memory that loses the PDUs for which `keep` says no. Raises CfdpError."""
     sender, receiver = CfdpSender(acknowledged, pdu_bytes, 0.05), CfdpReceiver(acknowledged, pdu_bytes, 0.05)
     sender.put(source, target)
@@ -156,6 +169,7 @@ def _quiet_faults(mib: Any) -> Any:
 def _timers(mib: Any, seconds: float) -> Any:
     countdown = _module("spacepackets.countdown").Countdown
     return type(
-        "Timers", (mib.CheckTimerProvider,),
+        "Timers",
+        (mib.CheckTimerProvider,),
         {"provide_check_timer": lambda self, *args, **kwargs: countdown(timedelta(seconds=seconds))},
-    )  # fmt: skip
+    )

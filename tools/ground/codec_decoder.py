@@ -1,4 +1,4 @@
-"""The edge codec's decoding half for segments that flew alone (`tools.ground.decoder.SegmentDecoder`)."""
+"""The edge codec's decoding half for segments that flew alone (`swathpack.tools.ground.decoder.SegmentDecoder`)."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.coding import CodingError, Reconstruction, TileDecoder
-from edge.embedded import EmbeddedDecoder, tile_decoder
-from edge.flight_codec import coding_context
-from edge.latents import CHANNELS
-from edge.model import EdgeModel
-from edge.stream import StreamError, lone_binding, segment_overhead_bytes
-from edge.stream.segment import SYNC, Segment, unpack_front
-from edge.tile_codec import ContextLatent, TileKey
-from tools.ground.decoder import DecodeError, SegmentHead
+from swathpack.edge.codec.flight import coding_context
+from swathpack.edge.codec.latents import CHANNELS
+from swathpack.edge.codec.layers import EmbeddedDecoder, tile_decoder
+from swathpack.edge.codec.model import EdgeModel
+from swathpack.edge.codec.prediction import CodingError, Reconstruction, TileDecoder
+from swathpack.edge.codec.protocol import ContextLatent, TileKey
+from swathpack.edge.stream import StreamError, lone_binding, segment_overhead_bytes
+from swathpack.edge.stream.segment import SYNC, Segment, unpack_front
+from swathpack.tools.ground.decoder import DecodeError, SegmentHead
 
 LONGEST_FRONT = 40
 
 
 class EdgeSegmentDecoder:
-    """Reads heads and decodes prefixes of segments made by `edge.flight_codec.FlightCodec` with the same model."""
+    """Reads heads and decodes prefixes of segments made by `swathpack.edge.codec.flight.FlightCodec` with the same model."""
 
     def __init__(self, model: EdgeModel) -> None:
         self.model, self.binding = model, lone_binding(model.digest, model.tables_digest)
@@ -74,9 +74,7 @@ class EdgeSegmentDecoder:
             raise DecodeError(f"expected layers from 0, found from {s.layer_start}")
         coding = [coding_context(c) for c in contexts]
         try:
-            decoder = tile_decoder(
-                self.model.engine, self.model.tables, coding, s.quality_byte, (s.grid_h, s.grid_w)
-            )
+            decoder = tile_decoder(self.model.engine, self.model.tables, coding, s.quality_byte, (s.grid_h, s.grid_w))
             decoder.decode(data[start : start + s.payload_bytes], s.layer_count)
         except CodingError as error:
             raise DecodeError(str(error)) from error

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.tile_codec import ContextLatent, TileKey
+from swathpack.edge.codec.protocol import ContextLatent, TileKey
 
 
 class DecodeError(Exception):

@@ -9,17 +9,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.bands import BANDS
-from edge.base_layer import step_of
-from edge.frame import Frame
-from edge.latents import STRIDE
-from edge.model import EdgeModel
-from edge.packets.report import held_digest
-from edge.stages.intake import TILE_BITS
-from edge.tile_codec import TileKey
-from tools.ground.codec_decoder import EdgeSegmentDecoder
-from tools.ground.store import GroundStore
-from tools.rasters import Series, write_series
+from swathpack.edge.bands import BANDS
+from swathpack.edge.codec.base_layer import step_of
+from swathpack.edge.codec.latents import STRIDE
+from swathpack.edge.codec.model import EdgeModel
+from swathpack.edge.codec.protocol import TileKey
+from swathpack.edge.frame import Frame
+from swathpack.edge.packets.report import held_digest
+from swathpack.edge.stages.intake import TILE_BITS
+from swathpack.tools.files.rasters import Series, write_series
+from swathpack.tools.ground.codec_decoder import EdgeSegmentDecoder
+from swathpack.tools.ground.store import GroundStore
 
 TILE = 256
 MAX_DN = 65535
@@ -41,7 +41,9 @@ def place_frames(store: GroundStore, model: EdgeModel) -> dict[int, list[Frame]]
     places: dict[int, dict[int, list[TileKey]]] = defaultdict(lambda: defaultdict(list))
     for key in store.tile_frames():
         places[split_tile(key.tile)[0]][key.time].append(key)
-    return {p: [_frame(store, model, time, keys) for time, keys in sorted(times.items())] for p, times in places.items()}
+    return {
+        p: [_frame(store, model, time, keys) for time, keys in sorted(times.items())] for p, times in places.items()
+    }
 
 
 def _frame(store: GroundStore, model: EdgeModel, time: int, keys: list[TileKey]) -> Frame:

@@ -12,16 +12,16 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from edge.events import Event, EventError, unpack_events
-from edge.packets.deframer import Deframer, SequenceCheck
-from edge.packets.erasure import ErasureDecoder
-from edge.packets.errors import PacketError
-from edge.packets.pieces import unpack_pieces
-from edge.packets.report import held_digest
-from edge.packets.space_packet import Apid, SpacePacket
-from edge.tile_codec import TileKey
-from tools.ground.decoder import DecodeError, SegmentDecoder
-from tools.ground.store import DAMAGED, OPEN, WAITING, GroundStore, HeldSegment
+from swathpack.edge.codec.protocol import TileKey
+from swathpack.edge.events import Event, EventError, unpack_events
+from swathpack.edge.packets.deframer import Deframer, SequenceCheck
+from swathpack.edge.packets.erasure import ErasureDecoder
+from swathpack.edge.packets.errors import PacketError
+from swathpack.edge.packets.pieces import unpack_pieces
+from swathpack.edge.packets.report import held_digest
+from swathpack.edge.packets.space_packet import Apid, SpacePacket
+from swathpack.tools.ground.decoder import DecodeError, SegmentDecoder
+from swathpack.tools.ground.store import DAMAGED, OPEN, WAITING, GroundStore, HeldSegment
 
 _HELD_IN_MEMORY = 4096
 _BYTES_IN_MEMORY = 1 << 25  # a forged offset makes a segment as long as the format allows

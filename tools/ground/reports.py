@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from edge.packets.report import MAX_GAPS, Report, ReportEntry
-from edge.packets.space_packet import Apid, SpacePacket
-from edge.tile_codec import TileKey
-from tools.ground.store import DAMAGED, WAITING, GroundStore, HeldSegment
+from swathpack.edge.codec.protocol import TileKey
+from swathpack.edge.packets.report import MAX_GAPS, Report, ReportEntry
+from swathpack.edge.packets.space_packet import Apid, SpacePacket
+from swathpack.tools.ground.store import DAMAGED, WAITING, GroundStore, HeldSegment
 
 ENTRIES_PER_REPORT = 64
 PATIENCE_PASSES = 3  # a segment that waits longer for its context is asked for without
@@ -57,9 +57,15 @@ class ReportWriter:
         waiting = segment.state == WAITING
         overdue = waiting and pass_number - segment.since_pass >= PATIENCE_PASSES
         return ReportEntry(
-            segment.number, segment.key, segment.layers, segment.ranges.prefix, segment.digest,
-            _gaps(segment), waiting, overdue or segment.state == DAMAGED,
-        )  # fmt: skip
+            segment.number,
+            segment.key,
+            segment.layers,
+            segment.ranges.prefix,
+            segment.digest,
+            _gaps(segment),
+            waiting,
+            overdue or segment.state == DAMAGED,
+        )
 
 
 def _gaps(segment: HeldSegment) -> tuple[tuple[int, int], ...]:

@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.base_layer import known_groups, known_part
-from edge.context.layout import pack_latent, unpack_latent
-from edge.packets.ranges import RangeSet
-from edge.tile_codec import LAYERS, ContextLatent, TileKey
+from swathpack.edge.codec.base_layer import known_groups, known_part
+from swathpack.edge.codec.protocol import LAYERS, ContextLatent, TileKey
+from swathpack.edge.context.layout import pack_latent, unpack_latent
+from swathpack.edge.packets.ranges import RangeSet
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
@@ -47,7 +47,7 @@ class GroundStoreError(Exception):
 @dataclass
 class HeldSegment:
     """One segment as far as it arrived. layers: decoded so far. since_pass: of its first packet. digest: what the
-    ground reports of the latent that these layers gave (`edge.packets.report.held_digest`).
+    ground reports of the latent that these layers gave (`swathpack.edge.packets.report.held_digest`).
     """
 
     store: int
@@ -112,8 +112,9 @@ class GroundStore:
         """A segment of which anything arrived."""
         row = self._db.execute(
             "SELECT tile, time, data, ranges, layers, state, since_pass, digest FROM segments "
-            "WHERE store = ? AND number = ?", (store, number),
-        ).fetchone()  # fmt: skip
+            "WHERE store = ? AND number = ?",
+            (store, number),
+        ).fetchone()
         if row is None:
             return None
         tile, time, data, ranges, layers, state, since, digest = row
@@ -123,9 +124,7 @@ class GroundStore:
 
     def of(self, key: TileKey) -> list[HeldSegment]:
         """All segments of a tile-frame; more than one when it was coded again."""
-        rows = self._db.execute(
-            "SELECT store, number FROM segments WHERE tile = ? AND time = ?", key
-        ).fetchall()
+        rows = self._db.execute("SELECT store, number FROM segments WHERE tile = ? AND time = ?", key).fetchall()
         return [found for row in rows if (found := self.segment(*row)) is not None]
 
     def waiting(self, tile: int) -> list[HeldSegment]:
@@ -155,9 +154,7 @@ class GroundStore:
         ).fetchall()
         return [found for (number,) in rows if (found := self.segment(store, number)) is not None]
 
-    def put_latent(
-        self, key: TileKey, q: int, latent: NDArray[np.int16], layers: int, replace: bool = False
-    ) -> bool:
+    def put_latent(self, key: TileKey, q: int, latent: NDArray[np.int16], layers: int, replace: bool = False) -> bool:
         """Keep a decoded latent, and the digest of each of its prefixes. Fewer layers than held change nothing.
 
         False when it contradicts the one that is held, which stays unless `replace` is set.

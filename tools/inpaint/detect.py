@@ -15,9 +15,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.cloud import GREEN_CLEAR, GREEN_CLOUD, SNOW_NDSI
-from edge.frame import Frame
-from tools.errors import UserError
+from swathpack.edge.frame import Frame
+from swathpack.edge.sources.cloud import GREEN_CLEAR, GREEN_CLOUD, SNOW_NDSI
+from swathpack.tools.errors import UserError
 
 BLUE_RISE = 300.0  # DN: 0.03 reflectance (Hagolle et al. 2010, equation 1, without the growth with time)
 RED_SHARE = 1.5  # red may rise at most so much more than blue, else it is bare soil (same, equation 2)

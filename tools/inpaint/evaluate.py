@@ -1,6 +1,6 @@
 """Measure the repair of clouds against four classical ones, by cloud cover.
 
-    python -m tools.inpaint.evaluate ../shared/data --out runs/inpaint
+    python -m swathpack.tools.inpaint.evaluate ../shared/data --out runs/inpaint
 
 Takes the series of a split (val), hides clear dates under synthetic clouds and cloudy dates under their own clouds,
 mirrored, repairs them with every method, and scores the hidden pixels: PSNR (peak 10,000 DN), SSIM and spectral angle.
@@ -21,17 +21,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.frame import Frame
-from edge.model import DEFAULT_DIRECTORY, EdgeModel, ModelError
-from tools import metrics
-from tools.errors import UserError
-from tools.inpaint import baselines
-from tools.inpaint.page import bands_to_show
-from tools.inpaint.repair import Cube, Repairer
-from tools.inpaint.summary import summarise, write_plot, write_tables
-from tools.inpaint.trials import Trial, load_cubes, real, synthetic
-from tools.pictures import Stretch, png
-from tools.progress import Progress
+from swathpack.edge.codec.model import DEFAULT_DIRECTORY, EdgeModel, ModelError
+from swathpack.edge.frame import Frame
+from swathpack.tools.bench import metrics
+from swathpack.tools.errors import UserError
+from swathpack.tools.inpaint import baselines
+from swathpack.tools.inpaint.page import bands_to_show
+from swathpack.tools.inpaint.repair import Cube, Repairer
+from swathpack.tools.inpaint.summary import summarise, write_plot, write_tables
+from swathpack.tools.inpaint.trials import Trial, load_cubes, real, synthetic
+from swathpack.tools.pages.pictures import Stretch, png
+from swathpack.tools.progress import Progress
 
 # Name -> whether it looks at dates after the repaired one.
 METHODS = {
@@ -165,9 +165,7 @@ def example(trial: Trial, images: dict[str, Floats]) -> bytes:
         stretch.picture(frames[0]),
         stretch.picture(_frame(trial, np.where(trial.mask, MAX_DN, trial.truth))),
     ]
-    pictures += [
-        stretch.picture(_frame(trial, np.where(trial.mask, images[m], trial.truth))) for m in PICTURED
-    ]
+    pictures += [stretch.picture(_frame(trial, np.where(trial.mask, images[m], trial.truth))) for m in PICTURED]
     padded = [np.pad(p, ((0, 0), (0, 4), (0, 0)), constant_values=255) for p in pictures]
     return png(np.ascontiguousarray(np.concatenate(padded, axis=1)))
 
@@ -181,9 +179,7 @@ def read_scores(path: Path) -> list[Score]:
     kinds = {"date": int, "cover": float, "psnr": float, "ssim": float, "angle": float}
     try:
         with path.open(newline="") as file:
-            return [
-                Score(**{k: kinds.get(k, str)(v) for k, v in row.items()}) for row in csv.DictReader(file)
-            ]
+            return [Score(**{k: kinds.get(k, str)(v) for k, v in row.items()}) for row in csv.DictReader(file)]
     except (OSError, TypeError, ValueError) as error:
         raise UserError(f"{path}: expected the table of an earlier run ({error})") from error
 
@@ -194,12 +190,8 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("data", type=Path, help="folder with catalog.json")
     made.add_argument("--out", type=Path, required=True)
     made.add_argument("--split", default="val")
-    made.add_argument(
-        "--dates", type=int, default=6, help="dates per series and kind of trial (default %(default)s)"
-    )
-    made.add_argument(
-        "--side", type=int, default=128, help="larger frames are cut into pieces (default %(default)s)"
-    )
+    made.add_argument("--dates", type=int, default=6, help="dates per series and kind of trial (default %(default)s)")
+    made.add_argument("--side", type=int, default=128, help="larger frames are cut into pieces (default %(default)s)")
     made.add_argument("--min-dates", type=int, default=3)
     made.add_argument(
         "--min-bands", type=int, default=10, help="series with fewer bands are left out (default %(default)s)"

@@ -14,10 +14,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.coding import EXPECTED, CodingContext, Reconstruction, TileDecoder
-from edge.latents import GROUP, LAYERS, STRIDE, Latent, quantise
-from edge.model import EdgeModel
-from edge.pixels import OVERLAP, fill_invalid
+from swathpack.edge.codec.latents import GROUP, LAYERS, STRIDE, Latent, quantise
+from swathpack.edge.codec.model import EdgeModel
+from swathpack.edge.codec.pixels import OVERLAP, fill_invalid
+from swathpack.edge.codec.prediction import EXPECTED, CodingContext, Reconstruction, TileDecoder
 
 QUALITY = 16  # step 256 DN: the finest at which snow and clouds (9,000 DN) stay within the latent's range
 FOLD = 3  # latent positions along a side of the blocks that are hidden in turns

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.frame import Frame
-from tools.errors import UserError
-from tools.rasters.geotiff import SUFFIXES, find_geotiffs
+from swathpack.edge.frame import Frame
+from swathpack.tools.errors import UserError
+from swathpack.tools.files.rasters.geotiff import SUFFIXES, find_geotiffs
 
 # Sen2Cor scene classification (ESA, Sentinel-2 L2A product definition): 3 cloud shadow, 8 cloud of medium and 9 of
 # high probability, 10 thin cirrus. Optional: 2 dark area, 7 unclassified, 11 snow or ice.
@@ -104,9 +104,7 @@ def _from_npz(path: Path) -> Planes:
     if data.ndim != 3 or data.dtype.kind not in "biuf":
         raise UserError(f"{path}: expected a mask (T, H, W) or (H, W), found {data.dtype} {data.shape}")
     if data.dtype.kind == "f" and not np.isfinite(data).all():
-        raise UserError(
-            f"{path}: the mask holds NaN or infinities; expected zero for clear and other values for cloud"
-        )
+        raise UserError(f"{path}: the mask holds NaN or infinities; expected zero for clear and other values for cloud")
     return data
 
 
@@ -188,9 +186,7 @@ def _unfiltered(raw: NDArray[np.uint8], step: int) -> NDArray[np.uint8]:
     return out[1:, : raw.shape[1] - 1].astype(np.uint8)
 
 
-def _predicted(
-    line: list[int], above: list[int], step: int, predict: Callable[[int, int, int], int]
-) -> list[int]:
+def _predicted(line: list[int], above: list[int], step: int, predict: Callable[[int, int, int], int]) -> list[int]:
     out = [0] * len(line)
     for x, value in enumerate(line):
         left, corner = (out[x - step], above[x - step]) if x >= step else (0, 0)

@@ -9,9 +9,9 @@ from html import escape
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.frame import Frame
-from tools.demo_page import STYLE
-from tools.pictures import FALSE_COLOUR, TRUE_COLOUR, Picture, Stretch, data_uri
+from swathpack.edge.frame import Frame
+from swathpack.tools.demo.page import STYLE
+from swathpack.tools.pages.pictures import FALSE_COLOUR, TRUE_COLOUR, Picture, Stretch, data_uri
 
 OUTLINE = (255, 196, 0)
 MAX_SIDE = 1024  # pixels of a picture: larger frames are shown thinned

@@ -10,13 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tools.inpaint.sources import MAX_FIT
+from swathpack.tools.inpaint.sources import MAX_FIT
 
 PENALTIES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)  # of the standardised features' variance
 NOISE_DN = 20.0  # features that vary less than this say nothing
-BLOCK = (
-    24  # pixels: cross-validation leaves out squares of this side, since neighbours tell each other's value
-)
+BLOCK = 24  # pixels: cross-validation leaves out squares of this side, since neighbours tell each other's value
 FOLDS = 4
 GUESS_DEMAND = 0.95  # of the error without the guess: what it must come under
 SPREAD = (1.5, 1.75)  # reach and power: weights (1 + (d / reach)^2)^-power, d in pixels
@@ -110,9 +108,7 @@ def _validated(
     """Features (constant first) and weights with the least error on the folds left out; the first ends[n] features
     are taken where they cut the error of fewer to a share of demands[n].
     """
-    total = Moments(
-        np.sum([m.xx for m in moments], 0), np.sum([m.xy for m in moments], 0), sum(m.yy for m in moments)
-    )
+    total = Moments(np.sum([m.xx for m in moments], 0), np.sum([m.xy for m in moments], 0), sum(m.yy for m in moments))
     parts = [m for m in moments if 0 < m.xx[0, 0] < 0.999 * total.xx[0, 0]]
     best, least = (np.arange(1), PENALTIES[-1]), total.yy if parts else np.inf
     for end, demand in zip(ends, demands):

@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.bands import BANDS, completion_matrix
-from edge.model import EdgeModel
-from edge.pixels import TileWindow, fill_invalid
-from tools.inpaint.fill import TileFiller
-from tools.inpaint.regression import nearness, regressed, spread
-from tools.inpaint.sources import MIN_PIXELS, Source, ranked, relate, without_holes
+from swathpack.edge.bands import BANDS, completion_matrix
+from swathpack.edge.codec.model import EdgeModel
+from swathpack.edge.codec.pixels import TileWindow, fill_invalid
+from swathpack.tools.inpaint.fill import TileFiller
+from swathpack.tools.inpaint.regression import nearness, regressed, spread
+from swathpack.tools.inpaint.sources import MIN_PIXELS, Source, ranked, relate, without_holes
 
 METHODS = ("calibrated", "zero-shot", "regression")
 WINDOW, STEP = 256, 192  # pixels: windows overlap by 64 and are blended there
@@ -63,9 +63,7 @@ def candidates(cube: Cube, date: int, hole: Mask, later: bool) -> list[int]:
     nothing of the hole are passed over.
     """
     dates = range(len(cube.frames)) if later else range(date)
-    order = sorted(
-        (d for d in dates if d != date), key=lambda d: (abs(cube.days[d] - cube.days[date]), abs(d - date))
-    )
+    order = sorted((d for d in dates if d != date), key=lambda d: (abs(cube.days[d] - cube.days[date]), abs(d - date)))
     return [d for d in order if (cube.clear[d] & hole).any()][:CANDIDATES]
 
 
@@ -102,9 +100,7 @@ def _ramp(start: int, count: int, side: int) -> NDArray[np.float64]:
 class Repairer:
     """Repairs dates of one series with one method. `model` may be None for the method "regression"."""
 
-    def __init__(
-        self, cube: Cube, model: EdgeModel | None, method: str = "calibrated", later: bool = False
-    ) -> None:
+    def __init__(self, cube: Cube, model: EdgeModel | None, method: str = "calibrated", later: bool = False) -> None:
         self.cube, self.model, self.method, self.later = cube, model, method, later
 
     def repair(self, date: int, hole: Mask, tick: Callable[[], None] = lambda: None) -> Repair:
@@ -204,9 +200,7 @@ class Repairer:
         fitted = regressed([joined], goal, known)[0][:, 0, x.shape[1] :].reshape(images[0].shape)
         return _within(_settled(fitted, part.frames[date], part.clear[date]), images[0], y)
 
-    def _predict(
-        self, part: Cube, date: int, images: Sequence[Floats], window: TileWindow, everywhere: bool
-    ) -> Floats:
+    def _predict(self, part: Cube, date: int, images: Sequence[Floats], window: TileWindow, everywhere: bool) -> Floats:
         """The codec's zero-shot prediction, in those of the cube's bands that it codes."""
         assert self.model is not None  # every method but "regression" is given one
         contexts = [completed(i, part.bands, part.level) for i in _levelled(part, date, images[:2])]

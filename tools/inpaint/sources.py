@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tools.inpaint.baselines import line
+from swathpack.tools.inpaint.baselines import line
 
 MIN_PIXELS = 64  # pixels clear on both dates, below which no relation is fitted
 MIN_SHARE = 0.02  # of the hole that a date must show
@@ -87,8 +87,6 @@ def without_holes(frames: Floats, clear: Mask, sources: Sequence[Source], first:
         both = clear[date] & clear[source.date]
         pixels = frames[source.date][:, take]
         enough = both.sum() >= MIN_PIXELS
-        image[:, take] = (
-            relate(frames[source.date], frames[date], both)[0].apply(pixels) if enough else pixels
-        )
+        image[:, take] = relate(frames[source.date], frames[date], both)[0].apply(pixels) if enough else pixels
         known |= take
     return image, known

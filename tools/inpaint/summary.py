@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tools.inpaint.trials import COVERS
-from tools.metrics import mean_psnr
+from swathpack.tools.bench.metrics import mean_psnr
+from swathpack.tools.inpaint.trials import COVERS
 
 if TYPE_CHECKING:
-    from tools.inpaint.evaluate import Score
+    from swathpack.tools.inpaint.evaluate import Score
 
 MEASURES = {
     "psnr": ("PSNR, dB", "{:.2f}"),

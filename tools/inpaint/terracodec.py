@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.bands import BANDS
-from edge.pixels import fill_invalid
-from tools.errors import UserError
-from tools.inpaint.regression import spread
-from tools.inpaint.repair import Cube, Repair, completed, taper, windows
+from swathpack.edge.bands import BANDS
+from swathpack.edge.codec.pixels import fill_invalid
+from swathpack.tools.errors import UserError
+from swathpack.tools.inpaint.regression import spread
+from swathpack.tools.inpaint.repair import Cube, Repair, completed, taper, windows
 
 Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -23,7 +23,7 @@ def load(path: Path) -> Any:
     if not path.is_file():
         raise UserError(f"no such file: {path}")
     try:
-        from codec.terracodec import CheckpointError, import_checkpoint, load_model
+        from swathpack.codec.terracodec import CheckpointError, import_checkpoint, load_model
     except ImportError as error:
         raise UserError(f"--codec needs torch: pip install 'swathpack[train]' ({error})") from error
     try:
@@ -31,9 +31,7 @@ def load(path: Path) -> Any:
     except CheckpointError as error:
         raise UserError(str(error)) from error
     if imported.family not in ("tt", "flextec"):
-        raise UserError(
-            f"{path}: expected a TEC-TT or FlexTEC model, found {imported.family}: it knows no time"
-        )
+        raise UserError(f"{path}: expected a TEC-TT or FlexTEC model, found {imported.family}: it knows no time")
     if imported.model.bands != len(BANDS):
         raise UserError(f"{path}: expected a model of {len(BANDS)} bands, found {imported.model.bands}")
     return imported
@@ -43,7 +41,7 @@ def repair_all(imported: Any, cube: Cube, masks: Mask, mode: str) -> list[Repair
     """Every date with its masked pixels (T, H, W) predicted from earlier dates; the residual on clear pixels is spread
     into the hole, so that borders fit. Other pixels stay as they are.
     """
-    from codec.terracodec.inpaint import inpaint_series
+    from swathpack.codec.terracodec.inpaint import inpaint_series
 
     if (cube.days[1:] < cube.days[:-1]).any():
         raise UserError("TEC-TT needs the dates in order of time")

@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.bands import BANDS
-from tools.errors import UserError
-from tools.inpaint.clouds import cloud_mask
-from tools.inpaint.command import DILATE, cube_of
-from tools.inpaint.detect import detect, dilated
-from tools.inpaint.repair import Cube
-from tools.rasters import read_series
+from swathpack.edge.bands import BANDS
+from swathpack.tools.commands.inpaint import DILATE, cube_of
+from swathpack.tools.errors import UserError
+from swathpack.tools.files.rasters import read_series
+from swathpack.tools.inpaint.clouds import cloud_mask
+from swathpack.tools.inpaint.detect import detect, dilated
+from swathpack.tools.inpaint.repair import Cube
 
 COVERS = ((0.05, 0.10), (0.10, 0.25), (0.25, 0.50), (0.50, 0.75), (0.75, 1.00))
 CLEAR_DATE = 0.15  # at most so much real cloud on a date that is hidden under synthetic ones
@@ -67,9 +67,7 @@ class Trial:
         return replace(self.whole, frames=frames, clear=clear)
 
 
-def load_cubes(
-    root: Path, split: str, min_dates: int, min_bands: int, side: int
-) -> Iterator[tuple[str, Cube, Mask]]:
+def load_cubes(root: Path, split: str, min_dates: int, min_bands: int, side: int) -> Iterator[tuple[str, Cube, Mask]]:
     """(name, cube, real clouds (T, H, W)) of a split's series, cut into pieces of at most `side` pixels. Raises
     UserError.
     """

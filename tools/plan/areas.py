@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tools.errors import UserError
+from swathpack.tools.errors import UserError
 
 EARTH_RADIUS_KM = 6371.0088  # mean radius, IUGG
 KM_PER_DEG = math.pi / 180 * EARTH_RADIUS_KM
@@ -49,9 +49,7 @@ class Area:
         return (longitude + 180) % 360 - 180, latitude
 
 
-def make_area(
-    name: str, rings: list[Array], priority: float, revisit_days: float, cloud: tuple[float, ...]
-) -> Area:
+def make_area(name: str, rings: list[Array], priority: float, revisit_days: float, cloud: tuple[float, ...]) -> Area:
     """An area from its rings. Raises UserError when it covers no ground or leaves the globe."""
     rings = [_checked_ring(name, ring) for ring in rings]
     area_km2 = _area_km2(rings)
@@ -86,15 +84,11 @@ def read_geojson(path: Path) -> list[tuple[dict[str, Any], list[Array]]]:
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{path.name}: expected GeoJSON, found something else ({error!r})") from None
     if not found:
-        raise UserError(
-            f"{path.name}: expected at least one Polygon or MultiPolygon, found none (empty area)"
-        )
+        raise UserError(f"{path.name}: expected at least one Polygon or MultiPolygon, found none (empty area)")
     return found
 
 
-def _features(
-    node: dict[str, Any], properties: dict[str, Any]
-) -> Iterator[tuple[dict[str, Any], list[Array]]]:
+def _features(node: dict[str, Any], properties: dict[str, Any]) -> Iterator[tuple[dict[str, Any], list[Array]]]:
     """Walk FeatureCollection, Feature, GeometryCollection and the two polygon types (RFC 7946)."""
     kind = node["type"]
     if kind == "FeatureCollection":
@@ -126,8 +120,7 @@ def _checked_ring(name: str, ring: Array) -> Array:
         swapped = np.abs(ring[:, 0]).max() <= 90
         raise UserError(
             f"area {name!r}: expected latitudes within 90 degrees, found "
-            f"{ring[np.abs(ring[:, 1]).argmax(), 1]:g}"
-            + (" (longitude and latitude look swapped)" if swapped else "")
+            f"{ring[np.abs(ring[:, 1]).argmax(), 1]:g}" + (" (longitude and latitude look swapped)" if swapped else "")
         )
     if (ring[0] != ring[-1]).any():
         ring = np.vstack([ring, ring[:1]])

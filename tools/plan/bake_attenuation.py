@@ -1,6 +1,6 @@
 """Bake the atmosphere table that the planner ships (needs `pip install itur`, used once, not at run time).
 
-    python -m tools.plan.bake_attenuation          writes tools/plan/data/attenuation.json, prints its size
+    python -m swathpack.tools.plan.bake_attenuation          writes tools/plan/data/attenuation.json, prints its size
 
 Total slant-path attenuation A(p) = gases + sqrt((rain + cloud)^2 + scintillation^2) after Recommendation
 ITU-R P.618 section 2.5, evaluated with Recommendations P.676, P.837-P.840 that the itur
@@ -58,9 +58,7 @@ def surface(place: tuple[float, float], frequency: float) -> list[list[float]]:
 def main() -> None:
     """Write the table."""
     warnings.simplefilter("ignore")
-    table = {
-        climate: {str(f): surface(place, f) for f in FREQUENCIES_GHZ} for climate, place in CLIMATES.items()
-    }
+    table = {climate: {str(f): surface(place, f) for f in FREQUENCIES_GHZ} for climate, place in CLIMATES.items()}
     document = {
         "source": "ITU-R P.618-13 section 2.5 (gases P.676, rain P.837-P.839, cloud P.840) through "
         "itur 0.4.0, antenna 5 m; made not to rise with elevation",

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from edge.budget import format_time
-from tools.plan.model import Outcome
-from tools.plan.orbit import ground_track
-from tools.plan.passes import Contact
-from tools.plan.report import number
-from tools.plan.svg import COLOURS, Plot, legend, text
+from swathpack.edge.downlink.budget import format_time
+from swathpack.tools.pages.svg import COLOURS, Plot, legend, text
+from swathpack.tools.plan.model import Outcome
+from swathpack.tools.plan.orbit import ground_track
+from swathpack.tools.plan.passes import Contact
+from swathpack.tools.plan.report import number
 
 COASTLINE = Path(__file__).parent / "data" / "coastline.json"
 TRACK_HOURS = 24.0
@@ -53,9 +53,7 @@ def world_map(outcome: Outcome, width: int = WIDTH) -> str:
         latitude, longitude = ground_track(satellite.positions_km(times))
         for piece in _unbroken(longitude, latitude):
             plot.line(piece, colour_of(outcome)[satellite.name], 0.7, satellite.name)
-    altitude = (
-        float(np.linalg.norm(plan.satellites[0].positions_km(np.array([plan.start_s])))) - EARTH_RADIUS_KM
-    )
+    altitude = float(np.linalg.norm(plan.satellites[0].positions_km(np.array([plan.start_s])))) - EARTH_RADIUS_KM
     for station in plan.stations:
         for piece in _footprint(station.latitude_deg, station.longitude_deg, station.lowest_deg(), altitude):
             plot.line(piece, "#333", 1.0)
@@ -127,9 +125,7 @@ def _footprint(
     reach = math.acos(EARTH_RADIUS_KM * math.cos(elevation) / (EARTH_RADIUS_KM + altitude_km)) - elevation
     bearing = np.radians(np.arange(0, 361, 3))
     centre = math.radians(latitude_deg)
-    latitude = np.arcsin(
-        math.sin(centre) * math.cos(reach) + math.cos(centre) * math.sin(reach) * np.cos(bearing)
-    )
+    latitude = np.arcsin(math.sin(centre) * math.cos(reach) + math.cos(centre) * math.sin(reach) * np.cos(bearing))
     east = np.arctan2(
         np.sin(bearing) * math.sin(reach) * math.cos(centre),
         math.cos(reach) - math.sin(centre) * np.sin(latitude),
@@ -233,9 +229,7 @@ def queue(outcome: Outcome, width: int = WIDTH) -> str:
         for name, points in series.items():
             plot.steps([(0.0, 0.0), *_thinned(points)], colours[name], 0.08)
         charts.append(f"<div>{plot.svg(label)}</div>")
-    note = (
-        f"Storage holds {plan.storage_gbyte:g} GB: raw until coded, then the coded stream until it is sent."
-    )
+    note = f"Storage holds {plan.storage_gbyte:g} GB: raw until coded, then the coded stream until it is sent."
     key = legend([(c, n) for n, c in colours.items()])
     return f'<div class="grid2">{"".join(charts)}</div>{key}<p>{note}</p>'
 
@@ -289,9 +283,7 @@ def area_quality(outcome: Outcome, width: int = WIDTH, beside: Outcome | None = 
             10,
             4,
         )
-    return plot.svg("quality per area") + legend(
-        [("#0072b2", "mean of tiles (dot), P10 to P90 of tiles (bar)")]
-    )
+    return plot.svg("quality per area") + legend([("#0072b2", "mean of tiles (dot), P10 to P90 of tiles (bar)")])
 
 
 def daily_bytes(outcome: Outcome, width: int = WIDTH, beside: Outcome | None = None) -> str:
@@ -301,15 +293,11 @@ def daily_bytes(outcome: Outcome, width: int = WIDTH, beside: Outcome | None = N
     days = len(carried)
     top = max(float(_by_day(o)[0].max()) for o in (outcome, beside) if o)
     plot = Plot(width, 190, (0, days), (0, top * 1.1 or 1.0))
-    plot.frame(
-        "", "GB a day", x_ticks=[(x + 0.5, label) for x, label in day_ticks(plan.start_s, days) if x < days]
-    )
+    plot.frame("", "GB a day", x_ticks=[(x + 0.5, label) for x, label in day_ticks(plan.start_s, days) if x < days])
     for day in range(days):
         plot.box(day + 0.15, day + 0.85, 0, carried[day], "#56b4e9", f"carried {carried[day]:.3f} GB", 0.45)
         plot.box(day + 0.25, day + 0.75, 0, used[day], "#0072b2", f"used {used[day]:.3f} GB")
-    return plot.svg("bytes per day") + legend(
-        [("#b5dcf4", "what the passes carry"), ("#0072b2", "used by images")]
-    )
+    return plot.svg("bytes per day") + legend([("#b5dcf4", "what the passes carry"), ("#0072b2", "used by images")])
 
 
 def _by_day(outcome: Outcome) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]

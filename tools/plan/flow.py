@@ -7,7 +7,7 @@ that a month of Sentinel-2-sized imaging is a few thousand rows. Every pass goes
    the passes in it: the slope of rate against distortion at which they just fit is the quality to send now.
    So a pass right after imaging does not spend what the next area needs.
 2. Batches that fit at that quality (priority, then age) form the pass, and the rate controller that flies,
-   `edge.rate.allocate`, gives each its layers for exactly the bytes of this pass.
+   `swathpack.edge.codec.rate.allocate`, gives each its layers for exactly the bytes of this pass.
 
 Nothing is lost in the books: captured = cloudy + sent + dropped + waiting, and sent + unused = budget bytes.
 """
@@ -19,10 +19,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.rate import allocate, hull_steps
-from tools.plan.imaging import Capture
-from tools.plan.inputs import Plan
-from tools.plan.rates import CLASS_WEIGHTS, REFERENCE_BANDS, REFERENCE_PX, RateTable
+from swathpack.edge.codec.rate import allocate, hull_steps
+from swathpack.tools.plan.imaging import Capture
+from swathpack.tools.plan.inputs import Plan
+from swathpack.tools.plan.rates import CLASS_WEIGHTS, REFERENCE_BANDS, REFERENCE_PX, RateTable
 
 BATCHES_PER_PASS = 40  # finer batches fill a pass better and take longer
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from tools.plan.areas import EARTH_RADIUS_KM, KM_PER_DEG, Area, contains
-from tools.plan.inputs import Imager, Plan
-from tools.plan.orbit import Satellite, ground_track
-from tools.plan.sun import sun_elevation_deg
+from swathpack.tools.plan.areas import EARTH_RADIUS_KM, KM_PER_DEG, Area, contains
+from swathpack.tools.plan.inputs import Imager, Plan
+from swathpack.tools.plan.orbit import Satellite, ground_track
+from swathpack.tools.plan.sun import sun_elevation_deg
 
 COARSE_STEP_S = 20.0
 FINE_STEP_S = 1.0
@@ -167,9 +167,7 @@ def _across(path: Array) -> Array:
 
 def _degrees(vectors: Array) -> tuple[Array, Array]:
     """Latitude and longitude of unit vectors."""
-    return np.degrees(np.arcsin(np.clip(vectors[:, 2], -1, 1))), np.degrees(
-        np.arctan2(vectors[:, 1], vectors[:, 0])
-    )
+    return np.degrees(np.arcsin(np.clip(vectors[:, 2], -1, 1))), np.degrees(np.arctan2(vectors[:, 1], vectors[:, 0]))
 
 
 def _track(satellite: Satellite, times: Array) -> Array:

@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from edge.toml_lite import TomlError, loads
-from tools.errors import UserError
-from tools.plan.areas import Area, box_ring, make_area, read_geojson
-from tools.plan.orbit import Satellite, read_satellite
-from tools.plan.radio import Radio, read_radio
-from tools.plan.schema import Section, did_you_mean
-from tools.plan.stations import Station, read_station
+from swathpack.edge.toml_lite import TomlError, loads
+from swathpack.tools.errors import UserError
+from swathpack.tools.plan.areas import Area, box_ring, make_area, read_geojson
+from swathpack.tools.plan.orbit import Satellite, read_satellite
+from swathpack.tools.plan.radio import Radio, read_radio
+from swathpack.tools.plan.schema import Section, did_you_mean
+from swathpack.tools.plan.stations import Station, read_station
 
 PRESETS = Path(__file__).parent / "presets"
 CATALOGUE = PRESETS / "stations.toml"
@@ -244,7 +244,7 @@ def _plan_name(top: Section) -> str:
 
 
 def _bands(section: Section) -> tuple[str, ...]:
-    from edge.bands import BANDS, BandError, normalise_names
+    from swathpack.edge.bands import BANDS, BandError, normalise_names
 
     try:
         names = normalise_names(section.texts("bands") or BANDS)
@@ -267,16 +267,12 @@ def _codec(section: Section, folder: Path) -> Codec:
     )
     section.done()
     if codec.min_layers > codec.max_layers:
-        raise section.error(
-            f"expected min_layers <= max_layers, found {codec.min_layers} > {codec.max_layers}"
-        )
+        raise section.error(f"expected min_layers <= max_layers, found {codec.min_layers} > {codec.max_layers}")
     return codec
 
 
 def _uncertainty(section: Section) -> Uncertainty:
-    found = Uncertainty(
-        section.integer("samples", 10, 100_000, 500), section.number("cloud_spread", 0.0, 1.0, 0.6)
-    )
+    found = Uncertainty(section.integer("samples", 10, 100_000, 500), section.number("cloud_spread", 0.0, 1.0, 0.6))
     section.done()
     return found
 
@@ -302,9 +298,7 @@ def _area_rows(section: Section, folder: Path) -> list[Area]:
     if section.exactly_one("box_deg", "geojson") == "box_deg":
         west, south, east, north = section.numbers("box_deg", 4, -180, 180)
         if not south < north <= 90 or south < -90:
-            raise section.error(
-                f"box_deg: expected [west, south, east, north], found {section.raw('box_deg')}"
-            )
+            raise section.error(f"box_deg: expected [west, south, east, north], found {section.raw('box_deg')}")
         return [make_area(section.text("name"), [box_ring(west, south, east, north)], *settings)]
     found, name = [], section.text("name", "area")
     for number, (properties, rings) in enumerate(read_geojson(folder / section.text("geojson")), 1):
@@ -319,9 +313,7 @@ def section_table(settings: tuple[float, float, tuple[float, ...]]) -> dict[str,
 
 
 def _known(properties: dict[str, Any]) -> dict[str, Any]:
-    return {
-        key: properties[key] for key in ("priority", "revisit_days", "cloud_fraction") if key in properties
-    }
+    return {key: properties[key] for key in ("priority", "revisit_days", "cloud_fraction") if key in properties}
 
 
 def _area_settings(section: Section) -> tuple[float, float, tuple[float, ...]]:

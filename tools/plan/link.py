@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tools.plan.radio import Radio
-from tools.plan.stations import Station
+from swathpack.tools.plan.radio import Radio
+from swathpack.tools.plan.stations import Station
 
 TABLE = Path(__file__).parent / "data" / "attenuation.json"
 BOLTZMANN_DB = 10 * math.log10(1.380649e-23)  # dBW/K/Hz, exact SI value
@@ -54,15 +54,11 @@ def atmosphere_db(climate: str, frequency_ghz: float, elevation_deg: Array, exce
     """
     elevations, percents, frequencies, data = _table()
     surface = _at_frequency(data[climate], frequencies, frequency_ghz)
-    elevation, percent = np.broadcast_arrays(
-        np.asarray(elevation_deg, float), np.asarray(exceeded_percent, float)
-    )
+    elevation, percent = np.broadcast_arrays(np.asarray(elevation_deg, float), np.asarray(exceeded_percent, float))
     # 1/sin falls with elevation, so the table is turned round for interp.
     path = 1 / np.sin(np.radians(np.clip(elevation, elevations[0], 90.0)))
     row = np.interp(path, 1 / np.sin(np.radians(elevations[::-1])), np.arange(len(elevations))[::-1])
-    column = np.interp(
-        np.log(np.clip(percent, percents[0], percents[-1])), np.log(percents), np.arange(len(percents))
-    )
+    column = np.interp(np.log(np.clip(percent, percents[0], percents[-1])), np.log(percents), np.arange(len(percents)))
     low, left = (
         np.minimum(row.astype(int), len(elevations) - 2),
         np.minimum(column.astype(int), len(percents) - 2),

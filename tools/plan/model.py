@@ -8,15 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.budget import Budget, Pass, format_time
-from tools.errors import UserError
-from tools.plan.flow import Flow, FlowResult, PassBudget
-from tools.plan.imaging import Capture, find_captures
-from tools.plan.inputs import Plan
-from tools.plan.passes import Contact, all_contacts
-from tools.plan.rates import RateTable, load_rates
-from tools.plan.schedule import Schedule, make_schedule
-from tools.plan.uncertainty import Draws, Spread, draw, spread
+from swathpack.edge.downlink.budget import Budget, Pass, format_time
+from swathpack.tools.errors import UserError
+from swathpack.tools.plan.flow import Flow, FlowResult, PassBudget
+from swathpack.tools.plan.imaging import Capture, find_captures
+from swathpack.tools.plan.inputs import Plan
+from swathpack.tools.plan.passes import Contact, all_contacts
+from swathpack.tools.plan.rates import RateTable, load_rates
+from swathpack.tools.plan.schedule import Schedule, make_schedule
+from swathpack.tools.plan.uncertainty import Draws, Spread, draw, spread
 
 MOST_EIRP_DBW = {"UHF": 25.0, "S": 30.0}  # far above what low orbit needs: a number in dBm
 REPLAYS = 11  # an odd number whose second and second-last are the P10 and P90
@@ -116,9 +116,7 @@ def evaluate(plan: Plan) -> Outcome:
         flows,
         _quality(rates, captures, sent),
         {
-            area.name: _quality(
-                rates, captures, [s for s in sent if captures[s.batch.capture].area.name == area.name]
-            )
+            area.name: _quality(rates, captures, [s for s in sent if captures[s.batch.capture].area.name == area.name])
             for area in plan.areas
         },
         energy,
@@ -138,9 +136,7 @@ def _warnings(plan: Plan, schedule: Schedule, captures: list[Capture]) -> list[s
     if not plan.areas:
         found.append("no [[area]]: nothing is imaged")
     if plan.imager.duty_cycle_percent < 1:
-        found.append(
-            f"duty_cycle_percent {plan.imager.duty_cycle_percent:g} is taken as per cent, not as a share"
-        )
+        found.append(f"duty_cycle_percent {plan.imager.duty_cycle_percent:g} is taken as per cent, not as a share")
     if plan.radio.eirp_dbw > MOST_EIRP_DBW.get(plan.radio.band, np.inf):
         found.append(f"an EIRP of {plan.radio.eirp_dbw:g} dBW is very high in this band; is it dBm?")
     imaged = {capture.area.name for capture in captures}
@@ -150,9 +146,7 @@ def _warnings(plan: Plan, schedule: Schedule, captures: list[Capture]) -> list[s
         if area.name not in imaged
     ]
     used = {contact.station.name for contact in schedule.contacts}
-    found += [
-        f"station {station.name!r} gets no contact" for station in plan.stations if station.name not in used
-    ]
+    found += [f"station {station.name!r} gets no contact" for station in plan.stations if station.name not in used]
     carried = sum(contact.bytes for contact in schedule.contacts) * plan.radio.packet_efficiency
     clear = sum(c.tiles * (1 - c.cloud if plan.codec.drop_cloudy else 1) for c in captures)
     if captures and clear * plan.imager.raw_tile_bytes < carried:
@@ -245,8 +239,7 @@ def weighted_percentiles(values: Array, weights: Array, percents: tuple[float, .
     order = np.argsort(values)
     share = np.cumsum(weights[order]) / weights.sum()
     return [
-        float(values[order[min(np.searchsorted(share, percent / 100 - 1e-12), len(order) - 1)]])
-        for percent in percents
+        float(values[order[min(np.searchsorted(share, percent / 100 - 1e-12), len(order) - 1)]]) for percent in percents
     ]
 
 
@@ -274,9 +267,7 @@ def _energy(
     for contact in contacts:
         if contact.satellite.name == satellite:
             orbit = min(int((contact.start_s - plan.start_s) // period), orbits - 1)
-            per_orbit[2, orbit] += (
-                contact.end_s - contact.start_s + plan.radio.acquisition_s
-            ) * plan.radio.power_w
+            per_orbit[2, orbit] += (contact.end_s - contact.start_s + plan.radio.acquisition_s) * plan.radio.power_w
     imaging, coding, radio = (float(row.sum()) / 3600 for row in per_orbit)
     return Energy(imaging, coding, radio, float(per_orbit.sum(axis=0).max()) / 3600, orbits)
 
@@ -308,9 +299,7 @@ def _spreads(
     return found
 
 
-def make_budget(
-    plan: Plan, contacts: tuple[Contact, ...], pass_spread: dict[int, tuple[int, int, int]]
-) -> Budget:
+def make_budget(plan: Plan, contacts: tuple[Contact, ...], pass_spread: dict[int, tuple[int, int, int]]) -> Budget:
     """What the board takes: Space Packet bytes and the rate profile of every pass, clear sky."""
     passes = tuple(
         sorted(

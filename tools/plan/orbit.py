@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.budget import format_time, parse_time
-from tools.plan.schema import Section
-from tools.plan.sun import sun_position
+from swathpack.edge.downlink.budget import format_time, parse_time
+from swathpack.tools.plan.schema import Section
+from swathpack.tools.plan.sun import sun_position
 
 if TYPE_CHECKING:
     from sgp4.api import Satrec
@@ -57,14 +57,10 @@ class Satellite:
             from sgp4.api import SGP4_ERRORS
 
             at = int(np.nonzero(error)[0][0])
-            raise ArithmeticError(
-                f"{self.name} at {format_time(float(time_s[at]))}: {SGP4_ERRORS[int(error[at])]}"
-            )
+            raise ArithmeticError(f"{self.name} at {format_time(float(time_s[at]))}: {SGP4_ERRORS[int(error[at])]}")
         angle = sidereal_angle(time_s)
         cos, sin = np.cos(angle), np.sin(angle)
-        return np.column_stack(
-            [cos * teme[:, 0] + sin * teme[:, 1], cos * teme[:, 1] - sin * teme[:, 0], teme[:, 2]]
-        )
+        return np.column_stack([cos * teme[:, 0] + sin * teme[:, 1], cos * teme[:, 1] - sin * teme[:, 0], teme[:, 2]])
 
 
 @lru_cache(maxsize=1)
@@ -100,8 +96,7 @@ def ground_track(positions_km: Array) -> tuple[Array, Array]:
     flat = np.hypot(positions_km[:, 0], positions_km[:, 1])
     reduced = np.arctan2(positions_km[:, 2], flat * (1 - flattening))
     latitude = np.arctan2(
-        positions_km[:, 2]
-        + squared / (1 - squared) * EARTH_RADIUS_KM * (1 - flattening) * np.sin(reduced) ** 3,
+        positions_km[:, 2] + squared / (1 - squared) * EARTH_RADIUS_KM * (1 - flattening) * np.sin(reduced) ** 3,
         flat - squared * EARTH_RADIUS_KM * np.cos(reduced) ** 3,
     )
     return np.degrees(latitude), np.degrees(np.arctan2(positions_km[:, 1], positions_km[:, 0]))
@@ -116,9 +111,7 @@ def read_satellite(section: Section, folder: Path, start_s: float) -> Satellite:
         "tle_file": lambda: _from_tle(section, _tle_lines(section, folder, name)),
         "omm": lambda: _from_omm(section, section.raw("omm")),
         "omm_file": lambda: _from_omm(section, _omm_fields(section, folder, name)),
-        "elements": lambda: _from_elements(
-            Section(section.raw("elements"), f"{section.name} elements"), start_s
-        ),
+        "elements": lambda: _from_elements(Section(section.raw("elements"), f"{section.name} elements"), start_s),
     }
     record = readers[kind]()
     oldest = section.number("max_age_days", 0.1, 3650, MAX_TLE_AGE_DAYS)

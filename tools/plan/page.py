@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from edge.budget import format_time
-from tools.plan import charts
-from tools.plan.model import Outcome
-from tools.plan.report import change, headline, ladder, number, pass_rows
-from tools.plan.svg import text
+from swathpack.edge.downlink.budget import format_time
+from swathpack.tools.pages.svg import text
+from swathpack.tools.plan import charts
+from swathpack.tools.plan.model import Outcome
+from swathpack.tools.plan.report import change, headline, ladder, number, pass_rows
 
 CURVES = 12
 ROWS = 60
@@ -171,8 +171,7 @@ def _spread_table(outcome: Outcome) -> str:
         "latency_h": "median latency, h",
     }
     rows = "".join(
-        f"<tr><td>{labels[key]}</td><td>{number(s.p10)}</td><td>{number(s.p50)}</td>"
-        f"<td>{number(s.p90)}</td></tr>"
+        f"<tr><td>{labels[key]}</td><td>{number(s.p10)}</td><td>{number(s.p50)}</td><td>{number(s.p90)}</td></tr>"
         for key, s in outcome.spreads.items()
     )
     return (
@@ -233,8 +232,7 @@ def _assumptions(outcome: Outcome) -> str:
         ("orbits", ", ".join(f"{s.name} ({s.source}, {s.period_s() / 60:.1f} min)" for s in plan.satellites)),
         (
             "link",
-            f"EIRP {radio.eirp_dbw:.1f} dBW, {rate}, margin {radio.margin_db:g} dB, "
-            f"losses {radio.losses_db:g} dB",
+            f"EIRP {radio.eirp_dbw:.1f} dBW, {rate}, margin {radio.margin_db:g} dB, losses {radio.losses_db:g} dB",
         ),
         (
             "framing",
@@ -268,7 +266,5 @@ def _assumptions(outcome: Outcome) -> str:
     ]
     return _section(
         "What this rests on",
-        "<table>"
-        + "".join(f"<tr><td>{text(a)}</td><td class='l'>{text(b)}</td></tr>" for a, b in rows)
-        + "</table>",
+        "<table>" + "".join(f"<tr><td>{text(a)}</td><td class='l'>{text(b)}</td></tr>" for a, b in rows) + "</table>",
     )

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from tools.plan.link import carrier_to_noise_dbhz, net_byte_rate
-from tools.plan.orbit import UNIX_EPOCH_JD, Satellite, terrestrial_jd, timescale
-from tools.plan.radio import Radio
-from tools.plan.stations import Station
+from swathpack.tools.plan.link import carrier_to_noise_dbhz, net_byte_rate
+from swathpack.tools.plan.orbit import UNIX_EPOCH_JD, Satellite, terrestrial_jd, timescale
+from swathpack.tools.plan.radio import Radio
+from swathpack.tools.plan.stations import Station
 
 STEP_S = 5.0
 FINE_STEP_S = 1.0  # where a horizon mask or opening hours cut a pass
@@ -132,14 +132,10 @@ def _sightings(satellite: Satellite, station: Station, spans: list[list[float]])
     return found
 
 
-def find_contacts(
-    satellite: Satellite, station: Station, radio: Radio, start_s: float, end_s: float
-) -> list[Contact]:
+def find_contacts(satellite: Satellite, station: Station, radio: Radio, start_s: float, end_s: float) -> list[Contact]:
     """Usable passes of one satellite over one station with their profiles; numbers are all 0."""
     sightings = [
-        s
-        for s in find_sightings(satellite, station, start_s, end_s)
-        if s.set_s - s.rise_s >= radio.min_pass_s
+        s for s in find_sightings(satellite, station, start_s, end_s) if s.set_s - s.rise_s >= radio.min_pass_s
     ]
     if not sightings:
         return []

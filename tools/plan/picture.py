@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from tools.errors import UserError
-from tools.plan.charts import TRACK_HOURS, coastline, colour_of
-from tools.plan.model import Outcome
-from tools.plan.orbit import ground_track
-from tools.plan.report import number
+from swathpack.tools.errors import UserError
+from swathpack.tools.plan.charts import TRACK_HOURS, coastline, colour_of
+from swathpack.tools.plan.model import Outcome
+from swathpack.tools.plan.orbit import ground_track
+from swathpack.tools.plan.report import number
 
 
 def draw(outcome: Outcome, path: Path) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from tools.plan.schema import Section, did_you_mean
+from swathpack.tools.plan.schema import Section, did_you_mean
 
 # Downlink allocations to Earth exploration-satellite service (ITU Radio Regulations, article 5), GHz.
 BANDS: dict[str, tuple[float, float]] = {
@@ -169,8 +169,7 @@ def _band(section: Section) -> tuple[str, float]:
         band = section.text("band")
         if band not in BANDS:
             raise section.error(
-                f"band: unknown band {band!r}, expected one of {', '.join(BANDS)}"
-                f"{did_you_mean(band, list(BANDS))}"
+                f"band: unknown band {band!r}, expected one of {', '.join(BANDS)}{did_you_mean(band, list(BANDS))}"
             )
         low, high = BANDS[band]
         return band, section.number("frequency_ghz", low, high)
@@ -230,9 +229,7 @@ def _modcods(section: Section) -> list[Modcod]:
         ):
             found.append(Modcod(row[0], float(row[1]), float(row[2])))
         else:
-            raise section.error(
-                f"modcods: no modulation and coding {row!r}{did_you_mean(str(row), list(by_name))}"
-            )
+            raise section.error(f"modcods: no modulation and coding {row!r}{did_you_mean(str(row), list(by_name))}")
     return found
 
 

@@ -25,8 +25,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tools.errors import UserError
-from tools.plan.schema import Section, did_you_mean
+from swathpack.tools.errors import UserError
+from swathpack.tools.plan.schema import Section, did_you_mean
 
 SCHEMA = "swathpack-rate-quality-1"
 DEFAULT_TABLE = Path(__file__).parents[2] / "models" / "edge" / "rate_quality.json"
@@ -153,8 +153,7 @@ def parse_rates(document: dict[str, Any], board: str, power_mode: str) -> RateTa
         raise UserError("rate table: expected points for layers 0, 1, 2, ... in order")
     bppb = np.array([point.number("bppb", 0, 64) for point in points])
     mean, low, high = (
-        np.array([point.number(f"psnr_db_{key}", 0, 120) for point in points])
-        for key in ("mean", "p10", "p90")
+        np.array([point.number(f"psnr_db_{key}", 0, 120) for point in points]) for key in ("mean", "p10", "p90")
     )
     if bppb[0] != 0 or (np.diff(bppb) < 0).any() or (np.diff(mean) < 0).any():
         raise UserError("rate table: expected bppb from 0 that never falls and psnr_db_mean that never falls")
@@ -186,7 +185,6 @@ def _effort(boards: Any, board: str, power_mode: str) -> Section:
     modes = boards[board]
     if power_mode not in modes:
         raise UserError(
-            f"[codec] power_mode: no figures for {board} at {power_mode!r}, expected one of "
-            f"{', '.join(sorted(modes))}"
+            f"[codec] power_mode: no figures for {board} at {power_mode!r}, expected one of {', '.join(sorted(modes))}"
         )
     return Section(modes[power_mode], f"rate table, {board} {power_mode}")

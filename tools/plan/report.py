@@ -10,9 +10,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from edge.budget import format_budget, format_time
-from tools.plan.imaging import Capture
-from tools.plan.model import Outcome
+from swathpack.edge.downlink.budget import format_budget, format_time
+from swathpack.tools.plan.imaging import Capture
+from swathpack.tools.plan.model import Outcome
 
 GB = 1e9
 FLOW_KEYS = (
@@ -143,9 +143,7 @@ def _ladder_lines(outcome: Outcome) -> list[str]:
             f"{row['psnr_db_mean']:>9.1f}{row['tiles_per_day']:>17,.0f}"
         )
     raw = outcome.plan.imager.raw_tile_bytes
-    lines.append(
-        f"  {'raw':>8}{outcome.plan.imager.bit_depth:>9}{raw:>12,}{'-':>9}{outcome.raw_tiles_per_day:>17,.0f}"
-    )
+    lines.append(f"  {'raw':>8}{outcome.plan.imager.bit_depth:>9}{raw:>12,}{'-':>9}{outcome.raw_tiles_per_day:>17,.0f}")
     return lines
 
 
@@ -239,9 +237,7 @@ def plan_json(outcome: Outcome) -> dict[str, Any]:
             "seed": plan.seed,
             "warnings": outcome.warnings,
             "codec_figures": {"source": outcome.rates.source, "measured": outcome.rates.measured},
-            "headline": [
-                {"what": what, "value": value, "unit": unit} for what, value, unit in headline(outcome)
-            ],
+            "headline": [{"what": what, "value": value, "unit": unit} for what, value, unit in headline(outcome)],
             "uncertainty": {name: asdict(value) for name, value in outcome.spreads.items()},
             "schedule": {
                 "possible": outcome.schedule.possible,
@@ -255,9 +251,7 @@ def plan_json(outcome: Outcome) -> dict[str, Any]:
             "ladder": ladder(outcome),
             "raw_tile_bytes": plan.imager.raw_tile_bytes,
             "energy": {name: {**asdict(e), "total_wh": e.total_wh} for name, e in outcome.energy.items()},
-            "flow": {
-                name: {key: getattr(flow, key) for key in FLOW_KEYS} for name, flow in outcome.flows.items()
-            },
+            "flow": {name: {key: getattr(flow, key) for key in FLOW_KEYS} for name, flow in outcome.flows.items()},
             "captures": [_capture(capture) for capture in outcome.captures],
             "passes": pass_rows(outcome),
         }

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tools.plan.passes import Contact
+from swathpack.tools.plan.passes import Contact
 
 TIME_LIMIT_S = 10.0
 MIP_GAP = 1e-4
@@ -133,9 +133,7 @@ def greedy(variants: list[_Variant], cost_limit_per_day: float = 0.0) -> list[_V
             continue
         if not (
             _fits(variant.busy(False), by_key["satellite", contact.satellite.name], 1, longest)
-            and _fits(
-                variant.busy(True), by_key["station", contact.station.name], contact.station.antennas, longest
-            )
+            and _fits(variant.busy(True), by_key["station", contact.station.name], contact.station.antennas, longest)
         ):
             continue
         insort(by_key["satellite", contact.satellite.name], variant.busy(False))
@@ -149,11 +147,7 @@ def greedy(variants: list[_Variant], cost_limit_per_day: float = 0.0) -> list[_V
 def _fits(span: tuple[float, float], held: list[tuple[float, float]], limit: int, longest: float) -> bool:
     """Whether at no moment of the span `limit` others are held (sorted by start, none over `longest`)."""
     start, end = span
-    near = [
-        (a, b)
-        for a, b in held[bisect_left(held, (start - longest,)) : bisect_left(held, (end,))]
-        if b > start
-    ]
+    near = [(a, b) for a, b in held[bisect_left(held, (start - longest,)) : bisect_left(held, (end,))] if b > start]
     moments = [start, *(a for a, _ in near if a > start)]
     return all(sum(a <= moment < b for a, b in near) < limit for moment in moments)
 
@@ -251,9 +245,7 @@ def _milp(
     from scipy.sparse import csr_matrix
 
     column = {member: at for at, member in enumerate(part)}
-    entries = [
-        (number, column[member], 1.0) for number, (members, _) in enumerate(rows) for member in members
-    ]
+    entries = [(number, column[member], 1.0) for number, (members, _) in enumerate(rows) for member in members]
     entries += [
         (len(rows) + number, column[member], cost)
         for number, costs in enumerate(day_costs)

@@ -11,8 +11,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from edge.budget import parse_time
-from tools.errors import UserError
+from swathpack.edge.downlink.budget import parse_time
+from swathpack.tools.errors import UserError
 
 # Factor that turns a number given in the unit into the unit that the key's name states.
 UNIT_SLIPS: dict[str, dict[str, float]] = {
@@ -83,9 +83,7 @@ class Section:
         part = Section({key: 0}, self.name)
         return [Section({key: value}, part.name).number(key, low, high) for value in values]
 
-    def pairs(
-        self, key: str, low: tuple[float, float], high: tuple[float, float]
-    ) -> list[tuple[float, float]]:
+    def pairs(self, key: str, low: tuple[float, float], high: tuple[float, float]) -> list[tuple[float, float]]:
         """A list of [a, b] pairs, each number in its range; empty when the key is not there."""
         values = self.raw(key, [])
         if not isinstance(values, list) or not all(isinstance(v, list) and len(v) == 2 for v in values):
@@ -134,9 +132,7 @@ class Section:
         try:
             return parse_time(value)
         except (ValueError, TypeError, AttributeError):
-            raise self.error(
-                f'{key}: expected a UTC time such as "2026-12-01T00:00:00Z", found {value!r}'
-            ) from None
+            raise self.error(f'{key}: expected a UTC time such as "2026-12-01T00:00:00Z", found {value!r}') from None
 
     def exactly_one(self, *keys: str) -> str:
         """The one of these keys that is there."""

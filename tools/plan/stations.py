@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.toml_lite import loads
-from tools.errors import UserError
-from tools.plan.radio import Radio
-from tools.plan.schema import Section, did_you_mean
+from swathpack.edge.toml_lite import loads
+from swathpack.tools.errors import UserError
+from swathpack.tools.plan.radio import Radio
+from swathpack.tools.plan.schema import Section, did_you_mean
 
 CATALOGUE = Path(__file__).parent / "presets" / "stations.toml"
 CLIMATES = ["polar", "temperate", "arid", "subtropical", "tropical"]
@@ -168,12 +168,6 @@ def _climate(section: Section) -> str:
     """The rain climate; by latitude when it is not given."""
     latitude = abs(section.number("latitude_deg", -90, 90))
     default = (
-        "tropical"
-        if latitude < 20
-        else "subtropical"
-        if latitude < 36
-        else "temperate"
-        if latitude < 63
-        else "polar"
+        "tropical" if latitude < 20 else "subtropical" if latitude < 36 else "temperate" if latitude < 63 else "polar"
     )
     return section.choice("climate", CLIMATES, default)

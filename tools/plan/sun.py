@@ -27,8 +27,5 @@ def sun_elevation_deg(time_s: Array, latitude_deg: Array, longitude_deg: Array) 
     hour_angle = np.radians(sidereal + longitude_deg - ascension)
     latitude, declination = np.radians(latitude_deg), np.radians(declination)
     return np.degrees(
-        np.arcsin(
-            np.sin(latitude) * np.sin(declination)
-            + np.cos(latitude) * np.cos(declination) * np.cos(hour_angle)
-        )
+        np.arcsin(np.sin(latitude) * np.sin(declination) + np.cos(latitude) * np.cos(declination) * np.cos(hour_angle))
     )

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tools.plan.imaging import Capture
-from tools.plan.inputs import Plan
-from tools.plan.passes import Contact
+from swathpack.tools.plan.imaging import Capture
+from swathpack.tools.plan.inputs import Plan
+from swathpack.tools.plan.passes import Contact
 
 # Attenuation exceeded this share of the time (%), the columns at which passes are evaluated.
 EXCEEDED_PERCENT = (0.1, 0.3, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0)

@@ -13,10 +13,10 @@ import torch
 from scipy.ndimage import gaussian_filter
 from torch import Tensor, nn
 
-from codec.terracodec.checkpoint import Imported, from_model
-from codec.terracodec.elic import Elic, ElicSizes
-from codec.terracodec.fp import FactorizedPrior
-from codec.terracodec.tt import Temporal, TemporalSizes
+from swathpack.codec.terracodec.checkpoint import Imported, from_model
+from swathpack.codec.terracodec.elic import Elic, ElicSizes
+from swathpack.codec.terracodec.fp import FactorizedPrior
+from swathpack.codec.terracodec.tt import Temporal, TemporalSizes
 
 LAYOUT = Path(__file__).with_name("published_layout.tsv")
 FAMILIES = ("fp", "elic", "tt", "flextec")
@@ -85,9 +85,7 @@ def _numbers(shape: str) -> tuple[int, ...]:
 def random_state(family: str) -> dict[str, Tensor]:
     """A full-size state dict of the published layout; one value per tensor, repeated without memory."""
     torch.manual_seed(1)
-    return {
-        name: (torch.randn(1) * 0.02).to(kind).expand(shape) for name, (shape, kind) in layout(family).items()
-    }
+    return {name: (torch.randn(1) * 0.02).to(kind).expand(shape) for name, (shape, kind) in layout(family).items()}
 
 
 def smooth_frames(count: int, height: int, width: int, bands: int = 12, seed: int = 0) -> np.ndarray:

@@ -18,10 +18,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from codec.terracodec import decode_series, encode_series, import_checkpoint
-from codec.terracodec.elic import Elic
-from codec.terracodec.fp import FactorizedPrior
-from codec.terracodec.tt import TOKENS, Temporal, TemporalSizes
+from swathpack.codec.terracodec import decode_series, encode_series, import_checkpoint
+from swathpack.codec.terracodec.elic import Elic
+from swathpack.codec.terracodec.fp import FactorizedPrior
+from swathpack.codec.terracodec.tt import TOKENS, Temporal, TemporalSizes
 from tests.codec.terracodec.make_models import enliven, smooth_frames
 
 

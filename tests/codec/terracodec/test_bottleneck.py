@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
-from codec.terracodec.bottleneck import EntropyBottleneck
-from codec.terracodec.coding import decode_channels, encode_channels
+from swathpack.codec.terracodec.bottleneck import EntropyBottleneck
+from swathpack.codec.terracodec.coding import decode_channels, encode_channels
 
 
 def _random(channels: int = 6) -> EntropyBottleneck:
@@ -50,6 +50,4 @@ def test_coded_size_is_the_estimated_one() -> None:
 def test_far_values_escape() -> None:
     prior = _random(2)
     symbols = torch.tensor([0.0, 90000.0, -5000.0, 3.0]).reshape(2, 1, 2)
-    assert torch.equal(
-        decode_channels(prior.tables(), encode_channels(prior.tables(), symbols), (2, 1, 2)), symbols
-    )
+    assert torch.equal(decode_channels(prior.tables(), encode_channels(prior.tables(), symbols), (2, 1, 2)), symbols)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from codec.terracodec.checkpoint import (
+from swathpack.codec.terracodec.checkpoint import (
     CheckpointError,
     import_checkpoint,
     load_model,

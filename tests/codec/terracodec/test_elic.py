@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from codec.terracodec.elic import Elic, Recorder, checkerboard, pick_colour, place_colour
+from swathpack.codec.terracodec.elic import Elic, Recorder, checkerboard, pick_colour, place_colour
 from tests.codec.terracodec.make_models import small
 
 

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codec.terracodec.gaussian import (
+from swathpack.codec.terracodec.gaussian import (
     MARGIN,
     N_SCALES,
     SIGMA_MIN_CODED,
@@ -20,15 +20,13 @@ from codec.terracodec.gaussian import (
     table_of,
     trained_sigma,
 )
-from codec.terracodec.guards import GuardError, pack_guards, unpack_guards
+from swathpack.codec.terracodec.guards import GuardError, pack_guards, unpack_guards
 
 
 def test_scale_activations() -> None:
     raw = torch.tensor([-9.0, -1.0, 0.0, 2.0])
     torch.testing.assert_close(trained_sigma(raw), torch.tensor([0.1, 0.5, 1.0, 3.0]) + 0.01)
-    torch.testing.assert_close(
-        flex_sigma(raw), torch.log1p(torch.exp(raw)).clamp(1e-3, 10.0), atol=2e-6, rtol=0
-    )
+    torch.testing.assert_close(flex_sigma(raw), torch.log1p(torch.exp(raw)).clamp(1e-3, 10.0), atol=2e-6, rtol=0)
     assert float(flex_sigma(torch.tensor(-50.0))) == pytest.approx(1e-3)
 
 

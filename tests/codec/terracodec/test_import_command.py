@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from codec.terracodec import load_model
-from codec.terracodec.checkpoint import FAMILIES
+from swathpack.codec.terracodec import load_model
+from swathpack.codec.terracodec.checkpoint import FAMILIES
+from swathpack.tools.cli import main
+from swathpack.tools.commands import import_checkpoint
 from tests.codec.terracodec.make_models import small
-from tools import import_checkpoint
-from tools.cli import main
 
 
 def test_families_are_those_of_the_codec() -> None:

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from codec.terracodec import StreamError, decode_series, encode_series
-from codec.terracodec.checkpoint import Imported
-from codec.terracodec.inpaint import inpaint_series, latent_mask, repair_latent
-from codec.terracodec.series import latents
-from codec.terracodec.temporal import Context
+from swathpack.codec.terracodec import StreamError, decode_series, encode_series
+from swathpack.codec.terracodec.checkpoint import Imported
+from swathpack.codec.terracodec.inpaint import inpaint_series, latent_mask, repair_latent
+from swathpack.codec.terracodec.series import latents
+from swathpack.codec.terracodec.temporal import Context
 from tests.codec.terracodec.make_models import imported, smooth_frames
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from codec.terracodec.layers import GDN, AttentionBlock, BottleneckBlock, ResidualBlock, ResidualUnit
+from swathpack.codec.terracodec.layers import GDN, AttentionBlock, BottleneckBlock, ResidualBlock, ResidualUnit
 
 
 def _gdn_by_hand(x: np.ndarray, beta: np.ndarray, gamma: np.ndarray, inverse: bool) -> np.ndarray:

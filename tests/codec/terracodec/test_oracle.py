@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from codec.terracodec.checkpoint import model_from_state
+from swathpack.codec.terracodec.checkpoint import model_from_state
 
 pytestmark = pytest.mark.slow
 zoo = pytest.importorskip("compressai.models")

@@ -2,7 +2,7 @@
 
 import torch
 
-from codec.terracodec.repack import cut_context, cut_windows, join_windows, repack
+from swathpack.codec.terracodec.repack import cut_context, cut_windows, join_windows, repack
 
 
 def test_repacking_is_its_own_inverse_and_gathers_channel_slices() -> None:

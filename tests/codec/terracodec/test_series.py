@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from codec.terracodec import (
+from swathpack.codec.terracodec import (
     MismatchError,
     StreamError,
     decode_batch,
@@ -15,12 +15,12 @@ from codec.terracodec import (
     encode_batch,
     encode_series,
 )
-from codec.terracodec.checkpoint import Imported
-from codec.terracodec.elic import Recorder
-from codec.terracodec.images import decode_elic
-from codec.terracodec.series import grid_of, images, latents
-from codec.terracodec.stream import unpack_stream
-from codec.terracodec.temporal import decode_temporal, encode_temporal
+from swathpack.codec.terracodec.checkpoint import Imported
+from swathpack.codec.terracodec.elic import Recorder
+from swathpack.codec.terracodec.images import decode_elic
+from swathpack.codec.terracodec.series import grid_of, images, latents
+from swathpack.codec.terracodec.stream import unpack_stream
+from swathpack.codec.terracodec.temporal import decode_temporal, encode_temporal
 from tests.codec.terracodec.make_models import FAMILIES, imported, smooth_frames
 
 TEMPORAL = ("tt", "flextec")
@@ -39,9 +39,7 @@ def _expected(model: Imported, frames: np.ndarray) -> np.ndarray:
         return images(model, [y_hat], *frames.shape[2:])
     if model.family == "elic":
         side = model.model.side_parameters(model.model.hyper_symbols(y))
-        return images(
-            model, [model.model.run_groups(side, Recorder(y, model.model.sizes.groups))], *frames.shape[2:]
-        )
+        return images(model, [model.model.run_groups(side, Recorder(y, model.model.sizes.groups))], *frames.shape[2:])
     out, past = [], []
     for frame in y:
         mean, _, features = model.model.predict(frame[None], past)
@@ -57,9 +55,7 @@ def test_round_trip_from_bytes_alone(models: dict[str, Imported], family: str) -
         wanted = _expected(models[family], frames)
     decoded = decode_series(imported(family), encode_series(models[family], frames))
     assert decoded.shape == frames.shape and decoded.dtype == np.float32
-    np.testing.assert_allclose(
-        decoded, wanted, atol=0.3, rtol=1e-4
-    )  # 0.3 of 10000: 1e-4 standardised is 0.14
+    np.testing.assert_allclose(decoded, wanted, atol=0.3, rtol=1e-4)  # 0.3 of 10000: 1e-4 standardised is 0.14
     assert np.std(wanted[1] - wanted[0]) > 1
 
 
@@ -168,9 +164,7 @@ def test_float_streams_say_so(models: dict[str, Imported], family: str) -> None:
         lambda f: f.astype(complex),
     ],
 )
-def test_bad_frames_are_refused(
-    models: dict[str, Imported], spoil: Callable[[np.ndarray], np.ndarray]
-) -> None:
+def test_bad_frames_are_refused(models: dict[str, Imported], spoil: Callable[[np.ndarray], np.ndarray]) -> None:
     with pytest.raises(StreamError, match="expected"):
         encode_series(models["fp"], spoil(smooth_frames(1, 64, 64)))
 

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from codec.terracodec import StreamError, encode_series
-from codec.terracodec.stream import FrameBody, Header, pack_stream
-from codec.terracodec.swp import from_swp, to_swp
-from edge.stream import Header as FileHeader
-from edge.stream import StreamWriter, read_stream
+from swathpack.codec.terracodec import StreamError, encode_series
+from swathpack.codec.terracodec.stream import FrameBody, Header, pack_stream
+from swathpack.codec.terracodec.swp import from_swp, to_swp
+from swathpack.edge.stream import Header as FileHeader
+from swathpack.edge.stream import StreamWriter, read_stream
 from tests.codec.terracodec.make_models import imported, smooth_frames
 
 BANDS = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12")

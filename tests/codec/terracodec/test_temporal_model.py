@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from codec.terracodec.transformer import HEADS, Attention, Block
-from codec.terracodec.tt import TOKENS, Temporal
+from swathpack.codec.terracodec.transformer import HEADS, Attention, Block
+from swathpack.codec.terracodec.tt import TOKENS, Temporal
 from tests.codec.terracodec.make_models import small
 
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from codec.terracodec.tiling import pad_frames, padded_size, tiled_analysis, tiled_synthesis
+from swathpack.codec.terracodec.tiling import pad_frames, padded_size, tiled_analysis, tiled_synthesis
 from tests.codec.terracodec.make_models import small
 
 REACH = 10  # latents: what an output of the family's transforms can see

@@ -15,15 +15,15 @@ from pathlib import Path
 
 import numpy as np
 
-from edge.bands import BANDS
-from edge.clock import ManualClock
-from edge.downlink.passrun import LinkSettings, PassRun
-from edge.downlink.plan import PlanSettings
-from edge.downlink.queue import DownlinkQueue
-from edge.downlink.work import Work
-from edge.events import EventLog
-from edge.sources.synthetic import SyntheticSource
-from edge.tile_codec import LAYERS, ContextLatent, TileKey, TilePixels
+from swathpack.edge.bands import BANDS
+from swathpack.edge.clock import ManualClock
+from swathpack.edge.codec.protocol import LAYERS, ContextLatent, TileKey, TilePixels
+from swathpack.edge.downlink.passrun import LinkSettings, PassRun
+from swathpack.edge.downlink.plan import PlanSettings
+from swathpack.edge.downlink.queue import DownlinkQueue
+from swathpack.edge.downlink.work import Work
+from swathpack.edge.events import EventLog
+from swathpack.edge.sources.synthetic import SyntheticSource
 from tests.edge.campaign.watcher import codecs
 
 PASSES_PER_QUEUE = 10
@@ -67,7 +67,9 @@ def real_tiles() -> list[BulkTile]:
                 coded = codec.encode(TilePixels(key, data, BANDS, data[0] > 0), contexts)
                 contexts = [ContextLatent.known(key, codec.q, LAYERS, coded.latent)]
                 latent = np.zeros((16, 1, 1), np.int16)  # of no use here, and large
-                found.append(BulkTile(key, codec.q, latent, coded.prefix_bytes, coded.distortion, (), coded.segment(0, LAYERS)))
+                found.append(
+                    BulkTile(key, codec.q, latent, coded.prefix_bytes, coded.distortion, (), coded.segment(0, LAYERS))
+                )
     return found
 
 
@@ -98,9 +100,11 @@ def one_pass(queue: DownlinkQueue, rng: random.Random, number: int, tiles: int) 
     """A pass of a random budget; in half of them the budget changes midway."""
     budget = int(2000 * 10 ** rng.uniform(0, 4))
     link = LinkSettings(
-        packet_bytes=rng.choice((512, 1024, 4096)), erasure=rng.choice(("none", "none", "cauchy")),
-        block_packets=20, parity_packets=2,
-    )  # fmt: skip
+        packet_bytes=rng.choice((512, 1024, 4096)),
+        erasure=rng.choice(("none", "none", "cauchy")),
+        block_packets=20,
+        parity_packets=2,
+    )
     run = PassRun(queue, EventLog(ManualClock()), number, budget, PlanSettings(rng.choice((0, 1))), link)
     changed = rng.random() < 0.5
     change_at = rng.uniform(0.1, 0.9) * budget if changed else float("inf")
@@ -134,7 +138,11 @@ def campaign(folder: Path, passes: int, seed: int = 1, real: bool = False) -> li
         median = float(numbers.choice([800, 4000, 20000]))
         queue.work.accept("f", 0, 1, [Work(0, 0, i, i) for i in range(tiles)])
         for work in queue.work.next_work(tiles):
-            coded = replace(rng.choice(pool), key=TileKey(work.tile, 1000)) if pool else bulk_tile(numbers, work.tile, median)
+            coded = (
+                replace(rng.choice(pool), key=TileKey(work.tile, 1000))
+                if pool
+                else bulk_tile(numbers, work.tile, median)
+            )
             queue.tiles.add(work, coded, coded.data)
         for number in range(min(PASSES_PER_QUEUE, passes - len(results))):
             results.append(one_pass(queue, rng, number, tiles))

@@ -20,29 +20,46 @@ from pathlib import Path
 
 import numpy as np
 
-from edge.bands import BANDS
-from edge.base_layer import known_part
-from edge.context.layout import ENTRY_BYTES, SUPERBLOCK_BYTES
-from edge.downlink.schedule import Contact
-from edge.downlink.schema import QueueCorruptError
-from edge.tile_codec import LAYERS, TileKey, TilePixels
+from swathpack.edge.bands import BANDS
+from swathpack.edge.codec.base_layer import known_part
+from swathpack.edge.codec.protocol import LAYERS, TileKey, TilePixels
+from swathpack.edge.context.layout import ENTRY_BYTES, SUPERBLOCK_BYTES
+from swathpack.edge.downlink.schedule import Contact
+from swathpack.edge.downlink.schema import QueueCorruptError
+from swathpack.tools.ground.receiver import GroundReceiver
+from swathpack.tools.ground.reports import ReportWriter
 from tests.edge.campaign.watcher import codecs, waiting
 from tests.edge.flight import KEY, MISSION, Flight, Station
-from tools.ground.receiver import GroundReceiver
-from tools.ground.reports import ReportWriter
 
 PAGE = 4096
 FRAMES = 8  # four before the harm, four after it: contexts are read again
 TROUBLE = ("corrupt", "failed", "rejected", "mismatch", "reset", "dropped", "suppressed")
 HARMS = (
-    ("queue", "last page"), ("queue", "random bytes"), ("queue", "cut"), ("queue", "removed"), ("queue", "first 64 kB zeroed"),
-    ("queue-wal", "last page"), ("queue-wal", "random bytes"), ("queue-wal", "cut"), ("queue-wal", "removed"),
-    ("context", "entry"), ("context", "data"), ("context", "last page"), ("context", "superblock"),
-    ("context", "both superblocks"), ("context", "removed"), ("context", "first 64 kB zeroed"),
-    ("boots", "newest copy"), ("boots", "removed"),
-    ("spool", "random bytes"), ("spool", "cut"), ("spool", "removed"), ("spool", "last page"),
-    ("log", "removed"), ("log", "random bytes"),
-)  # fmt: skip
+    ("queue", "last page"),
+    ("queue", "random bytes"),
+    ("queue", "cut"),
+    ("queue", "removed"),
+    ("queue", "first 64 kB zeroed"),
+    ("queue-wal", "last page"),
+    ("queue-wal", "random bytes"),
+    ("queue-wal", "cut"),
+    ("queue-wal", "removed"),
+    ("context", "entry"),
+    ("context", "data"),
+    ("context", "last page"),
+    ("context", "superblock"),
+    ("context", "both superblocks"),
+    ("context", "removed"),
+    ("context", "first 64 kB zeroed"),
+    ("boots", "newest copy"),
+    ("boots", "removed"),
+    ("spool", "random bytes"),
+    ("spool", "cut"),
+    ("spool", "removed"),
+    ("spool", "last page"),
+    ("log", "removed"),
+    ("log", "random bytes"),
+)
 
 
 @dataclass
@@ -328,9 +345,13 @@ def report(r: DiskResult) -> str:
     for (victim, kind), h in r.harms.items():
         lost = f"{h.lost}" + (f" + {h.spoiled} of the destroyed file" if h.spoiled else "")
         lost += f" ({h.shortened} not to all layers)" if h.shortened else ""
-        lines.append(f"{victim:9}  {kind:18}  {h.cases:5}  {h.seen:4}  {h.judged:8}  {h.before:11}  {lost:4}  {dict(h.told)}")
-    lines.append(f"wrong latents {r.wrong}; segments against context that the ground lacked {r.unknown}; losses without an "
-                 f"event {r.silent}; starts that failed {r.failed_starts or 'none'}; harms not seen: {r.idle or 'none'}")
+        lines.append(
+            f"{victim:9}  {kind:18}  {h.cases:5}  {h.seen:4}  {h.judged:8}  {h.before:11}  {lost:4}  {dict(h.told)}"
+        )
+    lines.append(
+        f"wrong latents {r.wrong}; segments against context that the ground lacked {r.unknown}; losses without an "
+        f"event {r.silent}; starts that failed {r.failed_starts or 'none'}; harms not seen: {r.idle or 'none'}"
+    )
     return "\n".join(lines)
 
 

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge.packets.erasure import CODES, ErasureCode, ErasureDecoder, parity_payloads
-from edge.packets.space_packet import Apid, SpacePacket
+from swathpack.edge.packets.erasure import CODES, ErasureCode, ErasureDecoder, parity_payloads
+from swathpack.edge.packets.space_packet import Apid, SpacePacket
 
 LOSSES = (0.001, 0.01, 0.05, 0.2)
 SHAPES = ((40, 2), (40, 4), (40, 8), (100, 10), (100, 25))  # packets and parity packets of a block
@@ -58,7 +58,9 @@ def blocks(shape: tuple[int, int], code: ErasureCode, count: int, rng: random.Ra
     """Blocks of image packets followed by their parity packets."""
     for block in range(count):
         first = block * shape[0]
-        sources = [SpacePacket(Apid.IMAGE, (first + i) % 16384, 1, 1, rng.randbytes(PAYLOAD_BYTES)) for i in range(shape[0])]
+        sources = [
+            SpacePacket(Apid.IMAGE, (first + i) % 16384, 1, 1, rng.randbytes(PAYLOAD_BYTES)) for i in range(shape[0])
+        ]
         payloads = parity_payloads([p.pack() for p in sources], first, shape[1], code)
         yield sources + [SpacePacket(Apid.PARITY, i, 1, 1, p) for i, p in enumerate(payloads)]
 
@@ -92,8 +94,11 @@ def one_row(row: ErasureRow, packets: int, seed: int) -> ErasureRow:
 def campaign(packets: int, codes: tuple[str, ...], losses=LOSSES, shapes=SHAPES) -> list[ErasureRow]:
     return [
         one_row(ErasureRow(code, *shape, bursts, loss), packets, seed)
-        for code in codes for shape in shapes for bursts in (False, True) for seed, loss in enumerate(losses)
-    ]  # fmt: skip
+        for code in codes
+        for shape in shapes
+        for bursts in (False, True)
+        for seed, loss in enumerate(losses)
+    ]
 
 
 def available() -> tuple[str, ...]:
@@ -106,8 +111,10 @@ def available() -> tuple[str, ...]:
 
 def report(rows: list[ErasureRow]) -> str:
     losses = sorted({r.loss for r in rows})
-    lines = ["image packets missing after repair (in brackets: lost on the way), per cent",
-             "code     block overhead bursts " + "".join(f"{100 * loss:>18.1f} %" for loss in losses) + "   MB/s"]  # fmt: skip
+    lines = [
+        "image packets missing after repair (in brackets: lost on the way), per cent",
+        "code     block overhead bursts " + "".join(f"{100 * loss:>18.1f} %" for loss in losses) + "   MB/s",
+    ]
     groups: dict[tuple[str, int, int, bool], list[ErasureRow]] = {}
     for r in rows:
         groups.setdefault((r.code, r.block, r.parities, r.bursts), []).append(r)

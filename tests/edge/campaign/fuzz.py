@@ -18,7 +18,7 @@ import sys
 import time
 from pathlib import Path
 
-from edge.telemetry import resident_mb
+from swathpack.edge.health.telemetry import resident_mb
 from tests.edge.campaign.fuzz_targets import Target, targets
 
 TRACE_ONE_IN = 16
@@ -156,6 +156,8 @@ def main(folder: Path, size: int | None, codec: str) -> tuple[str, bool]:
         lines.append(f"{t.name:14} {counts}  {t.slowest_s * 1000:16.1f}  {len(t.failures)}")
         lines += [f"    {failure}" for failure in t.failures[:5]]
     total = sum(t.runs for t in found)
-    lines.append(f"{total} inputs in {time.process_time() - start:.0f} s of CPU; memory {before:.1f} MB when the "
-                 f"corpus was fixed, {end:.1f} MB at the end")  # fmt: skip
+    lines.append(
+        f"{total} inputs in {time.process_time() - start:.0f} s of CPU; memory {before:.1f} MB when the "
+        f"corpus was fixed, {end:.1f} MB at the end"
+    )
     return "\n".join(lines), not any(t.failures for t in found) and end < before + GROWTH_MB

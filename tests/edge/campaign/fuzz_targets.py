@@ -19,32 +19,32 @@ from pathlib import Path
 
 import numpy as np
 
-from edge import events
-from edge.budget import BudgetError, parse_budget
-from edge.clock import ManualClock
-from edge.config import ConfigError, parse_mission
-from edge.events import EventError, EventLog, unpack_events
-from edge.frame import Frame, FrameError
-from edge.model import DEFAULT_DIRECTORY
-from edge.packets.deframer import Deframer
-from edge.packets.erasure import CODES, CauchyCode, ErasureDecoder, parity_payloads
-from edge.packets.errors import PacketError
-from edge.packets.pieces import Piece, pack_pieces, unpack_pieces
-from edge.packets.report import TAG_BYTES, Report, ReportEntry, _tag
-from edge.packets.space_packet import Apid, SpacePacket
-from edge.packets.varint import write_varint
-from edge.rangecoder import PayloadEnded, RangeCoderError, new_decoder, new_encoder
-from edge.sources.acquisition import Acquisition
-from edge.sources.sockets import MessageSplitter, PartAssembler, SourceError, parts_of
-from edge.stream import Header, Segment, StreamError, StreamWriter, pack_segment, read_segment, read_stream
-from edge.stream.records import EXTENSION_SYNC, FRAME_SYNC, Extension, FrameRecord, _wrap, pack_mask
-from edge.tables import ProbabilityTables
-from edge.telemetry import TelemetryError, pack_sample, unpack_sample
-from edge.tile_codec import TileKey
-from edge.toml_lite import TomlError, parse
+from swathpack.edge import events
+from swathpack.edge.clock import ManualClock
+from swathpack.edge.codec.model import DEFAULT_DIRECTORY
+from swathpack.edge.codec.protocol import TileKey
+from swathpack.edge.codec.rangecoder import PayloadEnded, RangeCoderError, new_decoder, new_encoder
+from swathpack.edge.codec.tables import ProbabilityTables
+from swathpack.edge.config import ConfigError, parse_mission
+from swathpack.edge.downlink.budget import BudgetError, parse_budget
+from swathpack.edge.events import EventError, EventLog, unpack_events
+from swathpack.edge.frame import Frame, FrameError
+from swathpack.edge.health.telemetry import TelemetryError, pack_sample, unpack_sample
+from swathpack.edge.packets.deframer import Deframer
+from swathpack.edge.packets.erasure import CODES, CauchyCode, ErasureDecoder, parity_payloads
+from swathpack.edge.packets.errors import PacketError
+from swathpack.edge.packets.pieces import Piece, pack_pieces, unpack_pieces
+from swathpack.edge.packets.report import TAG_BYTES, Report, ReportEntry, _tag
+from swathpack.edge.packets.space_packet import Apid, SpacePacket
+from swathpack.edge.packets.varint import write_varint
+from swathpack.edge.sources.acquisition import Acquisition
+from swathpack.edge.sources.sockets import MessageSplitter, PartAssembler, SourceError, parts_of
+from swathpack.edge.stream import Header, Segment, StreamError, StreamWriter, pack_segment, read_segment, read_stream
+from swathpack.edge.stream.records import EXTENSION_SYNC, FRAME_SYNC, Extension, FrameRecord, _wrap, pack_mask
+from swathpack.edge.toml_lite import TomlError, parse
+from swathpack.tools.ground.receiver import GroundReceiver
+from swathpack.tools.ground.store import GroundStore
 from tests.fake_codec import FakeSegmentDecoder
-from tools.ground.receiver import GroundReceiver
-from tools.ground.store import GroundStore
 
 KEY, BINDING = b"key", 12345
 HEADER = Header(b"modelmod", b"tabl", 4, 64, 64, ("B02",))
@@ -84,33 +84,91 @@ def targets() -> list[Target]:
     receiver = _Receiver()
     segment = pack_segment(Segment(3, 1, 20, 0, 16, 4, 4, payload=b"0123456789abcdef"), BINDING)
     return [
-        Target("deframer", _deframe, (), [packet.pack() * 2, b"noise" + packet.pack()],
-               ("deframer.py", "space_packet.py"), fix_packet, make_packets),
+        Target(
+            "deframer",
+            _deframe,
+            (),
+            [packet.pack() * 2, b"noise" + packet.pack()],
+            ("deframer.py", "space_packet.py"),
+            fix_packet,
+            make_packets,
+        ),
         Target("pieces", unpack_pieces, (PacketError,), [packet.payload], ("pieces.py", "varint.py"), make=make_pieces),
-        Target("report", lambda d: Report.unpack(d, KEY), (PacketError,), [report.pack(KEY)],
-               ("report.py", "varint.py"), fix_report, make_report),
+        Target(
+            "report",
+            lambda d: Report.unpack(d, KEY),
+            (PacketError,),
+            [report.pack(KEY)],
+            ("report.py", "varint.py"),
+            fix_report,
+            make_report,
+        ),
         Target("parity", _parity, (PacketError,), _parity_seeds(packet), ("erasure.py",)),
-        Target("segment", lambda d: read_segment(d, BINDING), (StreamError,), [segment],
-               ("segment.py", "reader.py", "wire.py"), fix_segment, lambda rng: make_segment(rng, BINDING)),
-        Target("stream", read_stream, (StreamError,), [_stream()],
-               ("reader.py", "header.py", "records.py", "wire.py", "times.py"), fix_stream, make_stream),
+        Target(
+            "segment",
+            lambda d: read_segment(d, BINDING),
+            (StreamError,),
+            [segment],
+            ("segment.py", "reader.py", "wire.py"),
+            fix_segment,
+            lambda rng: make_segment(rng, BINDING),
+        ),
+        Target(
+            "stream",
+            read_stream,
+            (StreamError,),
+            [_stream()],
+            ("reader.py", "header.py", "records.py", "wire.py", "times.py"),
+            fix_stream,
+            make_stream,
+        ),
         Target("range coder", *_range_coder(), ("native.py", "coding.py")),
-        Target("receiver", receiver, (), [packet.pack()], ("receiver.py", "store.py", "pieces.py", "erasure.py"),
-               fix_packet, make_packets, receiver.begin),
-        Target("frame message", lambda d: Acquisition.unpack(d, 1 << 20), (FrameError,),
-               [Acquisition("a", 5, 1, frame).pack()], ("acquisition.py", "frame.py"), _fix_message),
+        Target(
+            "receiver",
+            receiver,
+            (),
+            [packet.pack()],
+            ("receiver.py", "store.py", "pieces.py", "erasure.py"),
+            fix_packet,
+            make_packets,
+            receiver.begin,
+        ),
+        Target(
+            "frame message",
+            lambda d: Acquisition.unpack(d, 1 << 20),
+            (FrameError,),
+            [Acquisition("a", 5, 1, frame).pack()],
+            ("acquisition.py", "frame.py"),
+            _fix_message,
+        ),
         Target("events", lambda d: list(unpack_events(d)), (EventError,), [log.drain(999)], ("events.py",)),
         Target("telemetry", unpack_sample, (TelemetryError,), [pack_sample({"rss_mb": 1.0}, 5)], ("telemetry.py",)),
         Target("datagrams", _datagrams, (), [b"".join(parts_of(3, bytes(3000)))], ("sockets.py",)),
-        Target("messages", lambda d: MessageSplitter(4096).feed(d), (SourceError,), [b"\0\0\0\3abc" * 3],
-               ("sockets.py",)),
-        Target("toml", lambda d: parse(d.decode("utf-8", "replace")), (TomlError,),
-               [b'a = 1\n[b]\nc = [1, 2.5, "x"]\nd = {e = true}\n[[f]]\ng = "h"\n'], ("toml_lite.py",)),
-        Target("budget", lambda d: parse_budget(d.decode("utf-8", "replace")), (BudgetError,), [_BUDGET],
-               ("budget.py", "toml_lite.py")),
-        Target("mission", lambda d: parse_mission(d.decode("utf-8", "replace"), Path("/tmp")), (ConfigError,),
-               [_MISSION], ("config.py", "toml_lite.py")),
-    ]  # fmt: skip
+        Target(
+            "messages", lambda d: MessageSplitter(4096).feed(d), (SourceError,), [b"\0\0\0\3abc" * 3], ("sockets.py",)
+        ),
+        Target(
+            "toml",
+            lambda d: parse(d.decode("utf-8", "replace")),
+            (TomlError,),
+            [b'a = 1\n[b]\nc = [1, 2.5, "x"]\nd = {e = true}\n[[f]]\ng = "h"\n'],
+            ("toml_lite.py",),
+        ),
+        Target(
+            "budget",
+            lambda d: parse_budget(d.decode("utf-8", "replace")),
+            (BudgetError,),
+            [_BUDGET],
+            ("budget.py", "toml_lite.py"),
+        ),
+        Target(
+            "mission",
+            lambda d: parse_mission(d.decode("utf-8", "replace"), Path("/tmp")),
+            (ConfigError,),
+            [_MISSION],
+            ("config.py", "toml_lite.py"),
+        ),
+    ]
 
 
 _BUDGET = b"""version = 1
@@ -181,13 +239,31 @@ def make_report(rng: random.Random) -> bytes:
         gaps = tuple((_edge(rng, 1 << 16), _edge(rng, 1 << 16)) for _ in range(rng.randrange(4)))
         key = TileKey(_edge(rng), _edge(rng) - 500)
         entries.append(
-            ReportEntry(number, key, layers, _edge(rng, 1 << 20), rng.randbytes(8) if layers else b"", gaps,
-                        rng.random() < 0.2, rng.random() < 0.2, headless)
-        )  # fmt: skip
+            ReportEntry(
+                number,
+                key,
+                layers,
+                _edge(rng, 1 << 20),
+                rng.randbytes(8) if layers else b"",
+                gaps,
+                rng.random() < 0.2,
+                rng.random() < 0.2,
+                headless,
+            )
+        )
         number += 1 + _edge(rng, 1 << 16)
     first = entries[0].number if entries else 0
-    report = Report(_edge(rng, 1 << 16), _edge(rng, 4), _edge(rng, 1 << 32), _edge(rng, 1 << 32), first, number + 1,
-                    _edge(rng), tuple(entries), rng.random() < 0.3)  # fmt: skip
+    report = Report(
+        _edge(rng, 1 << 16),
+        _edge(rng, 4),
+        _edge(rng, 1 << 32),
+        _edge(rng, 1 << 32),
+        first,
+        number + 1,
+        _edge(rng),
+        tuple(entries),
+        rng.random() < 0.3,
+    )
     return report.pack(KEY)
 
 
@@ -212,7 +288,11 @@ def make_stream(rng: random.Random) -> bytes:
             continue
         body = bytes([rng.randrange(8), rng.randrange(32)]) + rng.randbytes(rng.randrange(30))
         if kind == 2:
-            body = bytes([rng.randrange(8), rng.randrange(3)]) + write_varint(_edge(rng)) + rng.randbytes(rng.randrange(30))
+            body = (
+                bytes([rng.randrange(8), rng.randrange(3)])
+                + write_varint(_edge(rng))
+                + rng.randbytes(rng.randrange(30))
+            )
         out += _wrap((FRAME_SYNC, EXTENSION_SYNC)[kind - 1], body, HEADER.binding)
     return out
 

@@ -2,9 +2,9 @@
 
     python -m tests.edge.campaign kill --size 300 [--codec edge]
 
-The process is `edge.__main__.main` with a mission file, a watched folder, pass files and a report folder. Most lives
+The process is `swathpack.edge.__main__.main` with a mission file, a watched folder, pass files and a report folder. Most lives
 are forked from this process, which has everything imported and the model loaded, so that a life is spent working
-and not starting; with `--codec edge` some lives are a new `python -m edge`. A life ends by SIGKILL a random number
+and not starting; with `--codec edge` some lives are a new `python -m swathpack.edge`. A life ends by SIGKILL a random number
 of steps after the process told systemd that it is ready (15 %: a random time after the fork; new processes: a
 random time after ready). Passes last longer than many lives, and in every fourth life the wall clock jumps. The
 sensor, the ground and the judge are here and never die. Where the kills landed is read from shared memory
@@ -25,9 +25,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import edge.__main__ as process
-from edge.budget import Budget, Pass, format_budget
-from edge.tile_codec import TileKey
+import swathpack.edge.__main__ as process
+from swathpack.edge.codec.protocol import TileKey
+from swathpack.edge.downlink.budget import Budget, Pass, format_budget
 from tests.edge.campaign.marks import STEPS, Marks
 from tests.edge.campaign.watcher import KEY, START, Watcher, codecs
 
@@ -68,7 +68,7 @@ reserve_bytes = 8192
 class KillResult:
     codec: str
     kills: int = 0
-    cold: int = 0  # of them, of a new `python -m edge`
+    cold: int = 0  # of them, of a new `python -m swathpack.edge`
     ended_otherwise: int = 0
     inside: Counter[str] = field(default_factory=Counter)  # kills by the step they landed in
     done: Counter[str] = field(default_factory=Counter)
@@ -92,23 +92,29 @@ class KillResult:
     def broken(self) -> list[str]:
         """Promises that were broken."""
         counts = {
-            "ended otherwise": self.ended_otherwise, "over budget": self.over_budget, "tile-frames lost": self.lost,
-            "wrong": self.wrong, "coded against unknown context": self.unknown,
-            "queue found corrupt": self.events["queue_corrupt"], "stage failed": self.events["stage_failed"],
+            "ended otherwise": self.ended_otherwise,
+            "over budget": self.over_budget,
+            "tile-frames lost": self.lost,
+            "wrong": self.wrong,
+            "coded against unknown context": self.unknown,
+            "queue found corrupt": self.events["queue_corrupt"],
+            "stage failed": self.events["stage_failed"],
             "graceful stop": self.exit_code != 0,
-        }  # fmt: skip
+        }
         return [f"{name}: {int(count)}" for name, count in counts.items() if count]
 
     @property
     def idle(self) -> list[str]:
         """Ways in which the campaign did not bite."""
         needed = {
-            "frames accepted": (self.accepted, self.kills), "tile-frames at the ground": (self.at_ground, 4 * self.kills),
+            "frames accepted": (self.accepted, self.kills),
+            "tile-frames at the ground": (self.at_ground, 4 * self.kills),
             "kills inside a step": (sum(self.inside.values()), self.kills // 2),
             "steps hit": (len(self.inside), min(len(STEPS) - 4, self.kills // 4)),
-            "segments against context": (self.inter, self.kills), "passes resumed": (self.resumed, self.kills // 10),
+            "segments against context": (self.inter, self.kills),
+            "passes resumed": (self.resumed, self.kills // 10),
             "clock jumps told of": (self.events["clock_jump"], self.jumps // 3),
-        }  # fmt: skip
+        }
         return [f"{name}: {found}, expected {least}" for name, (found, least) in needed.items() if found < least]
 
 
@@ -133,7 +139,7 @@ class Board:
         errors = open(self.folder / "stderr.log", "ab")  # noqa: SIM115 - inherited by the process
         if cold:
             environment = os.environ | {"NOTIFY_SOCKET": self._address}
-            command = [sys.executable, "-m", "edge", "--config", str(config)]
+            command = [sys.executable, "-m", "swathpack.edge", "--config", str(config)]
             self._child = subprocess.Popen(command, stderr=errors, env=environment).pid
             return
         self._child = os.fork()
@@ -336,9 +342,13 @@ def report(r: KillResult) -> str:
     seen = {k: r.events[k] for k in ("started", "frame_duplicate", "clock_jump", "report_applied", "refresh_wanted")}
     starts = sorted(r.start_s) or [0.0]
     cold = sorted(r.cold_start_s)
-    lines = [f"kills with the {r.codec} codec: {r.kills}, {r.cold} of them of a new `python -m edge`; "
-             f"processes that ended otherwise {r.ended_otherwise}; the last stopped by SIGTERM with code {r.exit_code}"]
-    lines += [f"  killed while {step:30} {r.inside[step]:5}   done in all lives {r.done[step]:7}" for step, _, _ in STEPS]
+    lines = [
+        f"kills with the {r.codec} codec: {r.kills}, {r.cold} of them of a new `python -m swathpack.edge`; "
+        f"processes that ended otherwise {r.ended_otherwise}; the last stopped by SIGTERM with code {r.exit_code}"
+    ]
+    lines += [
+        f"  killed while {step:30} {r.inside[step]:5}   done in all lives {r.done[step]:7}" for step, _, _ in STEPS
+    ]
     lines += [
         f"frames accepted {r.accepted} ({4 * r.accepted} tile-frames): lost {r.lost}; at the ground {r.at_ground}, "
         f"wrong {r.wrong}; segments {r.inter} against context, {r.unknown} against context that the ground lacked",

@@ -22,19 +22,19 @@ from pathlib import Path
 
 import numpy as np
 
-from edge.bands import BANDS
-from edge.base_layer import known_part, step_of
-from edge.clock import ManualClock
-from edge.frame import Frame
-from edge.packets.report import held_digest
-from edge.sources.acquisition import Acquisition, Offer
-from edge.sources.synthetic import SyntheticSource
-from edge.tile_codec import LAYERS
+from swathpack.edge.bands import BANDS
+from swathpack.edge.clock import ManualClock
+from swathpack.edge.codec.base_layer import known_part, step_of
+from swathpack.edge.codec.protocol import LAYERS
+from swathpack.edge.frame import Frame
+from swathpack.edge.packets.report import held_digest
+from swathpack.edge.sources.acquisition import Acquisition, Offer
+from swathpack.edge.sources.synthetic import SyntheticSource
+from swathpack.tools.ground.receiver import GroundReceiver
+from swathpack.tools.ground.reports import ReportWriter
 from tests.edge.campaign.watcher import codecs, waiting
 from tests.edge.flight import KEY, MISSION, Flight, Station
 from tests.fake_codec import synthesise
-from tools.ground.receiver import GroundReceiver
-from tools.ground.reports import ReportWriter
 
 DATES = 10
 OUTAGE = 4  # the date whose reports are all lost, in rows with an outage
@@ -178,7 +178,9 @@ def views(places: int, real: bool = True) -> list[list[np.ndarray]]:
     return [[source.scene(place, date) for place in range(places)] for date in range(DATES)]
 
 
-def series(folder: Path, case: Case, codec: Remembering, ground: list, budget: int, result: LossResult, seed: int) -> None:
+def series(
+    folder: Path, case: Case, codec: Remembering, ground: list, budget: int, result: LossResult, seed: int
+) -> None:
     """One run over all dates; adds to the result."""
     text = MISSION.replace("[context]", f'[context]\npolicy = "{case.policy}"').replace("= 512", "= 256")
     flight = Flight(folder, text=text)
@@ -235,7 +237,9 @@ def _judge(result: LossResult, flight: Flight, station: Station, codec: Remember
         row, column = key.tile >> 8 & 255, key.tile & 255
         view = ground[(key.time - seconds(0)) // (5 * 86400)][key.tile >> 16]
         pixels = view[:, row * 64 : row * 64 + 64, column * 64 : column * 64 + 64].astype(np.float64)
-        result.errors.append(float(((codec.pixels(held.latent, step_of(held.q)) - pixels)[:, pixels[0] > 0] ** 2).mean()))
+        result.errors.append(
+            float(((codec.pixels(held.latent, step_of(held.q)) - pixels)[:, pixels[0] > 0] ** 2).mean())
+        )
     result.wrong += _wrong(station, codec)
     result.mismatches += flight.board.log.counts["report_mismatch"]
 
@@ -253,11 +257,24 @@ def _wrong(station: Station, codec: Remembering) -> int:
 
 
 CASES = (
-    Case(0.0), Case(0.0, policy="sent"), Case(0.0, ample=True), Case(0.0, policy="sent", ample=True),
+    Case(0.0),
+    Case(0.0, policy="sent"),
+    Case(0.0, ample=True),
+    Case(0.0, policy="sent", ample=True),
     Case(0.0, outage=True),
-    Case(0.001), Case(0.001, True), Case(0.01), Case(0.01, True), Case(0.05), Case(0.05, True), Case(0.2), Case(0.2, True),
-    Case(0.05, outage=True), Case(0.05, True, outage=True), Case(0.01, policy="sent"), Case(0.05, True, policy="sent"),
-)  # fmt: skip
+    Case(0.001),
+    Case(0.001, True),
+    Case(0.01),
+    Case(0.01, True),
+    Case(0.05),
+    Case(0.05, True),
+    Case(0.2),
+    Case(0.2, True),
+    Case(0.05, outage=True),
+    Case(0.05, True, outage=True),
+    Case(0.01, policy="sent"),
+    Case(0.05, True, policy="sent"),
+)
 
 
 def campaign(folder: Path, codec: str, places: int, budget: int, cases=CASES, real: bool = True) -> list[LossResult]:
@@ -286,8 +303,10 @@ def _biting(case: Case, packets: int) -> Iterator[int]:
 
 
 def report(results: list[LossResult]) -> str:
-    lines = ["loss    how     policy     uplink   series  lost/packets  wrong  seen/frames  layers  RMSE DN"
-             "  context offered/used/coded  waited/in the end  whole then  bytes a tile"]  # fmt: skip
+    lines = [
+        "loss    how     policy     uplink   series  lost/packets  wrong  seen/frames  layers  RMSE DN"
+        "  context offered/used/coded  waited/in the end  whole then  bytes a tile"
+    ]
     for r in results:
         c = r.case
         rmse = float(np.mean(r.errors)) ** 0.5 if r.errors else float("nan")
@@ -302,7 +321,9 @@ def report(results: list[LossResult]) -> str:
     cost = {r.case.policy: r.bytes / r.coded for r in results if r.case.ample and not r.case.loss and r.coded}
     if len(cost) == 2:
         share = 100 * (cost["confirmed"] / cost["sent"] - 1)
-        lines.append(f"`confirmed` costs {share:+.1f} % bytes against `sent`: no loss, reports one pass late, all layers down")
+        lines.append(
+            f"`confirmed` costs {share:+.1f} % bytes against `sent`: no loss, reports one pass late, all layers down"
+        )
     return "\n".join(lines)
 
 

@@ -12,20 +12,20 @@ import struct
 import time
 from collections import Counter
 
-import edge.__main__ as process
-from edge.clock import SystemClock
-from edge.context.store import ContextStore
-from edge.downlink.confirm import Confirmation
-from edge.downlink.passes import PassTable
-from edge.downlink.passrun import PassRun
-from edge.downlink.ports import FilePort
-from edge.downlink.spool import Spool
-from edge.downlink.tiles import TileTable
-from edge.downlink.work import WorkTable
-from edge.sources.folder import FolderSource
-from edge.stages.coding import Encode
-from edge.stages.health import Retention
-from edge.stages.intake import Intake
+import swathpack.edge.__main__ as process
+from swathpack.edge.clock import SystemClock
+from swathpack.edge.context.store import ContextStore
+from swathpack.edge.downlink.confirm import Confirmation
+from swathpack.edge.downlink.passes import PassTable
+from swathpack.edge.downlink.passrun import PassRun
+from swathpack.edge.downlink.ports import FilePort
+from swathpack.edge.downlink.spool import Spool
+from swathpack.edge.downlink.tiles import TileTable
+from swathpack.edge.downlink.work import WorkTable
+from swathpack.edge.sources.folder import FolderSource
+from swathpack.edge.stages.coding import Encode
+from swathpack.edge.stages.health import Retention
+from swathpack.edge.stages.intake import Intake
 
 STEPS = (
     ("opening state and queue", process, "open_board"),

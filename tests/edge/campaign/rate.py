@@ -19,9 +19,9 @@ from pathlib import Path
 
 import numpy as np
 
-from edge.base_layer import MAX_SHIFT
-from edge.rate import RatePlanner, allocate, greedy_layers, uniform_layers
-from edge.tile_codec import LAYERS
+from swathpack.edge.codec.base_layer import MAX_SHIFT
+from swathpack.edge.codec.protocol import LAYERS
+from swathpack.edge.codec.rate import RatePlanner, allocate, greedy_layers, uniform_layers
 
 SIDE, DATES = 128, 4
 BUDGET_SHARES = (0.05, 0.1, 0.2, 0.35, 0.5, 0.7)
@@ -46,11 +46,11 @@ def real_tables(tiles: int, q: int, shift: int = MAX_SHIFT) -> RateTables:
     """Tiles of validation cubes with at least 12 bands, later dates against the date before; shift: most octaves to the
     base layer.
     """
-    from edge.bands import BANDS, normalise_names
-    from edge.embedded import tile_decoder
-    from edge.flight_codec import FlightCodec
-    from edge.model import EdgeModel
-    from edge.tile_codec import ContextLatent, TileKey, TilePixels
+    from swathpack.edge.bands import BANDS, normalise_names
+    from swathpack.edge.codec.flight import FlightCodec
+    from swathpack.edge.codec.layers import tile_decoder
+    from swathpack.edge.codec.model import EdgeModel
+    from swathpack.edge.codec.protocol import ContextLatent, TileKey, TilePixels
 
     model = EdgeModel()
     codec = FlightCodec(model, q, shift=shift)
@@ -109,7 +109,7 @@ def _series(tiles: int, bands, normalise):
 
 def fake_tables(folder: Path, tiles: int) -> RateTables:
     """The fake codec on synthetic ground of very different roughness; its estimate is exact."""
-    from edge.tile_codec import TileKey, TilePixels
+    from swathpack.edge.codec.protocol import TileKey, TilePixels
     from tests.edge.link import BANDS, acquire, scene
     from tests.fake_codec import FakeTileCodec, synthesise
 
@@ -198,13 +198,15 @@ def replan_ms(tiles: int = 10_000) -> float:
     """CPU milliseconds from a new budget in a running pass to the first span, partly sent tiles and gaps
     included.
     """
-    from edge.downlink.plan import PassPlan, PlanSettings
-    from edge.downlink.tiles import QueueTable
-    from edge.packets.pieces import Span
-    from edge.packets.ranges import RangeSet
+    from swathpack.edge.downlink.plan import PassPlan, PlanSettings
+    from swathpack.edge.downlink.tiles import QueueTable
+    from swathpack.edge.packets.pieces import Span
+    from swathpack.edge.packets.ranges import RangeSet
 
     rng = np.random.default_rng(2)
-    prefix = np.concatenate([np.full((tiles, 1), 30), 40 + rng.lognormal(5, 1, (tiles, LAYERS)).astype(int).cumsum(1)], 1)
+    prefix = np.concatenate(
+        [np.full((tiles, 1), 30), 40 + rng.lognormal(5, 1, (tiles, LAYERS)).astype(int).cumsum(1)], 1
+    )
     gain = rng.lognormal(12, 1.5, (tiles, LAYERS))
     errors = np.concatenate([gain[:, ::-1].cumsum(axis=1)[:, ::-1], np.zeros((tiles, 1))], axis=1)
     have = [RangeSet([(0, int(prefix[i, 1 + i % 3]))]) for i in range(tiles)]
@@ -224,10 +226,11 @@ def main(folder: Path, size: int | None, codec: str) -> tuple[str, bool]:
     tiles = size or (24 if codec == "edge" else 200)
     tables = real_tables(tiles, 28) if codec == "edge" else fake_tables(folder, tiles)
     total = int(tables.costs[:, -1].sum())
-    lines = [f"{len(tables.costs)} tiles ({codec} codec), {tables.inter} with context, {total} bytes at all layers",
-             "bytes saved at the same true error, per cent",
-             "  budget   RMSE DN   against uniform   against greedy   against greedy by true error"
-             "   against no base layer"]  # fmt: skip
+    lines = [
+        f"{len(tables.costs)} tiles ({codec} codec), {tables.inter} with context, {total} bytes at all layers",
+        "bytes saved at the same true error, per cent",
+        "  budget   RMSE DN   against uniform   against greedy   against greedy by true error   against no base layer",
+    ]
     plain = real_tables(tiles, 28, 0) if codec == "edge" else tables
     saved = []
     for share in BUDGET_SHARES:
@@ -238,8 +241,10 @@ def main(folder: Path, size: int | None, codec: str) -> tuple[str, bool]:
         saved.append(1 - need[0] / need[1])
         against = [100 * (1 - need[0] / other) for other in need[1:]]
         rmse = (error / tables.values) ** 0.5
-        lines.append(f"{budget:8}  {rmse:8.1f}   {against[0]:15.1f}   {against[1]:14.1f}   {against[2]:28.1f}"
-                     f"   {against[3]:21.1f}")
+        lines.append(
+            f"{budget:8}  {rmse:8.1f}   {against[0]:15.1f}   {against[1]:14.1f}   {against[2]:28.1f}"
+            f"   {against[3]:21.1f}"
+        )
     steps_true, steps_est = -np.diff(tables.true, axis=1).ravel(), -np.diff(tables.estimated, axis=1).ravel()
     lines += [
         f"estimated against true squared error, all tiles and layers: correlation {_r(tables.estimated, tables.true):.4f}, "

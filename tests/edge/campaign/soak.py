@@ -12,8 +12,8 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edge.sources.synthetic import SyntheticSource
-from edge.telemetry import resident_mb
+from swathpack.edge.health.telemetry import resident_mb
+from swathpack.edge.sources.synthetic import SyntheticSource
 from tests.edge.flight import MISSION, Flight, Station
 
 PLACES = 4
@@ -35,8 +35,7 @@ class Timed:
 
 
 class SceneSource(SyntheticSource):
-    """Synthetic frames whose making is timed, and from a few scenes made once: the sensor is not under test.
-    """
+    """Synthetic frames whose making is timed, and from a few scenes made once: the sensor is not under test."""
 
     cpu_s = 0.0
     _made: dict[tuple[int, int], object] = {}
@@ -131,8 +130,8 @@ def campaign(folder: Path, tiles: int, codec: str, ground: bool) -> SoakResult:
 def _codec(name: str):
     if name == "fake":
         return None
-    from edge.flight_codec import FlightCodec
-    from edge.model import EdgeModel
+    from swathpack.edge.codec.flight import FlightCodec
+    from swathpack.edge.codec.model import EdgeModel
 
     return FlightCodec(EdgeModel(), 28)
 

@@ -15,7 +15,9 @@ def test_budgets(tmp_path, passes):
 def test_loss_small(tmp_path):
     case = loss.Case(0.2, bursts=True, outage=True)
     (result,) = loss.campaign(tmp_path, "fake", 1, 9000, (case,), real=False)
-    assert result.good and result.wrong == 0 and result.lost >= loss.LEAST_LOST and result.inter > 0, loss.report([result])
+    assert result.good and result.wrong == 0 and result.lost >= loss.LEAST_LOST and result.inter > 0, loss.report(
+        [result]
+    )
 
 
 @pytest.mark.slow
@@ -37,7 +39,9 @@ SOME = (("queue", "last page"), ("queue-wal", "cut"), ("context", "superblock"),
 
 def test_disk_small(tmp_path):
     result = disk.campaign(tmp_path, len(SOME), harms=SOME)
-    assert not (result.wrong or result.lost or result.unknown or result.silent or result.failed_starts), disk.report(result)
+    assert not (result.wrong or result.lost or result.unknown or result.silent or result.failed_starts), disk.report(
+        result
+    )
 
 
 @pytest.mark.slow

@@ -8,19 +8,19 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from edge.bands import BANDS
-from edge.base_layer import known_part
-from edge.clock import SystemClock
-from edge.frame import Frame
-from edge.packets.deframer import Deframer
-from edge.packets.space_packet import Apid
-from edge.sources.acquisition import Acquisition
-from edge.sources.synthetic import SyntheticSource
-from edge.tile_codec import LAYERS, TileKey, TilePixels
+from swathpack.edge.bands import BANDS
+from swathpack.edge.clock import SystemClock
+from swathpack.edge.codec.base_layer import known_part
+from swathpack.edge.codec.protocol import LAYERS, TileKey, TilePixels
+from swathpack.edge.frame import Frame
+from swathpack.edge.packets.deframer import Deframer
+from swathpack.edge.packets.space_packet import Apid
+from swathpack.edge.sources.acquisition import Acquisition
+from swathpack.edge.sources.synthetic import SyntheticSource
+from swathpack.tools.ground.receiver import GroundReceiver
+from swathpack.tools.ground.reports import ReportWriter
+from swathpack.tools.ground.store import WAITING, GroundStore
 from tests.fake_codec import FakeSegmentDecoder, FakeTileCodec
-from tools.ground.receiver import GroundReceiver
-from tools.ground.reports import ReportWriter
-from tools.ground.store import WAITING, GroundStore
 
 KEY = b"sixteen byte key"
 TILE, SIDE, PLACES = 64, 128, 4
@@ -33,9 +33,9 @@ def codecs(name: str):
     """(codec, decoder, model) of `fake` or `edge`, made once a process."""
     if name == "fake":
         return FakeTileCodec(64, 30), FakeSegmentDecoder(), SimpleNamespace(digest=b"fake", engine_events=[])
-    from edge.flight_codec import FlightCodec
-    from edge.model import EdgeModel
-    from tools.ground.codec_decoder import EdgeSegmentDecoder
+    from swathpack.edge.codec.flight import FlightCodec
+    from swathpack.edge.codec.model import EdgeModel
+    from swathpack.tools.ground.codec_decoder import EdgeSegmentDecoder
 
     model = EdgeModel()
     return FlightCodec(model, 28), EdgeSegmentDecoder(model), model

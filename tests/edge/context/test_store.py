@@ -5,12 +5,12 @@ import random
 import numpy as np
 import pytest
 
-from edge.clock import ManualClock
-from edge.context.blockfile import StorageError
-from edge.context.layout import ENTRY_BYTES, SUPERBLOCK_BYTES, Geometry, Superblock
-from edge.context.store import ContextStore, MemoryLimitError
-from edge.events import EventLog
-from edge.tile_codec import ContextLatent, TileKey
+from swathpack.edge.clock import ManualClock
+from swathpack.edge.codec.protocol import ContextLatent, TileKey
+from swathpack.edge.context.blockfile import StorageError
+from swathpack.edge.context.layout import ENTRY_BYTES, SUPERBLOCK_BYTES, Geometry, Superblock
+from swathpack.edge.context.store import ContextStore, MemoryLimitError
+from swathpack.edge.events import EventLog
 from tests.edge.context.power_cut import PowerCut, PowerCutDisk
 
 GEOMETRY = Geometry(slots=64, slot_bytes=2048, ways=16)

@@ -4,14 +4,14 @@ import random
 
 import pytest
 
-from edge.downlink.passrun import LinkSettings, PassRun
-from edge.downlink.plan import PlanSettings
-from edge.packets.pieces import unpack_pieces
-from edge.packets.report import Report
-from edge.packets.space_packet import Apid, SpacePacket
-from edge.tile_codec import TileKey
+from swathpack.edge.codec.protocol import TileKey
+from swathpack.edge.downlink.passrun import LinkSettings, PassRun
+from swathpack.edge.downlink.plan import PlanSettings
+from swathpack.edge.packets.pieces import unpack_pieces
+from swathpack.edge.packets.report import Report
+from swathpack.edge.packets.space_packet import Apid, SpacePacket
+from swathpack.tools.ground.reports import ReportWriter
 from tests.edge.link import KEY, LINK, STORE, Board, Ground, acquire, scene
-from tools.ground.reports import ReportWriter
 
 TILES = 6
 
@@ -281,8 +281,9 @@ def test_weights_and_urgency_decide_what_goes_first(board, ground):
 
 def test_housekeeping_goes_first_and_within_its_share(board):
     date(board, scene(TILES), 1)
-    run = PassRun(board.queue, board.log, 1, 20_000, PlanSettings(), LINK,
-                  lambda room: (Apid.EVENT, board.log.drain(room)))  # fmt: skip
+    run = PassRun(
+        board.queue, board.log, 1, 20_000, PlanSettings(), LINK, lambda room: (Apid.EVENT, board.log.drain(room))
+    )
     stream = []
     while (packet := run.next_packet()) is not None:
         stream.append(SpacePacket.unpack(packet))

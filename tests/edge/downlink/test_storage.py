@@ -6,18 +6,18 @@ import socket
 import numpy as np
 import pytest
 
-from edge.budget import Budget, Pass
-from edge.clock import ManualClock
-from edge.context.blockfile import StorageError
-from edge.downlink.ports import FilePort, PortError, TcpPort, UdpPort
-from edge.downlink.queue import DownlinkQueue
-from edge.downlink.schedule import FixedSchedule, PlannedSchedule
-from edge.downlink.schema import QueueCorruptError, QueueError
-from edge.downlink.spool import Spool, SpoolFullError
-from edge.downlink.work import Work
-from edge.frame import Frame, FrameError
-from edge.packets.ranges import RangeSet
-from edge.sources.acquisition import Acquisition
+from swathpack.edge.clock import ManualClock
+from swathpack.edge.context.blockfile import StorageError
+from swathpack.edge.downlink.budget import Budget, Pass
+from swathpack.edge.downlink.ports import FilePort, PortError, TcpPort, UdpPort
+from swathpack.edge.downlink.queue import DownlinkQueue
+from swathpack.edge.downlink.schedule import FixedSchedule, PlannedSchedule
+from swathpack.edge.downlink.schema import QueueCorruptError, QueueError
+from swathpack.edge.downlink.spool import Spool, SpoolFullError
+from swathpack.edge.downlink.work import Work
+from swathpack.edge.frame import Frame, FrameError
+from swathpack.edge.packets.ranges import RangeSet
+from swathpack.edge.sources.acquisition import Acquisition
 from tests.edge.campaign.budgets import bulk_tile
 
 
@@ -85,8 +85,12 @@ def test_a_pass_file_left_by_a_killed_process_gets_its_name_and_none_is_overwrit
         port.open(number)
         port.send(data)
     found = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    assert found == {"pass-000003.bin": b"one", "pass-000003-2.bin": b"three", "pass-000004.bin": b"two",
-                     "pass-000005.part": b""}  # fmt: skip
+    assert found == {
+        "pass-000003.bin": b"one",
+        "pass-000003-2.bin": b"three",
+        "pass-000004.bin": b"two",
+        "pass-000005.part": b"",
+    }
 
 
 def test_a_packet_that_the_disk_takes_in_part_is_taken_back(tmp_path):
@@ -171,7 +175,7 @@ def queue(tmp_path, boot=1, store=7):
 
 
 def test_segment_numbers_go_on_in_the_next_range_when_a_start_has_used_its_own(tmp_path, monkeypatch):
-    monkeypatch.setattr("edge.downlink.queue.NUMBERS_PER_BOOT", 4)
+    monkeypatch.setattr("swathpack.edge.downlink.queue.NUMBERS_PER_BOOT", 4)
     boots = iter((2, 3))
     q = DownlinkQueue(tmp_path / "queue", ManualClock(), 1, 7, lambda: next(boots))
     rng, given = np.random.default_rng(1), []

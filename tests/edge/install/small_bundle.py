@@ -14,9 +14,9 @@ from typing import Any
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from edge.install.service import Places
-from export.bundle.archive import bundle_tar
-from export.bundle.signing import public_line, sign
+from swathpack.edge.install.service import Places
+from swathpack.export.bundle.archive import bundle_tar
+from swathpack.export.bundle.signing import public_line, sign
 
 EDGE = Path(__file__).resolve().parents[3] / "edge"
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
@@ -25,7 +25,9 @@ FAILS = "import sys; print('no such engine', file=sys.stderr); sys.exit(1)\n"
 PYTHON = "{}.{}".format(*sys.version_info[:2])
 # Programs of a kit, as shell scripts that keep what they were told.
 SYSTEMCTL = '#!/bin/sh\necho "$*" >> "$KIT_ROOT/systemctl.log"\n'
-NVPMODEL = '#!/bin/sh\necho "$*" >> "$KIT_ROOT/nvpmodel.log"\n[ "$1" = -q ] && printf "NV Power Mode: MAXN\\n0\\n"\nexit 0\n'
+NVPMODEL = (
+    '#!/bin/sh\necho "$*" >> "$KIT_ROOT/nvpmodel.log"\n[ "$1" = -q ] && printf "NV Power Mode: MAXN\\n0\\n"\nexit 0\n'
+)
 
 
 def public_key(key: Ed25519PrivateKey = KEY) -> bytes:
@@ -42,9 +44,11 @@ def wheel(module: str) -> bytes:
 
 
 def files(selftest: str = PASSES, note: str = "") -> dict[str, bytes]:
-    found = {f"runtime/edge/install/{p.name}": p.read_bytes() for p in sorted((EDGE / "install").glob("*.py"))}
-    found["runtime/edge/__init__.py"] = b""
-    found["runtime/edge/install/selftest.py"] = selftest.encode()
+    found = {
+        f"runtime/swathpack/edge/install/{p.name}": p.read_bytes() for p in sorted((EDGE / "install").glob("*.py"))
+    }
+    found["runtime/swathpack/__init__.py"] = found["runtime/swathpack/edge/__init__.py"] = b""
+    found["runtime/swathpack/edge/install/selftest.py"] = selftest.encode()
     found["runtime/note.txt"] = note.encode()
     found["unit/swathpack.service"] = f"[Service]\n# {note}\n".encode()
     found["unit/mission.toml"] = b"[passes]\n"
@@ -55,14 +59,25 @@ def files(selftest: str = PASSES, note: str = "") -> dict[str, bytes]:
 def manifest(content: dict[str, bytes], **changes: Any) -> bytes:
     listed = [{"path": p, "bytes": len(d), "sha256": hashlib.sha256(d).hexdigest()} for p, d in content.items()]
     values = {
-        "format": 1, "version": "1.0", "release": 1_700_000_000, "oldest_allowed": 1_700_000_000, "board": "orin-agx",
-        "jetpack": 6, "machine": os.uname().machine, "python": PYTHON, "power_mode": "MODE_30W", "model_digest": "00",
-        "needs_bytes": 1 << 20, "files": listed,
-    }  # fmt: skip
+        "format": 1,
+        "version": "1.0",
+        "release": 1_700_000_000,
+        "oldest_allowed": 1_700_000_000,
+        "board": "orin-agx",
+        "jetpack": 6,
+        "machine": os.uname().machine,
+        "python": PYTHON,
+        "power_mode": "MODE_30W",
+        "model_digest": "00",
+        "needs_bytes": 1 << 20,
+        "files": listed,
+    }
     return json.dumps({**values, **changes}).encode()
 
 
-def bundle(folder: Path, content: dict[str, bytes] | None = None, key: Ed25519PrivateKey | None = KEY, **changes: Any) -> Path:
+def bundle(
+    folder: Path, content: dict[str, bytes] | None = None, key: Ed25519PrivateKey | None = KEY, **changes: Any
+) -> Path:
     """Write the tar of a bundle; changes: of its manifest."""
     content = files() if content is None else content
     told = manifest(content, **changes)
@@ -71,14 +86,18 @@ def bundle(folder: Path, content: dict[str, bytes] | None = None, key: Ed25519Pr
     return path
 
 
-def kit(root: Path, model: str = "NVIDIA Jetson AGX Orin Developer Kit", l4t: str = "R36 (release), REVISION: 4.3") -> Places:
+def kit(
+    root: Path, model: str = "NVIDIA Jetson AGX Orin Developer Kit", l4t: str = "R36 (release), REVISION: 4.3"
+) -> Places:
     """The files by which a kit is known, its programs, and a trusted key."""
     texts = {
-        "proc/device-tree/model": model + "\0", "etc/nv_tegra_release": f"# {l4t}, GCID: 1\n",
+        "proc/device-tree/model": model + "\0",
+        "etc/nv_tegra_release": f"# {l4t}, GCID: 1\n",
         "etc/nvpmodel.conf": "< POWER_MODEL ID=0 NAME=MAXN >\n< POWER_MODEL ID=2 NAME=MODE_30W >\n",
-        "bin/systemctl": SYSTEMCTL, "bin/nvpmodel": NVPMODEL,
+        "bin/systemctl": SYSTEMCTL,
+        "bin/nvpmodel": NVPMODEL,
         "opt/swathpack/trusted/mission.pub": public_line(public_key()),
-    }  # fmt: skip
+    }
     for name, text in texts.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text)

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from edge.install.__main__ import main
-from edge.install.installer import Installer, check_slot, roll_back
-from edge.install.manifest import Refused
-from edge.install.report import Reporter
-from edge.install.service import Places
-from edge.install.slots import MAX_TRIES, Slots
+from swathpack.edge.install.__main__ import main
+from swathpack.edge.install.installer import Installer, check_slot, roll_back
+from swathpack.edge.install.manifest import Refused
+from swathpack.edge.install.report import Reporter
+from swathpack.edge.install.service import Places
+from swathpack.edge.install.slots import MAX_TRIES, Slots
 from tests.edge.install.small_bundle import FAILS, bundle, files, kit, kit_environment
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -49,8 +49,9 @@ def two_releases(places: Places, tmp_path: Path) -> None:
     """Release one in slot a, good; release two in slot b, just switched to."""
     assert install(places, bundle(tmp_path, files(note="one"))) == 0
     assert start(places) == 0
-    assert install(places, bundle(tmp_path, files(note="two"), release=1_700_000_100,
-                                  oldest_allowed=1_700_000_100)) == 0  # fmt: skip
+    assert (
+        install(places, bundle(tmp_path, files(note="two"), release=1_700_000_100, oldest_allowed=1_700_000_100)) == 0
+    )
 
 
 def test_first_installation(places: Places, tmp_path: Path) -> None:
@@ -65,7 +66,7 @@ def test_first_installation(places: Places, tmp_path: Path) -> None:
     assert start(places) == 0
     record = Slots(places.base).read()
     assert record.slots["a"].good and record.tries == 0 and record.floor == 1_700_000_000
-    assert (places.base / "agent/edge/install/__main__.py").exists()
+    assert (places.base / "agent/swathpack/edge/install/__main__.py").exists()
 
 
 def test_the_mission_survives_an_upgrade(places: Places, tmp_path: Path) -> None:
@@ -76,7 +77,9 @@ def test_the_mission_survives_an_upgrade(places: Places, tmp_path: Path) -> None
     assert places.mission.read_text() == "mine" and note(places) == "two"
 
 
-def test_a_failed_self_test_leaves_what_flies(places: Places, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_failed_self_test_leaves_what_flies(
+    places: Places, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert install(places, bundle(tmp_path, files(note="one"))) == 0
     assert start(places) == 0
     assert install(places, bundle(tmp_path, files(FAILS, "two"))) == 1
@@ -103,8 +106,12 @@ def test_three_failed_starts_lead_back(places: Places, tmp_path: Path) -> None:
 def test_waiting_for_a_slot_that_does_not_come_up(places: Places, tmp_path: Path) -> None:
     two_releases(places, tmp_path)
     assert main(["wait", "--seconds", "0.1", "--root", str(places.root)]) == 1
-    waiting = subprocess.Popen([sys.executable, "-m", "edge.install", "wait", "--root", str(places.root)],
-                               env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, text=True)  # fmt: skip
+    waiting = subprocess.Popen(
+        [sys.executable, "-m", "swathpack.edge.install", "wait", "--root", str(places.root)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     assert waiting.stdout is not None and "start 0 of 3" in waiting.stdout.readline()
     for _ in range(MAX_TRIES + 1):
         start(places, ready=False)
@@ -158,7 +165,7 @@ def test_installing_what_flies_does_nothing(places: Places, tmp_path: Path) -> N
 # Ends the process at its N-th call that makes something durable, as a loss of power would.
 CUT = """
 import os, sys
-from edge.install.__main__ import main
+from swathpack.edge.install.__main__ import main
 count = int(sys.argv[1])
 def counted(real):
     def call(*arguments):
@@ -184,8 +191,13 @@ def test_an_installation_cut_at_any_write_goes_on(places: Places, tmp_path: Path
     arguments = ["install", "--path", str(path), "--root", str(places.root)]
     cuts = 0
     for allowed in ALLOWED:
-        done = subprocess.run([sys.executable, "-c", CUT, str(allowed), *arguments], env=environment,
-                              capture_output=True, text=True, check=False)  # fmt: skip
+        done = subprocess.run(
+            [sys.executable, "-c", CUT, str(allowed), *arguments],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         assert note(places) in ("one", "two")  # whatever flies is whole
         active = Slots(places.base).read().active
         check_slot(places.base / "slots" / active, Slots(places.base).read().slots[active].bundle)

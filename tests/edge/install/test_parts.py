@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from edge.install.facts import read_facts
-from edge.install.manifest import Refused
-from edge.install.power import gpu_load, hottest_c, mode_number, module_mw, rails_mw, set_power_mode
-from edge.install.receive import bundle_path, bytes_here, receive
-from edge.install.slots import Record, Slots
+from swathpack.edge.install.facts import read_facts
+from swathpack.edge.install.manifest import Refused
+from swathpack.edge.install.power import gpu_load, hottest_c, mode_number, module_mw, rails_mw, set_power_mode
+from swathpack.edge.install.receive import bundle_path, bytes_here, receive
+from swathpack.edge.install.slots import Record, Slots
 from tests.edge.install.small_bundle import kit
 
 DATA = bytes(range(256)) * 5000
@@ -23,7 +23,9 @@ STANDINS = Path(__file__).resolve().parents[3] / "hil_tests/boards/standins"
 def test_a_bundle_arrives_in_pieces(tmp_path: Path) -> None:
     for end in (100_000, 300_001, 900_000):
         with pytest.raises(Refused) as caught:
-            receive(tmp_path, SHA, len(DATA), bytes_here(tmp_path, SHA), io.BytesIO(DATA[bytes_here(tmp_path, SHA) : end]))
+            receive(
+                tmp_path, SHA, len(DATA), bytes_here(tmp_path, SHA), io.BytesIO(DATA[bytes_here(tmp_path, SHA) : end])
+            )
         assert caught.value.reason == "cut" and bytes_here(tmp_path, SHA) == end
     receive(tmp_path, SHA, len(DATA), 900_000, io.BytesIO(DATA[900_000:]))
     assert bundle_path(tmp_path, SHA).read_bytes() == DATA and bytes_here(tmp_path, SHA) == len(DATA)
@@ -56,9 +58,16 @@ def test_a_damaged_record_is_an_error_not_a_new_board(tmp_path: Path) -> None:
         slots.read()
 
 
-@pytest.mark.parametrize(("l4t", "jetpack"), [("R35 (release), REVISION: 6.0", 5), ("R36 (release), REVISION: 4.3", 6),
-                                              ("R39 (release), REVISION: 2.0", 7), ("R50 (release), REVISION: 1.0", 0),
-                                              ("nothing", 0)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("l4t", "jetpack"),
+    [
+        ("R35 (release), REVISION: 6.0", 5),
+        ("R36 (release), REVISION: 4.3", 6),
+        ("R39 (release), REVISION: 2.0", 7),
+        ("R50 (release), REVISION: 1.0", 0),
+        ("nothing", 0),
+    ],
+)
 def test_the_jetpack_of_a_release(tmp_path: Path, l4t: str, jetpack: int) -> None:
     facts = read_facts(tmp_path, kit(tmp_path, l4t=l4t).root)
     assert facts.jetpack == jetpack and facts.model == "NVIDIA Jetson AGX Orin Developer Kit"
@@ -99,11 +108,17 @@ def test_modes_by_name() -> None:
         mode_number("60W", modes)
 
 
-@pytest.mark.parametrize(("script", "told"), [
-    ("echo 'NV Power Mode: X'; echo 2", "was set already"),
-    ("[ $1 = -q ] && echo 0; exit 0", "number 2)"),
-    ("echo 'Reboot required for changing'; read answer; [ $answer = no ] || exit 0; exit 1", "needs a reboot and is not set"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("script", "told"),
+    [
+        ("echo 'NV Power Mode: X'; echo 2", "was set already"),
+        ("[ $1 = -q ] && echo 0; exit 0", "number 2)"),
+        (
+            "echo 'Reboot required for changing'; read answer; [ $answer = no ] || exit 0; exit 1",
+            "needs a reboot and is not set",
+        ),
+    ],
+)
 def test_setting_a_mode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, told: str) -> None:
     program = tmp_path / "nvpmodel"
     program.write_text(f"#!/bin/sh\n{script}\n")

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from edge.install.archive import check_all, unpack
-from edge.install.installer import Installer
-from edge.install.manifest import Refused, parse_manifest, read_keys
-from edge.install.report import Reporter
-from edge.install.slots import Record, Slots
-from export.bundle.archive import tar_bytes
+from swathpack.edge.install.archive import check_all, unpack
+from swathpack.edge.install.installer import Installer
+from swathpack.edge.install.manifest import Refused, parse_manifest, read_keys
+from swathpack.edge.install.report import Reporter
+from swathpack.edge.install.slots import Record, Slots
+from swathpack.export.bundle.archive import tar_bytes
 from tests.edge.install.small_bundle import KEY, bundle, files, kit, manifest
 
 NOW = 1_800_000_000.0
@@ -29,19 +29,22 @@ def refusal(places: Any, path: Path, clock: float | None = None) -> str:
     return caught.value.reason
 
 
-@pytest.mark.parametrize(("changes", "key", "reason"), [
-    ({}, None, "unsigned"),
-    ({}, Ed25519PrivateKey.from_private_bytes(bytes(32)), "unknown-key"),
-    ({"board": "orin-nx"}, KEY, "wrong-board"),
-    ({"jetpack": 7}, KEY, "wrong-board"),
-    ({"machine": "riscv64"}, KEY, "wrong-board"),
-    ({"python": "2.7"}, KEY, "wrong-board"),
-    ({"release": 4_000_000_000}, KEY, "clock"),
-    ({"release": 1_500_000_000}, KEY, "too-old"),
-    ({"needs_bytes": 1 << 60}, KEY, "space"),
-    ({"format": 2}, KEY, "format"),
-    ({"jetpack": "6"}, KEY, "damaged"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("changes", "key", "reason"),
+    [
+        ({}, None, "unsigned"),
+        ({}, Ed25519PrivateKey.from_private_bytes(bytes(32)), "unknown-key"),
+        ({"board": "orin-nx"}, KEY, "wrong-board"),
+        ({"jetpack": 7}, KEY, "wrong-board"),
+        ({"machine": "riscv64"}, KEY, "wrong-board"),
+        ({"python": "2.7"}, KEY, "wrong-board"),
+        ({"release": 4_000_000_000}, KEY, "clock"),
+        ({"release": 1_500_000_000}, KEY, "too-old"),
+        ({"needs_bytes": 1 << 60}, KEY, "space"),
+        ({"format": 2}, KEY, "format"),
+        ({"jetpack": "6"}, KEY, "damaged"),
+    ],
+)
 def test_bundles_that_may_not_fly(tmp_path: Path, changes: dict[str, Any], key: Any, reason: str) -> None:
     places = kit(tmp_path / "root")
     Slots(places.base).write(Record(floor=1_600_000_000))
@@ -52,8 +55,9 @@ def test_a_clock_far_from_the_flashing_machine_is_refused(tmp_path: Path) -> Non
     assert refusal(kit(tmp_path / "root"), bundle(tmp_path), clock=1.0) == "clock"
 
 
-@pytest.mark.parametrize(("old", "new"), [(b"answer = 42", b"answer = 43"), (b'"jetpack": 6', b'"jetpack": 7'),
-                                          (b"[passes]", b"[pasSes]")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("old", "new"), [(b"answer = 42", b"answer = 43"), (b'"jetpack": 6', b'"jetpack": 7'), (b"[passes]", b"[pasSes]")]
+)
 def test_changed_bytes_are_found(tmp_path: Path, old: bytes, new: bytes) -> None:
     path = bundle(tmp_path)
     data = path.read_bytes()
@@ -71,8 +75,9 @@ def test_any_cut_of_the_archive_is_refused(tmp_path: Path) -> None:
         assert refusal(places, path) in ("damaged", "tampered")
 
 
-@pytest.mark.parametrize("name", ["runtime/../../etc/passwd", "/etc/passwd", "etc/passwd", "runtime//x",
-                                  "runtime/./x", "wheels/\0"])  # fmt: skip
+@pytest.mark.parametrize(
+    "name", ["runtime/../../etc/passwd", "/etc/passwd", "etc/passwd", "runtime//x", "runtime/./x", "wheels/\0"]
+)
 def test_paths_that_lead_elsewhere_are_refused(name: str) -> None:
     told = json.loads(manifest(files()))
     told["files"][0]["path"] = name

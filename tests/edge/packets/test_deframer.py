@@ -5,8 +5,8 @@ import random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.packets.deframer import Deframer, SequenceCheck
-from edge.packets.space_packet import Apid, SpacePacket
+from swathpack.edge.packets.deframer import Deframer, SequenceCheck
+from swathpack.edge.packets.space_packet import Apid, SpacePacket
 
 
 def packet(sequence: int, size: int = 20, apid: int = Apid.IMAGE) -> SpacePacket:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.packets.erasure import (
+from swathpack.edge.packets.erasure import (
     CODES,
     MAX_BLOCK,
     MAX_PARITY,
@@ -18,8 +18,8 @@ from edge.packets.erasure import (
     parity_packet_bytes,
     parity_payloads,
 )
-from edge.packets.errors import PacketError
-from edge.packets.space_packet import OVERHEAD_BYTES, Apid, SpacePacket
+from swathpack.edge.packets.errors import PacketError
+from swathpack.edge.packets.space_packet import OVERHEAD_BYTES, Apid, SpacePacket
 
 
 def make_code(name: str):
@@ -74,8 +74,7 @@ def test_largest_block_with_all_parities():
 def block(first: int, count: int, parities: int, code, pass_number: int = 1):
     rng = random.Random(first)
     sources = [
-        SpacePacket(Apid.IMAGE, first + k, 2, pass_number, rng.randbytes(rng.randrange(10, 200)))
-        for k in range(count)
+        SpacePacket(Apid.IMAGE, first + k, 2, pass_number, rng.randbytes(rng.randrange(10, 200))) for k in range(count)
     ]
     sources = [SpacePacket.unpack(p.pack()) for p in sources]
     payloads = parity_payloads([p.pack() for p in sources], first, parities, code)
@@ -90,9 +89,7 @@ def test_lost_packets_come_back_across_the_turn_of_the_sequence_count(name):
     found = [q for i, p in enumerate(sources) if i not in lost for q in decoder.source(p)]
     for packet in parity:
         found += decoder.parity(packet)
-    assert sorted(found, key=lambda p: p.sequence) == sorted(
-        (sources[i] for i in lost), key=lambda p: p.sequence
-    )
+    assert sorted(found, key=lambda p: p.sequence) == sorted((sources[i] for i in lost), key=lambda p: p.sequence)
     assert decoder.restored == 4
 
 

@@ -6,13 +6,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.packets.errors import PacketError
-from edge.packets.pieces import BASE_BYTES, Piece, PiecePacker, Span, pack_pieces, unpack_pieces
+from swathpack.edge.packets.errors import PacketError
+from swathpack.edge.packets.pieces import BASE_BYTES, Piece, PiecePacker, Span, pack_pieces, unpack_pieces
 
 PIECES = st.lists(
     st.builds(Piece, st.integers(0, 2**32 - 1), st.integers(0, 2**20), st.binary(min_size=1, max_size=50)),
-    min_size=1, max_size=20,
-)  # fmt: skip
+    min_size=1,
+    max_size=20,
+)
 
 
 @given(pieces=PIECES)
@@ -22,7 +23,7 @@ def test_round_trip(pieces):
 
 def test_golden_bytes():
     payload = pack_pieces([Piece(700, 0, b"abc"), Piece(699, 200, b"d")])
-    assert payload.hex() == "000002bc" "00" "00" "03" "616263" "01" "c801" "01" "64"
+    assert payload.hex() == "000002bc00000361626301c8010164"
 
 
 def segments(seed: int, count: int, most: int = 3000) -> dict[int, bytes]:

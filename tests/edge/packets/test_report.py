@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.packets.errors import PacketError
-from edge.packets.report import Report, ReportEntry, held_digest, held_digests
-from edge.tile_codec import TileKey
+from swathpack.edge.codec.protocol import TileKey
+from swathpack.edge.packets.errors import PacketError
+from swathpack.edge.packets.report import Report, ReportEntry, held_digest, held_digests
 
 KEY = b"a shared key of the mission"
 ENTRY = ReportEntry(1003, TileKey(77, 1_700_000_100), 5, 4000, b"12345678", ((10, 200), (1, 1)), True, False)
@@ -20,12 +20,18 @@ ENTRIES = st.lists(
         lambda n, tile, time, layers, held, gaps, waiting, intra: ReportEntry(
             n, TileKey(tile, time), layers, held, b"digest.." if layers else b"", tuple(gaps), waiting, intra
         ),
-        st.integers(1000, 9000), st.integers(0, 2**40), st.integers(-(2**40), 2**40), st.integers(0, 16),
-        st.integers(0, 2**20), st.lists(st.tuples(st.integers(0, 999), st.integers(0, 999)), max_size=8),
-        st.booleans(), st.booleans(),
+        st.integers(1000, 9000),
+        st.integers(0, 2**40),
+        st.integers(-(2**40), 2**40),
+        st.integers(0, 16),
+        st.integers(0, 2**20),
+        st.lists(st.tuples(st.integers(0, 999), st.integers(0, 999)), max_size=8),
+        st.booleans(),
+        st.booleans(),
     ),
-    max_size=30, unique_by=lambda e: e.number,
-)  # fmt: skip
+    max_size=30,
+    unique_by=lambda e: e.number,
+)
 
 
 @given(entries=ENTRIES, time=st.integers(-(2**40), 2**40), full=st.booleans())
@@ -42,15 +48,23 @@ def test_a_headless_segment_is_told_as_such():
 
 def test_golden_bytes():
     assert REPORT.pack(KEY).hex() == (
-        "535201000003" "00000001" "00000009" "0000002c" "000003e8" "0000044c" "000000006553f100" "0001"
-        "03a59a01c801a01f020ac801" "0101" "3132333435363738" "9e630fe944aa74e1f12f3bbe80347787"
-    )  # fmt: skip
+        "535201000003"
+        "00000001"
+        "00000009"
+        "0000002c"
+        "000003e8"
+        "0000044c"
+        "000000006553f100"
+        "0001"
+        "03a59a01c801a01f020ac801"
+        "0101"
+        "3132333435363738"
+        "9e630fe944aa74e1f12f3bbe80347787"
+    )
 
 
 def test_a_series_costs_about_fourteen_bytes_a_tile():
-    entries = tuple(
-        ReportEntry(1000 + i, TileKey(50 + i, 1_700_000_000), 2, 900 + i, b"12345678") for i in range(500)
-    )
+    entries = tuple(ReportEntry(1000 + i, TileKey(50 + i, 1_700_000_000), 2, 900 + i, b"12345678") for i in range(500))
     assert len(Report(1, 1, 1, 1, 1000, 1500, 1_700_000_000, entries).pack(KEY)) < 15 * 500 + 60
 
 
@@ -69,7 +83,7 @@ def test_another_key_is_refused():
 
 def test_signed_nonsense_is_refused_too():
     """With the key in hand the parser must still hold: bounds are checked behind the tag."""
-    from edge.packets.report import TAG_BYTES, _tag
+    from swathpack.edge.packets.report import TAG_BYTES, _tag
 
     rng = random.Random(3)
     body = bytearray(REPORT.pack(KEY)[:-TAG_BYTES])
@@ -111,9 +125,11 @@ def test_held_digest_depends_on_all_that_matters_and_on_nothing_beyond():
     beyond[16:] = 0
     assert held_digest(TileKey(1, 2), 3, 4, beyond) == base
     others = [
-        held_digest(TileKey(2, 2), 3, 4, latent), held_digest(TileKey(1, 3), 3, 4, latent),
-        held_digest(TileKey(1, 2), 4, 4, latent), held_digest(TileKey(1, 2), 3, 5, latent),
+        held_digest(TileKey(2, 2), 3, 4, latent),
+        held_digest(TileKey(1, 3), 3, 4, latent),
+        held_digest(TileKey(1, 2), 4, 4, latent),
+        held_digest(TileKey(1, 2), 3, 5, latent),
         held_digest(TileKey(1, 2), 3, 4, latent + 1),
-    ]  # fmt: skip
+    ]
     assert len({base, *others}) == 6
     assert held_digests(TileKey(1, 2), 3, latent)[4 * 8 : 5 * 8] == base

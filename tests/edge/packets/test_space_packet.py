@@ -6,21 +6,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.packets.errors import PacketError
-from edge.packets.space_packet import MAX_PACKET_BYTES, OVERHEAD_BYTES, Apid, SpacePacket, packet_size
+from swathpack.edge.packets.errors import PacketError
+from swathpack.edge.packets.space_packet import MAX_PACKET_BYTES, OVERHEAD_BYTES, Apid, SpacePacket, packet_size
 
 EXAMPLE = SpacePacket(Apid.IMAGE, 5, 0xBEEF, 77, b"payload")
 
 
 def test_golden_bytes():
-    assert EXAMPLE.pack().hex() == (
-        "0b20c0050014" "5301" "beef" "0000004d" "7061796c6f6164" "0c266ce8" "472b"
-    )  # fmt: skip
+    assert EXAMPLE.pack().hex() == ("0b20c00500145301beef0000004d7061796c6f61640c266ce8472b")
 
 
 @given(
-    apid=st.sampled_from(list(Apid)), sequence=st.integers(0, 16383), payload=st.binary(max_size=300),
-    command=st.booleans(), store=st.integers(0, 65535), pass_number=st.integers(0, 2**32 - 1),
+    apid=st.sampled_from(list(Apid)),
+    sequence=st.integers(0, 16383),
+    payload=st.binary(max_size=300),
+    command=st.booleans(),
+    store=st.integers(0, 65535),
+    pass_number=st.integers(0, 2**32 - 1),
 )
 def test_round_trip_and_length(apid, sequence, payload, command, store, pass_number):
     packet = SpacePacket(apid, sequence, store, pass_number, payload, command)

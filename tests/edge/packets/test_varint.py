@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.packets.errors import PacketError
-from edge.packets.varint import read_varint, unzigzag, write_varint, zigzag
+from swathpack.edge.packets.errors import PacketError
+from swathpack.edge.packets.varint import read_varint, unzigzag, write_varint, zigzag
 
 
 @given(value=st.integers(0, 2**64 - 1), before=st.binary(max_size=3))

@@ -9,13 +9,13 @@ import uuid
 import numpy as np
 import pytest
 
-from edge.clock import ManualClock
-from edge.frame import Frame, FrameError
-from edge.sources.acquisition import Acquisition, SourceError, offer
-from edge.sources.folder import FolderSource, epoch_seconds, read_npz
-from edge.sources.ring import RingSource, RingWriter
-from edge.sources.sockets import MessageSplitter, PartAssembler, TcpSource, UdpSource, parts_of
-from edge.sources.synthetic import SyntheticSource
+from swathpack.edge.clock import ManualClock
+from swathpack.edge.frame import Frame, FrameError
+from swathpack.edge.sources.acquisition import Acquisition, SourceError, offer
+from swathpack.edge.sources.folder import FolderSource, epoch_seconds, read_npz
+from swathpack.edge.sources.ring import RingSource, RingWriter
+from swathpack.edge.sources.sockets import MessageSplitter, PartAssembler, TcpSource, UdpSource, parts_of
+from swathpack.edge.sources.synthetic import SyntheticSource
 
 BANDS = ("B02", "B03", "B04")
 
@@ -27,8 +27,9 @@ def acquisition(name="frame one", seed=0, side=20):
 
 
 def same(a, b):
-    heads = [(x.name, x.time, x.place, x.weight, x.urgency, x.frame.bands, x.frame.level, x.frame.boa_offset)
-             for x in (a, b)]  # fmt: skip
+    heads = [
+        (x.name, x.time, x.place, x.weight, x.urgency, x.frame.bands, x.frame.level, x.frame.boa_offset) for x in (a, b)
+    ]
     return heads[0] == heads[1] and (a.frame.data == b.frame.data).all() and (a.frame.valid == b.frame.valid).all()
 
 
@@ -50,9 +51,19 @@ def test_every_cut_and_many_flips_of_a_message_are_refused():
     assert offer("x", data[:50], 1 << 20).refused
 
 
-@pytest.mark.parametrize("field, value", [("name", ""), ("name", "x" * 121), ("name", "a\nb"), ("place", -1),
-                                          ("place", 1 << 26), ("weight", float("nan")), ("urgency", 10),
-                                          ("time", 1 << 41)])  # fmt: skip
+@pytest.mark.parametrize(
+    "field, value",
+    [
+        ("name", ""),
+        ("name", "x" * 121),
+        ("name", "a\nb"),
+        ("place", -1),
+        ("place", 1 << 26),
+        ("weight", float("nan")),
+        ("urgency", 10),
+        ("time", 1 << 41),
+    ],
+)
 def test_values_out_of_range_are_refused(field, value):
     good = {"name": "a", "time": 1, "place": 1, "frame": acquisition().frame, "weight": 1.0, "urgency": 0}
     with pytest.raises(FrameError, match="expected"):
@@ -130,7 +141,9 @@ def test_archives_with_wrong_content_are_refused(tmp_path):
         read_npz(tmp_path / "bomb.npz", 1_000_000)
 
 
-@pytest.mark.parametrize("extra", [{"nodata": np.array([1, 2])}, {"boa_offset": np.zeros((2, 2))}, {"dates2": np.zeros(1)}])
+@pytest.mark.parametrize(
+    "extra", [{"nodata": np.array([1, 2])}, {"boa_offset": np.zeros((2, 2))}, {"dates2": np.zeros(1)}]
+)
 def test_an_archive_with_odd_extras_costs_itself_at_most(tmp_path, extra):
     data = np.full((2, 3, 16, 16), 500, np.uint16)
     np.savez(tmp_path / "a.npz", data=data, bands=np.array(BANDS), **extra)

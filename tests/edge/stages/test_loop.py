@@ -12,15 +12,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from edge.clock import SystemClock
-from edge.downlink.schedule import Contact
-from edge.frame import Frame
-from edge.loop import FlightLoop
-from edge.sources.acquisition import Acquisition, Offer, SourceError
-from edge.stages.uplink import CommandFolder
-from edge.stages.worker import Worker
-from edge.throttle import Readings
-from edge.tile_codec import CodecError, TilePixels
+from swathpack.edge.clock import SystemClock
+from swathpack.edge.codec.protocol import CodecError, TilePixels
+from swathpack.edge.downlink.schedule import Contact
+from swathpack.edge.frame import Frame
+from swathpack.edge.health.throttle import Readings
+from swathpack.edge.loop import FlightLoop
+from swathpack.edge.sources.acquisition import Acquisition, Offer, SourceError
+from swathpack.edge.stages.uplink import CommandFolder
+from swathpack.edge.stages.worker import Worker
 from tests.edge.flight import MISSION, Flight, Station
 from tests.fake_codec import FakeTileCodec
 
@@ -231,7 +231,7 @@ def test_a_frame_that_breaks_the_intake_is_refused_and_the_next_one_comes_throug
             raise ZeroDivisionError("a defect of ours")
         return 0.0
 
-    monkeypatch.setattr("edge.stages.intake.cloud_share", fragile)
+    monkeypatch.setattr("swathpack.edge.stages.intake.cloud_share", fragile)
     flight.loop.settle()
     counts = flight.board.log.counts
     assert counts["frame_rejected"] == 1 and counts["frame_accepted"] == 2 and counts["stage_failed"] == 0
@@ -256,7 +256,9 @@ def test_a_tile_that_was_coded_wrong_is_coded_again_and_the_ground_takes_the_rig
         def encode(self, tile, contexts):
             coded = super().encode(tile, contexts)
             if self.calls == 1:
-                other = super().encode(TilePixels(tile.key, tile.data + np.uint16(900), tile.bands, tile.valid), contexts)
+                other = super().encode(
+                    TilePixels(tile.key, tile.data + np.uint16(900), tile.bands, tile.valid), contexts
+                )
                 coded = replace(other, latent=coded.latent)
             return coded
 
@@ -350,6 +352,6 @@ def test_threads_do_the_same_and_stop_when_asked(tmp_path):
 def test_run_of_the_loop_is_short_and_imports_nothing_heavy():
     assert len(inspect.getsource(FlightLoop.run).splitlines()) <= 60
     heavy = "torch onnx scipy matplotlib raptorq spacepackets tools codec"
-    code = f"import sys, edge.loop; print([m for m in '{heavy}'.split() if m in sys.modules])"
+    code = f"import sys, swathpack.edge.loop; print([m for m in '{heavy}'.split() if m in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert found.strip() == "[]"

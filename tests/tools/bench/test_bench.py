@@ -7,12 +7,13 @@ import sys
 import numpy as np
 import pytest
 
-from edge.bands import BANDS
-from tools.bench import command, cubes, measure, report, summary
-from tools.bench.measure import Cache, Measured, Point
-from tools.errors import UserError
-from tools.peers.base import Encoded
-from tools.synthetic_scene import synthetic_series
+from swathpack.edge.bands import BANDS
+from swathpack.tools.bench import cubes, measure, report, summary
+from swathpack.tools.bench.measure import Cache, Measured, Point
+from swathpack.tools.bench.peers.base import Encoded
+from swathpack.tools.commands import bench as command
+from swathpack.tools.errors import UserError
+from swathpack.tools.files.synthetic_scene import synthetic_series
 
 
 @pytest.fixture
@@ -66,7 +67,7 @@ class Rounding:
 
 @pytest.fixture
 def rounding(monkeypatch):
-    from tools import peers
+    from swathpack.tools.bench import peers
 
     Rounding.calls = 0
     monkeypatch.setitem(peers.PEERS, "j2k", lambda bands: Rounding(name="j2k"))
@@ -87,9 +88,22 @@ def test_points_are_measured_once_and_stop_at_the_highest_rate(folder, rounding,
 
 
 def curve_of(name, shift=0.0, rates=(0.01, 0.05, 0.2, 0.5), frames=1):
-    points = [Point(i, [r] * frames, [40 + shift + 6 * math.log2(r)] * frames, [0.9] * frames, [1.0] * frames,
-                    [0.1] * frames, [0.1] * frames, [1.0] * frames, 0.2, 0.1, [[30.0] * 12] * frames)
-              for i, r in enumerate(rates)]
+    points = [
+        Point(
+            i,
+            [r] * frames,
+            [40 + shift + 6 * math.log2(r)] * frames,
+            [0.9] * frames,
+            [1.0] * frames,
+            [0.1] * frames,
+            [0.1] * frames,
+            [1.0] * frames,
+            0.2,
+            0.1,
+            [[30.0] * 12] * frames,
+        )
+        for i, r in enumerate(rates)
+    ]
     return Measured("x", name, (frames, 12, 256, 256), points)
 
 
@@ -101,8 +115,9 @@ def test_targets_count_only_frames_that_reach_them():
 
 
 def test_comparison_over_common_frames():
-    means = summary.common_means({"x": [curve_of("a"), curve_of("b", 10)],
-                                  "y": [curve_of("a"), curve_of("b", rates=(0.2, 0.5))]}, [0.1])
+    means = summary.common_means(
+        {"x": [curve_of("a"), curve_of("b", 10)], "y": [curve_of("a"), curve_of("b", rates=(0.2, 0.5))]}, [0.1]
+    )
     assert means["frames"] == [1.0] and means["x"] == pytest.approx(means["y"])
 
 
@@ -145,10 +160,16 @@ def test_command_prints_and_writes(folder, rounding, tmp_path, capsys):
     assert (out / "bench.png").stat().st_size > 20_000
 
 
-@pytest.mark.parametrize("words, message", [
-    (("--bppb", "0.1,x"), "--bppb"), (("--window", "0.1"), "LOW,HIGH"), (("--bppb", "-1"), "positive"),
-    (("--codecs", "gif"), "unknown codec"), (("--codecs", ","), "found none"),
-])
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (("--bppb", "0.1,x"), "--bppb"),
+        (("--window", "0.1"), "LOW,HIGH"),
+        (("--bppb", "-1"), "positive"),
+        (("--codecs", "gif"), "unknown codec"),
+        (("--codecs", ","), "found none"),
+    ],
+)
 def test_bad_arguments_are_named(folder, words, message):
     with pytest.raises(UserError, match=message):
         command.run(arguments(folder, "--codecs", "j2k", *words))
@@ -157,7 +178,7 @@ def test_bad_arguments_are_named(folder, words, message):
 def test_missing_folder_and_missing_codec(tmp_path, monkeypatch):
     with pytest.raises(UserError, match="no such folder"):
         cubes.load(tmp_path / "absent")
-    monkeypatch.setitem(sys.modules, "tools.codec_api", None)
+    monkeypatch.setitem(sys.modules, "swathpack.tools.files.api", None)
     with pytest.raises(UserError, match="codec itself"):
         command.run(arguments(tmp_path, "--codecs", "swathpack"))
 

@@ -7,13 +7,13 @@ import re
 import numpy as np
 import pytest
 
+from swathpack.tools.bench import evidence, peers
+from swathpack.tools.bench.measure import Measured, Point
+from swathpack.tools.bench.peers.base import PeerError
+from swathpack.tools.bench.peers.swathpack import Layers, Rows
+from swathpack.tools.commands import bench as command
+from swathpack.tools.errors import UserError
 from tests.tools.bench.test_bench import Rounding, curve_of, folder  # noqa: F401
-from tools import peers
-from tools.bench import command, evidence
-from tools.bench.measure import Measured, Point
-from tools.errors import UserError
-from tools.peers.base import PeerError
-from tools.peers.swathpack import Layers, Rows
 
 
 class Bounded(Rounding):
@@ -103,6 +103,6 @@ def test_rows_and_layers_are_real_streams(shipped_series):
 
 @pytest.fixture
 def shipped_series():
-    from tools.synthetic_scene import synthetic_series
+    from swathpack.tools.files.synthetic_scene import synthetic_series
 
     return np.stack([f.data for f in synthetic_series(1, 64, seed=3)[0].frames])

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import edge.codec
-from edge.flight_codec import FlightCodec
-from edge.latents import LAYERS
-from edge.model import DEFAULT_DIRECTORY, EdgeModel
-from tools.bench import speed
-from tools.bench.speed import Measured, Setting, StageClock, cut, fly, load_frames, packets, summary, table
+import swathpack.edge.codec.tile_coder
+from swathpack.edge.codec.flight import FlightCodec
+from swathpack.edge.codec.latents import LAYERS
+from swathpack.edge.codec.model import DEFAULT_DIRECTORY, EdgeModel
+from swathpack.tools.bench import speed
+from swathpack.tools.bench.speed import Measured, Setting, StageClock, cut, fly, load_frames, packets, summary, table
 
 
 class Ticks:
@@ -46,9 +46,9 @@ def test_the_measured_path_is_the_one_that_flies(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(speed, "SIDE", 64)
     frames, source = load_frames(tmp_path)
     assert source == "made-up scene" and frames.shape == (6, 12, 128, 64)
-    predict: Callable[..., object] = edge.codec.predict
+    predict: Callable[..., object] = swathpack.edge.codec.tile_coder.predict
     found = fly(Setting("one", 1, 0.0, 32, DEFAULT_DIRECTORY, "float32"), frames, 2)
-    assert edge.codec.predict is predict
+    assert swathpack.edge.codec.tile_coder.predict is predict
     codec = FlightCodec(EdgeModel(engine="float32"), 32)
     size = 0
     for place in range(2):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.cli import main
+from swathpack.tools.cli import main
 
 
 @pytest.fixture
@@ -18,8 +18,21 @@ def key(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
 
 
 def words(key: Path, out: str, *more: str) -> list[str]:
-    return ["bundle", "--board", "orin-nx", "--jetpack", "7", "--no-wheels", "--release", "1700000000",
-            "--key", str(key), "-o", str(key.parent / out), *more]  # fmt: skip
+    return [
+        "bundle",
+        "--board",
+        "orin-nx",
+        "--jetpack",
+        "7",
+        "--no-wheels",
+        "--release",
+        "1700000000",
+        "--key",
+        str(key),
+        "-o",
+        str(key.parent / out),
+        *more,
+    ]
 
 
 def test_the_same_command_makes_the_same_bytes(key: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -31,13 +44,16 @@ def test_the_same_command_makes_the_same_bytes(key: Path, capsys: pytest.Capture
     assert list(key.parent.glob("*.part")) == []
 
 
-@pytest.mark.parametrize(("out", "more", "text"), [
-    ("x.zip", [], "expected a name that ends in"),
-    ("x.tar.zst", ["--unsigned"], "expected --key FILE"),
-    ("none/x.tar.zst", [], "No such file"),
-    ("x.tar.zst", ["--oldest-allowed", "1800000000"], "oldest allowed"),
-    ("x.tar.zst", ["--model", "/nowhere"], "model in /nowhere"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("out", "more", "text"),
+    [
+        ("x.zip", [], "expected a name that ends in"),
+        ("x.tar.zst", ["--unsigned"], "expected --key FILE"),
+        ("none/x.tar.zst", [], "No such file"),
+        ("x.tar.zst", ["--oldest-allowed", "1800000000"], "oldest allowed"),
+        ("x.tar.zst", ["--model", "/nowhere"], "model in /nowhere"),
+    ],
+)
 def test_refusals(key: Path, out: str, more: list[str], text: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(words(key, out, *more)) == 1
     error = capsys.readouterr().err
@@ -45,7 +61,10 @@ def test_refusals(key: Path, out: str, more: list[str], text: str, capsys: pytes
 
 
 def test_no_key_and_no_place(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for arguments, text in ((["bundle"], "expected --board"), (words(tmp_path / "none.key", "x.tar.zst"), "No such file")):
+    for arguments, text in (
+        (["bundle"], "expected --board"),
+        (words(tmp_path / "none.key", "x.tar.zst"), "No such file"),
+    ):
         assert main(arguments) == 1
         assert text in capsys.readouterr().err
 

@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from edge.install.manifest import Refused
-from edge.install.slots import Slots
-from export.bundle.archive import ArchiveError, compressed
-from export.bundle.signing import public_line
+from swathpack.edge.install.manifest import Refused
+from swathpack.edge.install.slots import Slots
+from swathpack.export.bundle.archive import ArchiveError, compressed
+from swathpack.export.bundle.signing import public_line
+from swathpack.tools.board.flash import Flash, load
+from swathpack.tools.board.remote import ConnectionLost, Remote, RemoteError
+from swathpack.tools.cli import main
 from tests.edge.install.small_bundle import FAILS, bundle, files, kit, kit_environment, public_key
-from tools.board.flash import Flash, load
-from tools.board.remote import ConnectionLost, Remote, RemoteError
-from tools.cli import main
 
 # Stands in for ssh: runs the command here, in the kit's folder. A number in `cut` lets that many commands pass and
 # then ends one in its middle with ssh's status for a lost connection.
@@ -26,7 +26,7 @@ import os, subprocess, sys
 root, words = os.environ["KIT_ROOT"], sys.argv[1:]
 if "-O" in words:
     sys.exit(0)
-command = words[-1].replace("python3 -m edge.install", f"{sys.executable} -S -m edge.install --root {{root}}")
+command = words[-1].replace("python3 -m swathpack.edge.install", f"{sys.executable} -S -m swathpack.edge.install --root {{root}}")
 command = command.replace("/opt/swathpack", root + "/opt/swathpack")
 if command.startswith("id -u"):
     command = "echo 0"
@@ -88,8 +88,20 @@ def flash(root: Path, path: Path, trust: bool = True, **options: Any) -> list[di
 
 def test_a_new_board(root: Path, tmp_path: Path) -> None:
     steps = [told["step"] for told in flash(root, packed(tmp_path)) if told["state"] == "done"]
-    assert steps == ["installer", "trust", "board", "receive", "verify", "unpack", "packages", "power mode", "engine",
-                     "self-test", "switch", "start"]  # fmt: skip
+    assert steps == [
+        "installer",
+        "trust",
+        "board",
+        "receive",
+        "verify",
+        "unpack",
+        "packages",
+        "power mode",
+        "engine",
+        "self-test",
+        "switch",
+        "start",
+    ]
     assert Slots(root / "opt/swathpack").read().active == "a"
 
 

@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("cfdppy")
 
-from tools.ground.cfdp import CfdpError, CfdpReceiver, CfdpSender, transfer  # noqa: E402
+from swathpack.tools.ground.cfdp import CfdpError, CfdpReceiver, CfdpSender, transfer  # noqa: E402
 
 
 @pytest.fixture

@@ -4,19 +4,19 @@ from pathlib import Path
 
 import numpy as np
 
-from edge.bands import BANDS
-from edge.coding import CodingContext
-from edge.embedded import tile_decoder
-from edge.flight_codec import FlightCodec
-from edge.packets.pieces import Piece, pack_pieces
-from edge.packets.space_packet import Apid, SpacePacket
-from edge.tile_codec import ContextLatent, TileKey, TilePixels
+from swathpack.edge.bands import BANDS
+from swathpack.edge.codec.flight import FlightCodec
+from swathpack.edge.codec.layers import tile_decoder
+from swathpack.edge.codec.prediction import CodingContext
+from swathpack.edge.codec.protocol import ContextLatent, TileKey, TilePixels
+from swathpack.edge.packets.pieces import Piece, pack_pieces
+from swathpack.edge.packets.space_packet import Apid, SpacePacket
+from swathpack.tools.ground.codec_decoder import EdgeSegmentDecoder
+from swathpack.tools.ground.images import place_frames
+from swathpack.tools.ground.receiver import GroundReceiver
+from swathpack.tools.ground.store import GroundStore
 from tests.codec_models import shipped
 from tests.frames import values
-from tools.ground.codec_decoder import EdgeSegmentDecoder
-from tools.ground.images import place_frames
-from tools.ground.receiver import GroundReceiver
-from tools.ground.store import GroundStore
 
 LAYERS_SENT = 3
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from tools.inpaint import baselines
-from tools.inpaint.clouds import cloud_mask
+from swathpack.tools.inpaint import baselines
+from swathpack.tools.inpaint.clouds import cloud_mask
 
 RNG = np.random.default_rng(3)
 FRAMES = RNG.integers(100, 5000, (5, 3, 6, 7)).astype(np.float32)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edge.frame import Frame
+from swathpack.edge.frame import Frame
+from swathpack.tools.errors import UserError
+from swathpack.tools.inpaint.detect import detect, dilated, opened
 from tests.frames import series
-from tools.errors import UserError
-from tools.inpaint.detect import detect, dilated, opened
 
 BANDS = ("B02", "B03", "B04", "B08", "B11")
 LAND, CLOUD, SNOW, SOIL, WATER = (

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from swathpack.tools.bench import metrics
+from swathpack.tools.inpaint import evaluate
+from swathpack.tools.inpaint.trials import COVERS, HIDDEN_DN, load_cubes, pieces, real, synthetic
 from tests.frames import values
-from tools import metrics
-from tools.inpaint import evaluate
-from tools.inpaint.trials import COVERS, HIDDEN_DN, load_cubes, pieces, real, synthetic
 
 
 @pytest.fixture
@@ -23,14 +23,12 @@ def data(tmp_path: Path) -> Path:
     dates = ["2026-01-01", "2026-01-06", "2026-01-11", "2026-01-16"]
     np.savez(tmp_path / "val/a.npz", data=cube, bands=np.array(evaluate_bands()), dates=np.array(dates))
     entry = {"file": "val/a.npz", "split": "val", "T": 4, "C": 12}
-    (tmp_path / "catalog.json").write_text(
-        json.dumps([entry, {**entry, "split": "train"}, {**entry, "T": 1}])
-    )
+    (tmp_path / "catalog.json").write_text(json.dumps([entry, {**entry, "split": "train"}, {**entry, "T": 1}]))
     return tmp_path
 
 
 def evaluate_bands() -> tuple[str, ...]:
-    from edge.bands import BANDS
+    from swathpack.edge.bands import BANDS
 
     return BANDS
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.bands import BANDS
-from edge.frame import Frame
+from swathpack.edge.bands import BANDS
+from swathpack.edge.frame import Frame
+from swathpack.tools.commands import inpaint as command
+from swathpack.tools.commands.inpaint import chosen_dates, days_of
+from swathpack.tools.errors import UserError
+from swathpack.tools.files.rasters import Series, read_series, write_series
 from tests.frames import series
-from tools.errors import UserError
-from tools.inpaint import command
-from tools.inpaint.command import chosen_dates, days_of
-from tools.rasters import Series, read_series, write_series
 
 DATES, SIDE = 3, 48
 
@@ -111,12 +111,7 @@ def test_offset_and_nodata_survive() -> None:
     unfilled[1, 2] = True
     repair = command.Repair(np.full((12, 4, 4), 1500.0, np.float32), unfilled)
     out = command.repaired_frame(frame, repair, mask)
-    assert (
-        out.data[0, 1, 1] == 2500
-        and out.data[0, 1, 2] == 0
-        and out.data[0, 0, 0] == 0
-        and out.data[0, 3, 3] == 3000
-    )
+    assert out.data[0, 1, 1] == 2500 and out.data[0, 1, 2] == 0 and out.data[0, 0, 0] == 0 and out.data[0, 3, 3] == 3000
     assert out.boa_offset and not out.valid[1, 2] and not out.valid[0, 0] and out.valid[1, 1]
 
 

@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from edge.bands import BANDS
-from edge.pixels import TileWindow
+from swathpack.edge.bands import BANDS
+from swathpack.edge.codec.pixels import TileWindow
+from swathpack.tools.inpaint import baselines
+from swathpack.tools.inpaint.clouds import cloud_mask
+from swathpack.tools.inpaint.repair import METHODS, Cube, Repairer, candidates, taper, windows
 from tests.codec_models import shipped
 from tests.frames import values
-from tools.inpaint import baselines
-from tools.inpaint.clouds import cloud_mask
-from tools.inpaint.repair import METHODS, Cube, Repairer, candidates, taper, windows
 
 SIDE = 64
 
@@ -48,9 +48,7 @@ def test_later_dates_are_read_only_when_asked() -> None:
     cube, hole = _cube(), _hole()
     hidden = _hidden(cube, 2, hole)
     changed = replace(hidden, frames=hidden.frames.copy())
-    changed.frames[3] = changed.frames[3] * 0.3 + 4000 * np.random.default_rng(0).random(
-        changed.frames[3].shape
-    )
+    changed.frames[3] = changed.frames[3] * 0.3 + 4000 * np.random.default_rng(0).random(changed.frames[3].shape)
     for later, same in ((False, True), (True, False)):
         a, b = (Repairer(c, None, "regression", later).repair(2, hole).image for c in (hidden, changed))
         assert np.array_equal(a, b) == same

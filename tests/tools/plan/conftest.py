@@ -69,8 +69,8 @@ def write_plan(tmp_path: Path):
 @pytest.fixture(scope="session")
 def small_outcome(tmp_path_factory: pytest.TempPathFactory):
     """The small plan worked out once."""
-    from tools.plan.inputs import read_plan
-    from tools.plan.model import evaluate
+    from swathpack.tools.plan.inputs import read_plan
+    from swathpack.tools.plan.model import evaluate
 
     path = tmp_path_factory.mktemp("plan") / "small.toml"
     path.write_text(SMALL, encoding="utf-8")

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from edge.board import make_schedule
-from edge.budget import read_budget
-from edge.config import ConfigError, parse_mission
+from swathpack.edge.board import make_schedule
+from swathpack.edge.config import ConfigError, parse_mission
+from swathpack.edge.downlink.budget import read_budget
+from swathpack.tools.cli import main
 from tests.edge.flight import Flight
 from tests.tools.plan.test_loop_flight import MISSION, UHF
-from tools.cli import main
 
 
 def test_the_next_plan_counts_from_one_again_and_is_flown_all_the_same(write_plan, tmp_path: Path) -> None:

@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from edge.rate import allocate
-from tools.plan.areas import box_ring, make_area
-from tools.plan.flow import Batch, Flow, PassBudget, _parts, _split
-from tools.plan.imaging import Capture
-from tools.plan.inputs import read_plan
-from tools.plan.rates import load_rates
+from swathpack.edge.codec.rate import allocate
+from swathpack.tools.plan.areas import box_ring, make_area
+from swathpack.tools.plan.flow import Batch, Flow, PassBudget, _parts, _split
+from swathpack.tools.plan.imaging import Capture
+from swathpack.tools.plan.inputs import read_plan
+from swathpack.tools.plan.rates import load_rates
 
 PLAN = read_plan("s-band-cubesat")
 RATES, _ = load_rates(None, "agx-orin", "30W")
@@ -24,9 +24,7 @@ PLAN = replace(PLAN, areas=tuple(AREAS))
 
 
 def capture(at_s: float, tiles: int, area: int = 0) -> Capture:
-    return Capture(
-        "cubesat-1", AREAS[area], PLAN.start_s + at_s - 30, PLAN.start_s + at_s, 1.0, tiles, 0.0, 45.0
-    )
+    return Capture("cubesat-1", AREAS[area], PLAN.start_s + at_s - 30, PLAN.start_s + at_s, 1.0, tiles, 0.0, 45.0)
 
 
 def budget(number: int, at_s: float, size: int) -> PassBudget:
@@ -52,11 +50,7 @@ def scenario(seed: int) -> tuple[list[Capture], list[PassBudget], np.ndarray]:
 def check_books(result, captures, passes) -> None:
     assert result.captured_tiles == sum(c.tiles for c in captures)
     assert result.captured_tiles == (
-        result.cloudy_tiles
-        + result.sent_tiles
-        + result.dropped_old
-        + result.dropped_full
-        + result.waiting_tiles
+        result.cloudy_tiles + result.sent_tiles + result.dropped_old + result.dropped_full + result.waiting_tiles
     )
     assert result.budget_bytes == sum(p.payload_bytes for p in passes)
     assert result.sent_bytes + result.unused_bytes == result.budget_bytes
@@ -122,10 +116,7 @@ def test_priority_goes_first_and_better() -> None:
     captures = [capture(0, 4000, 0), capture(10, 4000, 1)]
     result = Flow(PLAN, RATES).run(captures, [budget(1, 3600, 40_000_000)], np.zeros(2))
     mean = {
-        name: sum(
-            s.layers * s.batch.tiles for s in result.sent if captures[s.batch.capture].area.name == name
-        )
-        / 4000
+        name: sum(s.layers * s.batch.tiles for s in result.sent if captures[s.batch.capture].area.name == name) / 4000
         for name in ("low", "high")
     }
     assert mean["high"] > mean["low"]
@@ -159,7 +150,7 @@ def test_energy_is_the_sum_of_its_parts(small_outcome) -> None:
 
 
 def test_same_seed_same_plan(small_outcome) -> None:
-    from tools.plan.model import evaluate
+    from swathpack.tools.plan.model import evaluate
 
     again = evaluate(small_outcome.plan)
     assert again.budget == small_outcome.budget

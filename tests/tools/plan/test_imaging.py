@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from edge.budget import parse_time
-from tools.plan.areas import box_ring, make_area
-from tools.plan.imaging import find_captures
-from tools.plan.inputs import read_plan
-from tools.plan.orbit import ground_track
-from tools.plan.sun import sun_elevation_deg, sun_position
+from swathpack.edge.downlink.budget import parse_time
+from swathpack.tools.plan.areas import box_ring, make_area
+from swathpack.tools.plan.imaging import find_captures
+from swathpack.tools.plan.inputs import read_plan
+from swathpack.tools.plan.orbit import ground_track
+from swathpack.tools.plan.sun import sun_elevation_deg, sun_position
 
 
 def test_sun_at_equinox_and_solstice() -> None:

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from tools.cli import main
-from tools.errors import UserError
-from tools.plan.inputs import PRESETS, read_plan
+from swathpack.tools.cli import main
+from swathpack.tools.errors import UserError
+from swathpack.tools.plan.inputs import PRESETS, read_plan
 
 OLD_TLE = """tle = ["1 25544U 98067A   19343.69339541  .00001764  00000-0  38792-4 0  9991",
        "2 25544  51.6439 211.2001 0007417  17.6667  85.6398 15.50103472202482"]"""

@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tools.plan.inputs import read_plan
-from tools.plan.link import (
+from swathpack.tools.plan.inputs import read_plan
+from swathpack.tools.plan.link import (
     BOLTZMANN_DB,
     atmosphere_db,
     bit_rate,
@@ -18,8 +18,8 @@ from tools.plan.link import (
     net_byte_rate,
     roll_off_db,
 )
-from tools.plan.passes import find_contacts
-from tools.plan.radio import DVB_S2, Modcod, _useful
+from swathpack.tools.plan.passes import find_contacts
+from swathpack.tools.plan.radio import DVB_S2, Modcod, _useful
 
 
 def one(value: float) -> np.ndarray:
@@ -127,9 +127,7 @@ def test_adaptive_rate_takes_the_best_that_closes() -> None:
         )
     assert bit_rate(radio, one(base + radio.modcods[0].es_n0_db - 1e-6))[0] == 0
     kept = _useful([*DVB_S2, Modcod("useless", 20.0, 0.1)])
-    assert all(
-        a.es_n0_db < b.es_n0_db and a.bit_per_symbol < b.bit_per_symbol for a, b in zip(kept, kept[1:])
-    )
+    assert all(a.es_n0_db < b.es_n0_db and a.bit_per_symbol < b.bit_per_symbol for a, b in zip(kept, kept[1:]))
     assert "useless" not in [m.name for m in kept] and "QPSK 8/9" not in [m.name for m in kept]
 
 

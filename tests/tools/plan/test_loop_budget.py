@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from edge.budget import format_budget, parse_budget, read_budget
-from edge.toml_lite import parse
-from tools.plan.report import write_files
+from swathpack.edge.downlink.budget import format_budget, parse_budget, read_budget
+from swathpack.edge.toml_lite import parse
+from swathpack.tools.plan.report import write_files
 
 PACKET_BYTES = 1024
 

@@ -1,4 +1,4 @@
-"""The plan's budgets flown by the loop itself: `swathpack plan` writes them, `edge.loop` sends by them.
+"""The plan's budgets flown by the loop itself: `swathpack plan` writes them, `swathpack.edge.loop` sends by them.
 
 A 9.6 kbit/s UHF radio keeps the passes small; time is the injected clock's. Frames come from the synthetic
 source all the time, so that there is always more to send than a pass carries.
@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from edge.board import make_schedule
-from edge.budget import Budget, read_budget
-from edge.sources.synthetic import SyntheticSource
+from swathpack.edge.board import make_schedule
+from swathpack.edge.downlink.budget import Budget, read_budget
+from swathpack.edge.sources.synthetic import SyntheticSource
+from swathpack.tools.cli import main
+from swathpack.tools.plan.model import Outcome
 from tests.edge.flight import Flight, Station
 from tests.fake_codec import FakeTileCodec
-from tools.cli import main
-from tools.plan.model import Outcome
 
 MISSION = """
 state = "state"
@@ -94,9 +94,7 @@ def check(flown: Flown) -> None:
         assert 0.98 * contact.bytes <= flown.sent(contact.id) <= contact.bytes
     planned = sum(contact.bytes for contact in flown.planned.passes)
     sent = sum(flown.sent(contact.id) for contact in flown.planned.passes)
-    print(
-        f"{len(flown.planned.passes)} passes: planned {planned}, sent {sent} bytes, {100 * sent / planned:.2f} %"
-    )
+    print(f"{len(flown.planned.passes)} passes: planned {planned}, sent {sent} bytes, {100 * sent / planned:.2f} %")
     assert 0.98 * planned <= sent <= planned
     assert set(flown.packets) == {contact.id for contact in flown.planned.passes}
     assert flown.station.receiver.counts["damaged packets"] == 0
@@ -118,8 +116,8 @@ def test_a_day_of_passes(write_plan, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_the_real_codec_sends_what_was_planned(write_plan, tmp_path: Path) -> None:
     """Small tiles and a fine step: many bytes for little work."""
-    from edge.flight_codec import FlightCodec
-    from edge.model import EdgeModel
+    from swathpack.edge.codec.flight import FlightCodec
+    from swathpack.edge.codec.model import EdgeModel
 
     codec = FlightCodec(EdgeModel(), q=0)
     check(plan_and_fly(write_plan, tmp_path, passes=2, size=256, every_s=400.0, codec=codec))

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from sgp4.api import Satrec
 
-from edge.budget import parse_time
-from tools.plan.inputs import read_plan
-from tools.plan.orbit import Satellite, epoch_s, timescale
-from tools.plan.passes import find_contacts, find_sightings
-from tools.plan.stations import Station
+from swathpack.edge.downlink.budget import parse_time
+from swathpack.tools.plan.inputs import read_plan
+from swathpack.tools.plan.orbit import Satellite, epoch_s, timescale
+from swathpack.tools.plan.passes import find_contacts, find_sightings
+from swathpack.tools.plan.stations import Station
 
 ISS = (
     "1 25544U 98067A   19343.69339541  .00001764  00000-0  38792-4 0  9991",
@@ -33,9 +33,7 @@ def station(latitude: float, longitude: float, lowest: float = 5.0, **other) -> 
         "climate": "temperate",
         "miss_probability": 0.0,
     }
-    return Station(
-        f"{latitude},{longitude}", latitude, longitude, min_elevation_deg=lowest, **{**values, **other}
-    )
+    return Station(f"{latitude},{longitude}", latitude, longitude, min_elevation_deg=lowest, **{**values, **other})
 
 
 class BruteForce:
@@ -146,9 +144,7 @@ def test_a_pass_that_barely_clears_the_mask() -> None:
     window = (top.rise_s - 60, top.set_s + 60)
     grazed = find_sightings(satellite, station(48.1, 11.6, top.max_elevation_deg - 0.01), *window)
     assert len(grazed) == 1 and grazed[0].set_s - grazed[0].rise_s < 60
-    truth = BruteForce(satellite.record, station(48.1, 11.6), start).passes(
-        *window, top.max_elevation_deg - 0.01
-    )
+    truth = BruteForce(satellite.record, station(48.1, 11.6), start).passes(*window, top.max_elevation_deg - 0.01)
     assert grazed[0].rise_s == pytest.approx(truth[0][0], abs=1.0)
     assert find_sightings(satellite, station(48.1, 11.6, top.max_elevation_deg + 0.01), *window) == []
 
@@ -168,9 +164,7 @@ def test_horizon_mask_and_hours_cut_contacts() -> None:
     plan = read_plan("s-band-cubesat")
     satellite, start = plan.satellites[0], plan.start_s
     free = find_contacts(satellite, station(48.1, 11.6), plan.radio, start, start + 3 * 86400)
-    walled = station(
-        48.1, 11.6, horizon_mask=((0.0, 5.0), (89.0, 5.0), (90.0, 40.0), (270.0, 40.0), (271.0, 5.0))
-    )
+    walled = station(48.1, 11.6, horizon_mask=((0.0, 5.0), (89.0, 5.0), (90.0, 40.0), (270.0, 40.0), (271.0, 5.0)))
     cut = find_contacts(satellite, walled, plan.radio, start, start + 3 * 86400)
     assert 0 < sum(c.bytes for c in cut) < sum(c.bytes for c in free)
     for contact in cut:

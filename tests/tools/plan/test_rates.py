@@ -8,9 +8,9 @@ import json
 import numpy as np
 import pytest
 
-from tools.errors import UserError
-from tools.plan import rates
-from tools.plan.rates import load_rates, parse_rates, provisional
+from swathpack.tools.errors import UserError
+from swathpack.tools.plan import rates
+from swathpack.tools.plan.rates import load_rates, parse_rates, provisional
 
 
 def test_provisional_is_said_to_be(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:

@@ -10,10 +10,10 @@ from dataclasses import replace
 
 import pytest
 
-from tools.cli import main
-from tools.plan import charts, page
-from tools.plan.report import change, compare_table, headline, ladder, number, passes_csv, plan_json, table
-from tools.plan.svg import ticks
+from swathpack.tools.cli import main
+from swathpack.tools.pages.svg import ticks
+from swathpack.tools.plan import charts, page
+from swathpack.tools.plan.report import change, compare_table, headline, ladder, number, passes_csv, plan_json, table
 
 
 def test_command_writes_everything(write_plan, tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -43,9 +43,7 @@ def test_page_is_self_contained(small_outcome) -> None:
 
 
 def test_hostile_names_are_escaped(small_outcome) -> None:
-    hostile = replace(
-        small_outcome, plan=replace(small_outcome.plan, name="<img src=x>", description='"&<b>')
-    )
+    hostile = replace(small_outcome, plan=replace(small_outcome.plan, name="<img src=x>", description='"&<b>'))
     html = page.render([hostile])
     assert "<img" not in html and "<b>" not in html.replace("<div><b>", "")
 
@@ -70,9 +68,7 @@ def test_tables(small_outcome) -> None:
     assert all(what in text for what, _, _ in headline(small_outcome))
     both = compare_table(small_outcome, small_outcome)
     assert "+0 %" in both and "+0.0" in both
-    assert (
-        change(10, 12, "a day") == "+20 %" and change(40.0, 41.5, "dB") == "+1.5" and change(0, 1, "x") == ""
-    )
+    assert change(10, 12, "a day") == "+20 %" and change(40.0, 41.5, "dB") == "+1.5" and change(0, 1, "x") == ""
     assert [number(v) for v in (1234.5, 12.34, 1.234, float("nan"))] == ["1,234", "12.3", "1.23", "-"]
 
 
@@ -96,8 +92,6 @@ def test_a_plan_without_areas_or_contacts(write_plan, capsys: pytest.CaptureFixt
 
 
 def test_a_warning_says_which_of_two_plans_it_is_about(small_outcome) -> None:
-    other = replace(
-        small_outcome, plan=replace(small_outcome.plan, name="other"), warnings=["too dark", "shared"]
-    )
+    other = replace(small_outcome, plan=replace(small_outcome.plan, name="other"), warnings=["too dark", "shared"])
     html = page.render([replace(small_outcome, warnings=["shared"]), other])
     assert "<li>other: too dark</li>" in html and "<li>shared</li>" in html

@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tools.plan.inputs import read_plan
-from tools.plan.passes import Contact, Sighting
-from tools.plan.schedule import make_schedule
+from swathpack.tools.plan.inputs import read_plan
+from swathpack.tools.plan.passes import Contact, Sighting
+from swathpack.tools.plan.schedule import make_schedule
 
 PLAN = read_plan("x-band-smallsat")
 START = PLAN.start_s
@@ -129,8 +129,7 @@ def test_antennas_and_one_transmitter() -> None:
 
 def test_cost_limit_and_worth() -> None:
     contacts = [
-        contact(n, "s", "g", n * 1000.0, n * 1000.0 + 600, rate=n * 1e6, cost_per_minute=1.0)
-        for n in range(1, 6)
+        contact(n, "s", "g", n * 1000.0, n * 1000.0 + 600, rate=n * 1e6, cost_per_minute=1.0) for n in range(1, 6)
     ]
     limited = make_schedule(contacts, 60.0, cost_limit_per_day=25.0)
     assert [c.number for c in limited.contacts] == [4, 5]

@@ -1,0 +1,221 @@
+"""The layers of a segment: what the range coder writes and reads of a tile-frame of any quality.
+
+Without a base, layer j is group j of the latent. With one (`swathpack.edge.codec.base_layer`), layer 0 is the base, coded by the model
+at the base's step, and the others refine it: the model's second pass knows the base in the place of the second
+context, and symbols are coded inside their bins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from swathpack.edge.codec.base_layer import (
+    BASE_GROUPS,
+    base_of,
+    base_step_of,
+    groups_of,
+    known_groups,
+    known_part,
+    refined_groups,
+    shift_of,
+    step_of,
+)
+from swathpack.edge.codec.latents import GROUP, LAYERS, PHASES, Latent, phase_map
+from swathpack.edge.codec.prediction import (
+    Base,
+    CodingContext,
+    CodingError,
+    EntropyEngine,
+    Prediction,
+    Reconstruction,
+    TileDecoder,
+    bins_of,
+    predict,
+)
+from swathpack.edge.codec.rangecoder import Encoder, PayloadEnded, RangeCoderError, new_decoder, new_encoder
+from swathpack.edge.codec.tables import ProbabilityTables
+
+
+@dataclass(frozen=True, eq=False)
+class CodedBase:
+    """The base (512, h, w) of a latent, zero beyond its groups, and what the model says of it."""
+
+    base: Base
+    prediction: Prediction
+
+
+def make_base(
+    engine: EntropyEngine, latent: Latent, contexts: Sequence[CodingContext], quality: int
+) -> CodedBase | None:
+    """The base of a latent (512, h, w) of that quality; None when the quality has none."""
+    shift = shift_of(quality)
+    if shift == 0:
+        return None
+    values = base_of(latent, shift)
+    values[BASE_GROUPS * GROUP :] = 0
+    return CodedBase(Base(values, shift), predict(engine, values, contexts, base_step_of(quality), layers=BASE_GROUPS))
+
+
+@dataclass(frozen=True, eq=False)
+class CodedLayers:
+    """Range-coded layers [start, stop) of one latent. `sizes[i]`: payload bytes when only i of them are
+    kept.
+    """
+
+    start: int
+    sizes: NDArray[np.int64]
+    _payloads: Any
+
+    def payload(self, layers: int) -> bytes:
+        """The payload that holds the first `layers` of these layers."""
+        return bytes(self._payloads(layers))
+
+
+def encode_layers(
+    tables: ProbabilityTables,
+    prediction: Prediction,
+    latent: Latent,
+    start: int = 0,
+    stop: int = LAYERS,
+    coder: str | None = None,
+    base: CodedBase | None = None,
+) -> CodedLayers:
+    """Range-code layers [start, stop); every shorter prefix can be taken from the result afterwards."""
+    encoder, phase = new_encoder(tables, coder), phase_map(*latent.shape[1:]).reshape(-1)
+    fine = _Groups(encoder, phase, prediction, latent, None if base is None else base.base)
+    coarse = None if base is None else _Groups(encoder, phase, base.prediction, base.base.values)
+    marks = [encoder.checkpoint()]
+    for j in range(start, stop):
+        if coarse is None:
+            fine.write(j, j + 1)
+        elif j == 0:
+            coarse.write(0, BASE_GROUPS)
+        else:
+            fine.write(*groups_of(j))
+        marks.append(encoder.checkpoint())
+    sizes = np.array([m.size_bytes for m in marks], np.int64)
+    return CodedLayers(start, sizes, lambda n: encoder.payload(marks[n]) if n else b"")
+
+
+class _Groups:
+    """Writes groups of one latent; where its base is known, inside the bins that that leaves."""
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        phase: NDArray[np.int8],
+        prediction: Prediction,
+        latent: Latent,
+        base: Base | None = None,
+    ) -> None:
+        self.encoder, self.phase = encoder, phase
+        self.symbols, self.index = prediction.symbols(latent), prediction.table_index
+        self.bins = None
+        if base is not None:
+            floor = prediction.mean8[:BASE_GROUPS] >> 3
+            self.bins = tuple(ends - floor for ends in bins_of(base))
+
+    def write(self, first: int, last: int) -> None:
+        """Groups [first, last)."""
+        for g in range(first, last):
+            parts = [self.phase == f for f in range(PHASES)] if g == 0 else [slice(None)]
+            for here in parts:
+                rows = [self.symbols[g][:, here].ravel(), self.index[g][:, here].ravel()]
+                if self.bins is not None and g < BASE_GROUPS:
+                    self.encoder.encode_bounded(*rows, *(ends[g][:, here].ravel() for ends in self.bins))
+                else:
+                    self.encoder.encode(*rows)
+
+
+def known_context(latent: Latent, quality: int, layers: int) -> CodingContext:
+    """A latent (512, h, w) of a quality byte as context when its first `layers` layers are known."""
+    return CodingContext(known_part(latent, layers, quality), step_of(quality), known_groups(layers, quality))
+
+
+class EmbeddedDecoder:
+    """`swathpack.edge.codec.prediction.TileDecoder` for latents with a base.
+
+    q: the full step; quality: its byte. latent: (512, h, w) int16 as `known_part` leaves it. layers: decoded so far.
+    """
+
+    def __init__(
+        self,
+        engine: EntropyEngine,
+        tables: ProbabilityTables,
+        contexts: Sequence[CodingContext],
+        quality: int,
+        size: tuple[int, int],
+    ) -> None:
+        self.engine, self.tables, self.quality, self.size = engine, tables, quality, size
+        self.q, self.layers = step_of(quality), 0
+        self._contexts = contexts
+        self._base = TileDecoder(engine, tables, contexts, base_step_of(quality), size)
+        self._fine: TileDecoder | None = None
+
+    def decode(self, payload: bytes, count: int, coder: str | None = None) -> int:
+        """As `TileDecoder.decode`."""
+        decoder, before = new_decoder(self.tables, payload, coder), self.layers
+        for _ in range(count):
+            latent, last = self._groups()
+            first = latent.layers
+            try:
+                while latent.layers < last:
+                    latent.read_layer(decoder)
+            except PayloadEnded:
+                latent.forget(first)
+                break
+            except RangeCoderError as error:
+                raise CodingError(f"layer {self.layers}: {error}") from error
+            self.layers += 1
+        return self.layers - before
+
+    def _groups(self) -> tuple[TileDecoder, int]:
+        """Who decodes the next layer, and up to which group."""
+        if self.layers == 0:
+            return self._base, BASE_GROUPS
+        return self._refinement(), groups_of(self.layers)[1]
+
+    def _refinement(self) -> TileDecoder:
+        if self._fine is None:
+            base = Base(self._base.latent, shift_of(self.quality))
+            self._fine = TileDecoder(self.engine, self.tables, self._contexts, self.q, self.size, base)
+        return self._fine
+
+    @property
+    def latent(self) -> Latent:
+        if self.layers == 0:
+            return np.zeros_like(self._base.latent)
+        if self._fine is None or self.layers == 1:
+            return self._base.latent << shift_of(self.quality)
+        fine = self._fine.latent.copy()
+        start = refined_groups(self.layers, self.quality) * GROUP
+        fine[start:] = (self._base.latent << shift_of(self.quality))[start:]
+        return fine
+
+    def reconstruction(self, layers: int = LAYERS) -> Reconstruction:
+        """As `TileDecoder.reconstruction`. Up to the base alone it is in steps of the base."""
+        layers = min(layers, self.layers)
+        if layers < 2:
+            return self._base.reconstruction(BASE_GROUPS * layers)
+        return self._refinement().reconstruction(refined_groups(layers, self.quality))
+
+
+def tile_decoder(
+    engine: EntropyEngine,
+    tables: ProbabilityTables,
+    contexts: Sequence[CodingContext],
+    quality: int,
+    size: tuple[int, int],
+) -> TileDecoder | EmbeddedDecoder:
+    """The decoder of a tile-frame of that quality byte; size (h, w) of its latent."""
+    if shift_of(quality):
+        return EmbeddedDecoder(engine, tables, contexts, quality, size)
+    return TileDecoder(engine, tables, contexts, step_of(quality), size)
+
+
+__all__ = ["CodedBase", "CodedLayers", "EmbeddedDecoder", "encode_layers", "known_context", "make_base", "tile_decoder"]

@@ -1,0 +1,76 @@
+"""Build the C range coder beside its source: `python -m swathpack.edge.codec.rangecoder.build` prints the library's path.
+
+Needs a C11 compiler: $CC, or cc, gcc or clang on the PATH. The library is moved into place in one step, so
+that a process that starts meanwhile sees the old one or the new one.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from swathpack.edge.codec.rangecoder.native import SOURCES, library_path, source_digest
+
+FLAGS = ("-std=c11", "-O2", "-shared", "-fPIC", "-fvisibility=hidden")
+
+
+class BuildError(Exception):
+    """No compiler, or the compiler refused."""
+
+
+def find_compiler() -> list[str]:
+    """The compiler command, as words; BuildError when there is none."""
+    wanted = os.environ.get("CC")
+    if wanted:
+        command = shlex.split(wanted)
+        if command and shutil.which(command[0]):
+            return command
+        raise BuildError(f"CC={wanted!r} was not found; unset CC or name a C compiler")
+    for name in ("cc", "gcc", "clang"):
+        if shutil.which(name):
+            return [name]
+    raise BuildError(
+        "no C compiler found (looked for cc, gcc, clang); install one (Debian: apt install gcc) or set CC. "
+        "Without it the slow Python range coder is used"
+    )
+
+
+def build(directory: Path | None = None) -> Path:
+    """Compile the C sources and put the library in place; returns its path."""
+    target = library_path(directory)
+    compiler = find_compiler()
+    try:
+        handle, name = tempfile.mkstemp(suffix=".so", dir=target.parent)
+    except OSError as error:
+        raise BuildError(f"cannot write to {target.parent}: {error}") from error
+    os.close(handle)
+    try:
+        define = f'-DSP_SOURCE_DIGEST="{source_digest()}"'
+        command = [*compiler, *FLAGS, define, "-o", name, *map(str, SOURCES)]
+        result = subprocess.run(command, capture_output=True, text=True)
+        if result.returncode != 0:
+            raise BuildError(f"{shlex.join(command)} failed:\n{result.stderr.strip()}")
+        os.chmod(name, 0o755)
+        os.replace(name, target)
+    finally:
+        Path(name).unlink(missing_ok=True)
+    return target
+
+
+def main() -> int:
+    try:
+        path = build()
+    except BuildError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+    sys.stdout.write(f"{path}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

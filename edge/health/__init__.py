@@ -1,0 +1,1 @@
+"""What keeps the process whole: memory scrubbing, watchdog, throttle, telemetry, boot count."""

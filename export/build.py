@@ -1,0 +1,257 @@
+"""A model folder from checkpoints or from a model folder, with proof, checks and a manifest that refuses mixtures.
+
+    build(Source(model=Path("models/edge")), out)      graphs and golden vectors made anew from the integer network
+    verify(folder)                                     the same checks on what is there, nothing written
+
+Order: integer network -> bound proof of every layer -> graphs -> checks of the graphs -> golden vectors of the int64
+twin -> engines of this machine against them -> manifest. Everything is made in a folder beside `out` and moved there
+when all of it has passed, so a refused export leaves `out` as it was.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from swathpack.edge.codec.base_layer import BASE_GROUPS
+from swathpack.edge.codec.digest import bytes_digest
+from swathpack.edge.codec.engines import BASE_GRAPH, DIGEST_BYTES, GOLDEN, GRAPH, EngineRefused, open_engine
+from swathpack.edge.codec.latents import CHANNELS, LAYERS
+from swathpack.edge.codec.model import EdgeModel, ModelError
+from swathpack.edge.codec.network import ACT_BITS, IN_BITS, RES_BITS
+from swathpack.export.checks import CheckError, check_entropy_graph, check_integers, describe_graph
+from swathpack.export.entropy_graph import entropy_graph
+from swathpack.export.golden import write_golden
+from swathpack.export.integer import INPUT_PEAK, LIMIT, Bound, BoundError, prove_bounds
+
+MANIFEST = "manifest.json"
+ENGINE_FILES = (GRAPH, BASE_GRAPH, GOLDEN)
+MODEL_FILES = (".npz", ".onnx")  # measured tables (JSON) may be renewed without the model
+ENGINES = ("float32", "onnxruntime:basic", "onnxruntime:extended")
+MUST_PASS = ENGINES[:2]  # int8 kernels may fail on a processor without VNNI; float32 arithmetic may not
+NETWORK = (".weight", ".bias", ".exponent")
+Parameters = dict[str, NDArray[Any]]
+Tell = Callable[[str], None]
+
+
+class ExportError(Exception):
+    """The export is refused; the message says which step and why."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the model comes from: a folder (`model`), or two checkpoints. finer: layer -> steps by which its scale
+    is made too fine, to see it refused.
+    """
+
+    model: Path | None = None
+    transform: Path | None = None
+    entropy: Path | None = None
+    finer: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was proven: bounds of every layer, counts of graph checks, verdict of each engine (empty: admitted)."""
+
+    bounds: list[Bound]
+    checked: dict[str, int]
+    engines: dict[str, str]
+
+
+def build(source: Source, out: Path, tell: Tell = lambda text: None) -> Report:
+    """Make the folder `out`; returns what was proven. Raises ExportError."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
+        made = Path(folder)
+        try:
+            _fill(source, made, tell)
+            report = verify(made, tell)
+        except (BoundError, CheckError, ModelError) as error:
+            raise ExportError(str(error)) from error
+        out.mkdir(exist_ok=True)
+        # The manifest last: until it is there, the digests refuse a half-moved folder.
+        for path in sorted(made.iterdir(), key=lambda p: p.name == MANIFEST):
+            path.replace(out / path.name)
+    return report
+
+
+def verify(folder: Path, tell: Tell = lambda text: None) -> Report:
+    """Prove and check a model folder. Raises ExportError."""
+    try:
+        manifest = _manifest(folder)
+        _check_files(folder, manifest)
+        model = EdgeModel(folder, engine="float32")
+        parameters = {k: v for k, v in model.parameters.items() if k.endswith(NETWORK) or k in _NAMES}
+        tell("proving the bound of every layer")
+        bounds = proven(parameters)
+        tell("checking the graphs")
+        checked = check_entropy_graph(onnx.load(folder / GRAPH))
+        check_entropy_graph(onnx.load(folder / BASE_GRAPH))
+        onnx.checker.check_model(onnx.load(folder / "analysis.onnx"), full_check=True)
+        tell("running the golden vectors on the engines of this machine")
+        verdicts = {name: refusal(name, model) for name in ENGINES}
+        for name in MUST_PASS:
+            if verdicts[name]:
+                raise ExportError(f"engine {name} may not code: {verdicts[name]}")
+        return Report(bounds, checked, verdicts)
+    except (BoundError, CheckError, ModelError) as error:
+        raise ExportError(str(error)) from error
+    except (OSError, onnx.checker.ValidationError) as error:
+        raise ExportError(f"{folder}: {error}") from error
+
+
+_NAMES = ("base_index", "step_embed", "heads")
+
+
+def proven(parameters: Parameters) -> list[Bound]:
+    """Bounds of all layers. Raises BoundError, CheckError."""
+    bounds = prove_bounds(parameters)
+    check_integers(parameters)
+    return bounds
+
+
+def finer(parameters: Parameters, layer: str, steps: int) -> Parameters:
+    """The same network with one layer's scale `steps` powers of two finer, as a careless calibration would choose.
+
+    Raises ExportError when there is no such layer.
+    """
+    if f"{layer}.weight" not in parameters:
+        names = sorted(k[: -len(".weight")] for k in parameters if k.endswith(".weight"))
+        raise ExportError(f"no layer {layer}; there are {', '.join(names)}")
+    out = dict(parameters)
+    out[f"{layer}.weight"] = parameters[f"{layer}.weight"].astype(np.int32) << steps
+    out[f"{layer}.bias"] = parameters[f"{layer}.bias"].astype(np.int64) << steps
+    out[f"{layer}.exponent"] = parameters[f"{layer}.exponent"] + np.uint8(steps)
+    return out
+
+
+def refusal(name: str, model: EdgeModel) -> str:
+    """Why an engine may not code here; empty when it may."""
+    try:
+        open_engine(name, model)
+    except EngineRefused as refused:
+        return f"{refused.reason}: {refused.detail}"
+    return ""
+
+
+def write_engine_files(parameters: Parameters, folder: Path) -> None:
+    """The graphs of both entropy passes, and the golden vectors."""
+    onnx.save(entropy_graph(parameters), str(folder / GRAPH))
+    onnx.save(entropy_graph(parameters, BASE_GROUPS), str(folder / BASE_GRAPH))
+    write_golden(parameters, folder / GOLDEN)
+
+
+def complete_manifest(folder: Path) -> None:
+    """Add to manifest.json what refuses a wrong pairing: digests of all files, ports of the graphs, number formats,
+    and the bound of every layer.
+    """
+    manifest = _manifest(folder)
+    with np.load(folder / "entropy.npz", allow_pickle=False) as archive:
+        parameters = {k: archive[k] for k in archive.files}
+    network = {k: v for k, v in parameters.items() if k.endswith(NETWORK) or k in _NAMES}
+    manifest["engine_files"] = {name: _digest(folder / name) for name in ENGINE_FILES}
+    manifest["files"] = {p.name: _digest(p) for p in sorted(folder.iterdir()) if p.suffix in MODEL_FILES}
+    manifest["graphs"] = {p.name: describe_graph(onnx.load(p)) for p in sorted(folder.glob("*.onnx"))}
+    manifest["integer"] = {
+        "activation_bits": ACT_BITS,
+        "input_bits": IN_BITS,
+        "residual_bits": RES_BITS,
+        "input_peak": INPUT_PEAK,
+        "limit": LIMIT,
+    }
+    manifest["network"] = {
+        "channels": CHANNELS,
+        "layers": LAYERS,
+        "width": int(network["step_embed"].shape[1]),
+        "blocks": sum(k.endswith("attention.query.weight") for k in network),
+        "heads": int(network["heads"]),
+    }
+    manifest["bounds"] = {
+        b.layer: {
+            "worst": b.worst,
+            "bits": round(float(np.log2(max(b.worst, 1))), 3),
+            "margin_bits": round(b.margin_bits, 3),
+        }
+        for b in prove_bounds(network)
+    }
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
+
+
+def _fill(source: Source, made: Path, tell: Tell) -> None:
+    if source.model is None:
+        tell("reading the checkpoints")
+        _from_checkpoints(source, made)
+    else:
+        _from_folder(source.model, made)
+    with np.load(made / "entropy.npz", allow_pickle=False) as archive:
+        parameters = {k: archive[k] for k in archive.files}
+    for layer, steps in source.finer.items():
+        parameters = finer(parameters, layer, steps)
+    proven({k: v for k, v in parameters.items() if k.endswith(NETWORK) or k in _NAMES})
+    if source.finer:
+        raise ExportError("the spoiled network passed the proof; nothing is written from one")
+    if source.model is not None:
+        tell("writing the graph and the golden vectors")
+        write_engine_files(parameters, made)
+    complete_manifest(made)
+
+
+def _from_folder(model: Path, made: Path) -> None:
+    manifest = _manifest(model)
+    _check_files(model, manifest)
+    for path in model.iterdir():
+        if path.is_file() and path.name not in ENGINE_FILES:
+            shutil.copy2(path, made / path.name)
+    if not (made / "entropy.npz").is_file():
+        raise ExportError(f"{model}: expected a model folder, found no entropy.npz")
+
+
+def _from_checkpoints(source: Source, made: Path) -> None:
+    if source.transform is None or source.entropy is None:
+        raise ExportError("expected both checkpoints, of the transform and of the entropy model")
+    from swathpack.codec.train_entropy import load_transform
+    from swathpack.export.edge_model import load_entropy, write_model
+
+    loaded = []
+    for path, load in ((source.transform, load_transform), (source.entropy, load_entropy)):
+        try:
+            loaded.append(load(path))
+        except Exception as error:  # torch raises kinds of its own for damaged and foreign files
+            raise ExportError(f"{path}: not a checkpoint of this codec: {error}") from error
+    write_model(loaded[0], loaded[1], made, {"attribution": ATTRIBUTION})
+
+
+ATTRIBUTION = "Trained on modified Copernicus Sentinel data 2015-2024."
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    try:
+        found = json.loads((folder / MANIFEST).read_text())
+    except (OSError, ValueError) as error:
+        raise ExportError(f"{folder}: expected a model folder with {MANIFEST}: {error}") from error
+    if not isinstance(found, dict):
+        raise ExportError(f"{folder / MANIFEST}: expected a JSON object, found {type(found).__name__}")
+    return found
+
+
+def _check_files(folder: Path, manifest: dict[str, Any]) -> None:
+    """Files that the manifest vouches for are what it says."""
+    for name, expected in {**manifest.get("files", {}), **manifest.get("engine_files", {})}.items():
+        path = folder / name
+        found = _digest(path) if path.is_file() else "no such file"
+        if found != expected:
+            raise ExportError(f"{path}: expected digest {expected}, found {found}")
+
+
+def _digest(path: Path) -> str:
+    return bytes_digest(path.read_bytes(), DIGEST_BYTES).hex()

@@ -1,0 +1,106 @@
+"""Code on one machine, decode on another: are the latents identical?
+
+    python -m swathpack.hil_tests.campaigns.cross_coding --board emulated-orin --tiles 20 --dates 3      both directions, many minutes
+    python -m swathpack.hil_tests.campaigns.cross_coding --board local --tiles 2                         the check itself, seconds
+
+Prints one line per direction: tile-dates, bytes, latents that differ; ends with status 1 when any does. Tiles are
+64x64, from `--data` (a folder of .npz cubes) or synthetic.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from swathpack.edge.clock import SystemClock
+from swathpack.edge.sources.synthetic import SyntheticSource
+from swathpack.hil_tests.boards import Board, BoardError, open_board
+
+SIDE = 64
+LIMIT_S = 6 * 3600.0
+WORKER = Path(__file__).with_name("cross_worker.py")
+
+
+def synthetic_tiles(tiles: int, dates: int) -> NDArray[np.uint16]:
+    """(tiles, dates, 12, SIDE, SIDE) DN of the synthetic sensor."""
+    source = SyntheticSource(SystemClock(), 1, tiles, SIDE)
+    return np.stack([[source.scene(place, date) for date in range(dates)] for place in range(tiles)])
+
+
+def real_tiles(folder: Path, tiles: int, dates: int) -> NDArray[np.uint16]:
+    """(tiles, dates, 12, SIDE, SIDE) DN: windows spread over all cubes with enough dates. Raises BoardError."""
+    from swathpack.tools.bench.cubes import load
+
+    found: list[NDArray[np.uint16]] = []
+    for cube in load(folder) + load(folder, "train"):
+        if len(cube.data) >= dates:
+            for y in range(0, cube.data.shape[2] - SIDE + 1, SIDE):
+                for x in range(0, cube.data.shape[3] - SIDE + 1, SIDE):
+                    found.append(cube.data[:dates, :, y : y + SIDE, x : x + SIDE])
+    if len(found) < tiles:
+        raise BoardError(f"{folder}: expected {tiles} windows with {dates} dates, found {len(found)}")
+    step = len(found) // tiles
+    return np.stack(found[:: step or 1][:tiles])
+
+
+def half(board: Board, which: str, given: Path, name: str, folder: Path, engine: str = "") -> dict[str, NDArray[Any]]:
+    """Run one half on a board; `given` is its input, `name` that input's option. Raises BoardError."""
+    board.put(WORKER, "hil_tests/campaigns/cross_worker.py")
+    board.put(given, "in.npz")
+    command = [board.python, "hil_tests/campaigns/cross_worker.py", which, f"--{name}", "in.npz", "--out", "out.npz"]
+    done = board.run(command + (["--engine", engine] if engine else []), LIMIT_S)
+    if done.returncode:
+        raise BoardError(f"{board.name}: {which}: {done.stderr.strip()[-500:]}")
+    print(f"  {board.name}: {done.stdout.strip()}", flush=True)
+    out = folder / f"{which}-{board.name.partition(':')[0]}.npz"
+    board.get("out.npz", out)
+    with np.load(out) as archive:
+        return {key: archive[key] for key in archive.files}
+
+
+def differing(encoder: Board, decoder: Board, tiles: Path, folder: Path) -> tuple[int, int, int]:
+    """(tile-dates, bytes of all segments, latents that differ) with these two machines."""
+    coded = half(encoder, "encode", tiles, "tiles", folder)
+    path = folder / f"encode-{encoder.name.partition(':')[0]}.npz"
+    decoded = half(decoder, "decode", path, "coded", folder)
+    wrong = (coded["digests"] != decoded["digests"]).any(-1)
+    return int(wrong.size), int(coded["lengths"].sum()), int(wrong.sum())
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--board", default="emulated-orin")
+    parser.add_argument("--tiles", type=int, default=20)
+    parser.add_argument("--dates", type=int, default=3)
+    parser.add_argument("--data", type=Path)
+    args = parser.parse_args()
+    total = 0
+    try:
+        make = real_tiles if args.data else synthetic_tiles
+        pixels = make(*([args.data] if args.data else []), args.tiles, args.dates)
+        with open_board(args.board) as board, open_board("local") as here, tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            np.savez(folder / "tiles.npz", tiles=pixels)
+            for encoder, decoder in ((board, here), (here, board)):
+                count, size, wrong = differing(encoder, decoder, folder / "tiles.npz", folder)
+                print(
+                    f"{encoder.name} -> {decoder.name}: {count} tile-dates of {SIDE}x{SIDE}, {size} bytes, "
+                    f"{wrong} latents differ",
+                    flush=True,
+                )
+                total += wrong
+            if board.stand_ins:
+                print(f"stand-ins of {board.name}: {'; '.join(board.stand_ins)}")
+    except BoardError as error:
+        sys.exit(f"error: {error}")
+    return int(total > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The exactness matrix: `python -m swathpack.hil_tests.exactness`."""

@@ -1,0 +1,1 @@
+"""A campaign's report: page, charts, files for programs."""

@@ -1,0 +1,64 @@
+"""Runs a campaign and writes its report: page, JSON, JUnit, log."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from swathpack.edge.bands import BANDS
+from swathpack.edge.codec.protocol import TileKey
+from swathpack.edge.frame import Frame
+from swathpack.hil_tests.boards.launch import launcher
+from swathpack.hil_tests.campaigns.record import Record
+from swathpack.hil_tests.campaigns.run import Campaign
+from swathpack.hil_tests.campaigns.verdict import Verdict, final_psnr, verdicts
+from swathpack.hil_tests.report import outputs
+from swathpack.hil_tests.report.page import render
+from swathpack.hil_tests.scenario.read import Scenario
+from swathpack.hil_tests.simulation.sensor import CHANGES
+from swathpack.tools.pages.pictures import TRUE_COLOUR, Stretch, data_uri
+
+PICTURES = 12
+
+
+def run_and_report(scenario: Scenario, board: str, folder: Path, data: Path | None) -> tuple[list[Verdict], str]:
+    """The verdicts and the text to print; the files are in `folder`. Raises UserError."""
+    campaign = Campaign(scenario, launcher(board, folder), folder, data)
+    record = campaign.run()
+    record.pictures = pictures(campaign, record)
+    found = verdicts(record, scenario)
+    outputs.write(record, scenario, found, folder)
+    (folder / "report.html").write_text(render(record, scenario, found), encoding="utf-8")
+    return found, outputs.table(record, found)
+
+
+def pictures(campaign: Campaign, record: Record) -> list[dict[str, str]]:
+    """Before and after of some frames: one of every disturbance that shows, then plain ones, spread over the campaign."""
+    psnr = final_psnr(record)
+    shots = [s for s in campaign.schedule.shots if (s.place << 16, s.time) in psnr]
+    chosen = []
+    for kind in CHANGES:
+        chosen += [s for s in shots if [k for k, _ in s.wrongs] == [kind]][:1]
+    plain = [s for s in shots if not s.wrongs]
+    step = max(len(plain) // max(PICTURES - len(chosen), 1), 1)
+    chosen = (chosen + plain[::step])[:PICTURES]
+    made = []
+    for shot in chosen:
+        key = TileKey(shot.place << 16, shot.time)
+        held = campaign.ground.store.latent(key)
+        if held is None:
+            continue
+        before, after = Frame(campaign.truth.pixels(key), BANDS), Frame(campaign.truth.image(held), BANDS)
+        stretch = Stretch.of(before, TRUE_COLOUR)
+        day = (shot.time - campaign.start_s) / 86400
+        title = ", ".join(f"{kind.replace('_', ' ')} ({strength:g})" for kind, strength in shot.wrongs) or "as it is"
+        made.append(
+            {
+                "before": data_uri(np.ascontiguousarray(stretch.picture(before))),
+                "after": data_uri(stretch.picture(after)),
+                "title": title,
+                "text": f"{record.places[shot.place]}, day {day:.1f}: {psnr[key]:.1f} dB, {held.layers} of 16 layers",
+            }
+        )
+    return made

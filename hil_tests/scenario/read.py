@@ -1,0 +1,226 @@
+"""A scenario: one TOML file that says what a campaign simulates, checked so that every message names its key.
+
+Tables and keys are the dataclasses below; a key that is not theirs, or a value out of range, is one message.
+`docs/hil.md` explains them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from swathpack.edge.toml_lite import TomlError, loads
+from swathpack.hil_tests.scenario.catalogue import CATALOGUE
+from swathpack.tools.errors import UserError
+
+FOLDER = Path(__file__).with_name("scenarios")
+
+
+def _key(default: Any, low: float | None = None, high: float | None = None, words: tuple[str, ...] = ()) -> Any:
+    return field(default=default, metadata={"low": low, "high": high, "words": words})
+
+
+@dataclass(frozen=True)
+class Passes:
+    """[passes] plan: a plan or preset of `swathpack plan`: orbit, stations, radio. share: of the radio's bytes."""
+
+    plan: str = "s-band-cubesat"
+    station: str = ""  # only this one of the plan's stations
+    min_elevation_deg: float = _key(10.0, 0, 89)  # of a pass's top
+    share: float = _key(0.001, 1e-6, 1)
+    per_day: int = _key(3, 1, 40)  # at most, the highest of a day
+
+
+@dataclass(frozen=True)
+class Sensor:
+    """[sensor] data: real (cubes of --data), demo (downloaded), synthetic, or auto: the first that is there."""
+
+    data: str = _key("auto", words=("auto", "real", "demo", "synthetic"))
+    places: int = _key(6, 1, 64)
+    every_h: float = _key(24.0, 0.5, 240)
+    height: int = _key(128, 64, 512)
+    width: int = _key(64, 64, 512)
+
+
+@dataclass(frozen=True)
+class Link:
+    """[link] packet loss and bit errors fall from `low` at 10 degrees of elevation towards `high` overhead."""
+
+    loss_low: float = _key(0.08, 0, 0.9)
+    loss_high: float = _key(0.004, 0, 0.9)
+    bit_errors_low: float = _key(2e-6, 0, 0.01)
+    bit_errors_high: float = _key(1e-8, 0, 0.01)
+    packet_bytes: int = _key(512, 192, 4096)
+
+
+@dataclass(frozen=True)
+class BoardModel:
+    """[board] the codec's settings, and the board's power and heat as lumped parts."""
+
+    tile: int = _key(64, 64, 256)
+    q: int = _key(28, 0, 63)
+    engine: str = "auto"
+    encode_s: float = _key(0.5, 0, 60)
+    canary_s: float = _key(3600.0, 1, 86400)
+    restart_s: float = _key(20.0, 1, 600)
+    idle_w: float = _key(3.0, 0, 100)
+    coding_w: float = _key(12.0, 0, 100)
+    radio_w: float = _key(8.0, 0, 100)
+    panel_w: float = _key(14.0, 0, 1000)
+    battery_wh: float = _key(40.0, 1, 1000)
+    heat_capacity_j_k: float = _key(900.0, 10, 1e6)
+    conductance_w_k: float = _key(0.25, 0.001, 100)
+    sunlit_c: float = _key(20.0, -100, 100)
+    eclipse_c: float = _key(-15.0, -100, 100)
+    max_temperature_c: float = _key(60.0, 20, 120)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """[[fault]] kind: see `swathpack.hil_tests.scenario.catalogue`. count: how often. hours, strength: 0 for the kind's own."""
+
+    kind: str = _key("kill", words=tuple(CATALOGUE))
+    count: int = _key(1, 0, 1000)
+    hours: float = _key(0.0, 0, 240)
+    strength: float = _key(0.0, 0, 1e9)
+
+
+@dataclass(frozen=True)
+class Require:
+    """[require] what the campaign must reach besides the promises that always hold."""
+
+    days: float = _key(0.0, 0, 1000)
+    passes: int = _key(0, 0, 100000)
+    injections: int = _key(0, 0, 1000)  # of every fault class of the scenario
+    psnr_db: float = _key(0.0, 0, 100)  # median over tiles at the end, against the frame as the sensor gave it
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """The whole file."""
+
+    name: str = ""
+    description: str = ""
+    start: str = "2026-12-01T00:00:00Z"
+    days: float = _key(30.0, 0.01, 400)
+    seed: int = _key(1, 0, 2**31)
+    passes: Passes = field(default_factory=Passes)
+    sensor: Sensor = field(default_factory=Sensor)
+    link: Link = field(default_factory=Link)
+    board: BoardModel = field(default_factory=BoardModel)
+    require: Require = field(default_factory=Require)
+    fault: tuple[Fault, ...] = ()
+
+
+_TABLES = {"passes": Passes, "sensor": Sensor, "link": Link, "board": BoardModel, "require": Require}
+
+
+def find_scenario(given: str) -> Path:
+    """A file, or a shipped scenario by name. Raises UserError."""
+    if Path(given).is_file():
+        return Path(given)
+    shipped = {path.stem: path for path in sorted(FOLDER.glob("*.toml"))}
+    if given in shipped:
+        return shipped[given]
+    raise UserError(f"no scenario file {given!r}, and no shipped one of that name (shipped: {', '.join(shipped)})")
+
+
+def read_scenario(given: str, days: float | None = None, seed: int | None = None) -> Scenario:
+    """Read and check; the arguments override the file. Raises UserError."""
+    path = find_scenario(given)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: {error}") from error
+    changes = {k: v for k, v in (("days", days), ("seed", seed)) if v is not None}
+    return parse_scenario(text, path.stem, changes)
+
+
+def parse_scenario(text: str, name: str = "scenario", changes: dict[str, Any] | None = None) -> Scenario:
+    """The same from a text. Raises UserError."""
+    try:
+        values = loads(text) | (changes or {})
+    except TomlError as error:
+        raise UserError(f"{name}: {error}") from error
+    faults = values.pop("fault", [])
+    if not isinstance(faults, list):
+        raise UserError(f"{name}: fault: expected [[fault]] tables")
+    built = {"fault": tuple(_build(Fault, row, f"fault {i}.", name) for i, row in enumerate(faults, 1))}
+    for key, kind in _TABLES.items():
+        built[key] = _build(kind, values.pop(key, {}), f"{key}.", name)
+    scenario = _build(Scenario, {"name": name} | values, "", name)
+    scenario = dataclasses.replace(scenario, **built)
+    _check_together(scenario)
+    return scenario
+
+
+def _build(kind: type, values: Any, prefix: str, where: str) -> Any:
+    if not isinstance(values, dict):
+        raise UserError(f"{where}: {prefix.rstrip('.')}: expected a table, found {values!r}")
+    known = {f.name: f for f in dataclasses.fields(kind) if not dataclasses.is_dataclass(f.default_factory)}
+    for key, value in values.items():
+        if key not in known:
+            near = difflib.get_close_matches(key, known, 1)
+            hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
+            raise UserError(f"{where}: {prefix}{key}: no such key; {hint}")
+        _check(known[key], value, prefix + key, where)
+    return kind(**{k: float(v) if isinstance(known[k].default, float) else v for k, v in values.items()})
+
+
+def _check(item: dataclasses.Field[Any], value: Any, key: str, where: str) -> None:
+    kind = type(item.default)
+    allowed = (int, float) if kind is float else (kind,)
+    if not isinstance(value, allowed) or isinstance(value, bool) != (kind is bool):
+        words = {int: "a whole number", float: "a number", str: "a text"}
+        raise UserError(f"{where}: {key}: expected {words.get(kind, kind.__name__)}, found {value!r}")
+    low, high, words_allowed = (item.metadata.get(k) for k in ("low", "high", "words"))
+    if words_allowed and value not in words_allowed:
+        near = difflib.get_close_matches(value, words_allowed, 1)
+        hint = f" (did you mean {near[0]}?)" if near else ""
+        raise UserError(f"{where}: {key}: expected one of {', '.join(words_allowed)}, found {value!r}{hint}")
+    if low is not None and not low <= value <= high:
+        raise UserError(f"{where}: {key}: expected {low:g} to {high:g}, found {value!r}")
+
+
+def _check_together(s: Scenario) -> None:
+    """What single keys cannot tell."""
+    from swathpack.edge.downlink.budget import parse_time
+
+    try:
+        parse_time(s.start)
+    except ValueError:
+        raise UserError(
+            f"{s.name}: start: expected a UTC time such as 2026-12-01T00:00:00Z, found {s.start!r}"
+        ) from None
+    for key, value in (
+        ("board.tile", s.board.tile),
+        ("sensor.height", s.sensor.height),
+        ("sensor.width", s.sensor.width),
+    ):
+        if value % 64:
+            raise UserError(f"{s.name}: {key}: expected a multiple of 64, found {value}")
+    if s.link.loss_high > s.link.loss_low or s.link.bit_errors_high > s.link.bit_errors_low:
+        raise UserError(f"{s.name}: link: expected loss and bit errors at low elevation to be the larger ones")
+    kinds = [fault.kind for fault in s.fault]
+    if len(kinds) != len(set(kinds)):
+        raise UserError(f"{s.name}: fault: expected each kind once, found {', '.join(sorted(kinds))}")
+
+
+def to_toml(s: Scenario) -> str:
+    """The scenario with every default written out, for the record."""
+
+    def value(v: Any) -> str:
+        return f'"{v}"' if isinstance(v, str) else repr(v)
+
+    lines = [
+        f"{f.name} = {value(getattr(s, f.name))}" for f in dataclasses.fields(s) if f.name not in (*_TABLES, "fault")
+    ]
+    for key in _TABLES:
+        part = getattr(s, key)
+        lines += ["", f"[{key}]", *(f"{f.name} = {value(getattr(part, f.name))}" for f in dataclasses.fields(part))]
+    for fault in s.fault:
+        lines += ["", "[[fault]]", *(f"{f.name} = {value(getattr(fault, f.name))}" for f in dataclasses.fields(fault))]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,73 @@
+"""The ground of a campaign: the real receiver, decoder, store and report writer, pass by pass."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+from swathpack.edge.codec.model import EdgeModel
+from swathpack.edge.codec.protocol import TileKey
+from swathpack.edge.packets.errors import PacketError
+from swathpack.edge.packets.pieces import unpack_pieces
+from swathpack.edge.packets.space_packet import Apid, SpacePacket
+from swathpack.tools.ground.codec_decoder import EdgeSegmentDecoder
+from swathpack.tools.ground.receiver import GroundReceiver
+from swathpack.tools.ground.reports import ReportWriter
+from swathpack.tools.ground.store import GroundStore
+
+MAX_PACKET = 8192
+Lost = tuple[int, int, int, int]  # store, segment, first byte, byte behind the last
+
+
+class GroundSegment:
+    """Takes what arrives, decodes it, writes reports. key: the secret shared with the board."""
+
+    def __init__(self, folder: Path, model: EdgeModel, key: bytes) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.store, self.model = GroundStore(folder / "ground.db"), model
+        self.key, self.counts = key, Counter[str]()
+        self._decoder = EdgeSegmentDecoder(model)
+
+    def hear(self, number: int, packets: list[bytes]) -> tuple[list[TileKey], Counter[str]]:
+        """One pass as it arrived; the tile-frames that grew, and what became of the packets."""
+        receiver = GroundReceiver(self.store, self._decoder, MAX_PACKET)
+        for packet in packets:
+            receiver.feed(packet)
+        updates = receiver.settle(number)
+        self.counts += receiver.counts
+        return [update.key for update in updates], receiver.counts
+
+    def reports(self, number: int, store_id: int, now: float) -> list[bytes]:
+        """Command packets about this pass and the two before it."""
+        return ReportWriter(self.store, self.key, store_id).packets(number, int(now))
+
+    def forged(self, number: int, store_id: int, now: float, count: int) -> list[bytes]:
+        """Reports as an attacker without the key would make them: of another key, and a true one changed."""
+        other = ReportWriter(self.store, bytes(reversed(self.key)), store_id).packets(number, int(now), repeat=0)
+        made = []
+        for i in range(count):
+            packet = SpacePacket.unpack(other[i % len(other)])
+            payload = bytearray(packet.payload)
+            payload[-1 - i % 4] ^= 0x5A * (i % 2)
+            made.append(SpacePacket(Apid.REPORT, i, store_id, number, bytes(payload), command=True).pack())
+        return made
+
+    def missing(self, lost: list[Lost]) -> list[Lost]:
+        """Of these byte ranges, those that the ground still lacks while their tile-frame is not complete."""
+        found = []
+        for store, number, start, stop in lost:
+            segment = self.store.segment(store, number)
+            if segment is None or segment.ranges.missing(start, stop):
+                found.append((store, number, start, stop))
+        return found
+
+
+def pieces_of(packet: bytes) -> list[Lost]:
+    """The byte ranges that an image packet carries; none for other packets."""
+    try:
+        unpacked = SpacePacket.unpack(packet)
+        if unpacked.apid != Apid.IMAGE:
+            return []
+        return [(unpacked.store, p.number, p.offset, p.offset + len(p.data)) for p in unpack_pieces(unpacked.payload)]
+    except PacketError:
+        return []

@@ -1,0 +1,101 @@
+"""Loading the shipped model: what is missing, damaged or mixed is refused with the directory's name."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from swathpack.edge.codec.model import DEFAULT_DIRECTORY, EdgeModel, ModelError
+from tests.codec_models import shipped
+
+FILES = ("manifest.json", "entropy.npz", "analysis.onnx", "synthesis.onnx", "gains.npz")
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    out = tmp_path / "model"
+    out.mkdir()
+    for name in FILES:
+        shutil.copy(DEFAULT_DIRECTORY / name, out / name)
+    return out
+
+
+def use(directory: Path) -> None:
+    """Touch every file."""
+    model = EdgeModel(directory, engine="float32")
+    model.gains  # noqa: B018
+    model.synthesise(np.zeros((512, 1, 1), np.float32), 30)
+    model.analyse(np.zeros((12, 16, 16), np.float32))
+
+
+def test_the_manifest_agrees_with_the_files() -> None:
+    manifest = json.loads((DEFAULT_DIRECTORY / "manifest.json").read_text())
+    assert manifest["model_digest"] == shipped().digest.hex()
+    assert manifest["tables_digest"] == shipped().tables_digest.hex()
+    assert all(bound["margin_bits"] > 0 for bound in manifest["bounds"].values())
+    assert "Copernicus" in manifest["attribution"]
+
+
+def test_shapes() -> None:
+    model = shipped()
+    for height, width in ((64, 64), (37, 51), (1, 20)):
+        grid = (-(-height // 16), -(-width // 16))
+        found = model.analyse(np.full((12, height, width), 1500, np.float32))
+        assert found.shape == (512, *grid) and found.dtype == np.float32
+        assert model.synthesise(found, 8).shape == (12, 16 * grid[0], 16 * grid[1])
+    assert model.gains.shape == (512,) and (model.gains > 0).all()
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_missing_file_is_named(copy: Path, name: str) -> None:
+    (copy / name).unlink()
+    with pytest.raises(ModelError, match=name):
+        use(copy)
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("damage", ["empty", "cut", "text", "flip"])
+def test_a_damaged_file_is_a_model_error(copy: Path, name: str, damage: str) -> None:
+    data = bytearray((copy / name).read_bytes())
+    if damage == "flip" and name not in ("entropy.npz", "synthesis.onnx"):
+        pytest.skip("only files that decide decoded images are guarded by a digest")
+    data[len(data) // 2] ^= 4
+    (copy / name).write_bytes(
+        {"empty": b"", "cut": bytes(data[: len(data) // 2]), "text": b"[1, 2]", "flip": bytes(data)}[damage]
+    )
+    with pytest.raises(ModelError):
+        use(copy)
+
+
+def test_a_foreign_manifest_is_refused(copy: Path) -> None:
+    manifest = json.loads((copy / "manifest.json").read_text())
+    (copy / "manifest.json").write_text(json.dumps({**manifest, "model_digest": "00" * 8}))
+    with pytest.raises(ModelError, match="its manifest says 0000000000000000"):
+        EdgeModel(copy)
+
+
+def test_gains_of_another_shape_are_refused(copy: Path) -> None:
+    np.savez(copy / "gains.npz", gains=np.ones(7))
+    with pytest.raises(ModelError, match=r"expected \(512,\), found \(7,\)"):
+        EdgeModel(copy, engine="float32").gains  # noqa: B018
+
+
+def test_an_unknown_engine_is_refused() -> None:
+    with pytest.raises(ModelError, match="bogus"):
+        EdgeModel(engine="bogus")
+
+
+def test_the_integer_engine_decodes_what_float32_coded() -> None:
+    from swathpack.edge.codec.prediction import TileDecoder
+    from swathpack.edge.codec.tile_coder import encode_tile
+    from tests.frames import values
+
+    tile = encode_tile(shipped(), shipped().analyse(values(32, 48)[0].astype(np.float32)), 24)
+    other = EdgeModel(engine="int64")
+    decoder = TileDecoder(other.engine, other.tables, (), 24, (2, 3))
+    assert decoder.decode(tile.layers.payload(16), 16) == 16
+    np.testing.assert_array_equal(decoder.latent, tile.latent)

@@ -1,0 +1,100 @@
+"""One tile to coded layers: sizes, distortion estimates, segments."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from swathpack.edge.codec.base_layer import quality_of
+from swathpack.edge.codec.latents import LAYERS
+from swathpack.edge.codec.prediction import CodingContext, TileDecoder
+from swathpack.edge.codec.tile_coder import CodedLatent, analyse_tile, encode_sparse, encode_tile, weigh_contexts
+from swathpack.edge.stream import ContextRef
+from tests.codec_models import shipped
+from tests.frames import values
+
+SIDE = 64
+
+
+def coefficients(date: int = 0) -> np.ndarray:
+    return analyse_tile(shipped(), values(SIDE, SIDE, 2, seed=3)[date], np.ones((SIDE, SIDE), bool))
+
+
+def coded(q: int, context: bool = False) -> CodedLatent:
+    earlier = [CodingContext(encode_tile(shipped(), coefficients(1), q).latent, q)] if context else []
+    return encode_tile(shipped(), coefficients(), q, earlier)
+
+
+@pytest.mark.parametrize("context", [False, True])
+def test_distortion_falls_with_layers_and_tells_the_image_error(context: bool) -> None:
+    """The estimate (kernel energies) must follow the error of synthesised images, layer by layer."""
+    tile, pixels = coded(20, context), values(SIDE, SIDE, 2, seed=3)[0].astype(np.float64)
+    assert tile.distortion.shape == (LAYERS + 1,) and np.all(np.diff(tile.distortion) <= 0)
+    decoder = TileDecoder(shipped().engine, shipped().tables, tile.contexts, 20, tile.latent.shape[1:])
+    assert decoder.decode(tile.layers.payload(LAYERS), LAYERS) == LAYERS
+    real = {k: np.square(shipped().synthesise(decoder.estimate(k), 20) - pixels).sum() for k in (1, 4, 16)}
+    # Both leave out what 512 channels cannot hold once the whole latent's error is taken off.
+    for k in (1, 4):
+        assert 0.4 < (tile.distortion[k] - tile.distortion[16]) / (real[k] - real[16]) < 2.5
+
+
+def test_finer_steps_cost_more_and_err_less() -> None:
+    tiles = [coded(q) for q in (10, 25, 40, 63)]
+    sizes = [int(t.payload_sizes[-1]) for t in tiles]
+    errors = [float(t.distortion[-1]) for t in tiles]
+    assert sizes == sorted(sizes, reverse=True) and errors == sorted(errors)
+    assert len(set(sizes)) == 4
+
+
+@pytest.mark.parametrize(("start", "stop"), [(0, 16), (0, 3), (5, 9)])
+def test_segments_name_what_they_hold(start: int, stop: int) -> None:
+    tile, ref = coded(30), (ContextRef(0, 7, b"abcd"),)
+    segment = tile.segment(3, 1, stop, ref, start)
+    assert (segment.frame, segment.tile, segment.quality) == (3, 1, 30)
+    assert (segment.layer_start, segment.layer_stop) == (start, stop)
+    assert (segment.grid_h, segment.grid_w) == (4, 4) and segment.contexts == ref
+    if start == 0:
+        assert len(segment.payload) == tile.payload_sizes[stop]
+
+
+def test_invalid_pixels_do_not_matter() -> None:
+    pixels, valid = values(SIDE, SIDE)[0], np.ones((SIDE, SIDE), bool)
+    valid[10:30, 20:50] = False
+    other = np.where(valid, pixels, 60000).astype(np.uint16)
+    np.testing.assert_array_equal(analyse_tile(shipped(), pixels, valid), analyse_tile(shipped(), other, valid))
+
+
+@pytest.mark.parametrize("context", [False, True])
+def test_sparse_tiles_cost_by_what_they_tell_and_decode(context: bool) -> None:
+    """With strong contrast, so that symbols are worth telling even at a coarse step."""
+    model, strong = shipped(), 12 * coefficients()
+    earlier = [CodingContext(encode_tile(model, 12 * coefficients(1), 50).latent, 50)] if context else []
+    whole, sizes, kept = encode_tile(model, strong, 50, earlier), [], []
+    for share in (0.0, 0.3, 1.0):
+        tile = encode_sparse(model, strong, 50, earlier, share)
+        sizes.append(int(tile.payload_sizes[1]))
+        assert not tile.latent[32:].any()
+        decoder = TileDecoder(model.engine, model.tables, earlier, 50, (4, 4))
+        assert decoder.decode(tile.layers.payload(1), 1) == 1
+        np.testing.assert_array_equal(decoder.latent, tile.latent)
+        kept.append(np.count_nonzero(tile.latent[:32] == whole.latent[:32]))
+    assert sizes[0] < sizes[1] and sizes[0] < sizes[2] == whole.payload_sizes[1]
+    assert kept[0] < kept[1] < kept[2] == 32 * 16
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.09])
+@pytest.mark.parametrize("shift", [0, 2])
+def test_weighing_contexts_gives_what_coding_needs(slope: float, shift: int) -> None:
+    """The pass handed on is the one that `encode_tile` would make itself."""
+    model, q = shipped(), 24
+    image = values(64, 64, 1, 7)[0].astype(np.float32)
+    now = analyse_tile(model, image, np.ones((64, 64), np.bool_))
+    same = CodingContext(encode_tile(model, now, q).latent, q)
+    noise = np.random.default_rng(1).integers(-40, 40, same.latent.shape).astype(np.int16)
+    for contexts, expected in (([same], True), ([CodingContext(noise, q)], False)):
+        pays, done = weigh_contexts(model, now, quality_of(q, shift), contexts)
+        assert pays is expected
+        used = contexts if pays else []
+        handed = encode_tile(model, now, quality_of(q, shift), used, slope=slope, done=done)
+        own = encode_tile(model, now, quality_of(q, shift), used, slope=slope)
+        assert handed.layers.payload(LAYERS) == own.layers.payload(LAYERS)

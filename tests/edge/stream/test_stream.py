@@ -1,0 +1,339 @@
+"""The stream container: round trips, exact sizes, pinned bytes, digests."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from swathpack.edge.codec.digest import DigestError, array_digest, context_digest
+from swathpack.edge.stream import (
+    ContextRef,
+    Extension,
+    FrameRecord,
+    Segment,
+    StreamError,
+    StreamWriter,
+    header_bytes,
+    lone_binding,
+    pack_extension,
+    pack_frame,
+    pack_mask,
+    pack_segment,
+    payload_room,
+    read_segment,
+    read_stream,
+    segment_overhead_bytes,
+    unpack_header,
+    unpack_mask,
+)
+from swathpack.edge.stream.records import GEOREFERENCE, MAX_EXTENSION_BYTES
+from swathpack.edge.stream.wire import Cursor, signed_varint, varint
+from tests.edge.stream_example import DATA, MODEL, NATIVE, S2, SEGMENTS, TABLES, header
+
+DOCS = Path(__file__).resolve().parents[3] / "docs" / "stream.md"
+
+
+def test_round_trip():
+    stream = read_stream(DATA)
+    assert stream.problems == () and list(stream.segments) == SEGMENTS and stream.size == len(DATA)
+    assert stream.header == header(total_bytes=len(DATA))
+    assert stream.time(0) == "2024-05-01" and stream.time(1) == "2024-05-06"
+    assert stream.extensions == (Extension(GEOREFERENCE, b'{"crs": "EPSG:32635"}'),)
+    valid = stream.frames[0].valid(100, 300)
+    assert valid[:, :250].all() and not valid[:, 250:].any()
+    assert [segment.offset for segment in stream.segments] == sorted(s.offset for s in stream.segments)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"bands": ("B02", "B03", "B04", "B08"), "level": "unknown", "boa_offset": True},
+        {"bands": (*S2[:10], "B10", *S2[10:]), "level": "L1C"},
+        {"bands": ("B04", "B03", "B02")},
+        {"bands": ("red", "nir", "größe")},
+        {"grid": NATIVE},
+        {"grid": (1,) * 11 + (3,)},
+        {"res_m": 20.0},
+        {"tile_size": 64},
+        {"tile_size": 192, "height": 10980, "width": 10980},
+        {"times": ()},
+        {"times": ("20240501", "20230401")},
+        {"times": ("2024-05-01T10:20", "2024-05-02T10:20")},
+        {"times": ("2024-05-01T10:20:30", "1969-05-02T10:20:31")},
+        {"times": (1714000000, 1714000300)},
+        {"total_bytes": 12345},
+    ],
+)
+def test_header_round_trip(changes):
+    packed = header(**changes)
+    again, size = unpack_header(packed.pack() + b"more")
+    assert again == packed and size == header_bytes(packed) == len(packed.pack())
+    assert (packed.binding == header().binding) == (set(changes) <= {"total_bytes"})
+
+
+def test_a_plain_header_is_small():
+    assert header_bytes(header(frames=1, height=256, width=256, times=("2024-05-01",))) == 37
+    assert header_bytes(header(grid=NATIVE)) < 48
+
+
+def test_grid_of_ones_is_the_same_as_none():
+    assert unpack_header(header(grid=(1,) * 12).pack())[0].grid == ()
+
+
+def test_times_of_mixed_kinds_stay_out_of_the_header():
+    mixed = header(times=("2024-05-01", "summer"))
+    assert not mixed.times_in_header and unpack_header(mixed.pack())[0].times == ()
+    assert header().times_in_header
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"frames": 0},
+        {"height": 0},
+        {"width": 40000},
+        {"height": 32768, "width": 32768},
+        {"bands": ()},
+        {"bands": ("B02", "B02")},
+        {"level": "L3"},
+        {"tile_size": 100},
+        {"tile_size": 320},
+        {"times": ("x",)},
+        {"grid": (1, 2)},
+        {"grid": (0,) * 12},
+        {"model_digest": b"short"},
+        {"res_m": float("nan")},
+        {"total_bytes": 1 << 32},
+    ],
+)
+def test_impossible_headers_are_refused(changes):
+    with pytest.raises(StreamError):
+        header(**changes)
+
+
+@pytest.mark.parametrize(
+    "time",
+    [
+        None,
+        "2024-05-01",
+        "20240501",
+        "2024-05-01T10:20",
+        "2024-05-01T10:20:30",
+        "2024-05-01T10:20:30Z",
+        "2024-5-1",
+        "2024-02-30",
+        "window_a/harvest",
+        "été",
+        "",
+        0,
+        -5,
+        1714000000,
+        1714000000.25,
+        -0.5,
+    ],
+)
+def test_times_come_back_letter_for_letter(time):
+    stream = read_stream(header(times=()).pack() + pack_frame(FrameRecord(1, time), header(times=()).binding))
+    found = stream.frames[0].time
+    assert found == time and type(found) is type(time)
+    assert stream.time(1) == time and stream.time(0) is None
+
+
+def test_overhead_is_as_promised():
+    intra = Segment(3, 1, 20, 0, 16, 16, 16)
+    inter = replace(intra, contexts=(ContextRef(2, 16, b"abcd"), ContextRef(1, 3, b"efgh")))
+    assert segment_overhead_bytes(intra, 4000) == 14
+    assert segment_overhead_bytes(inter, 4000) == 24
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.data())
+def test_any_segment_round_trips_with_the_exact_size(data):
+    draw = data.draw
+    frame, start = draw(st.integers(0, 10**9)), draw(st.integers(0, 15))
+    digest = st.binary(min_size=4, max_size=4)
+    context = st.builds(ContextRef, st.integers(0, 10**9), st.integers(1, 16), digest)
+    contexts = draw(st.lists(context, max_size=2))
+    q = draw(st.integers(0, 63))
+    segment = Segment(
+        frame=frame,
+        tile=draw(st.integers(0, 10**6)),
+        quality=q,
+        layer_start=start,
+        layer_count=draw(st.integers(1, 16 - start)),
+        grid_h=draw(st.integers(1, 16)),
+        grid_w=draw(st.integers(1, 16)),
+        contexts=tuple(contexts),
+        flags=draw(st.integers(0, min(3, (63 - q) // 8))),
+        payload=draw(st.binary(max_size=300)),
+    )
+    binding = lone_binding(MODEL, TABLES)
+    packed = pack_segment(segment, binding)
+    assert read_segment(packed, binding) == segment
+    assert len(packed) == segment_overhead_bytes(segment, len(segment.payload)) + len(segment.payload)
+    with pytest.raises(StreamError):
+        read_segment(packed, lone_binding(MODEL, b"TABS"))
+
+
+def test_payload_room_fills_to_the_byte():
+    segment = Segment(0, 0, 0, 0, 1, 16, 16)
+    for room in [*range(0, 300), *range(16380, 16420)]:
+        payload = payload_room(segment, room)
+        if payload < 0:
+            assert segment_overhead_bytes(segment, 0) > room
+            continue
+        assert payload + segment_overhead_bytes(segment, payload) <= room
+        assert payload + 1 + segment_overhead_bytes(segment, payload + 1) > room
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"quality": 64},
+        {"layer_count": 17},
+        {"layer_start": 10, "layer_count": 7},
+        {"layer_count": 0},
+        {"grid_h": 0},
+        {"grid_w": 17},
+        {"flags": 4},
+        {"quality": 56, "flags": 1},
+        {"frame": -1},
+        {"tile": -1},
+        {"contexts": (ContextRef(0, 1, b"abcd"),) * 3},
+    ],
+)
+def test_impossible_segments_are_refused(changes):
+    with pytest.raises(StreamError):
+        replace(Segment(1, 0, 0, 0, 1, 16, 16), **changes)
+
+
+def test_symbol_count():
+    assert Segment(0, 0, 0, 0, 16, 16, 16).symbols() == 512 * 256
+    assert Segment(0, 0, 0, 3, 2, 4, 8).symbols(12) == 2 * 12 * 32
+
+
+@settings(max_examples=50, deadline=None)
+@given(height=st.integers(1, 40), width=st.integers(1, 40), seed=st.integers(0, 1000), fill=st.floats(0, 1))
+def test_masks_round_trip(height, width, seed, fill):
+    valid = np.random.default_rng(seed).random((height, width)) < fill
+    packed = pack_mask(valid)
+    assert (packed is None) == bool(valid.all())
+    assert np.array_equal(FrameRecord(0, None, packed).valid(height, width), valid)
+
+
+def test_a_swath_edge_mask_is_small():
+    y, x = np.mgrid[:512, :512]
+    packed = pack_mask(x > 60 + y // 4)
+    assert packed is not None and len(packed) < 600
+
+
+def test_masks_of_another_size_or_bombs_are_refused():
+    packed = pack_mask(np.zeros((64, 64), dtype=bool))
+    for size in ((64, 63), (64, 72), (1, 1)):
+        with pytest.raises(StreamError):
+            unpack_mask(packed, *size)
+    bomb = zlib.compress(bytes(10**7), 9)[2:-4]
+    with pytest.raises(StreamError):
+        unpack_mask(bomb, 8, 8)
+
+
+def test_extensions_of_every_size():
+    for data in (b"", b"x", b"CC-BY-SA-4.0", bytes(MAX_EXTENSION_BYTES)):
+        raw = header().pack() + pack_extension(Extension(3, data), header().binding)
+        assert read_stream(raw).extensions == (Extension(3, data),)
+    with pytest.raises(StreamError):
+        Extension(3, bytes(MAX_EXTENSION_BYTES + 1))
+
+
+def test_a_lying_extension_is_dropped():
+    from swathpack.edge.stream.records import EXTENSION_SYNC, _wrap
+
+    for body in (b"\x03\x01" + varint(5) + b"junk", b"\x03\x00" + varint(9) + b"short", b"\x03"):
+        stream = read_stream(header().pack() + _wrap(EXTENSION_SYNC, body, header().binding))
+        assert stream.extensions == () and [p.kind for p in stream.problems] == ["damaged"]
+
+
+@given(value=st.integers(-(2**40), 2**40))
+def test_varints(value):
+    assert Cursor(signed_varint(value)).signed() == value
+    assert Cursor(varint(abs(value))).varint() == abs(value)
+
+
+@pytest.mark.parametrize("raw", [b"\x80", b"\x80\x00", b"\xff" * 6 + b"\x01", b""])
+def test_malformed_varints_are_refused(raw):
+    with pytest.raises(StreamError):
+        Cursor(raw).varint()
+
+
+def golden() -> bytes:
+    writer = StreamWriter(header(frames=6, height=64, width=64, tile_size=64, times=()))
+    writer.add(FrameRecord(0, "2024-05-01"))
+    writer.add(FrameRecord(1, "noon"))
+    writer.add(Segment(0, 0, 20, 0, 2, 4, 4, payload=bytes.fromhex("c0ffee")))
+    writer.add(Segment(5, 0, 20, 0, 16, 4, 4, (ContextRef(0, 2, b"\xaa\xbb\xcc\xdd"),), payload=b"\x01"))
+    return writer.to_bytes()
+
+
+GOLDEN = (
+    "53575001130001020304050607746162730200064040ff1b5d000000a9911a11e20585000188b602f5aaf32fe207c701"
+    "07046e6f6f6e1cc8e7b4e10000140133032377c0ffeed2629f00e10500540f33aabbccdd1501f9c201de9f7f51"
+)
+
+
+def test_golden_file():
+    assert golden().hex() == GOLDEN
+
+
+def test_the_worked_example_of_the_docs_is_the_golden_file():
+    text = DOCS.read_text(encoding="utf-8")
+    block = re.search(r"```hex\n(.*?)```", text, re.S)
+    assert block is not None
+    digits = "".join(re.sub(r"#.*", "", line) for line in block.group(1).splitlines())
+    assert re.sub(r"\s", "", digits) == golden().hex()
+
+
+def test_the_docs_give_the_true_overheads():
+    text = DOCS.read_text(encoding="utf-8")
+    assert "37 bytes" in text and "14 bytes" in text and "24 bytes" in text
+
+
+def test_context_digest_depends_on_known_layers_and_nothing_else():
+    latent = np.random.default_rng(0).integers(-500, 500, (512, 16, 16)).astype(np.int16)
+    digest = context_digest(latent, 3)
+    assert len(digest) == 4
+    beyond = latent.copy()
+    beyond[96:] = 0
+    assert context_digest(beyond, 3) == digest == context_digest(latent[:96].astype(np.int32), 3)
+    assert context_digest(latent[:96].astype(">i2"), 3) == digest
+    inside = latent.copy()
+    inside[95, 15, 15] ^= 1
+    assert context_digest(inside, 3) != digest != context_digest(latent, 4)
+    assert context_digest(latent.reshape(512, 8, 32), 3) != digest
+
+
+def test_digests_are_pinned():
+    assert context_digest(np.arange(64 * 4, dtype=np.int16).reshape(64, 2, 2), 2).hex() == CONTEXT_GOLDEN
+    assert array_digest(np.arange(6, dtype=np.int32).reshape(2, 3), 4).hex() == ARRAY_GOLDEN
+
+
+CONTEXT_GOLDEN = "0c3547cf"
+ARRAY_GOLDEN = "abd42326"
+
+
+@pytest.mark.parametrize("layers", [-1, 17])
+def test_impossible_contexts_are_refused(layers):
+    with pytest.raises(DigestError):
+        context_digest(np.zeros((512, 4, 4), np.int16), layers)
+
+
+def test_values_beyond_int16_have_no_context_digest():
+    with pytest.raises(DigestError):
+        context_digest(np.full((32, 4, 4), 40000), 1)

@@ -1,0 +1,156 @@
+"""Series in .npz: round trips with every key, native grids, refusals by name."""
+
+import json
+
+import numpy as np
+import pytest
+
+from swathpack.tools.errors import UserError
+from swathpack.tools.files.rasters import pack_metadata, read_series, unpack_metadata, write_series
+from swathpack.tools.files.rasters.series import array_from_json, array_to_json
+
+
+def cube(dates=3, bands=4, seed=0):
+    return np.random.default_rng(seed).integers(1, 9000, (dates, bands, 10, 14), np.uint16)
+
+
+KEYS = {
+    "bands": np.array(["B02", "B03", "B04", "B08"]),
+    "dates": np.array(["2020-01-01", "2020-02-03", "unknown"]),
+    "level": np.array("L2A (MAJA FRE)"),
+    "boa_offset_1000": np.array("no (by min value)"),
+    "group": np.array("a__b"),
+    "transform": np.array([10.0, 0, 5e5, 0, -10, 4e6]),
+    "scl": np.arange(5000, dtype=np.uint8),
+}
+
+
+def same(path, keys):
+    with np.load(path) as archive:
+        assert set(archive.files) == set(keys)
+        for key, value in keys.items():
+            assert archive[key].dtype == value.dtype and (archive[key] == value).all(), key
+
+
+def test_round_trip_keeps_every_key(tmp_path):
+    keys = KEYS | {"data": cube()}
+    np.savez(tmp_path / "in.npz", **keys)
+    series = read_series(tmp_path / "in.npz")
+    first = series.frames[0]
+    assert len(series) == 3 and first.level == "L2A" and not first.boa_offset and first.time == "2020-01-01"
+    series.metadata = unpack_metadata(pack_metadata(json.loads(json.dumps(series.metadata))))
+    write_series(series, tmp_path / "out.npz")
+    same(tmp_path / "out.npz", keys)
+
+
+def test_only_data_and_bands_are_needed(tmp_path):
+    np.savez(tmp_path / "in.npz", data=cube()[0], bands=KEYS["bands"])
+    series = read_series(tmp_path / "in.npz")
+    assert len(series) == 1 and series.frames[0].time is None and series.frames[0].level == "unknown"
+    write_series(series, tmp_path / "out.npz")
+    with np.load(tmp_path / "out.npz") as archive:
+        assert archive["data"].shape == (4, 10, 14) and "dates" not in archive
+
+
+def test_offset_flag_and_float_data(tmp_path):
+    data = cube().astype(np.float32)
+    data[0, :, 0, 0] = np.nan
+    np.savez(tmp_path / "in.npz", data=data, bands=KEYS["bands"], boa_offset_1000="yes")
+    series = read_series(tmp_path / "in.npz")
+    assert series.frames[0].boa_offset and not series.frames[0].valid[0, 0]
+    write_series(series, tmp_path / "out.npz")
+    with np.load(tmp_path / "out.npz") as archive:
+        assert archive["data"].dtype == np.uint16
+
+
+def test_bands_are_named_or_picked(tmp_path):
+    np.savez(tmp_path / "in.npz", data=cube())
+    with pytest.raises(UserError, match="--bands"):
+        read_series(tmp_path / "in.npz")
+    named = read_series(tmp_path / "in.npz", bands=["B2", "B3", "B4", "B8"])
+    assert named.frames[0].bands == ("B02", "B03", "B04", "B08")
+    np.savez(tmp_path / "named.npz", data=cube(), bands=KEYS["bands"])
+    picked = read_series(tmp_path / "named.npz", bands=["B08", "B02"])
+    assert picked.frames[0].bands == ("B08", "B02")
+    assert (picked.frames[1].data[0] == cube()[1, 3]).all()
+
+
+def test_native_grids_come_back_on_their_grids(tmp_path):
+    rng = np.random.default_rng(1)
+    keys = {
+        "data_10m": rng.integers(1, 9999, (2, 2, 13, 20), np.uint16),
+        "bands_10m": np.array(["B02", "B08"]),
+        "data_20m": rng.integers(1, 9999, (2, 1, 7, 10), np.uint16),
+        "bands_20m": np.array(["B05"]),
+        "data_60m": rng.integers(1, 9999, (2, 1, 3, 4), np.uint16),
+        "bands_60m": np.array(["B09"]),
+        "level": np.array("L2A"),
+        "boa_offset_1000": np.array("no"),
+        "dates": np.array(["a", "b"]),
+    }
+    np.savez(tmp_path / "in.npz", **keys)
+    series = read_series(tmp_path / "in.npz")
+    assert series.frames[0].data.shape == (4, 13, 20) and series.frames[0].grid == (1, 1, 2, 6)
+    write_series(series, tmp_path / "out.npz")
+    same(tmp_path / "out.npz", keys)
+
+
+@pytest.mark.parametrize(
+    "keys, message",
+    [
+        ({"bands": KEYS["bands"]}, "'data'"),
+        ({"data": cube(), "bands": KEYS["bands"][:3]}, "names 3 bands"),
+        ({"data": cube(), "bands": np.array(["B02", "red", "B04", "B08"])}, "red"),
+        ({"data": cube(), "bands": KEYS["bands"], "dates": np.array(["x"])}, "'dates' has 1"),
+        ({"data": cube()[0, 0], "bands": KEYS["bands"]}, "expected .T, C, H, W."),
+        ({"data": cube().astype("U5"), "bands": KEYS["bands"]}, "expected numbers"),
+        ({"data": cube() / 1e5, "bands": KEYS["bands"]}, "multiply by 10000"),
+        ({"data": cube(), "bands": KEYS["bands"], "boa_offset_1000": np.zeros(3)}, "boa_offset_1000"),
+        ({"data": cube(), "bands": KEYS["bands"], "note": np.array([{}], object)}, "'note' cannot be read"),
+    ],
+)
+def test_bad_files_are_refused_by_name(tmp_path, keys, message):
+    np.savez(tmp_path / "bad.npz", **keys)
+    with pytest.raises(UserError, match=message) as caught:
+        read_series(tmp_path / "bad.npz")
+    assert "bad.npz" in str(caught.value)
+
+
+def test_damaged_and_missing_files(tmp_path):
+    np.savez_compressed(tmp_path / "cut.npz", data=cube(), bands=KEYS["bands"])
+    whole = (tmp_path / "cut.npz").read_bytes()
+    for length in (0, 10, len(whole) // 2, len(whole) - 3):
+        (tmp_path / "cut.npz").write_bytes(whole[:length])
+        with pytest.raises(UserError, match=r"cut\.npz"):
+            read_series(tmp_path / "cut.npz")
+    with pytest.raises(UserError, match="no such file"):
+        read_series(tmp_path / "absent.npz")
+    (tmp_path / "picture.png").write_bytes(b"png")
+    with pytest.raises(UserError, match="expected one .npz or GeoTIFFs"):
+        read_series(tmp_path / "picture.png")
+
+
+def test_metadata_is_bounded_and_checked():
+    packed = pack_metadata({"a": "x" * 10_000})
+    assert len(packed) < 100 and unpack_metadata(packed)["a"][:2] == "xx"
+    assert pack_metadata({}) == b"" and unpack_metadata(b"") == {}
+    with pytest.raises(UserError, match="larger than 100"):
+        unpack_metadata(packed, limit=100)
+    with pytest.raises(UserError, match="damaged"):
+        unpack_metadata(packed[:-3] + b"abc")
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.array("text"),
+        np.arange(6).reshape(2, 3),
+        np.array([1.5, np.nan]),
+        np.zeros((80, 90), np.float32),
+        np.array([True, False]),
+    ],
+)
+def test_arrays_survive_json(array):
+    back = array_from_json(json.loads(json.dumps(array_to_json(array))))
+    assert back.dtype == array.dtype and back.shape == array.shape
+    assert np.array_equal(back, array, equal_nan=array.dtype.kind == "f")

@@ -1,0 +1,278 @@
+"""The stream decoder: whole streams of every kind of frame; cut, damaged and forged ones are named, never wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import lru_cache
+
+import numpy as np
+import pytest
+
+from swathpack.edge.bands import BANDS
+from swathpack.edge.frame import Frame
+from swathpack.edge.stream import ContextRef, Header, Segment, StreamWriter, read_stream
+from swathpack.tools.errors import UserError
+from swathpack.tools.files.decoder import Decoded, StreamDecoder
+from swathpack.tools.files.encoder import SeriesEncoder
+from tests.codec_models import shipped
+from tests.frames import psnr, series
+
+Q = 20
+CUT_EVERY, FLIPS = 97, 200
+
+
+def code(frames: list[Frame], q: int = Q) -> bytes:
+    return SeriesEncoder(shipped(), frames).at_quality(q)
+
+
+def decode(data: bytes, layers: int = 16) -> Decoded:
+    return StreamDecoder(shipped(), data).frames(layers)
+
+
+def check(frames: list[Frame], least_psnr: float = 30.0) -> Decoded:
+    """Shapes, bands, masks, times and levels come back; pixels nearly."""
+    decoded = decode(code(frames))
+    assert not decoded.problems and len(decoded.frames) == len(frames)
+    for before, after in zip(frames, decoded.frames):
+        assert (after.bands, after.time, after.level) == (before.bands, before.time, before.level)
+        assert (after.grid, after.boa_offset, after.data.shape) == (
+            before.grid,
+            before.boa_offset,
+            before.data.shape,
+        )
+        np.testing.assert_array_equal(after.valid, before.valid)
+        assert not after.data[:, ~after.valid].any() and after.data[:, after.valid].min(initial=1) > 0
+        assert psnr(before, after) > least_psnr
+    return decoded
+
+
+@pytest.mark.parametrize("size", [(37, 51), (100, 100), (1, 70), (70, 1), (1, 1), (16, 16)], ids=str)
+def test_any_size(size: tuple[int, int]) -> None:
+    check(series(*size, 2, level="L2A"), 26.0)
+
+
+def test_several_tiles() -> None:
+    decoded = check(series(300, 260, 1, seed=1))
+    assert [t.tile for t in decoded.reports[0].tiles] == [0, 1, 2, 3]
+
+
+def test_finer_steps_and_more_layers_look_better() -> None:
+    frames = series(64, 64, seed=2)
+    by_step = [psnr(frames[0], decode(code(frames, q)).frames[0]) for q in (4, 20, 36, 52)]
+    assert by_step == sorted(by_step, reverse=True)
+    by_layer = [psnr(frames[0], decode(code(frames, 4), k).frames[0]) for k in (0, 1, 4, 16)]
+    assert by_layer == sorted(by_layer) and by_layer[-1] > by_layer[0] + 5
+
+
+def test_nodata_keeps_its_place() -> None:
+    frames = series(100, 120, 2, seed=3)
+    valid = np.ones((100, 120), bool)
+    valid[30:70, :40] = False
+    valid[5, 5] = False
+    masked = [Frame(np.where(valid, f.data, 0).astype(np.uint16), f.bands, f.time) for f in frames]
+    check([masked[0], frames[1]])
+
+
+@pytest.mark.parametrize(
+    "bands", [("B04", "B03", "B02", "B08"), BANDS[1:-1], ("B8A",), tuple(reversed(BANDS))], ids=len
+)
+def test_missing_and_reordered_bands(bands: tuple[str, ...]) -> None:
+    check(series(64, 64, 2, bands=bands, level="L2A"), 28.0)
+
+
+def test_cirrus_is_dropped() -> None:
+    frame = series(64, 64, level="L1C")[0]
+    both = Frame(np.concatenate([frame.data, frame.data[:1] // 50]), (*BANDS, "B10"), frame.time, level="L1C")
+    decoded = decode(code([both]))
+    assert decoded.frames[0].bands == BANDS and decoded.header.bands[-1] == "B10"
+    assert psnr(frame, decoded.frames[0]) > 30
+
+
+def test_offset_of_new_products_comes_back() -> None:
+    frames = [replace(f, data=(f.data + 1000).astype(np.uint16), boa_offset=True) for f in series(64, 64, 2)]
+    check(frames)
+    plain = [f.without_offset() for f in frames]
+    assert [s.payload for s in read_stream(code(frames)).segments] == [
+        s.payload for s in read_stream(code(plain)).segments
+    ]
+
+
+def test_native_grids_come_back() -> None:
+    frame = series(60, 66)[0]
+    factors = {"B01": 6, "B09": 6, **{b: 2 for b in ("B05", "B06", "B07", "B8A", "B11", "B12")}}
+    native = {b: frame.data[i, :: factors.get(b, 1), :: factors.get(b, 1)] for i, b in enumerate(BANDS)}
+    given = Frame.from_native(native, time=frame.time)
+    decoded = check([given], 26.0).frames[0].to_native()
+    assert {b: x.shape for b, x in decoded.items()} == {b: x.shape for b, x in native.items()}
+
+
+def test_order_of_dates_and_times_are_kept() -> None:
+    frames = series(64, 64, 4, seed=4)
+    shuffled = [
+        replace(frames[i], time=t) for i, t in ((2, "2026-06-01"), (0, None), (3, "about noon"), (1, "2020-01-01"))
+    ]
+    decoded = check(shuffled)
+    for at, before in enumerate(shuffled):
+        found = [psnr(before, after) for after in decoded.frames]
+        assert int(np.argmax(found)) == at
+
+
+def test_reports_name_contexts_and_digests() -> None:
+    tiles = [t for r in decode(code(series(64, 64, 3))).reports for t in r.tiles]
+    assert [t.contexts for t in tiles][:2] == [[], [0]] and sorted(tiles[2].contexts) == [0, 1]
+    assert all(len(t.latent_digest) == 16 and t.layers == 16 and t.q == Q for t in tiles)
+    assert len({t.latent_digest for t in tiles}) == 3
+
+
+def test_another_model_is_refused() -> None:
+    stream = read_stream(code(series(16, 16)))
+    forged = StreamWriter(replace(stream.header, model_digest=b"\0" * 8)).to_bytes()
+    with pytest.raises(UserError, match=f"made with model {'00' * 8} .* this is model {shipped().digest.hex()}"):
+        StreamDecoder(shipped(), forged)
+
+
+@pytest.mark.parametrize("data", [b"", b"SWP", b"\x89PNG\r\n\x1a\n" * 9, b"SWP\x02" + bytes(60)])
+def test_what_is_no_stream_is_refused(data: bytes) -> None:
+    with pytest.raises(UserError):
+        StreamDecoder(shipped(), data)
+
+
+# --- forged contexts ----------------------------------------------------------------------------------------
+
+
+def rebuilt(header: Header, segments: list[Segment]) -> bytes:
+    writer = StreamWriter(header)
+    for segment in segments:
+        writer.add(segment)
+    return writer.to_bytes()
+
+
+def forged(change: ContextRef | None, keep_first: bool = True) -> Decoded:
+    stream = read_stream(code(series(64, 64, 2)))
+    first, second = stream.segments
+    if change is not None:
+        second = replace(second, contexts=(change,))
+    return decode(rebuilt(stream.header, [first, second] if keep_first else [second]))
+
+
+def test_a_wrong_context_digest_is_refused() -> None:
+    found = forged(ContextRef(0, 16, b"\1\2\3\4"))
+    assert found.problems == ["frame 1, tile 0: its context, frame 0, has another digest here"]
+    assert found.frames[0].valid.all() and not found.frames[1].valid.any()
+
+
+def test_a_context_that_is_not_here_is_named() -> None:
+    found = forged(None, keep_first=False)
+    assert "frame 0, tile 0: not in the stream" in found.problems
+    assert "frame 1, tile 0: needs 16 layers of frame 0 as context, 0 are here" in found.problems
+
+
+def test_a_context_with_fewer_layers_here_is_named() -> None:
+    stream = read_stream(code(series(64, 64, 2)))
+    first, second = stream.segments
+    short = SeriesEncoder(shipped(), series(64, 64, 2)).at_quality(Q, 3)
+    found = decode(rebuilt(stream.header, [read_stream(short).segments[0], second]))
+    assert found.problems == ["frame 1, tile 0: needs 16 layers of frame 0 as context, 3 are here"]
+    assert found.reports[0].tiles[0].layers == 3
+
+
+# --- cut and damaged streams --------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=1)
+def damaged_case() -> tuple[bytes, Decoded]:
+    """Three dates, two tiles each, the second date with nodata and one time in a frame record."""
+    frames = series(32, 272, 3, seed=5)
+    data = frames[1].data.copy()
+    data[:, 4:20, 3:30] = 0
+    frames[1] = Frame(data, BANDS, "about noon")
+    stream = SeriesEncoder(shipped(), frames, b'{"source": "made in a test"}').at_quality(30)
+    return stream, decode(stream)
+
+
+def tiles(decoded: Decoded) -> Iterator[tuple[int, int, np.ndarray]]:
+    for index, frame in enumerate(decoded.frames):
+        masked = np.where(frame.valid, frame.data, 0)
+        yield index, 0, masked[:, :, :256]
+        yield index, 1, masked[:, :, 256:]
+
+
+def check_damaged(data: bytes) -> Decoded | None:
+    """No exception but UserError; every tile is as in the whole stream, or named with its frame."""
+    try:
+        found = decode(data)
+    except UserError:
+        return None
+    whole = damaged_case()[1]
+    named = found.problems
+    for (frame, tile, a), (_, _, b) in zip(tiles(found), tiles(whole)):
+        if not np.array_equal(a, b):
+            # No colon after a number: "frame 1" must not pass for "frame 10".
+            ours = (f"frame {frame}, tile {tile}:", f"frame {frame}:")
+            assert any(line.startswith(ours) for line in named), (
+                f"frame {frame}, tile {tile}: wrong and not named\n{named}"
+            )
+    assert len(found.frames) == len(whole.frames)
+    return found
+
+
+def check_cut(at: int) -> None:
+    found = check_damaged(damaged_case()[0][:at])
+    if found is not None:
+        assert found.problems
+        for report, whole in zip(found.reports, damaged_case()[1].reports):
+            for a, b in zip(report.tiles, whole.tiles):
+                assert a.layers <= b.layers and (a.layers < b.layers) <= bool(a.problem)
+
+
+def check_flip(seed: int) -> None:
+    data = bytearray(damaged_case()[0])
+    bit = int(np.random.default_rng(seed).integers(8 * len(data)))
+    data[bit // 8] ^= 1 << bit % 8
+    found = check_damaged(bytes(data))
+    assert found is None or found.problems
+
+
+def test_cuts() -> None:
+    for at in range(0, len(damaged_case()[0]), 7 * CUT_EVERY):
+        check_cut(at)
+
+
+@pytest.mark.slow
+def test_cuts_everywhere() -> None:
+    for at in range(0, len(damaged_case()[0]), CUT_EVERY):
+        check_cut(at)
+
+
+def test_flipped_bits() -> None:
+    for seed in range(10):
+        check_flip(seed)
+
+
+def test_flipped_bits_of_headers_and_frame_records() -> None:
+    """Every byte from the start of the file to the end of the header, and of the record with the mask."""
+    data = damaged_case()[0]
+    stream = read_stream(data)
+    record, following = stream.frames[0].offset, min(s.offset for s in stream.segments if s.frame == 1)
+    for at in [*range(0, stream.extensions[0].offset, 7), *np.linspace(record, following - 1, 7, dtype=int)]:
+        broken = bytearray(data)
+        broken[at] ^= 1 << at % 8
+        check_damaged(bytes(broken))
+
+
+@pytest.mark.slow
+def test_flipped_bits_at_two_hundred_places() -> None:
+    for seed in range(100, 100 + FLIPS):
+        check_flip(seed)
+
+
+def test_lost_segments_are_named() -> None:
+    stream = read_stream(damaged_case()[0])
+    for lost in range(len(stream.segments)):
+        writer = StreamWriter(stream.header)
+        for record in [*stream.frames, *(s for n, s in enumerate(stream.segments) if n != lost)]:
+            writer.add(record)
+        found = check_damaged(writer.to_bytes())
+        gone = stream.segments[lost]
+        assert found is not None and f"frame {gone.frame}, tile {gone.tile}: not in the stream" in found.problems

@@ -1,0 +1,185 @@
+"""The series encoder: budgets that hold to the byte, order of dates, layers, reproducible bytes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from swathpack.edge.codec.latents import LAYERS, STEPS
+from swathpack.edge.frame import Frame
+from swathpack.edge.stream import read_stream
+from swathpack.tools.errors import UserError
+from swathpack.tools.files.decoder import StreamDecoder
+from swathpack.tools.files.encoder import SeriesEncoder, finest_fitting
+from tests.codec_models import shipped
+from tests.frames import series
+
+ROOT = Path(__file__).resolve().parents[3]
+FILL = 0.95
+
+
+def encoder(frames: list[Frame], **options: float) -> SeriesEncoder:
+    return SeriesEncoder(shipped(), frames, **options)
+
+
+def must_fill(data: bytes) -> bool:
+    """Whether every frame could have been spent more on: not all layers, or not the finest step."""
+    segments = read_stream(data).segments
+    return all(s.layer_count < LAYERS or s.quality > 0 for s in segments)
+
+
+def check_budget(frames: list[Frame], budget: int, total: bool = False) -> None:
+    coder = encoder(frames)
+    room = budget if total else budget * len(frames)
+    data = coder.in_total(budget) if total else coder.per_frame(budget)
+    assert len(data) <= room
+    assert len(data) >= FILL * room or not must_fill(data), f"{len(data)} of {room}"
+
+
+@pytest.mark.parametrize("budget", [200, 331, 1000, 5000, 40_000])
+def test_bytes_per_frame_are_never_exceeded_and_well_used(budget: int) -> None:
+    check_budget(series(64, 80, 2, seed=1), budget)
+
+
+@pytest.mark.parametrize("budget", [500, 3001, 30_000])
+def test_bytes_in_total_are_never_exceeded_and_well_used(budget: int) -> None:
+    check_budget(series(64, 64, 3, seed=2), budget, total=True)
+
+
+def test_tiny_budgets_of_a_difficult_tile_are_filled(budget: int = 200) -> None:
+    """Below the coarsest step: fewer layers, then fewer symbols of the first one."""
+    frame = series(160, 160, 1, seed=11)[0]
+    contrast = np.clip((frame.data.astype(int) - 1500) * 12 + 5000, 1, 60000).astype(np.uint16)
+    hard = [Frame(contrast, frame.bands)]
+    data = encoder(hard).per_frame(budget)
+    segments = read_stream(data).segments
+    assert FILL * budget <= len(data) <= budget
+    assert [s.layer_count for s in segments] == [1]
+    assert not StreamDecoder(shipped(), data).frames().problems
+
+
+def test_several_tiles_share_a_frames_budget() -> None:
+    check_budget(series(40, 300, 1, seed=3), 3000)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+def test_budget_sweep(seed: int) -> None:
+    frames = series(*((128, 128), (100, 37), (64, 200))[seed], 2, seed=seed)
+    for budget in np.unique(np.geomspace(200, 200_000, 40).astype(int)):
+        check_budget(frames, int(budget))
+        check_budget(frames, 2 * int(budget), total=True)
+
+
+def test_a_budget_below_the_headers_is_refused_with_what_they_take() -> None:
+    with pytest.raises(UserError, match=r"--bytes-per-frame 20: the headers alone take \d+ bytes of frame 0"):
+        encoder(series()).per_frame(20)
+    with pytest.raises(UserError, match=r"--bytes 30: the headers alone take \d+ bytes"):
+        encoder(series(dates=2)).in_total(30)
+
+
+def test_metadata_gives_way_to_the_image() -> None:
+    frames, notes = series(), os.urandom(300)
+    small = SeriesEncoder(shipped(), frames, notes).per_frame(1000)
+    large = SeriesEncoder(shipped(), frames, notes).per_frame(40_000)
+    assert not read_stream(small).extensions
+    assert [e.data for e in read_stream(large).extensions] == [notes]
+
+
+@pytest.mark.parametrize("layers", [1, 5, 16])
+def test_layers_are_what_is_sent(layers: int) -> None:
+    stream = read_stream(encoder(series(dates=2)).at_quality(20, layers))
+    assert [(s.layer_start, s.layer_stop) for s in stream.segments] == [(0, layers)] * 2
+    assert [c.layers for c in stream.segments[1].contexts] == [layers]
+
+
+def test_contexts_come_from_earlier_frames_and_can_be_switched_off() -> None:
+    frames = series(64, 64, 4, seed=5)
+    usual = read_stream(encoder(frames).at_quality(24)).segments
+    assert [len(s.contexts) for s in usual] == [0, 1, 2, 2]
+    assert all(c.frame < s.frame for s in usual for c in s.contexts)
+    assert [len(s.contexts) for s in read_stream(encoder(frames, intra_every=1).at_quality(24)).segments] == [0] * 4
+    assert [len(s.contexts) for s in read_stream(encoder(frames, intra_every=2).at_quality(24)).segments] == [
+        0,
+        1,
+        0,
+        1,
+    ]
+
+
+def test_context_saves_bytes_at_equal_latents() -> None:
+    frames = series(128, 128, 2, seed=6)
+    sizes, latents = [], []
+    for every in (0, 1):
+        data = encoder(frames, intra_every=every, slope=0).at_quality(24)
+        sizes.append(len(read_stream(data).segments[1].payload))
+        latents.append([t.latent_digest for r in StreamDecoder(shipped(), data).frames().reports for t in r.tiles])
+    assert latents[0] == latents[1] and sizes[0] < sizes[1]
+
+
+def test_the_likest_date_is_the_first_context() -> None:
+    """The fourth frame repeats the first: it must name frame 0 first, and never the unlike frame 2."""
+    base, other = series(64, 64, 2, seed=7), series(64, 64, 1, seed=8)
+    segments = read_stream(encoder([*base, *other, base[0]]).at_quality(24)).segments
+    assert [c.frame for c in segments[3].contexts] == [0, 1]
+
+
+def test_frames_that_differ_are_refused() -> None:
+    with pytest.raises(UserError, match=r"frame 1: expected shape \(12, 64, 64\)"):
+        encoder([*series(64, 64), *series(64, 80)])
+    with pytest.raises(UserError, match="no frames"):
+        encoder([])
+
+
+def test_a_frame_without_data_costs_next_to_nothing() -> None:
+    frames = series(64, 64, 2)
+    empty = Frame(np.zeros_like(frames[0].data), frames[0].bands, valid=np.zeros((64, 64), bool))
+    data = encoder([frames[0], empty]).at_quality(24)
+    assert len(read_stream(data).segments) == 1
+    decoded = StreamDecoder(shipped(), data).frames()
+    assert not decoded.problems and not decoded.frames[1].valid.any() and not decoded.frames[1].data.any()
+
+
+@pytest.mark.parametrize("guess", [0, 28, 63])
+@pytest.mark.parametrize("budget", [1, 90, 500, 3000, 10**9])
+def test_finest_fitting_step(guess: int, budget: int) -> None:
+    def size_of(q: int) -> int:
+        return int(40_000 * 2 ** (-q / 10)) if q < STEPS - 1 else 1
+
+    found = finest_fitting(size_of, budget, guess)
+    assert size_of(found) <= budget and (found == 0 or size_of(found - 1) > budget)
+
+
+SCRIPT = """
+import hashlib, sys
+from tests.frames import series
+from swathpack.edge.codec.model import EdgeModel
+from swathpack.tools.files.encoder import SeriesEncoder
+from swathpack.tools.files.decoder import StreamDecoder
+model = EdgeModel(threads=int(sys.argv[1]))
+data = SeriesEncoder(model, series(96, 100, 2, seed=9)).at_quality(24)
+print(hashlib.sha256(data).hexdigest())
+print([t.latent_digest for r in StreamDecoder(model, data).frames().reports for t in r.tiles])
+"""
+
+
+def test_two_processes_and_any_threads_write_the_same_bytes() -> None:
+    found = []
+    for threads in ("1", "2"):
+        environment = {
+            **os.environ,
+            "OMP_NUM_THREADS": threads,
+            "OPENBLAS_NUM_THREADS": threads,
+            "PYTHONPATH": str(ROOT),
+        }
+        done = subprocess.run(
+            [sys.executable, "-c", SCRIPT, threads], env=environment, cwd=ROOT, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        found.append(done.stdout)
+    assert found[0] == found[1] and found[0].strip()

@@ -1,0 +1,1 @@
+"""The commands of `swathpack`, one module each."""

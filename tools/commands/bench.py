@@ -1,0 +1,145 @@
+"""Rate and distortion of codecs on a folder of 12-band cubes, all in one run with the same metrics and rates.
+
+Codecs: swathpack, j2k (JPEG2000, all bands in one codestream), j2k-klt, jxl-klt, x265-klt (12-bit, inter),
+av1-klt. Each is run over a fixed set of settings; bytes are real and decoded again. PSNR has peak 10,000,
+without clipping. Results of earlier runs are kept under runs/bench_cache and reused while codec, options
+and data agree.
+
+    swathpack bench ../shared/data --codecs j2k,j2k-klt,swathpack --out runs/bench
+    swathpack bench ../shared/data --evidence --out runs/evidence     # everything in docs/results.md
+"""
+
+from __future__ import annotations
+
+import argparse
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+
+from swathpack.tools.bench import cubes, evidence, pages, plots, report, summary
+from swathpack.tools.bench.measure import Cache, Measured, measure
+from swathpack.tools.bench.peers import PEERS, PeerError, make
+from swathpack.tools.errors import UserError
+from swathpack.tools.progress import Progress
+
+HELP = "rate and distortion against JPEG2000, JPEG XL, x265 and AV1 on a folder of cubes"
+DEFAULT_CODECS = "swathpack,j2k,j2k-klt,jxl-klt,x265-klt,av1-klt"
+DEFAULT_RATES = "0.01,0.02,0.05,0.1,0.2,0.5"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's options."""
+    parser.add_argument("folder", type=Path, help="folder of .npz cubes, with or without a catalog.json")
+    parser.add_argument("--codecs", default=DEFAULT_CODECS, help=f"comma-separated, of {', '.join(PEERS)}")
+    parser.add_argument("--split", default="val", help="split of the catalogue (default %(default)s)")
+    parser.add_argument("--bppb", default=DEFAULT_RATES, help="target rates (default %(default)s)")
+    parser.add_argument("--anchor", default="j2k", help="codec that BD-rates are against (default %(default)s)")
+    parser.add_argument("--window", default="0.01,0.2", help="rates that BD-rates cover (default %(default)s)")
+    parser.add_argument("--out", type=Path, help="folder for bench.json, bench.csv and bench.png")
+    parser.add_argument("--max-cubes", type=int, help="only the first N cubes")
+    parser.add_argument("--jobs", type=int, default=1, help="processes (default %(default)s)")
+    parser.add_argument("--cache", type=Path, default=Path("runs/bench_cache"), help="default %(default)s")
+    parser.add_argument(
+        "--evidence",
+        action="store_true",
+        help="all codecs and the edge codec with parts left out: tables.md, evidence.json and pictures for --out",
+    )
+    parser.add_argument(
+        "--models",
+        type=Path,
+        nargs="*",
+        default=[],
+        help="with --evidence: TerraCodec models (.swt) to measure as well",
+    )
+    parser.add_argument("--no-cache", action="store_true", help="measure everything anew")
+
+
+def _rates(text: str, option: str) -> list[float]:
+    try:
+        rates = sorted(float(t) for t in text.split(","))
+    except ValueError:
+        rates = []
+    if not rates or rates[0] <= 0:
+        raise UserError(f"{option}: expected positive rates such as 0.01,0.1; found {text!r}")
+    return rates
+
+
+def _codecs(text: str) -> list[str]:
+    names = [t.strip() for t in text.split(",") if t.strip()]
+    if not names:
+        raise UserError(f"--codecs: expected some of {', '.join(PEERS)}; found none")
+    try:
+        for name in names:
+            make(name)
+    except PeerError as error:
+        raise UserError(str(error)) from error
+    return names
+
+
+def measure_all(
+    codecs: list[str], loaded: list[cubes.BenchCube], highest: float, cache: Cache, jobs: int
+) -> dict[str, list[Measured]]:
+    """Every codec on every cube; results in the order of `codecs` and `loaded`."""
+    found: dict[tuple[str, str], Measured] = {}
+    work = [(codec, cube) for codec in codecs for cube in loaded]
+    with Progress(len(work), "bench") as bar:
+        if jobs <= 1:
+            for codec, cube in work:
+                found[codec, cube.name] = measure(codec, cube, highest, cache)
+                bar.step(note=f"{codec} {cube.name}")
+        else:
+            with ProcessPoolExecutor(jobs) as pool:
+                futures = [pool.submit(measure, codec, cube, highest, cache) for codec, cube in work]
+                for future in as_completed(futures):
+                    item = future.result()
+                    found[item.codec, item.cube] = item
+                    bar.step(note=f"{item.codec} {item.cube}")
+    return {codec: [found[codec, cube.name] for cube in loaded] for codec in codecs}
+
+
+def run_evidence(args: argparse.Namespace) -> int:
+    """Measures everything, prints the tables, writes the page's files."""
+    if args.out is None:
+        raise UserError("--evidence: expected --out FOLDER for its tables and pictures")
+    loaded = cubes.load(args.folder, args.split, args.max_cubes)
+    try:
+        measured = evidence.measure_evidence(loaded, Cache(None if args.no_cache else args.cache), args.models)
+    except PeerError as error:
+        raise UserError(str(error)) from error
+    found = evidence.conclude(measured)
+    print(f"{len(loaded)} cubes, {sum(c.data.shape[0] for c in loaded)} frames, split {args.split}\n")
+    print(pages.tables(found))
+    for path in pages.write(args.out, measured, found):
+        print(path)
+    print(f"{plots.CREDIT}.")
+    return 0
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measures, prints the tables, writes the files."""
+    if args.evidence:
+        return run_evidence(args)
+    targets, window = _rates(args.bppb, "--bppb"), _rates(args.window, "--window")
+    if len(window) != 2:
+        raise UserError(f"--window: expected LOW,HIGH; found {args.window!r}")
+    codecs = _codecs(args.codecs)
+    loaded = cubes.load(args.folder, args.split, args.max_cubes)
+    cache = Cache(None if args.no_cache else args.cache)
+    try:
+        measured = measure_all(codecs, loaded, max(targets), cache, args.jobs)
+    except PeerError as error:
+        raise UserError(str(error)) from error
+    found = summary.summarise(measured, targets, args.anchor, (window[0], window[1]))
+    found |= {
+        "cubes": len(loaded),
+        "frames": sum(c.data.shape[0] for c in loaded),
+        "versions": {c: make(c).version for c in codecs},
+        "split": args.split,
+    }
+    print(report.text(found))
+    if args.out is not None:
+        args.out.mkdir(parents=True, exist_ok=True)
+        report.write_json(args.out / "bench.json", found, measured)
+        report.write_csv(args.out / "bench.csv", measured)
+        plots.rate_distortion(measured, args.out / "bench.png", (min(targets), max(targets)))
+        print(f"\n{args.out}/bench.json, bench.csv, bench.png\n{plots.CREDIT}.")
+    return 0

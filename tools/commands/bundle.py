@@ -1,0 +1,147 @@
+"""Make the signed flight bundle of a board.
+
+    swathpack bundle --new-key mission.key
+    swathpack bundle --board orin-agx --jetpack 6 --key mission.key -o swathpack-agx-jp6.tar.zst
+
+Prints the release, what is in the bundle, its size and its SHA-256. The same tree, key and packages give the
+same bytes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from swathpack.edge.install.manifest import parse_manifest
+from swathpack.export.bundle.boards import KITS, PYTHON_OF_JETPACK
+from swathpack.export.bundle.coder import CoderMissing, cross_compiled
+from swathpack.export.bundle.contents import BundleError, Contents, Order, collect, release_time
+from swathpack.export.bundle.wheels import WheelsMissing, wheel_files
+from swathpack.tools.errors import UserError
+
+HELP = "make the signed flight bundle of a Jetson Orin kit"
+FORMS = {".tar.zst": "bundle", ".deb": "deb", ".overlay.tar": "overlay"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `swathpack bundle`."""
+    parser.add_argument("--board", choices=sorted(KITS))
+    parser.add_argument("--jetpack", type=int, choices=sorted(PYTHON_OF_JETPACK))
+    parser.add_argument("-o", "--out", type=Path, help="X.tar.zst to flash; X.deb or X.overlay.tar for an image")
+    parser.add_argument("--key", type=Path, help="the secret that signs; boards must trust its public half")
+    parser.add_argument("--new-key", type=Path, metavar="FILE", help="make a key pair FILE and FILE.pub, and end")
+    parser.add_argument("--unsigned", action="store_true", help="no signature: every board refuses it")
+    parser.add_argument(
+        "--release", type=int, help="seconds since 1970 (default: SOURCE_DATE_EPOCH or the last commit)"
+    )
+    parser.add_argument(
+        "--oldest-allowed",
+        type=int,
+        default=0,
+        metavar="RELEASE",
+        help="oldest release that may follow this one (default: this one)",
+    )
+    parser.add_argument("--power-mode", default="", help="a name in the board's /etc/nvpmodel.conf")
+    parser.add_argument("--python", default="", metavar="X.Y", help="the board's Python where it is not JetPack's")
+    parser.add_argument("--model", type=Path, help="model directory (default: the shipped one)")
+    parser.add_argument(
+        "--wheel",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="one more package, such as a pycuda built on the board",
+    )
+    parser.add_argument("--no-wheels", action="store_true", help="the board has numpy and onnxruntime already")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Make a key, or a bundle."""
+    signing = _signing()
+    try:
+        if args.new_key:
+            public = signing.make_key(args.new_key, args.new_key.stem)
+            print(f"secret {args.new_key}: keep it off boards and out of git\npublic {public}: what boards trust")
+            return 0
+        return _make(args, signing)
+    except (BundleError, WheelsMissing, signing.SigningError, OSError) as error:
+        raise UserError(str(error)) from error
+
+
+def _make(args: argparse.Namespace, signing: Any) -> int:
+    if not (args.board and args.jetpack and args.out):
+        raise UserError("expected --board, --jetpack and -o (or --new-key FILE)")
+    form = next((f for suffix, f in FORMS.items() if args.out.name.endswith(suffix)), None)
+    if form is None:
+        raise UserError(f"{args.out}: expected a name that ends in {', '.join(FORMS)}")
+    if bool(args.key) == args.unsigned:
+        raise UserError("expected --key FILE (make one: swathpack bundle --new-key FILE), or --unsigned")
+    key = signing.read_key(args.key) if args.key else None
+    contents = collect(_order(args))
+    signature = signing.sign(key, contents.manifest) if key else b""
+    public = signing.public_line_of(key) if key else ""
+    data = _form(form, contents, signature, public)
+    part = args.out.with_name(args.out.name + ".part")
+    part.write_bytes(data)
+    part.replace(args.out)
+    _tell(args.out, data, contents)
+    return 0
+
+
+def _order(args: argparse.Namespace) -> Order:
+    python = args.python or PYTHON_OF_JETPACK[args.jetpack]
+    wheels = () if args.no_wheels else tuple(wheel_files(python)) + tuple(args.wheel)
+    if args.no_wheels:
+        print("note: no packages in the bundle; the board's own numpy and onnxruntime will be used")
+    order = Order(
+        args.board,
+        args.jetpack,
+        release_time() if args.release is None else args.release,
+        python,
+        args.power_mode,
+        args.oldest_allowed,
+        wheels=wheels,
+    )
+    try:
+        order = replace(order, library=cross_compiled())
+    except CoderMissing as missing:
+        print(f"note: no prebuilt range coder, the board codes with the slow one in Python: {missing}")
+    return replace(order, model=args.model) if args.model else order
+
+
+def _form(form: str, contents: Contents, signature: bytes, public: str) -> bytes:
+    from swathpack.export.bundle.archive import bundle_tar, compressed
+    from swathpack.export.bundle.overlay import deb, overlay_tar
+
+    manifest = parse_manifest(contents.manifest)
+    tar = bundle_tar(contents.files, contents.manifest, signature, manifest.release)
+    if form == "bundle":
+        return compressed(tar)
+    if not public:
+        raise UserError("an image needs a signed bundle: give --key")
+    return (deb if form == "deb" else overlay_tar)(tar, contents.files, manifest, public)
+
+
+def _tell(path: Path, data: bytes, contents: Contents) -> None:
+    manifest = parse_manifest(contents.manifest)
+    groups = {"code, model, coder": "runtime/", "packages": "wheels/", "unit, mission": "unit/"}
+    parts = [
+        f"{name} {sum(len(d) for p, d in contents.files.items() if p.startswith(start)) / 1e6:.1f} MB"
+        for name, start in groups.items()
+    ]
+    print(
+        f"bundle {manifest.short} for {manifest.board}, JetPack {manifest.jetpack}, Python {manifest.python or 'any'}"
+    )
+    print(f"  {len(contents.files)} files: {'; '.join(parts)}; power mode {manifest.power_mode}")
+    print(f"{path}: {len(data) / 1e6:.1f} MB, sha256 {hashlib.sha256(data).hexdigest()}")
+
+
+def _signing() -> Any:
+    try:
+        from swathpack.export.bundle import archive, signing  # noqa: F401
+    except ImportError as error:
+        raise UserError(f"{error.name} is not installed: pip install 'swathpack[flash]'") from error
+    return signing

@@ -1,0 +1,69 @@
+"""Run a campaign: simulated sensor, orbit, link, ground and faults around the real flight software on a board.
+
+    swathpack hil standard --out campaign                       30 days against a process on this machine
+    swathpack hil my.toml --board emulated-orin --out campaign  the same scenario on an emulated aarch64 board
+    swathpack hil my.toml --board ssh:user@orin.local --out campaign
+    swathpack hil --list                                        the shipped scenarios
+
+Prints the verdict of every requirement and the fault table; writes report.html, campaign.json, junit.xml, events.jsonl
+and scenario.toml. Exit code 1 when a requirement is not met. docs/hil.md describes scenario files.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from pathlib import Path
+
+from swathpack.tools.errors import UserError
+
+HELP = "hardware-in-the-loop campaign: simulated flight with faults, report as HTML, JSON and JUnit"
+MARK = "board.log"  # what only a campaign's folder holds
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `swathpack hil`."""
+    parser.add_argument("scenario", nargs="?", help="scenario file (TOML), or the name of a shipped one")
+    parser.add_argument("--board", default="local", help="local, emulated-orin or ssh:user@host (default: local)")
+    parser.add_argument(
+        "--out", type=Path, help="folder for state and report (default: hil-NAME); an earlier campaign's is replaced"
+    )
+    parser.add_argument(
+        "--data", type=Path, help="folder of cubes with a catalog.json (default: ../shared/data where it is)"
+    )
+    parser.add_argument("--days", type=float, help="length in days (default: as the file says)")
+    parser.add_argument("--seed", type=int, help="seed of everything that is drawn (default: as the file says)")
+    parser.add_argument("--list", action="store_true", help="list the shipped scenarios, then stop")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run, print, write. Raises UserError for bad input."""
+    from swathpack.hil_tests.scenario.read import FOLDER, read_scenario
+
+    if args.list:
+        for path in sorted(FOLDER.glob("*.toml")):
+            print(f"{path.stem:12}{read_scenario(str(path)).description}")
+        return 0
+    if args.scenario is None:
+        raise UserError("expected a scenario (see: swathpack hil --list)")
+    scenario = read_scenario(args.scenario, args.days, args.seed)
+    folder = _fresh(args.out or Path(f"hil-{scenario.name}"))
+    from swathpack.hil_tests.report.write import run_and_report
+
+    found, text = run_and_report(scenario, args.board, folder, args.data)
+    print(f"{text}\n\nreport: {folder / 'report.html'}")
+    return 0 if all(v.good for v in found) else 1
+
+
+def _fresh(folder: Path) -> Path:
+    """The folder, empty; only a campaign's own is emptied. Raises UserError."""
+    try:
+        if folder.is_dir() and any(folder.iterdir()):
+            if not (folder / MARK).exists():
+                raise UserError(f"--out {folder}: not empty, and no earlier campaign's folder")
+            shutil.rmtree(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / MARK).touch()
+    except OSError as error:
+        raise UserError(f"--out {folder}: {error.strerror}") from error
+    return folder

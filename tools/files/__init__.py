@@ -1,0 +1,1 @@
+"""Series of frames in files: rasters, and the `.swp` stream."""

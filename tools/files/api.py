@@ -1,0 +1,66 @@
+"""The codec in three calls, for the bench and for scripts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+from swathpack.edge.codec.base_layer import MAX_SHIFT
+from swathpack.edge.codec.latents import LAYERS
+from swathpack.edge.codec.model import EdgeModel
+from swathpack.edge.codec.tile_coder import RDO_SLOPE
+from swathpack.edge.frame import Frame
+from swathpack.edge.stream import Stream, read_stream
+from swathpack.tools.files.decoder import StreamDecoder
+from swathpack.tools.files.encoder import SeriesEncoder
+
+CODING_VERSION = 3  # of what the encoder makes of one model; from 2 on with a base layer
+
+
+@lru_cache(maxsize=2)
+def model(threads: int = 1) -> EdgeModel:
+    """The shipped model, loaded once."""
+    return EdgeModel(threads=threads)
+
+
+def model_version() -> str:
+    """The model's digest and the version of the coding, for caches of results."""
+    return f"{model().digest.hex()} c{CODING_VERSION}"
+
+
+def encode_series(
+    frames: Sequence[Frame],
+    q: int,
+    layers: int = LAYERS,
+    intra_every: int = 0,
+    slope: float = RDO_SLOPE,
+    shift: int = MAX_SHIFT,
+) -> bytes:
+    """One stream for a series at quantiser step q; intra_every, slope and shift as in `SeriesEncoder`."""
+    encoder = SeriesEncoder(model(), list(frames), intra_every=intra_every, slope=slope, shift=shift)
+    return encoder.at_quality(q, layers)
+
+
+def decode_series(stream: bytes) -> list[Frame]:
+    """The frames of a stream, from its bytes alone."""
+    return StreamDecoder(model(), stream).frames().frames
+
+
+def record_sizes(stream: Stream, total: int) -> dict[tuple[int, int], int]:
+    """Bytes of every segment and frame record, keyed by (frame, offset); `total` is the length of the
+    file.
+    """
+    marks = [(s.offset, s.frame) for s in stream.segments] + [(r.offset, r.index) for r in stream.frames]
+    marks += [(e.offset, -1) for e in stream.extensions]
+    marks.sort()
+    ends = [offset for offset, _ in marks[1:]] + [total]
+    return {(frame, start): end - start for (start, frame), end in zip(marks, ends) if frame >= 0}
+
+
+def frame_bytes(stream: bytes) -> list[int]:
+    """Bytes of each frame's records, without the file header and extensions."""
+    parsed = read_stream(stream)
+    sizes = [0] * parsed.header.frames
+    for (frame, _), size in record_sizes(parsed, len(stream)).items():
+        sizes[frame] += size
+    return sizes

@@ -1,0 +1,248 @@
+"""A `.swp` stream back to frames: exact latents, then synthesis; whatever is missing is named.
+
+Nothing but the stream and the shipped model is needed. A stream that was cut or damaged gives every tile and
+layer that arrived whole; tiles without any layer come out as nodata.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from swathpack.edge.bands import BANDS
+from swathpack.edge.codec.digest import array_digest, context_digest
+from swathpack.edge.codec.latents import LAYERS, Latent
+from swathpack.edge.codec.layers import EmbeddedDecoder, known_context, tile_decoder
+from swathpack.edge.codec.model import EdgeModel
+from swathpack.edge.codec.pixels import TileWindow, tile_windows
+from swathpack.edge.codec.prediction import CodingContext, CodingError, TileDecoder
+from swathpack.edge.frame import Frame
+from swathpack.edge.stream import Header, Segment, Stream, StreamError, read_stream
+from swathpack.edge.stream.segment import SYNC, unpack_front
+from swathpack.tools.errors import UserError
+
+MAX_DN = 65535
+
+
+@dataclass
+class TileReport:
+    """What became of one tile of one frame. `latent_digest`: of the decoded latent, the same on every
+    machine.
+    """
+
+    tile: int
+    layers: int = 0
+    q: int = -1
+    contexts: list[int] = field(default_factory=list)
+    latent_digest: str = ""
+    problem: str = ""
+
+
+@dataclass
+class FrameReport:
+    """Per frame: its tiles, and what is missing in words."""
+
+    frame: int
+    time: Any
+    tiles: list[TileReport]
+    problem: str = ""
+
+    @property
+    def missing(self) -> list[str]:
+        own = [f"frame {self.frame}: {self.problem}"] if self.problem else []
+        return own + [f"frame {self.frame}, tile {t.tile}: {t.problem}" for t in self.tiles if t.problem]
+
+
+@dataclass
+class Decoded:
+    """Frames as they were given (bands, grid, offset), the stream's metadata bytes, and the report."""
+
+    frames: list[Frame]
+    header: Header
+    stream: Stream
+    reports: list[FrameReport]
+
+    @property
+    def problems(self) -> list[str]:
+        """Everything that is not as it should be, in words; empty for a whole stream."""
+        found = [f"byte {p.offset}: {p.message}" for p in self.stream.problems]
+        return found + [line for report in self.reports for line in report.missing]
+
+
+@dataclass(frozen=True, eq=False)
+class _Held:
+    latent: Latent
+    quality: int
+    layers: int
+
+
+_DOUBT = "its record may be among what was damaged: nodata and time are uncertain"
+
+
+def doubtful_frames(stream: Stream, data: bytes) -> set[int]:
+    """Frames without a frame record that may have had one: something unreadable lies where it would stand.
+
+    A frame record stands before its frame's segments; most frames have none.
+    """
+    sound = [(s.offset, s.frame) for s in stream.segments] + [(r.offset, r.index) for r in stream.frames]
+    found: set[int] = set()
+    for problem in stream.problems:
+        if problem.kind not in ("damaged", "hostile") or _is_segment(data, problem.offset, stream.header):
+            continue
+        before = max((s for s in sound if s[0] < problem.offset), default=(0, -1))[1]
+        behind = min((s for s in sound if s[0] > problem.offset), default=(0, stream.header.frames - 1))[1]
+        found.update(range(before + 1, behind + 1))
+    return found - {r.index for r in stream.frames}
+
+
+def _is_segment(data: bytes, at: int, header: Header) -> bool:
+    try:
+        unpack_front(data, at, header.binding)
+    except (StreamError, IndexError):
+        return False
+    return data[at] == SYNC
+
+
+class StreamDecoder:
+    """Decodes frames in order, keeping the latents that later frames were coded against."""
+
+    def __init__(self, model: EdgeModel, data: bytes, coder: str | None = None) -> None:
+        try:
+            self.stream = read_stream(data)
+        except StreamError as error:
+            raise UserError(str(error)) from error
+        header = self.stream.header
+        if header.model_digest != model.digest or header.tables_digest != model.tables_digest:
+            raise UserError(
+                f"the stream was made with model {header.model_digest.hex()} (tables "
+                f"{header.tables_digest.hex()}); "
+                f"this is model {model.digest.hex()} (tables {model.tables_digest.hex()})"
+            )
+        self.model, self.header, self.coder = model, header, coder
+        self.windows = list(tile_windows(header.height, header.width, header.tile_size))
+        self.by_tile: dict[tuple[int, int], list[Segment]] = {}
+        for s in self.stream.segments:
+            self.by_tile.setdefault((s.frame, s.tile), []).append(s)
+        self.held: dict[tuple[int, int], _Held] = {}
+        self.masks = {r.index: r for r in self.stream.frames}
+        self.doubtful = doubtful_frames(self.stream, data)
+
+    def frames(self, layers: int = LAYERS, tick: Callable[[], None] = lambda: None) -> Decoded:
+        """All frames, synthesised from at most `layers` layers."""
+        out, reports = [], []
+        for index in range(self.header.frames):
+            frame, report = self.frame(index, layers)
+            out.append(frame)
+            reports.append(report)
+            tick()
+        return Decoded(out, self.header, self.stream, reports)
+
+    def frame(self, index: int, layers: int = LAYERS) -> tuple[Frame, FrameReport]:
+        """Frame `index`; call in rising order of the index."""
+        header = self.header
+        full = np.zeros((len(BANDS), header.height, header.width), np.uint16)
+        valid = self._valid(index)
+        tiles = []
+        for window in self.windows:
+            report, pixels = self._tile(index, window, layers, bool(window.of(valid).any()))
+            tiles.append(report)
+            rows, columns = (
+                slice(window.top, window.top + window.height),
+                slice(window.left, window.left + window.width),
+            )
+            if pixels is None:
+                valid[rows, columns] = False
+            else:
+                full[:, rows, columns] = pixels
+        bands = [b for b in header.bands if b in BANDS]
+        data = np.where(valid, full[[BANDS.index(b) for b in bands]], 0).astype(np.uint16)
+        grid = tuple(g for b, g in zip(header.bands, header.grid or (1,) * len(header.bands)) if b in BANDS)
+        frame = Frame(data, tuple(bands), self.stream.time(index), valid, header.level, grid=grid)  # type: ignore[arg-type]
+        report = FrameReport(index, self.stream.time(index), tiles, _DOUBT if index in self.doubtful else "")
+        return (frame.with_offset() if header.boa_offset else frame), report
+
+    def _valid(self, index: int) -> NDArray[np.bool_]:
+        h, w = self.header.height, self.header.width
+        record = self.masks.get(index)
+        try:
+            return record.valid(h, w) if record else np.ones((h, w), np.bool_)
+        except StreamError as error:
+            raise UserError(f"frame {index}: {error}") from error
+
+    def _tile(
+        self, index: int, window: TileWindow, layers: int, wanted: bool
+    ) -> tuple[TileReport, NDArray[np.uint16] | None]:
+        if not wanted:
+            return TileReport(window.index), None
+        report, decoder = self.latent(index, window)
+        if decoder is None:
+            return report, None
+        pixels = self.model.synthesise(decoder.reconstruction(layers))[:, : window.height, : window.width]
+        # Zero means nodata in every product, so a decoded pixel is at least 1.
+        return report, np.clip(np.rint(pixels), 1, MAX_DN).astype(np.uint16)
+
+    def latent(self, index: int, window: TileWindow) -> tuple[TileReport, TileDecoder | EmbeddedDecoder | None]:
+        """The latent of one tile without its image, None if there is none; call in rising order of frames."""
+        report = TileReport(window.index)
+        segments = sorted(self.by_tile.get((index, window.index), []), key=lambda s: s.layer_start)
+        if not segments or segments[0].layer_start != 0:
+            report.problem = "not in the stream"
+            return report, None
+        decoder = self._decode(segments, window, report)
+        if decoder is None or decoder.layers == 0:
+            report.problem = report.problem or "cut before its first layer"
+            return report, None
+        return report, decoder
+
+    def _decode(
+        self, segments: list[Segment], window: TileWindow, report: TileReport
+    ) -> TileDecoder | EmbeddedDecoder | None:
+        first = segments[0]
+        if (first.grid_h, first.grid_w) != window.size:
+            report.problem = f"expected a latent of {window.size}, found {(first.grid_h, first.grid_w)}"
+            return None
+        contexts = self._contexts(first, report)
+        if contexts is None:
+            return None
+        decoder = tile_decoder(self.model.engine, self.model.tables, contexts, first.quality_byte, window.size)
+        planned = 0
+        for segment in segments:
+            if (
+                segment.layer_start != decoder.layers
+                or segment.quality_byte != first.quality_byte
+                or segment.contexts != first.contexts
+            ):
+                report.problem = f"layers from {decoder.layers} on are missing"
+                break
+            planned = segment.layer_stop
+            try:
+                decoder.decode(segment.payload, segment.layer_count, self.coder)
+            except CodingError as error:
+                report.problem = str(error)
+                return None
+        if decoder.layers < planned:
+            report.problem = report.problem or f"cut: {decoder.layers} of {planned} layers"
+        report.layers, report.q = decoder.layers, decoder.q
+        report.contexts = [c.frame for c in first.contexts]
+        report.latent_digest = array_digest(decoder.latent, 8).hex()
+        self.held[first.frame, window.index] = _Held(decoder.latent, first.quality_byte, decoder.layers)
+        return decoder
+
+    def _contexts(self, segment: Segment, report: TileReport) -> list[CodingContext] | None:
+        contexts = []
+        for ref in segment.contexts:
+            held = self.held.get((ref.frame, segment.tile))
+            if held is None or held.layers < ref.layers:
+                have = 0 if held is None else held.layers
+                report.problem = f"needs {ref.layers} layers of frame {ref.frame} as context, {have} are here"
+                return None
+            known = known_context(held.latent, held.quality, ref.layers)
+            if context_digest(known.latent, known.layers) != ref.digest:
+                report.problem = f"its context, frame {ref.frame}, has another digest here"
+                return None
+            contexts.append(known)
+        return contexts

@@ -1,0 +1,74 @@
+"""A time series of frames of one place, and what its files said beside the pixels."""
+
+from __future__ import annotations
+
+import base64
+import json
+import zlib
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from swathpack.edge.frame import Frame
+from swathpack.tools.errors import UserError
+
+LISTED_ITEMS = 4096  # small arrays travel as JSON lists, larger ones as packed bytes
+
+
+@dataclass
+class Series:
+    """`frames` in file order and `metadata`, plain JSON types only, enough to write the same files again.
+
+    metadata["format"] is npz or geotiff; npz has "extra" (its other keys), geotiff has "files" (per frame,
+    the files with their bands and tags).
+    """
+
+    frames: list[Frame]
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+
+def pack_metadata(metadata: dict[str, Any]) -> bytes:
+    """Compressed JSON, deterministic; empty for no metadata."""
+    if not metadata:
+        return b""
+    return zlib.compress(json.dumps(metadata, separators=(",", ":"), sort_keys=True).encode(), 9)
+
+
+def unpack_metadata(data: bytes, limit: int = 1 << 24) -> dict[str, Any]:
+    """The metadata of `pack_metadata`. Raises UserError when it is damaged or would unpack to over `limit`
+    bytes.
+    """
+    if not data:
+        return {}
+    try:
+        stream = zlib.decompressobj()
+        text = stream.decompress(data, limit)
+        value = json.loads(text) if stream.eof else None
+    except (zlib.error, ValueError) as error:
+        raise UserError(f"metadata is damaged: {error}") from error
+    if not isinstance(value, dict):
+        raise UserError(f"metadata is damaged or larger than {limit} bytes")
+    return value
+
+
+def array_to_json(array: NDArray[Any]) -> dict[str, Any]:
+    """A numeric, bool or text array as plain JSON types; `array_from_json` gives it back exactly."""
+    head = {"dtype": array.dtype.str, "shape": list(array.shape)}
+    if array.size <= LISTED_ITEMS and array.dtype.kind in "Uiub":
+        return head | {"values": array.ravel().tolist()}
+    packed = zlib.compress(np.ascontiguousarray(array).tobytes(), 9)
+    return head | {"packed": base64.b64encode(packed).decode()}
+
+
+def array_from_json(item: dict[str, Any]) -> NDArray[Any]:
+    """The array of `array_to_json`."""
+    dtype = np.dtype(item["dtype"])
+    if "values" in item:
+        return np.array(item["values"], dtype).reshape(item["shape"])
+    raw = zlib.decompress(base64.b64decode(item["packed"]))
+    return np.frombuffer(raw, dtype).reshape(item["shape"]).copy()
