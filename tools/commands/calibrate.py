@@ -17,13 +17,13 @@ from pathlib import Path
 
 import onnx
 
-from swathpack.calibration import report
 from swathpack.calibration.analysis import CalibrationError, forms
-from swathpack.calibration.campaign import GOAL_PERCENT, Campaign, steps
-from swathpack.calibration.sets import load
 from swathpack.edge.codec.latents import STEPS
 from swathpack.edge.codec.model import DEFAULT_DIRECTORY, EdgeModel, ModelError
 from swathpack.export.analysis_int8 import FILE, analysis_int8_graph
+from swathpack.tools.calibrate import report
+from swathpack.tools.calibrate.campaign import GOAL_PERCENT, Campaign, steps
+from swathpack.tools.calibrate.sets import load
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.outputs import Output, add_force
 from swathpack.tools.progress import Progress
