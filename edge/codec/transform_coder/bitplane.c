@@ -88,19 +88,36 @@ static inline int decide(coder_t *c, int bit, prob_t *const *states, int n, uint
     return mixed_bit(&c->rc, c->tables, bit, states, n, c->weights[set], LIMIT, LEARNING_SHIFT);
 }
 
+static inline uint32_t magnitude(int32_t v) { return (uint32_t)(v < 0 ? -v : v); }
+
+static inline double squared_error(const coder_t *c, uint32_t at, int plane)
+{
+    uint32_t m = c->known[at], v = magnitude(c->values[at]);
+    double middle = m ? m + (double)((uint32_t)1 << plane) * RECONSTRUCTION / 64 : 0;
+    double error = (v ? v + .5 : 0) / (1 << FRACTION) - middle;
+    return error * error;
+}
+
+/* First entry of the list whose refinement in this plane has not been coded; NONE: there is none. */
+static inline uint32_t pending_refinement(const coder_t *c)
+{
+    return c->segment < REFINE ? 0 : c->segment == REFINE ? c->done : NONE;
+}
+
 /* Squared error of what is known, in squared units of plane 0; encoder only. */
 static double remaining_error(const coder_t *c)
 {
-    double sum = 0, inside = (double)((uint64_t)1 << c->plane) * RECONSTRUCTION / 64;
+    double sum = 0;
+    uint32_t from = pending_refinement(c);
     for (uint32_t i = 0; i < c->n_bands; i++) {
         const subband_t *b = c->bands + i;
         for (uint32_t y = 0; y < b->height; y++)
-            for (uint32_t x = 0; x < b->width; x++) {
-                uint32_t at = b->offset + y * b->stride + x, m = c->known[at];
-                int32_t v = c->values[at];
-                double error = (v < 0 ? -v : v) + .5 - (m ? m + inside : .5);
-                sum += error * error;
-            }
+            for (uint32_t x = 0; x < b->width; x++) sum += squared_error(c, b->offset + y * b->stride + x, c->plane);
+        for (uint32_t n = c->spans[i][REFINE].begin; n < c->spans[i][REFINE].end && from != NONE; n++) {
+            SPLIT(c->list[n], y, x);
+            uint32_t at = b->offset + y * b->stride + x;
+            if (n >= from) sum += squared_error(c, at, c->plane + 1) - squared_error(c, at, c->plane);
+        }
     }
     return sum;
 }
@@ -123,8 +140,7 @@ static inline int ended(const coder_t *c) { return c->stop || !c->rc.settled; }
 static inline int magnitude_bit(const coder_t *c, uint32_t at)
 {
     if (c->rc.decoding) return 0;
-    int32_t v = c->values[at];
-    return (int)((uint32_t)(v < 0 ? -v : v) >> c->plane & 1);
+    return (int)(magnitude(c->values[at]) >> (c->plane + FRACTION) & 1);
 }
 
 static inline int sign_class(int sum) { return sum > 0 ? 2 : sum < 0 ? 0 : 1; }
@@ -247,8 +263,8 @@ static int cell_holds(const coder_t *c, const subband_t *b, uint32_t cy, uint32_
     const int32_t *v = c->values + b->offset + cy * CELL * b->stride + cx * CELL;
     uint32_t any = 0;
     for (uint32_t y = 0; y < CELL; y++, v += b->stride)
-        for (uint32_t x = 0; x < CELL; x++) any |= (uint32_t)(v[x] < 0 ? -v[x] : v[x]);
-    return any >> c->plane != 0;
+        for (uint32_t x = 0; x < CELL; x++) any |= magnitude(v[x]);
+    return any >> (c->plane + FRACTION) != 0;
 }
 
 static void code_cell(coder_t *c, const subband_t *b, uint32_t cy, uint32_t cx)
@@ -347,6 +363,8 @@ static void sort_plane(coder_t *c)
 
 static void code_segment(coder_t *c, uint32_t segment)
 {
+    c->segment = segment;
+    c->done = 0;
     for (uint32_t i = 0; i < c->n_bands; i++) {
         const subband_t *b = c->bands + i;
         for (uint32_t n = c->spans[i][segment].begin; n < c->spans[i][segment].end; n++) {
@@ -354,17 +372,17 @@ static void code_segment(coder_t *c, uint32_t segment)
             if (c->list[n] & CELL_FLAG) code_cell(c, b, y, x);
             else if (segment == REFINE) code_refinement(c, b, y, x);
             else code_significance(c, b, y, x, segment);
-            if (c->rc.settled) count(c);
-            if (!ended(c)) continue;
-            c->refined = segment < REFINE ? 0 : segment == REFINE ? n + (uint32_t)c->rc.settled : NONE;
-            return;
+            if (!c->rc.settled) return;
+            c->done = n + 1;
+            count(c);
+            if (c->stop) return;
         }
     }
 }
 
 static void code_planes(coder_t *c, int planes)
 {
-    c->refined = NONE;
+    c->segment = SEGMENTS;
     for (c->plane = planes - 1; c->plane >= 0; c->plane--) {
         start_subbands(c);
         if (ended(c)) {
@@ -372,13 +390,15 @@ static void code_planes(coder_t *c, int planes)
             return;
         }
         sort_plane(c);
+        c->segment = 0;
         for (uint32_t s = 0; s < SEGMENTS; s++) {
             code_segment(c, s);
             if (ended(c)) return;
         }
+        c->segment = SEGMENTS;
     }
     c->plane = 0;
-    if (!c->stop) c->marked = c->rc.decoding ? c->n_targets : c->marked; /* nothing is left: every layer is whole */
+    if (c->rc.decoding) c->marked = c->n_targets + 1; /* nothing is left: every layer is whole */
 }
 
 /* ------------------------------------------------------------------ what Python calls */
@@ -442,7 +462,7 @@ typedef struct {
     uint8_t *workspace;
 } job_t;
 
-/* Codes values until `limit` bytes or all planes are done. sizes and distortion: per target, the bytes that settle
+/* Codes values, in units of 1 / 2^FRACTION of plane 0's step, until `limit` bytes or all planes are done. sizes and distortion: per target, the bytes that settle
  * everything up to it and the squared error then, in squared units; `last` likewise for the whole stream. */
 API int sp_bitplane_encode(const job_t *job, const int32_t *values, uint64_t limit, const uint64_t *targets,
                            uint32_t n_targets, uint8_t *out, size_t capacity, uint64_t *sizes, double *distortion)
@@ -466,7 +486,7 @@ API int sp_bitplane_encode(const job_t *job, const int32_t *values, uint64_t lim
 }
 
 /* Decodes as far as the bytes settle. values: signed magnitudes as far as known; bits: how many low bits are not known
- * of a value that is not zero. layers: targets that were passed. */
+ * of a value that is not zero. layers: targets that were passed, one more at the end. */
 API int sp_bitplane_decode(const job_t *job, const uint8_t *in, size_t size, const uint64_t *targets,
                            uint32_t n_targets, int32_t *values, uint8_t *bits, uint32_t *layers)
 {
@@ -477,10 +497,11 @@ API int sp_bitplane_decode(const job_t *job, const uint8_t *in, size_t size, con
     rc_start_decoder(&c->rc, in, size);
     code_planes(c, (int)job->planes);
     memset(bits, c->plane, job->n_values);
-    for (uint32_t i = 0; i < c->n_bands && c->refined != NONE; i++)
+    uint32_t from = pending_refinement(c);
+    for (uint32_t i = 0; i < c->n_bands && from != NONE; i++)
         for (uint32_t n = c->spans[i][REFINE].begin; n < c->spans[i][REFINE].end; n++) {
             SPLIT(c->list[n], y, x);
-            if (n >= c->refined) bits[place_in(c, i, y, x)] = (uint8_t)(c->plane + 1);
+            if (n >= from) bits[place_in(c, i, y, x)] = (uint8_t)(c->plane + 1);
         }
     for (uint32_t i = 0; i < job->n_values; i++) values[i] = c->sign[i] * (int32_t)c->known[i];
     *layers = c->marked;

@@ -28,7 +28,7 @@ enum { LL, HL, LH, HH }; /* kind: low-pass; horizontally high-pass; vertically; 
 #define MAX_SLOTS 512
 #define MAX_MARKS 16
 #define MAX_PLANES 26
-#define MAX_SIDE 4095
+#define FRACTION 3 /* bits of the encoder's values below plane 0: never coded, but known for the error */
 
 /* height x width values of one component. Rows start `stride` apart from `offset`, padded to whole cells, with a border
  * of one around; the same for its cells. Relatives are subbands or NONE: the next coarser level, the component before and
@@ -75,7 +75,7 @@ typedef struct {
     range_coder_t rc;
     const subband_t *bands;
     uint32_t n_bands;
-    const int32_t *values;  /* encoder only: signed coefficients */
+    const int32_t *values;  /* encoder only: signed coefficients, in 1 / 2^FRACTION of plane 0's step */
     uint32_t *known;        /* magnitudes as far as they are known */
     int8_t *sign;
     uint8_t *cell;          /* 0 while nothing is found in it, else 1 + the plane in which something was */
@@ -86,7 +86,7 @@ typedef struct {
     int32_t (*weights)[MAX_INPUTS];
     const model_tables_t *tables;
     int plane;
-    uint32_t refined; /* where in the list refinement stopped; NONE: all of the plane that should have been is done */
+    uint32_t segment, done; /* what is being coded, and the list's entries up to which it is done */
     const uint64_t *targets; /* bytes after which a layer ends */
     uint32_t n_targets, marked;
     rc_mark_t marks[MAX_MARKS];
