@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -62,7 +64,7 @@ def test_distortion_of_layers_is_the_error_of_the_pixels() -> None:
     coded = encode_tile(tile, names=FOUR)
     for k in range(3, LAYERS + 1):
         decoded = decode_tile(coded.payload[: coded.sizes[k]], tile.shape, FOUR)
-        assert coded.distortion[k] == pytest.approx(_error(decoded.samples, tile), rel=0.12 if k < 10 else 0.04)
+        assert coded.distortion[k] == pytest.approx(_error(decoded.samples, tile), rel=0.06)
     assert (np.diff(coded.distortion) <= 0).all()
 
 
@@ -147,7 +149,5 @@ def test_damaged_payloads_decode_to_something_or_are_refused() -> None:
         damaged = bytearray(payload)
         for at in rng.integers(0, min(len(payload), 40), 3):
             damaged[at] = rng.integers(0, 256)
-        try:
+        with contextlib.suppress(TransformCoderError):
             assert decode_tile(bytes(damaged), tile.shape, FOUR).samples.shape == tile.shape
-        except TransformCoderError:
-            pass
