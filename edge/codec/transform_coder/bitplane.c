@@ -9,7 +9,7 @@ enum { STRONG_FROM = 48, LIKELY_FROM = 16, NEAR_FROM = 4, NEAR_CELL_FROM = 32 };
 enum { LIMIT = 255, LEARNING_SHIFT = 16, RECONSTRUCTION = 27 /* of 64: where in its interval a value is expected */ };
 
 /* Coefficients that are missing go together: their errors add up to more in the pixels than the 9/7 wavelet's norms say. */
-#define MISSING 1.1
+#define MISSING 1.08
 
 static inline uint32_t top_bit(uint32_t x)
 {

@@ -110,6 +110,14 @@ def expected_bits(variances: Matrix, counts: Matrix, noise: float) -> float:
     return float((counts * 0.5 * np.log2(np.maximum(variances / noise, 1.0))).sum())
 
 
+@dataclass(frozen=True)
+class Aim:
+    """A length that a payload may be cut to, and the squared error a coefficient that goes with it."""
+
+    bits: float
+    noise: float
+
+
 @dataclass(frozen=True, eq=False)
 class Moments:
     """Second moments (B, B) of the bands in every level of a raster, finest first and LL with the last, and the counts."""
@@ -147,22 +155,27 @@ def vectors_of(moment: Matrix) -> Matrix:
     return np.asarray(vectors * np.where(peaks < 0, -1.0, 1.0))
 
 
-def choose_spectrum(moments: Moments, noise: float, default: Matrix | None) -> Spectrum:
-    """Zones and precision with the fewest expected bits, bases counted, at a squared error of `noise` a coefficient."""
+def choose_spectrum(moments: Moments, aims: Sequence[Aim], default: Matrix | None) -> Spectrum:
+    """Zones and precision that expect the fewest bits, bases counted, on the mean of several aims."""
     pyramid, best, least = moments.pyramid, None, np.inf
+
+    def cost_of(spectrum: Spectrum) -> float:
+        side = spectrum.bits * sum(map(len, spectrum.angles))
+        return sum((moments.rate(spectrum.zones, aim.noise) + side) / aim.bits for aim in aims)
+
     for zones in range(least_zones(pyramid), MOST_ZONES + 1):
         columns = zone_columns(pyramid, zones)
         bases = [vectors_of(moments.zone(*place)) for place in columns]
         for bits in ANGLE_BITS if pyramid.all > 1 else ANGLE_BITS[:1]:
             found = _quantised(columns, bases, bits)
-            cost = moments.rate(found.zones, noise) + bits * sum(map(len, found.angles))
+            cost = cost_of(found)
             if cost < least:
                 best, least = found, cost
         if pyramid.all == 1:
             break
     if default is not None and pyramid.all > 1:
         found = default_spectrum(pyramid, default)
-        if moments.rate(found.zones, noise) < least:
+        if cost_of(found) < least:
             best = found
     assert best is not None
     return best

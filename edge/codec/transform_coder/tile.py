@@ -18,6 +18,7 @@ from swathpack.edge.codec.transform_coder.header import BitReader, BitsEnded, Bi
 from swathpack.edge.codec.transform_coder.layout import Pyramid, layout_of
 from swathpack.edge.codec.transform_coder.rasters import Raster, find_rasters, read_rasters, write_rasters
 from swathpack.edge.codec.transform_coder.spectral import (
+    Aim,
     Matrix,
     Moments,
     Spectrum,
@@ -29,7 +30,8 @@ from swathpack.edge.codec.transform_coder.spectral import (
 
 LAYERS = 16
 FIRST_LAYER_BPPB, LAYER_RATIO = 0.01, 1.5  # layers end at these rates: 0.01, 0.015, ... bits a pixel and band
-AIM_BPPB = 0.25  # the rate that bases are chosen for, when nothing is said
+AIM_BPPB = 0.25  # the rate that bases are chosen for, when nothing is said,
+AIM_SHARES = (0.25, 1.0, 4.0, 16.0)  # and those around it, for an embedded payload serves them all
 
 MAX_BANDS, MAX_SIDE = 16, 4095
 STEP_BITS, STEPS_AN_OCTAVE, STEP_BIAS = 6, 4, 16
@@ -194,9 +196,9 @@ def _analyse(
     pyramids = [pyramid_of(raster, *valid.shape) for raster in rasters]
     bands = [_subbands(centred, valid, raster, pyramid) for raster, pyramid in zip(rasters, pyramids)]
     moments = [Moments.of(rows, pyramid) for rows, pyramid in zip(bands, pyramids)]
-    noise = _noise_at(moments, 8.0 * aim)
+    aims = [Aim(8.0 * aim * share, _noise_at(moments, 8.0 * aim * share)) for share in AIM_SHARES]
     spectra = [
-        choose_spectrum(moment, noise, expected.covariance_of(raster)) for moment, raster in zip(moments, rasters)
+        choose_spectrum(moment, aims, expected.covariance_of(raster)) for moment, raster in zip(moments, rasters)
     ]
     components = [spectrum.forward(rows) for spectrum, rows in zip(spectra, bands)]
     largest = max(float(np.abs(c).max()) for c in components)

@@ -64,7 +64,7 @@ def test_distortion_of_layers_is_the_error_of_the_pixels() -> None:
     coded = encode_tile(tile, names=FOUR)
     for k in range(3, LAYERS + 1):
         decoded = decode_tile(coded.payload[: coded.sizes[k]], tile.shape, FOUR)
-        assert coded.distortion[k] == pytest.approx(_error(decoded.samples, tile), rel=0.06)
+        assert coded.distortion[k] == pytest.approx(_error(decoded.samples, tile), rel=0.07)
     assert (np.diff(coded.distortion) <= 0).all()
 
 
