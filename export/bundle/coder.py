@@ -24,7 +24,7 @@ def cross_compiled() -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, LIBRARY)
         # Relative names in a fixed folder: no path of this machine gets into the library.
-        names = [path.name for path in SOURCES]
+        names = [os.path.relpath(path, SOURCES[0].parent) for path in SOURCES]
         define = f'-DSP_SOURCE_DIGEST="{source_digest()}"'
         command = [compiler, *FLAGS, "-Wl,--build-id=none", define, "-o", str(out), *names]
         try:
