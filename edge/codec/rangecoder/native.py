@@ -24,15 +24,15 @@ from swathpack.edge.codec.rangecoder.interface import (
 )
 from swathpack.edge.codec.tables import ProbabilityTables
 
-_CODEC = Path(__file__).resolve().parent.parent
-SOURCES = (
-    *(_CODEC / "rangecoder" / name for name in ("tables.c", "bounded.c", "encoder.c", "decoder.c")),
-    *(_CODEC / "transform_coder" / name for name in ("bitplane.c", "wavelet.c")),
-)
-HEADERS = (
-    _CODEC / "rangecoder" / "coder.h",
-    *(_CODEC / "transform_coder" / name for name in ("binary_coder.h", "bitplane.h")),
-)
+# One library for all the C of the codec: whatever builds or bundles it compiles SOURCES in FOLDER.
+FOLDER = Path(__file__).resolve().parent.parent
+_FILES = {
+    "rangecoder": ("tables.c", "bounded.c", "encoder.c", "decoder.c"),
+    "transform_coder": ("bitplane.c", "wavelet.c"),
+    "predictive": ("bits.c", "grid.c", "header.c", "plan.c", "fit.c", "rows.c", "tile.c"),
+}
+SOURCES = tuple(FOLDER / part / name for part, names in _FILES.items() for name in names)
+HEADERS = tuple(path for part in _FILES for path in sorted((FOLDER / part).glob("*.h")))
 _ENDED = 5
 LUT_SIZE = 257  # as in coder.h
 _MESSAGES = {
