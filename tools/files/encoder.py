@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from swathpack.edge.bands import complete_bands
+from swathpack.edge.bands import complete_dn
 from swathpack.edge.codec.base_layer import MAX_SHIFT, quality_of, usual_shift
 from swathpack.edge.codec.digest import context_digest
 from swathpack.edge.codec.latents import LAYERS, STEPS
@@ -41,6 +41,7 @@ from swathpack.edge.stream import (
     Header,
     StreamWriter,
     header_bytes,
+    pack_holes,
     pack_mask,
     segment_overhead_bytes,
 )
@@ -104,7 +105,8 @@ class FrameCoder:
     ) -> None:
         self.model, self.index, self.windows, self.places, self.slope = model, index, windows, places, slope
         self.shift = shift
-        self.coefficients = [analyse_tile(model, w.of(frame.data), w.of(frame.valid)) for w in windows]
+        dn = complete_dn(frame)
+        self.coefficients = [analyse_tile(model, w.of(dn), w.of(frame.valid)) for w in windows]
         self.live = [bool(w.of(frame.valid).any()) for w in windows]
         self.contexts = [p.nearest(c) for p, c in zip(places, self.coefficients)]
         self._seen: dict[tuple[int, float], tuple[CodedLatent, ...]] = {}
@@ -240,7 +242,7 @@ class SeriesEncoder:
         _check_alike(frames)
         self.model, self.metadata, self.intra_every, self.slope = model, metadata, intra_every, slope
         self.shift = shift
-        self.given = [f.without_offset() for f in frames]
+        self.given = list(frames)
         first = frames[0]
         self.windows = list(tile_windows(first.height, first.width, TILE))
         header = Header(
@@ -255,6 +257,7 @@ class SeriesEncoder:
             TILE,
             first.grid,
             times=tuple(f.time for f in frames),
+            radiometry=first.radiometry,
         )
         if not header.times_in_header:
             header = replace(header, times=())
@@ -273,7 +276,10 @@ class SeriesEncoder:
         frame = self.given[index]
         mask = None if frame.valid.all() else pack_mask(frame.valid)
         time = None if self.header.times else frame.time
-        return FrameRecord(index, time, mask) if mask is not None or time is not None else None
+        holes = pack_holes(frame.holes & frame.valid) if frame.holes.size else None
+        other = frame.boa_offset != self.header.boa_offset
+        wanted = other or any(part is not None for part in (mask, time, holes))
+        return FrameRecord(index, time, mask, holes=holes, other_offset=other) if wanted else None
 
     def _record_bytes(self, index: int) -> int:
         record = self._frame_record(index)
@@ -286,9 +292,7 @@ class SeriesEncoder:
         if self.intra_every and index % self.intra_every == 0:
             for place in places:
                 place.held = []
-        return FrameCoder(
-            self.model, index, complete_bands(self.given[index]), self.windows, places, self.slope, self.shift
-        )
+        return FrameCoder(self.model, index, self.given[index], self.windows, places, self.slope, self.shift)
 
     def at_quality(
         self, q: int, layers: int = LAYERS, dead_zone: float = DEAD_ZONE, tick: Tick = lambda: None
@@ -375,9 +379,11 @@ def _check_alike(frames: Sequence[Frame]) -> None:
                 "frame 0, "
                 f"found {frame.data.shape} and {' '.join(frame.bands)}"
             )
+        if frame.radiometry != first.radiometry:
+            raise UserError(f"frame {i}: expected {first.radiometry} as in frame 0, found {frame.radiometry}")
 
 
 def coefficients_of(model: EdgeModel, frame: Frame) -> list[NDArray[np.float32]]:
     """Coefficients of all tiles of a frame (for calibration and tests)."""
-    full = complete_bands(frame.without_offset())
-    return [analyse_tile(model, w.of(full.data), w.of(full.valid)) for w in tile_windows(full.height, full.width, TILE)]
+    dn = complete_dn(frame)
+    return [analyse_tile(model, w.of(dn), w.of(frame.valid)) for w in tile_windows(frame.height, frame.width, TILE)]
