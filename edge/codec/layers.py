@@ -37,8 +37,8 @@ from swathpack.edge.codec.prediction import (
     predict,
 )
 from swathpack.edge.codec.rangecoder import Decoder, Encoder, RunChecks, new_encoder
+from swathpack.edge.codec.reading import read_layers
 from swathpack.edge.codec.tables import ProbabilityTables
-from swathpack.edge.reading import read_layers
 
 
 @dataclass(frozen=True, eq=False)

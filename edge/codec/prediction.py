@@ -34,9 +34,9 @@ from swathpack.edge.codec.latents import (
 from swathpack.edge.codec.network import GATE_BITS
 from swathpack.edge.codec.rangecoder import Decoder
 from swathpack.edge.codec.rangecoder.bounded import MAX_SPAN, interval_edges
+from swathpack.edge.codec.reading import CodingError as CodingError
+from swathpack.edge.codec.reading import read_layers
 from swathpack.edge.codec.tables import N_FRACTIONS, N_SCALES, ProbabilityTables
-from swathpack.edge.reading import CodingError as CodingError
-from swathpack.edge.reading import read_layers
 
 MEAN8_LIMIT = 8 * 16384
 EXPECTED = 1 << 20  # stands for "whatever the model expects here" among given values
