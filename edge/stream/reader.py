@@ -41,8 +41,8 @@ class Problem:
 class Stream:
     """What a file holds. `problems` is empty exactly when the file is whole and sound.
 
-    frames: frame records in file order (not every frame needs one). segments: in file order; at most the last
-    one is truncated. size: bytes read.
+    frames: frame records in file order (not every frame needs one). segments: in file order; at most the last one is
+    truncated, and those that are damaged are among them as far as their heads are sound. size: bytes read.
     """
 
     header: Header
@@ -61,20 +61,35 @@ class Stream:
 
 
 class _Broken(Exception):  # noqa: N818 - internal signal
-    """A record that cannot be used; `end` is where it claims to end, if its length can be trusted."""
+    """A record that cannot be used; `end` is where it claims to end, if its length can be trusted.
 
-    def __init__(self, kind: str, message: str, end: int | None = None, cut: Segment | None = None) -> None:
+    part: a segment whose head is sound; its payload starts at `start`.
+    """
+
+    def __init__(
+        self, kind: str, message: str, end: int | None = None, part: Segment | None = None, start: int = 0
+    ) -> None:
         super().__init__(message)
-        self.kind, self.message, self.end, self.cut = kind, message, end, cut
+        self.kind, self.message, self.end, self.part, self.start = kind, message, end, part, start
+
+
+@dataclass
+class _Part:
+    """A segment that is not whole, where its payload starts, and which problem names it."""
+
+    segment: Segment
+    start: int
+    problem: int
 
 
 class _Scanner:
-    """One pass over the records of a file."""
+    """One pass over the records of a file. `parts`: segments that are not whole, each where a record was due."""
 
     def __init__(self, data: bytes, at: int, binding: int) -> None:
         self.data, self.at, self.binding = data, at, binding
         self.budget = 16 * len(data) + (1 << 16)
         self.records: list[Record] = []
+        self.parts: list[_Part] = []
         self.problems: list[Problem] = []
 
     def scan(self) -> None:
@@ -87,18 +102,28 @@ class _Scanner:
                 if self.at == due:
                     due = broken.end
                     self._note(broken)
-                    if broken.cut is not None:
-                        return
                 if not self._seek():
                     return
                 continue
+            self._clip(self.at)
             self.records.append(record)
             self.at = due = end
 
     def _note(self, broken: _Broken) -> None:
+        if broken.part is not None:
+            self.parts.append(_Part(broken.part, broken.start, len(self.problems)))
         self.problems.append(Problem(self.at, broken.kind, broken.message))
-        if broken.cut is not None:
-            self.records.append(broken.cut)
+
+    def _clip(self, at: int) -> None:
+        """A sound record starts here: a segment that seemed to reach further has lost bytes."""
+        if not self.parts:
+            return
+        last = self.parts[-1]
+        part, kept = last.segment, last.segment.payload[: max(at - last.start, 0)]
+        if part.truncated or len(kept) < len(part.payload):
+            last.segment = replace(part, payload=kept, truncated=False, damaged=True)
+            message = f"{part.name}: payload damaged, at most {len(kept)} of {part.payload_bytes} bytes are here"
+            self.problems[last.problem] = Problem(part.offset, "damaged", message)
 
     def _seek(self) -> bool:
         """Move to the next byte that may start a record; False at the end or when the work is used up."""
@@ -123,13 +148,13 @@ class _Scanner:
         front, start = segment.unpack_front(self.data, at, self.binding)
         stop = start + front.payload_bytes
         end = stop + RECORD_CRC_BYTES
-        cut = replace(front, payload=self.data[start:stop])
-        if end > len(self.data):
-            message = f"{front.name}: cut, {len(cut.payload)} of {front.payload_bytes} payload bytes"
-            raise _Broken("truncated", message, end, cut)
+        found = replace(front, payload=self.data[start:stop], truncated=end > len(self.data))
+        if found.truncated:
+            message = f"{front.name}: cut, {len(found.payload)} of {front.payload_bytes} payload bytes"
+            raise _Broken("truncated", message, end, found, start)
         if not self._crc_holds(at, stop):
-            raise _Broken("damaged", f"{front.name}: payload damaged", end)
-        return replace(cut, truncated=False), end
+            raise _Broken("damaged", f"{front.name}: payload damaged", end, replace(found, damaged=True), start)
+        return found, end
 
     def _other(self, at: int) -> tuple[FrameRecord | Extension, int]:
         start, stop = records.body_bounds(self.data, at, self.binding)
@@ -161,12 +186,13 @@ def read_stream(data: bytes) -> Stream:
     scanner.scan()
     problems = _length_problems(header, len(data)) + scanner.problems
     sifted = _Sieve(header)
-    for record in scanner.records:
+    # Whole records first: what a damaged one claims to be must not take a whole one's place.
+    for record in [*scanner.records, *(part.segment for part in scanner.parts)]:
         sifted.add(record)
     return Stream(
         header=header,
         frames=tuple(sifted.frames),
-        segments=tuple(sifted.segments),
+        segments=tuple(sorted(sifted.segments, key=lambda s: s.offset)),
         extensions=tuple(sifted.extensions),
         problems=tuple(problems + sifted.problems),
         size=len(data),

@@ -231,7 +231,6 @@ class StreamDecoder:
         if contexts is None:
             return None
         decoder = tile_decoder(self.model.engine, self.model.tables, contexts, first.quality_byte, window.size)
-        planned = 0
         for segment in segments:
             if (
                 segment.layer_start != decoder.layers
@@ -240,19 +239,35 @@ class StreamDecoder:
             ):
                 report.problem = f"layers from {decoder.layers} on are missing"
                 break
-            planned = segment.layer_stop
-            try:
-                decoder.decode(segment.payload, segment.layer_count, self.coder)
-            except CodingError as error:
-                report.problem = str(error)
-                return None
-        if decoder.layers < planned:
-            report.problem = report.problem or f"cut: {decoder.layers} of {planned} layers"
+            report.problem = self._take(segment, decoder)
+            if report.problem:
+                break
         report.layers, report.q = decoder.layers, decoder.q
         report.contexts = [c.frame for c in first.contexts]
         report.latent_digest = array_digest(decoder.latent, 8).hex()
         self.held[first.frame, window.index] = _Held(decoder.latent, first.quality_byte, decoder.layers)
         return decoder
+
+    def _take(self, segment: Segment, decoder: TileDecoder | EmbeddedDecoder) -> str:
+        """Decode the layers of a segment; returns what is wrong with it. Where no CRC vouches for it, only those layers
+        stay that its checks confirm.
+        """
+        checked = self.header.checked
+        if segment.damaged and not checked:
+            return f"damaged: layers from {decoder.layers} on are missing"
+        try:
+            decoder.decode(segment.payload, segment.layer_count, self.coder, checked)
+        except CodingError as error:
+            return f"damaged: {decoder.layers} of {segment.layer_stop} layers are good ({error})"
+        how = "damaged" if segment.damaged else "cut"
+        if segment.sound:
+            return (
+                f"cut: {decoder.layers} of {segment.layer_stop} layers" if decoder.layers < segment.layer_stop else ""
+            )
+        if not checked:
+            return f"cut: {decoder.layers} of {segment.layer_stop} layers, unchecked (stream version 1)"
+        decoder.forget(decoder.confirmed)
+        return f"{how}: {decoder.layers} of {segment.layer_stop} layers are good"
 
     def _contexts(self, segment: Segment, report: TileReport) -> list[CodingContext] | None:
         contexts = []

@@ -12,6 +12,9 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from swathpack.edge.codec.protocol import TileKey
 from swathpack.edge.events import Event, EventError, unpack_events
 from swathpack.edge.packets.deframer import Deframer, SequenceCheck
@@ -20,7 +23,7 @@ from swathpack.edge.packets.errors import PacketError
 from swathpack.edge.packets.pieces import unpack_pieces
 from swathpack.edge.packets.report import held_digest
 from swathpack.edge.packets.space_packet import Apid, SpacePacket
-from swathpack.tools.ground.decoder import DecodeError, SegmentDecoder
+from swathpack.tools.ground.decoder import DecodeError, SegmentDecoder, SegmentHead
 from swathpack.tools.ground.store import DAMAGED, OPEN, WAITING, GroundStore, HeldSegment
 
 _HELD_IN_MEMORY = 4096
@@ -122,6 +125,7 @@ class GroundReceiver:
 
     def _decode(self, segment: HeldSegment, updates: list[Update]) -> None:
         """Decode the prefix that is here, if its contexts are; note the state either way."""
+        head = None
         try:
             head = self._decoder.head(segment.prefix)
             if head is None:
@@ -132,19 +136,28 @@ class GroundReceiver:
                 segment.state = WAITING
                 return
             latent, layers = self._decoder.decode(segment.prefix, contexts)
-        except DecodeError:
+        except DecodeError as error:
             segment.state = DAMAGED
             self.counts["damaged segments"] += 1
+            if head is None or error.latent is None:
+                return
+            latent, layers = error.latent, error.layers
+        self._keep(segment, head, latent, layers, updates)
+
+    def _keep(
+        self, segment: HeldSegment, head: SegmentHead, latent: NDArray[np.int16], layers: int, updates: list[Update]
+    ) -> None:
+        """Take the layers in that a segment brought, if they are more than before."""
+        if layers <= segment.layers:
             return
-        if layers > segment.layers:
-            segment.layers = layers
-            segment.digest = held_digest(head.key, head.q, layers, latent)
-            if not self._store.put_latent(head.key, head.q, latent, layers):
-                self.counts["contradicting latents"] += 1
-                if not self._newest(segment):
-                    return
-                self._store.put_latent(head.key, head.q, latent, layers, replace=True)
-            updates.append(Update(head.key, layers))
+        segment.layers = layers
+        segment.digest = held_digest(head.key, head.q, layers, latent)
+        if not self._store.put_latent(head.key, head.q, latent, layers):
+            self.counts["contradicting latents"] += 1
+            if not self._newest(segment):
+                return
+            self._store.put_latent(head.key, head.q, latent, layers, replace=True)
+        updates.append(Update(head.key, layers))
 
     def _newest(self, segment: HeldSegment) -> bool:
         """Whether a segment is the last coding of its tile-frame: the board codes again what came out wrong."""

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from swathpack.edge.bands import BANDS
+from swathpack.edge.codec.rangecoder import RunChecks
 from swathpack.edge.frame import Frame
 from swathpack.edge.stream import ContextRef, Header, Segment, StreamWriter, read_stream
 from swathpack.tools.errors import UserError
@@ -276,3 +277,70 @@ def test_lost_segments_are_named() -> None:
         found = check_damaged(writer.to_bytes())
         gone = stream.segments[lost]
         assert found is not None and f"frame {gone.frame}, tile {gone.tile}: not in the stream" in found.problems
+
+
+# --- bytes lost in the middle -------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=1)
+def lost_case() -> bytes:
+    """Two dates of one tile; the second one's segment has the larger part of the file."""
+    return SeriesEncoder(shipped(), series(64, 64, 2, seed=6), intra_every=1).at_quality(8)
+
+
+def check_good_prefix(data: bytes, frame: int) -> int:
+    """That a frame is named and is what the whole stream gives of so many layers; returns how many."""
+    found = decode(data)
+    tile = found.reports[frame].tiles[0]
+    assert tile.problem and found.reports[frame].missing and tile.layers < 16
+    if tile.layers:
+        np.testing.assert_array_equal(found.frames[frame].data, decode(lost_case(), tile.layers).frames[frame].data)
+    else:
+        assert not found.frames[frame].valid.any()
+    return tile.layers
+
+
+@pytest.mark.parametrize("frame", [0, 1])
+def test_bytes_lost_in_the_middle_of_a_segment_never_make_a_wrong_image(frame: int) -> None:
+    """Of the last segment (it then looks cut) and of one before it (its CRC says so)."""
+    data, segment = lost_case(), read_stream(lost_case()).segments[frame]
+    start = segment.offset + 20
+    kept = [
+        check_good_prefix(data[:at] + data[at + 29 :], frame)
+        for at in range(start, start + len(segment.payload) - 60, len(segment.payload) // 9)
+    ]
+    assert kept == sorted(kept) and kept[0] == 0 and kept[-1] > 8
+
+
+def test_a_flipped_bit_costs_only_the_layers_behind_it() -> None:
+    data, segment = bytearray(lost_case()), read_stream(lost_case()).segments[1]
+    data[segment.offset + 20 + len(segment.payload) * 9 // 10] ^= 4
+    assert check_good_prefix(bytes(data), 1) > 8
+
+
+def test_lost_and_cut_at_once() -> None:
+    data = lost_case()
+    middle = read_stream(data).segments[1].offset + 1500
+    assert check_good_prefix(data[:middle] + data[middle + 29 : -300], 1) > 0
+
+
+def test_the_checks_stay_below_three_bytes_in_a_thousand(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(RunChecks, "write", lambda self, encoder: None)
+    without = SeriesEncoder(shipped(), series(64, 64, 2, seed=6), intra_every=1).at_quality(8)
+    assert len(without) < len(lost_case()) < 1.003 * len(without)
+
+
+def test_streams_of_version_1_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(RunChecks, "write", lambda self, encoder: None)
+    encoder = SeriesEncoder(shipped(), series(64, 64, 2, seed=6), intra_every=1)
+    encoder.header = replace(encoder.header, version=1)
+    old = encoder.at_quality(8)
+    found, new = decode(old), decode(lost_case())
+    assert not found.problems
+    for a, b in zip(found.frames, new.frames):
+        np.testing.assert_array_equal(a.data, b.data)
+    cut = decode(old[:-300])
+    assert any("unchecked" in line for line in cut.problems) and 8 < cut.reports[1].tiles[0].layers < 16
+    damaged = bytearray(old)
+    damaged[read_stream(old).segments[0].offset + 900] ^= 1
+    assert not decode(bytes(damaged)).frames[0].valid.any()
