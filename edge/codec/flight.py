@@ -17,7 +17,7 @@ from swathpack.edge.bands import BandError, complete_bands
 from swathpack.edge.codec.base_layer import MAX_SHIFT, quality_of, usual_shift
 from swathpack.edge.codec.digest import context_digest
 from swathpack.edge.codec.engines.batching import Batching, side_by_side
-from swathpack.edge.codec.latents import GROUP, LAYERS
+from swathpack.edge.codec.latents import GROUP, LAYERS, LatentError
 from swathpack.edge.codec.layers import known_context
 from swathpack.edge.codec.model import EdgeModel
 from swathpack.edge.codec.prediction import CodingContext, CodingError
@@ -110,7 +110,7 @@ class FlightCodec:
         """Code a tile against up to two contexts; those that would cost more than they save are left out."""
         try:
             return self._encode(tile, contexts)
-        except (FrameError, BandError, CodingError, RangeCoderError, StreamError) as error:
+        except (FrameError, BandError, LatentError, CodingError, RangeCoderError, StreamError) as error:
             raise CodecError(f"tile {tile.key.tile}: {error}") from error
 
     def encode_many(self, tiles: Sequence[tuple[TilePixels, Sequence[ContextLatent]]]) -> list[FlightTile | CodecError]:
