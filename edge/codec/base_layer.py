@@ -27,6 +27,8 @@ MAX_SHIFT = 3
 FINE = 24  # to this step a base three octaves coarser saves more bytes than one of two, beyond it fewer
 COARSE = 47  # beyond it a base two octaves coarser is off the scale, and one of one octave is a poor first layer
 STEPS_PER_OCTAVE = 8
+# Quality bytes that no step and base make: tiles coded without the network (swathpack.edge.codec.plain).
+TRANSFORM, PREDICTIVE = 0xFF, 0xFE
 
 
 def quality_of(q: int, shift: int = 0) -> int:
@@ -49,6 +51,11 @@ def shift_of(quality: int) -> int:
 def base_step_of(quality: int) -> int:
     """Step index of the base."""
     return step_of(quality) + STEPS_PER_OCTAVE * shift_of(quality)
+
+
+def is_learned(quality: int) -> bool:
+    """Whether a quality byte is one of the learned codec: a step and a base that is one too."""
+    return base_step_of(quality) < STEPS
 
 
 def usual_shift(q: int, most: int = MAX_SHIFT) -> int:

@@ -19,9 +19,9 @@ from swathpack.edge.codec.latents import GROUP, LAYERS, Latent, finest_step, pha
 from swathpack.edge.codec.layers import CodedBase, CodedLayers, encode_layers, make_base
 from swathpack.edge.codec.model import EdgeModel
 from swathpack.edge.codec.pixels import fill_invalid
-from swathpack.edge.codec.prediction import EXPECTED, CodingContext, Prediction, TileDecoder, predict
+from swathpack.edge.codec.prediction import EXPECTED, CodingContext, Prediction, Reconstruction, TileDecoder, predict
 from swathpack.edge.codec.rate import remaining_error
-from swathpack.edge.codec.tables import COST_UNIT
+from swathpack.edge.codec.tables import COST_UNIT, N_SCALES
 from swathpack.edge.stream import ContextRef, Segment
 
 DEAD_ZONE = 0.10  # rounding offset towards zero; on val 0.05 costs 0.6 % and 0.15 costs 0.9 % more bits (BD-rate)
@@ -143,6 +143,13 @@ class CodedLatent:
             first_unsent=min(float(error(values)[0]) for values in likely),
             last_energy=float(error(np.zeros(1))[-1]),
         )
+
+    def reconstruction(self) -> Reconstruction:
+        """What synthesis gets when all layers are received."""
+        shape, index = self.latent.shape, self.prediction.table_index
+        mean = (self.prediction.mean8 / 8).astype(np.float32).reshape(shape)
+        scale = (index % N_SCALES).astype(np.uint8).reshape(shape)
+        return Reconstruction(self.latent.astype(np.float32), mean, scale, self.q)
 
     def segment(self, frame: int, tile: int, stop: int, refs: tuple[ContextRef, ...], start: int = 0) -> Segment:
         """The segment record with layers [start, stop)."""

@@ -14,13 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swathpack.edge.bands import BANDS
-from swathpack.edge.codec.digest import array_digest, context_digest
+from swathpack.edge.codec.base_layer import TRANSFORM, is_learned
+from swathpack.edge.codec.digest import array_digest, bytes_digest, context_digest
 from swathpack.edge.codec.latents import LAYERS, Latent
 from swathpack.edge.codec.layers import EmbeddedDecoder, known_context, tile_decoder
 from swathpack.edge.codec.model import EdgeModel
 from swathpack.edge.codec.pixels import TileWindow, tile_windows
+from swathpack.edge.codec.plain import PlainError, decode_plain
 from swathpack.edge.codec.prediction import CodingContext, CodingError, TileDecoder
 from swathpack.edge.frame import Frame
+from swathpack.edge.radiometry import MAX_COUNT
 from swathpack.edge.stream import Header, Segment, Stream, StreamError, read_stream
 from swathpack.edge.stream.segment import SYNC, unpack_front
 from swathpack.tools.errors import UserError
@@ -77,6 +80,8 @@ class _Held:
     quality: int
     layers: int
 
+
+_DecodedTile = tuple[TileReport, "NDArray[np.uint16] | None", "NDArray[np.bool_] | bool"]
 
 _DOUBT = "its record may be among what was damaged: nodata and time are uncertain"
 
@@ -141,21 +146,18 @@ class StreamDecoder:
 
     def frame(self, index: int, layers: int = LAYERS) -> tuple[Frame, FrameReport]:
         """Frame `index`; call in rising order of the index."""
-        header, empty = self.header, self._empty(index)
-        bands = [b for b in header.bands if b in BANDS]
-        planes, valid = [BANDS.index(b) for b in bands], empty.valid.copy()
-        data, tiles = empty.data, []
+        empty = self._empty(index)
+        valid, data, tiles = empty.valid.copy(), empty.data, []
         for window in self.windows:
-            report, dn = self._tile(index, window, layers, bool(window.of(valid).any()))
+            report, counts, known = self._tile(index, window, layers, empty)
             tiles.append(report)
             rows, columns = (
                 slice(window.top, window.top + window.height),
                 slice(window.left, window.left + window.width),
             )
-            if dn is None:
-                valid[rows, columns] = False
-            else:
-                data[:, rows, columns] = empty.counts_of(dn[planes])
+            valid[rows, columns] &= known
+            if counts is not None:
+                data[:, rows, columns] = counts
         held = np.broadcast_to(valid, data.shape)
         data[~(held & ~empty.holes if empty.holes.size else held)] = 0
         report = FrameReport(index, self.stream.time(index), tiles, _DOUBT if index in self.doubtful else "")
@@ -165,19 +167,17 @@ class StreamDecoder:
         """The frame without its pixels: bands, time, what is valid, offset and radiometry."""
         header, record = self.header, self.masks.get(index)
         h, w = header.height, header.width
-        kept = [i for i, b in enumerate(header.bands) if b in BANDS]
-        grid = tuple((header.grid or (1,) * len(header.bands))[i] for i in kept)
         holes = self._holes(index)
         return Frame(
-            np.zeros((len(kept), h, w), np.uint16),
-            tuple(header.bands[i] for i in kept),
+            np.zeros((len(header.bands), h, w), np.uint16),
+            header.bands,
             self.stream.time(index),  # type: ignore[arg-type]
             self._valid(index),
             header.level,
             header.boa_offset != (record is not None and record.other_offset),
-            grid,
+            header.grid or (1,) * len(header.bands),
             header.radiometry,
-            holes[kept] if holes is not None else np.zeros((0, 0, 0), np.bool_),
+            holes if holes is not None else np.zeros((0, 0, 0), np.bool_),
         )
 
     def _holes(self, index: int) -> NDArray[np.bool_] | None:
@@ -195,17 +195,48 @@ class StreamDecoder:
         except StreamError as error:
             raise UserError(f"frame {index}: {error}") from error
 
-    def _tile(
-        self, index: int, window: TileWindow, layers: int, wanted: bool
-    ) -> tuple[TileReport, NDArray[np.float32] | None]:
-        """The report and the twelve bands (12, h, w) in DN, None if nothing came."""
-        if not wanted:
-            return TileReport(window.index), None
+    def _tile(self, index: int, window: TileWindow, layers: int, empty: Frame) -> _DecodedTile:
+        """The report, the counts (C, h, w) of the stream's bands, None if nothing came, and which pixels of them are known."""
+        mask = window.of(empty.valid)
+        if not mask.any():
+            return TileReport(window.index), None, False
+        first = self._first(index, window)
+        if first is not None and not is_learned(first.quality_byte):
+            return self._plain_tile(index, window, layers, empty)
         report, decoder = self.latent(index, window)
         if decoder is None:
-            return report, None
-        pixels = self.model.synthesise(decoder.reconstruction(layers))
-        return report, pixels[:, : window.height, : window.width]
+            return report, None, False
+        pixels = self.model.synthesise(decoder.reconstruction(layers))[:, : window.height, : window.width]
+        return report, empty.counts_of(pixels[[BANDS.index(b) for b in empty.bands]]), True
+
+    def _first(self, index: int, window: TileWindow) -> Segment | None:
+        segments = self.by_tile.get((index, window.index), [])
+        return min(segments, key=lambda s: s.layer_start) if segments else None
+
+    def _plain_tile(self, index: int, window: TileWindow, layers: int, empty: Frame) -> _DecodedTile:
+        """A tile without the network: its segments' payloads are pieces of one."""
+        segments = sorted(self.by_tile[index, window.index], key=lambda s: s.layer_start)
+        report, payload, stop = TileReport(window.index, q=segments[0].quality_byte), b"", 0
+        for segment in segments:
+            if segment.layer_start != stop or segment.quality_byte != report.q or segment.damaged:
+                report.problem = f"layers from {stop} on are missing"
+                break
+            payload, stop = payload + segment.payload, segment.layer_stop
+            if segment.truncated:
+                report.problem = f"cut: {len(segment.payload)} of {segment.payload_bytes} payload bytes, unchecked"
+                break
+        shape = (len(empty.bands), window.height, window.width)
+        try:
+            found = decode_plain(report.q, payload, shape, window.of(empty.valid), empty.bands, layers)
+        except PlainError as error:
+            report.problem = str(error)
+            return report, None, False
+        report.layers, report.latent_digest = found.layers, bytes_digest(payload, 8).hex()
+        if not found.known.any():
+            report.problem = report.problem or "cut before its first layer"
+            return report, None, False
+        low, high = empty.radiometry.limits if report.q == TRANSFORM else (0, MAX_COUNT)
+        return report, np.clip(np.rint(found.counts), low, high).astype(np.uint16), found.known.all(axis=0)
 
     def latent(self, index: int, window: TileWindow) -> tuple[TileReport, TileDecoder | EmbeddedDecoder | None]:
         """The latent of one tile without its image, None if there is none; call in rising order of frames."""

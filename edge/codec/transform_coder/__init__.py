@@ -7,6 +7,7 @@ from swathpack.edge.codec.transform_coder.tile import (
     TransformCoderError,
     decode_tile,
     encode_tile,
+    first_layers,
 )
 
-__all__ = ["LAYERS", "CodedTile", "DecodedTile", "TransformCoderError", "decode_tile", "encode_tile"]
+__all__ = ["LAYERS", "CodedTile", "DecodedTile", "TransformCoderError", "decode_tile", "encode_tile", "first_layers"]

@@ -6,7 +6,7 @@ pixels -> bands on their own grids -> 9/7 wavelet -> a spectral basis per zone o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -51,12 +51,14 @@ class CodedTile:
 
     sizes: (17,) bytes. distortion: (17,) squared error over the valid pixels of all bands, DN^2, with k layers.
     layers: how many there are; where the room ended before the last, sizes and distortion stay the same beyond.
+    head: bytes without which nothing of the payload decodes.
     """
 
     payload: bytes
     sizes: NDArray[np.int64]
     distortion: NDArray[np.float64]
     layers: int
+    head: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +131,8 @@ def encode_tile(
     )
     payload = (head + body)[:limit]
     share = float(valid.mean())
-    return _coded(payload, len(head) + sizes, errors * step_of(header.step) ** 2 * share, _energy(samples, valid))
+    coded = _coded(payload, len(head) + sizes, errors * step_of(header.step) ** 2 * share, _energy(samples, valid))
+    return replace(coded, head=len(head))
 
 
 def _coded(payload: bytes, ends: NDArray[np.int64], errors: NDArray[np.float64], energy: float) -> CodedTile:
@@ -160,6 +163,21 @@ def decode_tile(payload: bytes, shape: tuple[int, int, int], names: Sequence[str
     for part, matrix in zip(header.parts, matrices):
         _add_raster(samples, part, matrix)
     return DecodedTile(samples, layers, True)
+
+
+def first_layers(payload: bytes, shape: tuple[int, int, int], names: Sequence[str] | None, layers: int) -> bytes:
+    """The prefix of a payload that holds its first `layers` layers, without decoding it. Raises TransformCoderError."""
+    reader = BitReader(payload)
+    try:
+        _read_header(reader, shape, _expected(names, shape[0]))
+    except BitsEnded:
+        return payload
+    except ValueError as error:
+        raise TransformCoderError(f"transform-coded payload: {error}") from error
+    if layers >= LAYERS:
+        return payload
+    targets = layer_targets(int(np.prod(shape)))
+    return payload[: reader.bytes_read + (int(targets[layers - 1]) if layers else 0)]
 
 
 # ---------------------------------------------------------------------------------------------------- encoder

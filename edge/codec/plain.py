@@ -1,0 +1,206 @@
+"""Tiles without the network: of the transform coder (any bands, any rate, cut anywhere) or the predictive coder (exact,
+or to a greatest error). What they give and take is what `CodedLatent` and `tile_decoder` do, with counts for latents.
+
+A quality byte names the mode: TRANSFORM or PREDICTIVE, which no step and base of the learned codec make. A predictive
+payload starts with the greatest error: one byte 0..254, or 255 and four bytes, little-endian.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from swathpack.edge.bands import BANDS
+from swathpack.edge.codec import predictive, transform_coder
+from swathpack.edge.codec.base_layer import PREDICTIVE, TRANSFORM, shift_of, step_of
+from swathpack.edge.codec.latents import LAYERS, STRIDE
+from swathpack.edge.stream import ContextRef, Segment
+
+MAX_BANDS = 16
+FINEST_DN = 0.5  # of the transform coder's last bit plane, when nothing is said
+_LONG = 255
+Samples = NDArray[np.generic]
+
+
+class PlainError(ValueError):
+    """A tile that no mode without the network codes, or a payload that none wrote."""
+
+
+@dataclass(frozen=True, eq=False)
+class CodedPlain:
+    """A tile's payload, in layers. sizes: (17,) bytes of the first k layers. distortion: (17,) squared error over the valid
+    pixels of all bands, counts^2. size: (h, w) latent positions that the tile would have. least: bytes of payload without
+    which nothing decodes.
+    """
+
+    quality: int
+    payload: bytes
+    payload_sizes: NDArray[np.int64]
+    distortion: NDArray[np.float64]
+    size: tuple[int, int]
+    least: int = 1
+
+    @cached_property
+    def curve(self) -> Curve:
+        """How far the error falls with the bytes."""
+        return Curve.of(self.payload_sizes, self.distortion)
+
+    def cut(self, payload_bytes: int) -> CodedPlain:
+        """The first bytes of it, as a tile of its own: a prefix may end inside a layer."""
+        sizes = np.minimum(self.payload_sizes, payload_bytes)
+        return replace(self, payload=self.payload[:payload_bytes], payload_sizes=sizes)
+
+    def segment(self, frame: int, tile: int, stop: int, refs: tuple[ContextRef, ...] = (), start: int = 0) -> Segment:
+        """The segment record with layers [start, stop)."""
+        payload = self.payload[int(self.payload_sizes[start]) : int(self.payload_sizes[stop])]
+        return replace(self.empty_segment(frame, tile, stop, refs, start), payload=payload, payload_bytes=-1)
+
+    def empty_segment(
+        self, frame: int, tile: int, stop: int, refs: tuple[ContextRef, ...] = (), start: int = 0
+    ) -> Segment:
+        """The segment record of layers [start, stop) without its payload."""
+        q, flags = step_of(self.quality), shift_of(self.quality)
+        return Segment(frame, tile, q, start, stop - start, *self.size, refs, flags=flags)
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """The lower convex hull of (bytes, error): `sizes` and `slopes` (error saved a byte there), both without equal ones."""
+
+    sizes: NDArray[np.float64]
+    slopes: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, sizes: NDArray[np.int64], errors: NDArray[np.float64]) -> Curve:
+        """Of a tile's prefixes, 0 bytes first."""
+        hull = [0]
+        for k in range(1, len(sizes)):
+            if sizes[k] <= sizes[hull[-1]]:
+                continue
+            while len(hull) > 1 and _slope(sizes, errors, hull[-2], hull[-1]) <= _slope(sizes, errors, hull[-1], k):
+                hull.pop()
+            hull.append(k)
+        chords = np.array([_slope(sizes, errors, a, b) for a, b in zip(hull, hull[1:])])
+        keep = chords > 0
+        chords, ends = chords[keep], np.array(hull[1:], np.int64)[keep]
+        if not len(chords):
+            return cls(np.zeros(1), np.zeros(1))
+        # At the end of a chord the slope lies between it and the next one; behind the last it falls as fast again.
+        following = np.append(chords[1:], chords[-1] * min(0.25, chords[-1] / chords[-2] if len(chords) > 1 else 0.25))
+        return cls(sizes[ends].astype(np.float64), np.sqrt(chords * following))
+
+    def bytes_at(self, slope: float) -> int:
+        """The prefix beyond which a byte saves less error than `slope`; interpolated on logarithmic scales."""
+        if not self.sizes[-1] or slope >= self.slopes[0] * 4:
+            return 0
+        if slope <= self.slopes[-1]:
+            return int(self.sizes[-1])
+        return int(2 ** np.interp(-np.log2(slope), -np.log2(self.slopes), np.log2(self.sizes)))
+
+
+def _slope(sizes: NDArray[np.int64], errors: NDArray[np.float64], a: int, b: int) -> float:
+    return float((errors[a] - errors[b]) / (sizes[b] - sizes[a]))
+
+
+def latent_size(shape: Sequence[int]) -> tuple[int, int]:
+    """Latent rows and columns of a tile (..., H, W)."""
+    return -(-shape[-2] // STRIDE), -(-shape[-1] // STRIDE)
+
+
+def encode_transform(
+    counts: Samples,
+    valid: NDArray[np.bool_],
+    names: Sequence[str],
+    finest_dn: float = FINEST_DN,
+    max_bytes: int | None = None,
+    aim_bytes: int | None = None,
+) -> CodedPlain:
+    """Counts (C, H, W) uint16 by the transform coder; see `transform_coder.encode_tile`. Raises PlainError."""
+    try:
+        coded = transform_coder.encode_tile(counts, valid, _known(names), finest_dn, max_bytes, aim_bytes)
+    except transform_coder.TransformCoderError as error:
+        raise PlainError(str(error)) from error
+    return CodedPlain(TRANSFORM, coded.payload, coded.sizes, coded.distortion, latent_size(counts.shape), coded.head)
+
+
+def encode_predictive(counts: Samples, valid: NDArray[np.bool_], max_error: int = 0) -> CodedPlain:
+    """Counts (C, H, W), each valid one to come back within `max_error`. Raises PlainError."""
+    try:
+        coded = predictive.encode(counts, valid, max_error)
+    except predictive.PredictiveError as error:
+        raise PlainError(str(error)) from error
+    head = bytes([max_error]) if max_error < _LONG else bytes([_LONG]) + max_error.to_bytes(4, "little")
+    sizes = coded.sizes + np.where(np.arange(LAYERS + 1) > 0, len(head), 0)
+    inside = counts[:, valid].astype(np.float64)
+    energy = float(((inside - inside.mean(1, keepdims=True)) ** 2).sum()) if inside.size else 0.0
+    left = 1 - np.arange(LAYERS + 1) / LAYERS  # layers are strips of rows
+    exact = (max_error * (max_error + 1)) / 3 * inside.size
+    return CodedPlain(
+        PREDICTIVE, head + coded.payload, sizes, energy * left + exact * (1 - left), latent_size(counts.shape)
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class DecodedPlain:
+    """`counts` (C, H, W) float32, `known` (C, H, W) bool: what a payload holds of a tile; `layers` that are whole.
+    max_error: guaranteed for every known count, None where nothing is.
+    """
+
+    counts: NDArray[np.float32]
+    known: NDArray[np.bool_]
+    layers: int
+    max_error: int | None = None
+
+
+def decode_plain(
+    quality: int,
+    payload: bytes,
+    shape: tuple[int, int, int],
+    valid: NDArray[np.bool_],
+    names: Sequence[str],
+    layers: int = LAYERS,
+) -> DecodedPlain:
+    """A payload, or any prefix of one, of that quality byte, at most its first `layers` layers. Raises PlainError."""
+    try:
+        if quality == TRANSFORM:
+            known = _known(names)
+            if layers < LAYERS:
+                payload = transform_coder.first_layers(payload, shape, known, layers)
+            tile = transform_coder.decode_tile(payload, shape, known)
+            return DecodedPlain(tile.samples, np.full(shape, tile.started), tile.layers)
+        if quality == PREDICTIVE:
+            return _decode_predictive(payload, shape, valid, layers)
+    except (transform_coder.TransformCoderError, predictive.PredictiveError) as error:
+        raise PlainError(str(error)) from error
+    raise PlainError(f"expected a mode without the network, found quality byte {quality}")
+
+
+def greatest_error(payload: bytes) -> int:
+    """The guarantee that a predictive payload starts with. Raises PlainError."""
+    return _head(payload)[0]
+
+
+def _head(payload: bytes) -> tuple[int, int]:
+    """(greatest error, bytes it takes)."""
+    length = 5 if payload[:1] == bytes([_LONG]) else 1
+    if len(payload) < length:
+        raise PlainError("the payload ends before its greatest error")
+    return (payload[0], 1) if length == 1 else (int.from_bytes(payload[1:5], "little"), 5)
+
+
+def _decode_predictive(
+    payload: bytes, shape: tuple[int, int, int], valid: NDArray[np.bool_], layers: int
+) -> DecodedPlain:
+    max_error, length = _head(payload)
+    tile = predictive.decode(payload[length:], shape, valid, max_error)
+    known = tile.known & (np.arange(shape[1]) < layers * shape[1] // LAYERS)[:, None]
+    return DecodedPlain(tile.samples.astype(np.float32), known, min(tile.layers, layers), max_error)
+
+
+def _known(names: Sequence[str]) -> tuple[str, ...] | None:
+    """The bands by name where all are Sentinel-2's: what both sides then expect of them."""
+    return tuple(names) if set(names) <= set(BANDS) else None
