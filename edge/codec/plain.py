@@ -106,6 +106,11 @@ def _slope(sizes: NDArray[np.int64], errors: NDArray[np.float64], a: int, b: int
     return float((errors[a] - errors[b]) / (sizes[b] - sizes[a]))
 
 
+def mode_name(quality: int) -> str:
+    """learned, transform or predictive."""
+    return {TRANSFORM: "transform", PREDICTIVE: "predictive"}.get(quality, "learned")
+
+
 def latent_size(shape: Sequence[int]) -> tuple[int, int]:
     """Latent rows and columns of a tile (..., H, W)."""
     return -(-shape[-2] // STRIDE), -(-shape[-1] // STRIDE)

@@ -150,7 +150,7 @@ def judge(model: EdgeModel, places: Sequence[Place], bar: Progress) -> Judged:
 def _held_out(model: EdgeModel, place: Place, q: int) -> list[tuple[float, float]]:
     """(bppb, PSNR) of each held-out date at step q."""
     frames = place.frames[-(place.held + LEAD_IN) :]
-    stream = SeriesEncoder(model, frames).at_quality(q)
+    stream = SeriesEncoder(model, frames, mode="learned").at_quality(q)
     decoded = StreamDecoder(model, stream).frames().frames
     sizes = frame_bytes(stream)
     return [

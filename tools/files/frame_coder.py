@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from swathpack.edge.bands import BANDS, coded, complete_dn
+from swathpack.edge.bands import BANDS, complete_dn
 from swathpack.edge.codec.base_layer import MAX_SHIFT, TRANSFORM, quality_of, usual_shift
 from swathpack.edge.codec.digest import context_digest
 from swathpack.edge.codec.latents import LAYERS, STEPS, step_dn
@@ -141,11 +141,9 @@ class FrameCoder:
 
     def _eligible(self) -> bool:
         """Whether tiles may be coded by the learned codec and it has not been decided yet which."""
-        known = coded(self.frame.bands) == tuple(b for b in BANDS if b in self.frame.bands)
-        possible = known and set(self.frame.bands) <= set(BANDS) and len(self.frame.bands) >= LEAST_LEARNED_BANDS
-        return (possible or (self.choice.mode == "learned" and bool(coded(self.frame.bands)))) and (
-            self.choice.mode != "transform"
-        )
+        least = 1 if self.choice.mode == "learned" else LEAST_LEARNED_BANDS
+        known = set(self.frame.bands) <= set(BANDS) and len(self.frame.bands) >= least
+        return known and self.choice.mode != "transform"
 
     @property
     def free(self) -> bool:
