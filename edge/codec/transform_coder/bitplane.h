@@ -41,7 +41,7 @@ typedef struct {
 } subband_t;
 
 /* Segments of a plane in coding order. */
-enum { STRONG, LIKELY, REFINE, NEAR, FAR, SEGMENTS };
+enum { STRONG, LIKELY, GOOD, FAIR, WEAK, REFINE, NEAR, FAR, SEGMENTS };
 
 /* Contexts of every adaptive state: where they start, one kind after another. */
 enum {
