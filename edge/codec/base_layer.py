@@ -65,14 +65,14 @@ def usual_shift(q: int, most: int = MAX_SHIFT) -> int:
 
 def refined_groups(layers: int, quality: int) -> int:
     """Groups known at the full step when the first `layers` layers are here."""
-    if shift_of(quality) == 0:
+    if shift_of(quality) == 0 or not is_learned(quality):
         return layers
     return 0 if layers < 2 else layers
 
 
 def known_groups(layers: int, quality: int) -> int:
     """Groups of which anything is known when the first `layers` layers are here."""
-    if shift_of(quality) == 0 or layers == 0:
+    if shift_of(quality) == 0 or layers == 0 or not is_learned(quality):
         return layers
     return max(BASE_GROUPS, refined_groups(layers, quality))
 
@@ -102,7 +102,7 @@ def known_part(latent: Latent, layers: int, quality: int = 0) -> Latent:
     """A latent (M, h, w) as it is known from its first `layers` layers: what is not refined at its base value in
     fine steps, what nothing is known of at zero. Of a part so known, a smaller one can be taken again.
     """
-    group, shift = latent.shape[0] // LAYERS, shift_of(quality)
+    group, shift = latent.shape[0] // LAYERS, shift_of(quality) if is_learned(quality) else 0
     fine, known = refined_groups(layers, quality) * group, known_groups(layers, quality) * group
     out = np.zeros_like(latent)
     out[:fine] = latent[:fine]

@@ -7,6 +7,7 @@ payload starts with the greatest error: one byte 0..254, or 255 and four bytes, 
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -19,6 +20,7 @@ from swathpack.edge.codec import predictive, transform_coder
 from swathpack.edge.codec.base_layer import PREDICTIVE, TRANSFORM, shift_of, step_of
 from swathpack.edge.codec.latents import LAYERS, STRIDE
 from swathpack.edge.stream import ContextRef, Segment
+from swathpack.edge.stream.header import BAND_ORDER
 
 MAX_BANDS = 16
 FINEST_DN = 0.5  # of the transform coder's last bit plane, when nothing is said
@@ -111,6 +113,90 @@ def mode_name(quality: int) -> str:
     return {TRANSFORM: "transform", PREDICTIVE: "predictive"}.get(quality, "learned")
 
 
+@dataclass(frozen=True, eq=False)
+class LoneTile:
+    """What a transform-coded payload that flies alone says of itself before the coder's own bytes: `names` of its bands, its
+    `height` and `width`; `start`: where those bytes begin. See `lone_head`.
+    """
+
+    names: tuple[str, ...]
+    height: int
+    width: int
+    start: int
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W)."""
+        return len(self.names), self.height, self.width
+
+
+def lone_head(names: Sequence[str], height: int, width: int) -> bytes:
+    """Of a tile of at most 256 x 256: height - 1, width - 1, then a mask of the thirteen bands in Sentinel-2's order
+    (2 bytes, little-endian), or 0, 0, the number of bands and each name as a byte of length and UTF-8.
+    """
+    sides = bytes([height - 1, width - 1])
+    mask = sum(1 << BAND_ORDER.index(n) for n in names) if set(names) <= set(BAND_ORDER) else 0
+    if mask and tuple(n for n in BAND_ORDER if n in names) == tuple(names):
+        return sides + mask.to_bytes(2, "little")
+    texts = [n.encode() for n in names]
+    return sides + bytes([0, 0, len(texts)]) + b"".join(bytes([len(t)]) + t for t in texts)
+
+
+def read_lone_head(payload: bytes) -> LoneTile | None:
+    """The head of a payload that flew alone; None where it is not all there. Raises PlainError."""
+    if len(payload) < 4:
+        return None
+    height, width, mask = payload[0] + 1, payload[1] + 1, int.from_bytes(payload[2:4], "little")
+    if mask:
+        if mask >> len(BAND_ORDER):
+            raise PlainError(f"lone tile: unknown bands in mask {mask:#06x}")
+        return LoneTile(tuple(n for i, n in enumerate(BAND_ORDER) if mask >> i & 1), height, width, 4)
+    names: list[str] = []
+    at = 5
+    while len(payload) >= 5 and len(names) < payload[4]:
+        end = at + 1 + (payload[at] if at < len(payload) else 256)
+        if end > len(payload):
+            return None
+        names.append(payload[at + 1 : end].decode("utf-8", "replace"))
+        at = end
+    if len(payload) < 5 or not 1 <= len(names) <= MAX_BANDS or len(set(names)) != len(names):
+        if len(payload) < 5:
+            return None
+        raise PlainError(f"lone tile: expected 1 to {MAX_BANDS} different bands, found {names}")
+    return LoneTile(tuple(names), height, width, at)
+
+
+def lone_ends(payload: bytes, total: int) -> NDArray[np.int64] | None:
+    """(17,) bytes after which the first k layers are whole of a lone payload of `total` bytes; None while its heads are
+    not there. Raises PlainError.
+    """
+    lone = read_lone_head(payload)
+    if lone is None:
+        return None
+    try:
+        ends = transform_coder.layer_ends(payload[lone.start :], lone.shape, _known(lone.names), total - lone.start)
+    except transform_coder.TransformCoderError as error:
+        raise PlainError(str(error)) from error
+    return None if ends is None else ends + np.where(np.arange(LAYERS + 1) > 0, lone.start, 0)
+
+
+def decode_lone(payload: bytes) -> tuple[LoneTile, DecodedPlain]:
+    """A prefix of a lone payload to counts. Raises PlainError."""
+    lone = read_lone_head(payload)
+    if lone is None:
+        raise PlainError(f"{len(payload)} bytes are too few for a tile's head")
+    valid = np.ones(lone.shape[1:], np.bool_)
+    return lone, decode_plain(TRANSFORM, payload[lone.start :], lone.shape, valid, lone.names)
+
+
+def seals(payload: bytes, ends: NDArray[np.int64]) -> NDArray[np.int16]:
+    """(16, 1, 2) int16: CRC-32 of every layer's bytes, 0 where they are not all here. What stands for a latent where
+    the two sides compare what they hold.
+    """
+    checks = [zlib.crc32(payload[int(a) : int(b)]) if b <= len(payload) else 0 for a, b in zip(ends[:-1], ends[1:])]
+    return np.array(checks, "<u4").view("<i2").astype(np.int16).reshape(LAYERS, 1, 2)
+
+
 def latent_size(shape: Sequence[int]) -> tuple[int, int]:
     """Latent rows and columns of a tile (..., H, W)."""
     return -(-shape[-2] // STRIDE), -(-shape[-1] // STRIDE)
@@ -129,7 +215,11 @@ def encode_transform(
         coded = transform_coder.encode_tile(counts, valid, _known(names), finest_dn, max_bytes, aim_bytes)
     except transform_coder.TransformCoderError as error:
         raise PlainError(str(error)) from error
-    return CodedPlain(TRANSFORM, coded.payload, coded.sizes, coded.distortion, latent_size(counts.shape), coded.head)
+    total = len(coded.payload)
+    shape = (counts.shape[0], counts.shape[1], counts.shape[2])
+    ends = transform_coder.layer_ends(coded.payload, shape, _known(names), total)
+    sizes = np.minimum(np.arange(LAYERS + 1) * total, total) if ends is None else ends
+    return CodedPlain(TRANSFORM, coded.payload, sizes, coded.distortion, latent_size(shape), coded.head)
 
 
 def encode_predictive(counts: Samples, valid: NDArray[np.bool_], max_error: int = 0) -> CodedPlain:
@@ -172,11 +262,7 @@ def decode_plain(
     """A payload, or any prefix of one, of that quality byte, at most its first `layers` layers. Raises PlainError."""
     try:
         if quality == TRANSFORM:
-            known = _known(names)
-            if layers < LAYERS:
-                payload = transform_coder.first_layers(payload, shape, known, layers)
-            tile = transform_coder.decode_tile(payload, shape, known)
-            return DecodedPlain(tile.samples, np.full(shape, tile.started), tile.layers)
+            return _decode_transform(payload, shape, names, layers)
         if quality == PREDICTIVE:
             return _decode_predictive(payload, shape, valid, layers)
     except (transform_coder.TransformCoderError, predictive.PredictiveError) as error:
@@ -195,6 +281,16 @@ def _head(payload: bytes) -> tuple[int, int]:
     if len(payload) < length:
         raise PlainError("the payload ends before its greatest error")
     return (payload[0], 1) if length == 1 else (int.from_bytes(payload[1:5], "little"), 5)
+
+
+def _decode_transform(payload: bytes, shape: tuple[int, int, int], names: Sequence[str], layers: int) -> DecodedPlain:
+    known = _known(names)
+    ends = transform_coder.layer_ends(payload, shape, known, len(payload))
+    if layers < LAYERS and ends is not None:
+        # With no layer at all the header alone still tells the means.
+        payload = payload[: int(ends[layers]) if layers else int(ends[1] - transform_coder.first_target(shape))]
+    tile = transform_coder.decode_tile(payload, shape, known)
+    return DecodedPlain(tile.samples, np.full(shape, tile.started), min(tile.layers, layers))
 
 
 def _decode_predictive(

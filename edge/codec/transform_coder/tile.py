@@ -36,6 +36,7 @@ AIM_SHARES = (0.25, 1.0, 4.0, 16.0)  # and those around it, for an embedded payl
 MAX_BANDS, MAX_SIDE = 16, 4095
 STEP_BITS, STEPS_AN_OCTAVE, STEP_BIAS = 6, 4, 16
 PLANE_BITS = 5
+END_SLACK = 2  # bytes that the binary coder may still hold back when a layer's target is reached
 FRACTION = 1 << bitplane.FRACTION
 LARGEST = (1 << 24) * FRACTION - 1
 MEAN_UNIT_BITS, MEAN_ORDER = 3, 6
@@ -99,6 +100,11 @@ def layer_targets(samples: int) -> NDArray[np.uint64]:
     """(15,) bytes of coefficients at which layers of a tile of so many samples end; the last one takes the rest."""
     rates = FIRST_LAYER_BPPB * LAYER_RATIO ** np.arange(LAYERS - 1)
     return np.ceil(rates * samples / 8).astype(np.uint64)
+
+
+def first_target(shape: tuple[int, int, int]) -> int:
+    """Bytes behind the header at which the first layer of a tile is whole."""
+    return int(layer_targets(int(np.prod(shape)))[0]) + END_SLACK
 
 
 def encode_tile(
@@ -165,19 +171,23 @@ def decode_tile(payload: bytes, shape: tuple[int, int, int], names: Sequence[str
     return DecodedTile(samples, layers, True)
 
 
-def first_layers(payload: bytes, shape: tuple[int, int, int], names: Sequence[str] | None, layers: int) -> bytes:
-    """The prefix of a payload that holds its first `layers` layers, without decoding it. Raises TransformCoderError."""
+def layer_ends(
+    payload: bytes, shape: tuple[int, int, int], names: Sequence[str] | None, total: int
+) -> NDArray[np.int64] | None:
+    """(17,) bytes after which the first k layers of a payload of `total` bytes are whole, from any prefix that holds its
+    header; None where it does not. Raises TransformCoderError.
+    """
     reader = BitReader(payload)
     try:
         _read_header(reader, shape, _expected(names, shape[0]))
     except BitsEnded:
-        return payload
+        return None
     except ValueError as error:
         raise TransformCoderError(f"transform-coded payload: {error}") from error
-    if layers >= LAYERS:
-        return payload
-    targets = layer_targets(int(np.prod(shape)))
-    return payload[: reader.bytes_read + (int(targets[layers - 1]) if layers else 0)]
+    targets = layer_targets(int(np.prod(shape))).astype(np.int64)
+    ends = np.concatenate([[0], reader.bytes_read + targets + END_SLACK, [total]])
+    found: NDArray[np.int64] = np.minimum(ends, total).astype(np.int64)
+    return found
 
 
 # ---------------------------------------------------------------------------------------------------- encoder
