@@ -24,6 +24,7 @@ COMMANDS: dict[str, str] = {
     "inpaint": "swathpack.tools.commands.inpaint",
     "adapt": "swathpack.tools.commands.adapt",
     "plan": "swathpack.tools.commands.plan",
+    "mission": "swathpack.tools.commands.mission",
     "calibrate": "swathpack.tools.commands.calibrate",
     "export": "swathpack.tools.commands.export",
     "engines": "swathpack.tools.commands.engines",
