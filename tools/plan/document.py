@@ -15,7 +15,7 @@ TEMPLATE = Path(__file__).parent / "data" / "template.toml"
 ROWS = ("satellite", "station", "area")
 TABLES = ("radio", "imager", "codec", "storage", "energy", "objective", "uncertainty")
 # Keys that name a file, which lies beside the plan that says so and not beside the one that extends it.
-_FILES = {"satellite": ("tle_file", "omm_file"), "area": ("geojson",), "codec": ("table",)}
+_FILES = {"satellite": ("tle_file", "omm_file", "oem_file"), "area": ("geojson",), "codec": ("table",)}
 EVERY = "*"  # as a row's name with `remove = true`: all inherited rows
 
 Document = dict[str, Any]

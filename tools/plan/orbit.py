@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from sgp4.api import Satrec
     from skyfield.timelib import Timescale
 
+    from swathpack.tools.plan.stations import Station
+
 Array = NDArray[np.float64]
 
 EARTH_RADIUS_KM = 6378.137
@@ -36,7 +38,10 @@ MAX_TLE_AGE_DAYS = 14.0
 
 @dataclass(frozen=True)
 class Satellite:
-    """A satellite's name, its SGP4 record, where the orbit came from, and which of several it is."""
+    """A satellite's name, its SGP4 record, where the orbit came from, and which of several it is.
+
+    One with an ephemeris instead (`swathpack.tools.plan.ephemeris`) has no record.
+    """
 
     name: str
     record: Satrec
@@ -46,6 +51,26 @@ class Satellite:
     def period_s(self) -> float:
         """Time of one revolution (seconds)."""
         return 2 * math.pi / float(self.record.no_kozai) * 60
+
+    def eccentricity(self) -> float:
+        """Of the mean elements."""
+        return float(self.record.ecco)
+
+    def origin(self) -> str:
+        """Where the orbit came from, and its epoch."""
+        return f"{self.source}, epoch {format_time(epoch_s(self.record))}"
+
+    def events(self, station: Station, lowest_deg: float, start_s: float, end_s: float) -> tuple[Array, list[int]]:
+        """Rises (0), tops (1) and sets (2) above an elevation, in order (s since 1970), by Skyfield's `find_events`."""
+        from skyfield.api import EarthSatellite, wgs84
+
+        scale = timescale()
+        place = wgs84.latlon(station.latitude_deg, station.longitude_deg, station.height_m)
+        ends = (scale.tt_jd(terrestrial_jd(moment)) for moment in (start_s, end_s))
+        times, events = EarthSatellite.from_satrec(self.record, scale).find_events(
+            place, *ends, altitude_degrees=lowest_deg
+        )
+        return (times.tt - terrestrial_jd(0.0)) * 86400 if len(times) else np.zeros(0), events.tolist()
 
     def positions_km(self, time_s: Array) -> Array:
         """(n, 3) Earth-fixed positions at (n,) seconds since 1970 UTC.
@@ -107,7 +132,9 @@ def ground_track(positions_km: Array) -> tuple[Array, Array]:
 def read_satellite(section: Section, folder: Path, start_s: float) -> Satellite:
     """One [[satellite]] table. Raises UserError, also for a TLE or OMM too old for the plan."""
     name = section.text("name")
-    kind = section.exactly_one("tle", "tle_file", "omm", "omm_file", "elements")
+    kind = section.exactly_one("tle", "tle_file", "omm", "omm_file", "oem_file", "elements")
+    if kind == "oem_file":
+        return _checked(section, _from_ephemeris(section, folder))
     readers: dict[str, Callable[[], tuple[Satrec, str]]] = {
         "tle": lambda: _from_tle(section, section.texts("tle")),
         "tle_file": lambda: _from_file(section, folder, "tle_file", start_s),
@@ -126,12 +153,33 @@ def read_satellite(section: Section, folder: Path, start_s: float) -> Satellite:
             f"{'before' if age > 0 else 'after'} the plan's start, expected at most {oldest:g} "
             f"(max_age_days); get a newer one"
         )
-    if record.ecco > 0.3 or 2 * math.pi / record.no_kozai > 225:
+    return _checked(section, Satellite(name, record, kind.replace("_file", ""), note))
+
+
+def _checked(section: Section, satellite: Satellite) -> Satellite:
+    """Raises UserError for what is no low Earth orbit."""
+    minutes, eccentricity = satellite.period_s() / 60, satellite.eccentricity()
+    if not (eccentricity <= 0.3 and minutes <= 225):
         raise section.error(
-            f"{name}: expected a low Earth orbit (period up to 225 minutes, eccentricity up "
-            f"to 0.3), found {2 * math.pi / record.no_kozai:.0f} minutes and {record.ecco:.3f}"
+            f"{satellite.name}: expected a low Earth orbit (period up to 225 minutes, eccentricity up "
+            f"to 0.3), found {minutes:.0f} minutes and {eccentricity:.3f}"
         )
-    return Satellite(name, record, kind.replace("_file", ""), note)
+    return satellite
+
+
+def _from_ephemeris(section: Section, folder: Path) -> Satellite:
+    """Of an OEM, which must hold the plan's time: that shows when it is propagated."""
+    from swathpack.tools.plan.ephemeris import satellite_from_oem
+
+    path = folder / section.text("oem_file")
+    try:
+        satellite = satellite_from_oem(path.read_bytes(), section.text("name"))
+    except OSError as error:
+        raise section.error(f"oem_file: cannot read {path}: {error}") from None
+    except (ValueError, TypeError) as error:
+        raise section.error(f"oem_file: {path.name}: {error}") from None
+    section.done()
+    return satellite
 
 
 def epoch_s(record: Satrec) -> float:

@@ -1,6 +1,6 @@
 """Passes: when a station sees a satellite, how high and how far, and what the link carries second by second.
 
-Events come from Skyfield's `find_events`; the profile between them from SGP4 and the link budget.
+Events come from Skyfield, or for an ephemeris from a search of its own; the profile between them from positions and link.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from swathpack.edge.downlink.budget import whole_ms
 from swathpack.tools.plan.link import carrier_to_noise_dbhz, net_byte_rate
-from swathpack.tools.plan.orbit import UNIX_EPOCH_JD, Satellite, terrestrial_jd, timescale
+from swathpack.tools.plan.orbit import UNIX_EPOCH_JD, Satellite
 from swathpack.tools.plan.radio import Radio
 from swathpack.tools.plan.stations import Station
 
@@ -109,22 +109,11 @@ def later_ms(time_s: float) -> float:
 
 def find_sightings(satellite: Satellite, station: Station, start_s: float, end_s: float) -> list[Sighting]:
     """Every rise to set above the station's lowest usable elevation, clipped to the time span."""
-    from skyfield.api import EarthSatellite, wgs84
-
-    scale = timescale()
-    place = wgs84.latlon(station.latitude_deg, station.longitude_deg, station.height_m)
-    body = EarthSatellite.from_satrec(satellite.record, scale)
     lowest = station.lowest_deg()
-    times, events = body.find_events(
-        place,
-        scale.tt_jd(terrestrial_jd(start_s)),
-        scale.tt_jd(terrestrial_jd(end_s)),
-        altitude_degrees=lowest,
-    )
-    seconds = (times.tt - terrestrial_jd(0.0)) * 86400 if len(times) else np.zeros(0)
+    seconds, events = satellite.events(station, lowest, start_s, end_s)
     spans: list[list[float]] = []  # rise, set, culminations
     rise, tops = start_s, []
-    ended = [*zip(seconds.tolist(), events.tolist())]
+    ended = [*zip(seconds.tolist(), events)]
     if ended[-1][1] != 2 if ended else station.look(satellite.positions_km(np.array([start_s])))[0][0] >= lowest:
         ended.append((end_s, 2))  # still up at the end, or all the time
     for moment, event in ended:

@@ -15,7 +15,6 @@ from swathpack.tools.plan.document import plural
 from swathpack.tools.plan.imaging import Capture
 from swathpack.tools.plan.inputs import Plan
 from swathpack.tools.plan.model import Outcome
-from swathpack.tools.plan.orbit import epoch_s
 
 GB = 1e9
 FLOW_KEYS = (
@@ -261,7 +260,7 @@ def plan_json(outcome: Outcome) -> dict[str, Any]:
             "start_utc": format_time(plan.start_s),
             "days": plan.days,
             "seed": plan.seed,
-            "orbits": {s.name: f"{s.source}, epoch {format_time(epoch_s(s.record))}" for s in plan.satellites},
+            "orbits": {s.name: s.origin() for s in plan.satellites},
             "warnings": outcome.warnings,
             "codec_figures": {"source": outcome.rates.source, "measured": outcome.rates.measured},
             "headline": [{"what": what, "value": value, "unit": unit} for what, value, unit in headline(outcome)],
