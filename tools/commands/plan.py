@@ -5,6 +5,7 @@
     swathpack plan s-band-cubesat --compare s-band-cubesat-4-stations x-band-smallsat
     swathpack plan s-band-cubesat --sweep radio.bitrate_mbit_s=1:4:0.5    one key at several values, with charts
     swathpack plan --init my.toml                              a commented plan file to begin with
+    swathpack plan my.toml --export ics czml json xml          the schedule for calendars, globes, ground networks
     swathpack plan my.toml other.toml --check                  reads, finds passes, tries the budget; writes nothing
     swathpack plan --presets                                   lists the presets
 
@@ -20,6 +21,7 @@ from pathlib import Path
 from swathpack.edge.downlink.budget import parse_time
 from swathpack.tools.errors import UserError
 
+EXPORTS = ("ics", "czml", "json", "xml")
 HELP = "plan the downlink: passes, byte budgets, tiles per day and their quality"
 
 
@@ -45,6 +47,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="read the plans (without one: all presets) and try their budgets as the board does",
     )
     parser.add_argument("--init", metavar="FILE", type=Path, help="write a commented plan file, then stop")
+    parser.add_argument(
+        "--export",
+        nargs="+",
+        default=[],
+        choices=EXPORTS,
+        metavar="FORMAT",
+        help="also write the schedule as ics (calendar), czml (globe), json, xml (CCSDS 902.1)",
+    )
     parser.add_argument("--png", action="store_true", help="also draw the page's charts into plan.png")
     parser.add_argument("--no-files", action="store_true", help="only print the table")
     parser.add_argument("--presets", action="store_true", help="list the presets and the stations, then stop")
@@ -135,6 +145,13 @@ def _write(args: argparse.Namespace, outcomes: list) -> None:  # type: ignore[ty
         written = report.write_files(first, folder)
         for other in outcomes[1:]:
             written += report.write_files(other, folder / other.plan.name)
+        if args.export:
+            from swathpack.tools.plan import exports
+
+            for outcome in outcomes:
+                written += exports.write(
+                    outcome, folder if outcome is first else folder / outcome.plan.name, args.export
+                )
         written.append(folder / "plan.html")
         written[-1].write_text(page.render(outcomes), encoding="utf-8")
         if args.png:
