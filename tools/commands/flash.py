@@ -24,8 +24,6 @@ from swathpack.tools.errors import UserError
 if TYPE_CHECKING:
     from swathpack.tools.board.flash import Cargo
 
-HELP = "install a flight bundle on a board over ssh"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `swathpack flash`."""

@@ -20,9 +20,7 @@ from typing import Any
 from swathpack.edge.board import planned_passes
 from swathpack.edge.config import ConfigError, Mission, RegionConfig, read_mission
 from swathpack.edge.downlink.budget import Budget, BudgetError, format_time, read_budget
-from swathpack.tools.errors import UserError
-
-HELP = "the flight loop's configuration: write a commented one, or check one"
+from swathpack.tools.errors import RefusedError, UserError
 
 # What a key is for, where its name does not say it. A key without an entry stands alone.
 WORDS = {
@@ -104,6 +102,8 @@ def _init(args: argparse.Namespace) -> int:
     try:
         with args.init.open("x", encoding="utf-8") as file:
             file.write(template(given))
+    except FileExistsError:
+        raise RefusedError(f"--init: {args.init} exists: give another name") from None
     except OSError as error:
         raise UserError(f"--init: cannot write {args.init}: {error.strerror}") from None
     print(f"wrote {args.init}; check it with: swathpack mission {args.init} --check")

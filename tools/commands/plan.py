@@ -16,13 +16,15 @@ docs/plan.md describes the plan file.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 from swathpack.edge.downlink.budget import parse_time
-from swathpack.tools.errors import UserError
+from swathpack.tools.errors import RefusedError, UserError
+from swathpack.tools.files.outputs import Output, add_force, check_output
 
+FILES = ("budget.toml", "passes.csv", "plan.json", "plan.html", "plan.png")
 EXPORTS = ("ics", "czml", "json", "xml")
-HELP = "plan the downlink: passes, byte budgets, tiles per day and their quality"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,6 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="also write the schedule as ics (calendar), czml (globe), json, xml (CCSDS 902.1)",
     )
     parser.add_argument("--png", action="store_true", help="also draw the page's charts into plan.png")
+    add_force(parser)
     parser.add_argument("--no-files", action="store_true", help="only print the table")
     parser.add_argument("--presets", action="store_true", help="list the presets and the stations, then stop")
 
@@ -76,19 +79,21 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _plan(args: argparse.Namespace) -> int:
-    from swathpack.tools.plan import report
+    from swathpack.tools.plan import exports, report
     from swathpack.tools.plan.model import evaluate
 
     plans = [_read(args, name) for name in (*args.plan, *args.compare)]
     names = [plan.name for plan in plans]
     if len(set(names)) < len(names):
         raise UserError(f"--compare: expected plans with names of their own, found {', '.join(names)}")
+    exported = tuple(exports.FORMATS[name][0] for name in args.export)
+    folder = _folder(args, plans, (*FILES, *exported))
     outcomes = [evaluate(plan) for plan in plans]
     print("\n\n".join(report.table(outcome) for outcome in outcomes))
     if len(outcomes) > 1:
         print(f"\n{report.compare_table(outcomes)}")
     if not args.no_files:
-        _write(args, outcomes)
+        _save(folder, lambda place: _write(args, outcomes, place))
     return 0
 
 
@@ -109,15 +114,11 @@ def _sweep(args: argparse.Namespace) -> int:
         raise UserError("--sweep and --compare: expected one of them")
     key, values = sweep.parse_sweep(args.sweep)
     plans = [_read(args, args.plan[0], {key: value}) for value in values]
+    folder = _folder(args, plans[:1], ("sweep.csv", "sweep.html"))
     outcomes = [evaluate(plan) for plan in plans]
     print(sweep.table(key, values, outcomes))
     if not args.no_files:
-        folder = args.out or Path(f"plan-{plans[0].name}")
-        try:
-            written = sweep.write(key, values, outcomes, folder)
-        except OSError as error:
-            raise UserError(f"cannot write into {folder}: {error}") from None
-        print("\n" + "\n".join(f"wrote {path}" for path in written))
+        _save(folder, lambda place: sweep.write(key, values, outcomes, place))
     return 0
 
 
@@ -129,38 +130,47 @@ def _init(path: Path) -> int:
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
+    except FileExistsError:
+        raise RefusedError(f"--init: {path} exists: give another name") from None
     except OSError as error:
         raise UserError(f"--init: cannot write {path}: {error.strerror}") from None
     print(f"wrote {path}; check it with: swathpack plan {path} --check")
     return 0
 
 
-def _write(args: argparse.Namespace, outcomes: list) -> None:  # type: ignore[type-arg]
+def _write(args: argparse.Namespace, outcomes: list, folder: Path) -> list[Path]:  # type: ignore[type-arg]
     """The first plan's files and the page; with --compare each other plan's files in a folder below."""
-    from swathpack.tools.plan import page, report
+    from swathpack.tools.plan import exports, page, report
 
     first = outcomes[0]
-    folder = args.out or Path(f"plan-{first.plan.name}")
-    try:
-        written = report.write_files(first, folder)
-        for other in outcomes[1:]:
-            written += report.write_files(other, folder / other.plan.name)
-        if args.export:
-            from swathpack.tools.plan import exports
+    written = []
+    for outcome in outcomes:
+        own = folder if outcome is first else folder / outcome.plan.name
+        written += report.write_files(outcome, own) + exports.write(outcome, own, args.export)
+    written.append(folder / "plan.html")
+    written[-1].write_text(page.render(outcomes), encoding="utf-8")
+    if args.png:
+        from swathpack.tools.plan.picture import draw
 
-            for outcome in outcomes:
-                written += exports.write(
-                    outcome, folder if outcome is first else folder / outcome.plan.name, args.export
-                )
-        written.append(folder / "plan.html")
-        written[-1].write_text(page.render(outcomes), encoding="utf-8")
-        if args.png:
-            from swathpack.tools.plan.picture import draw
+        written.append(draw(first, folder / "plan.png"))
+    return written
 
-            written.append(draw(first, folder / "plan.png"))
-    except OSError as error:
-        raise UserError(f"cannot write into {folder}: {error}") from None
-    print("\n" + "\n".join(f"wrote {path}" for path in written))
+
+def _folder(args: argparse.Namespace, plans: list, names: tuple[str, ...]) -> Path:  # type: ignore[type-arg]
+    """Where to write; refused before the work when a file of these names is there, or is a plan that was read."""
+    folder: Path = args.out or Path(f"plan-{plans[0].name}")
+    inputs = [Path(name) for name in (*args.plan, *args.compare) if Path(name).is_file()]
+    for place in (folder, *(folder / plan.name for plan in plans[1:])):
+        for name in names if not args.no_files else ():
+            check_output(place / name, inputs, args.force)
+    return folder
+
+
+def _save(folder: Path, write: Callable[[Path], list[Path]]) -> None:
+    """All files or none, each in one step."""
+    with Output(folder, force=True, folder=True) as place:
+        written = [path.relative_to(place) for path in write(place)]
+    print("\n" + "\n".join(f"wrote {folder / path}" for path in written))
 
 
 def _read(args: argparse.Namespace, name: str, changes=None):  # type: ignore[no-untyped-def]

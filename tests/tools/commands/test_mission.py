@@ -11,6 +11,7 @@ import pytest
 from swathpack.edge.config import Mission, parse_mission, read_mission
 from swathpack.tools.cli import main
 from swathpack.tools.commands.mission import WORDS, template
+from swathpack.tools.errors import REFUSED
 from tests.edge.downlink.test_budget import budget, format_budget
 
 PASSES = {"passes.bytes": 5, "passes.every_s": 2.0}
@@ -44,8 +45,8 @@ def test_init_and_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert main(["mission", str(made), "--check"]) == 0
     assert "passes of sat-1 in plan plan: 2, 2026-12-01T00:00:00Z to" in capsys.readouterr().out
     assert read_mission(made).passes.budget == made.parent / "../plan/budget.toml"
-    assert main(["mission", "--init", str(made)]) == 1
-    assert "File exists" in capsys.readouterr().err
+    assert main(["mission", "--init", str(made)]) == REFUSED
+    assert "exists: give another name" in capsys.readouterr().err
     assert main(["mission", "--init", str(tmp_path / "plain.toml")]) == 0
     assert main(["mission", str(tmp_path / "plain.toml"), "--check"]) == 0
     assert "2000000 bytes every 5400 s" in capsys.readouterr().out

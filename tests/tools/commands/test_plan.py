@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from swathpack.tools.cli import main
-from swathpack.tools.errors import UserError
+from swathpack.tools.errors import REFUSED, UserError
 from swathpack.tools.plan import page
 from swathpack.tools.plan.document import TEMPLATE, presets
 from swathpack.tools.plan.inputs import read_plan
@@ -39,8 +39,8 @@ def test_init_writes_a_plan_that_is_good(tmp_path: Path, capsys: pytest.CaptureF
     assert main(["plan", "--init", str(path)]) == 0
     assert main(["plan", str(path), "--check"]) == 0
     before = path.read_bytes()
-    assert main(["plan", "--init", str(path)]) == 1
-    assert "File exists" in capsys.readouterr().err and path.read_bytes() == before
+    assert main(["plan", "--init", str(path)]) == REFUSED
+    assert "exists: give another name" in capsys.readouterr().err and path.read_bytes() == before
 
 
 def test_what_the_template_has_as_comments_are_the_defaults(tmp_path: Path) -> None:
@@ -140,3 +140,32 @@ def test_summaries_count_what_the_plan_has(small_outcome, capsys: pytest.Capture
         counts = f"{len(plan.satellites)} satellites?, {stations} stations, {areas} areas, {plan.days:g} days"
         assert re.search(rf"{name} .*\({counts}\)", told)
         assert not re.search(r"\b(one|two|three|four|ten|\d+) (station|satellite|day|smallsat)", plan.description, re.I)
+
+
+def test_nothing_that_is_there_is_lost(
+    write_plan, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch
+) -> None:
+    """Files of an earlier plan need --force, a plan that is read never is written over, and a failure leaves all as it was."""
+    plan, out = write_plan(), tmp_path / "out"
+    words = ["plan", str(plan), "--days", "1", "--out"]
+    assert main([*words, str(out)]) == 0
+    first = {path.name: path.read_bytes() for path in out.iterdir()}
+    assert main([*words, str(out), "--seed", "9"]) == REFUSED
+    assert "budget.toml exists" in capsys.readouterr().err
+    (tmp_path / "here").mkdir()
+    mine = tmp_path / "here/budget.toml"  # a plan file under the name of one that is written
+    mine.write_bytes(plan.read_bytes())
+    assert main(["plan", str(mine), "--days", "1", "--out", str(mine.parent), "--force"]) == REFUSED
+    assert "is an input" in capsys.readouterr().err and mine.read_bytes() == plan.read_bytes()
+
+    def full(outcomes: object) -> str:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(page, "render", full)
+        assert main([*words, str(out), "--seed", "9", "--force"]) == 1
+    assert "No space left" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == first
+    assert [path.name for path in tmp_path.iterdir() if path.name.endswith(".part")] == []
+    assert main([*words, str(out), "--seed", "9", "--force"]) == 0
+    assert (out / "budget.toml").read_bytes() != first["budget.toml"]
