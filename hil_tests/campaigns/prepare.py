@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from swathpack.edge.downlink.budget import format_time, parse_time
-from swathpack.hil_tests.scenario.injections import Schedule, make_schedule
+from swathpack.hil_tests.campaigns.injections import Schedule, make_schedule
 from swathpack.hil_tests.scenario.read import Scenario
 from swathpack.hil_tests.simulation.orbit import Orbit, find_passes
 from swathpack.hil_tests.simulation.scenes import Place, load_places

@@ -21,6 +21,7 @@ from swathpack.edge.board import planned_passes
 from swathpack.edge.config import ConfigError, Mission, RegionConfig, read_mission
 from swathpack.edge.downlink.budget import Budget, BudgetError, format_time, read_budget
 from swathpack.tools.errors import RefusedError, UserError
+from swathpack.tools.files.outputs import write_text
 
 # What a key is for, where its name does not say it. A key without an entry stands alone.
 WORDS = {
@@ -99,13 +100,9 @@ def _init(args: argparse.Namespace) -> int:
         given = _of_budget(args.budget, args.satellite, args.init.parent)
     elif args.satellite is not None:
         raise UserError("--satellite: expected with --budget only")
-    try:
-        with args.init.open("x", encoding="utf-8") as file:
-            file.write(template(given))
-    except FileExistsError:
-        raise RefusedError(f"--init: {args.init} exists: give another name") from None
-    except OSError as error:
-        raise UserError(f"--init: cannot write {args.init}: {error.strerror}") from None
+    if os.path.lexists(args.init):
+        raise RefusedError(f"--init: {args.init} exists: give another name")
+    write_text(args.init, template(given))
     print(f"wrote {args.init}; check it with: swathpack mission {args.init} --check")
     return 0
 

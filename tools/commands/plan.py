@@ -16,12 +16,13 @@ docs/plan.md describes the plan file.
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 from swathpack.edge.downlink.budget import parse_time
 from swathpack.tools.errors import RefusedError, UserError
-from swathpack.tools.files.outputs import Output, add_force, check_output
+from swathpack.tools.files.outputs import Output, add_force, check_output, write_text
 
 FILES = ("budget.toml", "passes.csv", "plan.json", "plan.html", "plan.png")
 EXPORTS = ("ics", "czml", "json", "xml")
@@ -127,13 +128,9 @@ def _init(path: Path) -> int:
     from swathpack.tools.plan.document import TEMPLATE
 
     text = TEMPLATE.read_text(encoding="utf-8")
-    try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(text)
-    except FileExistsError:
-        raise RefusedError(f"--init: {path} exists: give another name") from None
-    except OSError as error:
-        raise UserError(f"--init: cannot write {path}: {error.strerror}") from None
+    if os.path.lexists(path):
+        raise RefusedError(f"--init: {path} exists: give another name")
+    write_text(path, text)
     print(f"wrote {path}; check it with: swathpack plan {path} --check")
     return 0
 
