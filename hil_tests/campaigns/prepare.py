@@ -16,6 +16,35 @@ from swathpack.hil_tests.scenario.read import Scenario
 from swathpack.hil_tests.simulation.orbit import Orbit, find_passes
 from swathpack.hil_tests.simulation.scenes import Place, load_places
 
+# The board's own configuration, filled in with the scenario's.
+MISSION = """state = "state"
+[source]
+kind = "folder"
+path = "inbox"
+settle_s = 0.0
+[uplink]
+key_file = "uplink.key"
+[passes]
+budget = "budget.toml"
+paced = true
+[context]
+slots = 1024
+slot_bytes = 32768
+[coding]
+tile = {tile}
+q = {q}
+engine = "{engine}"
+canary_s = {canary_s}
+[link]
+packet_bytes = {packet_bytes}
+reserve_bytes = 4096
+[limits]
+min_free_mb = 0
+ballast_mb = 1
+[throttle]
+max_temperature_c = {max_temperature_c}
+"""
+
 
 @dataclass(frozen=True, eq=False)
 class Prepared:

@@ -27,7 +27,7 @@ from swathpack.hil_tests.boards.launch import Launcher
 from swathpack.hil_tests.boards.wire import Message
 from swathpack.hil_tests.campaigns.faults import FaultDesk
 from swathpack.hil_tests.campaigns.observer import Observer
-from swathpack.hil_tests.campaigns.prepare import Prepared
+from swathpack.hil_tests.campaigns.prepare import MISSION, Prepared
 from swathpack.hil_tests.campaigns.record import Life, PassRecord, Record
 from swathpack.hil_tests.scenario.catalogue import EMPTY
 from swathpack.hil_tests.scenario.read import Scenario
@@ -43,33 +43,6 @@ KEY = "a secret of this campaign only"
 STEP_S, PASS_STEP_S = 1200.0, 8.0
 REPORTS_AFTER_S = 10.0  # from the start of a pass: commanding comes first
 DRAINS, DRAIN_EVERY_S, DRAIN_S, DRAIN_BYTES = 10, 3600.0, 300.0, 3_000_000
-MISSION = """state = "state"
-[source]
-kind = "folder"
-path = "inbox"
-settle_s = 0.0
-[uplink]
-key_file = "uplink.key"
-[passes]
-budget = "budget.toml"
-paced = true
-[context]
-slots = 1024
-slot_bytes = 32768
-[coding]
-tile = {tile}
-q = {q}
-engine = "{engine}"
-canary_s = {canary_s}
-[link]
-packet_bytes = {packet_bytes}
-reserve_bytes = 4096
-[limits]
-min_free_mb = 0
-ballast_mb = 1
-[throttle]
-max_temperature_c = {max_temperature_c}
-"""
 
 
 class Campaign:
