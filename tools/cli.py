@@ -33,6 +33,7 @@ COMMANDS: dict[str, Command] = {
     "inpaint": Command("inpaint", "fill cloudy pixels from the other dates"),
     "adapt": Command("adapt", "fine-tune the codec on a folder of your own images; writes a model directory"),
     "plan": Command("plan", "plan the downlink: passes, byte budgets, tiles per day and their quality"),
+    "mission": Command("mission", "the flight loop's configuration: write a commented one, or check one"),
     "calibrate": Command("calibrate", "int8 ranges, weights and what they cost, from a folder of cubes or rasters"),
     "export": Command("export", "make or check a model folder: graphs, bound proof, golden vectors, manifest"),
     "engines": Command("engines", "which engines may code on this machine; what TensorRT made of a graph"),
