@@ -61,6 +61,9 @@ class Output:
         if self.target.exists() and self.target.is_dir() != folder:
             kind = "a folder" if self.target.is_dir() else "a file"
             raise RefusedError(f"{target} is {kind}: expected {'a folder' if folder else 'a file'}")
+        if not folder and not os.access(self.target.parent, os.W_OK):
+            reason = "no permission" if self.target.parent.is_dir() else "no such folder"
+            raise UserError(f"cannot write {target}: {reason}: {self.target.parent}")
         self._stage: Path | None = None
 
     def __enter__(self) -> Path:

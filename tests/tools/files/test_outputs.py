@@ -139,5 +139,5 @@ def test_a_full_disk_leaves_the_old_result(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="cannot write"), Output(tmp_path / "no/such/out.swp") as place:
-        place.write_text("x")
+    with pytest.raises(UserError, match="no such folder"):
+        Output(tmp_path / "no/such/out.swp")
