@@ -113,6 +113,8 @@ def main(argv: list[str] | None = None) -> int:
             raise
         extra = EXTRAS[package]
         return _say(name, f"needs the package {package}: pip install 'swathpack[{extra}]'", UserError.exit_code)
+    except MemoryError as error:
+        return _say(name, f"not enough memory: {error or 'less than this input needs is free'}", UserError.exit_code)
     except BrokenPipeError:
         return 0
     except KeyboardInterrupt:

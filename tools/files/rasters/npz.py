@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from swathpack.edge.bands import BANDS, BandError, normalise_names
 from swathpack.edge.frame import Frame, FrameError
 from swathpack.tools.errors import UserError
+from swathpack.tools.files.frame_store import FrameStore, strips
+from swathpack.tools.files.rasters.npz_stream import NpzWriter
 from swathpack.tools.files.rasters.series import Series, array_from_json, array_to_json
 
 GRIDS = ("10m", "20m", "60m")
@@ -131,22 +133,44 @@ def _dates(archive: Archive, count: int) -> list[str | None]:
 
 
 def write_npz(series: Series, path: Path) -> None:
-    """Writes the keys that the series was read with; data are uint16."""
+    """Writes the keys that the series was read with; data are uint16. Pixels go through memory in strips."""
     arrays: Archive = {k: array_from_json(v) for k, v in series.metadata.get("extra", {}).items()}
-    native = series.metadata.get("native")
-    if native:
-        planes = [frame.to_native() for frame in series.frames]
-        for grid, names in native.items():
-            kept = [n for n in names if n in planes[0]]
-            if kept:
-                arrays[f"data_{grid}"] = np.stack([np.stack([p[n] for n in kept]) for p in planes])
-                arrays[f"bands_{grid}"] = np.array(kept)
-    else:
-        data = np.stack([frame.data for frame in series.frames])
-        arrays["data"] = data[0] if series.metadata.get("rank") == 3 else data
-        arrays["bands"] = np.array(series.frames[0].bands)
-    if series.metadata.get("has_dates", True) and all(f.time is not None for f in series.frames):
-        arrays["dates"] = np.array([f.time for f in series.frames])
-    arrays.setdefault("level", np.array(series.frames[0].level))
-    arrays.setdefault("boa_offset_1000", np.array("yes" if series.frames[0].boa_offset else "no"))
-    np.savez_compressed(path, **arrays)  # type: ignore[arg-type]
+    frames, first = series.frames, _outline(series.frames, 0)
+    groups = _grids(series.metadata.get("native") or {}, first) or {"": list(first.bands)}
+    for suffix, names in groups.items():
+        arrays[f"bands{suffix}"] = np.array(names)
+    times = [_outline(frames, i).time for i in range(len(frames))]
+    if series.metadata.get("has_dates", True) and all(t is not None for t in times):
+        arrays["dates"] = np.array(times)
+    arrays.setdefault("level", np.array(first.level))
+    arrays.setdefault("boa_offset_1000", np.array("yes" if first.boa_offset else "no"))
+    with NpzWriter(path) as archive:
+        for suffix, names in groups.items():
+            _write_pixels(archive, f"data{suffix}", series, names, native=bool(suffix))
+        for key, array in arrays.items():
+            if key not in {f"data{suffix}" for suffix in groups}:
+                archive.array(key, array)
+
+
+def _grids(native: dict[str, list[str]], first: Frame) -> dict[str, list[str]]:
+    """Per suffix of the key `data` the bands that are there. Raises UserError when they are not on one grid."""
+    groups = {f"_{grid}": [n for n in names if n in first.bands] for grid, names in native.items()}
+    for suffix, names in groups.items():
+        if len({first.grid[first.bands.index(n)] for n in names}) > 1:
+            raise UserError(f"metadata: the bands of data{suffix} are on different grids")
+    return {suffix: names for suffix, names in groups.items() if names}
+
+
+def _outline(frames: Sequence[Frame], index: int) -> Frame:
+    return frames.outline(index) if isinstance(frames, FrameStore) else frames[index]
+
+
+def _write_pixels(archive: NpzWriter, key: str, series: Series, names: list[str], native: bool) -> None:
+    frames, first = series.frames, _outline(series.frames, 0)
+    size = (frames.height, frames.width) if isinstance(frames, FrameStore) else (first.height, first.width)
+    factor = first.grid[first.bands.index(names[0])] if native else 1
+    shape = (len(frames), len(names), *(-(-side // factor) for side in size))
+    shape = shape[1:] if not native and len(frames) == 1 and series.metadata.get("rank") == 3 else shape
+    every = (s for i in range(len(frames)) for name in names for s in strips(frames, i, name))
+    pieces = (strip.to_native()[strip.bands[0]] if native else strip.data[0] for strip in every)
+    archive.stream(key, shape, np.dtype("<u2"), pieces)
