@@ -16,7 +16,9 @@ from swathpack.edge.codec.latents import STEP_UNIT_DN
 from swathpack.edge.codec.pixels import padded
 
 FILES = {"float": "analysis.onnx", "int8": "analysis_int8.onnx"}
-TOLERANCE_DN = 32.0  # rms over coefficients; half the finest step. The shipped graph is off by 13, in 16-bit sums by 5,700
+TOLERANCE_DN = (
+    32.0  # rms over coefficients; half the finest step. The shipped graph is off by 13, in 16-bit sums by 5,700
+)
 BRIGHTEST_DN = 65535
 SIDE = 64
 
