@@ -60,8 +60,11 @@ enum {
     AT_REFINE = AT_CELL_SUM + 3 * ALL_CLASSES,        /* bits known, expected magnitude */
     AT_REFINE_SLOT = AT_REFINE + 3 * 12,              /* subband, bits known */
     AT_SIGN = AT_REFINE_SLOT + MAX_SLOTS * 3,         /* signs beside, kind */
-    AT_SIGN_CROSS = AT_SIGN + 27,                     /* signs of first and second, component, level */
-    AT_START = AT_SIGN_CROSS + 9 * 16 * 3,            /* which relatives have started */
+    AT_SIGN_CROSS = AT_SIGN + 9 * GROUPS,             /* signs of first and second, component, level */
+    AT_PREDICTED = AT_SIGN_CROSS + 9 * 16 * 3,        /* kind, level, size of the prediction, expected magnitude */
+    AT_SIGN_PREDICTED = AT_PREDICTED + GROUPS * 7 * 12, /* kind, level, size of the prediction */
+    AT_REFINE_OFFSET = AT_SIGN_PREDICTED + GROUPS * 12, /* kind, level, bits known, where the prediction lies */
+    AT_START = AT_REFINE_OFFSET + GROUPS * 3 * 16,            /* which relatives have started */
     N_STATES = AT_START + 8
 };
 
@@ -76,8 +79,7 @@ typedef struct {
     const subband_t *bands;
     uint32_t n_bands;
     const int32_t *values;  /* encoder only: signed coefficients, in 1 / 2^FRACTION of plane 0's step */
-    uint32_t *known;        /* magnitudes as far as they are known */
-    int8_t *sign;
+    int32_t *known;         /* twice the middle of the interval that a value is known to lie in; 0: not found yet */
     uint8_t *cell;          /* 0 while nothing is found in it, else 1 + the plane in which something was */
     uint8_t *started;       /* per subband: something may be found in it */
     uint32_t *list;         /* what the plane has to code, by segment and subband: CELL_FLAG | y << 12 | x */

@@ -39,11 +39,14 @@ def encode(
 def decode(
     layout: Layout, planes: int, payload: bytes, targets: NDArray[np.uint64]
 ) -> tuple[NDArray[np.int32], NDArray[np.uint8], int]:
-    """A prefix -> values as far as they are known, how many low bits of each are not, layers that are whole."""
+    """A prefix -> twice the middle of the interval that each value is known to lie in (0: not found), log2 of the interval's
+    length, layers that are whole.
+    """
     return native.decode(layout.subbands, layout.n_values, layout.n_cells, planes, model(), payload, targets)
 
 
 def reconstruct(values: NDArray[np.int32], bits: NDArray[np.uint8], step: float) -> NDArray[np.float32]:
     """The middle, or nearly, of what values are known to lie between."""
-    rest = np.where(values != 0, np.float32(RECONSTRUCTION) * np.exp2(bits.astype(np.float32)), np.float32(0))
-    return np.asarray((values + np.sign(values) * rest) * np.float32(step), np.float32)
+    inside = np.float32(0.5 - RECONSTRUCTION) * np.exp2(bits.astype(np.float32))
+    middle = np.float32(0.5) * np.abs(values).astype(np.float32)
+    return np.asarray(np.sign(values) * (middle - inside) * np.float32(step), np.float32)
