@@ -41,6 +41,9 @@ class SourceConfig:
     port: int = 5801
     settle_s: float = 1.0
     max_frame_mb: int = 1024
+    max_senders: int = 4
+    idle_s: float = 30.0
+    message_s: float = 600.0
     count: int = 0
     places: int = 1
     size: int = 256
@@ -190,6 +193,9 @@ _ALLOWED: dict[str, Any] = {
     "source.port": range(0, 65536),
     "source.settle_s": (0.0, 3600.0),
     "source.max_frame_mb": range(1, 65537),
+    "source.max_senders": range(1, 65),
+    "source.idle_s": (0.1, 86400.0),
+    "source.message_s": (1.0, 86400.0),
     "source.count": range(0, 1 << 31),
     "source.places": range(1, 1 << 20),
     "source.size": range(64, 32769),
