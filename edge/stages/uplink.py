@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn, Protocol
 
@@ -121,11 +122,11 @@ class Uplink:
         self,
         source: CommandSource,
         confirmation: Confirmation,
-        key: bytes,
+        keys: Mapping[int, bytes],
         log: EventLog,
         telemetry: Telemetry,
     ) -> None:
-        self._source, self._confirmation, self._key = source, confirmation, key
+        self._source, self._confirmation, self._keys = source, confirmation, keys
         self._log, self._telemetry = log, telemetry
 
     def step(self) -> bool:
@@ -144,5 +145,5 @@ class Uplink:
 
     def _report(self, payload: bytes) -> None:
         with self._telemetry.timed("confirm"):
-            outcome = self._confirmation.receive(payload, self._key)
+            outcome = self._confirmation.receive(payload, self._keys)
         self._telemetry.count("reports_in" if outcome else "reports_rejected")
