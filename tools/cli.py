@@ -28,7 +28,7 @@ COMMANDS: dict[str, str] = {
     "export": "swathpack.tools.commands.export",
     "engines": "swathpack.tools.commands.engines",
     "bundle": "swathpack.tools.commands.bundle",
-    "keys": "swathpack.tools.board.keys_command",
+    "keys": "swathpack.tools.commands.keys",
     "flash": "swathpack.tools.commands.flash",
     "board": "swathpack.tools.commands.board",
     "hil": "swathpack.tools.commands.hil",
