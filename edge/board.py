@@ -5,6 +5,7 @@ state/queue      SQLite: accepted frames, work, coded tiles, passes
 state/context    slot file of confirmed latents
 state/link       key slot of the reports and life of the ground's store
 state/spool/     accepted frames
+state/lock       held by the one process that uses all of it
 state/log/       events.jsonl, telemetry.jsonl
 state/ballast    space let go when the disk is full
 """
@@ -34,7 +35,9 @@ from swathpack.edge.downlink.spool import Spool
 from swathpack.edge.events import EventLog
 from swathpack.edge.health.boots import Boot, begin_store, next_boot
 from swathpack.edge.health.jsonl import JsonLines
+from swathpack.edge.health.lock import StateLock
 from swathpack.edge.health.telemetry import Telemetry
+from swathpack.edge.install.durable import make_folder, sync_folder
 from swathpack.edge.install.link_keys import UNSIGNED, LinkKeyError, read_link_keys
 from swathpack.edge.sources.acquisition import FrameSource
 from swathpack.edge.sources.folder import FolderSource
@@ -61,6 +64,7 @@ class Board:
     confirmation: Confirmation
     samples: JsonLines | None
     ballast: Ballast
+    lock: StateLock
 
     def distrust_queue(self) -> None:
         """The queue has proved damaged while running: the next start begins it anew from the spool.
@@ -76,18 +80,28 @@ class Board:
         self.link.close()
         if self.samples is not None:
             self.samples.close()
+        self.lock.close()
 
 
 def open_board(mission: Mission, clock: Clock, model: bytes) -> Board:
     """Open or make the state of a mission. model: 8 bytes naming the codec's model.
 
-    A damaged queue is moved aside and begun anew: its frames are still in the spool. Raises StorageError,
-    QueueError, MemoryLimitError.
+    A damaged queue is moved aside and begun anew: its frames are still in the spool. Raises StorageError (another process
+    has the state open, too), QueueError, MemoryLimitError.
     """
     try:
-        mission.state.mkdir(parents=True, exist_ok=True)
+        make_folder(mission.state)
     except OSError as error:
         raise StorageError(f"{mission.state}: {error.strerror}") from error
+    lock = StateLock(mission.state / "lock")
+    try:
+        return _open_parts(mission, clock, model, lock)
+    except BaseException:
+        lock.close()
+        raise
+
+
+def _open_parts(mission: Mission, clock: Clock, model: bytes, lock: StateLock) -> Board:
     log, telemetry = EventLog(clock), Telemetry(clock)
     samples = _open_logs(mission.state / "log", log)
     boot = next_boot(mission.state / "boots")
@@ -103,9 +117,13 @@ def open_board(mission: Mission, clock: Clock, model: bytes) -> Board:
     chooser = ContextChooser(mission.context_settings, context, queue, log)
     confirmation = Confirmation(queue, context, link, log, chooser.refresh)
     ballast = Ballast(mission.state / "ballast", limits.ballast_mb << 20)
+    try:
+        sync_folder(mission.state)  # what was made just now must still have its name after a loss of power
+    except OSError as error:
+        raise StorageError(f"{mission.state}: {error.strerror}") from error
     return Board(
-        mission, clock, log, telemetry, boot, spool, queue, context, link, chooser, confirmation, samples, ballast
-    )
+        mission, clock, log, telemetry, boot, spool, queue, context, link, chooser, confirmation, samples, ballast, lock
+    )  # fmt: skip
 
 
 def _open_link(path: Path, log: EventLog) -> LinkRecord:

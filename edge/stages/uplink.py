@@ -12,6 +12,7 @@ from swathpack.edge import events
 from swathpack.edge.downlink.confirm import Confirmation
 from swathpack.edge.events import EventLog
 from swathpack.edge.health.telemetry import Telemetry
+from swathpack.edge.install.durable import make_folder, sync_folder
 from swathpack.edge.packets.deframer import Deframer
 from swathpack.edge.packets.space_packet import Apid
 from swathpack.edge.sources.acquisition import SourceError
@@ -42,7 +43,7 @@ class CommandFolder:
         self._open: Path | None = None
         self._bad: set[str] = set()
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
         except OSError as error:
             raise SourceError(f"uplink {folder}: {error.strerror}") from error
 
@@ -67,6 +68,7 @@ class CommandFolder:
         try:
             if path is not None:
                 path.unlink(missing_ok=True)
+                sync_folder(self._folder)
         except OSError as error:
             self._give_up(path.name if path else "", error)
 
