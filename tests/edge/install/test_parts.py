@@ -12,7 +12,6 @@ from swathpack.edge.install.facts import read_facts
 from swathpack.edge.install.manifest import Refused
 from swathpack.edge.install.power import gpu_load, hottest_c, mode_number, module_mw, rails_mw, set_power_mode
 from swathpack.edge.install.receive import bundle_path, bytes_here, receive
-from swathpack.edge.install.slots import Record, Slots
 from tests.edge.install.small_bundle import kit
 
 DATA = bytes(range(256)) * 5000
@@ -46,16 +45,6 @@ def test_damage_on_the_way_is_found_and_thrown_away(tmp_path: Path) -> None:
 def test_only_digests_name_bundles(tmp_path: Path, name: str) -> None:
     with pytest.raises(Refused):
         bundle_path(tmp_path, name)
-
-
-def test_a_damaged_record_is_an_error_not_a_new_board(tmp_path: Path) -> None:
-    slots = Slots(tmp_path)
-    assert slots.read() == Record()
-    slots.write(Record(active="a", floor=7))
-    assert slots.read().floor == 7
-    slots.path.write_text('{"active": "a"}')
-    with pytest.raises(ValueError, match="state.json"):
-        slots.read()
 
 
 @pytest.mark.parametrize(

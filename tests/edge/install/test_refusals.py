@@ -14,8 +14,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from swathpack.edge.install.archive import check_all, unpack
 from swathpack.edge.install.installer import Installer
 from swathpack.edge.install.manifest import Refused, parse_manifest, read_keys
+from swathpack.edge.install.record import Record
 from swathpack.edge.install.report import Reporter
-from swathpack.edge.install.slots import Record, Slots
+from swathpack.edge.install.slots import Slots
 from swathpack.export.bundle.archive import tar_bytes
 from tests.edge.install.small_bundle import KEY, bundle, files, kit, manifest
 
@@ -47,7 +48,7 @@ def refusal(places: Any, path: Path, clock: float | None = None) -> str:
 )
 def test_bundles_that_may_not_fly(tmp_path: Path, changes: dict[str, Any], key: Any, reason: str) -> None:
     places = kit(tmp_path / "root")
-    Slots(places.base).write(Record(floor=1_600_000_000))
+    Slots(places.base).update(lambda _: Record(floor=1_600_000_000))
     assert refusal(places, bundle(tmp_path, key=key, **changes)) == reason
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -180,7 +179,7 @@ def test_the_commands(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "AGX Orin" in shown and "rolled back by command" in shown
     assert main(["board", "logs", "--target", "kit", "--lines", "3"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 3
-    assert json.loads((root / "opt/swathpack/state.json").read_text())["active"] == "a"
+    assert Slots(root / "opt/swathpack").read().active == "a"
 
 
 def test_flash_reports_one_line(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
