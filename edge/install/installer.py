@@ -218,7 +218,8 @@ def environment_of(folder: Path, places: Places) -> dict[str, str]:
 
 def run_selftest(folder: Path, places: Places, report: Reporter) -> tuple[int, str]:
     """`swathpack.edge.install.selftest` of a slot; -> exit status and the last line of its standard error."""
-    command = [sys.executable, "-m", "swathpack.edge.install.selftest"]
+    mission = [str(places.mission)] if places.mission.exists() else []
+    command = [sys.executable, "-m", "swathpack.edge.install.selftest", *mission]
     errors = folder / "selftest.err"
     (places.data / "engines").mkdir(parents=True, exist_ok=True)
     with errors.open("w+") as err:

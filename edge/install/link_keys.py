@@ -19,6 +19,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from swathpack.edge.install.durable import sync_folder
+
 HEADLINE = "swathpack-link-keys 1"
 SECRET_BYTES = 32
 MADE_SLOTS = 8
@@ -93,12 +95,23 @@ def link_keys_text(keys: Mapping[int, bytes]) -> str:
 
 def make_link_keys(path: Path, slots: int = MADE_SLOTS) -> None:
     """Write a file of new random secrets, synced, for its owner alone. Raises FileExistsError, never writes over."""
-    text = link_keys_text({slot: secrets.token_bytes(SECRET_BYTES) for slot in range(slots)})
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with open(handle, "w", encoding="ascii") as out:
-        out.write(text)
-        out.flush()
-        os.fsync(handle)
+    write_new(path, link_keys_text({slot: secrets.token_bytes(SECRET_BYTES) for slot in range(slots)}))
+
+
+def write_new(path: Path, text: str) -> None:
+    """A new file for its owner alone: none or the whole one at any instruction. Raises FileExistsError, OSError."""
+    part = path.with_name(path.name + ".part")
+    part.unlink(missing_ok=True)
+    handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with open(handle, "w", encoding="ascii") as out:
+            out.write(text)
+            out.flush()
+            os.fsync(handle)
+        os.link(part, path)  # unlike a rename it never takes the place of another
+    finally:
+        part.unlink()
+    sync_folder(path.parent)
 
 
 def choose_key(keys: Mapping[int, bytes], slot: int | None = None) -> LinkKey:

@@ -9,7 +9,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from swathpack.edge.install.durable import make_folder, sync_folder, write_durably
+from swathpack.edge.install.durable import make_folder, write_durably
 from swathpack.edge.install.link_keys import make_link_keys
 from swathpack.edge.install.manifest import Refused
 
@@ -75,7 +75,6 @@ def place_unit(slot: Path, places: Places) -> None:
         # The keys first: a mission that is there was placed, or is somebody's own, and then its keys are theirs.
         with contextlib.suppress(FileExistsError):
             make_link_keys(places.link_keys)
-            sync_folder(places.link_keys.parent)
         write_durably(places.mission, (slot / "unit" / MISSION).read_bytes())
     if not places.fallback.exists():
         place_fallback(slot, places)

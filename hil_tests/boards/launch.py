@@ -62,7 +62,7 @@ def launcher(board: str, folder: Path) -> Launcher:
         return _emulated(folder, state, environment)
     if board.startswith("ssh:") and len(board) > 4:
         words = " ".join(f"{k}={v}" for k, v in THREADS.items())
-        remote = ("ssh", "-o", "BatchMode=yes", board[4:], f"cd {shlex.quote(REMOTE)} && {words} python3")
+        remote = ("ssh", "-o", "BatchMode=yes", "--", board[4:], f"cd {shlex.quote(REMOTE)} && {words} python3")
         return Launcher(board, remote, "hil-board", dict(os.environ), False, False)
     raise UserError(f"--board: expected local, emulated-orin or ssh:user@host, found {board!r}")
 

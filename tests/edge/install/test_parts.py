@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 from pathlib import Path
 
 import pytest
 
+from swathpack.edge.install import selftest
 from swathpack.edge.install.facts import read_facts
 from swathpack.edge.install.manifest import Refused
 from swathpack.edge.install.power import gpu_load, hottest_c, mode_number, module_mw, rails_mw, set_power_mode
@@ -65,6 +67,23 @@ def test_the_jetpack_of_a_release(tmp_path: Path, l4t: str, jetpack: int) -> Non
 def test_a_machine_that_is_no_kit(tmp_path: Path) -> None:
     facts = read_facts(tmp_path, tmp_path)
     assert (facts.model, facts.jetpack, facts.modes) == ("", 0, {})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[passes]\nbytes = 1\nevery_s = 1.0\n", "uplink.key_file: expected the link keys"),
+        ("[passes]\n", "passes: expected budget"),
+        ('[passes]\nbytes = 1\nevery_s = 1.0\n[uplink]\nkey_file = "none"\n', "uplink.key_file"),
+    ],
+)
+def test_a_mission_that_would_not_start_fails_the_self_test(
+    tmp_path: Path, text: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mission.toml").write_text(text)
+    assert selftest.main([str(tmp_path / "mission.toml")]) == 1
+    shown = capsys.readouterr()
+    assert message in shown.err and json.loads(shown.out)["step"] == "mission"
 
 
 NANO = "RAM 3011/7620MB CPU [1%@729] GR3D_FREQ 0% cpu@47.6C tj@48.9C gpu@-256C VDD_IN 4880mW/4901mW VDD_CPU_GPU_CV 560mW/560mW"

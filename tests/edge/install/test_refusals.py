@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from swathpack.edge.install.archive import check_all, unpack
 from swathpack.edge.install.installer import Installer
-from swathpack.edge.install.manifest import Refused, parse_manifest, read_keys
+from swathpack.edge.install.manifest import Refused, not_keys, parse_manifest, read_keys
 from swathpack.edge.install.record import Record
 from swathpack.edge.install.report import Reporter
 from swathpack.edge.install.slots import Slots
@@ -112,3 +112,17 @@ def _link_archive() -> bytes:
         link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
         archive.addfile(link)
     return out.getvalue()
+
+
+def test_a_file_that_is_no_key_costs_no_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    places = kit(tmp_path / "root")
+    trusted = places.base / "trusted"
+    for name, data in (("empty.pub", b""), ("binary.pub", bytes(range(256))), ("short.pub", b"swathpack-ed25519 AAAA")):
+        (trusted / name).write_bytes(data)
+    (trusted / "folder.pub").mkdir()
+    assert len(read_keys(trusted)) == 1
+    assert not_keys(trusted) == ["binary.pub", "empty.pub", "folder.pub", "short.pub"]
+    path = bundle(tmp_path, jetpack=7)
+    with pytest.raises(Refused, match="bundle for JetPack 7"):
+        Installer(places, Reporter()).install(path)
+    assert "trusted/empty.pub is no key" in capsys.readouterr().out
