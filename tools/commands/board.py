@@ -18,7 +18,6 @@ from swathpack.tools.commands.flash import add_target, remote_of, show
 from swathpack.tools.errors import UserError
 
 LINK_KEYS = "/etc/swathpack/link.keys"
-HELP = "status, logs, link keys and rollback of a flashed board"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

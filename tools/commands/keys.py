@@ -13,8 +13,6 @@ from pathlib import Path
 from swathpack.edge.install.link_keys import MADE_SLOTS, OPEN_SLOT, make_link_keys
 from swathpack.tools.errors import UserError
 
-HELP = "make the keys that sign reports to the board"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `swathpack keys`."""
