@@ -62,13 +62,17 @@ class PortConfig:
 
 @dataclass(frozen=True)
 class UplinkConfig:
-    """[uplink] kind: folder or udp; key_file: the secret shared with the ground."""
+    """[uplink] kind: folder or udp. key_file: the secrets shared with the ground (`swathpack.edge.install.link_keys`).
+
+    insecure: reports are taken from whoever reaches the uplink.
+    """
 
     kind: str = "folder"
     path: Path = Path("uplink")
     host: str = "127.0.0.1"
     port: int = 5803
     key_file: Path | None = None
+    insecure: bool = False
 
 
 @dataclass(frozen=True)
@@ -338,6 +342,13 @@ def _check_together(mission: Mission) -> None:
     passes, rounds = mission.passes, mission.coding.rounds
     if passes.budget is None and (passes.bytes == 0 or passes.every_s == 0):
         raise ConfigError('passes: expected budget = "budget.toml", or bytes and every_s')
+    if mission.uplink.key_file is None and not mission.uplink.insecure:
+        raise ConfigError(
+            "uplink.key_file: expected the link keys, made by `swathpack keys`, that reports are signed with, "
+            "or insecure = true, found neither"
+        )
+    if mission.uplink.key_file is not None and mission.uplink.insecure:
+        raise ConfigError("uplink.insecure: expected no key_file with insecure = true, found both")
     if mission.coding.tile % 64:
         raise ConfigError(f"coding.tile: expected a multiple of 64, found {mission.coding.tile}")
     if list(rounds) != sorted(set(rounds)) or not rounds or rounds[0] < 1 or rounds[-1] != 16:
