@@ -81,13 +81,6 @@ class RangeSet:
 
     def common(self, other: RangeSet) -> RangeSet:
         """The bytes that are in both."""
-        found = RangeSet()
-        for a, b in other:
-            found._ranges += self.within(a, b)
-        return found
-
-    def common(self, other: RangeSet) -> RangeSet:
-        """The bytes that are in both."""
         found, mine, theirs = RangeSet(), self._ranges, other._ranges
         i = j = 0
         while i < len(mine) and j < len(theirs):
