@@ -4,17 +4,21 @@
     swathpack compress scene_a.tif scene_b.tif -o scene.swp --bytes 100000
     swathpack compress folder/ -o scene.swp --quality 24 --layers 8
     swathpack compress scene.tif -o scene.swp --lossless              or --max-error 5: no value off by more
+    swathpack compress S2A_MSIL2A_20230101T101411_N0509_R022_T32TQM_20230101T140000.SAFE -o scene.swp --bytes 20000000
 
 Budgets include every header and are never exceeded. One to sixteen bands of any name; every tile takes the better of the
 learned codec and the transform coder. Prints bytes, bits per pixel and band, and how tiles were coded.
+What was assumed about the input is said, one line each (docs/inputs.md).
 """
 
 from __future__ import annotations
 
 import argparse
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+
+import numpy as np
 
 from swathpack.edge.codec.base_layer import MAX_SHIFT
 from swathpack.edge.codec.latents import LAYERS
@@ -22,7 +26,7 @@ from swathpack.edge.codec.model import DEFAULT_DIRECTORY, EdgeModel, ModelError
 from swathpack.edge.codec.pixels import tile_windows
 from swathpack.edge.codec.plain import PlainError, mode_name
 from swathpack.edge.codec.tile_coder import RDO_SLOPE
-from swathpack.edge.frame import FrameError
+from swathpack.edge.frame import Frame, FrameError
 from swathpack.edge.radiometry import MAX_COUNT
 from swathpack.edge.stream import StreamError, read_stream
 from swathpack.tools.errors import UserError
@@ -30,6 +34,7 @@ from swathpack.tools.files.encoder import TILE, SeriesEncoder
 from swathpack.tools.files.frame_coder import COARSEST_LEVEL, FINEST_LEVEL, MODES
 from swathpack.tools.files.outputs import Output, add_force
 from swathpack.tools.files.rasters import pack_metadata, read_series
+from swathpack.tools.files.rasters.options import add_reading_arguments, reading_options
 from swathpack.tools.progress import Progress
 
 DEFAULT_QUALITY = 24
@@ -43,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         type=Path,
         metavar="IN",
-        help="an .npz cube, GeoTIFFs (one a date) or a folder of them",
+        help="an .npz cube; GeoTIFFs or JPEG2000 files, one a date or one a band; SAFE folders or zips; folders of these",
     )
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT.swp")
     size = parser.add_mutually_exclusive_group()
@@ -65,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=MODES[0],
         help="how tiles are coded: auto (default) takes the better, a tile",
     )
-    parser.add_argument("--bands", help="comma-separated names, for GeoTIFFs without band descriptions or to pick some")
+    add_reading_arguments(parser)
     parser.add_argument(
         "--intra-every",
         type=int,
@@ -134,9 +139,8 @@ def check(args: argparse.Namespace) -> None:
 def run(args: argparse.Namespace) -> int:
     check(args)
     output = Output(args.output, args.input, args.force)
-    bands = [b.strip() for b in args.bands.split(",")] if args.bands else None
     try:
-        series = read_series(args.input, bands)
+        series = read_series(args.input, options=reading_options(args))
         frames = series.frames
         encoder = SeriesEncoder(
             open_model(args),
@@ -146,13 +150,14 @@ def run(args: argparse.Namespace) -> int:
             0.0 if args.fast else RDO_SLOPE,
             args.base,
             args.mode,
+            series.groups,
         )
         data = _encode(args, encoder, len(frames))
     except (FrameError, StreamError, PlainError) as error:
         raise UserError(str(error)) from error
     with output as place:
         place.write_bytes(data)
-    _report(args, frames, data)
+    _report(args, frames, data, [*series.notes, *_left_out(series.dropped)])
     return 0
 
 
@@ -169,15 +174,22 @@ def _encode(args: argparse.Namespace, encoder: SeriesEncoder, count: int) -> byt
         return encoder.at_quality(quality, args.layers or LAYERS, tick=bar.step)
 
 
-def _report(args: argparse.Namespace, frames: list[Any], data: bytes) -> None:
+def _left_out(names: Sequence[str]) -> list[str]:
+    return [f"left out: {', '.join(names)} (classes and masks are no reflectance)"] if names else []
+
+
+def _report(args: argparse.Namespace, frames: Sequence[Frame], data: bytes, notes: list[str]) -> None:
     samples = sum(f.data.size for f in frames)
+    given = samples * np.dtype(frames[0].radiometry.dtype).itemsize
     print(
         f"{args.output}: {len(data)} bytes, {len(frames)} frames, {8 * len(data) / samples:.4f} bits per "
         "pixel and band, "
-        f"{2 * samples / len(data):.0f} : 1"
+        f"{given / len(data):.0f} : 1"
     )
     counts = Counter(mode_name(s.quality_byte) for s in read_stream(data).segments)
     print("tiles: " + ", ".join(f"{n} {mode}" for mode, n in sorted(counts.items())))
     missing = len(frames) * len(list(tile_windows(frames[0].height, frames[0].width, TILE))) - sum(counts.values())
     if missing:
         print(f"{missing} tiles without a byte: no valid pixel, or no room in the budget")
+    for note in notes:
+        print(f"note: {note}")
