@@ -90,7 +90,9 @@ def test_steps_too_fine_for_a_tile_give_the_finest_that_holds_it() -> None:
     data = np.full((12, 16, 272), 65_535, np.uint16)
     data[:, :, 256:] = 900
     frame = Frame(data, constant(1).bands)
-    found = StreamDecoder(shipped(), SeriesEncoder(shipped(), [frame], slope=0.0).at_quality(0)).frames()
+    found = StreamDecoder(
+        shipped(), SeriesEncoder(shipped(), [frame], slope=0.0, mode="learned").at_quality(0)
+    ).frames()
     assert [t.q for t in found.reports[0].tiles] == [6, 0]
     assert rmse(frame, found.frames[0].data) < 200
 
@@ -99,7 +101,7 @@ def test_steps_too_fine_for_a_tile_give_the_finest_that_holds_it() -> None:
 @pytest.mark.parametrize("name", ["terramind-l1c__609U_541L_3_0", "terramind-l2a__609U_541L_3_0"])
 def test_fine_steps_of_a_bright_place(name: str) -> None:
     (errors,) = by_step(val_series(name, rows=48), name, (16, 8, 4, 0))
-    assert max(errors) < 1.1 * min(errors), "what 512 channels cannot hold is all there is"
+    assert errors[-1] < 20, "once clipped, and once what 512 channels cannot hold"
 
 
 @needs_val
