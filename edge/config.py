@@ -124,14 +124,17 @@ class CodingConfig:
 
     q: quantiser step index of every tile. base: most octaves from its step to that of the base layer, 0 for no
     base (`swathpack.edge.codec.base_layer.usual_shift`). slope: of rate-distortion optimised quantisation, 0 for none.
-    engine: of the entropy network. analysis: float or int8, see `swathpack.edge.codec.analysis`. canary_s: seconds between two
-    codings of the canary tile.
+    mode: of every tile, learned, transform, or auto for the better of both (`swathpack.edge.codec.plain`). finest_dn: of
+    the transform coder's last bit plane. engine: of the entropy network. analysis: float or int8, see
+    `swathpack.edge.codec.analysis`. canary_s: seconds between two codings of the canary tile.
     """
 
     tile: int = 256
     q: int = 28
     base: int = MAX_SHIFT
     slope: float = 0.0
+    mode: str = "auto"
+    finest_dn: float = 4.0
     engine: str = "auto"
     analysis: str = "float"
     threads: int = 1
@@ -212,6 +215,7 @@ _ALLOWED: dict[str, Any] = {
     "passes.every_s": (0.0, 1e9),
     "passes.patience": range(1, 1001),
     "coding.analysis": ("float", "int8"),
+    "coding.mode": ("auto", "learned", "transform"),
     "context.policy": ("confirmed", "sent"),
     "context.refresh_every": range(0, 1 << 20),
     "context.max_age_days": range(1, 36501),
@@ -219,6 +223,7 @@ _ALLOWED: dict[str, Any] = {
     "coding.q": range(0, 64),
     "coding.base": range(0, 4),
     "coding.slope": (0.0, 1.0),
+    "coding.finest_dn": (0.5, 4096.0),
     "coding.threads": range(1, 65),
     "coding.canary_s": (1.0, 86400.0),
     "coding.tile": range(64, 257),

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from swathpack.edge import events
+from swathpack.edge.codec.base_layer import is_learned
 from swathpack.edge.codec.protocol import ContextLatent
 from swathpack.edge.context.store import ContextStore
 from swathpack.edge.downlink.link_record import LinkRecord
@@ -132,7 +133,7 @@ class Confirmation:
             held = self._held(report, claimed, row, confirmed)
             outcome.lost += int(held.covered(1 << 40) < row.have.covered(1 << 40))
             changes.append((row, held, confirmed))
-        self._store.put(contexts)
+        self._store.put([c for c in contexts if is_learned(c.q)])
         if changes:
             order = report.number if self._guard.ordered(report) else -1
             self._queue.tiles.settle(changes, report.pass_number, order)
