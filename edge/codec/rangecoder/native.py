@@ -24,8 +24,15 @@ from swathpack.edge.codec.rangecoder.interface import (
 )
 from swathpack.edge.codec.tables import ProbabilityTables
 
-SOURCES = tuple(Path(__file__).with_name(name) for name in ("tables.c", "bounded.c", "encoder.c", "decoder.c"))
-HEADER = Path(__file__).with_name("coder.h")
+# One library for all the C of the codec: whatever builds or bundles it compiles SOURCES in FOLDER.
+FOLDER = Path(__file__).resolve().parent.parent
+_FILES = {
+    "rangecoder": ("tables.c", "bounded.c", "encoder.c", "decoder.c"),
+    "transform_coder": ("bitplane.c", "wavelet.c"),
+    "predictive": ("bits.c", "grid.c", "header.c", "plan.c", "fit.c", "rows.c", "tile.c"),
+}
+SOURCES = tuple(FOLDER / part / name for part, names in _FILES.items() for name in names)
+HEADERS = tuple(path for part in _FILES for path in sorted((FOLDER / part).glob("*.h")))
 _ENDED = 5
 LUT_SIZE = 257  # as in coder.h
 _MESSAGES = {
@@ -85,12 +92,12 @@ def _declare(lib: ctypes.CDLL) -> ctypes.CDLL:
 def library_path(directory: Path | None = None) -> Path:
     """Where the library for this Python's platform lies; the platform is in the name."""
     platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
-    return (directory or HEADER.parent) / f"_coder_{platform}.so"
+    return (directory or Path(__file__).parent) / f"_coder_{platform}.so"
 
 
 def source_digest() -> str:
     """Names the C source a library was built from, so that a stale one is never used."""
-    return bytes_digest(b"".join(path.read_bytes() for path in (HEADER, *SOURCES)), 8).hex()
+    return bytes_digest(b"".join(path.read_bytes() for path in (*HEADERS, *SOURCES)), 8).hex()
 
 
 @lru_cache(maxsize=1)
