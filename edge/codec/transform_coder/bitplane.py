@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,16 +15,16 @@ FRACTION = 3  # bits of the encoder's values below plane 0, as in bitplane.h
 MAX_PLANES = 26
 RECONSTRUCTION = 27 / 64  # where in its interval a value is expected, as in bitplane.c
 
+MODEL_FILE = Path(__file__).with_name("model.npz")
+
 Model = tuple[NDArray[np.uint16], NDArray[np.int32]]
 
 
 @lru_cache(maxsize=1)
 def model() -> Model:
     """Adaptive states (S, 2) uint16, probability of a one / 65536 and count, and mixing weights (W,) int32."""
-    states, weights, _, _ = native.constants()
-    start = np.zeros((states, 2), np.uint16)
-    start[:, 0] = 32768
-    return start, np.full(weights, 5734, np.int32)
+    with np.load(MODEL_FILE) as archive:
+        return archive["states"].astype(np.uint16), archive["weights"].astype(np.int32)
 
 
 def encode(

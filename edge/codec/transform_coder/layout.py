@@ -18,8 +18,7 @@ from swathpack.edge.codec.transform_coder.wavelet import subband_shapes
 CELL = 4
 NONE = 0xFFFFFFFF
 LL = 0
-FIELDS = 15  # of subband_t in bitplane.h
-SLOT_LEVELS, SLOT_KINDS, SLOT_COMPONENTS = 6, 4, 16
+FIELDS = 14  # of subband_t in bitplane.h
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ class Pyramid:
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """`subbands` (B, 15) uint32 is the C side's table; `places[b]`: (pyramid, component, first column, height, width)."""
+    """`subbands` (B, 14) uint32 is the C side's table; `places[b]`: (pyramid, component, first column, height, width)."""
 
     subbands: NDArray[np.uint32]
     n_values: int
@@ -93,12 +92,11 @@ def layout_of(pyramids: tuple[Pyramid, ...]) -> Layout:
                 stride, cell_stride = CELL * cells_wide + 2, cells_wide + 2
                 index[component, kind, level] = len(rows)
                 fine = max(level - 1, 0) + pyramid.scale
-                slot = (min(fine, SLOT_LEVELS - 1) * SLOT_KINDS + kind) * SLOT_COMPONENTS
                 rows.append(
                     [
                         *(values + stride + 1, stride, height, width, cells + cell_stride + 1, cell_stride),
                         *_relatives(index, component, kind, level),
-                        *(kind, min(fine, 2), min(component, 15), slot + min(component, SLOT_COMPONENTS - 1)),
+                        *(kind, min(fine, 2), min(component, 15)),
                     ]
                 )
                 places.append((number, component, at, height, width))

@@ -69,12 +69,12 @@ def wavelet(
 
 
 @lru_cache(maxsize=1)
-def constants() -> tuple[int, int, int, int]:
-    """Adaptive states, mixing weights, bytes of the model's tables, slots."""
-    out = np.zeros(4, np.uint32)
+def constants() -> tuple[int, int, int]:
+    """Adaptive states, mixing weights, bytes of the model's tables."""
+    out = np.zeros(3, np.uint32)
     _library().sp_bitplane_constants(out.ctypes.data)
-    states, weights, tables, slots = map(int, out)
-    return states, weights, tables, slots
+    states, weights, tables = map(int, out)
+    return states, weights, tables
 
 
 @lru_cache(maxsize=1)
