@@ -346,7 +346,7 @@ static void start_subbands(coder_t *c)
 static const uint8_t SEGMENT_OF[ALL_CLASSES] = {NEAR, NEAR, NEAR, WEAK, WEAK, WEAK, WEAK, FAIR, FAIR, FAIR, GOOD, GOOD,
                                                 LIKELY, LIKELY, LIKELY, STRONG, STRONG, STRONG, STRONG, STRONG, STRONG,
                                                 STRONG, STRONG, STRONG};
-static const uint8_t CELL_SEGMENT_OF[ALL_CLASSES] = {FAR, FAR, FAR, NEAR, NEAR, NEAR, WEAK, WEAK, WEAK, WEAK, FAIR, FAIR,
+static const uint8_t CELL_SEGMENT_OF[ALL_CLASSES] = {FAR, FAR, FAR, NEAR, NEAR, NEAR, NEAR, NEAR, WEAK, WEAK, FAIR, FAIR,
                                                      FAIR, FAIR, FAIR, FAIR, FAIR, FAIR, FAIR, FAIR, FAIR, FAIR, FAIR, FAIR};
 
 static inline uint32_t segment_of(const coder_t *c, const subband_t *b, uint32_t y, uint32_t x)

@@ -26,7 +26,7 @@ enum { LL, HL, LH, HH }; /* kind: low-pass; horizontally high-pass; vertically; 
 #define CELL 4
 #define NONE 0xFFFFFFFFu
 #define MAX_MARKS 16
-#define MAX_PLANES 26
+#define MAX_PLANES 23 /* so that sums of doubled magnitudes with weights up to 127 fit 32 bits */
 #define FRACTION 3 /* bits of the encoder's values below plane 0: never coded, but known for the error */
 
 /* height x width values of one component. Rows start `stride` apart from `offset`, padded to whole cells, with a border

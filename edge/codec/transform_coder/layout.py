@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,18 +59,19 @@ class Layout:
     def scatter(self, matrices: Sequence[NDArray[np.int32]]) -> NDArray[np.int32]:
         """Coefficient matrices, one a pyramid -> (n_values,) with borders of zeros."""
         values = np.zeros(self.n_values, np.int32)
-        for view, (pyramid, component, at, height, width) in zip(self._views(values), self.places):
+        for view, (pyramid, component, at, height, width) in zip(self.views(values), self.places):
             view[:] = matrices[pyramid][component, at : at + height * width].reshape(height, width)
         return values
 
     def gather(self, values: NDArray[np.float32], pyramids: Sequence[Pyramid]) -> list[NDArray[np.float32]]:
         """The way back; components without a level have zeros there."""
         matrices = [np.zeros((p.all, p.height * p.width), np.float32) for p in pyramids]
-        for view, (pyramid, component, at, height, width) in zip(self._views(values), self.places):
+        for view, (pyramid, component, at, height, width) in zip(self.views(values), self.places):
             matrices[pyramid][component, at : at + height * width].reshape(height, width)[:] = view
         return matrices
 
-    def _views(self, values: NDArray[np.generic]) -> Iterator[NDArray[np.generic]]:
+    def views(self, values: NDArray[Any]) -> Iterator[NDArray[Any]]:
+        """Every subband's height x width values within (n_values,), in order."""
         for row in self.subbands:
             start, stride, height, width = map(int, row[:4])
             rows = values[start : start + stride * height].reshape(height, stride)
