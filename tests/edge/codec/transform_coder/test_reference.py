@@ -77,4 +77,9 @@ def test_a_known_stream_stays_as_it_is() -> None:
     assert payload.hex() == GOLDEN
 
 
-GOLDEN = "0062c654df91"
+GOLDEN = (
+    "0062c654df918177050c033593fbb45e2c28c422579d5afcb24486a53cdf90fb0e87b8d7d62c481b225bbed0a657eb6d3653"
+    "e1255f5a6834b8d2836a011e8e8eb3106c023bb7351c56195973669b44160877d02fcf4ed931fde1bf31450fb59330655a9e"
+    "601bb26f81c0129d2b12903f48ca74cb226ffc21385e4f6f67cb4746fb85ba4850c635aeef6ec949b76cb793cae9d96b0f47"
+    "97c782cbdc02eac8f4323cc15f3fc4"
+)
