@@ -172,7 +172,7 @@ static void code_sign(coder_t *c, const subband_t *b, uint32_t at, int32_t predi
     prob_t *states[3] = {
         c->states + AT_SIGN + (b->kind == LH ? (v + 1) * 3 + h + 1 : (h + 1) * 3 + v + 1) * GROUPS + group_class(b),
         c->states + AT_SIGN_CROSS + (((first + 1) * 3 + second + 1) * 16 + b->component) * 3 + b->level,
-        c->states + AT_SIGN_PREDICTED + group_class(b) * 12 + log_class(magnitude(predicted) >> (c->plane + 1), 15) / 2 + 0,
+        c->states + AT_SIGN_PREDICTED + group_class(b) * 8 + log_class(magnitude(predicted) >> (c->plane + 1), 15) / 2,
     };
     int bit = c->rc.decoding ? 0 : (c->values[at] < 0) != (mirror < 0);
     bit = decide(c, bit, states, 3, SET_SIGN + b->level);
@@ -191,15 +191,13 @@ static void code_significance(coder_t *c, const subband_t *b, uint32_t y, uint32
     around_t a = look_around(c, b, at, y, x);
     int p = c->plane + 1; /* what is known is doubled */
     uint32_t all = log_class(a.all >> p, ALL_CLASSES - 1);
-    prob_t *states[5] = {
+    prob_t *states[3] = {
         c->states + AT_ALL + group_class(b) * ALL_CLASSES + all,
         c->states + AT_SPACE + (coarse_class(8 * a.along >> p) * 7 + coarse_class(8 * a.across >> p)) * 5
             + coarser_class(8 * a.diagonal >> p),
         c->states + AT_CROSS + cross_context(&a, p),
-        c->states + AT_SLOT + b->slot * 12 + all / 2,
-        c->states + AT_PREDICTED + (group_class(b) * 7 + coarse_class(magnitude(a.predicted) >> p)) * 12 + all / 2,
     };
-    int bit = decide(c, magnitude_bit(c, at), states, 5, SET_SIGNIFICANCE + b->level * SEGMENTS + segment);
+    int bit = decide(c, magnitude_bit(c, at), states, 3, SET_SIGNIFICANCE + b->level * SEGMENTS + segment);
     if (bit && c->rc.settled) code_sign(c, b, at, a.predicted);
 }
 
@@ -217,12 +215,11 @@ static void code_refinement(coder_t *c, const subband_t *b, uint32_t y, uint32_t
     uint32_t age = top - (uint32_t)c->plane;
     around_t a = look_around(c, b, at, y, x);
     age = age < 3 ? age - 1 : 2;
-    prob_t *states[3] = {
+    prob_t *states[2] = {
         c->states + AT_REFINE + age * 12 + log_class(a.all >> (top + 1), 11),
-        c->states + AT_REFINE_SLOT + b->slot * 3 + age,
         c->states + AT_REFINE_OFFSET + (group_class(b) * 3 + age) * 16 + offset_class(a.predicted, c->known[at], c->plane),
     };
-    int bit = decide(c, magnitude_bit(c, at), states, 3, SET_REFINE + age);
+    int bit = decide(c, magnitude_bit(c, at), states, 2, SET_REFINE + age);
     if (c->rc.settled) c->known[at] += (bit == (c->known[at] > 0) ? 1 : -1) * ((int32_t)1 << c->plane);
 }
 
@@ -310,7 +307,7 @@ static void code_cell(coder_t *c, const subband_t *b, uint32_t cy, uint32_t cx)
     prob_t *states[4] = {
         c->states + AT_CELL_NEAR + ((near * 3 + parent) * 3 + first) * 2 + sibling,
         c->states + AT_CELL_FOUR + (beside * 3 + parent) * 3 + kind_class(b),
-        c->states + AT_CELL_SLOT + b->slot * 3 + (near < 2 ? near : 2),
+        c->states + AT_CELL_COMPONENT + (group_class(b) * 16 + b->component) * 3 + (near < 2 ? near : 2),
         c->states + AT_CELL_SUM + b->level * ALL_CLASSES
             + log_class(cell_surroundings(c, b, cy, cx) >> (c->plane + 1), ALL_CLASSES - 1),
     };
@@ -349,7 +346,7 @@ static void start_subbands(coder_t *c)
 static const uint8_t SEGMENT_OF[ALL_CLASSES] = {NEAR, NEAR, NEAR, WEAK, WEAK, WEAK, WEAK, FAIR, FAIR, FAIR, GOOD, GOOD,
                                                 LIKELY, LIKELY, LIKELY, STRONG, STRONG, STRONG, STRONG, STRONG, STRONG,
                                                 STRONG, STRONG, STRONG};
-static const uint8_t CELL_SEGMENT_OF[ALL_CLASSES] = {FAR, FAR, FAR, NEAR, NEAR, NEAR, WEAK, WEAK, WEAK, WEAK, FAIR, FAIR,
+static const uint8_t CELL_SEGMENT_OF[ALL_CLASSES] = {FAR, FAR, FAR, NEAR, NEAR, NEAR, NEAR, NEAR, WEAK, WEAK, FAIR, FAIR,
                                                      FAIR, FAIR, FAIR, FAIR, FAIR, FAIR, FAIR, FAIR, FAIR, FAIR, FAIR, FAIR};
 
 static inline uint32_t segment_of(const coder_t *c, const subband_t *b, uint32_t y, uint32_t x)
@@ -440,7 +437,7 @@ static void code_planes(coder_t *c, int planes)
 
 API void sp_bitplane_constants(uint32_t *out)
 {
-    out[0] = N_STATES; out[1] = N_SETS * MAX_INPUTS; out[2] = sizeof(model_tables_t); out[3] = MAX_SLOTS;
+    out[0] = N_STATES; out[1] = N_SETS * MAX_INPUTS; out[2] = sizeof(model_tables_t);
 }
 
 API void sp_bitplane_tables(model_tables_t *t) { model_tables(t); }
