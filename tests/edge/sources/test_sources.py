@@ -5,6 +5,7 @@ crash.
 import socket
 import time
 import uuid
+import zipfile
 
 import numpy as np
 import pytest
@@ -152,6 +153,14 @@ def test_an_archive_with_odd_extras_costs_itself_at_most(tmp_path, extra):
     found = drain(source)
     assert [one.name for one in found if one.acquisition][-2:] == ["b-000", "b-001"]
     assert not list(tmp_path.glob("*.npz")), "each is put aside"
+
+
+def test_a_header_that_claims_more_than_its_archive_holds_is_refused_before_memory_is_taken(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive, archive.open("data.npy", "w") as member:
+        header = {"descr": "<u2", "fortran_order": False, "shape": (1, 3, 1 << 20, 1 << 20)}
+        np.lib.format.write_array_header_1_0(member, header)
+    (one,) = drain(FolderSource(tmp_path, ManualClock(), settle_s=0.0, max_bytes=1 << 20))
+    assert one.acquisition is None and f"at most {1 << 20} bytes, found {6 << 40}" in one.refused
 
 
 def test_a_message_file_beyond_the_limit_is_refused(tmp_path):
