@@ -24,7 +24,7 @@ class Command(NamedTuple):
 
 
 COMMANDS: dict[str, Command] = {
-    "compress": Command("compress", "frames (.npz or GeoTIFF) to a stream within a byte budget"),
+    "compress": Command("compress", "frames (.npz, GeoTIFF, JPEG2000, SAFE) to a stream within a byte budget"),
     "decompress": Command("decompress", "a stream back to frames (.npz or GeoTIFF)"),
     "inspect": Command("inspect", "what a stream holds: bytes, layers, contexts, digests"),
     "receive": Command("receive", "packets of a pass to a ground store, with reception reports for the board"),

@@ -3,28 +3,32 @@
     swathpack compress cube.npz -o cube.swp --bytes-per-frame 20000
     swathpack compress scene_a.tif scene_b.tif -o scene.swp --bytes 100000
     swathpack compress folder/ -o scene.swp --quality 24 --layers 8
+    swathpack compress S2A_MSIL2A_20230101T101411_N0509_R022_T32TQM_20230101T140000.SAFE -o scene.swp --bytes 20000000
 
 Budgets include every header and are never exceeded. Prints bytes, bits per pixel and band, and what was left
 out.
+What was assumed about the input is said, one line each (docs/inputs.md).
 """
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
-from swathpack.edge.bands import DROPPED
+import numpy as np
+
+from swathpack.edge.bands import coded
 from swathpack.edge.codec.base_layer import MAX_SHIFT
 from swathpack.edge.codec.latents import LAYERS, STEPS
 from swathpack.edge.codec.model import DEFAULT_DIRECTORY, EdgeModel, ModelError
 from swathpack.edge.codec.tile_coder import RDO_SLOPE
-from swathpack.edge.frame import FrameError
+from swathpack.edge.frame import Frame, FrameError
 from swathpack.edge.stream import StreamError
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.encoder import SeriesEncoder
 from swathpack.tools.files.outputs import Output, add_force
-from swathpack.tools.files.rasters import pack_metadata, read_series
+from swathpack.tools.files.rasters import Series, pack_metadata, read_series
+from swathpack.tools.files.rasters.options import add_reading_arguments, reading_options
 from swathpack.tools.progress import Progress
 
 DEFAULT_QUALITY = 24
@@ -38,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         type=Path,
         metavar="IN",
-        help="an .npz cube, GeoTIFFs (one a date) or a folder of them",
+        help="an .npz cube; GeoTIFFs or JPEG2000 files, one a date or one a band; SAFE folders or zips; folders of these",
     )
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT.swp")
     size = parser.add_mutually_exclusive_group()
@@ -52,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"quantiser step index 0 (finest) .. {STEPS - 1} (coarsest), step 64 * 2^(Q/8) DN; "
         f"{DEFAULT_QUALITY} if no budget is given",
     )
-    parser.add_argument("--bands", help="comma-separated names, for GeoTIFFs without band descriptions or to pick some")
+    add_reading_arguments(parser)
     parser.add_argument(
         "--intra-every",
         type=int,
@@ -118,11 +122,9 @@ def check(args: argparse.Namespace) -> None:
 def run(args: argparse.Namespace) -> int:
     check(args)
     output = Output(args.output, args.input, args.force)
-    bands = [b.strip() for b in args.bands.split(",")] if args.bands else None
     try:
-        series = read_series(args.input, bands)
-        dropped = [b for b in series.frames[0].bands if b == DROPPED]
-        frames = [f.select([b for b in f.bands if b != DROPPED]) for f in series.frames] if dropped else series.frames
+        series = read_series(args.input, options=reading_options(args))
+        frames, dropped = codable(series)
         encoder = SeriesEncoder(
             open_model(args),
             frames,
@@ -130,14 +132,28 @@ def run(args: argparse.Namespace) -> int:
             args.intra_every,
             0.0 if args.fast else RDO_SLOPE,
             args.base,
+            series.groups,
         )
         data = _encode(args, encoder, len(frames))
     except (FrameError, StreamError) as error:
         raise UserError(str(error)) from error
     with output as place:
         place.write_bytes(data)
-    _report(args, frames, data, dropped)
+    _report(args, frames, data, dropped, series.notes)
     return 0
+
+
+def codable(series: Series) -> tuple[list[Frame], list[str]]:
+    """Frames with the bands that the codec codes, and the names of the others. Raises UserError where there is none."""
+    bands = series.frames[0].bands
+    kept = [b for b in bands if coded([b])]
+    if not kept:
+        raise UserError(
+            f"none of the bands {', '.join(bands)} is one the codec codes; --bands B03 or --wavelengths 560 says what to "
+            "code a band as"
+        )
+    dropped = [*(b for b in bands if b not in kept), *series.dropped]
+    return [f.select(kept) for f in series.frames] if len(kept) < len(bands) else series.frames, dropped
 
 
 def _encode(args: argparse.Namespace, encoder: SeriesEncoder, count: int) -> bytes:
@@ -151,12 +167,15 @@ def _encode(args: argparse.Namespace, encoder: SeriesEncoder, count: int) -> byt
         return encoder.at_quality(quality, args.layers or LAYERS, tick=bar.step)
 
 
-def _report(args: argparse.Namespace, frames: list[Any], data: bytes, dropped: list[str]) -> None:
+def _report(args: argparse.Namespace, frames: list[Frame], data: bytes, dropped: list[str], notes: list[str]) -> None:
     samples = sum(f.data.size for f in frames)
+    given = samples * np.dtype(frames[0].radiometry.dtype).itemsize
     print(
         f"{args.output}: {len(data)} bytes, {len(frames)} frames, {8 * len(data) / samples:.4f} bits per "
         "pixel and band, "
-        f"{2 * samples / len(data):.0f} : 1"
+        f"{given / len(data):.0f} : 1"
     )
+    for note in notes:
+        print(f"note: {note}")
     if dropped:
         print(f"left out: {', '.join(dropped)} (the codec codes the twelve bands B01..B12 and B8A)")

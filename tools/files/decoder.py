@@ -7,7 +7,7 @@ layer that arrived whole; tiles without any layer come out as nodata.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -24,8 +24,6 @@ from swathpack.edge.frame import Frame
 from swathpack.edge.stream import Header, Segment, Stream, StreamError, read_stream
 from swathpack.edge.stream.segment import SYNC, unpack_front
 from swathpack.tools.errors import UserError
-
-MAX_DN = 65535
 
 
 @dataclass
@@ -143,27 +141,51 @@ class StreamDecoder:
 
     def frame(self, index: int, layers: int = LAYERS) -> tuple[Frame, FrameReport]:
         """Frame `index`; call in rising order of the index."""
-        header = self.header
-        full = np.zeros((len(BANDS), header.height, header.width), np.uint16)
-        valid = self._valid(index)
-        tiles = []
+        header, empty = self.header, self._empty(index)
+        bands = [b for b in header.bands if b in BANDS]
+        planes, valid = [BANDS.index(b) for b in bands], empty.valid.copy()
+        data, tiles = empty.data, []
         for window in self.windows:
-            report, pixels = self._tile(index, window, layers, bool(window.of(valid).any()))
+            report, dn = self._tile(index, window, layers, bool(window.of(valid).any()))
             tiles.append(report)
             rows, columns = (
                 slice(window.top, window.top + window.height),
                 slice(window.left, window.left + window.width),
             )
-            if pixels is None:
+            if dn is None:
                 valid[rows, columns] = False
             else:
-                full[:, rows, columns] = pixels
-        bands = [b for b in header.bands if b in BANDS]
-        data = np.where(valid, full[[BANDS.index(b) for b in bands]], 0).astype(np.uint16)
-        grid = tuple(g for b, g in zip(header.bands, header.grid or (1,) * len(header.bands)) if b in BANDS)
-        frame = Frame(data, tuple(bands), self.stream.time(index), valid, header.level, grid=grid)  # type: ignore[arg-type]
+                data[:, rows, columns] = empty.counts_of(dn[planes])
+        held = np.broadcast_to(valid, data.shape)
+        data[~(held & ~empty.holes if empty.holes.size else held)] = 0
         report = FrameReport(index, self.stream.time(index), tiles, _DOUBT if index in self.doubtful else "")
-        return (frame.with_offset() if header.boa_offset else frame), report
+        return replace(empty, data=data, valid=valid), report
+
+    def _empty(self, index: int) -> Frame:
+        """The frame without its pixels: bands, time, what is valid, offset and radiometry."""
+        header, record = self.header, self.masks.get(index)
+        h, w = header.height, header.width
+        kept = [i for i, b in enumerate(header.bands) if b in BANDS]
+        grid = tuple((header.grid or (1,) * len(header.bands))[i] for i in kept)
+        holes = self._holes(index)
+        return Frame(
+            np.zeros((len(kept), h, w), np.uint16),
+            tuple(header.bands[i] for i in kept),
+            self.stream.time(index),  # type: ignore[arg-type]
+            self._valid(index),
+            header.level,
+            header.boa_offset != (record is not None and record.other_offset),
+            grid,
+            header.radiometry,
+            holes[kept] if holes is not None else np.zeros((0, 0, 0), np.bool_),
+        )
+
+    def _holes(self, index: int) -> NDArray[np.bool_] | None:
+        header, record = self.header, self.masks.get(index)
+        try:
+            return record.band_holes(len(header.bands), header.height, header.width) if record else None
+        except StreamError as error:
+            raise UserError(f"frame {index}: {error}") from error
 
     def _valid(self, index: int) -> NDArray[np.bool_]:
         h, w = self.header.height, self.header.width
@@ -175,15 +197,15 @@ class StreamDecoder:
 
     def _tile(
         self, index: int, window: TileWindow, layers: int, wanted: bool
-    ) -> tuple[TileReport, NDArray[np.uint16] | None]:
+    ) -> tuple[TileReport, NDArray[np.float32] | None]:
+        """The report and the twelve bands (12, h, w) in DN, None if nothing came."""
         if not wanted:
             return TileReport(window.index), None
         report, decoder = self.latent(index, window)
         if decoder is None:
             return report, None
-        pixels = self.model.synthesise(decoder.reconstruction(layers))[:, : window.height, : window.width]
-        # Zero means nodata in every product, so a decoded pixel is at least 1.
-        return report, np.clip(np.rint(pixels), 1, MAX_DN).astype(np.uint16)
+        pixels = self.model.synthesise(decoder.reconstruction(layers))
+        return report, pixels[:, : window.height, : window.width]
 
     def latent(self, index: int, window: TileWindow) -> tuple[TileReport, TileDecoder | EmbeddedDecoder | None]:
         """The latent of one tile without its image, None if there is none; call in rising order of frames."""

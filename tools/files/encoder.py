@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from swathpack.edge.bands import complete_bands
+from swathpack.edge.bands import complete_dn
 from swathpack.edge.codec.base_layer import MAX_SHIFT, quality_of, usual_shift
 from swathpack.edge.codec.digest import context_digest
 from swathpack.edge.codec.latents import LAYERS, STEPS
@@ -41,6 +41,7 @@ from swathpack.edge.stream import (
     Header,
     StreamWriter,
     header_bytes,
+    pack_holes,
     pack_mask,
     segment_overhead_bytes,
 )
@@ -80,6 +81,9 @@ class Place:
         return [c for like, c in ranked[:2] if like > UNLIKE]
 
 
+Places = dict[int, list[Place]]
+
+
 @dataclass(frozen=True)
 class Trial:
     """One way to code a frame: its tiles, the layers kept of each, and the exact bytes of its segments."""
@@ -104,7 +108,8 @@ class FrameCoder:
     ) -> None:
         self.model, self.index, self.windows, self.places, self.slope = model, index, windows, places, slope
         self.shift = shift
-        self.coefficients = [analyse_tile(model, w.of(frame.data), w.of(frame.valid)) for w in windows]
+        dn = complete_dn(frame)
+        self.coefficients = [analyse_tile(model, w.of(dn), w.of(frame.valid)) for w in windows]
         self.live = [bool(w.of(frame.valid).any()) for w in windows]
         self.contexts = [p.nearest(c) for p, c in zip(places, self.coefficients)]
         self._seen: dict[tuple[int, float], tuple[CodedLatent, ...]] = {}
@@ -225,7 +230,8 @@ class SeriesEncoder:
 
     intra_every: every Nth frame without context (0: only the first). slope: of rate-distortion optimised
     quantisation in squared steps per bit; 0 leaves it out and halves the time. shift: most octaves from the step to
-    that of the base layer (`swathpack.edge.codec.base_layer.usual_shift`); 0 for none.
+    that of the base layer (`swathpack.edge.codec.base_layer.usual_shift`); 0 for none. groups: per frame the number of its grid; frames of
+    different grids are no context for each other.
     """
 
     def __init__(
@@ -236,11 +242,13 @@ class SeriesEncoder:
         intra_every: int = 0,
         slope: float = RDO_SLOPE,
         shift: int = MAX_SHIFT,
+        groups: Sequence[int] = (),
     ) -> None:
         _check_alike(frames)
         self.model, self.metadata, self.intra_every, self.slope = model, metadata, intra_every, slope
         self.shift = shift
-        self.given = [f.without_offset() for f in frames]
+        self.groups = list(groups) or [0] * len(frames)
+        self.given = list(frames)
         first = frames[0]
         self.windows = list(tile_windows(first.height, first.width, TILE))
         header = Header(
@@ -255,6 +263,7 @@ class SeriesEncoder:
             TILE,
             first.grid,
             times=tuple(f.time for f in frames),
+            radiometry=first.radiometry,
         )
         if not header.times_in_header:
             header = replace(header, times=())
@@ -273,22 +282,25 @@ class SeriesEncoder:
         frame = self.given[index]
         mask = None if frame.valid.all() else pack_mask(frame.valid)
         time = None if self.header.times else frame.time
-        return FrameRecord(index, time, mask) if mask is not None or time is not None else None
+        holes = pack_holes(frame.holes & frame.valid) if frame.holes.size else None
+        other = frame.boa_offset != self.header.boa_offset
+        wanted = other or any(part is not None for part in (mask, time, holes))
+        return FrameRecord(index, time, mask, holes=holes, other_offset=other) if wanted else None
 
     def _record_bytes(self, index: int) -> int:
         record = self._frame_record(index)
         return len(StreamWriter(self.header).pack(record)) if record else 0
 
-    def _places(self) -> list[Place]:
-        return [Place() for _ in self.windows]
+    def _places(self) -> Places:
+        """What the decoder will hold, by grid."""
+        return {group: [Place() for _ in self.windows] for group in self.groups}
 
-    def _coder(self, index: int, places: list[Place]) -> FrameCoder:
+    def _coder(self, index: int, places: Places) -> FrameCoder:
         if self.intra_every and index % self.intra_every == 0:
-            for place in places:
+            for place in (p for of_grid in places.values() for p in of_grid):
                 place.held = []
-        return FrameCoder(
-            self.model, index, complete_bands(self.given[index]), self.windows, places, self.slope, self.shift
-        )
+        own = places[self.groups[index]]
+        return FrameCoder(self.model, index, self.given[index], self.windows, own, self.slope, self.shift)
 
     def at_quality(
         self, q: int, layers: int = LAYERS, dead_zone: float = DEAD_ZONE, tick: Tick = lambda: None
@@ -324,7 +336,7 @@ class SeriesEncoder:
             tick()
         return writer.to_bytes()
 
-    def _fit(self, writer: StreamWriter, index: int, places: list[Place], room: int, guess: int) -> int:
+    def _fit(self, writer: StreamWriter, index: int, places: Places, room: int, guess: int) -> int:
         """Append a frame with at most `room` bytes of segments; returns its step."""
         self._add_record(writer, index)
         coder = self._coder(index, places)
@@ -375,9 +387,11 @@ def _check_alike(frames: Sequence[Frame]) -> None:
                 "frame 0, "
                 f"found {frame.data.shape} and {' '.join(frame.bands)}"
             )
+        if frame.radiometry != first.radiometry:
+            raise UserError(f"frame {i}: expected {first.radiometry} as in frame 0, found {frame.radiometry}")
 
 
 def coefficients_of(model: EdgeModel, frame: Frame) -> list[NDArray[np.float32]]:
     """Coefficients of all tiles of a frame (for calibration and tests)."""
-    full = complete_bands(frame.without_offset())
-    return [analyse_tile(model, w.of(full.data), w.of(full.valid)) for w in tile_windows(full.height, full.width, TILE)]
+    dn = complete_dn(frame)
+    return [analyse_tile(model, w.of(dn), w.of(frame.valid)) for w in tile_windows(frame.height, frame.width, TILE)]

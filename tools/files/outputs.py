@@ -50,13 +50,13 @@ def check_output(target: Path, inputs: Iterable[Path] = (), force: bool = False)
 class Output:
     """One output, a file or (folder=True) a folder; enter to get the place to write to, beside the target.
 
-    inputs: paths that must stay as they are. A folder that exists keeps its other files: new ones take the place of those
+    inputs: paths that must stay as they are. What is written beside the place goes beside the target. A folder that exists keeps its other files: new ones take the place of those
     of the same name, each in one step. Raises RefusedError, and UserError when the disk refuses.
     """
 
     def __init__(self, target: Path, inputs: Iterable[Path] = (), force: bool = False, folder: bool = False) -> None:
         check_output(target, inputs, force)
-        self.given, self.folder = target, folder
+        self.given, self.folder, self.force = target, folder, force
         self.target = Path(os.path.realpath(target))
         if self.target.exists() and self.target.is_dir() != folder:
             kind = "a folder" if self.target.is_dir() else "a file"
@@ -100,6 +100,10 @@ class Output:
             return
         for path in place.rglob("*") if self.folder else ():
             _sync(path)
+        for path in sorted(p for p in place.parent.iterdir() if p != place):
+            # What belongs to the file, such as the mask of a TIFF in NAME.tif.msk.
+            check_output(self.target.with_name(path.name), force=self.force)
+            _replace(path, self.target.with_name(path.name))
         _replace(place, self.target)
 
     def _failed(self, error: OSError) -> UserError:

@@ -11,6 +11,7 @@ import pytest
 
 from swathpack.edge.bands import BANDS
 from swathpack.edge.frame import Frame
+from swathpack.edge.radiometry import Radiometry
 from swathpack.edge.stream import ContextRef, Header, Segment, StreamWriter, read_stream
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.decoder import Decoded, StreamDecoder
@@ -50,6 +51,46 @@ def check(frames: list[Frame], least_psnr: float = 30.0) -> Decoded:
 @pytest.mark.parametrize("size", [(37, 51), (100, 100), (1, 70), (70, 1), (1, 1), (16, 16)], ids=str)
 def test_any_size(size: tuple[int, int]) -> None:
     check(series(*size, 2, level="L2A"), 26.0)
+
+
+def test_offsets_of_single_dates_come_back() -> None:
+    frames = series(48, 64, 3)
+    decoded = check([frames[0].with_offset(), frames[1], frames[2].with_offset()], 26.0)
+    assert [f.boa_offset for f in decoded.frames] == [True, False, True]
+
+
+@pytest.mark.parametrize(
+    "radiometry",
+    [
+        Radiometry("int16", shift=32768, nodata=-9999, zero=32768),
+        Radiometry("uint8", gain=40),
+        Radiometry(gain=0.275, zero=7272.727),
+        Radiometry("float32", scale=10000, nodata=float("nan")),
+    ],
+    ids=lambda r: r.dtype,
+)
+def test_counts_of_any_radiometry_come_back(radiometry: Radiometry) -> None:
+    """The same scene in other numbers: the same latents, and as many DN of error."""
+    given = series(48, 64)[0]
+    counts = replace(given, data=np.zeros_like(given.data), radiometry=radiometry).counts_of(given.dn())
+    frame = replace(given, data=counts, radiometry=radiometry)
+    decoded = decode(code([frame]))
+    assert not decoded.problems and decoded.frames[0].radiometry == radiometry
+    error, plain = (
+        np.sqrt(((f.dn() - given.dn()) ** 2).mean()) for f in (decoded.frames[0], decode(code([given])).frames[0])
+    )
+    assert error < plain + radiometry.gain
+
+
+def test_holes_of_single_bands_come_back() -> None:
+    frame = series(48, 64)[0]
+    holes = np.zeros(frame.data.shape, bool)
+    holes[3, 10:20, 10:30] = holes[7, 40:] = True
+    frame = replace(frame, data=np.where(holes, 0, frame.data).astype(np.uint16), holes=holes)
+    after = decode(code([frame])).frames[0]
+    assert (after.holes == holes).all() and not after.data[holes].any() and after.data[~holes].all()
+    error = (after.data.astype(float) - frame.data)[~holes]
+    assert np.sqrt((error**2).mean()) < 250
 
 
 def test_several_tiles() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 
 from swathpack.edge.codec.latents import LAYERS, STEPS
 from swathpack.edge.frame import Frame
+from swathpack.edge.radiometry import Radiometry
 from swathpack.edge.stream import read_stream
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.decoder import StreamDecoder
@@ -143,6 +145,27 @@ def test_a_frame_without_data_costs_next_to_nothing() -> None:
     assert len(read_stream(data).segments) == 1
     decoded = StreamDecoder(shipped(), data).frames()
     assert not decoded.problems and not decoded.frames[1].valid.any() and not decoded.frames[1].data.any()
+
+
+def test_dates_of_other_grids_are_no_context() -> None:
+    frames = series(64, 64, 4)
+    data = SeriesEncoder(shipped(), frames, groups=[0, 1, 0, 1]).at_quality(24)
+    assert [[c.frame for c in s.contexts] for s in read_stream(data).segments] == [[], [], [0], [1]]
+
+
+def test_an_offset_in_some_dates_changes_no_segment() -> None:
+    frames = series(64, 64, 3)
+    mixed = [frames[0], frames[1].with_offset(), frames[2]]
+    plain, other = (read_stream(encoder(f).at_quality(24)) for f in (frames, mixed))
+    assert [s.payload for s in plain.segments] == [s.payload for s in other.segments]
+    assert [(r.index, r.other_offset) for r in other.frames] == [(1, True)] and not plain.frames
+    assert not other.header.boa_offset
+
+
+def test_frames_of_different_radiometry_are_refused() -> None:
+    frames = series(64, 64, 2)
+    with pytest.raises(UserError, match="frame 1: expected Radiometry"):
+        encoder([frames[0], replace(frames[1], radiometry=Radiometry("int16"))])
 
 
 @pytest.mark.parametrize("guess", [0, 28, 63])
