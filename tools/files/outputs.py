@@ -50,8 +50,9 @@ def check_output(target: Path, inputs: Iterable[Path] = (), force: bool = False)
 class Output:
     """One output, a file or (folder=True) a folder; enter to get the place to write to, beside the target.
 
-    inputs: paths that must stay as they are. What is written beside the place goes beside the target. A folder that exists keeps its other files: new ones take the place of those
-    of the same name, each in one step. Raises RefusedError, and UserError when the disk refuses.
+    inputs: paths that must stay as they are. What is written beside the place goes beside the target. A folder that
+    exists keeps its other files: new ones take the place of those of the same name, each in one step. Raises
+    RefusedError, and UserError when the disk refuses.
     """
 
     def __init__(self, target: Path, inputs: Iterable[Path] = (), force: bool = False, folder: bool = False) -> None:
