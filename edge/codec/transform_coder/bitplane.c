@@ -126,8 +126,12 @@ static double remaining_error(const coder_t *c)
     uint32_t from = pending_refinement(c);
     for (uint32_t i = 0; i < c->n_bands; i++) {
         const subband_t *b = c->bands + i;
-        for (uint32_t y = 0; y < b->height; y++)
-            for (uint32_t x = 0; x < b->width; x++) sum += squared_error(c, b->offset + y * b->stride + x, c->plane);
+        for (uint32_t y = 0; y < b->height; y++) {
+            double row[4] = {0, 0, 0, 0}; /* four sums, so that they need not wait for one another */
+            uint32_t at = b->offset + y * b->stride;
+            for (uint32_t x = 0; x < b->width; x++) row[x & 3] += squared_error(c, at + x, c->plane);
+            sum += row[0] + row[1] + row[2] + row[3];
+        }
         for (uint32_t n = c->spans[i][REFINE].begin; n < c->spans[i][REFINE].end && from != NONE; n++) {
             SPLIT(c->list[n], y, x);
             uint32_t at = b->offset + y * b->stride + x;
@@ -356,31 +360,48 @@ static inline uint32_t segment_of(const coder_t *c, const subband_t *b, uint32_t
     return SEGMENT_OF[log_class(look_around(c, b, at, y, x).all >> (c->plane + 1), ALL_CLASSES - 1)];
 }
 
-/* Visits what the plane has to code in a subband; `next` counts up in the entry's segment, `list` takes it, if there. */
-static void sort_subband(coder_t *c, const subband_t *b, uint32_t *next, uint32_t *list)
+/* Puts down the segment of every entry of a subband in scanning order and counts them; returns where the notes end. */
+static uint8_t *classify_subband(const coder_t *c, const subband_t *b, uint8_t *note, uint32_t *count)
 {
     for (uint32_t cy = 0; cy * CELL < b->height; cy++)
         for (uint32_t cx = 0; cx * CELL < b->width; cx++) {
             if (!c->cell[b->cell_offset + cy * b->cell_stride + cx]) {
-                uint32_t segment = CELL_SEGMENT_OF[log_class(cell_surroundings(c, b, cy, cx) >> (c->plane + 1), ALL_CLASSES - 1)];
-                if (list) list[next[segment]] = CELL_FLAG | cy << 12 | cx;
-                next[segment]++;
+                *note = CELL_SEGMENT_OF[log_class(cell_surroundings(c, b, cy, cx) >> (c->plane + 1), ALL_CLASSES - 1)];
+                count[*note++]++;
                 continue;
             }
             for (uint32_t y = cy * CELL; y < (cy + 1) * CELL && y < b->height; y++)
                 for (uint32_t x = cx * CELL; x < (cx + 1) * CELL && x < b->width; x++) {
-                    uint32_t segment = segment_of(c, b, y, x);
-                    if (list) list[next[segment]] = y << 12 | x;
-                    next[segment]++;
+                    *note = (uint8_t)segment_of(c, b, y, x);
+                    count[*note++]++;
                 }
         }
+    return note;
+}
+
+/* Lists the entries of a subband in their segments; returns where its notes end. */
+static const uint8_t *list_subband(coder_t *c, const subband_t *b, const uint8_t *note, uint32_t *next)
+{
+    for (uint32_t cy = 0; cy * CELL < b->height; cy++)
+        for (uint32_t cx = 0; cx * CELL < b->width; cx++) {
+            if (!c->cell[b->cell_offset + cy * b->cell_stride + cx]) {
+                c->list[next[*note++]++] = CELL_FLAG | cy << 12 | cx;
+                continue;
+            }
+            for (uint32_t y = cy * CELL; y < (cy + 1) * CELL && y < b->height; y++)
+                for (uint32_t x = cx * CELL; x < (cx + 1) * CELL && x < b->width; x++)
+                    c->list[next[*note++]++] = y << 12 | x;
+        }
+    return note;
 }
 
 static void sort_plane(coder_t *c)
 {
     uint32_t next[SEGMENTS] = {0}, start = 0;
+    uint8_t *end = c->notes;
+    const uint8_t *note = c->notes;
     for (uint32_t i = 0; i < c->n_bands; i++)
-        if (c->started[i]) sort_subband(c, c->bands + i, next, NULL);
+        if (c->started[i]) end = classify_subband(c, c->bands + i, end, next);
     for (int s = 0; s < SEGMENTS; s++) {
         uint32_t size = next[s];
         next[s] = start;
@@ -388,7 +409,7 @@ static void sort_plane(coder_t *c)
     }
     for (uint32_t i = 0; i < c->n_bands; i++) {
         for (int s = 0; s < SEGMENTS; s++) c->spans[i][s].begin = next[s];
-        if (c->started[i]) sort_subband(c, c->bands + i, next, c->list);
+        if (c->started[i]) note = list_subband(c, c->bands + i, note, next);
         for (int s = 0; s < SEGMENTS; s++) c->spans[i][s].end = next[s];
     }
 }
@@ -447,7 +468,7 @@ static size_t aligned(size_t n) { return (n + 15) & ~(size_t)15; }
 /* Bytes of working memory for a layout. */
 API size_t sp_bitplane_workspace(uint32_t n_values, uint32_t n_cells, uint32_t n_bands)
 {
-    return aligned(sizeof(coder_t)) + 2 * aligned(4 * (size_t)n_values) + aligned(n_cells)
+    return aligned(sizeof(coder_t)) + 2 * aligned(4 * (size_t)n_values) + aligned(n_values) + aligned(n_cells)
          + aligned(n_bands) + aligned(sizeof(span_t) * SEGMENTS * n_bands) + aligned(sizeof(prob_t) * N_STATES)
          + aligned(sizeof(int32_t) * N_SETS * MAX_INPUTS);
 }
@@ -467,6 +488,7 @@ static coder_t *open_coder(uint8_t *workspace, uint32_t n_values, uint32_t n_cel
     memset(c, 0, sizeof *c);
     c->known = part(&workspace, 4 * (size_t)n_values);
     c->list = part(&workspace, 4 * (size_t)n_values);
+    c->notes = part(&workspace, n_values);
     c->cell = part(&workspace, n_cells);
     c->started = part(&workspace, n_bands);
     c->spans = part(&workspace, sizeof(span_t) * SEGMENTS * n_bands);
