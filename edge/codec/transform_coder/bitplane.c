@@ -105,12 +105,30 @@ static inline int decide(coder_t *c, int bit, prob_t *const *states, int n, uint
     return mixed_bit(&c->rc, c->tables, bit, states, n, c->weights[set], LIMIT, LEARNING_SHIFT);
 }
 
-static inline double squared_error(const coder_t *c, uint32_t at, int plane)
+/* Squared error of a value of which nothing is known, and of one that is known to lie in an interval of 2^plane, in squared
+ * units of plane 0; encoder only. */
+static inline double missing_error(const coder_t *c, uint32_t at)
 {
-    uint32_t m = magnitude(c->known[at]), v = magnitude(c->values[at]);
-    double middle = m ? .5 * m - (double)((uint32_t)1 << plane) * (32 - RECONSTRUCTION) / 64 : 0;
-    double error = (v ? v + .5 : 0) / (1 << FRACTION) - middle;
-    return error * error * (m ? 1 : MISSING);
+    double v = c->values[at] ? (magnitude(c->values[at]) + .5) / (1 << FRACTION) : 0;
+    return v * v * MISSING;
+}
+
+static inline double known_error(const coder_t *c, uint32_t at, int plane)
+{
+    double middle = .5 * magnitude(c->known[at]) - (double)((uint32_t)1 << plane) * (32 - RECONSTRUCTION) / 64;
+    double error = (magnitude(c->values[at]) + .5) / (1 << FRACTION) - middle;
+    return error * error;
+}
+
+static double whole_error(const coder_t *c)
+{
+    double sum = 0;
+    for (uint32_t i = 0; i < c->n_bands; i++) {
+        const subband_t *b = c->bands + i;
+        for (uint32_t y = 0; y < b->height; y++)
+            for (uint32_t x = 0; x < b->width; x++) sum += missing_error(c, b->offset + y * b->stride + x);
+    }
+    return sum;
 }
 
 /* First entry of the list whose refinement in this plane has not been coded; NONE: there is none. */
@@ -119,36 +137,13 @@ static inline uint32_t pending_refinement(const coder_t *c)
     return c->segment < REFINE ? 0 : c->segment == REFINE ? c->done : NONE;
 }
 
-/* Squared error of what is known, in squared units of plane 0; encoder only. */
-static double remaining_error(const coder_t *c)
-{
-    double sum = 0;
-    uint32_t from = pending_refinement(c);
-    for (uint32_t i = 0; i < c->n_bands; i++) {
-        const subband_t *b = c->bands + i;
-        for (uint32_t y = 0; y < b->height; y++) {
-            double row[4] = {0, 0, 0, 0}; /* four sums, so that they need not wait for one another */
-            uint32_t at = b->offset + y * b->stride;
-            for (uint32_t x = 0; x < b->width; x++) row[x & 3] += squared_error(c, at + x, c->plane);
-            sum += row[0] + row[1] + row[2] + row[3];
-        }
-        for (uint32_t n = c->spans[i][REFINE].begin; n < c->spans[i][REFINE].end && from != NONE; n++) {
-            SPLIT(c->list[n], y, x);
-            uint32_t at = b->offset + y * b->stride + x;
-            if (n >= from) sum += squared_error(c, at, c->plane + 1) - squared_error(c, at, c->plane);
-        }
-    }
-    return sum;
-}
-
 /* After every decision: is a layer full, or the room? */
 static inline void count(coder_t *c)
 {
     if (c->marked < c->n_targets && c->rc.position >= c->targets[c->marked]) {
-        double error = c->rc.decoding ? 0 : remaining_error(c);
         for (; c->marked < c->n_targets && c->rc.position >= c->targets[c->marked]; c->marked++) {
             c->marks[c->marked] = rc_mark(&c->rc);
-            c->distortion[c->marked] = error;
+            c->distortion[c->marked] = c->error;
         }
     }
     if (!c->rc.decoding && c->rc.position > c->limit) c->stop = 1;
@@ -180,7 +175,9 @@ static void code_sign(coder_t *c, const subband_t *b, uint32_t at, int32_t predi
     };
     int bit = c->rc.decoding ? 0 : (c->values[at] < 0) != (mirror < 0);
     bit = decide(c, bit, states, 3, SET_SIGN + b->level);
-    if (c->rc.settled) c->known[at] = (bit != (mirror < 0) ? -3 : 3) * ((int32_t)1 << c->plane);
+    if (!c->rc.settled) return;
+    c->known[at] = (bit != (mirror < 0) ? -3 : 3) * ((int32_t)1 << c->plane);
+    if (!c->rc.decoding) c->error += known_error(c, at, c->plane) - missing_error(c, at);
 }
 
 static inline uint32_t cross_context(const around_t *a, int plane)
@@ -224,7 +221,10 @@ static void code_refinement(coder_t *c, const subband_t *b, uint32_t y, uint32_t
         c->states + AT_REFINE_OFFSET + (group_class(b) * 3 + age) * 16 + offset_class(a.predicted, c->known[at], c->plane),
     };
     int bit = decide(c, magnitude_bit(c, at), states, 2, SET_REFINE + age);
-    if (c->rc.settled) c->known[at] += (bit == (c->known[at] > 0) ? 1 : -1) * ((int32_t)1 << c->plane);
+    if (!c->rc.settled) return;
+    if (!c->rc.decoding) c->error -= known_error(c, at, c->plane + 1);
+    c->known[at] += (bit == (c->known[at] > 0) ? 1 : -1) * ((int32_t)1 << c->plane);
+    if (!c->rc.decoding) c->error += known_error(c, at, c->plane);
 }
 
 /* Of a cell: 0 empty, 1 something was found in this plane or the last, 2 before. */
@@ -523,12 +523,13 @@ API int sp_bitplane_encode(const job_t *job, const int32_t *values, uint64_t lim
     coder_t *c = open_coder(job->workspace, job->n_values, job->n_cells, job->bands, job->n_bands, job->tables,
                             job->states, job->weights);
     c->values = values; c->targets = targets; c->n_targets = n_targets; c->limit = limit;
+    c->error = whole_error(c);
     rc_start_encoder(&c->rc, out, capacity);
     code_planes(c, (int)job->planes);
     rc_finish(&c->rc);
     if (c->rc.size > capacity) return TOO_LONG;
     sizes[n_targets] = c->rc.size;
-    distortion[n_targets] = remaining_error(c);
+    distortion[n_targets] = c->error;
     for (uint32_t i = 0; i < n_targets; i++) {
         int there = i < c->marked;
         sizes[i] = there ? rc_settled_size(&c->rc, c->marks + i) : c->rc.size;

@@ -88,7 +88,7 @@ typedef struct {
     const uint64_t *targets; /* bytes after which a layer ends */
     uint32_t n_targets, marked;
     rc_mark_t marks[MAX_MARKS];
-    double distortion[MAX_MARKS];
+    double distortion[MAX_MARKS], error; /* squared error at the marks; now */
     uint64_t limit; /* bytes after which the encoder stops */
     int stop;
 } coder_t;
