@@ -113,7 +113,7 @@ def settled_size(stream: bytes, mark: Mark) -> int:
         known = int.from_bytes(window[:count].ljust(4, b"\0"), "big")
         rest = (1 << (32 - 8 * count)) - 1
         above = (int.from_bytes(window, "big") - mark.low) % (1 << 32) - (int.from_bytes(window, "big") - known)
-        if 0 <= above and above + rest < mark.range:
+        if above >= 0 and above + rest < mark.range:
             return min(mark.position + count, len(stream))
     return min(mark.position + 4, len(stream))
 
