@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from swathpack.edge.codec.base_layer import base_step_of
+from swathpack.edge.radiometry import Radiometry
 from swathpack.edge.stream import Stream, StreamError, read_stream
 from swathpack.tools.commands.decompress import read_bytes
 from swathpack.tools.errors import UserError
@@ -71,6 +74,8 @@ def describe(stream: Stream, total: int) -> dict[str, Any]:
         "shape": [header.frames, len(header.bands), header.height, header.width],
         "bands": list(header.bands),
         "level": header.level,
+        "samples": samples(header.radiometry),
+        "boa_offset": [stream_offset(stream, i) for i in range(header.frames)],
         "tile_size": header.tile_size,
         "tiles_per_frame": header.n_tiles,
         "header_bytes": total - sum(f["bytes"] for f in frames),
@@ -79,13 +84,30 @@ def describe(stream: Stream, total: int) -> dict[str, Any]:
     }
 
 
+def samples(radiometry: Radiometry) -> dict[str, Any]:
+    """What the numbers are: type of the files, nodata (text for NaN), and how they stand to DN."""
+    nodata = radiometry.nodata if math.isfinite(radiometry.nodata) else str(radiometry.nodata)
+    return asdict(radiometry) | {"nodata": nodata}
+
+
+def stream_offset(stream: Stream, frame: int) -> bool:
+    """Whether a frame's values carry the +1000."""
+    other = any(r.index == frame and r.other_offset for r in stream.frames)
+    return stream.header.boa_offset != other
+
+
+def _number(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:g}"
+
+
 def text(facts: dict[str, Any]) -> str:
     """The same for people."""
     t, c, h, w = facts["shape"]
     lines = [
         f"{facts['total_bytes']} bytes: {t} frames of {c} bands, {h} x {w} pixels, {facts['level']}; "
         f"model {facts['model_digest']}, tables {facts['tables_digest']}",
-        f"bands {' '.join(facts['bands'])}; {facts['tiles_per_frame']} tiles of {facts['tile_size']} a "
+        f"bands {' '.join(facts['bands'])}; {facts['samples']['dtype']}, nodata {_number(facts['samples']['nodata'])}; "
+        f"{facts['tiles_per_frame']} tiles of {facts['tile_size']} a "
         "frame; "
         f"headers {facts['header_bytes']} bytes",
         "frame  time                  bytes   tile  bytes  step  layers  contexts",
