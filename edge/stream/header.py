@@ -3,7 +3,7 @@
 | bytes | field |
 |---|---|
 | 3 | magic "SWP" |
-| 1 | version, 1 |
+| 1 | version, 2 (1: payloads without checks) |
 | varint | length of the core that follows |
 | 8 | core: model digest |
 | 4 | tables digest |
@@ -40,7 +40,8 @@ from swathpack.edge.stream.times import NONE, Time, pack_times, series_kind, unp
 from swathpack.edge.stream.wire import Cursor, text_bytes, varint
 
 MAGIC = b"SWP"
-VERSION = 1
+VERSION = 2
+READABLE = (1, VERSION)
 BAND_ORDER = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B10", "B11", "B12")
 LEVELS = ("unknown", "L1C", "L2A")
 
@@ -61,7 +62,8 @@ class Header:
 
     bands: C names; grid: per band, how many pixels of this file's grid make one pixel (each way) of the
     band's own grid, empty for all 1; res_m: pixel size in metres. times: T times, or empty when they stand in
-    frame records. total_bytes: length of the whole file if known, else 0. radiometry: of the counts coded.
+    frame records. total_bytes: length of the whole file if known, else 0. radiometry: of the counts coded. version: of the
+    format, 2; 1 can be read.
     """
 
     model_digest: bytes
@@ -78,11 +80,14 @@ class Header:
     times: tuple[Time, ...] = ()
     total_bytes: int = 0
     radiometry: Radiometry = PLAIN
+    version: int = VERSION
 
     def __post_init__(self) -> None:
         _check_digests(self)
         _check_sizes(self)
         _check_bands(self)
+        if self.version not in READABLE:
+            raise StreamError(f"expected stream version {_spoken_versions()}, found {self.version}")
         if self.level not in LEVELS:
             raise StreamError(f"expected level in {LEVELS}, found {self.level!r}")
         if self.times and len(self.times) != self.frames:
@@ -104,6 +109,11 @@ class Header:
         return self.tiles_down * self.tiles_across
 
     @property
+    def checked(self) -> bool:
+        """Whether payloads hold checks (`swathpack.edge.codec.rangecoder.checks`)."""
+        return self.version > 1
+
+    @property
     def times_in_header(self) -> bool:
         """Whether pack() can hold the times; if not, each frame needs a frame record for its time."""
         return bool(self.times) and pack_times(self.times)[0] != NONE
@@ -123,7 +133,7 @@ class Header:
         core = self._core()
         if len(core) > MAX_CORE_BYTES:
             raise StreamError(f"expected a header below {MAX_CORE_BYTES} bytes, found {len(core)}")
-        return MAGIC + bytes([VERSION]) + varint(len(core)) + core
+        return MAGIC + bytes([self.version]) + varint(len(core)) + core
 
     def _core(self) -> bytes:
         bands, as_text = _pack_bands(self.bands)
@@ -148,8 +158,8 @@ def unpack_header(data: bytes) -> tuple[Header, int]:
     """(header, its size) from the start of a file; StreamError if it is cut, damaged or of another format."""
     if data[:3] != MAGIC:
         raise StreamError(f"not a SwathPack stream: expected magic {MAGIC!r}, found {bytes(data[:3])!r}")
-    if len(data) > 3 and data[3] != VERSION:
-        raise StreamError(f"expected stream version {VERSION}, found {data[3]}")
+    if len(data) > 3 and data[3] not in READABLE:
+        raise StreamError(f"expected stream version {_spoken_versions()}, found {data[3]}")
     cursor = Cursor(data, 4)
     core_bytes = cursor.varint()
     if core_bytes > MAX_CORE_BYTES:
@@ -160,10 +170,14 @@ def unpack_header(data: bytes) -> tuple[Header, int]:
     expected, found = cursor.little(4), zlib.crc32(data[: cursor.at - 4])
     if expected != found:
         raise StreamError(f"file header damaged: expected CRC {expected:08x}, found {found:08x}")
-    return _unpack_core(Cursor(data, core_at, core_at + core_bytes), total), cursor.at
+    return _unpack_core(Cursor(data, core_at, core_at + core_bytes), total, data[3]), cursor.at
 
 
-def _unpack_core(core: Cursor, total: int) -> Header:
+def _spoken_versions() -> str:
+    return " or ".join(map(str, READABLE))
+
+
+def _unpack_core(core: Cursor, total: int, version: int) -> Header:
     model, tables = core.take(MODEL_DIGEST_BYTES), core.take(TABLES_DIGEST_BYTES)
     flags, layout = core.byte(), core.byte()
     frames, height, width = core.varint(), core.varint(), core.varint()
@@ -193,6 +207,7 @@ def _unpack_core(core: Cursor, total: int) -> Header:
         times=times,
         total_bytes=total,
         radiometry=radiometry,
+        version=version,
     )
 
 

@@ -150,7 +150,7 @@ def judge(model: EdgeModel, places: Sequence[Place], bar: Progress) -> Judged:
 def _held_out(model: EdgeModel, place: Place, q: int) -> list[tuple[float, float]]:
     """(bppb, PSNR) of each held-out date at step q."""
     frames = place.frames[-(place.held + LEAD_IN) :]
-    stream = SeriesEncoder(model, frames).at_quality(q)
+    stream = SeriesEncoder(model, frames, mode="learned").at_quality(q)
     decoded = StreamDecoder(model, stream).frames().frames
     sizes = frame_bytes(stream)
     return [
@@ -229,9 +229,9 @@ def train(
 def write(args: argparse.Namespace, out: Path, transform: Any, entropy: Any, notes: dict[str, Any]) -> None:
     """A whole model directory; files of parts that were not trained are those of the base model, byte for byte."""
     from swathpack.edge.codec.model import model_digest
-    from swathpack.export.build import complete_manifest
     from swathpack.export.edge_model import write_model
     from swathpack.export.integer import BoundError
+    from swathpack.export.manifest import complete_manifest
 
     try:
         write_model(transform, entropy, out, notes)

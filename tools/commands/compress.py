@@ -3,31 +3,37 @@
     swathpack compress cube.npz -o cube.swp --bytes-per-frame 20000
     swathpack compress scene_a.tif scene_b.tif -o scene.swp --bytes 100000
     swathpack compress folder/ -o scene.swp --quality 24 --layers 8
+    swathpack compress scene.tif -o scene.swp --lossless              or --max-error 5: no value off by more
     swathpack compress S2A_MSIL2A_20230101T101411_N0509_R022_T32TQM_20230101T140000.SAFE -o scene.swp --bytes 20000000
 
-Budgets include every header and are never exceeded. Prints bytes, bits per pixel and band, and what was left
-out.
+Budgets include every header and are never exceeded. One to sixteen bands of any name; every tile takes the better of the
+learned codec and the transform coder. Prints bytes, bits per pixel and band, and how tiles were coded.
 What was assumed about the input is said, one line each (docs/inputs.md).
 """
 
 from __future__ import annotations
 
 import argparse
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from swathpack.edge.bands import coded
 from swathpack.edge.codec.base_layer import MAX_SHIFT
-from swathpack.edge.codec.latents import LAYERS, STEPS
+from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.codec.model import DEFAULT_DIRECTORY, EdgeModel, ModelError
+from swathpack.edge.codec.pixels import tile_windows
+from swathpack.edge.codec.plain import PlainError, mode_name
 from swathpack.edge.codec.tile_coder import RDO_SLOPE
 from swathpack.edge.frame import Frame, FrameError
-from swathpack.edge.stream import StreamError
+from swathpack.edge.radiometry import MAX_COUNT
+from swathpack.edge.stream import StreamError, read_stream
 from swathpack.tools.errors import UserError
-from swathpack.tools.files.encoder import SeriesEncoder
+from swathpack.tools.files.encoder import TILE, SeriesEncoder
+from swathpack.tools.files.frame_coder import COARSEST_LEVEL, FINEST_LEVEL, MODES
 from swathpack.tools.files.outputs import Output, add_force
-from swathpack.tools.files.rasters import Series, pack_metadata, read_series
+from swathpack.tools.files.rasters import pack_metadata, read_series
 from swathpack.tools.files.rasters.options import add_reading_arguments, reading_options
 from swathpack.tools.progress import Progress
 
@@ -49,12 +55,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     size.add_argument("--bytes-per-frame", type=int, metavar="N", help="fill at most N bytes a frame, headers included")
     size.add_argument("--bytes", type=int, metavar="N", help="fill at most N bytes in all, headers included")
     size.add_argument("--layers", type=int, metavar="K", help=f"send the first K of {LAYERS} layers at --quality")
+    size.add_argument("--lossless", action="store_true", help="every value comes back as it is")
+    size.add_argument("--max-error", type=int, metavar="N", help="no value comes back off by more than N counts")
     parser.add_argument(
         "--quality",
-        type=int,
+        type=float,
         metavar="Q",
-        help=f"quantiser step index 0 (finest) .. {STEPS - 1} (coarsest), step 64 * 2^(Q/8) DN; "
+        help=f"level {FINEST_LEVEL:g} (finest) .. {COARSEST_LEVEL:g} (coarsest), step 64 * 2^(Q/8) DN; "
         f"{DEFAULT_QUALITY} if no budget is given",
+    )
+    parser.add_argument(
+        "--mode",
+        choices=MODES,
+        default=MODES[0],
+        help="how tiles are coded: auto (default) takes the better, a tile",
     )
     add_reading_arguments(parser)
     parser.add_argument(
@@ -109,14 +123,17 @@ def check(args: argparse.Namespace) -> None:
         ("bytes_per_frame", 1, 1 << 31),
         ("bytes", 1, 1 << 31),
         ("layers", 1, LAYERS),
-        ("quality", 0, STEPS - 1),
+        ("quality", FINEST_LEVEL, COARSEST_LEVEL),
+        ("max_error", 0, MAX_COUNT),
         ("intra_every", 0, 1 << 16),
     ):
         value = getattr(args, name)
         if value is not None and not low <= value <= high:
-            raise UserError(f"--{name.replace('_', '-')}: expected {low} to {high}, found {value}")
+            raise UserError(f"--{name.replace('_', '-')}: expected {low:g} to {high:g}, found {value:g}")
     if args.quality is not None and (args.bytes or args.bytes_per_frame):
         raise UserError("--quality goes without a byte budget: the budget decides the quality")
+    if args.quality is not None and (args.lossless or args.max_error is not None):
+        raise UserError("--quality goes without --lossless and --max-error: the error decides the quality")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -124,7 +141,7 @@ def run(args: argparse.Namespace) -> int:
     output = Output(args.output, args.input, args.force)
     try:
         series = read_series(args.input, options=reading_options(args))
-        frames, dropped = codable(series)
+        frames = series.frames
         encoder = SeriesEncoder(
             open_model(args),
             frames,
@@ -132,28 +149,16 @@ def run(args: argparse.Namespace) -> int:
             args.intra_every,
             0.0 if args.fast else RDO_SLOPE,
             args.base,
+            args.mode,
             series.groups,
         )
         data = _encode(args, encoder, len(frames))
-    except (FrameError, StreamError) as error:
+    except (FrameError, StreamError, PlainError) as error:
         raise UserError(str(error)) from error
     with output as place:
         place.write_bytes(data)
-    _report(args, frames, data, dropped, series.notes)
+    _report(args, frames, data, [*series.notes, *_left_out(series.dropped)])
     return 0
-
-
-def codable(series: Series) -> tuple[list[Frame], list[str]]:
-    """Frames with the bands that the codec codes, and the names of the others. Raises UserError where there is none."""
-    bands = series.frames[0].bands
-    kept = [b for b in bands if coded([b])]
-    if not kept:
-        raise UserError(
-            f"none of the bands {', '.join(bands)} is one the codec codes; --bands B03 or --wavelengths 560 says what to "
-            "code a band as"
-        )
-    dropped = [*(b for b in bands if b not in kept), *series.dropped]
-    return [f.select(kept) for f in series.frames] if len(kept) < len(bands) else series.frames, dropped
 
 
 def _encode(args: argparse.Namespace, encoder: SeriesEncoder, count: int) -> bytes:
@@ -163,11 +168,17 @@ def _encode(args: argparse.Namespace, encoder: SeriesEncoder, count: int) -> byt
             return encoder.in_total(args.bytes, bar.step)
         if args.bytes_per_frame is not None:
             return encoder.per_frame(args.bytes_per_frame, bar.step)
+        if args.lossless or args.max_error is not None:
+            return encoder.exact(args.max_error or 0, bar.step)
         quality = DEFAULT_QUALITY if args.quality is None else args.quality
         return encoder.at_quality(quality, args.layers or LAYERS, tick=bar.step)
 
 
-def _report(args: argparse.Namespace, frames: list[Frame], data: bytes, dropped: list[str], notes: list[str]) -> None:
+def _left_out(names: Sequence[str]) -> list[str]:
+    return [f"left out: {', '.join(names)} (classes and masks are no reflectance)"] if names else []
+
+
+def _report(args: argparse.Namespace, frames: Sequence[Frame], data: bytes, notes: list[str]) -> None:
     samples = sum(f.data.size for f in frames)
     given = samples * np.dtype(frames[0].radiometry.dtype).itemsize
     print(
@@ -175,7 +186,10 @@ def _report(args: argparse.Namespace, frames: list[Frame], data: bytes, dropped:
         "pixel and band, "
         f"{given / len(data):.0f} : 1"
     )
+    counts = Counter(mode_name(s.quality_byte) for s in read_stream(data).segments)
+    print("tiles: " + ", ".join(f"{n} {mode}" for mode, n in sorted(counts.items())))
+    missing = len(frames) * len(list(tile_windows(frames[0].height, frames[0].width, TILE))) - sum(counts.values())
+    if missing:
+        print(f"{missing} tiles without a byte: no valid pixel, or no room in the budget")
     for note in notes:
         print(f"note: {note}")
-    if dropped:
-        print(f"left out: {', '.join(dropped)} (the codec codes the twelve bands B01..B12 and B8A)")

@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from swathpack.edge.codec.base_layer import TRANSFORM
 from swathpack.edge.codec.latents import LAYERS, STEPS
 from swathpack.edge.frame import Frame
-from swathpack.edge.radiometry import Radiometry
 from swathpack.edge.stream import read_stream
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.decoder import StreamDecoder
@@ -26,7 +25,7 @@ FILL = 0.95
 
 
 def encoder(frames: list[Frame], **options: float) -> SeriesEncoder:
-    return SeriesEncoder(shipped(), frames, **options)
+    return SeriesEncoder(shipped(), frames, **{"mode": "learned", **options})
 
 
 def must_fill(data: bytes) -> bool:
@@ -54,14 +53,14 @@ def test_bytes_in_total_are_never_exceeded_and_well_used(budget: int) -> None:
 
 
 def test_tiny_budgets_of_a_difficult_tile_are_filled(budget: int = 200) -> None:
-    """Below the coarsest step: fewer layers, then fewer symbols of the first one."""
+    """Below the learned codec's coarsest step the transform coder fills the budget to the byte."""
     frame = series(160, 160, 1, seed=11)[0]
     contrast = np.clip((frame.data.astype(int) - 1500) * 12 + 5000, 1, 60000).astype(np.uint16)
     hard = [Frame(contrast, frame.bands)]
     data = encoder(hard).per_frame(budget)
     segments = read_stream(data).segments
     assert FILL * budget <= len(data) <= budget
-    assert [s.layer_count for s in segments] == [1]
+    assert [s.quality_byte for s in segments] == [TRANSFORM]
     assert not StreamDecoder(shipped(), data).frames().problems
 
 
@@ -147,27 +146,6 @@ def test_a_frame_without_data_costs_next_to_nothing() -> None:
     assert not decoded.problems and not decoded.frames[1].valid.any() and not decoded.frames[1].data.any()
 
 
-def test_dates_of_other_grids_are_no_context() -> None:
-    frames = series(64, 64, 4)
-    data = SeriesEncoder(shipped(), frames, groups=[0, 1, 0, 1]).at_quality(24)
-    assert [[c.frame for c in s.contexts] for s in read_stream(data).segments] == [[], [], [0], [1]]
-
-
-def test_an_offset_in_some_dates_changes_no_segment() -> None:
-    frames = series(64, 64, 3)
-    mixed = [frames[0], frames[1].with_offset(), frames[2]]
-    plain, other = (read_stream(encoder(f).at_quality(24)) for f in (frames, mixed))
-    assert [s.payload for s in plain.segments] == [s.payload for s in other.segments]
-    assert [(r.index, r.other_offset) for r in other.frames] == [(1, True)] and not plain.frames
-    assert not other.header.boa_offset
-
-
-def test_frames_of_different_radiometry_are_refused() -> None:
-    frames = series(64, 64, 2)
-    with pytest.raises(UserError, match="frame 1: expected Radiometry"):
-        encoder([frames[0], replace(frames[1], radiometry=Radiometry("int16"))])
-
-
 @pytest.mark.parametrize("guess", [0, 28, 63])
 @pytest.mark.parametrize("budget", [1, 90, 500, 3000, 10**9])
 def test_finest_fitting_step(guess: int, budget: int) -> None:
@@ -185,7 +163,7 @@ from swathpack.edge.codec.model import EdgeModel
 from swathpack.tools.files.encoder import SeriesEncoder
 from swathpack.tools.files.decoder import StreamDecoder
 model = EdgeModel(threads=int(sys.argv[1]))
-data = SeriesEncoder(model, series(96, 100, 2, seed=9)).at_quality(24)
+data = SeriesEncoder(model, series(96, 100, 2, seed=9), mode="learned").at_quality(24)
 print(hashlib.sha256(data).hexdigest())
 print([t.latent_digest for r in StreamDecoder(model, data).frames().reports for t in r.tiles])
 """

@@ -17,10 +17,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from swathpack.edge.frame import normalise_level
+from swathpack.edge.frame import Frame, normalise_level
 from swathpack.tools.errors import UserError
+from swathpack.tools.files.frame_store import FrameStore, strips
 from swathpack.tools.files.rasters.assemble import frames_of, ordered
 from swathpack.tools.files.rasters.bandnames import mapping_note, name_bands
+from swathpack.tools.files.rasters.npz_stream import NpzWriter
 from swathpack.tools.files.rasters.options import ReadOptions
 from swathpack.tools.files.rasters.records import BandRecord
 from swathpack.tools.files.rasters.scene import Plane, Scene, validity
@@ -43,9 +45,9 @@ _DATE_CLASSES = {
 }
 
 
-def read_npz(path: Path, options: ReadOptions | None = None) -> Series:
+def read_npz(path: Path, options: ReadOptions) -> Series:
     """Reads a series. Raises UserError that names the file and the key at fault."""
-    archive, options = _load(path), options or ReadOptions()
+    archive = _load(path)
     try:
         scenes, fields, notes = _scenes(path, archive, options)
         order, more = ordered(scenes)
@@ -221,37 +223,62 @@ def _dates(archive: Archive, count: int) -> Sequence[str | None]:
 
 
 def write_npz(series: Series, path: Path) -> None:
-    """Writes the keys that the series was read with, dates in the archive's order, values in its type."""
-    meta = series.metadata
+    """Writes the keys that the series was read with, dates in the archive's order, values in its type. Pixels go through
+    memory in strips.
+    """
+    meta, order = series.metadata, _archive_order(series)
     arrays: Archive = {k: array_from_json(v) for k, v in meta.get("extra", {}).items()}
-    records = [BandRecord.from_json(b) for b in meta.get("names", ())]
-    own = {b.frame: b.name or b.frame for b in records}
-    frames = _in_archive_order(series)
-    types = meta.get("types", {})
-    native = meta.get("native")
-    if native:
-        for grid, names in native.items():
-            kept = [n for n in names if n in frames[0].bands]
-            if kept:
-                arrays[f"data_{grid}"] = np.stack([_native_values(f, kept) for f in frames])
-                arrays[f"bands_{grid}"] = _typed([own.get(n, n) for n in kept], types.get(f"bands_{grid}"))
-    else:
-        data = np.stack([_values(f) for f in frames])
-        arrays["data"] = data[0] if meta.get("rank") == 3 else data
-        arrays["bands"] = _typed([own.get(n, n) for n in frames[0].bands], types.get("bands"))
-    if meta.get("has_dates", True) and all(f.time is not None for f in frames):
-        arrays["dates"] = _typed([str(f.time) for f in frames], types.get("dates"))
-    arrays.setdefault("level", np.array(frames[0].level))
-    offsets = ["yes" if f.boa_offset else "no" for f in frames]
+    outlines = [_outline(series.frames, i) for i in order]
+    first, types = outlines[0], meta.get("types", {})
+    own = {b.frame: b.name or b.frame for b in map(BandRecord.from_json, meta.get("names", ()))}
+    groups = _grids(meta.get("native") or {}, first) or {"": list(first.bands)}
+    for suffix, names in groups.items():
+        arrays[f"bands{suffix}"] = _typed([own.get(n, n) for n in names], types.get(f"bands{suffix}"))
+    if meta.get("has_dates", True) and all(f.time is not None for f in outlines):
+        arrays["dates"] = _typed([str(f.time) for f in outlines], types.get("dates"))
+    arrays.setdefault("level", np.array(first.level))
+    offsets = ["yes" if f.boa_offset else "no" for f in outlines]
     arrays.setdefault("boa_offset_1000", np.array(offsets if len(set(offsets)) > 1 else offsets[0]))
-    np.savez_compressed(path, **arrays)  # type: ignore[arg-type]
+    with NpzWriter(path) as archive:
+        for suffix, names in groups.items():
+            _write_pixels(archive, f"data{suffix}", series, names, order, native=bool(suffix))
+        for key, array in arrays.items():
+            if key not in {f"data{suffix}" for suffix in groups}:
+                archive.array(key, array)
 
 
-def _in_archive_order(series: Series) -> list[Any]:
-    order = series.metadata.get("order")
-    if not order or sorted(order) != list(range(len(series.frames))):
-        return series.frames
-    return [series.frames[order.index(i)] for i in range(len(order))]
+def _grids(native: dict[str, list[str]], first: Frame) -> dict[str, list[str]]:
+    """Per suffix of the key `data` the bands that are there. Raises UserError when they are not on one grid."""
+    groups = {f"_{grid}": [n for n in names if n in first.bands] for grid, names in native.items()}
+    for suffix, names in groups.items():
+        if len({first.grid[first.bands.index(n)] for n in names}) > 1:
+            raise UserError(f"metadata: the bands of data{suffix} are on different grids")
+    return {suffix: names for suffix, names in groups.items() if names}
+
+
+def _outline(frames: Sequence[Frame], index: int) -> Frame:
+    return frames.outline(index) if isinstance(frames, FrameStore) else frames[index]
+
+
+def _archive_order(series: Series) -> list[int]:
+    """Indexes of the frames in the order in which the archive had them."""
+    order, count = series.metadata.get("order"), len(series.frames)
+    if not order or sorted(order) != list(range(count)):
+        return list(range(count))
+    return [order.index(i) for i in range(count)]
+
+
+def _write_pixels(
+    archive: NpzWriter, key: str, series: Series, names: list[str], order: list[int], native: bool
+) -> None:
+    frames, first = series.frames, _outline(series.frames, 0)
+    size = (frames.height, frames.width) if isinstance(frames, FrameStore) else (first.height, first.width)
+    factor = first.grid[first.bands.index(names[0])] if native else 1
+    shape = (len(frames), len(names), *(-(-side // factor) for side in size))
+    shape = shape[1:] if not native and len(frames) == 1 and series.metadata.get("rank") == 3 else shape
+    every = (s for i in order for name in names for s in strips(frames, i, name))
+    pieces = (_native_values(strip) if native else _values(strip) for strip in every)
+    archive.stream(key, shape, np.dtype(first.radiometry.dtype).newbyteorder("<"), pieces)
 
 
 def _typed(texts: list[str], dtype: str | None) -> NDArray[Any]:
@@ -261,12 +288,12 @@ def _typed(texts: list[str], dtype: str | None) -> NDArray[Any]:
     return np.array([t.encode() for t in texts]) if np.dtype(dtype).kind == "S" else np.array(texts, np.dtype(dtype))
 
 
-def _values(frame: Any) -> NDArray[Any]:
-    """(C, H, W) in the files' type."""
-    valid = np.stack([frame.band_valid(i) for i in range(len(frame.bands))]) if frame.holes.size else frame.valid
-    return np.asarray(frame.radiometry.to_values(frame.data, np.broadcast_to(valid, frame.data.shape)))
+def _values(strip: Frame) -> NDArray[Any]:
+    """(h, w) of a strip of one band, in the files' type."""
+    return np.asarray(strip.radiometry.to_values(strip.data[0], strip.band_valid(0)))
 
 
-def _native_values(frame: Any, names: Sequence[str]) -> NDArray[Any]:
-    counts, valid = frame.select(names).to_native(), frame.select(names).native_valid()
-    return np.stack([frame.radiometry.to_values(counts[n], valid[n]) for n in names])
+def _native_values(strip: Frame) -> NDArray[Any]:
+    """The same on the band's own grid."""
+    name = strip.bands[0]
+    return np.asarray(strip.radiometry.to_values(strip.to_native()[name], strip.native_valid()[name]))

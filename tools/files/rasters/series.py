@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +16,8 @@ from numpy.typing import NDArray
 from swathpack.edge.frame import Frame
 from swathpack.tools.errors import UserError
 
+MAX_METADATA_BYTES = 1 << 22  # as JSON, which takes some twenty times as much in memory
+MAX_ARRAY_BYTES = 1 << 26
 LISTED_ITEMS = 4096  # small arrays travel as JSON lists, larger ones as packed bytes
 
 
@@ -27,7 +31,7 @@ class Series:
     grids tell nothing of each other. dropped: bands that were left out since they are no reflectances.
     """
 
-    frames: list[Frame]
+    frames: Sequence[Frame]
     metadata: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     classes: list[NDArray[Any] | None] = field(default_factory=list)
@@ -45,17 +49,15 @@ def pack_metadata(metadata: dict[str, Any]) -> bytes:
     return zlib.compress(json.dumps(metadata, separators=(",", ":"), sort_keys=True).encode(), 9)
 
 
-def unpack_metadata(data: bytes, limit: int = 1 << 24) -> dict[str, Any]:
-    """The metadata of `pack_metadata`. Raises UserError when it is damaged or would unpack to over `limit`
-    bytes.
-    """
+def unpack_metadata(data: bytes, limit: int = MAX_METADATA_BYTES) -> dict[str, Any]:
+    """The metadata of `pack_metadata`. Raises UserError when it is damaged or would unpack to over `limit` bytes."""
     if not data:
         return {}
     try:
         stream = zlib.decompressobj()
         text = stream.decompress(data, limit)
         value = json.loads(text) if stream.eof else None
-    except (zlib.error, ValueError) as error:
+    except (zlib.error, ValueError, RecursionError) as error:
         raise UserError(f"metadata is damaged: {error}") from error
     if not isinstance(value, dict):
         raise UserError(f"metadata is damaged or larger than {limit} bytes")
@@ -72,9 +74,19 @@ def array_to_json(array: NDArray[Any]) -> dict[str, Any]:
 
 
 def array_from_json(item: dict[str, Any]) -> NDArray[Any]:
-    """The array of `array_to_json`."""
-    dtype = np.dtype(item["dtype"])
-    if "values" in item:
-        return np.array(item["values"], dtype).reshape(item["shape"])
-    raw = zlib.decompress(base64.b64decode(item["packed"]))
-    return np.frombuffer(raw, dtype).reshape(item["shape"]).copy()
+    """The array of `array_to_json`. Raises UserError for anything else, whatever it may claim to be."""
+    try:
+        dtype, shape = np.dtype(item["dtype"]), tuple(int(n) for n in item["shape"])
+        size = math.prod(shape) * dtype.itemsize
+        if dtype.hasobject or min(shape, default=0) < 0 or size > MAX_ARRAY_BYTES:
+            raise UserError(f"metadata: expected an array of at most {MAX_ARRAY_BYTES} bytes, found {dtype} {shape}")
+        if "values" in item:
+            values = list(item["values"])
+            if len(values) != math.prod(shape):
+                raise UserError(f"metadata: expected {math.prod(shape)} values, found {len(values)}")
+            return np.array(values, dtype).reshape(shape)
+        stream = zlib.decompressobj()
+        raw = stream.decompress(base64.b64decode(item["packed"]), size + 1)
+        return np.frombuffer(raw, dtype).reshape(shape).copy()
+    except (KeyError, TypeError, ValueError, OverflowError, zlib.error) as error:
+        raise UserError(f"metadata: expected an array, found {error}") from error

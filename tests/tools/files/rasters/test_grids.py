@@ -57,7 +57,18 @@ def test_grids_of_their_own_come_back_each_on_its_own(tmp_path: Path) -> None:
         write_tiff(tmp_path / "in" / f"a_202001{day}.tif", large[i])
         write_tiff(tmp_path / "in" / f"b_202001{int(day) + 5:02d}.tif", small[i], tags=geo(32633))
     stream = tmp_path / "x.swp"
-    words = ["compress", str(tmp_path / "in"), "-o", str(stream), "--each-its-own-grid", "--fast", "--quality", "16"]
+    words = [
+        "compress",
+        str(tmp_path / "in"),
+        "-o",
+        str(stream),
+        "--each-its-own-grid",
+        "--fast",
+        "--quality",
+        "16",
+        "--mode",
+        "learned",
+    ]
     assert main(words) == 0
     contexts = {s.frame: [c.frame for c in s.contexts] for s in read_stream(stream.read_bytes()).segments}
     assert contexts == {0: [], 1: [], 2: [0], 3: [1]}

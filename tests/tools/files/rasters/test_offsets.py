@@ -90,7 +90,22 @@ def test_a_mixed_series_comes_back_as_given_and_its_contexts_work(
     )
     sizes = []
     for path in (plain, mixed):
-        assert main(["compress", str(path), "-o", str(path.with_suffix(".swp")), "--quality", "16", "--fast"]) == 0
+        assert (
+            main(
+                [
+                    "compress",
+                    str(path),
+                    "-o",
+                    str(path.with_suffix(".swp")),
+                    "--quality",
+                    "16",
+                    "--fast",
+                    "--mode",
+                    "learned",
+                ]
+            )
+            == 0
+        )
         assert main(["decompress", str(path.with_suffix(".swp")), "-o", str(path.with_suffix(".out.npz"))]) == 0
         stream = read_stream(path.with_suffix(".swp").read_bytes())
         sizes.append(sum(len(s.payload) for s in stream.segments))

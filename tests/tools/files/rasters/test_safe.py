@@ -177,7 +177,7 @@ def test_a_zip_that_holds_no_product_is_refused(tmp_path: Path) -> None:
 
 def test_real_bands_through_a_product(tmp_path: Path) -> None:
     """A cube of the shared data as a product: the planes come out of the JPEG2000 files as they went in."""
-    cube = Path(__file__).resolve().parents[5] / "shared" / "data" / "val" / "terramind-l2a__609U_541L_3_0.npz"
+    cube = Path(__file__).resolve().parents[4] / "shared" / "data" / "val" / "terramind-l2a__609U_541L_3_0.npz"
     found = sorted(cube.parent.glob("*terramind-l2a*")) if cube.parent.is_dir() else []
     if not found:
         pytest.skip("no ../shared/data")
