@@ -17,7 +17,9 @@ from swathpack.tools.errors import INTERRUPTED, UserError
 
 
 class Command(NamedTuple):
-    """A module of `swathpack.tools.commands` with add_arguments(parser) and run(args) -> exit code."""
+    """A module of `swathpack.tools.commands`, or of a part above by its whole name, with add_arguments(parser) and
+    run(args) -> exit code.
+    """
 
     module: str
     help: str
@@ -33,13 +35,18 @@ COMMANDS: dict[str, Command] = {
     "inpaint": Command("inpaint", "fill cloudy pixels from the other dates"),
     "adapt": Command("adapt", "fine-tune the codec on a folder of your own images; writes a model directory"),
     "plan": Command("plan", "plan the downlink: passes, byte budgets, tiles per day and their quality"),
+    "mission": Command("mission", "the flight loop's configuration: write a commented one, or check one"),
     "calibrate": Command("calibrate", "int8 ranges, weights and what they cost, from a folder of cubes or rasters"),
     "export": Command("export", "make or check a model folder: graphs, bound proof, golden vectors, manifest"),
     "engines": Command("engines", "which engines may code on this machine; what TensorRT made of a graph"),
     "bundle": Command("bundle", "make the signed flight bundle of a Jetson Orin kit"),
+    "keys": Command("keys", "make the keys that sign reports to the board"),
     "flash": Command("flash", "install a flight bundle on a board over ssh"),
-    "board": Command("board", "status, logs and rollback of a flashed board"),
-    "hil": Command("hil", "hardware-in-the-loop campaign: simulated flight with faults, report as HTML and JSON"),
+    "board": Command("board", "status, logs, link keys and rollback of a flashed board"),
+    "hil": Command(
+        "swathpack.hil_tests.command",
+        "hardware-in-the-loop campaign: simulated flight with faults, report as HTML and JSON",
+    ),
 }
 
 # What a package that is not installed belongs to: the extra that brings it.
@@ -92,7 +99,8 @@ def build_parser(only: str | None = None) -> argparse.ArgumentParser:
 
 
 def _module(name: str) -> Any:
-    return importlib.import_module(f"swathpack.tools.commands.{COMMANDS[name].module}")
+    module = COMMANDS[name].module
+    return importlib.import_module(module if "." in module else f"swathpack.tools.commands.{module}")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -25,7 +25,7 @@ from swathpack.edge.codec.base_layer import (
     shift_of,
     step_of,
 )
-from swathpack.edge.codec.latents import GROUP, LAYERS, PHASES, Latent, phase_map
+from swathpack.edge.codec.latents import GROUP, LATENT_LIMIT, LAYERS, PHASES, Latent, phase_map
 from swathpack.edge.codec.prediction import (
     Base,
     CodingContext,
@@ -158,7 +158,8 @@ class EmbeddedDecoder:
         self.q = step_of(quality)
         self.layers = self.confirmed = 0
         self._contexts = contexts
-        self._base = TileDecoder(engine, tables, contexts, base_step_of(quality), size)
+        limit = LATENT_LIMIT >> shift_of(quality)  # so that no base in fine steps leaves int16
+        self._base = TileDecoder(engine, tables, contexts, base_step_of(quality), size, limit=limit)
         self._fine: TileDecoder | None = None
 
     def decode(self, payload: bytes, count: int, coder: str | None = None, checked: bool = True) -> int:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from swathpack.edge.codec.base_layer import BASE_GROUPS, bin_of
 from swathpack.edge.codec.latents import (
     CHANNELS,
+    CONTEXT_LIMIT,
     GROUP,
     LATENT_LIMIT,
     LAYERS,
@@ -107,7 +108,7 @@ class _Inputs:
         if base is not None:
             channels = BASE_GROUPS * GROUP
             self.known[1, :BASE_GROUPS] = -1
-            latents[1][:channels] = np.clip(base.values[:channels] << base.shift, -LATENT_LIMIT, LATENT_LIMIT)
+            latents[1][:channels] = np.clip(base.values[:channels] << base.shift, -CONTEXT_LIMIT, CONTEXT_LIMIT)
         self.planes = np.stack([latent_planes(x) for x in latents])
         self.values = np.stack(latents).reshape(2, LAYERS, GROUP, -1).astype(np.int64)
         self.first_mean8 = neighbour_mean8(latents[0][:GROUP])
@@ -211,7 +212,8 @@ class TileDecoder:
     """Decodes the layers of one latent in order, and fills in what never came.
 
     latent: (512, h, w) int16, zero beyond `layers`. confirmed: layers that a check has confirmed, of the payload that was
-    decoded last. `reconstruction`: what synthesis gets. base: of the latent, when it is known already (`swathpack.edge.codec.layers`).
+    decoded last. `reconstruction`: what synthesis gets. base: of the latent, when it is known already
+    (`swathpack.edge.codec.layers`). limit: of values that an encoder writes.
     """
 
     def __init__(
@@ -222,8 +224,9 @@ class TileDecoder:
         q: int,
         size: tuple[int, int],
         base: Base | None = None,
+        limit: int = LATENT_LIMIT,
     ) -> None:
-        self.engine, self.tables, self.q, self.size = engine, tables, q, size
+        self.engine, self.tables, self.q, self.size, self.limit = engine, tables, q, size, limit
         self.inputs = _Inputs(contexts, q, size, base)
         self.bins = None if base is None else bins_of(base)
         self.latent = np.zeros((CHANNELS, *size), np.int16)
@@ -335,14 +338,14 @@ class TileDecoder:
             low, high = (ends[self.layers][:, here] for ends in self.bins)
         floor = mean8 >> _FRACTION_BITS
         if read is None:
-            expected = np.clip((mean8 + 4) >> _FRACTION_BITS, -LATENT_LIMIT, LATENT_LIMIT)
+            expected = np.clip((mean8 + 4) >> _FRACTION_BITS, -self.limit, self.limit)
             if low is not None and high is not None:
                 expected = np.clip(expected, low, high)
             return expected if given is None else np.where(given == EXPECTED, expected, given)
         bounds = (None, None) if low is None or high is None else (low - floor, high - floor)
         values: IntArray = read(index, *bounds) + floor
-        if np.abs(values).max(initial=0) > LATENT_LIMIT:
-            raise CodingError(f"a value beyond {LATENT_LIMIT}; the payload is not from this model")
+        if np.abs(values).max(initial=0) > self.limit:
+            raise CodingError(f"a value beyond {self.limit}; the payload is not from this model")
         return values
 
     def _first(self, trunk: NDArray[Any], layer: NDArray[np.int16], read: Any, given: IntArray | None) -> None:

@@ -81,9 +81,13 @@ class RangeSet:
 
     def common(self, other: RangeSet) -> RangeSet:
         """The bytes that are in both."""
-        found = RangeSet()
-        for a, b in other:
-            found._ranges += self.within(a, b)
+        found, mine, theirs = RangeSet(), self._ranges, other._ranges
+        i = j = 0
+        while i < len(mine) and j < len(theirs):
+            start, stop = max(mine[i][0], theirs[j][0]), min(mine[i][1], theirs[j][1])
+            if start < stop:
+                found._ranges.append((start, stop))
+            i, j = (i + 1, j) if mine[i][1] < theirs[j][1] else (i, j + 1)
         return found
 
     def covered(self, stop: int) -> int:

@@ -22,7 +22,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from swathpack.edge.bands import BandError, normalise_names
 from swathpack.edge.frame import Frame, FrameError
+from swathpack.edge.radiometry import PLAIN
 
 _HEAD = struct.Struct(">4sBI")
 _MAGIC, _VERSION = b"SWFR", 1
@@ -63,6 +65,7 @@ class Acquisition:
         if not (0 <= self.weight <= 1e6 and 0 <= self.urgency <= 9):
             found = f"{self.weight}, {self.urgency}"
             raise FrameError("values", f"expected weight 0 to 1e6 and urgency 0 to 9, found {found}")
+        _check_flyable(self.frame)
 
     def pack(self) -> bytes:
         """The wire form."""
@@ -120,6 +123,16 @@ class Offer:
     acquisition: Acquisition | None
     refused: str = ""
     token: object = None
+
+
+def _check_flyable(frame: Frame) -> None:
+    """On board a frame is plain DN of Sentinel-2's bands: the wire form and the flight codec hold no more."""
+    try:
+        normalise_names(frame.bands)
+    except BandError as error:
+        raise FrameError("bands", str(error)) from error
+    if frame.radiometry != PLAIN or frame.holes.any():
+        raise FrameError("values", f"expected uint16 DN with all bands at every pixel, found {frame.radiometry}")
 
 
 def offer(name: str, data: bytes | bytearray, max_bytes: int, token: object = None) -> Offer:

@@ -21,6 +21,7 @@ import numpy as np
 
 from swathpack.edge.clock import Clock
 from swathpack.edge.frame import Frame, FrameError
+from swathpack.edge.install.durable import make_folder, replace_durably
 from swathpack.edge.sources.acquisition import MAX_NAME, Acquisition, Offer, SourceError, offer, place_of
 
 
@@ -50,7 +51,7 @@ class FolderSource:
         self._taken: set[Path] = set()
         try:
             for path in (folder, folder / "done", folder / "refused"):
-                path.mkdir(parents=True, exist_ok=True)
+                make_folder(path)
         except OSError as error:
             raise SourceError(f"folder {folder}: {error.strerror}") from error
 
@@ -115,7 +116,7 @@ class FolderSource:
 
     def _move(self, path: Path, where: str) -> None:
         try:
-            path.replace(self._folder / where / path.name)
+            replace_durably(path, self._folder / where / path.name)
         except OSError as error:
             raise SourceError(f"{path}: {error.strerror}") from error
         self._taken.discard(path)

@@ -8,12 +8,13 @@
 | 8 | core: model digest |
 | 4 | tables digest |
 | 1 | flags: bits 0-1 level (0 unknown, 1 L1C, 2 L2A), 2 BOA offset, 3 bands as text, 4-5 grid mode
-      (0 all ones, 1 Sentinel-2's own, 2 listed), 6 pixel size given, 7 zero |
+      (0 all ones, 1 Sentinel-2's own, 2 listed), 6 pixel size given, 7 radiometry given |
 | 1 | bits 0-3 tile size / 64 - 1, 4-7 time kind of the series (0: see the frame records) |
 | 3 varints | frames T, height H, width W in pixels |
 | 2 or text | bands: bit mask (bit i = BAND_ORDER[i]), or varint count and per band varint length and UTF-8 |
 | C | only in grid mode 2: pixels of the file's grid per pixel of the band's own grid, one byte per band |
 | varint | only if given: pixel size in centimetres (10 m otherwise) |
+| ... | only if given: radiometry (samples.py); uint16 DN with 0 as nodata otherwise |
 | T varints | only for a time kind: the times (times.py) |
 | 4 | after the core: length of the whole file, little-endian, 0 if unknown |
 | 4 | CRC-32 of all before, little-endian |
@@ -32,7 +33,9 @@ from functools import cached_property
 
 from swathpack.edge.bands import DROPPED, NATIVE_M
 from swathpack.edge.codec.digest import MODEL_DIGEST_BYTES, TABLES_DIGEST_BYTES
+from swathpack.edge.radiometry import PLAIN, Radiometry
 from swathpack.edge.stream.errors import StreamError
+from swathpack.edge.stream.samples import pack_radiometry, unpack_radiometry
 from swathpack.edge.stream.times import NONE, Time, pack_times, series_kind, unpack_times
 from swathpack.edge.stream.wire import Cursor, text_bytes, varint
 
@@ -59,7 +62,8 @@ class Header:
 
     bands: C names; grid: per band, how many pixels of this file's grid make one pixel (each way) of the
     band's own grid, empty for all 1; res_m: pixel size in metres. times: T times, or empty when they stand in
-    frame records. total_bytes: length of the whole file if known, else 0. version: of the format, 2; 1 can be read.
+    frame records. total_bytes: length of the whole file if known, else 0. radiometry: of the counts coded. version: of the
+    format, 2; 1 can be read.
     """
 
     model_digest: bytes
@@ -75,6 +79,7 @@ class Header:
     res_m: float = 10.0
     times: tuple[Time, ...] = ()
     total_bytes: int = 0
+    radiometry: Radiometry = PLAIN
     version: int = VERSION
 
     def __post_init__(self) -> None:
@@ -136,11 +141,12 @@ class Header:
         centimetres = round(self.res_m * 100)
         kind, times = pack_times(self.times) if self.times else (NONE, b"")
         flags = LEVELS.index(self.level) | self.boa_offset << 2 | as_text << 3 | grid_mode << 4
-        flags |= (centimetres != 1000) << 6
+        radiometry = pack_radiometry(self.radiometry)
+        flags |= (centimetres != 1000) << 6 | bool(radiometry) << 7
         sizes = varint(self.frames) + varint(self.height) + varint(self.width)
         resolution = varint(centimetres) if centimetres != 1000 else b""
         layout = bytes([flags, self.tile_size // TILE_STEP - 1 | kind << 4])
-        return self.model_digest + self.tables_digest + layout + sizes + bands + grid + resolution + times
+        return self.model_digest + self.tables_digest + layout + sizes + bands + grid + resolution + radiometry + times
 
 
 def header_bytes(header: Header) -> int:
@@ -175,11 +181,12 @@ def _unpack_core(core: Cursor, total: int, version: int) -> Header:
     model, tables = core.take(MODEL_DIGEST_BYTES), core.take(TABLES_DIGEST_BYTES)
     flags, layout = core.byte(), core.byte()
     frames, height, width = core.varint(), core.varint(), core.varint()
-    if flags & 3 >= len(LEVELS) or flags & 0x80 or frames > MAX_FRAMES:
+    if flags & 3 >= len(LEVELS) or frames > MAX_FRAMES:
         raise StreamError(f"file header has unknown flags {flags:#04x} or too many frames ({frames})")
     bands = _unpack_bands(core, bool(flags & 8))
     grid = _unpack_grid(core, bands, flags >> 4 & 3)
     res_m = core.varint() / 100 if flags & 0x40 else 10.0
+    radiometry = unpack_radiometry(core) if flags & 0x80 else PLAIN
     kind = layout >> 4
     if kind != NONE and not series_kind(kind):
         raise StreamError(f"file header has unknown time kind {kind}")
@@ -199,6 +206,7 @@ def _unpack_core(core: Cursor, total: int, version: int) -> Header:
         res_m=res_m,
         times=times,
         total_bytes=total,
+        radiometry=radiometry,
         version=version,
     )
 

@@ -8,9 +8,11 @@
 | n | body |
 | 4 | CRC-32 of all before, started from the binding, little-endian |
 
-Frame body: varint frame index; one byte, bits 0-3 time kind (times.py), bit 4 mask present; the time; the
-mask to the end of the body. The mask marks pixels without data: each row is XORed with the row above, the
-bits are packed row by row, high bit first, and deflated (raw).
+Frame body: varint frame index; one byte, bits 0-3 time kind (times.py), bit 4 mask present, bit 5 the frame's BOA
+offset is the opposite of the header's, bit 6 holes present, bit 7 zero; the time; with bit 6 varint length of the
+mask; the mask; the holes to the end of the body. The mask marks pixels without data, the holes those that lack data
+in one band only: each row is XORed with the row above (of the same band), the bits are packed row by row (holes: band
+after band), high bit first, and deflated (raw).
 
 Extension body: one byte tag; one byte, 1 if deflated (raw); varint length of the plain content; the content.
 """
@@ -32,18 +34,24 @@ from swathpack.edge.stream.wire import MAX_VARINT, Cursor, varint
 FRAME_SYNC, EXTENSION_SYNC = 0xE2, 0xE3
 GEOREFERENCE, SOURCE, LICENCE, ATTRIBUTION, TEXT = 1, 2, 3, 4, 5
 MAX_EXTENSION_BYTES = 1 << 20
-_MASK_BIT = 0x10
+_MASK_BIT, _OFFSET_BIT, _HOLES_BIT = 0x10, 0x20, 0x40
 _CRC_BYTES = 4
 
 
 @dataclass(frozen=True)
 class FrameRecord:
-    """Time and validity of one frame; `mask` is in packed form (see pack_mask), None if all valid."""
+    """Time and validity of one frame; `mask` is in packed form (see pack_mask), None if all valid.
+
+    holes: pixels that lack data in some bands only, packed (see pack_holes), None if there are none. other_offset: the
+    frame's BOA offset is the opposite of the header's.
+    """
 
     index: int
     time: Time = None
     mask: bytes | None = None
     offset: int = field(default=0, compare=False)
+    holes: bytes | None = None
+    other_offset: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.index <= MAX_VARINT // 4:
@@ -54,6 +62,10 @@ class FrameRecord:
         if self.mask is None:
             return np.ones((height, width), dtype=np.bool_)
         return unpack_mask(self.mask, height, width)
+
+    def band_holes(self, bands: int, height: int, width: int) -> NDArray[np.bool_] | None:
+        """(bands, height, width) bool, True where a band alone lacks data; None without holes."""
+        return None if self.holes is None else unpack_holes(self.holes, bands, height, width)
 
     def valid_rows(self, height: int, width: int, rows: int) -> Iterator[NDArray[np.bool_]]:
         """`valid` by so many rows at a time (see mask_rows)."""
@@ -159,11 +171,35 @@ class _Inflater:
         return piece
 
 
+def pack_holes(holes: NDArray[np.bool_]) -> bytes | None:
+    """The packed holes of a (C, H, W) bool array that is True where a band lacks data; None without any."""
+    if holes.ndim != 3 or holes.dtype != np.bool_:
+        raise StreamError(f"expected bool holes (C, H, W), found {holes.dtype} {holes.shape}")
+    if not holes.any():
+        return None
+    steps = holes.copy()
+    steps[:, 1:] ^= holes[:, :-1]
+    return _deflate(np.packbits(steps).tobytes())
+
+
+def unpack_holes(holes: bytes, bands: int, height: int, width: int) -> NDArray[np.bool_]:
+    """The inverse of pack_holes."""
+    count = bands * height * width
+    bits = np.frombuffer(_inflate(holes, (count + 7) // 8), dtype=np.uint8)
+    steps = np.unpackbits(bits, count=count).reshape(bands, height, width)
+    found: NDArray[np.bool_] = np.bitwise_xor.accumulate(steps, axis=1) != 0
+    return found
+
+
 def pack_frame(record: FrameRecord, binding: int) -> bytes:
     """The bytes of a frame record."""
     kind, time = pack_time(record.time)
-    has_mask = _MASK_BIT if record.mask is not None else 0
-    body = varint(record.index) + bytes([kind | has_mask]) + time + (record.mask or b"")
+    layout = kind | (record.mask is not None) * _MASK_BIT | record.other_offset * _OFFSET_BIT
+    mask = record.mask or b""
+    if record.holes is not None:
+        layout |= _HOLES_BIT
+        mask = varint(len(mask)) + mask + record.holes
+    body = varint(record.index) + bytes([layout]) + time + mask
     return _wrap(FRAME_SYNC, body, binding)
 
 
@@ -171,12 +207,15 @@ def unpack_frame(body: bytes, offset: int = 0) -> FrameRecord:
     """A frame record from its body."""
     cursor = Cursor(body)
     index, layout = cursor.varint(), cursor.byte()
-    if layout >> 5:
+    if layout >> 7:
         raise StreamError(f"frame record: unknown bits {layout:#04x}")
     time = unpack_time(layout & 15, cursor)
-    mask = cursor.take(cursor.end - cursor.at) if layout & _MASK_BIT else None
+    with_mask, with_holes = bool(layout & _MASK_BIT), bool(layout & _HOLES_BIT)
+    size = cursor.varint() if with_holes else cursor.end - cursor.at
+    mask = cursor.take(size) if with_mask else None
+    holes = cursor.take(cursor.end - cursor.at) if with_holes else None
     cursor.done()
-    return FrameRecord(index, time, mask, offset)
+    return FrameRecord(index, time, mask, offset, holes, bool(layout & _OFFSET_BIT))
 
 
 def pack_extension(extension: Extension, binding: int) -> bytes:

@@ -27,7 +27,7 @@ import binascii
 import zlib
 from dataclasses import dataclass, field
 
-from swathpack.edge.codec.base_layer import MAX_SHIFT, base_step_of
+from swathpack.edge.codec.base_layer import MAX_SHIFT, PREDICTIVE, TRANSFORM, is_learned
 from swathpack.edge.codec.digest import CONTEXT_DIGEST_BYTES, MODEL_DIGEST_BYTES, TABLES_DIGEST_BYTES
 from swathpack.edge.stream.errors import StreamError
 from swathpack.edge.stream.header import VERSION
@@ -62,11 +62,11 @@ class ContextRef:
 class Segment:
     """One segment. StreamError from the constructor if a field is out of range.
 
-    quality: quantiser index 0..63. flags: base shift 0..3. grid_h, grid_w: latent positions, 1..16. payload: range
-    coder bytes, most important layer first. payload_bytes: its length as the record says. truncated: the file ended
-    inside, and `payload` is the part that is there. damaged: the record's CRC does not hold, or another record starts
-    inside; `payload` is what lies up to there. Of either kind only the layers count that the payload's own checks
-    confirm. offset: where the record starts.
+    quality: quantiser index 0..63. flags: base shift 0..3; with 3 there, 62 and 63 name tiles without the network
+    (swathpack.edge.codec.plain). grid_h, grid_w: latent positions, 1..16. payload: coder's bytes, most important layer
+    first. payload_bytes: its length as the record says. truncated: the file ended inside, and `payload` is the part that is
+    there. damaged: the record's CRC does not hold, or another record starts inside; `payload` is what lies up to there. Of
+    either kind only the layers count that the payload's own checks confirm. offset: where the record starts.
     """
 
     frame: int
@@ -120,7 +120,7 @@ def _check(segment: Segment) -> None:
         ("tile", 0 <= segment.tile <= MAX_VARINT, segment.tile),
         ("quality", 0 <= segment.quality <= MAX_QUALITY, segment.quality),
         ("flags", 0 <= segment.flags <= MAX_SHIFT, segment.flags),
-        ("base step", base_step_of(segment.quality_byte) <= MAX_QUALITY, base_step_of(segment.quality_byte)),
+        ("quality byte", _is_quality(segment.quality_byte), segment.quality_byte),
         ("first layer", 0 <= segment.layer_start < MAX_LAYERS, segment.layer_start),
         ("layers", 1 <= segment.layer_count <= MAX_LAYERS - segment.layer_start, segment.layer_count),
         ("latent height", segment.grid_h in side, segment.grid_h),
@@ -131,6 +131,10 @@ def _check(segment: Segment) -> None:
     for name, good, found in limits:
         if not good:
             raise StreamError(f"segment: {name} out of range, found {found}")
+
+
+def _is_quality(quality: int) -> bool:
+    return is_learned(quality) or quality in (TRANSFORM, PREDICTIVE)
 
 
 def lone_binding(model_digest: bytes, tables_digest: bytes, version: int = VERSION) -> int:

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from swathpack.edge.codec.base_layer import base_step_of
+from swathpack.edge.codec.base_layer import PREDICTIVE, base_step_of, is_learned
+from swathpack.edge.codec.plain import greatest_error, mode_name
 from swathpack.edge.stream import Segment, Stream, StreamError, read_stream
 from swathpack.tools.commands.decompress import read_bytes
 from swathpack.tools.errors import UserError
@@ -74,13 +75,28 @@ def describe(stream: Stream, total: int) -> dict[str, Any]:
     }
 
 
+def _guarantee(segment: Segment) -> int | None:
+    """The greatest error that the segment's samples come back with, where it is one of the predictive coder."""
+    if segment.quality_byte != PREDICTIVE or segment.layer_start or not segment.payload:
+        return None
+    return greatest_error(segment.payload)
+
+
+def _step(tile: dict[str, Any]) -> str:
+    if tile["mode"] == "learned":
+        return f"q {tile['step_index']}"
+    return "cut" if tile["mode"] == "transform" else f"+-{tile['max_error']}"
+
+
 def _tile(s: Segment, size: int) -> dict[str, Any]:
     return {
         "tile": s.tile,
         "bytes": size,
         "payload_bytes": len(s.payload),
-        "step_index": s.quality,
-        "base_step_index": base_step_of(s.quality_byte) if s.flags else None,
+        "mode": mode_name(s.quality_byte),
+        "step_index": s.quality if is_learned(s.quality_byte) else None,
+        "base_step_index": base_step_of(s.quality_byte) if s.flags and is_learned(s.quality_byte) else None,
+        "max_error": _guarantee(s),
         "layers": [s.layer_start, s.layer_stop],
         "truncated": s.truncated,
         "damaged": s.damaged,
@@ -98,7 +114,7 @@ def text(facts: dict[str, Any]) -> str:
         f"bands {' '.join(facts['bands'])}; {facts['tiles_per_frame']} tiles of {facts['tile_size']} a "
         "frame; "
         f"headers {facts['header_bytes']} bytes",
-        "frame  time                  bytes   tile  bytes  step  layers  contexts",
+        "frame  time                  bytes   tile  bytes  mode        step    layers  contexts",
     ]
     for f in facts["frames"]:
         lead = f"{f['frame']:5d}  {str(f['time'] or '-'):20.20s} {f['bytes']:7d}"
@@ -113,7 +129,7 @@ def text(facts: dict[str, Any]) -> str:
             state = " cut" if tile["truncated"] else " damaged" if tile["damaged"] else ""
             layers = f"{tile['layers'][0]}-{tile['layers'][1] - 1}{state}"
             lines.append(
-                f"{lead}  {tile['tile']:5d}{tile['bytes']:7d}  {tile['step_index']:4d}  {layers:6s}  {contexts}"
+                f"{lead}  {tile['tile']:5d}{tile['bytes']:7d}  {tile['mode']:10s}  {_step(tile):6s}  {layers:6s}  {contexts}"
             )
             lead = " " * len(lead)
     for first, last in facts["frames_without_data"]:

@@ -1,6 +1,6 @@
 """Receive passes: packets to latents in a ground store, and reception reports for the uplink.
 
-    swathpack receive outbox/pass-*.bin --store ground.db --reports uplink/
+    swathpack receive outbox/pass-*.bin --store ground.db --reports uplink/ --key-file link.keys
     swathpack receive --store ground.db --list
     swathpack receive --store ground.db --drop 17/255/255
 
@@ -15,6 +15,7 @@ import re
 from pathlib import Path
 
 from swathpack.edge.codec.model import EdgeModel, ModelError
+from swathpack.edge.install.link_keys import UNSIGNED, LinkKey, LinkKeyError, choose_key, read_link_keys
 from swathpack.edge.packets.deframer import Deframer
 from swathpack.tools.errors import DONE, PARTLY, UserError
 from swathpack.tools.files.decoder import MAX_PIXELS
@@ -49,7 +50,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="WHAT",
         help=f"take out of the store: {DROP_FORMS}; the board is told to code it again",
     )
-    parser.add_argument("--key-file", type=Path, help="secret shared with the board")
+    parser.add_argument(
+        "--key-file", type=Path, help="link keys shared with the board (swathpack keys): sign the reports"
+    )
+    parser.add_argument(
+        "--key-slot",
+        type=int,
+        metavar="N",
+        help="sign with this key, not the lowest: from then on the board refuses lower ones",
+    )
+    parser.add_argument(
+        "--insecure", action="store_true", help="reports that nobody signs, for a mission with insecure = true"
+    )
     parser.add_argument("--model", type=Path, help="model directory (default: the shipped one)")
     parser.add_argument("--max-packet", type=int, default=65542, help="largest packet in bytes")
 
@@ -59,17 +71,17 @@ def run(args: argparse.Namespace) -> int:
     if not (args.passes or args.images or args.list or args.drop):
         raise UserError("nothing to do: expected pass files, --images, --list or --drop")
     try:
-        key = args.key_file.read_bytes().strip() if args.key_file else b""
+        key = _key(args)
         store = GroundStore(args.store, write=bool(args.passes or args.drop))
         try:
             return _run(args, store, key)
         finally:
             store.close()
-    except (ModelError, GroundStoreError, OSError) as error:
+    except (ModelError, GroundStoreError, LinkKeyError, OSError) as error:
         raise UserError(str(error)) from error
 
 
-def _run(args: argparse.Namespace, store: GroundStore, key: bytes) -> int:
+def _run(args: argparse.Namespace, store: GroundStore, key: LinkKey) -> int:
     refused: list[str] = []
     for what in args.drop:
         print(f"dropped {what}: {drop(store, what)} segments")
@@ -87,7 +99,20 @@ def _run(args: argparse.Namespace, store: GroundStore, key: bytes) -> int:
     return PARTLY if refused else DONE
 
 
-def _receive(path: Path, store: GroundStore, model: EdgeModel, key: bytes, args: argparse.Namespace) -> None:
+def _key(args: argparse.Namespace) -> LinkKey:
+    """What signs the reports. Raises UserError, LinkKeyError."""
+    if args.key_file is not None and args.insecure:
+        raise UserError("--insecure: expected no --key-file with it")
+    if args.key_file is not None:
+        return choose_key(read_link_keys(args.key_file), args.key_slot)
+    if args.reports is not None and not args.insecure:
+        raise UserError(
+            "--reports: the board takes signed reports: give --key-file, or --insecure for a mission that says so"
+        )
+    return UNSIGNED
+
+
+def _receive(path: Path, store: GroundStore, model: EdgeModel, key: LinkKey, args: argparse.Namespace) -> None:
     receiver = GroundReceiver(store, EdgeSegmentDecoder(model), args.max_packet)
     number, board = _identity(path, args.max_packet)
     with open(path, "rb") as file:

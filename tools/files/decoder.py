@@ -8,26 +8,28 @@ from __future__ import annotations
 
 import zlib
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from swathpack.edge.bands import BANDS
-from swathpack.edge.codec.digest import array_digest, context_digest
+from swathpack.edge.codec.base_layer import TRANSFORM, is_learned
+from swathpack.edge.codec.digest import array_digest, bytes_digest, context_digest
 from swathpack.edge.codec.latents import LAYERS, Latent
 from swathpack.edge.codec.layers import EmbeddedDecoder, known_context, tile_decoder
 from swathpack.edge.codec.model import EdgeModel
 from swathpack.edge.codec.pixels import TileWindow, tile_windows
+from swathpack.edge.codec.plain import PlainError, decode_plain
 from swathpack.edge.codec.prediction import CodingContext, CodingError, TileDecoder
 from swathpack.edge.frame import Frame
+from swathpack.edge.radiometry import MAX_COUNT
 from swathpack.edge.stream import FrameRecord, Header, Segment, Stream, StreamError, read_stream
 from swathpack.edge.stream.segment import SYNC, unpack_front
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.decode_report import FrameReport, Report, TileReport, ranges_of
 
-MAX_DN = 65535
 MAX_PIXELS = 1 << 30  # in all frames, unless more is asked for
 HELD_BYTES = 1 << 28  # of packed latents, most of which no other frame needs
 Place = tuple[int, int]  # frame and tile
@@ -165,6 +167,20 @@ def check_pixels(header: Header, limit: int) -> None:
         )
 
 
+def _joined(segments: Sequence[Segment], report: TileReport) -> bytes:
+    """The payload that the segments of a plain tile are pieces of, as far as it is here; the report says what is not."""
+    payload, stop = b"", 0
+    for segment in segments:
+        if segment.layer_start != stop or segment.quality_byte != report.q or segment.damaged:
+            report.problem = f"layers from {stop} on are missing"
+            break
+        payload, stop = payload + segment.payload, segment.layer_stop
+        if segment.truncated:
+            report.problem = f"cut: {len(segment.payload)} of {segment.payload_bytes} payload bytes, unchecked"
+            break
+    return payload
+
+
 class StreamDecoder:
     """Decodes frames in order, keeping the latents that later frames were coded against.
 
@@ -215,10 +231,14 @@ class StreamDecoder:
         report, outline = self.report(index), self.outline(index)
         size = (self.header.height, self.header.width)
         data, valid = np.zeros((len(outline.bands), *size), np.uint16), np.zeros(size, np.bool_)
+        holes = np.zeros((0, 0, 0), np.bool_)
         for window, tile in self.tiles(report, layers):
             window.of(data)[:] = tile.data
             window.of(valid)[:] = tile.valid
-        return replace(outline, data=data, valid=valid), report
+            if tile.holes.size:
+                holes = holes if holes.size else np.zeros(data.shape, np.bool_)
+                window.of(holes)[:] = tile.holes
+        return replace(outline, data=data, valid=valid, holes=holes), report
 
     def report(self, index: int) -> FrameReport:
         """An empty report of a frame, for `tiles` to fill."""
@@ -226,17 +246,16 @@ class StreamDecoder:
 
     def outline(self, index: int) -> Frame:
         """A frame of one pixel without data that has all else of frame `index`."""
-        header = self.header
-        kept = [i for i, b in enumerate(header.bands) if b in BANDS]
-        grid = header.grid or (1,) * len(header.bands)
+        header, record = self.header, self.masks.get(index)
         return Frame(
-            np.zeros((len(kept), 1, 1), np.uint16),
-            tuple(header.bands[i] for i in kept),
+            np.zeros((len(header.bands), 1, 1), np.uint16),
+            header.bands,
             self.stream.time(index),  # type: ignore[arg-type]
             np.zeros((1, 1), np.bool_),
             header.level,
-            header.boa_offset,
-            tuple(grid[i] for i in kept),
+            header.boa_offset != (record is not None and record.other_offset),
+            header.grid or (1,) * len(header.bands),
+            header.radiometry,
         )
 
     def tiles(self, report: FrameReport, layers: int = LAYERS) -> Iterator[tuple[TileWindow, Frame]]:
@@ -246,29 +265,68 @@ class StreamDecoder:
         index, outline = report.frame, self.outline(report.frame)
         valid = _ValidRows(self.masks.get(index), self.header)
         wanted = self._wanted(report, valid)
+        holes = self._holes(report)
         for tile in self.tiles_of.get(index, []):
             window = self.windows[tile]
             if wanted is not None and not wanted[tile]:
                 report.tiles.append(TileReport(tile))
                 continue
-            found, decoder = self.latent(index, window)
+            found, counts, known = self._counts(index, window, layers, outline, valid.of(window))
             report.tiles.append(found)
-            if decoder is not None:
-                yield window, self._pixels(decoder, layers, outline, window, valid.of(window))
+            if counts is not None:
+                lacking = window.of(holes) if holes is not None else np.zeros((0, 0, 0), np.bool_)
+                empty = ~known | lacking if lacking.size else np.broadcast_to(~known, counts.shape)
+                data = np.where(empty, 0, counts).astype(np.uint16)
+                yield window, replace(outline, data=data, valid=known, holes=lacking)
 
-    def _pixels(
-        self,
-        decoder: TileDecoder | EmbeddedDecoder,
-        layers: int,
-        outline: Frame,
-        window: TileWindow,
-        valid: NDArray[np.bool_],
-    ) -> Frame:
+    def _counts(
+        self, index: int, window: TileWindow, layers: int, outline: Frame, valid: NDArray[np.bool_]
+    ) -> tuple[TileReport, NDArray[np.uint16] | None, NDArray[np.bool_]]:
+        """The report, the counts (C, h, w) of the stream's bands, None if nothing came, and which pixels are known."""
+        first = min(self.by_tile[index, window.index], key=lambda s: s.layer_start)
+        if not is_learned(first.quality_byte):
+            return self._plain(index, window, layers, outline, valid)
+        report, decoder = self.latent(index, window)
+        if decoder is None:
+            return report, None, valid
         pixels = self.model.synthesise(decoder.reconstruction(layers))[:, : window.height, : window.width]
-        # Zero means nodata in every product, so a decoded pixel is at least 1.
-        data = np.clip(np.rint(pixels[[BANDS.index(b) for b in outline.bands]]), 1, MAX_DN).astype(np.uint16)
-        frame = replace(outline, data=np.where(valid, data, 0).astype(np.uint16), valid=valid, boa_offset=False)
-        return frame.with_offset() if outline.boa_offset else frame
+        return report, outline.counts_of(pixels[[BANDS.index(b) for b in outline.bands]]), valid
+
+    def _plain(
+        self, index: int, window: TileWindow, layers: int, outline: Frame, valid: NDArray[np.bool_]
+    ) -> tuple[TileReport, NDArray[np.uint16] | None, NDArray[np.bool_]]:
+        """A tile without the network: its segments' payloads are pieces of one."""
+        self._advance(index)
+        segments = sorted(self.by_tile[index, window.index], key=lambda s: s.layer_start)
+        report = TileReport(window.index, q=segments[0].quality_byte)
+        payload = _joined(segments, report)
+        shape = (len(outline.bands), window.height, window.width)
+        try:
+            found = decode_plain(report.q, payload, shape, valid, outline.bands, layers)
+        except PlainError as error:
+            report.problem = str(error)
+            return report, None, valid
+        report.layers, report.latent_digest = found.layers, bytes_digest(payload, 8).hex()
+        if not found.known.any():
+            report.problem = report.problem or "cut before its first layer"
+            return report, None, valid
+        low, high = outline.radiometry.limits if report.q == TRANSFORM else (0, MAX_COUNT)
+        counts = np.clip(np.rint(found.counts), low, high).astype(np.uint16)
+        return report, counts, valid & found.known.all(axis=0)
+
+    def _holes(self, report: FrameReport) -> NDArray[np.bool_] | None:
+        """(C, H, W) bool, where single bands lack data; None without any, or where they cannot be used."""
+        header, record = self.header, self.masks.get(report.frame)
+        if record is None or record.holes is None:
+            return None
+        if len(header.bands) * header.height * header.width > self.max_pixels:
+            report.problem = f"its holes are more than {self.max_pixels:,} samples (--max-pixels)"
+            return None
+        try:
+            return record.band_holes(len(header.bands), header.height, header.width)
+        except StreamError as error:
+            report.problem = f"its holes cannot be used: {error}"
+            return None
 
     def _wanted(self, report: FrameReport, valid: _ValidRows) -> NDArray[np.bool_] | None:
         """(n,) bool, tiles in which anything is valid, None for all; tells the report which are not in the stream."""

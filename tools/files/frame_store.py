@@ -31,6 +31,7 @@ class _Entry:
     data: NDArray[np.uint16] | None = None
     valid: NDArray[np.bool_] | None = None
     start: int = -1
+    holes: NDArray[np.bool_] | None = None  # in memory: only frames of which single bands lack data have any
 
 
 class FrameStore(Sequence[Frame]):
@@ -57,6 +58,10 @@ class FrameStore(Sequence[Frame]):
         entry = self._entries[-1]
         if entry.data is None and entry.start < 0:
             self._make_room(entry)
+        if tile.holes.size:
+            if entry.holes is None:
+                entry.holes = np.zeros((len(tile.data), self.height, self.width), np.bool_)
+            window.of(entry.holes)[:] = tile.holes
         if entry.data is not None and entry.valid is not None:
             window.of(entry.data)[:] = tile.data
             window.of(entry.valid)[:] = tile.valid
@@ -132,7 +137,9 @@ class FrameStore(Sequence[Frame]):
             valid = self._read(entry.start + 2 * self._plane * len(entry.outline.bands), np.dtype(np.bool_), rows)
         o = entry.outline
         names, grid = tuple(o.bands[b] for b in bands), tuple(o.grid[b] for b in bands)
-        return replace(o, data=data, valid=valid, bands=names, grid=grid)
+        nm = tuple(o.wavelengths[b] for b in bands)
+        holes = np.zeros((0, 0, 0), np.bool_) if entry.holes is None else entry.holes[list(bands), rows]
+        return replace(o, data=data, valid=valid, bands=names, grid=grid, wavelengths=nm, holes=holes)
 
     def _read(self, start: int, dtype: np.dtype[Any], rows: slice) -> NDArray[Any]:
         assert self._scratch is not None

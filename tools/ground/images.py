@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from swathpack.edge.bands import BANDS
-from swathpack.edge.codec.base_layer import step_of
+from swathpack.edge.bands import BANDS, complete_bands
+from swathpack.edge.codec.base_layer import is_learned, step_of
 from swathpack.edge.codec.latents import STRIDE
 from swathpack.edge.codec.model import EdgeModel
 from swathpack.edge.codec.pixels import TileWindow
@@ -109,12 +109,14 @@ def place_frames(store: GroundStore, model: EdgeModel, place: Place, scratch: Pa
         frames.begin(outline)
         for held in some:
             pixels = _tile(store, model, held.key)
+            if pixels is None:
+                continue
             data = np.clip(np.rint(pixels), 1, MAX_DN).astype(np.uint16)
             frames.put(window_of(held), Frame(data, BANDS, valid=np.ones(data.shape[1:], np.bool_)))
     return frames
 
 
-def _tile(store: GroundStore, model: EdgeModel, key: TileKey) -> NDArray[np.float32]:
+def _tile(store: GroundStore, model: EdgeModel, key: TileKey) -> NDArray[np.float32] | None:
     """The pixels (12, 16h, 16w) DN of a tile-frame, from the segment that brought the latent that is held."""
     held = store.latent(key)
     assert held is not None
@@ -124,13 +126,26 @@ def _tile(store: GroundStore, model: EdgeModel, key: TileKey) -> NDArray[np.floa
         if segment.digest != digest:
             continue
         try:
+            if not is_learned(held.q):
+                return _transform_tile(decoder, segment.prefix, held.latent.shape)
             head = decoder.head(segment.prefix)
             contexts = store.contexts(key, head.context_digests) if head is not None else None
             if contexts is not None:
                 return model.synthesise(decoder.reconstruction(segment.prefix, contexts))
         except DecodeError:
             continue  # of another model; the latent is as good
+    if not is_learned(held.q):
+        return None
     return model.synthesise(held.latent.astype(np.float32), step_of(held.q))
+
+
+def _transform_tile(decoder: EdgeSegmentDecoder, prefix: bytes, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """The same of a transform-coded tile; bands that it lacks are filled by regression, rows and columns repeated."""
+    lone, found = decoder.image(prefix)
+    counts = np.clip(np.rint(found.counts), 1, MAX_DN).astype(np.uint16)
+    full = complete_bands(Frame(counts, lone.names)).data.astype(np.float32)
+    beyond = (shape[1] * STRIDE - lone.height, shape[2] * STRIDE - lone.width)
+    return np.pad(full, ((0, 0), (0, beyond[0]), (0, beyond[1])), mode="edge")
 
 
 def write_images(

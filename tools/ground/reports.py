@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from swathpack.edge.codec.protocol import TileKey
+from swathpack.edge.install.link_keys import LinkKey
 from swathpack.edge.packets.report import MAX_GAPS, Report, ReportEntry
 from swathpack.edge.packets.space_packet import Apid, SpacePacket
 from swathpack.tools.ground.store import DAMAGED, WAITING, GroundStore, SegmentFacts
@@ -14,9 +15,9 @@ _LAST_NUMBER = 0xFFFFFFFF
 
 
 class ReportWriter:
-    """Writes the reports of one board's passes. key: shared secret. store_id: life of the board's queue."""
+    """Writes the reports of one board's passes. key: what signs them. store_id: life of the board's queue."""
 
-    def __init__(self, store: GroundStore, key: bytes, store_id: int) -> None:
+    def __init__(self, store: GroundStore, key: LinkKey, store_id: int) -> None:
         self._store, self._key, self._store_id = store, key, store_id
 
     def reports(self, pass_number: int, now: int) -> list[bytes]:

@@ -23,14 +23,20 @@ LISTED_ITEMS = 4096  # small arrays travel as JSON lists, larger ones as packed 
 
 @dataclass
 class Series:
-    """`frames` in file order and `metadata`, plain JSON types only, enough to write the same files again.
+    """`frames` in order of date and `metadata`, plain JSON types only, enough to write the same files again.
 
-    metadata["format"] is npz or geotiff; npz has "extra" (its other keys), geotiff has "files" (per frame,
-    the files with their bands and tags).
+    metadata["format"] is npz or raster; npz has "extra" (its other keys), raster has "files" (per frame, the
+    `records.FileRecord`s of its files as JSON). notes: what was assumed or left out, a sentence each. classes: per frame
+    the scene classes (h, w) that its files hold, or None. groups: per frame the number of its grid; frames of different
+    grids tell nothing of each other. dropped: bands that were left out since they are no reflectances.
     """
 
     frames: Sequence[Frame]
     metadata: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    classes: list[NDArray[Any] | None] = field(default_factory=list)
+    groups: list[int] = field(default_factory=list)
+    dropped: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.frames)
