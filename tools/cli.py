@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import swathpack
 from swathpack.tools.errors import INTERRUPTED, UserError
+from swathpack.tools.extras import missing_package
 
 
 class Command(NamedTuple):
@@ -41,30 +42,6 @@ COMMANDS: dict[str, Command] = {
     "flash": Command("flash", "install a flight bundle on a board over ssh"),
     "board": Command("board", "status, logs and rollback of a flashed board"),
     "hil": Command("hil", "hardware-in-the-loop campaign: simulated flight with faults, report as HTML and JSON"),
-}
-
-# What a package that is not installed belongs to: the extra that brings it.
-EXTRAS: dict[str, str] = {
-    "torch": "train",
-    "onnx": "train",
-    "tqdm": "train",
-    "scipy": "plan",
-    "sgp4": "plan",
-    "skyfield": "plan",
-    "matplotlib": "bench",
-    "imagecodecs": "geo",
-    "tifffile": "geo",
-    "rasterio": "geo",
-    "xarray": "geo",
-    "netCDF4": "geo",
-    "zarr": "geo",
-    "av": "bench",
-    "cryptography": "flash",
-    "zstandard": "flash",
-    "spacepackets": "hil",
-    "cfdppy": "hil",
-    "raptorq": "hil",
-    "h5py": "demo",
 }
 
 
@@ -108,11 +85,10 @@ def main(argv: list[str] | None = None) -> int:
     except UserError as error:
         return _say(name, str(error), error.exit_code)
     except ModuleNotFoundError as error:
-        package = (error.name or "").partition(".")[0]
-        if package not in EXTRAS:
+        missing = missing_package(error)
+        if missing is None:
             raise
-        extra = EXTRAS[package]
-        return _say(name, f"needs the package {package}: pip install 'swathpack[{extra}]'", UserError.exit_code)
+        return _say(name, str(missing), missing.exit_code)
     except BrokenPipeError:
         return 0
     except KeyboardInterrupt:

@@ -26,6 +26,7 @@ from swathpack.edge.frame import Frame
 from swathpack.edge.radiometry import MAX_COUNT
 from swathpack.edge.stream import Header, Segment, Stream, StreamError, read_stream
 from swathpack.edge.stream.segment import SYNC, unpack_front
+from swathpack.tools import errors
 from swathpack.tools.errors import UserError
 
 
@@ -83,6 +84,8 @@ class _Held:
 
 _DecodedTile = tuple[TileReport, "NDArray[np.uint16] | None", "NDArray[np.bool_] | bool"]
 
+_Area = tuple[slice, slice]
+
 _DOUBT = "its record may be among what was damaged: nodata and time are uncertain"
 
 
@@ -117,10 +120,10 @@ class StreamDecoder:
         try:
             self.stream = read_stream(data)
         except StreamError as error:
-            raise UserError(str(error)) from error
+            raise errors.StreamError(str(error)) from error
         header = self.stream.header
         if header.model_digest != model.digest or header.tables_digest != model.tables_digest:
-            raise UserError(
+            raise errors.StreamError(
                 f"the stream was made with model {header.model_digest.hex()} (tables "
                 f"{header.tables_digest.hex()}); "
                 f"this is model {model.digest.hex()} (tables {model.tables_digest.hex()})"
@@ -144,26 +147,30 @@ class StreamDecoder:
             tick()
         return Decoded(out, self.header, self.stream, reports)
 
-    def frame(self, index: int, layers: int = LAYERS) -> tuple[Frame, FrameReport]:
-        """Frame `index`; call in rising order of the index."""
-        empty = self._empty(index)
-        valid, data, tiles = empty.valid.copy(), empty.data, []
+    def frame(
+        self, index: int, layers: int = LAYERS, rows: slice | None = None, columns: slice | None = None
+    ) -> tuple[Frame, FrameReport]:
+        """Frame `index`, or what lies in these rows and columns of it (start and stop); call in rising order of the index."""
+        empty = self.empty(index)
+        rows, columns = rows or slice(0, empty.height), columns or slice(0, empty.width)
+        valid, tiles = empty.valid[rows, columns].copy(), []
+        data = np.zeros((len(empty.bands), *valid.shape), np.uint16)
         for window in self.windows:
-            report, counts, known = self._tile(index, window, layers, empty)
+            inner, outer = _overlap(window, rows, columns)
+            if inner is None:
+                continue
+            report, counts, known = self.tile(index, window, layers, empty)
             tiles.append(report)
-            rows, columns = (
-                slice(window.top, window.top + window.height),
-                slice(window.left, window.left + window.width),
-            )
-            valid[rows, columns] &= known
+            valid[outer] &= known if isinstance(known, bool) else known[inner]
             if counts is not None:
-                data[:, rows, columns] = counts
+                data[(slice(None), *outer)] = counts[(slice(None), *inner)]
+        holes = empty.holes[:, rows, columns] if empty.holes.size else empty.holes
         held = np.broadcast_to(valid, data.shape)
-        data[~(held & ~empty.holes if empty.holes.size else held)] = 0
+        data[~(held & ~holes if holes.size else held)] = 0
         report = FrameReport(index, self.stream.time(index), tiles, _DOUBT if index in self.doubtful else "")
-        return replace(empty, data=data, valid=valid), report
+        return replace(empty, data=data, valid=valid, holes=holes), report
 
-    def _empty(self, index: int) -> Frame:
+    def empty(self, index: int) -> Frame:
         """The frame without its pixels: bands, time, what is valid, offset and radiometry."""
         header, record = self.header, self.masks.get(index)
         h, w = header.height, header.width
@@ -195,7 +202,7 @@ class StreamDecoder:
         except StreamError as error:
             raise UserError(f"frame {index}: {error}") from error
 
-    def _tile(self, index: int, window: TileWindow, layers: int, empty: Frame) -> _DecodedTile:
+    def tile(self, index: int, window: TileWindow, layers: int, empty: Frame) -> _DecodedTile:
         """The report, the counts (C, h, w) of the stream's bands, None if nothing came, and which pixels of them are known."""
         mask = window.of(empty.valid)
         if not mask.any():
@@ -314,3 +321,16 @@ class StreamDecoder:
                 return None
             contexts.append(known)
         return contexts
+
+
+def _overlap(window: TileWindow, rows: slice, columns: slice) -> tuple[_Area | None, _Area]:
+    """The part of a tile that lies in an area, in pixels of the tile (None: no part) and of the area."""
+    top, left = max(window.top, rows.start), max(window.left, columns.start)
+    bottom = min(window.top + window.height, rows.stop)
+    right = min(window.left + window.width, columns.stop)
+
+    def area(y: int, x: int) -> _Area:
+        return slice(top - y, bottom - y), slice(left - x, right - x)
+
+    inner = area(window.top, window.left) if top < bottom and left < right else None
+    return inner, area(rows.start, columns.start)
