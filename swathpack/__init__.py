@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from swathpack.tools.errors import MissingPackageError as MissingPackageError
     from swathpack.tools.errors import RefusedError as RefusedError
     from swathpack.tools.errors import StreamError as StreamError
-    from swathpack.tools.errors import UserError as Error
+    from swathpack.tools.errors import UserError as Error  # noqa: F401
     from swathpack.tools.files.lazy import FrameInfo as FrameInfo
     from swathpack.tools.files.lazy import Stream as Stream
     from swathpack.tools.plan.inputs import Plan as Plan

@@ -109,9 +109,7 @@ def compress(
     frame without context. fast: half the time, some 3 % more bytes. model: another model's folder. force: replace an
     output that exists. progress: called after each step. Raises Error, RefusedError, MissingPackageError.
     """
-    request = Request(
-        bytes, bytes_per_frame, quality, layers, lossless, max_error, mode, intra_every, fast
-    )
+    request = Request(bytes, bytes_per_frame, quality, layers, lossless, max_error, mode, intra_every, fast)
     place = None if output is None else Output(Path(output), _paths(source), force)
     series = as_series(source, bands, times, nodata, level, boa_offset)
     data = request.encode(_model(model, threads), series, progress)
@@ -260,7 +258,8 @@ def _checked(clouds: NDArray[Any], frames: Sequence[Frame]) -> NDArray[np.bool_]
     expected = (len(frames), frames[0].height, frames[0].width)
     if np.shape(clouds) != expected:
         raise UserError(f"clouds: expected shape {expected}, found {np.shape(clouds)}")
-    return np.asarray(clouds) != 0
+    cloudy: NDArray[np.bool_] = np.asarray(clouds) != 0
+    return cloudy
 
 
 def _chosen(frames: Sequence[int] | None, count: int) -> list[int]:

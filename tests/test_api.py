@@ -30,7 +30,9 @@ def stream(cube: NDArray[np.uint16]) -> swathpack.Stream:
 
 
 def test_importing_loads_nothing() -> None:
-    code = "import sys, swathpack; print('numpy' in sys.modules, 'swathpack.api' in sys.modules, 'open' in dir(swathpack))"
+    code = (
+        "import sys, swathpack; print('numpy' in sys.modules, 'swathpack.api' in sys.modules, 'open' in dir(swathpack))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False", "True"]
 
@@ -230,7 +232,12 @@ def test_xarray_in_and_out() -> None:
     xarray = pytest.importorskip("xarray")
     data = np.stack([f.data for f in series(20, 24, 2, bands=BANDS[:3])])
     times = np.array(["2026-05-01", "2026-05-06T10:00"], "datetime64[ns]")
-    coords = {"time": times, "band": list(BANDS[:3]), "y": 4e6 - 5 - 10.0 * np.arange(20), "x": 5e5 + 5 + 10.0 * np.arange(24)}
+    coords = {
+        "time": times,
+        "band": list(BANDS[:3]),
+        "y": 4e6 - 5 - 10.0 * np.arange(20),
+        "x": 5e5 + 5 + 10.0 * np.arange(24),
+    }
     given = xarray.DataArray(data, coords, ("time", "band", "y", "x"), attrs={"crs": "EPSG:32632"})
     made = swathpack.compress(given.transpose("y", "x", "band", "time"), lossless=True)
     assert made.bands == BANDS[:3] and made.times == ("2026-05-01", "2026-05-06T10:00:00Z")

@@ -1,9 +1,9 @@
 """What the commands and the Python interface tell a person when they cannot do what was asked; exit codes of commands.
 
-    UserError                bad input, or a request that cannot be met
-      RefusedError           an output that would overwrite something; nothing was touched
-      StreamError            bytes that are no stream, are of another model, or lack what was asked for
-      MissingPackageError    an extra is not installed; the message says which
+UserError                bad input, or a request that cannot be met
+  RefusedError           an output that would overwrite something; nothing was touched
+  StreamError            bytes that are no stream, are of another model, or lack what was asked for
+  MissingPackageError    an extra is not installed; the message says which
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date, datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,10 +20,15 @@ from swathpack.tools.files.rasters.records import BandRecord, FileRecord, Georef
 if TYPE_CHECKING:
     import xarray
 
-    Source = NDArray[Any] | Frame | Sequence[Frame] | xarray.DataArray | str | Path | Sequence[str | Path]
+    Source: TypeAlias = NDArray[Any] | Frame | Sequence[Frame] | xarray.DataArray | str | Path | Sequence[str | Path]
 
 Times = Sequence["str | date | np.datetime64 | None"]
-_TIME, _BAND, _Y, _X = ("time", "date", "t"), ("band", "bands", "wavelength"), ("y", "lat", "latitude"), ("x", "lon", "longitude")
+_TIME, _BAND, _Y, _X = (
+    ("time", "date", "t"),
+    ("band", "bands", "wavelength"),
+    ("y", "lat", "latitude"),
+    ("x", "lon", "longitude"),
+)
 
 
 def as_series(
@@ -172,9 +177,14 @@ def to_xarray(frames: Sequence[Frame], place: Georeference, top: int = 0, left: 
         coords["time"] = _datetimes([str(t) for t in times])
     if place.transform is not None and place.transform[1] == place.transform[3] == 0:
         a, _, c, _, e, f = place.transform
-        coords |= {"x": c + a * (left + 0.5 + np.arange(data.shape[3])), "y": f + e * (top + 0.5 + np.arange(data.shape[2]))}
+        coords |= {
+            "x": c + a * (left + 0.5 + np.arange(data.shape[3])),
+            "y": f + e * (top + 0.5 + np.arange(data.shape[2])),
+        }
     attributes: dict[str, Any] = {"nodata": 0, "level": frames[0].level}
-    return xarray.DataArray(data, coords, ("time", "band", "y", "x"), attrs=attributes | ({"crs": place.crs} if place.crs else {}))
+    return xarray.DataArray(
+        data, coords, ("time", "band", "y", "x"), attrs=attributes | ({"crs": place.crs} if place.crs else {})
+    )
 
 
 def _datetimes(times: list[str]) -> NDArray[Any]:

@@ -1,6 +1,6 @@
 """A stream of which any part can be read at any time: nothing is decoded before it is asked for.
 
-    Stream(data).read(5, bands=["B04"], window=np.s_[0:100, 300:400])    the tiles there, and of earlier frames what they need
+Stream(data).read(5, bands=["B04"], window=np.s_[0:100, 300:400])    the tiles there, and of earlier frames what they need
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from swathpack.edge.frame import Frame, FrameError
 from swathpack.edge.stream import StreamError as FormatError
 from swathpack.edge.stream import read_stream
 from swathpack.tools.errors import StreamError, UserError
-from swathpack.tools.files.api import record_sizes
 from swathpack.tools.files.api import model as shipped_model
+from swathpack.tools.files.api import record_sizes
 from swathpack.tools.files.decoder import FrameReport, StreamDecoder
 from swathpack.tools.files.encoder import METADATA_TAG
 from swathpack.tools.files.outputs import write_bytes
@@ -276,5 +276,3 @@ def _bounds(window: Window | None, size: tuple[int, ...]) -> Window:
     if rows.stop <= rows.start or columns.stop <= columns.start:
         raise UserError(f"window: expected a part of {size[0]} x {size[1]} pixels, found {window!r}")
     return rows, columns
-
-

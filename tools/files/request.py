@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -63,7 +64,7 @@ class Request:
         """Whether an error is given that no sample may exceed."""
         return self.lossless or self.max_error is not None
 
-    def encode(self, model: EdgeModel, series: Series, tick: Callable[[], None] = lambda: None) -> bytes:
+    def encode(self, model: EdgeModel, series: Series, tick: Callable[[], None] = lambda: None) -> builtins.bytes:
         """The stream of a series. Raises UserError, FrameError, StreamError, PlainError."""
         slope = 0.0 if self.fast else RDO_SLOPE
         packed = pack_metadata(series.metadata)
