@@ -13,8 +13,7 @@ import sys
 from typing import Any, NamedTuple
 
 import swathpack
-from swathpack.tools.errors import INTERRUPTED, UserError
-from swathpack.tools.extras import missing_package
+from swathpack.tools.guard import guarded
 
 
 class Command(NamedTuple):
@@ -79,25 +78,12 @@ def main(argv: list[str] | None = None) -> int:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     argv = sys.argv[1:] if argv is None else argv
     name = argv[0] if argv and argv[0] in COMMANDS else ""
-    try:
+
+    def work() -> int:
         args = build_parser(name or None).parse_args(argv)
         return int(args.run(args))
-    except UserError as error:
-        return _say(name, str(error), error.exit_code)
-    except ModuleNotFoundError as error:
-        missing = missing_package(error)
-        if missing is None:
-            raise
-        return _say(name, str(missing), missing.exit_code)
-    except BrokenPipeError:
-        return 0
-    except KeyboardInterrupt:
-        return _say(name, "interrupted; outputs are as they were", INTERRUPTED)
 
-
-def _say(name: str, message: str, code: int) -> int:
-    print(f"swathpack {name}: {message}", file=sys.stderr)
-    return code
+    return guarded(f"swathpack {name}".rstrip(), work)
 
 
 if __name__ == "__main__":

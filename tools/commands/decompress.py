@@ -4,7 +4,8 @@
     swathpack decompress scene.swp -o folder/            GeoTIFFs with the georeference of the input
     swathpack decompress cube.swp -o preview.npz --layers 2
 
-A stream that was cut or damaged gives what arrived: the rest is nodata, and the report names what is missing.
+A stream that was cut or damaged gives what arrived: the rest is nodata, the report names what is missing, and the exit
+code is 3.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from swathpack.tools.commands.compress import add_model_arguments, open_model
 from swathpack.tools.errors import DONE, PARTLY, UserError
 from swathpack.tools.files.decoder import Decoded, StreamDecoder
 from swathpack.tools.files.encoder import METADATA_TAG
-from swathpack.tools.files.outputs import Output, add_force, check_output, write_text
+from swathpack.tools.files.outputs import Output, add_force, check_outputs, write_text
 from swathpack.tools.files.rasters import Series, is_folder, unpack_metadata, write_series
 from swathpack.tools.progress import Progress
 
@@ -58,9 +59,8 @@ def read_bytes(path: Path) -> bytes:
 def run(args: argparse.Namespace) -> int:
     if not 0 <= args.layers <= LAYERS:
         raise UserError(f"--layers: expected 0 to {LAYERS}, found {args.layers}")
+    check_outputs((args.output, args.report), [args.input], args.force)
     output = Output(args.output, [args.input], args.force, folder=is_folder(args.output))
-    if args.report:
-        check_output(args.report, [args.input], args.force)
     try:
         decoder = StreamDecoder(open_model(args), read_bytes(args.input), args.coder)
         with Progress(decoder.header.frames, "decompressing") as bar:

@@ -17,7 +17,7 @@ import argparse
 import shutil
 from pathlib import Path
 
-from swathpack.tools.errors import UserError
+from swathpack.tools.errors import RefusedError, UserError
 
 MARK = "board.log"  # what only a campaign's folder holds
 
@@ -73,7 +73,7 @@ def _fresh(folder: Path) -> Path:
     try:
         if folder.is_dir() and any(folder.iterdir()):
             if not (folder / MARK).exists():
-                raise UserError(f"--out {folder}: not empty, and no earlier campaign's folder")
+                raise RefusedError(f"--out {folder}: not empty, and no earlier campaign's folder")
             shutil.rmtree(folder)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / MARK).touch()

@@ -3,7 +3,7 @@
     swathpack receive outbox/pass-*.bin --store ground.db --reports uplink/
 
 Prints one line per pass: packets, what was lost or damaged, tile-frames that grew; and how many reports were
-written.
+written. Exit code 3 when packets were lost or damaged and could not be restored; a file without any packet is refused.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ from __future__ import annotations
 import argparse
 import re
 from pathlib import Path
+from typing import Any
 
 from swathpack.edge.codec.model import EdgeModel, ModelError
 from swathpack.edge.packets.deframer import Deframer
-from swathpack.tools.errors import UserError
+from swathpack.tools.errors import DONE, PARTLY, UserError
+from swathpack.tools.files.outputs import check_output, write_bytes
 from swathpack.tools.ground.codec_decoder import EdgeSegmentDecoder
 from swathpack.tools.ground.images import write_images
 from swathpack.tools.ground.receiver import GroundReceiver
@@ -22,6 +24,7 @@ from swathpack.tools.ground.reports import ReportWriter
 from swathpack.tools.ground.store import GroundStore, GroundStoreError
 
 _CHUNK = 1 << 16
+LOSSES = ("malformed packets", "contradicting pieces", "damaged segments", "contradicting latents")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,18 +43,32 @@ def run(args: argparse.Namespace) -> int:
     try:
         model = EdgeModel(args.model) if args.model else EdgeModel()
         key = args.key_file.read_bytes().strip() if args.key_file else b""
+        _check_passes(args)
         store = GroundStore(args.store)
-        for path in args.passes:
-            _receive(path, store, model, key, args)
+        whole = [_receive(path, store, model, key, args) for path in args.passes]
         if args.images is not None:
             for written in write_images(store, model, args.images):
                 print(f"images: {written}")
     except (ModelError, GroundStoreError, OSError) as error:
         raise UserError(str(error)) from error
-    return 0
+    return DONE if all(whole) else PARTLY
 
 
-def _receive(path: Path, store: GroundStore, model: EdgeModel, key: bytes, args: argparse.Namespace) -> None:
+def _check_passes(args: argparse.Namespace) -> None:
+    """Refuse what is no pass, and outputs over inputs, before the store is touched. Raises UserError, RefusedError."""
+    inputs = [*args.passes, *filter(None, (args.key_file, args.model))]
+    check_output(args.store, inputs, force=True)
+    for folder in filter(None, (args.images, args.reports)):
+        check_output(folder, inputs, force=True)
+    for path in args.passes:
+        if path.stat().st_size == 0:
+            raise UserError(f"{path}: expected packets of a pass, found an empty file")
+        if _first_packet(path, args.max_packet) is None:
+            raise UserError(f"{path}: expected packets of a pass, found none")
+
+
+def _receive(path: Path, store: GroundStore, model: EdgeModel, key: bytes, args: argparse.Namespace) -> bool:
+    """Whether nothing was lost or damaged."""
     receiver = GroundReceiver(store, EdgeSegmentDecoder(model), args.max_packet)
     number, board = _identity(path, args.max_packet)
     with open(path, "rb") as file:
@@ -66,18 +83,25 @@ def _receive(path: Path, store: GroundStore, model: EdgeModel, key: bytes, args:
         commands = ReportWriter(store, key, board).packets(number, 0)
         args.reports.mkdir(parents=True, exist_ok=True)
         target = args.reports / f"reports-{number:06d}.bin"
-        part = target.with_suffix(".part")
-        part.write_bytes(b"".join(commands))
-        part.replace(target)
+        write_bytes(target, b"".join(commands), args.passes)
         print(f"  {len(commands)} reports in {target}")
+    lost = receiver.counts["lost image packets"] + receiver.counts["damaged packets"]
+    return lost <= receiver.counts["restored packets"] and not any(receiver.counts[name] for name in LOSSES)
 
 
 def _identity(path: Path, max_packet: int) -> tuple[int, int | None]:
     """(pass number, life of the board's queue), from the first packet, else from the file's name."""
+    packet = _first_packet(path, max_packet)
+    if packet is not None:
+        return packet.pass_number, packet.store
+    found = re.search(r"(\d+)", path.stem)
+    return (int(found[1]) if found else 0), None
+
+
+def _first_packet(path: Path, max_packet: int) -> Any:
     deframer = Deframer(max_packet)
     with open(path, "rb") as file:
         while chunk := file.read(_CHUNK):
             for packet in deframer.feed(chunk):
-                return packet.pass_number, packet.store
-    found = re.search(r"(\d+)", path.stem)
-    return (int(found[1]) if found else 0), None
+                return packet
+    return None

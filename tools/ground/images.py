@@ -17,6 +17,7 @@ from swathpack.edge.codec.protocol import TileKey
 from swathpack.edge.frame import Frame
 from swathpack.edge.packets.report import held_digest
 from swathpack.edge.stages.intake import TILE_BITS
+from swathpack.tools.files.outputs import Output
 from swathpack.tools.files.rasters import Series, write_series
 from swathpack.tools.ground.codec_decoder import EdgeSegmentDecoder
 from swathpack.tools.ground.store import GroundStore
@@ -89,5 +90,8 @@ def write_images(store: GroundStore, model: EdgeModel, folder: Path) -> list[Pat
             data = np.zeros((len(BANDS), height, width), np.uint16)
             data[:, : f.height, : f.width] = f.data
             alike.append(Frame(data, BANDS, time=f.time))
-        written += write_series(Series(alike), folder / f"place-{place}.npz")
+        target = folder / f"place-{place}.npz"
+        with Output(target, force=True) as part:
+            write_series(Series(alike), part)
+        written.append(target)
     return written
