@@ -118,9 +118,7 @@ class Frame:
             raise FrameError("bands", "no bands given")
         names = _check_bands(tuple(native), len(native))
         arrays = [_plane(name, array) for name, array in native.items()]
-        height, width = max(a.shape[0] for a in arrays), max(a.shape[1] for a in arrays)
-        finest = min(NATIVE_M.get(n, 60) for n in names)
-        grid = tuple(_factor(n, a.shape, (height, width), finest) for n, a in zip(names, arrays))
+        (height, width), grid = native_factors({n: a.shape for n, a in zip(names, arrays)})
         stack = np.stack([_repeat(a, f, height, width) for a, f in zip(arrays, grid)])
         values, valid = to_dn(stack, nodata)
         return cls(values, names, time, valid, level, boa_offset, grid)
@@ -185,6 +183,16 @@ class Frame:
         raised = np.minimum(self.data, MAX_COUNT - BOA_OFFSET) + BOA_OFFSET
         data = np.where(self.valid, raised, 0).astype(np.uint16)
         return replace(self, data=data, boa_offset=True)
+
+
+def native_factors(shapes: Mapping[str, tuple[int, ...]]) -> tuple[tuple[int, int], tuple[int, ...]]:
+    """(rows, columns) of the finest grid, and how many of its pixels make one of each band's, from {band: (h, w)}.
+
+    Raises FrameError for a band whose size is not the finest one over 1, 2, 3 or 6.
+    """
+    full = max(s[0] for s in shapes.values()), max(s[1] for s in shapes.values())
+    finest = min(NATIVE_M.get(n, 60) for n in shapes)
+    return full, tuple(_factor(n, s, full, finest) for n, s in shapes.items())
 
 
 def to_dn(values: NDArray[np.generic], nodata: float = 0) -> tuple[NDArray[np.uint16], NDArray[np.bool_]]:

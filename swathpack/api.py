@@ -27,7 +27,7 @@ from swathpack.tools.errors import MissingPackageError, UserError
 from swathpack.tools.extras import missing_package
 from swathpack.tools.files.api import model as shipped_model
 from swathpack.tools.files.arrays import Times, as_series
-from swathpack.tools.files.lazy import Stream, open_model
+from swathpack.tools.files.lazy import Stream, open_model, values_of
 from swathpack.tools.files.outputs import Output, check_output
 from swathpack.tools.files.rasters import Series, is_folder, write_series
 from swathpack.tools.files.request import Request
@@ -116,7 +116,10 @@ def compress(
     if place is not None:
         with place as path:
             path.write_bytes(data)
-    return Stream(data, model=model, threads=threads)
+    stream = Stream(data, model=model, threads=threads)
+    left_out = [f"left out: {', '.join(series.dropped)}"] if series.dropped else []
+    stream.notes = (*series.notes, *left_out)
+    return stream
 
 
 @_public_errors()
@@ -158,8 +161,8 @@ def decompress(
     threads: int = 1,
     partial: bool = False,
     force: bool = False,
-) -> NDArray[np.uint16]:
-    """(T, C, H, W) counts of all frames, 0 where there are no data; written to `output` too where that is given.
+) -> NDArray[Any]:
+    """(T, C, H, W) values of all frames in the input's type, its nodata where there are none; written to `output` too where that is given.
 
     output: an .npz, a .tif for one date, or a folder for GeoTIFFs, with what the input's files said beside the pixels.
     layers: from how many of the 16 images are built. partial: what is missing comes as 0 instead of raising StreamError.
@@ -173,7 +176,7 @@ def decompress(
     if place is not None:
         with place as path:
             write_series(Series(frames, stream.carried), path)
-    return np.stack([frame.data for frame in frames])
+    return np.stack([values_of(frame) for frame in frames])
 
 
 @_public_errors()

@@ -29,6 +29,8 @@ from swathpack.tools.files.rasters import Series, write_series
 from tests.frames import series
 
 MISSION = """
+[uplink]
+insecure = true
 [source]
 kind = "folder"
 path = "inbox"

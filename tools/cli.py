@@ -38,8 +38,9 @@ COMMANDS: dict[str, Command] = {
     "export": Command("export", "make or check a model folder: graphs, bound proof, golden vectors, manifest"),
     "engines": Command("engines", "which engines may code on this machine; what TensorRT made of a graph"),
     "bundle": Command("bundle", "make the signed flight bundle of a Jetson Orin kit"),
+    "keys": Command("keys", "make the keys that sign reports to the board"),
     "flash": Command("flash", "install a flight bundle on a board over ssh"),
-    "board": Command("board", "status, logs and rollback of a flashed board"),
+    "board": Command("board", "status, logs, link keys and rollback of a flashed board"),
     "hil": Command("hil", "hardware-in-the-loop campaign: simulated flight with faults, report as HTML and JSON"),
 }
 

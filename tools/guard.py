@@ -20,6 +20,8 @@ def guarded(name: str, work: Callable[[], int]) -> int:
         if missing is None:
             raise
         return _say(name, str(missing), missing.exit_code)
+    except MemoryError as error:
+        return _say(name, f"not enough memory: {error or 'less than this input needs is free'}", BAD_INPUT)
     except BrokenPipeError:
         return DONE
     except OSError as error:

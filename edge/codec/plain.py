@@ -25,6 +25,7 @@ from swathpack.edge.stream.header import BAND_ORDER
 MAX_BANDS = 16
 FINEST_DN = 0.5  # of the transform coder's last bit plane, when nothing is said
 _LONG = 255
+LEAST_LEARNED_BANDS = 9  # with fewer, the learned codec spends bits on bands that nobody gave
 Samples = NDArray[np.generic]
 
 
@@ -50,6 +51,16 @@ class CodedPlain:
     def curve(self) -> Curve:
         """How far the error falls with the bytes."""
         return Curve.of(self.payload_sizes, self.distortion)
+
+    @property
+    def contexts(self) -> tuple[()]:
+        """None: a tile without the network stands alone."""
+        return ()
+
+    @cached_property
+    def latent(self) -> NDArray[np.int16]:
+        """What stands for a latent where board and ground compare what they hold: `seals`."""
+        return seals(self.payload, self.payload_sizes, self.size)
 
     def cut(self, payload_bytes: int) -> CodedPlain:
         """The first bytes of it, as a tile of its own: a prefix may end inside a layer."""
@@ -106,6 +117,11 @@ class Curve:
 
 def _slope(sizes: NDArray[np.int64], errors: NDArray[np.float64], a: int, b: int) -> float:
     return float((errors[a] - errors[b]) / (sizes[b] - sizes[a]))
+
+
+def few_missing(names: Sequence[str]) -> bool:
+    """Whether the learned codec may be worth its bytes: all bands are its own, and at least nine of the twelve."""
+    return set(names) <= set(BANDS) and len(names) >= LEAST_LEARNED_BANDS
 
 
 def mode_name(quality: int) -> str:
@@ -189,12 +205,16 @@ def decode_lone(payload: bytes) -> tuple[LoneTile, DecodedPlain]:
     return lone, decode_plain(TRANSFORM, payload[lone.start :], lone.shape, valid, lone.names)
 
 
-def seals(payload: bytes, ends: NDArray[np.int64]) -> NDArray[np.int16]:
-    """(16, 1, 2) int16: CRC-32 of every layer's bytes, 0 where they are not all here. What stands for a latent where
-    the two sides compare what they hold.
+def seals(payload: bytes, ends: NDArray[np.int64], size: tuple[int, int]) -> NDArray[np.int16]:
+    """(16, h, w) int16: the CRC-32 of every layer's bytes in its first two values (its low half where there is one), all
+    else 0; 0 for layers that are not all here. What stands for a latent where the two sides compare what they hold.
     """
-    checks = [zlib.crc32(payload[int(a) : int(b)]) if b <= len(payload) else 0 for a, b in zip(ends[:-1], ends[1:])]
-    return np.array(checks, "<u4").view("<i2").astype(np.int16).reshape(LAYERS, 1, 2)
+    found = np.zeros((LAYERS, size[0] * size[1]), np.uint16)
+    for layer, (start, stop) in enumerate(zip(ends[:-1], ends[1:])):
+        if stop <= len(payload):
+            check = zlib.crc32(payload[int(start) : int(stop)])
+            found[layer, :2] = (check & 0xFFFF, check >> 16)[: found.shape[1]]
+    return found.view(np.int16).reshape(LAYERS, *size)
 
 
 def latent_size(shape: Sequence[int]) -> tuple[int, int]:
@@ -220,6 +240,21 @@ def encode_transform(
     ends = transform_coder.layer_ends(coded.payload, shape, _known(names), total)
     sizes = np.minimum(np.arange(LAYERS + 1) * total, total) if ends is None else ends
     return CodedPlain(TRANSFORM, coded.payload, sizes, coded.distortion, latent_size(shape), coded.head)
+
+
+def encode_lone(
+    counts: Samples,
+    valid: NDArray[np.bool_],
+    names: Sequence[str],
+    finest_dn: float,
+    max_bytes: int,
+    aim_bytes: int,
+) -> CodedPlain:
+    """`encode_transform` of a tile whose segment flies alone: the payload says its bands and size itself."""
+    head = lone_head(names, counts.shape[-2], counts.shape[-1])
+    coded = encode_transform(counts, valid, names, finest_dn, max_bytes - len(head), aim_bytes)
+    sizes = coded.payload_sizes + np.where(np.arange(LAYERS + 1) > 0, len(head), 0)
+    return replace(coded, payload=head + coded.payload, payload_sizes=sizes, least=coded.least + len(head))
 
 
 def encode_predictive(counts: Samples, valid: NDArray[np.bool_], max_error: int = 0) -> CodedPlain:

@@ -89,11 +89,11 @@ class Acquisition:
         return body + struct.pack(">I", zlib.crc32(body))
 
     @classmethod
-    def unpack(cls, data: bytes, max_bytes: int) -> Acquisition:
+    def unpack(cls, data: bytes | bytearray, max_bytes: int) -> Acquisition:
         """The acquisition. Raises FrameError with reason `wire` when the bytes are not whole or not ours."""
         if len(data) > max_bytes or len(data) < _HEAD.size + 4:
             raise FrameError("wire", f"expected a message of at most {max_bytes} bytes, found {len(data)}")
-        if zlib.crc32(data[:-4]) != struct.unpack(">I", data[-4:])[0]:
+        if zlib.crc32(memoryview(data)[:-4]) != struct.unpack(">I", data[-4:])[0]:
             raise FrameError("wire", "the message's checksum differs")
         magic, version, size = _HEAD.unpack_from(data)
         if magic != _MAGIC or version != _VERSION or size > min(MAX_HEADER_BYTES, len(data)):
@@ -135,7 +135,7 @@ def _check_flyable(frame: Frame) -> None:
         raise FrameError("values", f"expected uint16 DN with all bands at every pixel, found {frame.radiometry}")
 
 
-def offer(name: str, data: bytes, max_bytes: int, token: object = None) -> Offer:
+def offer(name: str, data: bytes | bytearray, max_bytes: int, token: object = None) -> Offer:
     """An offer from wire bytes; anything wrong with them becomes a refusal."""
     try:
         acquisition = Acquisition.unpack(data, max_bytes)
@@ -144,7 +144,7 @@ def offer(name: str, data: bytes, max_bytes: int, token: object = None) -> Offer
     return Offer(acquisition.name, acquisition, token=token)
 
 
-def _header(raw: bytes) -> dict[str, Any]:
+def _header(raw: bytes | bytearray) -> dict[str, Any]:
     try:
         header = json.loads(raw)
     except (ValueError, RecursionError) as error:
@@ -154,7 +154,7 @@ def _header(raw: bytes) -> dict[str, Any]:
     return header
 
 
-def _build(header: dict[str, Any], data: bytes, at: int) -> Acquisition:
+def _build(header: dict[str, Any], data: bytes | bytearray, at: int) -> Acquisition:
     try:
         channels, height, width = (int(n) for n in header["shape"])
         count, pixels = channels * height * width, height * width

@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 import zlib
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from swathpack.edge.stream import records, segment
 from swathpack.edge.stream.errors import StreamError
@@ -28,7 +29,11 @@ _TRY_COST = 256
 _KINDS = {segment.SYNC: "segment", records.FRAME_SYNC: "frame", records.EXTENSION_SYNC: "extension"}
 
 
-@dataclass(frozen=True)
+MAX_PROBLEMS = 4096  # named; what is beyond is counted
+MAX_CONTENT_BYTES = 1 << 24  # of extensions, unpacked; and twice the file's size more
+
+
+@dataclass(frozen=True, slots=True)
 class Problem:
     """Something missing or wrong. kind: damaged, truncated, duplicate, foreign, short, long, hostile."""
 
@@ -54,10 +59,39 @@ class Stream:
 
     def time(self, frame: int) -> Time:
         """The time of a frame, from its frame record or the header; None if unknown."""
-        for record in self.frames:
-            if record.index == frame and record.time is not None:
-                return record.time
+        found = self._times.get(frame)
+        if found is not None:
+            return found
         return self.header.times[frame] if self.header.times else None
+
+    @cached_property
+    def _times(self) -> dict[int, Time]:
+        return {record.index: record.time for record in self.frames}
+
+
+class ProblemList:
+    """Problems as they are found: the first MAX_PROBLEMS by name, the others counted."""
+
+    def __init__(self) -> None:
+        self.named: list[Problem] = []
+        self._more, self._last = 0, 0
+
+    def add(self, problem: Problem) -> None:
+        if len(self.named) < MAX_PROBLEMS:
+            self.named.append(problem)
+        else:
+            self._more, self._last = self._more + 1, problem.offset
+
+    def put(self, index: int, problem: Problem) -> None:
+        """Say it better than `named[index]` did."""
+        if index < len(self.named):
+            self.named[index] = problem
+
+    def all(self) -> list[Problem]:
+        """Those named, and one for all others."""
+        if not self._more:
+            return self.named
+        return [*self.named, Problem(self._last, "hostile", f"{self._more} more problems up to here")]
 
 
 class _Broken(Exception):  # noqa: N818 - internal signal
@@ -88,9 +122,10 @@ class _Scanner:
     def __init__(self, data: bytes, at: int, binding: int) -> None:
         self.data, self.at, self.binding = data, at, binding
         self.budget = 16 * len(data) + (1 << 16)
+        self.content = 2 * len(data) + MAX_CONTENT_BYTES  # that extensions may yet unpack to
         self.records: list[Record] = []
         self.parts: list[_Part] = []
-        self.problems: list[Problem] = []
+        self.problems = ProblemList()
 
     def scan(self) -> None:
         due: int | None = self.at  # where a record must start, if known
@@ -111,8 +146,8 @@ class _Scanner:
 
     def _note(self, broken: _Broken) -> None:
         if broken.part is not None:
-            self.parts.append(_Part(broken.part, broken.start, len(self.problems)))
-        self.problems.append(Problem(self.at, broken.kind, broken.message))
+            self.parts.append(_Part(broken.part, broken.start, len(self.problems.named)))
+        self.problems.add(Problem(self.at, broken.kind, broken.message))
 
     def _clip(self, at: int) -> None:
         """A sound record starts here: a segment that seemed to reach further has lost bytes."""
@@ -123,13 +158,13 @@ class _Scanner:
         if part.truncated or len(kept) < len(part.payload):
             last.segment = replace(part, payload=kept, truncated=False, damaged=True)
             message = f"{part.name}: payload damaged, at most {len(kept)} of {part.payload_bytes} bytes are here"
-            self.problems[last.problem] = Problem(part.offset, "damaged", message)
+            self.problems.put(last.problem, Problem(part.offset, "damaged", message))
 
     def _seek(self) -> bool:
         """Move to the next byte that may start a record; False at the end or when the work is used up."""
         if self.budget <= 0:
             message = "too much damage: the rest of the file was not read"
-            self.problems.append(Problem(self.at, "hostile", message))
+            self.problems.add(Problem(self.at, "hostile", message))
             return False
         found = _SYNC.search(self.data, self.at + 1)
         self.at = found.start() if found else len(self.data)
@@ -166,7 +201,9 @@ class _Scanner:
         body = self.data[start:stop]
         if kind == "frame":
             return records.unpack_frame(body, at), end
-        return records.unpack_extension(body, at), end
+        extension = records.unpack_extension(body, at, self.content)
+        self.content -= len(extension.data)
+        return extension, end
 
     def _crc_holds(self, at: int, stop: int) -> bool:
         if self.budget <= 0:
@@ -184,7 +221,7 @@ def read_stream(data: bytes) -> Stream:
     header, at = unpack_header(data)
     scanner = _Scanner(data, at, header.binding)
     scanner.scan()
-    problems = _length_problems(header, len(data)) + scanner.problems
+    problems = _length_problems(header, len(data)) + scanner.problems.all()
     sifted = _Sieve(header)
     # Whole records first: what a damaged one claims to be must not take a whole one's place.
     for record in [*scanner.records, *(part.segment for part in scanner.parts)]:
@@ -194,7 +231,7 @@ def read_stream(data: bytes) -> Stream:
         frames=tuple(sifted.frames),
         segments=tuple(sorted(sifted.segments, key=lambda s: s.offset)),
         extensions=tuple(sifted.extensions),
-        problems=tuple(problems + sifted.problems),
+        problems=tuple(problems + sifted.problems.all()),
         size=len(data),
     )
 
@@ -228,7 +265,7 @@ class _Sieve:
         self.frames: list[FrameRecord] = []
         self.segments: list[Segment] = []
         self.extensions: list[Extension] = []
-        self.problems: list[Problem] = []
+        self.problems = ProblemList()
         self._layers: dict[tuple[int, int], int] = {}
         self._frames: set[int] = set()
 
@@ -272,4 +309,4 @@ class _Sieve:
         )
 
     def _drop(self, offset: int, kind: str, message: str) -> None:
-        self.problems.append(Problem(offset, kind, message))
+        self.problems.add(Problem(offset, kind, message))

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import binascii
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -66,6 +67,13 @@ class FrameRecord:
         """(bands, height, width) bool, True where a band alone lacks data; None without holes."""
         return None if self.holes is None else unpack_holes(self.holes, bands, height, width)
 
+    def valid_rows(self, height: int, width: int, rows: int) -> Iterator[NDArray[np.bool_]]:
+        """`valid` by so many rows at a time (see mask_rows)."""
+        if self.mask is not None:
+            return mask_rows(self.mask, height, width, rows)
+        tops = range(0, height, rows)
+        return (np.ones((min(rows, height - top), width), np.bool_) for top in tops)
+
 
 @dataclass(frozen=True)
 class Extension:
@@ -90,13 +98,9 @@ def _deflate(data: bytes) -> bytes:
 
 def _inflate(data: bytes, size: int) -> bytes:
     """Exactly `size` bytes; longer or shorter content is StreamError, and no more is ever made."""
-    unpacker = zlib.decompressobj(-15)
-    try:
-        plain = unpacker.decompress(data, size + 1)
-    except zlib.error as error:
-        raise StreamError(f"deflated content damaged: {error}") from error
-    if len(plain) != size or not unpacker.eof or unpacker.unused_data:
-        raise StreamError(f"expected {size} bytes of deflated content, found {len(plain)}")
+    unpacker = _Inflater(data)
+    plain = unpacker.take(size)
+    unpacker.done()
     return plain
 
 
@@ -113,11 +117,58 @@ def pack_mask(valid: NDArray[np.bool_]) -> bytes | None:
 
 def unpack_mask(mask: bytes, height: int, width: int) -> NDArray[np.bool_]:
     """The inverse of pack_mask."""
-    bits = np.frombuffer(_inflate(mask, (height * width + 7) // 8), dtype=np.uint8)
-    steps = np.unpackbits(bits, count=height * width).reshape(height, width)
-    missing: NDArray[np.uint8] = np.bitwise_xor.accumulate(steps, axis=0)
-    valid: NDArray[np.bool_] = missing == 0
-    return valid
+    return np.concatenate(list(mask_rows(mask, height, width, max(height, 1))))
+
+
+def mask_rows(mask: bytes, height: int, width: int, rows: int) -> Iterator[NDArray[np.bool_]]:
+    """A packed mask as bool arrays (rows, width) from the top, the last one with what is left; True where there is
+    data. No more is unpacked than is asked for. StreamError, at the latest behind the last rows, if it is not of that
+    size.
+    """
+    unpacker = _Inflater(mask)
+    bits, above = np.zeros(0, np.uint8), np.zeros(width, np.uint8)
+    for top in range(0, height, rows):
+        count = min(rows, height - top) * width
+        plain = unpacker.take((max(count - bits.size, 0) + 7) // 8)
+        bits = np.concatenate([bits, np.unpackbits(np.frombuffer(plain, np.uint8))])
+        steps, bits = bits[:count].reshape(-1, width), bits[count:].copy()
+        steps[0] ^= above
+        missing = np.bitwise_xor.accumulate(steps, axis=0)
+        above = missing[-1].copy()
+        yield missing == 0
+    unpacker.done()
+
+
+class _Inflater:
+    """Raw deflated content piece by piece; a piece that is not there, or more behind the last, is StreamError."""
+
+    def __init__(self, data: bytes) -> None:
+        self._unpacker = zlib.decompressobj(-15)
+        self._packed = data
+
+    def take(self, size: int) -> bytes:
+        """The next `size` bytes."""
+        pieces, left = [], size
+        while left:
+            piece = self._more(left)
+            if not piece:
+                raise StreamError(f"expected {left} more bytes of deflated content, found its end")
+            pieces.append(piece)
+            left -= len(piece)
+        return b"".join(pieces)
+
+    def done(self) -> None:
+        """The content must end here."""
+        if self._more(1) or not self._unpacker.eof or self._unpacker.unused_data:
+            raise StreamError("expected the end of deflated content, found more")
+
+    def _more(self, most: int) -> bytes:
+        try:
+            piece = self._unpacker.decompress(self._packed, most)
+        except zlib.error as error:
+            raise StreamError(f"deflated content damaged: {error}") from error
+        self._packed = self._unpacker.unconsumed_tail
+        return piece
 
 
 def pack_holes(holes: NDArray[np.bool_]) -> bytes | None:
@@ -176,12 +227,14 @@ def pack_extension(extension: Extension, binding: int) -> bytes:
     return _wrap(EXTENSION_SYNC, body, binding)
 
 
-def unpack_extension(body: bytes, offset: int = 0) -> Extension:
-    """An extension record from its body."""
+def unpack_extension(body: bytes, offset: int = 0, limit: int = MAX_EXTENSION_BYTES) -> Extension:
+    """An extension record from its body; StreamError when its content is longer than `limit` bytes."""
     cursor = Cursor(body)
     tag, deflated, size = cursor.byte(), cursor.byte(), cursor.varint()
     if deflated > 1 or size > MAX_EXTENSION_BYTES:
         raise StreamError(f"extension: unknown packing {deflated} or too long ({size} bytes)")
+    if size > limit:
+        raise StreamError(f"extension: its {size} bytes are more than all extensions of a file of this size may hold")
     content = cursor.take(cursor.end - cursor.at)
     data = _inflate(content, size) if deflated else content
     if len(data) != size:

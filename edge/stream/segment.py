@@ -43,7 +43,7 @@ HEADER_CRC_BYTES, RECORD_CRC_BYTES = 2, 4
 _EXTENDED = 3
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ContextRef:
     """A context of a segment: the same tile in `frame`, known to its first `layers` layers."""
 
@@ -58,7 +58,7 @@ class ContextRef:
             raise StreamError(f"expected {CONTEXT_DIGEST_BYTES} digest bytes, found {len(self.digest)}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Segment:
     """One segment. StreamError from the constructor if a field is out of range.
 

@@ -63,7 +63,7 @@ def launcher(board: str, folder: Path) -> Launcher:
     if board == "emulated-orin":
         return _emulated(folder, state, environment)
     words = " ".join(f"{k}={v}" for k, v in THREADS.items())
-    remote = ("ssh", "-o", "BatchMode=yes", board[4:], f"cd {shlex.quote(REMOTE)} && {words} python3")
+    remote = ("ssh", "-o", "BatchMode=yes", "--", board[4:], f"cd {shlex.quote(REMOTE)} && {words} python3")
     return Launcher(board, remote, "hil-board", dict(os.environ), False, False)
 
 

@@ -8,6 +8,7 @@ and report, puts faults in, starts the board again when it has died, and writes 
 
 from __future__ import annotations
 
+import hashlib
 import heapq
 import itertools
 import random
@@ -22,6 +23,7 @@ import numpy as np
 from swathpack.edge.codec.model import DEFAULT_DIRECTORY, EdgeModel
 from swathpack.edge.codec.protocol import LAYERS, TileKey
 from swathpack.edge.downlink.budget import Pass
+from swathpack.edge.install.link_keys import LinkKey, link_keys_text
 from swathpack.hil_tests.boards.boardside import SimBoard
 from swathpack.hil_tests.boards.launch import Launcher
 from swathpack.hil_tests.boards.wire import Message
@@ -39,7 +41,7 @@ from swathpack.hil_tests.simulation.sensor import Shot, SimulatedSensor
 from swathpack.hil_tests.simulation.truth import Truth
 from swathpack.tools.progress import Progress
 
-KEY = "a secret of this campaign only"
+KEY = LinkKey(0, hashlib.sha256(b"a secret of this campaign only").digest())
 STEP_S, PASS_STEP_S = 1200.0, 8.0
 REPORTS_AFTER_S = 10.0  # from the start of a pass: commanding comes first
 DRAINS, DRAIN_EVERY_S, DRAIN_S, DRAIN_BYTES = 10, 3600.0, 300.0, 3_000_000
@@ -57,7 +59,7 @@ class Campaign:
         model = EdgeModel(DEFAULT_DIRECTORY)
         self.sensor = SimulatedSensor(places, scenario.seed)
         self.truth = Truth(model, self.sensor, scenario.board.tile, scenario.board.q, launcher.same_machine)
-        self.ground = GroundSegment(folder, model, KEY.encode())
+        self.ground = GroundSegment(folder, model, KEY)
         self.link = RadioLink(scenario.link, np.random.default_rng([scenario.seed, 7]))
         self.physics = BoardPhysics(scenario.board)
         self.observer = Observer(self.schedule.injections, self.schedule.shots)
@@ -222,7 +224,7 @@ class Campaign:
             {
                 "mission.toml": mission,
                 "budget.toml": budget,
-                "uplink.key": KEY,
+                "uplink.key": link_keys_text(dict([KEY])),
                 "at": time,
                 "encode_s": s.board.encode_s,
                 "seed": s.seed * 1000 + len(self.record.lives),

@@ -4,31 +4,36 @@
     swathpack compress scene_a.tif scene_b.tif -o scene.swp --bytes 100000
     swathpack compress folder/ -o scene.swp --quality 24 --layers 8
     swathpack compress scene.tif -o scene.swp --lossless              or --max-error 5: no value off by more
+    swathpack compress S2A_MSIL2A_20230101T101411_N0509_R022_T32TQM_20230101T140000.SAFE -o scene.swp --bytes 20000000
 
 Budgets include every header and are never exceeded. One to sixteen bands of any name; every tile takes the better of the
 learned codec and the transform coder. Prints bytes, bits per pixel and band, and how tiles were coded.
+What was assumed about the input is said, one line each (docs/inputs.md).
 """
 
 from __future__ import annotations
 
 import argparse
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+
+import numpy as np
 
 from swathpack.edge.codec.base_layer import MAX_SHIFT
 from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.codec.model import DEFAULT_DIRECTORY, EdgeModel, ModelError
 from swathpack.edge.codec.pixels import tile_windows
 from swathpack.edge.codec.plain import PlainError, mode_name
-from swathpack.edge.frame import FrameError
+from swathpack.edge.frame import Frame, FrameError
 from swathpack.edge.stream import StreamError, read_stream
 from swathpack.tools.errors import DONE, UserError
 from swathpack.tools.files.encoder import TILE
 from swathpack.tools.files.frame_coder import COARSEST_LEVEL, FINEST_LEVEL, MODES
 from swathpack.tools.files.outputs import Output, add_force
 from swathpack.tools.files.rasters import read_series
+from swathpack.tools.files.rasters.options import add_reading_arguments, reading_options
 from swathpack.tools.files.request import DEFAULT_QUALITY, Request
 from swathpack.tools.progress import Progress
 
@@ -42,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         type=Path,
         metavar="IN",
-        help="an .npz cube, GeoTIFFs (one a date) or a folder of them",
+        help="an .npz cube; GeoTIFFs or JPEG2000 files, one a date or one a band; SAFE folders or zips; folders of these",
     )
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT.swp")
     size = parser.add_mutually_exclusive_group()
@@ -64,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=MODES[0],
         help="how tiles are coded: auto (default) takes the better, a tile",
     )
-    parser.add_argument("--bands", help="comma-separated names, for GeoTIFFs without band descriptions or to pick some")
+    add_reading_arguments(parser)
     parser.add_argument(
         "--intra-every",
         type=int,
@@ -119,9 +124,8 @@ def request_of(args: argparse.Namespace) -> Request:
 def run(args: argparse.Namespace) -> int:
     request = request_of(args)
     output = Output(args.output, args.input, args.force)
-    bands = [b.strip() for b in args.bands.split(",")] if args.bands else None
     try:
-        series = read_series(args.input, bands)
+        series = read_series(args.input, options=reading_options(args))
         frames, model = series.frames, open_model(args)
         rounds = SEARCH_ROUNDS if args.bytes is not None else 1
         with Progress(rounds * len(frames), "compressing") as bar:
@@ -130,19 +134,26 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(str(error)) from error
     with output as place:
         place.write_bytes(data)
-    _report(args, frames, data)
+    _report(args, frames, data, [*series.notes, *_left_out(series.dropped)])
     return DONE
 
 
-def _report(args: argparse.Namespace, frames: list[Any], data: bytes) -> None:
+def _left_out(names: Sequence[str]) -> list[str]:
+    return [f"left out: {', '.join(names)} (classes and masks are no reflectance)"] if names else []
+
+
+def _report(args: argparse.Namespace, frames: Sequence[Frame], data: bytes, notes: list[str]) -> None:
     samples = sum(f.data.size for f in frames)
+    given = samples * np.dtype(frames[0].radiometry.dtype).itemsize
     print(
         f"{args.output}: {len(data)} bytes, {len(frames)} frames, {8 * len(data) / samples:.4f} bits per "
         "pixel and band, "
-        f"{2 * samples / len(data):.0f} : 1"
+        f"{given / len(data):.0f} : 1"
     )
     counts = Counter(mode_name(s.quality_byte) for s in read_stream(data).segments)
     print("tiles: " + ", ".join(f"{n} {mode}" for mode, n in sorted(counts.items())))
     missing = len(frames) * len(list(tile_windows(frames[0].height, frames[0].width, TILE))) - sum(counts.values())
     if missing:
         print(f"{missing} tiles without a byte: no valid pixel, or no room in the budget")
+    for note in notes:
+        print(f"note: {note}")

@@ -129,7 +129,7 @@ def _of_xarray(
     place = _georeference(array, y, x)
     if not place.known:
         return Series(frames)
-    return Series(frames, {"format": "geotiff", "files": [[_record(i, f, place)] for i, f in enumerate(frames)]})
+    return Series(frames, {"format": "raster", "files": [[_record(i, f, place)] for i, f in enumerate(frames)]})
 
 
 def _dim(array: Any, names: tuple[str, ...]) -> str | None:

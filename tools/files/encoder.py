@@ -46,6 +46,7 @@ class SeriesEncoder:
     intra_every: every Nth frame without context (0: only the first). slope: of rate-distortion optimised
     quantisation in squared steps per bit; 0 leaves it out and halves the time. shift: most octaves from the step to
     that of the base layer (`swathpack.edge.codec.base_layer.usual_shift`); 0 for none. mode: one of `frame_coder.MODES`.
+    groups: per frame the number of its grid; frames of different grids are no context for each other.
     """
 
     def __init__(
@@ -57,12 +58,14 @@ class SeriesEncoder:
         slope: float = RDO_SLOPE,
         shift: int = MAX_SHIFT,
         mode: str = "auto",
+        groups: Sequence[int] = (),
     ) -> None:
         _check_alike(frames)
         if mode not in MODES:
             raise UserError(f"mode: expected one of {', '.join(MODES)}, found {mode!r}")
         self.model, self.metadata, self.intra_every = model, metadata, intra_every
         self.choice = Choice(mode, slope, shift)
+        self.groups = list(groups) or [0] * len(frames)
         self.given = list(frames)
         first = frames[0]
         self.windows = list(tile_windows(first.height, first.width, TILE))
@@ -225,7 +228,7 @@ class Coders:
 
     def __init__(self, encoder: SeriesEncoder, aim_bytes: int, most_bytes: int | None) -> None:
         self._encoder, self._aim, self._most = encoder, aim_bytes, most_bytes
-        self._places = [Place() for _ in encoder.windows]
+        self._places = {group: [Place() for _ in encoder.windows] for group in encoder.groups}
         self._kept: list[FrameCoder] = []
         self._seen: dict[tuple[float, float], list[Trial]] = {}
 
@@ -233,7 +236,8 @@ class Coders:
         """The coder of the next frame."""
         self._refresh(index)
         e = self._encoder
-        return FrameCoder(e.model, index, e.given[index], e.windows, self._places, e.choice, self._aim, self._most)
+        own = self._places[e.groups[index]]
+        return FrameCoder(e.model, index, e.given[index], e.windows, own, e.choice, self._aim, self._most)
 
     def keep(self, index: int) -> FrameCoder:
         """The same, kept for `sequence`."""
@@ -245,8 +249,7 @@ class Coders:
         key = level, dead_zone
         if key not in self._seen:
             found = []
-            for place in self._places:
-                place.held = []
+            self._forget()
             for index, coder in enumerate(self._kept):
                 self._refresh(index)
                 coder.forget_contexts()
@@ -278,8 +281,11 @@ class Coders:
     def _refresh(self, index: int) -> None:
         every = self._encoder.intra_every
         if every and index % every == 0:
-            for place in self._places:
-                place.held = []
+            self._forget()
+
+    def _forget(self) -> None:
+        for place in (p for of_grid in self._places.values() for p in of_grid):
+            place.held = []
 
 
 def _size(trials: Sequence[Trial]) -> int:

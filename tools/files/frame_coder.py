@@ -23,7 +23,13 @@ from swathpack.edge.codec.latents import LAYERS, STEPS, step_dn
 from swathpack.edge.codec.layers import known_context
 from swathpack.edge.codec.model import EdgeModel
 from swathpack.edge.codec.pixels import TileWindow
-from swathpack.edge.codec.plain import CodedPlain, decode_plain, encode_predictive, encode_transform
+from swathpack.edge.codec.plain import (
+    LEAST_LEARNED_BANDS,
+    CodedPlain,
+    decode_plain,
+    encode_predictive,
+    encode_transform,
+)
 from swathpack.edge.codec.prediction import CodingContext
 from swathpack.edge.codec.tile_coder import (
     DEAD_ZONE,
@@ -38,7 +44,6 @@ from swathpack.edge.frame import Frame
 from swathpack.edge.stream import ContextRef, StreamWriter, payload_room, segment_overhead_bytes
 
 FINEST_LEVEL, COARSEST_LEVEL = -56.0, float(STEPS - 1)  # steps of 0.5 and 15,040 DN
-LEAST_LEARNED_BANDS = 9  # with fewer, the learned codec spends bits on bands that nobody gave
 CONTEXT_BYTES = 5  # of a segment, for each context that it names
 HELD_DATES = 6  # earlier dates of a tile that the encoder chooses its two contexts from
 BIT_SAVES = 2 * np.log(2) / 12

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,8 @@ from swathpack.edge.stream import read_stream
 from swathpack.tools.errors import StreamError, UserError
 from swathpack.tools.files.api import model as shipped_model
 from swathpack.tools.files.api import record_sizes
-from swathpack.tools.files.decoder import FrameReport, StreamDecoder
+from swathpack.tools.files.decode_report import FrameReport
+from swathpack.tools.files.decoder import HELD_BYTES, Place, StreamDecoder
 from swathpack.tools.files.encoder import METADATA_TAG
 from swathpack.tools.files.outputs import write_bytes
 from swathpack.tools.files.rasters.records import Georeference
@@ -54,21 +55,12 @@ class FrameInfo:
 
 
 class LazyDecoder(StreamDecoder):
-    """Decodes tiles in any order; latents stay only where another tile names them as context."""
+    """Decodes tiles in any order: first the frames that a tile was coded against, as far as their latents are not here."""
 
-    def __init__(self, model: EdgeModel, data: bytes, coder: str | None = None) -> None:
-        super().__init__(model, data, coder)
-        self._named = {(c.frame, s.tile) for s in self.stream.segments for c in s.contexts}
-
-    def tile(self, index: int, window: TileWindow, layers: int, empty: Frame) -> Any:
-        """See `StreamDecoder.tile`; first the frames that this tile was coded against, as far as they are not here."""
+    def _counts(self, index: int, window: TileWindow, *rest: Any) -> Any:
         for frame in self._needed(index, window.index):
-            if (frame, window.index) not in self.held and self._learned(frame, window.index):
-                self.latent(frame, window)
-        found = super().tile(index, window, layers, empty)
-        if (index, window.index) not in self._named:
-            self.held.pop((index, window.index), None)
-        return found
+            self.latent(frame, window)
+        return super()._counts(index, window, *rest)
 
     def _needed(self, index: int, tile: int) -> list[int]:
         """Frames before `index` that its tile depends on, at any remove, in rising order."""
@@ -77,7 +69,7 @@ class LazyDecoder(StreamDecoder):
         while ahead:
             frame = ahead.pop()
             named = {c.frame for s in self.by_tile.get((frame, tile), ()) for c in s.contexts if c.frame < frame}
-            new = {f for f in named - needed if (f, tile) not in self.held}
+            new = {f for f in named - needed if (f, tile) not in self.held and self._learned(f, tile)}
             needed |= new
             ahead += new
         return sorted(needed)
@@ -85,12 +77,22 @@ class LazyDecoder(StreamDecoder):
     def _learned(self, index: int, tile: int) -> bool:
         return all(is_learned(s.quality_byte) for s in self.by_tile.get((index, tile), ()))
 
+    def _advance(self, index: int) -> None:
+        """Frames come in any order: no latent is ever of no more use."""
+
+    def _hold(self, place: Place, decoder: Any, quality: int) -> None:
+        """Make room by letting go of the oldest: what is needed again is decoded again."""
+        while self._held_bytes > HELD_BYTES:
+            self._held_bytes -= len(self.held.pop(next(iter(self.held))).packed)
+        super()._hold(place, decoder, quality)
+
 
 class Stream:
     """A compressed series. len() is its number of frames, bytes() the file; iterating gives the frames as arrays.
 
     data: the file's bytes. model: folder of the model that it was made with, the shipped one by default. partial: whether
-    parts that are missing or damaged come as 0; else reading them raises StreamError. Raises StreamError.
+    parts that are missing or damaged come as 0; else reading them raises StreamError. notes: of a stream just made, what
+    was assumed of its input or left out, a sentence each. Raises StreamError.
     """
 
     def __init__(
@@ -102,6 +104,7 @@ class Stream:
         except FormatError as error:
             raise StreamError(str(error)) from error
         self._model, self._threads, self.partial = model, threads, partial
+        self.notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return self._stream.header.frames
@@ -109,7 +112,7 @@ class Stream:
     def __bytes__(self) -> bytes:
         return self._data
 
-    def __iter__(self) -> Iterator[NDArray[np.uint16]]:
+    def __iter__(self) -> Iterator[NDArray[Any]]:
         return (self.read(index) for index in range(len(self)))
 
     def __repr__(self) -> str:
@@ -203,14 +206,14 @@ class Stream:
         bands: Sequence[str] | None = None,
         layers: int = LAYERS,
         window: Window | None = None,
-    ) -> NDArray[np.uint16]:
-        """Counts (C, h, w) of one frame, 0 where there are no data.
+    ) -> NDArray[Any]:
+        """Values (C, h, w) of one frame in the input's type (uint16 of arrays), its nodata where there are none.
 
         frame: from 0, or from the end with -1. bands: all by default. layers: from how many of the 16 the image is built; 0
         is what the model expects without any. window: rows and columns, such as np.s_[0:100, 300:400]. Raises
         StreamError for what is not there unless `partial`, UserError.
         """
-        return self.frame(frame, bands, layers, window).data
+        return values_of(self.frame(frame, bands, layers, window))
 
     def frame(
         self,
@@ -237,10 +240,23 @@ class Stream:
         if not 0 <= layers <= LAYERS:
             raise UserError(f"layers: expected 0 to {LAYERS}, found {layers}")
         rows, columns = _bounds(window, self.shape[2:])
-        return self._decoder.frame(frame % len(self), layers, rows, columns)
+        decoder = self._decoder
+        report, outline = decoder.report(frame % len(self)), decoder.outline(frame % len(self))
+        parts = {w.index: _overlap(w, rows, columns) for w in decoder.windows if _meet(w, rows, columns)}
+        valid = np.zeros((rows.stop - rows.start, columns.stop - columns.start), np.bool_)
+        data = np.zeros((len(outline.bands), *valid.shape), np.uint16)
+        holes = np.zeros((0, 0, 0), np.bool_)
+        for tile, found in decoder.tiles(report, layers, parts):
+            inner, outer = parts[tile.index]
+            data[:, outer[0], outer[1]] = found.data[:, inner[0], inner[1]]
+            valid[outer] = found.valid[inner]
+            if found.holes.size:
+                holes = holes if holes.size else np.zeros(data.shape, np.bool_)
+                holes[:, outer[0], outer[1]] = found.holes[:, inner[0], inner[1]]
+        return replace(outline, data=data, valid=valid, holes=holes), report
 
-    def read_all(self, bands: Sequence[str] | None = None, layers: int = LAYERS) -> NDArray[np.uint16]:
-        """(T, C, H, W) counts of all frames."""
+    def read_all(self, bands: Sequence[str] | None = None, layers: int = LAYERS) -> NDArray[Any]:
+        """(T, C, H, W) values of all frames."""
         return np.stack([self.read(index, bands, layers) for index in range(len(self))])
 
     def to_xarray(self, bands: Sequence[str] | None = None, layers: int = LAYERS, window: Window | None = None) -> Any:
@@ -257,12 +273,35 @@ class Stream:
         return Path(path)
 
 
+def values_of(frame: Frame) -> NDArray[Any]:
+    """(C, H, W) values of a frame in the type of its file."""
+    valid = np.broadcast_to(frame.valid, frame.data.shape)
+    return frame.radiometry.to_values(frame.data, valid & ~frame.holes if frame.holes.size else valid)
+
+
 def open_model(folder: str | Path, threads: int = 1) -> EdgeModel:
     """The model of a folder. Raises UserError."""
     try:
         return EdgeModel(Path(folder), threads)
     except ModelError as error:
         raise UserError(str(error)) from error
+
+
+def _meet(tile: TileWindow, rows: slice, columns: slice) -> bool:
+    """Whether any pixel of a tile lies in an area."""
+    down = rows.start < tile.top + tile.height and tile.top < rows.stop
+    return bool(down and columns.start < tile.left + tile.width and tile.left < columns.stop)
+
+
+def _overlap(tile: TileWindow, rows: slice, columns: slice) -> tuple[Window, Window]:
+    """The part of a tile that lies in an area, in pixels of the tile and of the area."""
+    top, left = max(tile.top, rows.start), max(tile.left, columns.start)
+    bottom, right = min(tile.top + tile.height, rows.stop), min(tile.left + tile.width, columns.stop)
+
+    def area(y: int, x: int) -> Window:
+        return slice(top - y, bottom - y), slice(left - x, right - x)
+
+    return area(tile.top, tile.left), area(rows.start, columns.start)
 
 
 def _bounds(window: Window | None, size: tuple[int, ...]) -> Window:

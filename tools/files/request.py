@@ -68,7 +68,9 @@ class Request:
         """The stream of a series. Raises UserError, FrameError, StreamError, PlainError."""
         slope = 0.0 if self.fast else RDO_SLOPE
         packed = pack_metadata(series.metadata)
-        encoder = SeriesEncoder(model, series.frames, packed, self.intra_every, slope, self.base, self.mode)
+        encoder = SeriesEncoder(
+            model, series.frames, packed, self.intra_every, slope, self.base, self.mode, series.groups
+        )
         if self.bytes is not None:
             return encoder.in_total(self.bytes, tick)
         if self.bytes_per_frame is not None:

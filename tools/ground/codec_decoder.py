@@ -9,10 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from swathpack.edge.codec.base_layer import TRANSFORM, is_learned
 from swathpack.edge.codec.flight import coding_context
-from swathpack.edge.codec.latents import CHANNELS
+from swathpack.edge.codec.latents import CHANNELS, LAYERS
 from swathpack.edge.codec.layers import EmbeddedDecoder, tile_decoder
 from swathpack.edge.codec.model import EdgeModel
+from swathpack.edge.codec.plain import DecodedPlain, LoneTile, PlainError, decode_lone, lone_ends, seals
 from swathpack.edge.codec.prediction import CodingError, Reconstruction, TileDecoder
 from swathpack.edge.codec.protocol import ContextLatent, TileKey
 from swathpack.edge.stream import StreamError, lone_binding
@@ -68,17 +70,47 @@ class EdgeSegmentDecoder:
         return SegmentHead(
             TileKey(s.tile, s.frame),
             s.quality_byte,
-            (CHANNELS, s.grid_h, s.grid_w),
+            (CHANNELS if is_learned(s.quality_byte) else LAYERS, s.grid_h, s.grid_w),
             tuple(c.digest for c in s.contexts),
             found.total_bytes,
         )
 
     def decode(self, data: bytes, contexts: Sequence[ContextLatent]) -> tuple[NDArray[np.int16], int]:
-        """See `SegmentDecoder.decode`."""
+        """See `SegmentDecoder.decode`; of a transform-coded tile `swathpack.edge.codec.plain.seals` stands for the latent."""
+        front = self._front(data)
+        if front is not None and not is_learned(front.segment.quality_byte):
+            return self._seals(data, front)
         decoder, fault = self._decoder(data, contexts)
         if fault:
             raise DecodeError(fault, decoder.latent, decoder.layers)
         return decoder.latent, decoder.layers
+
+    def image(self, data: bytes) -> tuple[LoneTile, DecodedPlain]:
+        """The counts of a prefix of a transform-coded segment. Raises DecodeError."""
+        front = self._front(data)
+        if front is None:
+            raise DecodeError(f"{len(data)} bytes are too few for a segment's head")
+        try:
+            return decode_lone(data[front.start : front.start + front.segment.payload_bytes])
+        except PlainError as error:
+            raise DecodeError(str(error)) from error
+
+    def _seals(self, data: bytes, front: _Front) -> tuple[NDArray[np.int16], int]:
+        s = front.segment
+        if s.layer_start or s.contexts or s.quality_byte != TRANSFORM:
+            raise DecodeError("expected a whole transform-coded tile without contexts")
+        size, payload = (s.grid_h, s.grid_w), data[front.start : front.start + s.payload_bytes]
+        nothing = np.zeros((LAYERS, *size), np.int16)
+        if self._whole_but_wrong(data, front):
+            raise DecodeError("the checksum of the whole segment differs", nothing, 0)
+        try:
+            ends = lone_ends(payload, s.payload_bytes)
+        except PlainError as error:
+            raise DecodeError(str(error)) from error
+        if ends is None:
+            return nothing, 0
+        layers = int((ends[1:] <= len(payload)).sum())
+        return seals(payload[: int(ends[layers])], ends, size), layers
 
     def reconstruction(self, data: bytes, contexts: Sequence[ContextLatent]) -> Reconstruction:
         """What synthesis takes, with the model's means for layers that `data` lacks. Raises DecodeError."""

@@ -38,7 +38,7 @@ STEP_BITS, STEPS_AN_OCTAVE, STEP_BIAS = 6, 4, 16
 PLANE_BITS = 5
 END_SLACK = 2  # bytes that the binary coder may still hold back when a layer's target is reached
 FRACTION = 1 << bitplane.FRACTION
-LARGEST = (1 << 24) * FRACTION - 1
+LARGEST = (1 << bitplane.MAX_PLANES) * FRACTION - 1
 MEAN_UNIT_BITS, MEAN_ORDER = 3, 6
 
 

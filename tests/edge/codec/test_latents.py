@@ -68,6 +68,11 @@ def test_coefficients_that_no_step_holds_are_refused(peak: float) -> None:
         finest_step(np.array([[[peak, 1.0]]], np.float32))
 
 
+def test_the_limits_are_those_of_the_stream_format() -> None:
+    """Another limit of contexts decodes streams of before to something else, without a word."""
+    assert (LATENT_LIMIT, CONTEXT_LIMIT) == (32_760, 2047)
+
+
 @pytest.mark.parametrize(("start", "stop"), [(20, 20), (20, 28), (28, 20), (0, 63), (63, 0), (31, 30)])
 def test_rescale_is_the_nearest_integer_of_the_ratio(start: int, stop: int) -> None:
     latent = random_latent((4, 4), 1, peak=500)

@@ -18,7 +18,7 @@ from swathpack.edge.packets.space_packet import Apid, SpacePacket
 from swathpack.edge.stream import lone_binding, pack_segment
 from swathpack.tools.ground.codec_decoder import EdgeSegmentDecoder
 from swathpack.tools.ground.decoder import DecodeError
-from swathpack.tools.ground.images import place_frames
+from swathpack.tools.ground.images import place_frames, places
 from swathpack.tools.ground.receiver import GroundReceiver
 from swathpack.tools.ground.reports import ReportWriter
 from swathpack.tools.ground.store import DAMAGED, GroundStore
@@ -57,7 +57,7 @@ def test_pieces_of_two_segments_under_one_number_give_the_good_beginning(tmp_pat
     (payload,) = ReportWriter(store, b"k", 7).reports(1, 0)
     (entry,) = Report.unpack(payload, b"k").entries
     assert entry.intra and entry.layers == held.layers, "the board must code the tile again"
-    assert place_frames(store, shipped())[0][0].valid.all()
+    assert place_frames(store, shipped(), next(places(store)), tmp_path)[0].valid.all()
 
 
 def test_a_whole_segment_whose_checksum_differs_is_damaged():

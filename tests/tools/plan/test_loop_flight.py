@@ -21,6 +21,8 @@ from tests.fake_codec import FakeTileCodec
 
 MISSION = """
 state = "state"
+[uplink]
+key_file = "key"
 [passes]
 budget = "plan/budget.toml"
 paced = true

@@ -30,9 +30,6 @@ COLOURS = {
     "blue": "B02",
     "green": "B03",
     "red": "B04",
-    "r": "B04",
-    "g": "B03",
-    "b": "B02",
     "rededge": "B05",
     "rededge1": "B05",
     "rededge071": "B05",
@@ -76,7 +73,7 @@ _WAVELENGTH = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(nm|nanomet|um|µm|micromet)"
 _IN_FILE = re.compile(
     r"(?:^|[._-])((?:SR_|ST_)?B\d{1,2}A?|"
     + "|".join(c for c in COLOURS if len(c) > 2)
-    + r"|SCL|AOT|WVP|TCI|QA_PIXEL|QA_RADSAT|FMASK)(?=$|[._-])",
+    + r"|SCL|AOT|WVP|TCI|QA_PIXEL|QA_RADSAT|QA_AEROSOL|FMASK|[SV][AZ]A)(?=$|[._-])",
     re.IGNORECASE,
 )
 _RGB = ("red", "green", "blue", "nir")
@@ -125,7 +122,7 @@ def name_bands(
     if not given:
         return None
     bands = [_one(name, wave, sensor) for name, wave in zip(given, waves)]
-    if not any(b.spectral and b.frame in CENTRES for b in bands) and all(b.wavelength_nm == 0 for b in bands):
+    if all(b.spectral and b.frame not in CENTRES and b.wavelength_nm == 0 for b in bands):
         return None
     return Found(_assigned(bands, sensor), assumed, sensor)
 
@@ -188,6 +185,7 @@ def _in_sensor(text: str, sensor: Sensor) -> int:
 def _assigned(bands: list[BandRecord], sensor: Sensor | None) -> tuple[BandRecord, ...]:
     """Bands with frame names: by wavelength the nearest Sentinel-2 band, each once; others keep a name of their own."""
     named = {i: b.frame for i, b in enumerate(bands) if b.spectral and b.frame in CENTRES and _exact(b)}
+    _check_once(bands, named)
     free = [c for c in CENTRES if c not in named.values()]
     pairs = sorted(
         (abs(b.wavelength_nm - CENTRES[c]) / CENTRES[c], i, c)
@@ -203,6 +201,13 @@ def _assigned(bands: list[BandRecord], sensor: Sensor | None) -> tuple[BandRecor
         frame = named.get(i) or _own_name(band.name.strip() or f"sample {i + 1}", sensor)
         out.append(replace(band, frame=frame))
     return tuple(out)
+
+
+def _check_once(bands: Sequence[BandRecord], named: dict[int, str]) -> None:
+    for i, name in named.items():
+        first = next(k for k, n in named.items() if n == name)
+        if first != i:
+            raise UserError(f"bands {bands[first].name!r} and {bands[i].name!r} are both {name}")
 
 
 def _exact(band: BandRecord) -> bool:
@@ -237,10 +242,9 @@ def picked(bands: Sequence[BandRecord], wanted: Sequence[str], where: str) -> li
 
 def _match(bands: Sequence[BandRecord], wanted: str) -> int | None:
     word = wanted.strip().lower()
-    for key in (lambda b: b.name.strip().lower(), lambda b: b.frame.lower()):
-        found = [i for i, b in enumerate(bands) if key(b) == word]
-        if found:
-            return found[0]
+    for names in ([b.name.strip().lower() for b in bands], [b.frame.lower() for b in bands]):
+        if word in names:
+            return names.index(word)
     known = sentinel_name(wanted)
     return next((i for i, b in enumerate(bands) if known and b.frame == known), None)
 

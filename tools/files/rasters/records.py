@@ -4,7 +4,7 @@
     BandRecord   the band's own name, the name it has in frames, its centre wavelength
     Georeference CRS and affine transform
 
-`to_json` leaves out what has its usual value; `from_json` takes that back, and what older versions wrote.
+`to_json` leaves out what has its usual value; `from_json` takes that back.
 """
 
 from __future__ import annotations
@@ -16,18 +16,20 @@ from typing import Any
 from swathpack.tools.errors import UserError
 
 # How a file says which pixels hold data. "zeros": it does not, and pixels that are 0 in all bands hold none.
-MASKS = ("zeros", "nodata", "internal", "sidecar", "alpha")
+# "nan": nor does it, but some pixels are NaN.
+MASKS = ("zeros", "nan", "nodata", "internal", "sidecar", "alpha")
 SAME_GRID = 1e-3  # of a pixel: grids whose corners and sizes differ by less are the same
 
 
 @dataclass(frozen=True)
 class Georeference:
     """crs: `EPSG:32632`, or WKT for one without a code, None if unknown. transform: (a, b, c, d, e, f) with
-    x = a column + b row + c and y = d column + e row + f of pixel corners, None if unknown.
+    x = a column + b row + c and y = d column + e row + f of pixel corners, None if unknown. geographic: the CRS counts degrees.
     """
 
     crs: str | None = None
     transform: tuple[float, float, float, float, float, float] | None = None
+    geographic: bool = False
 
     @property
     def known(self) -> bool:
@@ -64,6 +66,7 @@ class Georeference:
     def to_json(self) -> dict[str, Any]:
         """Plain JSON types."""
         found: dict[str, Any] = {"crs": self.crs} if self.crs else {}
+        found |= {"geographic": True} if self.geographic else {}
         return found | ({"transform": list(self.transform)} if self.transform else {})
 
     @classmethod
@@ -73,7 +76,7 @@ class Georeference:
         transform = tuple(float(n) for n in numbers) if numbers else None
         if transform is not None and len(transform) != 6:
             raise UserError(f"metadata is damaged: a transform of {len(transform)} numbers")
-        return cls(item.get("crs"), transform)  # type: ignore[arg-type]
+        return cls(item.get("crs"), transform, bool(item.get("geographic")))
 
 
 def _short(crs: str) -> str:
@@ -111,8 +114,9 @@ class FileRecord:
     """One raster file of a date.
 
     shape: rows and columns of its own grid. dtype: numpy's name. nodata: as declared, None if not. mask: one of MASKS.
-    alpha: index of the alpha sample and its TIFF kind (1 associated, 2 not). tags: TIFF tags to write back as they
-    were, [code, type, count, value]. layout: how the TIFF was written. source: the file was no TIFF but this.
+    alpha: index of the alpha sample, its TIFF kind (1 associated, 2 not), its value where there are data. tags: TIFF
+    tags to write back as they were, [code, type, count, value]. layout: how the TIFF was written. source: the file was
+    no TIFF but this.
     """
 
     name: str
@@ -122,7 +126,7 @@ class FileRecord:
     nodata: float | None = None
     mask: str = "zeros"
     georeference: Georeference = Georeference()
-    alpha: tuple[int, int] | None = None
+    alpha: tuple[int, int, float] | None = None
     tags: tuple[tuple[int, int, int, Any], ...] = ()
     layout: dict[str, Any] = field(default_factory=dict)
     datetime: str | None = None
@@ -158,7 +162,7 @@ class FileRecord:
                 nodata=None if item.get("nodata") is None else float(item["nodata"]),
                 mask=str(item.get("mask", "zeros")),
                 georeference=Georeference.from_json(item.get("georeference", {})),
-                alpha=(int(alpha[0]), int(alpha[1])) if alpha else None,
+                alpha=(int(alpha[0]), int(alpha[1]), float(alpha[2])) if alpha else None,
                 tags=tuple((int(t[0]), int(t[1]), int(t[2]), t[3]) for t in item.get("tags", ())),
                 layout=dict(item.get("layout", {})),
                 datetime=item.get("datetime"),
