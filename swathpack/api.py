@@ -7,9 +7,7 @@ names what was expected and what was found. Examples: docs/python.md.
 from __future__ import annotations
 
 import builtins
-import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,20 +15,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from swathpack.edge.bands import BandError
 from swathpack.edge.codec.latents import LAYERS
-from swathpack.edge.codec.model import EdgeModel, ModelError
-from swathpack.edge.codec.plain import PlainError
-from swathpack.edge.frame import Frame, FrameError
-from swathpack.edge.stream import StreamError as FormatError
-from swathpack.tools.errors import MissingPackageError, UserError
-from swathpack.tools.extras import missing_package
+from swathpack.edge.codec.model import EdgeModel
+from swathpack.edge.frame import Frame
+from swathpack.tools.errors import UserError
 from swathpack.tools.files.api import model as shipped_model
 from swathpack.tools.files.arrays import Times, as_series
 from swathpack.tools.files.lazy import Stream, open_model, values_of
 from swathpack.tools.files.outputs import Output, check_output
 from swathpack.tools.files.rasters import Series, is_folder, write_series
 from swathpack.tools.files.request import Request
+from swathpack.tools.public_errors import public_errors
 
 if TYPE_CHECKING:
     from swathpack.tools.files.arrays import Source
@@ -39,23 +34,6 @@ if TYPE_CHECKING:
 
 ModelFolder = str | Path | None
 Tick = Callable[[], None]
-
-
-@contextmanager
-def _public_errors() -> Iterator[None]:
-    """Errors of the parts as the public ones, with keywords where the command line has options."""
-    try:
-        yield
-    except (FrameError, BandError, PlainError, FormatError, ModelError) as error:
-        raise UserError(str(error)) from error
-    except MissingPackageError:
-        raise
-    except ModuleNotFoundError as error:
-        raise missing_package(error) or error from error
-    except UserError as error:
-        text = re.sub(r"--([a-z]+(?:-[a-z]+)*)", lambda found: found[1].replace("-", "_"), str(error))
-        error.args = (text, *error.args[1:])
-        raise
 
 
 def _model(folder: ModelFolder, threads: int) -> EdgeModel:
@@ -68,7 +46,7 @@ def _paths(source: Any) -> list[Path]:
     return [Path(item) for item in given if isinstance(item, (str, Path))]
 
 
-@_public_errors()
+@public_errors()
 def compress(
     source: Source,
     *,
@@ -122,7 +100,7 @@ def compress(
     return stream
 
 
-@_public_errors()
+@public_errors()
 def open(
     source: str | Path | builtins.bytes, *, model: ModelFolder = None, threads: int = 1, partial: bool = False
 ) -> Stream:
@@ -150,7 +128,7 @@ def _stream_of(source: Stream | str | Path | builtins.bytes, model: ModelFolder,
     return Stream(_bytes_of(source), model=model, threads=threads, partial=partial)
 
 
-@_public_errors()
+@public_errors()
 def decompress(
     source: Stream | str | Path | builtins.bytes,
     *,
@@ -179,7 +157,7 @@ def decompress(
     return np.stack([values_of(frame) for frame in frames])
 
 
-@_public_errors()
+@public_errors()
 def inspect(source: Stream | str | Path | builtins.bytes) -> dict[str, Any]:
     """What a stream holds as plain JSON types: bytes, layers, modes and contexts of every tile. Raises Error, StreamError."""
     from swathpack.edge.stream import read_stream
@@ -203,7 +181,7 @@ class Inpainted:
         return np.stack([frame.data for frame in self.frames])
 
 
-@_public_errors()
+@public_errors()
 def inpaint(
     source: Source,
     *,
@@ -272,7 +250,7 @@ def _chosen(frames: Sequence[int] | None, count: int) -> list[int]:
     return wanted
 
 
-@_public_errors()
+@public_errors()
 def evaluate_plan(plan: Plan | str | Path, *, days: float | None = None, seed: int | None = None) -> Outcome:
     """Passes, byte budgets and image quality of a plan: a `Plan`, a plan file or a preset's name. Raises Error."""
     from swathpack.tools.plan.inputs import read_plan

@@ -29,6 +29,7 @@ from swathpack.tools.ground.reports import ReportWriter
 from swathpack.tools.ground.store import GroundStore, GroundStoreError
 
 _CHUNK = 1 << 16
+_SQLITE = b"SQLite format 3\0"
 LOSSES = ("malformed packets", "contradicting pieces", "damaged segments", "contradicting latents")
 
 
@@ -107,6 +108,10 @@ def _check_files(args: argparse.Namespace) -> None:
     """Refuse what is no pass, and outputs over inputs, before the store is touched. Raises UserError, RefusedError."""
     inputs = [*args.passes, *filter(None, (args.key_file, args.model))]
     check_output(args.store, inputs, force=True)
+    if args.store.is_file() and args.store.stat().st_size:
+        with open(args.store, "rb") as file:
+            if file.read(len(_SQLITE)) != _SQLITE:
+                raise UserError(f"{args.store}: expected a ground store (an SQLite database), found another file")
     for folder in filter(None, (args.images, args.reports)):
         check_output(folder, inputs, force=True)
     for path in args.passes:

@@ -74,9 +74,9 @@ def _of_array(
     return _timed(frames, times)
 
 
-def _timed(frames: list[Frame], times: Times | None) -> list[Frame]:
+def _timed(frames: Sequence[Frame], times: Times | None) -> list[Frame]:
     if times is None:
-        return frames
+        return list(frames)
     from dataclasses import replace
 
     if len(times) != len(frames):

@@ -32,6 +32,7 @@ from swathpack.tools.files.encoder import METADATA_TAG
 from swathpack.tools.files.outputs import write_bytes
 from swathpack.tools.files.rasters.records import Georeference
 from swathpack.tools.files.rasters.series import array_from_json, unpack_metadata
+from swathpack.tools.public_errors import public_errors
 
 Window = tuple[slice, slice]
 Problems = tuple[str, ...]
@@ -245,7 +246,7 @@ class Stream:
         parts = {w.index: _overlap(w, rows, columns) for w in decoder.windows if _meet(w, rows, columns)}
         valid = np.zeros((rows.stop - rows.start, columns.stop - columns.start), np.bool_)
         data = np.zeros((len(outline.bands), *valid.shape), np.uint16)
-        holes = np.zeros((0, 0, 0), np.bool_)
+        holes: NDArray[np.bool_] = np.zeros((0, 0, 0), np.bool_)
         for tile, found in decoder.tiles(report, layers, parts):
             inner, outer = parts[tile.index]
             data[:, outer[0], outer[1]] = found.data[:, inner[0], inner[1]]
@@ -267,6 +268,7 @@ class Stream:
         rows, columns = _bounds(window, self.shape[2:])
         return to_xarray(frames, self.georeference, rows.start, columns.start)
 
+    @public_errors()
     def save(self, path: str | Path, *, force: bool = False) -> Path:
         """Write the file, in one step. Raises RefusedError where it exists, without `force`; UserError."""
         write_bytes(Path(path), self._data, force=force)
