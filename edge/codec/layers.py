@@ -38,6 +38,7 @@ from swathpack.edge.codec.prediction import (
     predict,
 )
 from swathpack.edge.codec.rangecoder import Encoder, PayloadEnded, RangeCoderError, new_decoder, new_encoder
+from swathpack.edge.codec.rangecoder.adaptive import Adaptation, kind_of, new_adaptation
 from swathpack.edge.codec.tables import ProbabilityTables
 
 
@@ -86,9 +87,10 @@ def encode_layers(
     base: CodedBase | None = None,
 ) -> CodedLayers:
     """Range-code layers [start, stop); every shorter prefix can be taken from the result afterwards."""
-    encoder, phase = new_encoder(tables, coder), phase_map(*latent.shape[1:]).reshape(-1)
-    fine = _Groups(encoder, phase, prediction, latent, None if base is None else base.base)
-    coarse = None if base is None else _Groups(encoder, phase, base.prediction, base.base.values)
+    encoder = new_encoder(tables, coder)
+    adaptation = new_adaptation(tables, (latent.shape[1], latent.shape[2]), GROUP)
+    fine = _Groups(encoder, adaptation, prediction, latent, None if base is None else base.base)
+    coarse = None if base is None else _Groups(encoder, adaptation, base.prediction, base.base.values)
     marks = [encoder.checkpoint()]
     for j in range(start, stop):
         if coarse is None:
@@ -108,12 +110,13 @@ class _Groups:
     def __init__(
         self,
         encoder: Encoder,
-        phase: NDArray[np.int8],
+        adaptation: Adaptation | None,
         prediction: Prediction,
         latent: Latent,
         base: Base | None = None,
     ) -> None:
-        self.encoder, self.phase = encoder, phase
+        self.encoder, self.adaptation = encoder, adaptation
+        self.phase = phase_map(*latent.shape[1:]).reshape(-1)
         self.symbols, self.index = prediction.symbols(latent), prediction.table_index
         self.bins = None
         if base is not None:
@@ -123,13 +126,21 @@ class _Groups:
     def write(self, first: int, last: int) -> None:
         """Groups [first, last)."""
         for g in range(first, last):
-            parts = [self.phase == f for f in range(PHASES)] if g == 0 else [slice(None)]
-            for here in parts:
-                rows = [self.symbols[g][:, here].ravel(), self.index[g][:, here].ravel()]
-                if self.bins is not None and g < BASE_GROUPS:
-                    self.encoder.encode_bounded(*rows, *(ends[g][:, here].ravel() for ends in self.bins))
-                else:
-                    self.encoder.encode(*rows)
+            bins = self.bins if g < BASE_GROUPS else None
+            if self.adaptation is not None:
+                self.adaptation.begin(kind_of(g, BASE_GROUPS, bins is not None))
+            for here in [self.phase == f for f in range(PHASES)] if g == 0 else [slice(None)]:
+                rows = [self.symbols[g][:, here], self.index[g][:, here]]
+                self._put(rows, here, [] if bins is None else [ends[g][:, here] for ends in bins])
+
+    def _put(self, rows: list[NDArray[Any]], here: Any, bins: list[NDArray[Any]]) -> None:
+        """Symbols and table indexes (32, n) at the positions `here`, in bins where there are any."""
+        if self.adaptation is not None:
+            self.encoder.encode_adaptive(*rows, self.adaptation, self.adaptation.places[here], *bins)
+        elif bins:
+            self.encoder.encode_bounded(*(x.ravel() for x in (*rows, *bins)))
+        else:
+            self.encoder.encode(*(x.ravel() for x in rows))
 
 
 def known_context(latent: Latent, quality: int, layers: int) -> CodingContext:
@@ -160,12 +171,13 @@ class EmbeddedDecoder:
     def decode(self, payload: bytes, count: int, coder: str | None = None) -> int:
         """As `TileDecoder.decode`."""
         decoder, before = new_decoder(self.tables, payload, coder), self.layers
+        adaptation = new_adaptation(self.tables, self._base.size, GROUP)
         for _ in range(count):
             latent, last = self._groups()
             first = latent.layers
             try:
                 while latent.layers < last:
-                    latent.read_layer(decoder)
+                    latent.read_layer(decoder, adaptation)
             except PayloadEnded:
                 latent.forget(first)
                 break

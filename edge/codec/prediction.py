@@ -33,6 +33,7 @@ from swathpack.edge.codec.latents import (
 )
 from swathpack.edge.codec.network import GATE_BITS
 from swathpack.edge.codec.rangecoder import Decoder, PayloadEnded, RangeCoderError, new_decoder
+from swathpack.edge.codec.rangecoder.adaptive import Adaptation, kind_of, new_adaptation
 from swathpack.edge.codec.rangecoder.bounded import MAX_SPAN, interval_edges
 from swathpack.edge.codec.tables import N_FRACTIONS, N_SCALES, ProbabilityTables
 
@@ -241,10 +242,11 @@ class TileDecoder:
         Raises CodingError when the payload decodes to values no encoder writes.
         """
         decoder = new_decoder(self.tables, payload, coder)
+        adaptation = new_adaptation(self.tables, self.size, GROUP)
         before = self.layers
         for _ in range(count):
             try:
-                self.read_layer(decoder)
+                self.read_layer(decoder, adaptation)
             except PayloadEnded:
                 # The step of this layer is spent; a later segment for it needs a new decoder object.
                 self._stepper = None
@@ -253,10 +255,17 @@ class TileDecoder:
                 raise CodingError(f"layer {self.layers}: {error}") from error
         return self.layers - before
 
-    def read_layer(self, decoder: Decoder) -> None:
-        """The next layer from a range decoder. Raises what that does, and CodingError."""
+    def read_layer(self, decoder: Decoder, adaptation: Adaptation | None = None) -> None:
+        """The next layer from a range decoder, with what was learned of its payload where scales adapt. Raises what
+        that does, and CodingError.
+        """
+        if adaptation is not None:
+            bounded = self.bins is not None and self.layers < BASE_GROUPS
+            adaptation.begin(kind_of(self.layers, BASE_GROUPS, bounded))
 
-        def read(index: NDArray[np.uint16], low: IntArray | None, high: IntArray | None) -> IntArray:
+        def read(index: NDArray[np.uint16], low: IntArray | None, high: IntArray | None, here: Any) -> IntArray:
+            if adaptation is not None:
+                return decoder.decode_adaptive(index, adaptation, adaptation.places[here], low, high).astype(np.int64)
             if low is None or high is None:
                 return decoder.decode(index.ravel()).astype(np.int64).reshape(index.shape)
             found = decoder.decode_bounded(index.ravel(), low.ravel(), high.ravel())
@@ -351,7 +360,7 @@ class TileDecoder:
                 expected = np.clip(expected, low, high)
             return expected if given is None else np.where(given == EXPECTED, expected, given)
         bounds = (None, None) if low is None or high is None else (low - floor, high - floor)
-        values: IntArray = read(index, *bounds) + floor
+        values: IntArray = read(index, *bounds, here) + floor
         if np.abs(values).max(initial=0) > LATENT_LIMIT:
             raise CodingError(f"layer {self.layers}: a value beyond {LATENT_LIMIT}; the payload is not from this model")
         return values

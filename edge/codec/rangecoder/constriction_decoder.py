@@ -16,7 +16,8 @@ from weakref import WeakKeyDictionary, proxy
 import numpy as np
 from numpy.typing import NDArray
 
-from swathpack.edge.codec.rangecoder.bounded import checked_interval, interval_edges
+from swathpack.edge.codec.rangecoder.adaptive import Adaptation, Learner, checked_rows
+from swathpack.edge.codec.rangecoder.bounded import checked_interval, edges_of, interval_edges
 from swathpack.edge.codec.rangecoder.interface import PayloadEnded, RangeCoderError, checked_index
 from swathpack.edge.codec.rangecoder.reference import MAX_ESCAPE_TOP, chunks
 from swathpack.edge.codec.tables import SYMBOL_LIMIT, TOTAL, ProbabilityTables
@@ -103,6 +104,13 @@ class _Lane:
                 out[i] += int(translated(self.coder.decode, model))
         return out
 
+    def symbol(self, table: int, low: int | None, high: int | None) -> int:
+        """One symbol of a table, whole; low, high: where it is known to lie."""
+        if low is None or high is None:
+            return int(self.batch(np.array([table], np.uint16))[0])
+        widths = np.diff(edges_of(self.models.tables, table, low, high))
+        return int(self.bounded(np.array([low], np.int32), widths[None], np.array([high - low + 1]))[0])
+
     def _slots(self, ordered: NDArray[np.uint16]) -> NDArray[np.int32]:
         values = np.empty(ordered.size, dtype=np.int32)
         for table, first, last in _runs(ordered):
@@ -181,6 +189,25 @@ class ConstrictionDecoder:
         widths = np.diff(interval_edges(self._tables, index, first, last))
         count = last.astype(np.int64) - first + 1
         return self._kept(lambda lane: lane.bounded(first, widths, count))
+
+    def decode_adaptive(
+        self,
+        table_index: NDArray[Any],
+        adaptation: Adaptation,
+        places: NDArray[Any],
+        low: NDArray[Any] | None = None,
+        high: NDArray[Any] | None = None,
+    ) -> NDArray[np.int32]:
+        _, index, first, last = checked_rows(adaptation, None, table_index, places, low, high)
+        learned = []
+
+        def batch(lane: _Lane) -> NDArray[np.int32]:
+            learned.append(adaptation.copy())  # lanes differ where the payload ends
+            return Learner(learned[-1]).batch(index, places, first, last, lane.symbol)
+
+        found = self._kept(batch)
+        adaptation.adopt(learned[-1])
+        return found.reshape(np.shape(table_index))
 
     def _kept(self, batch: Callable[[_Lane], NDArray[np.int32]]) -> NDArray[np.int32]:
         """What all lanes give; a failure is final."""
