@@ -85,10 +85,15 @@ def encode_layers(
     stop: int = LAYERS,
     coder: str | None = None,
     base: CodedBase | None = None,
+    adaptation: Adaptation | None = None,
 ) -> CodedLayers:
-    """Range-code layers [start, stop); every shorter prefix can be taken from the result afterwards."""
+    """Range-code layers [start, stop); every shorter prefix can be taken from the result afterwards.
+
+    adaptation: to go on from, in place of what a payload starts with (for learning priors).
+    """
     encoder = new_encoder(tables, coder)
-    adaptation = new_adaptation(tables, (latent.shape[1], latent.shape[2]), GROUP)
+    if adaptation is None:
+        adaptation = new_adaptation(tables, (latent.shape[1], latent.shape[2]), GROUP)
     fine = _Groups(encoder, adaptation, prediction, latent, None if base is None else base.base)
     coarse = None if base is None else _Groups(encoder, adaptation, base.prediction, base.base.values)
     marks = [encoder.checkpoint()]
