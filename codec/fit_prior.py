@@ -73,7 +73,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     prior = fit(EdgeModel(args.model), sampler, args.count)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(args.out, prior=prior)
-    print(f"{args.out}: mean shift {np.abs(prior).mean() / 65536:.2f} scales, largest {np.abs(prior).max() / 65536:.2f}")
+    print(
+        f"{args.out}: mean shift {np.abs(prior).mean() / 65536:.2f} scales, largest {np.abs(prior).max() / 65536:.2f}"
+    )
 
 
 if __name__ == "__main__":

@@ -15,22 +15,22 @@ from numpy.typing import NDArray
 
 from swathpack.edge.bands import BandError, complete_bands
 from swathpack.edge.codec.base_layer import MAX_SHIFT, quality_of, usual_shift
+from swathpack.edge.codec.context_choice import Pass, choose_contexts
 from swathpack.edge.codec.digest import context_digest
 from swathpack.edge.codec.engines.batching import Batching, side_by_side
-from swathpack.edge.codec.latents import GROUP, LAYERS
+from swathpack.edge.codec.latents import GROUP, LAYERS, quantise
 from swathpack.edge.codec.layers import known_context
 from swathpack.edge.codec.model import EdgeModel
 from swathpack.edge.codec.prediction import CodingContext, CodingError
 from swathpack.edge.codec.protocol import CodecError, ContextLatent, TileKey, TilePixels
 from swathpack.edge.codec.rangecoder import RangeCoderError
 from swathpack.edge.codec.tile_coder import (
+    DEAD_ZONE,
     UNLIKE,
     CodedLatent,
-    Pass,
     analyse_tile,
     encode_tile,
     likeness,
-    weigh_contexts,
 )
 from swathpack.edge.config import CodingConfig
 from swathpack.edge.frame import Frame, FrameError
@@ -153,5 +153,6 @@ class FlightCodec:
         fitting = sorted((c for c in fitting if like[id(c)] > UNLIKE), key=lambda c: -like[id(c)])[:2]
         if not fitting:
             return [], None
-        pays, done = weigh_contexts(self.model, coefficients, self.quality, [coded[id(c)] for c in fitting])
-        return fitting if pays else [], done
+        latent = quantise(coefficients, self.q, DEAD_ZONE)
+        kept, done = choose_contexts(self.model, latent, self.quality, [coded[id(c)] for c in fitting])
+        return [fitting[i] for i in kept], done

@@ -79,7 +79,7 @@ class CodedLayers:
 
 def encode_layers(
     tables: ProbabilityTables,
-    prediction: Prediction,
+    prediction: Prediction | None,
     latent: Latent,
     start: int = 0,
     stop: int = LAYERS,
@@ -89,21 +89,21 @@ def encode_layers(
 ) -> CodedLayers:
     """Range-code layers [start, stop); every shorter prefix can be taken from the result afterwards.
 
+    prediction: of the latent, given its base where it has one; None will do for the base alone.
     adaptation: to go on from, in place of what a payload starts with (for learning priors).
     """
     encoder = new_encoder(tables, coder)
     if adaptation is None:
         adaptation = new_adaptation(tables, (latent.shape[1], latent.shape[2]), GROUP)
-    fine = _Groups(encoder, adaptation, prediction, latent, None if base is None else base.base)
-    coarse = None if base is None else _Groups(encoder, adaptation, base.prediction, base.base.values)
+    known = None if base is None else base.base
+    fine = None if prediction is None else _Groups(encoder, adaptation, prediction, latent, known)
     marks = [encoder.checkpoint()]
     for j in range(start, stop):
-        if coarse is None:
-            fine.write(j, j + 1)
-        elif j == 0:
-            coarse.write(0, BASE_GROUPS)
+        if base is not None and j == 0:
+            _Groups(encoder, adaptation, base.prediction, base.base.values).write(0, BASE_GROUPS)
         else:
-            fine.write(*groups_of(j))
+            assert fine is not None
+            fine.write(*((j, j + 1) if base is None else groups_of(j)))
         marks.append(encoder.checkpoint())
     sizes = np.array([m.size_bytes for m in marks], np.int64)
     return CodedLayers(start, sizes, lambda n: encoder.payload(marks[n]) if n else b"")
@@ -140,12 +140,14 @@ class _Groups:
 
     def _put(self, rows: list[NDArray[Any]], here: Any, bins: list[NDArray[Any]]) -> None:
         """Symbols and table indexes (32, n) at the positions `here`, in bins where there are any."""
+        symbols, index = rows
         if self.adaptation is not None:
-            self.encoder.encode_adaptive(*rows, self.adaptation, self.adaptation.places[here], *bins)
+            places = self.adaptation.places[here]
+            self.encoder.encode_adaptive(symbols, index, self.adaptation, places, *bins)
         elif bins:
-            self.encoder.encode_bounded(*(x.ravel() for x in (*rows, *bins)))
+            self.encoder.encode_bounded(symbols.ravel(), index.ravel(), *(ends.ravel() for ends in bins))
         else:
-            self.encoder.encode(*(x.ravel() for x in rows))
+            self.encoder.encode(symbols.ravel(), index.ravel())
 
 
 def known_context(latent: Latent, quality: int, layers: int) -> CodingContext:

@@ -176,14 +176,15 @@ class ProbabilityTables:
         """(n_entries,) int16: by how much more a slot's symbol costs with the next wider scale than with the next
         narrower one, halved, in 1/256 bit and within SLOPE_LIMIT. Integers throughout, as both sides code by it.
         """
-        table = np.repeat(np.arange(self.n_tables), np.diff(self.start.astype(np.int64)))
+        table = np.repeat(np.arange(self.n_tables), 2 * self.half.astype(np.int64) + 2)
         half, shift = self.half[table].astype(np.int64), self.shift[table].astype(np.int64)
         value = np.arange(table.size) - self.start[table].astype(np.int64) - half
         symbol = (value << shift) + ((1 << shift) >> 1)
         scale = table % self.n_scales
         wider = self._integer_cost(table + (scale < self.n_scales - 1), symbol)
         narrower = self._integer_cost(table - (scale > 0), symbol)
-        return np.clip((wider - narrower) >> 1, -SLOPE_LIMIT, SLOPE_LIMIT).astype(np.int16)
+        slope: NDArray[np.int16] = np.clip((wider - narrower) >> 1, -SLOPE_LIMIT, SLOPE_LIMIT).astype(np.int16)
+        return slope
 
     def _integer_cost(self, table: NDArray[np.int64], symbol: NDArray[np.int64]) -> NDArray[np.int64]:
         """Cost of symbols (n,) with tables (n,) in 1/256 bit, free of floating point."""

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from swathpack.edge.bands import complete_bands
 from swathpack.edge.codec.base_layer import MAX_SHIFT, quality_of, usual_shift
+from swathpack.edge.codec.context_choice import Pass, choose_contexts
 from swathpack.edge.codec.digest import context_digest
-from swathpack.edge.codec.latents import LAYERS, STEPS
+from swathpack.edge.codec.latents import LAYERS, STEPS, quantise
 from swathpack.edge.codec.layers import known_context
 from swathpack.edge.codec.model import EdgeModel
 from swathpack.edge.codec.pixels import TileWindow, tile_windows
@@ -31,7 +32,6 @@ from swathpack.edge.codec.tile_coder import (
     encode_sparse,
     encode_tile,
     likeness,
-    weigh_contexts,
 )
 from swathpack.edge.frame import Frame
 from swathpack.edge.stream import (
@@ -108,13 +108,15 @@ class FrameCoder:
         self.live = [bool(w.of(frame.valid).any()) for w in windows]
         self.contexts = [p.nearest(c) for p, c in zip(places, self.coefficients)]
         self._seen: dict[tuple[int, float], tuple[CodedLatent, ...]] = {}
-        self._settled = False
+        self._settled: int | None = None
+        self._done: list[Pass | None] = [None] * len(windows)
 
     def _tiles(self, q: int, dead_zone: float) -> tuple[CodedLatent, ...]:
         key = (q, dead_zone)
-        if not self._settled:
+        if self._settled is None:
             self._settle(q)
         if key not in self._seen:
+            done = self._done if key == (self._settled, DEAD_ZONE) else [None] * len(self._done)
             self._seen[key] = tuple(
                 encode_tile(
                     self.model,
@@ -123,8 +125,9 @@ class FrameCoder:
                     [context for _, context in pair],
                     min(dead_zone, 0.5),
                     self.slope * dead_zone / DEAD_ZONE,
+                    passes,
                 )
-                for c, pair in zip(self.coefficients, self.contexts)
+                for c, pair, passes in zip(self.coefficients, self.contexts, done)
             )
         return self._seen[key]
 
@@ -132,14 +135,14 @@ class FrameCoder:
         return quality_of(q, usual_shift(q, self.shift))
 
     def _settle(self, q: int) -> None:
-        """Drop a tile's contexts where it costs less without them, tried once at about the right step."""
-        self._settled = True
-        self.contexts = [
-            pair
-            if not pair or weigh_contexts(self.model, c, self._quality(q), [context for _, context in pair])[0]
-            else []
-            for c, pair in zip(self.coefficients, self.contexts)
-        ]
+        """Keep of every tile's contexts those that pay, tried once at about the right step."""
+        self._settled = q
+        for tile, (coefficients, pair) in enumerate(zip(self.coefficients, self.contexts)):
+            if pair:
+                latent = quantise(coefficients, q, DEAD_ZONE)
+                given = [context for _, context in pair]
+                kept, self._done[tile] = choose_contexts(self.model, latent, self._quality(q), given)
+                self.contexts[tile] = [pair[i] for i in kept]
 
     def _refs(self, tile: int) -> tuple[ContextRef, ...]:
         return tuple(ref for ref, _ in self.contexts[tile])
@@ -164,7 +167,7 @@ class FrameCoder:
         """The trial that fills `budget` bytes best without exceeding it, and its step (a guess for the next
         frame).
         """
-        if not self._settled:
+        if self._settled is None:
             self._settle(guess)
         if self.trial(STEPS - 1, DEAD_ZONE).size > budget:
             return self._coarsest(budget), STEPS - 1

@@ -20,7 +20,9 @@ Everything is integers. The C coder does the same on the same arrays (adaptive.h
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import accumulate
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +35,7 @@ from swathpack.edge.codec.tables import (
     PRIOR_LIMIT,
     PRIOR_SHAPE,
     SLOPE_LIMIT,
+    TOTAL,
     ProbabilityTables,
 )
 
@@ -104,54 +107,61 @@ def kind_of(group: int, based: int, bounded: bool) -> int:
     return REFINED if bounded else BASED if group < based else LATER
 
 
-class Learner:
-    """The reference: one symbol after another in plain integers, on the arrays of an `Adaptation`."""
+class PlainTables:
+    """Tables as lists, which plain Python reads several times faster than arrays."""
 
-    def __init__(self, adaptation: Adaptation) -> None:
-        self.state, tables = adaptation, adaptation.tables
-        self.tables, self.scales = tables, tables.n_scales
-        self.contexts = adaptation.contexts[adaptation.kind]
-
-    def choose(self, channel: int, place: int, k: int) -> int:
-        """The table for the symbol of a channel at a place, where the model says table k."""
-        state, scale = self.state, k % self.scales
-        reach = scale * CLASSES // self.scales
-        self._at = (channel, place, k)
-        self._of = (
-            state.of_channels[channel],
-            self.contexts[0, reach, self._class(*self._around(channel, place))],
-            self.contexts[1, reach, self._class(*(4 * state.map[place].astype(np.int64)))],
-        )
-        theta = sum(int(c[0]) for c in self._of)
-        moved = scale + ((theta + (1 << (THETA_BITS - 1))) >> THETA_BITS)
-        return k - scale + min(max(moved, 0), self.scales - 1)
-
-    def _around(self, channel: int, place: int) -> NDArray[np.int64]:
-        """Sums of distances and expectations: four sides count twice, four corners once."""
-        seen, stride = self.state.seen[channel], self.state.grid[1]
-        sides = seen[[place - 1, place + 1, place - stride, place + stride]]
-        corners = seen[[place - stride - 1, place - stride + 1, place + stride - 1, place + stride + 1]]
-        total: NDArray[np.int64] = 2 * sides.sum(0, dtype=np.int64) + corners.sum(0, dtype=np.int64)
-        return total
+    def __init__(self, tables: ProbabilityTables) -> None:
+        self.scales, self.fractions = tables.n_scales, tables.n_fractions
+        self.start, self.half, self.shift = tables.start.tolist(), tables.half.tolist(), tables.shift.tolist()
+        self.widths, self.slope, self.expected = tables.widths.tolist(), tables.slope.tolist(), tables.expected.tolist()
 
     @staticmethod
-    def _class(distance: int, expected: int) -> int:
-        ratio = 16 * (int(distance) + PRIOR_WEIGHT) // (int(expected) + PRIOR_WEIGHT)
-        return int(CLASS_OF[min(ratio, 255)])
+    def of(tables: ProbabilityTables) -> PlainTables:
+        if tables not in _PLAIN:
+            _PLAIN[tables] = PlainTables(tables)
+        return _PLAIN[tables]
 
-    def learn(self, symbol: int, slope: int) -> None:
-        """What the symbol teaches that was coded with the choice just made."""
-        channel, place, k = self._at
-        eighths = 8 * (k // self.scales) // self.tables.n_fractions
-        distance = min(abs(8 * symbol - eighths), DISTANCE_LIMIT) << DISTANCE_BITS
-        pair = np.array([distance, int(self.tables.expected[k])])
-        self.state.seen[channel, place] = pair
-        record = self.state.map[place]
-        record += ((pair >> MAP_SHIFT) - (record >> MAP_SHIFT)).astype(np.int32)
-        for context, rates in zip(self._of, (RATE[0], RATE[1], RATE[1])):
-            theta = int(context[0]) - slope * int(rates[context[1]])
-            context[0] = min(max(theta, -THETA_LIMIT), THETA_LIMIT)
-            context[1] = min(int(context[1]) + 1, RATES - 1)
+    def entry(self, k: int, symbol: int) -> int:
+        """Entry of a symbol in the arrays of widths and slopes."""
+        half, value = self.half[k], symbol >> self.shift[k]
+        return int(self.start[k] + (value + half if -half <= value <= half else 2 * half + 1))
+
+    def weights(self, k: int, low: int, high: int) -> tuple[list[int], list[int]]:
+        """Entries of the values low..high, and their weights, see `bounded`."""
+        entries = [self.entry(k, s) for s in range(low, high + 1)]
+        escape, shift = self.start[k + 1] - 1, self.shift[k]
+        return entries, [1 if e == escape else self.widths[e] >> shift or 1 for e in entries]
+
+    def edges(self, k: int, low: int, high: int) -> list[int]:
+        """The edges of `bounded.interval_edges` for one symbol."""
+        sums = [0, *accumulate(self.weights(k, low, high)[1])]
+        count = len(sums) - 1
+        return [s * (TOTAL - count) // sums[-1] + i for i, s in enumerate(sums)]
+
+    def slope_of(self, k: int, symbol: int, low: int | None, high: int | None) -> int:
+        """How the cost of a symbol with table k changes with the scale, in 1/256 bit; [low, high]: it is known to lie
+        there, so that its cost is against all that may be there.
+        """
+        own = int(self.slope[self.entry(k, symbol)])
+        if low is None or high is None:
+            return own
+        entries, weights = self.weights(k, low, high)
+        total = sum(w * (self.slope[e] + SLOPE_LIMIT) for w, e in zip(weights, entries))
+        return own + SLOPE_LIMIT - int(total // sum(weights))
+
+
+_PLAIN: WeakKeyDictionary[ProbabilityTables, PlainTables] = WeakKeyDictionary()
+Code = Callable[[int, "int | None", "int | None"], int]  # table and interval -> symbol, written or read
+
+
+class Learner:
+    """The reference: one symbol after another in plain integers, on the state of an `Adaptation`."""
+
+    def __init__(self, adaptation: Adaptation) -> None:
+        self.state, self.tables = adaptation, PlainTables.of(adaptation.tables)
+        self.contexts = adaptation.contexts[adaptation.kind].reshape(-1, 2).tolist()
+        self.of_channels, self.map = adaptation.of_channels.tolist(), adaptation.map.tolist()
+        self.seen = adaptation.seen.tolist()
 
     def batch(
         self,
@@ -159,36 +169,70 @@ class Learner:
         places: NDArray[Any],
         low: NDArray[np.int32] | None,
         high: NDArray[np.int32] | None,
-        code: Callable[[int, int | None, int | None], int],
+        code: Code,
     ) -> NDArray[np.int32]:
-        """Symbols (channels * n,) of a batch; `code` writes or reads the next one: table, interval -> symbol."""
+        """Symbols (channels * n,) of a batch, one after another, and what they teach."""
+        where, n = places.tolist(), places.size
+        none = [None] * index.size
+        least, most = (none, none) if low is None or high is None else (low.tolist(), high.tolist())
         out = np.zeros(index.size, np.int32)
-        for i, k in enumerate(index.tolist()):
-            table = self.choose(i // places.size, int(places[i % places.size]), k)
-            ends = (None, None) if low is None or high is None else (int(low[i]), int(high[i]))
-            symbol = code(table, *ends)
-            self.learn(symbol, self.slope(table, symbol, *ends))
-            out[i] = symbol
+        for i, (k, first, last) in enumerate(zip(index.tolist(), least, most)):
+            channel, place = i // n, where[i % n]
+            table, contexts = self._choose(channel, place, k)
+            symbol = out[i] = code(table, first, last)
+            self._learn(channel, place, k, int(symbol), contexts, self.tables.slope_of(table, int(symbol), first, last))
+        self._store()
         return out
 
-    def slope(self, k: int, symbol: int, low: int | None, high: int | None) -> int:
-        """How the cost of a symbol with table k changes with the scale, in 1/256 bit; [low, high]: it is known to lie
-        there, so that its cost is against all that may be there.
-        """
-        own = int(self.tables.slope[self._slot(k, symbol)])
-        if low is None or high is None:
-            return own
-        slots = [self._slot(k, s) for s in range(low, high + 1)]
-        escape = int(self.tables.start[k + 1]) - 1
-        shift = int(self.tables.shift[k])
-        weights = [1 if s == escape else max(int(self.tables.widths[s]) >> shift, 1) for s in slots]
-        total = sum(w * (int(self.tables.slope[s]) + SLOPE_LIMIT) for w, s in zip(weights, slots))
-        return own + SLOPE_LIMIT - total // sum(weights)
+    def _store(self) -> None:
+        state = self.state
+        state.contexts[state.kind] = np.array(self.contexts, np.int32).reshape(PRIOR_SHAPE[1:] + (2,))
+        state.of_channels[:], state.map[:], state.seen[:] = self.of_channels, self.map, self.seen
 
-    def _slot(self, k: int, symbol: int) -> int:
-        """Entry of a symbol in the tables' arrays."""
-        half, value = int(self.tables.half[k]), symbol >> int(self.tables.shift[k])
-        return int(self.tables.start[k]) + (value + half if abs(value) <= half else 2 * half + 1)
+    def _choose(self, channel: int, place: int, k: int) -> tuple[int, tuple[list[int], ...]]:
+        """The table for the symbol of a channel at a place, where the model says table k, and the contexts used."""
+        scales = self.tables.scales
+        scale, record = k % scales, self.map[place]
+        row = scale * CLASSES // scales * CLASSES
+        contexts = (
+            self.of_channels[channel],
+            self.contexts[row + _class(*self._around(self.seen[channel], place))],
+            self.contexts[row + CLASSES * CLASSES + _class(4 * record[0], 4 * record[1])],
+        )
+        theta = contexts[0][0] + contexts[1][0] + contexts[2][0]
+        moved = scale + ((theta + (1 << (THETA_BITS - 1))) >> THETA_BITS)
+        return k - scale + min(max(moved, 0), scales - 1), contexts
+
+    def _around(self, seen: list[list[int]], place: int) -> tuple[int, int]:
+        """Sums of distances and expectations: four sides count twice, four corners once."""
+        up, down = place - self.state.grid[1], place + self.state.grid[1]
+        a, b, c, d = seen[place - 1], seen[place + 1], seen[up], seen[down]
+        e, f, g, h = seen[up - 1], seen[up + 1], seen[down - 1], seen[down + 1]
+        return (
+            2 * (a[0] + b[0] + c[0] + d[0]) + e[0] + f[0] + g[0] + h[0],
+            2 * (a[1] + b[1] + c[1] + d[1]) + e[1] + f[1] + g[1] + h[1],
+        )
+
+    def _learn(
+        self, channel: int, place: int, k: int, symbol: int, contexts: tuple[list[int], ...], slope: int
+    ) -> None:
+        eighths = 8 * (k // self.tables.scales) // self.tables.fractions
+        distance = min(abs(8 * symbol - eighths), DISTANCE_LIMIT) << DISTANCE_BITS
+        expected, record = self.tables.expected[k], self.map[place]
+        self.seen[channel][place] = [distance, expected]
+        record[0] += (distance >> MAP_SHIFT) - (record[0] >> MAP_SHIFT)
+        record[1] += (expected >> MAP_SHIFT) - (record[1] >> MAP_SHIFT)
+        for context, rates in zip(contexts, (_RATES[0], _RATES[1], _RATES[1])):
+            theta = context[0] - slope * rates[context[1]]
+            context[0] = min(max(theta, -THETA_LIMIT), THETA_LIMIT)
+            context[1] = min(context[1] + 1, RATES - 1)
+
+
+_RATES, _CLASSES = RATE.tolist(), CLASS_OF.tolist()
+
+
+def _class(distance: int, expected: int) -> int:
+    return int(_CLASSES[min(16 * (distance + PRIOR_WEIGHT) // (expected + PRIOR_WEIGHT), 255)])
 
 
 Rows = tuple[NDArray[np.int32] | None, NDArray[np.uint16], NDArray[np.int32] | None, NDArray[np.int32] | None]

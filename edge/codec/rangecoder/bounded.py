@@ -32,13 +32,6 @@ def checked_interval(
     return first, last
 
 
-def edges_of(tables: ProbabilityTables, index: int, low: int, high: int) -> list[int]:
-    """The edges of one symbol's interval, see `interval_edges`."""
-    row = interval_edges(tables, np.array([index], np.uint16), np.array([low], np.int32), np.array([high], np.int32))
-    edges: list[int] = row[0].tolist()
-    return edges
-
-
 def interval_edges(
     tables: ProbabilityTables, index: NDArray[np.uint16], low: NDArray[np.int32], high: NDArray[np.int32]
 ) -> NDArray[np.int64]:

@@ -16,8 +16,8 @@ from weakref import WeakKeyDictionary, proxy
 import numpy as np
 from numpy.typing import NDArray
 
-from swathpack.edge.codec.rangecoder.adaptive import Adaptation, Learner, checked_rows
-from swathpack.edge.codec.rangecoder.bounded import checked_interval, edges_of, interval_edges
+from swathpack.edge.codec.rangecoder.adaptive import Adaptation, Learner, PlainTables, checked_rows
+from swathpack.edge.codec.rangecoder.bounded import checked_interval, interval_edges
 from swathpack.edge.codec.rangecoder.interface import PayloadEnded, RangeCoderError, checked_index
 from swathpack.edge.codec.rangecoder.reference import MAX_ESCAPE_TOP, chunks
 from swathpack.edge.codec.tables import SYMBOL_LIMIT, TOTAL, ProbabilityTables
@@ -81,8 +81,8 @@ _MODELS: WeakKeyDictionary[ProbabilityTables, Models] = WeakKeyDictionary()
 class _Lane:
     """One decoding pass over a payload with one continuation."""
 
-    def __init__(self, models: Models, words: NDArray[np.uint32]) -> None:
-        self.models = models
+    def __init__(self, models: Models, tables: ProbabilityTables, words: NDArray[np.uint32]) -> None:
+        self.models, self.tables = models, tables
         self.coder = translated(_package().stream.queue.RangeDecoder, words)
 
     def batch(self, index: NDArray[np.uint16]) -> NDArray[np.int32]:
@@ -108,7 +108,7 @@ class _Lane:
         """One symbol of a table, whole; low, high: where it is known to lie."""
         if low is None or high is None:
             return int(self.batch(np.array([table], np.uint16))[0])
-        widths = np.diff(edges_of(self.models.tables, table, low, high))
+        widths = np.diff(PlainTables.of(self.tables).edges(table, low, high))
         return int(self.bounded(np.array([low], np.int32), widths[None], np.array([high - low + 1]))[0])
 
     def _slots(self, ordered: NDArray[np.uint16]) -> NDArray[np.int32]:
@@ -176,7 +176,7 @@ class ConstrictionDecoder:
         self._tables = tables
         models = Models.of(tables)
         fills = (0x00,) if complete else (0x00, 0xFF)
-        self._lanes = [_Lane(models, payload_words(bytes(payload), fill)) for fill in fills]
+        self._lanes = [_Lane(models, tables, payload_words(bytes(payload), fill)) for fill in fills]
         self._failure: RangeCoderError | None = None
 
     def decode(self, table_index: NDArray[Any]) -> NDArray[np.int32]:

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from swathpack.edge.codec.rangecoder.adaptive import Adaptation, Learner, checked_rows
-from swathpack.edge.codec.rangecoder.bounded import checked_interval, edges_of, interval_edges
+from swathpack.edge.codec.rangecoder.adaptive import Adaptation, Learner, PlainTables, checked_rows
+from swathpack.edge.codec.rangecoder.bounded import checked_interval, interval_edges
 from swathpack.edge.codec.rangecoder.interface import (
     Checkpoint,
     PayloadEnded,
@@ -30,6 +30,10 @@ CHUNK_BITS = 8
 MAX_ESCAPE_TOP = 17
 _FULL = (1 << 64) - 1
 _WORD = 1 << 32
+
+
+def _whole_numbers(batch: NDArray[np.int32]) -> Iterator[int]:
+    return iter(batch.tolist())
 
 
 def coding_order(table_index: NDArray[np.uint16]) -> list[int]:
@@ -91,14 +95,14 @@ class ReferenceEncoder:
     ) -> None:
         batch, index, first, last = checked_rows(adaptation, symbols, table_index, places, low, high)
         assert batch is not None
-        learner, values = Learner(adaptation), iter(batch.tolist())
+        learner, values = Learner(adaptation), _whole_numbers(batch)
 
         def put(table: int, least: int | None, most: int | None) -> int:
             symbol = next(values)
             if least is None or most is None:
                 self._put_symbol(symbol, table)
             else:
-                edges = edges_of(self._tables, table, least, most)
+                edges = PlainTables.of(self._tables).edges(table, least, most)
                 if edges[1] < TOTAL:
                     self._put(edges[symbol - least], edges[symbol - least + 1] - edges[symbol - least])
             return symbol
@@ -224,7 +228,7 @@ class ReferenceDecoder:
         def get(table: int, least: int | None, most: int | None) -> int:
             if least is None or most is None:
                 return self._get_symbol(table)
-            return least + self._get_rank(edges_of(self._tables, table, least, most))
+            return least + self._get_rank(PlainTables.of(self._tables).edges(table, least, most))
 
         found = self._kept(lambda: Learner(adaptation).batch(index, places, first, last, get))
         return found.reshape(np.shape(table_index))
