@@ -12,7 +12,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # The demo needs no torch; tests and training do. Each set-up has its stamp, so a second call is instant.
 DEMO_READY := $(VENV)/.ready-demo
 TEST_READY := $(VENV)/.ready-test
-CODER_SOURCES := $(wildcard edge/codec/rangecoder/*.c edge/codec/rangecoder/*.h)
+CODER_SOURCES := $(wildcard edge/codec/*/*.c edge/codec/*/*.h)
 TEST_EXTRAS := train,bench,geo,plan,hil,demo,dev
 
 TORCH := torch==2.13.0

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from swathpack.edge.codec.rangecoder.build import FLAGS
-from swathpack.edge.codec.rangecoder.native import SOURCES, source_digest
+from swathpack.edge.codec.rangecoder.native import FOLDER, SOURCES, source_digest
 
 COMPILER = "aarch64-linux-gnu-gcc"
 LIBRARY = "_coder_linux_aarch64.so"  # the name that swathpack.edge.codec.rangecoder.native looks for on the board
@@ -24,11 +24,11 @@ def cross_compiled() -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, LIBRARY)
         # Relative names in a fixed folder: no path of this machine gets into the library.
-        names = [path.name for path in SOURCES]
+        names = [str(path.relative_to(FOLDER)) for path in SOURCES]
         define = f'-DSP_SOURCE_DIGEST="{source_digest()}"'
         command = [compiler, *FLAGS, "-Wl,--build-id=none", define, "-o", str(out), *names]
         try:
-            done = subprocess.run(command, cwd=SOURCES[0].parent, capture_output=True, text=True, check=False)
+            done = subprocess.run(command, cwd=FOLDER, capture_output=True, text=True, check=False)
         except OSError as error:
             hint = "Debian and Ubuntu: apt install gcc-aarch64-linux-gnu"
             raise CoderMissing(f"{compiler}: {error.strerror}; {hint}") from error

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from swathpack.hil_tests.campaigns.injections import Injection
 from swathpack.hil_tests.scenario.catalogue import REFUSED
-from swathpack.hil_tests.scenario.injections import Injection
 from swathpack.hil_tests.simulation.sensor import Shot
 
 SLOW_MS = 1000.0

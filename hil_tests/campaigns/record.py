@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from swathpack.hil_tests.scenario.injections import Injection
+from swathpack.hil_tests.campaigns.injections import Injection
 from swathpack.hil_tests.simulation.truth import WrongImage
 
 HOUSEKEEPING = ("pass_replanned",)

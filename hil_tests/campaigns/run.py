@@ -25,12 +25,12 @@ from swathpack.edge.downlink.budget import Pass, parse_time
 from swathpack.hil_tests.boards.boardside import SimBoard
 from swathpack.hil_tests.boards.launch import Launcher
 from swathpack.hil_tests.boards.wire import Message
+from swathpack.hil_tests.campaigns.faults import FaultDesk
+from swathpack.hil_tests.campaigns.injections import make_schedule
 from swathpack.hil_tests.campaigns.observer import Observer
 from swathpack.hil_tests.campaigns.record import Life, PassRecord, Record
 from swathpack.hil_tests.scenario.catalogue import EMPTY
-from swathpack.hil_tests.scenario.injections import make_schedule
 from swathpack.hil_tests.scenario.read import Scenario
-from swathpack.hil_tests.simulation.faults import FaultDesk
 from swathpack.hil_tests.simulation.ground_segment import GroundSegment, Lost, pieces_of
 from swathpack.hil_tests.simulation.link import RadioLink, Trouble
 from swathpack.hil_tests.simulation.orbit import Orbit, SimPass, find_passes

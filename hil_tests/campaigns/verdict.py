@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from swathpack.hil_tests.campaigns.injections import Injection
 from swathpack.hil_tests.campaigns.record import Record
 from swathpack.hil_tests.scenario.catalogue import CATALOGUE
-from swathpack.hil_tests.scenario.injections import Injection
 from swathpack.hil_tests.scenario.read import Scenario
 
 

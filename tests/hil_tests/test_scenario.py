@@ -3,8 +3,8 @@
 import pytest
 
 from swathpack.edge.downlink.budget import parse_time
+from swathpack.hil_tests.campaigns.injections import make_schedule
 from swathpack.hil_tests.scenario.catalogue import CATALOGUE
-from swathpack.hil_tests.scenario.injections import make_schedule
 from swathpack.hil_tests.scenario.read import FOLDER, parse_scenario, read_scenario, to_toml
 from swathpack.hil_tests.simulation.orbit import find_passes
 from swathpack.tools.errors import UserError

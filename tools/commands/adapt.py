@@ -38,7 +38,6 @@ from swathpack.tools.files.rasters import read_series
 from swathpack.tools.files.rasters.geotiff import SUFFIXES
 from swathpack.tools.progress import Progress
 
-HELP = "fine-tune the codec on a folder of your own images; writes a model directory"
 LEAST_SIDE = 64
 JUDGED_STEPS = (16, 24, 32, 40)
 LEAD_IN = 4  # earlier dates coded before the held-out ones, as context

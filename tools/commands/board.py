@@ -14,8 +14,6 @@ from swathpack.tools.board.remote import ConnectionLost, Remote, RemoteError
 from swathpack.tools.commands.flash import add_target, remote_of, show
 from swathpack.tools.errors import UserError
 
-HELP = "status, logs and rollback of a flashed board"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `swathpack board`."""

@@ -11,7 +11,6 @@ out.
 from __future__ import annotations
 
 import argparse
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +23,10 @@ from swathpack.edge.frame import FrameError
 from swathpack.edge.stream import StreamError
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.encoder import SeriesEncoder
+from swathpack.tools.files.outputs import Output, add_force
 from swathpack.tools.files.rasters import pack_metadata, read_series
 from swathpack.tools.progress import Progress
 
-HELP = "frames (.npz or GeoTIFF) to a stream within a byte budget"
 DEFAULT_QUALITY = 24
 MAX_THREADS = 256
 SEARCH_ROUNDS = 12  # about how often a search over the whole file codes every frame
@@ -75,6 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the first layer is a base of at most so many octaves coarser steps (default 3), 0 for none: a cut stream "
         "is then worth less, and one entropy pass is saved",
     )
+    add_force(parser)
     add_model_arguments(parser)
 
 
@@ -99,21 +99,6 @@ def open_model(args: argparse.Namespace) -> EdgeModel:
         raise UserError(str(error)) from error
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write beside the target, then rename, so that a failure leaves no half file. Raises UserError."""
-    beside: Path | None = None
-    try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            beside = Path(file.name)
-            file.write(data)
-        beside.chmod(0o644)
-        beside.replace(path)
-    except OSError as error:
-        if beside is not None:
-            beside.unlink(missing_ok=True)
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
-
-
 def check(args: argparse.Namespace) -> None:
     """Refuse numbers that mean nothing, before any work."""
     for name, low, high in (
@@ -132,6 +117,7 @@ def check(args: argparse.Namespace) -> None:
 
 def run(args: argparse.Namespace) -> int:
     check(args)
+    output = Output(args.output, args.input, args.force)
     bands = [b.strip() for b in args.bands.split(",")] if args.bands else None
     try:
         series = read_series(args.input, bands)
@@ -148,7 +134,8 @@ def run(args: argparse.Namespace) -> int:
         data = _encode(args, encoder, len(frames))
     except (FrameError, StreamError) as error:
         raise UserError(str(error)) from error
-    write_atomically(args.output, data)
+    with output as place:
+        place.write_bytes(data)
     _report(args, frames, data, dropped)
     return 0
 

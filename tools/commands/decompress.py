@@ -16,14 +16,14 @@ from typing import Any
 
 from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.stream import StreamError
-from swathpack.tools.commands.compress import add_model_arguments, open_model, write_atomically
-from swathpack.tools.errors import UserError
+from swathpack.tools.commands.compress import add_model_arguments, open_model
+from swathpack.tools.errors import DONE, PARTLY, UserError
 from swathpack.tools.files.decoder import Decoded, StreamDecoder
 from swathpack.tools.files.encoder import METADATA_TAG
-from swathpack.tools.files.rasters import Series, unpack_metadata, write_series
+from swathpack.tools.files.outputs import Output, add_force, check_output, write_text
+from swathpack.tools.files.rasters import Series, is_folder, unpack_metadata, write_series
 from swathpack.tools.progress import Progress
 
-HELP = "a stream back to frames (.npz or GeoTIFF)"
 SHOWN = 12
 
 
@@ -43,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("native", "reference", "constriction"),
         help="range decoder (default: native if built)",
     )
+    add_force(parser)
     add_model_arguments(parser)
 
 
@@ -57,20 +58,21 @@ def read_bytes(path: Path) -> bytes:
 def run(args: argparse.Namespace) -> int:
     if not 0 <= args.layers <= LAYERS:
         raise UserError(f"--layers: expected 0 to {LAYERS}, found {args.layers}")
+    output = Output(args.output, [args.input], args.force, folder=is_folder(args.output))
+    if args.report:
+        check_output(args.report, [args.input], args.force)
     try:
         decoder = StreamDecoder(open_model(args), read_bytes(args.input), args.coder)
         with Progress(decoder.header.frames, "decompressing") as bar:
             decoded = decoder.frames(args.layers, bar.step)
     except StreamError as error:
         raise UserError(f"{args.input}: {error}") from error
-    try:
-        written = write_series(Series(decoded.frames, _metadata(decoded)), args.output)
-    except OSError as error:
-        raise UserError(f"cannot write {args.output}: {error.strerror or error}") from error
+    with output as place:
+        written = write_series(Series(decoded.frames, _metadata(decoded)), place)
     if args.report:
-        write_atomically(args.report, (json.dumps(report(decoded), indent=1) + "\n").encode())
-    _say(written, decoded)
-    return 0
+        write_text(args.report, json.dumps(report(decoded), indent=1) + "\n")
+    _say(args.output, len(written), decoded)
+    return PARTLY if decoded.problems else DONE
 
 
 def _metadata(decoded: Decoded) -> dict[str, Any]:
@@ -89,8 +91,8 @@ def report(decoded: Decoded) -> dict[str, Any]:
     }
 
 
-def _say(written: list[Path], decoded: Decoded) -> None:
-    where = str(written[0]) if len(written) == 1 else f"{len(written)} files in {written[0].parent}"
+def _say(output: Path, files: int, decoded: Decoded) -> None:
+    where = str(output) if files == 1 else f"{files} files in {output}"
     whole = sum(not r.missing for r in decoded.reports)
     print(f"{where}: {whole} of {len(decoded.reports)} frames whole")
     problems = decoded.problems

@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 
 from swathpack.tools.errors import UserError
+from swathpack.tools.files.outputs import write_text
 
-HELP = "which engines may code on this machine; what TensorRT made of a graph"
 NAMES = (
     "tensorrt",
     "onnxruntime:all",
@@ -76,8 +76,7 @@ def _list(args: argparse.Namespace) -> int:
             print(f"{name:22s} passes    {times}  {row['digest']}")
     print("times: CPU; start is loading and the golden vectors, a tile is one pass over 16 x 16 positions")
     if args.json is not None:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps({"machine": _machine(), "engines": rows}, indent=1) + "\n")
+        write_text(args.json, json.dumps({"machine": _machine(), "engines": rows}, indent=1) + "\n")
     return 0 if any(not row["refused"] for row in rows) else 1
 
 

@@ -18,8 +18,6 @@ from swathpack.edge.install.manifest import Refused
 from swathpack.tools.board.remote import ConnectionLost, Remote, RemoteError
 from swathpack.tools.errors import UserError
 
-HELP = "install a flight bundle on a board over ssh"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `swathpack flash`."""

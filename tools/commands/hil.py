@@ -17,7 +17,6 @@ from pathlib import Path
 
 from swathpack.tools.errors import UserError
 
-HELP = "hardware-in-the-loop campaign: simulated flight with faults, report as HTML, JSON and JUnit"
 MARK = "board.log"  # what only a campaign's folder holds
 
 

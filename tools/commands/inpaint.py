@@ -23,7 +23,8 @@ from swathpack.edge.bands import BANDS
 from swathpack.edge.codec.model import DEFAULT_DIRECTORY, EdgeModel, ModelError
 from swathpack.edge.frame import Frame, FrameError
 from swathpack.tools.errors import UserError
-from swathpack.tools.files.rasters import Series, read_series, write_series
+from swathpack.tools.files.outputs import Output, add_force, check_output, write_text
+from swathpack.tools.files.rasters import Series, is_folder, read_series, write_series
 from swathpack.tools.files.rasters.geotiff import SUFFIXES
 from swathpack.tools.files.rasters.series import array_to_json
 from swathpack.tools.inpaint import detect, masks, terracodec
@@ -31,7 +32,6 @@ from swathpack.tools.inpaint.page import Shown, page
 from swathpack.tools.inpaint.repair import METHODS, Cube, Repair, Repairer, windows
 from swathpack.tools.progress import Progress
 
-HELP = "fill cloudy pixels from the other dates"
 DILATE = 2
 MAX_DN = 65535
 MAX_DILATE = 512
@@ -71,6 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--bands", help="comma-separated names, for GeoTIFFs without band descriptions or to pick some")
     add("--page", type=Path, help="before/after page (default: OUT with .html)")
+    add_force(parser)
     add("--no-page", action=flag, help="write no page")
     add("--model", type=Path, default=DEFAULT_DIRECTORY, help="directory of the edge model")
     add("--threads", type=int, default=1, help="of the edge codec's networks (default 1)")
@@ -122,14 +123,13 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _check_output(args: argparse.Namespace) -> None:
-    taken = {p.resolve() for p in args.input}
-    if args.output.suffix.lower() not in (".npz", *SUFFIXES):
-        taken |= {p.resolve().parent for p in args.input if p.suffix.lower() in SUFFIXES}
-    for path in (args.output, args.page):
-        if path and path.resolve() in taken:
-            raise UserError(f"{path}: expected another path than the input's")
-        if path and not path.resolve().parent.is_dir():
-            raise UserError(f"{path}: the folder {path.parent} is not there")
+    is_folder(args.output)
+    for path in filter(None, (args.output, _page_of(args))):
+        check_output(path, args.input, args.force)
+
+
+def _page_of(args: argparse.Namespace) -> Path | None:
+    return None if args.no_page else args.page or args.output.with_suffix(".html")
 
 
 def _check_series(series: Series, output: Path) -> None:
@@ -277,13 +277,14 @@ def _write(
     if metadata.get("format") == "npz":
         metadata["extra"] = {**metadata.get("extra", {}), "inpainted": array_to_json(filled)}
     try:
-        written = write_series(Series(after, metadata), args.output)
-    except (OSError, FrameError) as error:
+        with Output(args.output, args.input, args.force, is_folder(args.output)) as place:
+            written = write_series(Series(after, metadata), place)
+    except FrameError as error:
         raise UserError(f"{args.output}: cannot be written: {error}") from error
     _report(args, series, cloudy, repaired, notes)
-    if not args.no_page:
+    if _page_of(args):
         _write_page(args, series, after, cloudy, repaired, notes)
-    print(f"wrote {written[0] if len(written) == 1 else f'{len(written)} files in {args.output}'}")
+    print(f"wrote {args.output if len(written) == 1 else f'{len(written)} files in {args.output}'}")
 
 
 def _report(
@@ -305,7 +306,8 @@ def _write_page(
     repaired: dict[int, Repair],
     notes: list[str],
 ) -> None:
-    target = args.page or args.output.with_suffix(".html")
+    target = _page_of(args)
+    assert target is not None
     shown = [
         Shown(f.time or f"date {i}", f, after[i], cloudy[i], tuple(repaired[i].notes))
         for i, f in enumerate(series.frames)
@@ -313,8 +315,5 @@ def _write_page(
     ]
     name = args.input[0].name
     summary = f"{len(shown)} of {len(after)} dates had pixels to fill." if shown else "No date had pixels to fill."
-    try:
-        target.write_text(page(f"Clouds filled in {name}", summary, shown, notes), encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{target}: cannot be written: {error.strerror}") from error
+    write_text(target, page(f"Clouds filled in {name}", summary, shown, notes), args.input)
     print(f"page: {target}")

@@ -17,8 +17,6 @@ from swathpack.tools.commands.decompress import read_bytes
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.api import record_sizes
 
-HELP = "what a stream holds: bytes, layers, contexts, digests"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("input", type=Path, metavar="IN.swp")

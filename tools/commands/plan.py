@@ -17,8 +17,6 @@ from pathlib import Path
 from swathpack.edge.downlink.budget import parse_time
 from swathpack.tools.errors import UserError
 
-HELP = "plan the downlink: passes, byte budgets, tiles per day and their quality"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `swathpack plan`."""

@@ -21,7 +21,6 @@ from swathpack.tools.ground.receiver import GroundReceiver
 from swathpack.tools.ground.reports import ReportWriter
 from swathpack.tools.ground.store import GroundStore, GroundStoreError
 
-HELP = "packets of a pass to a ground store, with reception reports for the board"
 _CHUNK = 1 << 16
 
 

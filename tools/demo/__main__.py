@@ -114,7 +114,7 @@ def board_side(case: Case, inbox: Path, outbox: Path) -> Path:
     frames = inbox / f"{case.name}.npz"
     demo_data.save(DemoSeries(case.name, Series(case.frames), case.credit, True, []), frames)
     stream = outbox / f"{case.name}.swp"
-    _swathpack("compress", str(frames), "-o", str(stream), "--bytes", str(case.budget))
+    _swathpack("compress", str(frames), "-o", str(stream), "--bytes", str(case.budget), "--force")
     return stream
 
 
@@ -123,7 +123,7 @@ def ground_side(stream: Path, folder: Path) -> list[Frame]:
     else.
     """
     images = folder / f"{stream.stem}.npz"
-    _swathpack("decompress", str(stream), "-o", str(images))
+    _swathpack("decompress", str(stream), "-o", str(images), "--force")
     return read_series(images).frames
 
 

@@ -25,10 +25,15 @@ from swathpack.edge.codec.rangecoder.interface import (
 )
 from swathpack.edge.codec.tables import ProbabilityTables
 
-SOURCES = tuple(
-    Path(__file__).with_name(name) for name in ("tables.c", "bounded.c", "adaptive.c", "encoder.c", "decoder.c")
-)
-HEADERS = tuple(Path(__file__).with_name(name) for name in ("coder.h", "adaptive.h"))
+# One library for all the C of the codec: whatever builds or bundles it compiles SOURCES in FOLDER.
+FOLDER = Path(__file__).resolve().parent.parent
+_FILES = {
+    "rangecoder": ("tables.c", "bounded.c", "adaptive.c", "encoder.c", "decoder.c"),
+    "transform_coder": ("bitplane.c", "wavelet.c"),
+    "predictive": ("bits.c", "grid.c", "header.c", "plan.c", "fit.c", "rows.c", "tile.c"),
+}
+SOURCES = tuple(FOLDER / part / name for part, names in _FILES.items() for name in names)
+HEADERS = tuple(path for part in _FILES for path in sorted((FOLDER / part).glob("*.h")))
 _ENDED = 5
 LUT_SIZE = 257  # as in coder.h
 _MESSAGES = {
@@ -91,7 +96,7 @@ def _declare(lib: ctypes.CDLL) -> ctypes.CDLL:
 def library_path(directory: Path | None = None) -> Path:
     """Where the library for this Python's platform lies; the platform is in the name."""
     platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
-    return (directory or HEADERS[0].parent) / f"_coder_{platform}.so"
+    return (directory or Path(__file__).parent) / f"_coder_{platform}.so"
 
 
 def source_digest() -> str:

@@ -11,6 +11,7 @@ import pytest
 
 from swathpack.edge.bands import BANDS
 from swathpack.tools.cli import main
+from swathpack.tools.errors import PARTLY, REFUSED
 from swathpack.tools.files.rasters import read_series
 from tests.frames import psnr, series
 
@@ -102,7 +103,7 @@ def test_a_cut_file_is_decoded_and_what_is_missing_is_named(
     stream = compressed(cube)
     data = stream.read_bytes()
     stream.write_bytes(data[: int(share * len(data))])
-    assert swathpack("decompress", stream, "-o", tmp_path / "out.npz") == 0
+    assert swathpack("decompress", stream, "-o", tmp_path / "out.npz") == PARTLY
     said = capsys.readouterr().out
     assert "missing or damaged: " in said
     assert ("2 of 2" in said) == (share > 0.99)  # there only the last check bytes are gone
@@ -112,7 +113,7 @@ def test_a_cut_file_is_decoded_and_what_is_missing_is_named(
 def test_decompress_of_fewer_layers(cube: Path, tmp_path: Path) -> None:
     stream, found = compressed(cube, "--quality", 8), []
     for layers in (1, 16):
-        assert swathpack("decompress", stream, "-o", tmp_path / "out.npz", "--layers", layers) == 0
+        assert swathpack("decompress", stream, "-o", tmp_path / "out.npz", "--layers", layers, "--force") == 0
         found.append(psnr(read_series(cube).frames[0], read_series(tmp_path / "out.npz").frames[0]))
     assert found[1] > found[0] + 1
 
@@ -219,8 +220,10 @@ def test_unwritable_outputs_are_refused_and_leave_nothing(cube: Path, tmp_path: 
     folder = tmp_path / "folder.swp"
     folder.mkdir()
     before = sorted(p.name for p in tmp_path.iterdir())
-    for target in (tmp_path / "no" / "where.swp", folder):
-        assert f"cannot write {target}" in refused(capsys, "compress", cube, "-o", target, "--quality", 40)
+    target = tmp_path / "no" / "where.swp"
+    assert f"cannot write {target}" in refused(capsys, "compress", cube, "-o", target, "--quality", 40)
+    assert swathpack("compress", cube, "-o", folder, "--force") == REFUSED
+    assert f"{folder} is a folder: expected a file" in capsys.readouterr().err
     assert str(tmp_path / "no") in refused(capsys, "decompress", stream, "-o", tmp_path / "no" / "x.npz")
     assert sorted(p.name for p in tmp_path.iterdir()) == before
 

@@ -34,6 +34,17 @@ def read_series(source: str | Path | Sequence[str | Path], bands: Sequence[str] 
     raise UserError(f"expected one .npz or GeoTIFFs, found {', '.join(p.name for p in paths[:5])}")
 
 
+def is_folder(target: Path) -> bool:
+    """Whether a series written to `target` becomes a folder of files. Raises UserError for a form that is not written."""
+    suffix = target.suffix.lower()
+    if suffix in (".npz", *SUFFIXES):
+        return False
+    if suffix and not target.is_dir():
+        forms = ", ".join((".npz", *SUFFIXES))
+        raise UserError(f"{target}: expected a name that ends in {forms}, or a folder's without a dot, found {suffix}")
+    return True
+
+
 def write_series(series: Series, target: str | Path) -> list[Path]:
     """Writes an `.npz` where the target ends so, one `.tif` for a single date, else GeoTIFFs in a folder.
 
@@ -53,4 +64,4 @@ def write_series(series: Series, target: str | Path) -> list[Path]:
     return [written[0].replace(target)]
 
 
-__all__ = ["Series", "pack_metadata", "read_series", "unpack_metadata", "write_series"]
+__all__ = ["Series", "is_folder", "pack_metadata", "read_series", "unpack_metadata", "write_series"]

@@ -12,19 +12,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from swathpack.calibration import judge
 from swathpack.calibration.analysis import Int8Analysis, Statistics, forms, measure, offset_of, quantise
 from swathpack.calibration.gains import GainCheck, check_gains
-from swathpack.calibration.peer import METHODS, quantised_by_onnxruntime
 from swathpack.calibration.planes import Plane, left_over
 from swathpack.calibration.planes import gmac as gmac_of
 from swathpack.calibration.ranges import RangeChoice, all_choices, histogram
-from swathpack.calibration.sets import Sets, Tile
 from swathpack.edge.codec.engines.onnxruntime_engine import open_session
 from swathpack.edge.codec.latents import CHANNELS
 from swathpack.edge.codec.model import EdgeModel
 from swathpack.edge.codec.pixels import padded
 from swathpack.export.analysis_int8 import analysis_int8_graph, float_analysis
+from swathpack.tools.calibrate import judge
+from swathpack.tools.calibrate.peer import METHODS, quantised_by_onnxruntime
+from swathpack.tools.calibrate.sets import Sets, Tile
 
 FloatArray = NDArray[np.float32]
 Tick = Callable[[], None]

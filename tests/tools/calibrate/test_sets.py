@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from swathpack.calibration.sets import find_places, load
 from swathpack.edge.bands import BANDS
+from swathpack.tools.calibrate.sets import find_places, load
 from swathpack.tools.errors import UserError
 from tests.frames import values
 

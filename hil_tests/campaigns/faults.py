@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from swathpack.edge.codec.protocol import TileKey
-from swathpack.hil_tests.scenario.injections import KILL_OPERATIONS, Injection
+from swathpack.hil_tests.campaigns.injections import KILL_OPERATIONS, Injection
 from swathpack.hil_tests.simulation.link import Trouble
 from swathpack.hil_tests.simulation.orbit import SimPass
 from swathpack.hil_tests.simulation.sensor import Shot

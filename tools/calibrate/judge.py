@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from swathpack.calibration.sets import Tile
 from swathpack.edge.codec.latents import LAYERS, step_dn
 from swathpack.edge.codec.model import EdgeModel
 from swathpack.edge.codec.tile_coder import encode_tile
 from swathpack.tools.bench.metrics import Curve, bd_rate, bppb, mse_to_psnr
+from swathpack.tools.calibrate.sets import Tile
 
 Coefficients = NDArray[np.float32]
 Analysis = Callable[[NDArray[np.float32]], Coefficients]

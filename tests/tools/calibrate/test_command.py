@@ -13,7 +13,7 @@ pytest.importorskip("onnx")
 
 from swathpack.edge.bands import BANDS  # noqa: E402
 from swathpack.tools.cli import main  # noqa: E402
-from tests.calibration.test_sets import cube  # noqa: E402
+from tests.tools.calibrate.test_sets import cube  # noqa: E402
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from swathpack.calibration.campaign import GOAL_PERCENT, Candidate, Findings, summary_of
 from swathpack.calibration.ranges import BIN_DN
 from swathpack.calibration.rounding import PEAK
 from swathpack.edge.bands import BANDS
 from swathpack.tools.bench.metrics import mse_to_psnr
+from swathpack.tools.calibrate.campaign import GOAL_PERCENT, Candidate, Findings, summary_of
 from swathpack.tools.errors import UserError
 
 INK, GRID = "#22303c", "#e6e9ed"

@@ -1,0 +1,79 @@
+"""Predictive coding of a tile: lossless, or with a guaranteed greatest error (docs/codec.md, docs/stream.md).
+
+tile = encode(samples, valid, max_error)          samples (C, H, W) integers -> payload, sizes of its 16 layers
+encode ... decode(payload[:n], shape, valid, max_error)    any prefix -> the samples it wholly holds
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from numpy.typing import NDArray
+
+from swathpack.edge.codec.predictive.interface import (
+    LAYERS,
+    MAX_BANDS,
+    MAX_SIDE,
+    CodedTile,
+    Decoded,
+    PredictiveError,
+    checked_errors,
+    checked_samples,
+    checked_shape,
+    checked_valid,
+)
+from swathpack.edge.codec.predictive.native import Workspace
+
+__all__ = [
+    "LAYERS",
+    "MAX_BANDS",
+    "MAX_SIDE",
+    "CodedTile",
+    "Decoded",
+    "PredictiveError",
+    "Workspace",
+    "decode",
+    "encode",
+]
+
+
+def _workspace(given: Workspace | None, shape: tuple[int, int, int]) -> Workspace:
+    if given is not None and given.shape != shape:
+        raise PredictiveError(f"expected a workspace of shape {shape}, found {given.shape}")
+    return given or Workspace(shape)
+
+
+def encode(
+    samples: NDArray[Any],
+    valid: NDArray[Any] | None = None,
+    max_error: int | Sequence[int] | NDArray[Any] = 0,
+    workspace: Workspace | None = None,
+) -> CodedTile:
+    """Samples (C, H, W), any integers from -32768 to 65535, to a payload of 16 layers: layer k holds the rows of
+    pixels from floor(k H / 16) on, less those of coarse cells that reach beyond the layer.
+
+    valid (H, W): pixels outside it cost next to nothing and come back as 0; None: all. max_error: greatest absolute
+    error in the samples' unit, one number or one a band; 0 is lossless. A workspace of the same shape saves the
+    allocation. PredictiveError for what cannot be coded.
+    """
+    checked = checked_samples(samples)
+    shape = checked_shape(checked.shape)
+    mask, errors = checked_valid(valid, shape), checked_errors(max_error, shape[0])
+    return _workspace(workspace, shape).encode(checked, mask, errors)
+
+
+def decode(
+    payload: bytes,
+    shape: tuple[int, int, int],
+    valid: NDArray[Any] | None = None,
+    max_error: int | Sequence[int] | NDArray[Any] = 0,
+    workspace: Workspace | None = None,
+) -> Decoded:
+    """What a payload or any prefix of it wholly holds; shape, valid and max_error as they were given to `encode`.
+
+    PredictiveError for a payload that no encoder wrote, as far as that can be known.
+    """
+    shape = checked_shape(shape)
+    mask, errors = checked_valid(valid, shape), checked_errors(max_error, shape[0])
+    return _workspace(workspace, shape).decode(payload, mask, errors)

@@ -1,0 +1,106 @@
+/* The adaptive binary range coder's slow parts: words, carries, closing, numbers. See bits.h. */
+#include "bits.h"
+
+void bits_reset(bit_t *b, size_t n)
+{
+    static const bit_t even = {32768, 32768, 0, 0};
+    for (size_t i = 0; i < n; i++) b[i] = even;
+}
+
+void coder_start_encoding(coder_t *c, uint8_t *out, size_t capacity)
+{
+    *c = (coder_t){UINT64_MAX, 0, 0, out, capacity, 0, 1, OK};
+}
+
+void coder_put_word(coder_t *c)
+{
+    if (UNLIKELY(c->size - c->at < 16)) { /* a run always has room to be closed */
+        c->failed = TOO_LONG;
+    } else {
+        for (int i = 0; i < 4; i++) c->bytes[c->at++] = (uint8_t)(c->lower >> (56 - 8 * i));
+    }
+    c->lower <<= 32;
+    c->range <<= 32;
+}
+
+/* The interval passed 2^64: one more for the bytes already written. It cannot run past the first of them, because
+ * the whole run stays below 1. */
+void coder_carry(coder_t *c)
+{
+    size_t i = c->at;
+    while (i > 0 && ++c->bytes[--i] == 0) {}
+}
+
+/* Shortest n such that every continuation of n bytes stays in the interval; the interval is at least 2^32 wide. */
+size_t coder_finish(coder_t *c)
+{
+    if (c->failed || c->size - c->at < 8) return 0;
+    for (unsigned n = 0; n <= 8; n++) {
+        uint64_t unit = n ? (uint64_t)1 << (64 - 8 * n) : 0; /* 2^64 for n = 0 */
+        uint64_t up = (0 - c->lower) & (unit - 1);
+        if (n == 0 ? c->range != UINT64_MAX : up + unit > c->range) continue;
+        if (n == 0) break; /* nothing was coded */
+        uint64_t value = c->lower + up;
+        if (value < c->lower) coder_carry(c);
+        for (unsigned i = 0; i < n; i++) c->bytes[c->at++] = (uint8_t)(value >> (56 - 8 * i));
+        break;
+    }
+    return c->at;
+}
+
+size_t coder_prefix(const mark_t *m, const uint8_t *bytes, size_t size)
+{
+    uint64_t value = 0;
+    if (m->range == UINT64_MAX) return 0;
+    for (unsigned n = 1; n <= 8; n++) {
+        if (m->at + n <= size) value |= (uint64_t)bytes[m->at + n - 1] << (64 - 8 * n);
+        uint64_t unknown = n == 8 ? 0 : UINT64_MAX >> (8 * n), inside = value - m->lower;
+        if (inside < m->range && unknown < m->range - inside) return m->at + n < size ? m->at + n : size;
+    }
+    return size;
+}
+
+static uint32_t next_word(coder_t *c, uint32_t *unknown)
+{
+    size_t left = c->size - c->at, have = left < 4 ? left : 4;
+    uint32_t word = 0;
+    for (size_t i = 0; i < have; i++) word |= (uint32_t)c->bytes[c->at + i] << (24 - 8 * i);
+    c->at += have;
+    *unknown = have == 4 ? 0 : UINT32_MAX >> (8 * have);
+    return word;
+}
+
+void coder_take_word(coder_t *c)
+{
+    uint32_t unknown, word = next_word(c, &unknown);
+    c->lower = c->lower << 32 | word; /* below 2^32 before: inside the interval */
+    c->unknown = c->unknown << 32 | unknown;
+    c->range <<= 32;
+}
+
+void coder_start_decoding(coder_t *c, const uint8_t *payload, size_t size)
+{
+    *c = (coder_t){UINT64_MAX, 0, 0, (uint8_t *)(uintptr_t)payload, size, 0, 0, OK};
+    for (int i = 0; i < 2; i++) coder_take_word(c);
+    c->range = UINT64_MAX;
+}
+
+uint32_t code_number(coder_t *c, number_t *n, uint32_t value)
+{
+    unsigned top = 0;
+    if (c->encoding)
+        while ((value + 1) >> (top + 1)) top++;
+    unsigned length = 0;
+    while (length < NUMBER_BITS - 1 && code_bit(c, &n->more[length], length < top)) length++;
+    uint32_t low = (value + 1) & (((uint32_t)1 << length) - 1);
+    unsigned high_part = length > MAX_RAW_BITS ? length - MAX_RAW_BITS : 0;
+    uint32_t high = code_raw(c, high_part, low >> MAX_RAW_BITS);
+    low = code_raw(c, length - high_part, low & 0xFFFF);
+    return (((uint32_t)1 << length) | high << (length - high_part) | low) - 1;
+}
+
+int32_t code_signed(coder_t *c, number_t *n, int32_t value)
+{
+    uint32_t v = code_number(c, n, value < 0 ? (uint32_t)(-(value + 1)) * 2 + 1 : (uint32_t)value * 2);
+    return v & 1 ? -(int32_t)(v >> 1) - 1 : (int32_t)(v >> 1);
+}

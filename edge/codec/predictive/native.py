@@ -1,0 +1,62 @@
+"""The predictive coder in C (tile.c) through ctypes."""
+
+from __future__ import annotations
+
+import ctypes
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from swathpack.edge.codec.predictive.interface import LAYERS, CodedTile, Decoded, PredictiveError
+from swathpack.edge.codec.rangecoder.native import library
+
+_TOO_LONG = 7
+_MESSAGES = {1: "shape out of range", 4: "corrupt payload: it holds what no encoder writes"}
+
+
+@lru_cache(maxsize=1)
+def _functions() -> ctypes.CDLL:
+    lib = library()
+    p, size, number = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int32
+    lib.sp_predictive_memory.restype, lib.sp_predictive_memory.argtypes = size, [number] * 3
+    lib.sp_predictive_encode.argtypes = [p, p, p, number, number, number, p, p, size, p]
+    lib.sp_predictive_decode.argtypes = [p, size, p, p, number, number, number, p, p, p, p]
+    return lib
+
+
+def _check(code: int) -> None:
+    if code:
+        raise PredictiveError(_MESSAGES.get(code, f"predictive coder error {code}"))
+
+
+class Workspace:
+    """Memory for tiles of one shape (C, H, W), allocated once; for one thread at a time."""
+
+    def __init__(self, shape: tuple[int, int, int]) -> None:
+        self.shape = shape
+        self.memory = np.empty(_functions().sp_predictive_memory(*shape), np.uint8)
+        self.out = np.empty(4096 + 4 * int(np.prod(shape)), np.uint8)
+
+    def encode(self, samples: NDArray[np.int32], valid: NDArray[np.uint8], max_error: NDArray[np.int32]) -> CodedTile:
+        """Checked arrays of the workspace's shape to a payload."""
+        sizes = np.zeros(LAYERS + 1, np.uint64)
+        while True:
+            arrays = (samples.ctypes.data, valid.ctypes.data, max_error.ctypes.data)
+            room = (self.memory.ctypes.data, self.out.ctypes.data, self.out.size)
+            code = _functions().sp_predictive_encode(*arrays, *self.shape, *room, sizes.ctypes.data)
+            if code != _TOO_LONG:
+                break
+            self.out = np.empty(2 * self.out.size, np.uint8)
+        _check(code)
+        return CodedTile(self.out[: int(sizes[-1])].tobytes(), sizes.astype(np.int64))
+
+    def decode(self, payload: bytes, valid: NDArray[np.uint8], max_error: NDArray[np.int32]) -> Decoded:
+        """What a prefix of a payload wholly holds."""
+        data = np.frombuffer(payload or b"\0", np.uint8)
+        samples, known = np.zeros(self.shape, np.int32), np.zeros(self.shape, np.uint8)
+        layers = ctypes.c_int32()
+        given = (data.ctypes.data, len(payload), valid.ctypes.data, max_error.ctypes.data)
+        out = (self.memory.ctypes.data, samples.ctypes.data, known.ctypes.data, ctypes.addressof(layers))
+        _check(_functions().sp_predictive_decode(*given, *self.shape, *out))
+        return Decoded(samples, known.view(np.bool_), layers.value)

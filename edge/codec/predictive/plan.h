@@ -1,0 +1,42 @@
+/* What plan.c works in; see there. */
+#ifndef SP_PREDICTIVE_PLAN_H
+#define SP_PREDICTIVE_PLAN_H
+
+#include "predictive.h"
+
+#define UNIT 32768          /* a correlation of 1 */
+#define DETAIL_SAMPLES 1024
+#define LEAST_GAIN 256      /* a reference explains at least 1/256 of what is left */
+#define LEAST_OWN 64        /* and differs by at least 1/64 from those before it */
+#define FIT_SAMPLES 8192
+#define LEAST_SAMPLES 64
+#define FIT_SIZE (MAX_TAPS + 1) /* taps and target */
+#define CHUNK 128
+#define RATIO_BITS 24
+#define RATIO_LIMIT ((int64_t)1 << 32)
+#define RIDGE 13
+#define LEAST_PIVOT 32768
+#define WEIGHT_COST 8       /* bits of a weight in the payload, about */
+
+typedef struct {
+    int64_t ratio[FIT_SIZE][FIT_SIZE], pivoted[FIT_SIZE][FIT_SIZE], start;
+    int32_t log[FIT_SIZE];
+} solution_t;
+
+typedef struct {
+    int32_t n, stride, soften, n_lanes, target_log;
+    uint32_t shift, quarter[3], end[TAP_SETS];
+    uint8_t lane[FIT_SIZE];
+    int64_t weight, product[MAX_CLASSES][FIT_SIZE][FIT_SIZE];
+    int32_t filled[MAX_CLASSES];
+    int16_t chunk[MAX_CLASSES][FIT_SIZE][CHUNK];
+    solution_t solution[1 + 2 + 4];
+} fit_t;
+
+uint64_t isqrt64(uint64_t v);
+void find_range(band_t *b, const int32_t *samples, const uint8_t *valid, int32_t n);
+void choose_structure(tile_t *t); /* order and references; planes hold the samples */
+void choose_predictor(fit_t *f, tile_t *t, int32_t band, const int32_t *max_error);
+int cell_is_valid(const tile_t *t, int32_t band, int32_t y, int32_t x);
+
+#endif

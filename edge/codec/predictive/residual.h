@@ -1,0 +1,91 @@
+/* One sample: what is left of it after the prediction, in adaptive bits whose contexts are the errors around it. */
+#ifndef SP_PREDICTIVE_RESIDUAL_H
+#define SP_PREDICTIVE_RESIDUAL_H
+
+#include "predictive.h"
+
+#define LEVELS 64
+#define UNARY 20
+#define SIGN_FIRST 20 /* levels from here on code the sign first, those below whether there is a residual at all */
+#define ERROR_PAD 2
+
+typedef struct {
+    bit_t zero[3], sign[5], more[UNARY], low[3];
+} level_t;
+
+typedef struct {
+    level_t level[LEVELS];
+    number_t beyond;
+    uint16_t *error[3]; /* |errors| in 1/16 of the rows y - 2, y - 1, y in turns */
+} model_t;
+
+static const uint8_t FRACTION_CONTEXT[16] = {0, 0, 0, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 4, 4, 4};
+
+typedef struct { coder_t *c; model_t *m; int32_t step, last; uint32_t inverse; } residual_t;
+
+/* Four steps an octave of the expected error; t is 2^11 for 1. */
+INLINE uint32_t level_of(uint32_t t)
+{
+    uint32_t top = ilog2(t + 64), level = ((top - 6) << 2) + (((t + 64) >> (top - 2)) & 3);
+    return level < LEVELS ? level : LEVELS - 1;
+}
+
+/* 0.. coded in units of 2^k: unary, then the highest low bit, then the others as they are. */
+INLINE uint32_t code_magnitude(residual_t *r, level_t *l, uint32_t k, uint32_t e)
+{
+    coder_t *c = r->c;
+    uint32_t units = e >> k, n = 0;
+    while (n < UNARY && code_bit(c, &l->more[n], n < units)) n++;
+    if (UNLIKELY(n == UNARY)) {
+        n += code_number(c, &r->m->beyond, units - UNARY);
+        if (n > 1u << 17) { /* no encoder writes it */
+            if (!c->failed) c->failed = CORRUPT;
+            return 0;
+        }
+    }
+    if (k == 0) return n;
+    uint32_t high = (uint32_t)code_bit(c, &l->low[n < 2 ? n : 2], (int)(e >> (k - 1) & 1));
+    return n << k | high << (k - 1) | code_raw(c, k - 1, e & ((1u << (k - 1)) - 1));
+}
+
+INLINE int32_t divide_rounded(const residual_t *r, int32_t d)
+{
+    int32_t half = r->step >> 1;
+    if (r->step == 1) return d;
+    return d < 0 ? -((half - d) / r->step) : (d + half) / r->step;
+}
+
+/* One sample: its code, given the prediction (1/16) and the context's sum of errors. */
+INLINE int32_t code_sample(residual_t *r, int32_t predicted, uint32_t sum, int32_t code)
+{
+    coder_t *c = r->c;
+    int32_t nearest = (predicted + 8) >> FRACTION, fraction = predicted - nearest * 16, q = 0;
+    uint32_t context = r->step == 1 ? FRACTION_CONTEXT[fraction + 8] : 2;
+    uint32_t t = r->step == 1 ? sum : (uint32_t)(((uint64_t)sum * r->inverse) >> 16);
+    uint32_t level = level_of(t);
+    level_t *l = &r->m->level[level];
+    if (c->encoding) q = divide_rounded(r, code - nearest);
+    if (level < SIGN_FIRST) {
+        uint32_t away = context < 2 ? 2 - context : context - 2;
+        if (code_bit(c, &l->zero[away], q != 0)) {
+            int negative = code_bit(c, &l->sign[context], q < 0);
+            uint32_t e = code_magnitude(r, l, 0, (uint32_t)(negative ? -q : q) - 1);
+            q = negative ? -(int32_t)e - 1 : (int32_t)e + 1;
+        }
+    } else {
+        uint32_t k = (level >> 2) - 5;
+        int negative = code_bit(c, &l->sign[context], q < 0);
+        uint32_t e = code_magnitude(r, l, k, (uint32_t)(negative ? -q - 1 : q));
+        q = negative ? -(int32_t)e - 1 : (int32_t)e;
+    }
+    int64_t value = nearest + (int64_t)q * r->step;
+    if (value < 0 || value > r->last) {
+        if (!c->encoding && (r->step == 1 || value < -r->last - r->step || value > 2 * (int64_t)r->last + r->step)) {
+            if (!c->failed) c->failed = CORRUPT;
+        }
+        value = value < 0 ? 0 : r->last;
+    }
+    return (int32_t)value;
+}
+
+#endif

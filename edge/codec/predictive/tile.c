@@ -1,0 +1,220 @@
+/* A tile: memory, the plan, strips of rows as layers. */
+#include "plan.h"
+#include "rows.h"
+
+int cell_is_valid(const tile_t *t, int32_t band, int32_t y, int32_t x)
+{
+    const grid_t *g = &t->band[band].grid;
+    for (int32_t row = max32(y * g->fy - g->oy, 0); row < min32((y + 1) * g->fy - g->oy, t->height); row++)
+        for (int32_t c = max32(x * g->fx - g->ox, 0); c < min32((x + 1) * g->fx - g->ox, t->width); c++)
+            if (t->valid[row * t->width + c]) return 1;
+    return 0;
+}
+
+/* Memory in one piece: work_t, then what `take` gives out. */
+typedef struct { uint8_t *at; } arena_t;
+
+static void *take(arena_t *a, size_t bytes)
+{
+    void *out = a->at;
+    a->at += (bytes + 63) / 64 * 64;
+    return out;
+}
+
+static size_t plane_bytes(int32_t height, int32_t width)
+{
+    return ((size_t)(height + 2) * (size_t)(width + 2 * PAD) * sizeof(int16_t) + 63) / 64 * 64;
+}
+
+static void make_plane(arena_t *a, plane_t *p, int32_t height, int32_t width)
+{
+    int16_t *memory = take(a, plane_bytes(height, width));
+    *p = (plane_t){memory + 2 * (width + 2 * PAD) + PAD, height, width, width + 2 * PAD};
+}
+
+static void make_planes(arena_t *a, tile_t *t)
+{
+    for (int32_t b = 0; b < t->n_bands; b++) {
+        const grid_t *g = &t->band[b].grid;
+        make_plane(a, &t->plane[b], grid_rows(g, t->height, t->height), grid_rows(&(grid_t){g->fx, 1, g->ox, 0}, t->width, t->width));
+    }
+}
+
+static void make_refs(arena_t *a, tile_t *t)
+{
+    for (int32_t b = 0; b < t->n_bands; b++)
+        for (uint32_t k = 0; k < t->band[b].n_refs; k++)
+            make_plane(a, &t->ref[b][k], t->plane[b].height, t->plane[b].width);
+}
+
+static size_t error_bytes(int32_t width) { return ((size_t)(width + 2 * ERROR_PAD) * sizeof(uint16_t) + 63) / 64 * 64; }
+
+static void start_models(arena_t *a, work_t *w)
+{
+    for (int32_t b = 0; b < w->tile.n_bands; b++) {
+        model_t *m = &w->model[b];
+        int32_t width = w->tile.plane[b].width;
+        bits_reset((bit_t *)m->level, sizeof m->level / (sizeof(bit_t)));
+        bits_reset(m->beyond.more, NUMBER_BITS);
+        for (int i = 0; i < 3; i++) {
+            m->error[i] = (uint16_t *)take(a, error_bytes(width)) + ERROR_PAD;
+            for (int32_t x = -ERROR_PAD; x < width + ERROR_PAD; x++) m->error[i][x] = (uint16_t)(1u << w->tile.band[b].scale);
+        }
+        start_plane(&w->tile.plane[b], w->tile.band[b].start);
+    }
+}
+
+API size_t sp_predictive_memory(int32_t n_bands, int32_t height, int32_t width)
+{
+    size_t bands = (size_t)n_bands, fit = (sizeof(fit_t) + 63) / 64 * 64;
+    return (sizeof(work_t) + 63) / 64 * 64 + fit +
+           bands * ((1 + MAX_REFS) * plane_bytes(height, width) + 3 * error_bytes(width));
+}
+
+static int bad_shape(int32_t n_bands, int32_t height, int32_t width)
+{
+    return n_bands < 1 || n_bands > MAX_BANDS || height < 1 || height > MAX_SIDE || width < 1 || width > MAX_SIDE;
+}
+
+static work_t *start(arena_t *a, void *memory, int32_t n_bands, int32_t height, int32_t width, const uint8_t *valid)
+{
+    a->at = memory;
+    work_t *w = take(a, sizeof *w);
+    memset(&w->tile, 0, sizeof w->tile);
+    w->tile.n_bands = n_bands;
+    w->tile.height = height;
+    w->tile.width = width;
+    w->tile.valid = valid;
+    return w;
+}
+
+/* The samples' codes into a band's plane, for the plan; where nothing is valid, the pixel before. */
+static void fill_plane(work_t *w, int32_t band, const int32_t *samples)
+{
+    band_t *b = &w->tile.band[band];
+    plane_t *p = &w->tile.plane[band];
+    int64_t total = 0, count = 0;
+    start_plane(p, 0);
+    for (int32_t y = 0; y < p->height; y++) {
+        int16_t *row = p->at + y * p->stride;
+        load_row(w, b, samples, y);
+        start_row(p, y);
+        for (int32_t x = 0; x < p->width; x++) {
+            row[x] = (int16_t)(w->okay[x] ? w->codes[x] >> b->shift : row[x - 1]);
+            total += w->okay[x] ? row[x] : 0;
+            count += w->okay[x];
+        }
+        end_row(p, y);
+    }
+    b->start = count ? (int32_t)(total / count) : 0;
+}
+
+static void make_plan(arena_t *a, work_t *w, const int32_t *samples, const int32_t *max_error)
+{
+    tile_t *t = &w->tile;
+    size_t pixels = (size_t)t->height * (size_t)t->width;
+    fit_t *fit = take(a, sizeof *fit);
+    for (int32_t b = 0; b < t->n_bands; b++) {
+        const int32_t *s = samples + (size_t)b * pixels;
+        find_range(&t->band[b], s, t->valid, (int32_t)pixels);
+        if (t->band[b].last) find_grid(&t->band[b].grid, s, t->valid, t->height, t->width);
+    }
+    make_planes(a, t);
+    for (int32_t b = 0; b < t->n_bands; b++) fill_plane(w, b, samples + (size_t)b * pixels);
+    choose_structure(t);
+    make_refs(a, t);
+    for (int32_t b = 0; b < t->n_bands; b++) {
+        if (!t->band[b].last) continue;
+        build_refs(t, b, 0, t->plane[b].height);
+        choose_predictor(fit, t, b, max_error);
+    }
+}
+
+static residual_t residual_of(coder_t *c, work_t *w, int32_t band, int32_t max_error)
+{
+    const band_t *b = &w->tile.band[band];
+    int32_t step = 2 * (max_error / b->gcd) + 1;
+    return (residual_t){c, &w->model[band], step, b->last, 65536u / (uint32_t)step};
+}
+
+/* One band's rows of a strip, whose pixels end before row `bottom`. */
+static void code_strip(coder_t *c, work_t *w, int32_t band, int32_t top, int32_t bottom, int32_t max_error,
+                       const int32_t *in, int32_t *out, uint8_t *known)
+{
+    tile_t *t = &w->tile;
+    const band_t *b = &t->band[band];
+    int32_t from = grid_rows(&b->grid, t->height, top), to = grid_rows(&b->grid, t->height, bottom);
+    residual_t r = residual_of(c, w, band, max_error);
+    if (b->last) build_refs(t, band, from, to);
+    for (int32_t y = from; y < to && !c->failed; y++) {
+        load_row(w, b, in, y);
+        int32_t done = t->plane[band].width;
+        if (b->last) done = code_row(w, &r, band, y, to);
+        else memset(w->codes, 0, sizeof w->codes);
+        if (out) store_row(w, b, out, known, y, done);
+    }
+}
+
+static void code_layer(coder_t *c, work_t *w, int layer, const int32_t *max_error, const int32_t *in, int32_t *out,
+                       uint8_t *known)
+{
+    tile_t *t = &w->tile;
+    int32_t top = t->height * layer / LAYERS, bottom = t->height * (layer + 1) / LAYERS;
+    for (int32_t i = 0; i < t->n_bands && !c->failed; i++) {
+        int32_t b = t->order[i];
+        size_t at = (size_t)b * (size_t)t->height * (size_t)t->width;
+        code_strip(c, w, b, top, bottom, max_error[b], in ? in + at : NULL, out ? out + at : NULL, known ? known + at : NULL);
+    }
+}
+
+/* Codes a tile: samples (n_bands, height, width) that fit [-32768, 65535], valid (height, width), greatest errors
+ * (n_bands). sizes[k]: the least prefix of the payload that holds the first k layers. */
+API int sp_predictive_encode(const int32_t *samples, const uint8_t *valid, const int32_t *max_error, int32_t n_bands,
+                             int32_t height, int32_t width, void *memory, uint8_t *out, size_t capacity,
+                             uint64_t *sizes)
+{
+    arena_t a;
+    coder_t c;
+    mark_t marks[LAYERS];
+    if (bad_shape(n_bands, height, width)) return BAD_INPUT;
+    work_t *w = start(&a, memory, n_bands, height, width, valid);
+    make_plan(&a, w, samples, max_error);
+    coder_start_encoding(&c, out, capacity);
+    code_plan(&c, &w->tile);
+    start_models(&a, w);
+    for (int layer = 0; layer < LAYERS && !c.failed; layer++) {
+        code_layer(&c, w, layer, max_error, samples, NULL, NULL);
+        marks[layer] = (mark_t){c.range, c.lower, c.at};
+    }
+    size_t size = coder_finish(&c);
+    if (c.failed || (!size && c.range != UINT64_MAX)) return TOO_LONG;
+    sizes[0] = 0;
+    for (int layer = 0; layer < LAYERS; layer++) sizes[layer + 1] = coder_prefix(&marks[layer], out, size);
+    return OK;
+}
+
+/* Decodes what a prefix of a payload wholly holds: samples and known are (n_bands, height, width), both cleared by the
+ * caller. CORRUPT for what no encoder writes. */
+API int sp_predictive_decode(const uint8_t *payload, size_t size, const uint8_t *valid, const int32_t *max_error,
+                             int32_t n_bands, int32_t height, int32_t width, void *memory, int32_t *samples,
+                             uint8_t *known, int32_t *layers)
+{
+    arena_t a;
+    coder_t c;
+    *layers = 0;
+    if (bad_shape(n_bands, height, width)) return BAD_INPUT;
+    work_t *w = start(&a, memory, n_bands, height, width, valid);
+    for (int32_t b = 0; b < n_bands; b++) w->tile.band[b].grid = (grid_t){1, 1, 0, 0};
+    coder_start_decoding(&c, payload, size);
+    code_plan(&c, &w->tile);
+    if (c.failed) return c.failed == ENDED ? OK : c.failed;
+    make_planes(&a, &w->tile);
+    make_refs(&a, &w->tile);
+    start_models(&a, w);
+    while (*layers < LAYERS) {
+        code_layer(&c, w, *layers, max_error, NULL, samples, known);
+        if (c.failed) break;
+        ++*layers;
+    }
+    return c.failed == ENDED ? OK : c.failed;
+}

@@ -1,0 +1,193 @@
+"""Predictive coder: what comes back is right to the greatest error, cut anywhere, whatever the samples and masks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from swathpack.edge.codec.predictive import LAYERS, PredictiveError, Workspace, decode, encode
+from swathpack.edge.codec.rangecoder import native
+from swathpack.edge.codec.rangecoder.build import build
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _built():
+    if not native.available():
+        build()
+        native.library.cache_clear()
+
+
+def scene(seed: int, bands: int, height: int, width: int, level: int = 2000, noise: int = 40) -> np.ndarray:
+    """Smooth ground seen by correlated bands with noise of their own."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.mgrid[:height, :width]
+    ground = 300 * np.sin(rows / 9) * np.cos(columns / 7) + 200 * (columns > width // 2)
+    gains = np.linspace(0.6, 1.6, bands)[:, None, None]
+    return np.rint(level + ground * gains + noise * rng.standard_normal((bands, height, width))).astype(np.int64)
+
+
+def check(samples, valid=None, max_error=0):
+    """Codes and decodes; returns the coded tile."""
+    tile = encode(samples, valid, max_error)
+    back = decode(tile.payload, samples.shape, valid, max_error)
+    mask = np.ones(samples.shape[1:], bool) if valid is None else valid
+    limit = np.broadcast_to(np.asarray(max_error), (len(samples),))[:, None]
+    assert back.layers == LAYERS and back.known.all() and (back.samples[:, ~mask] == 0).all()
+    assert (np.abs(back.samples[:, mask] - samples[:, mask]) <= limit).all()
+    assert tile.sizes[0] == 0 and tile.sizes[-1] == len(tile.payload) and (np.diff(tile.sizes) >= 0).all()
+    return tile
+
+
+KINDS = ("noise", "signed", "constant", "walk", "extremes", "cells", "sparse", "scene")
+
+
+def samples_of(kind: str, seed: int, bands: int, height: int, width: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    shape = (bands, height, width)
+    if kind == "noise":
+        return rng.integers(0, 1 << int(rng.integers(1, 17)), shape)
+    if kind == "signed":
+        return rng.integers(-32768, 32768, shape)
+    if kind == "constant":
+        return np.broadcast_to(rng.integers(-32768, 65536, (bands, 1, 1)), shape)
+    if kind == "walk":
+        return np.cumsum(rng.integers(-3, 4, shape), axis=2)
+    if kind == "extremes":
+        return rng.choice([0, 65535], shape)
+    if kind == "cells":
+        fine = np.kron(rng.integers(0, 4000, shape), np.ones((1, 3, 2), int))
+        return fine[:, 2 : 2 + height, 1 : 1 + width]
+    if kind == "sparse":
+        return rng.integers(0, 40, shape) * 117 - 500
+    return scene(seed, bands, height, width)
+
+
+@settings(max_examples=120, deadline=None)
+@given(
+    kind=st.sampled_from(KINDS),
+    seed=st.integers(0, 2**32 - 1),
+    bands=st.integers(1, 6),
+    height=st.integers(1, 48),
+    width=st.integers(1, 48),
+    max_error=st.sampled_from([0, 0, 1, 2, 10, 300, 65535]),
+    holes=st.sampled_from([None, 0.0, 0.3, 0.95, 1.0]),
+)
+def test_round_trip(kind, seed, bands, height, width, max_error, holes):
+    samples = samples_of(kind, seed, bands, height, width)
+    valid = None if holes is None else np.random.default_rng(seed).random((height, width)) >= holes
+    check(samples, valid, max_error)
+
+
+@pytest.mark.parametrize("bits", range(1, 17))
+def test_every_depth(bits):
+    full = np.random.default_rng(bits).integers(0, 1 << bits, (2, 40, 33))
+    check(full)
+    check(np.minimum(scene(bits, 2, 40, 33) >> max(0, 12 - bits), (1 << bits) - 1), max_error=1)
+
+
+def test_one_error_a_band():
+    check(scene(1, 4, 50, 60), max_error=[0, 3, 50, 0])
+
+
+def test_sixteen_bands_of_the_largest_size():
+    check(scene(2, 16, 256, 256))
+
+
+def test_constant_bands_and_empty_tiles_cost_next_to_nothing():
+    assert len(check(np.full((16, 256, 256), 123)).payload) < 100
+    assert len(check(scene(3, 3, 64, 64), np.zeros((64, 64), bool)).payload) < 30
+
+
+def test_invalid_pixels_cost_next_to_nothing():
+    samples = scene(4, 3, 128, 128)
+    whole, half = check(samples), check(samples, np.arange(128)[:, None] >= 64 + np.zeros(128, int))
+    assert len(half.payload) < 0.55 * len(whole.payload)
+    garbage = np.where(
+        np.arange(128)[:, None] >= 64, samples, np.random.default_rng(1).integers(0, 60000, samples.shape)
+    )
+    assert encode(garbage, np.arange(128)[:, None] >= 64 + np.zeros(128, int)).payload == half.payload
+
+
+def test_coarse_bands_are_coded_on_their_own_grid():
+    fine = scene(5, 1, 120, 126)
+    small = np.kron(scene(6, 1, 61, 64), np.ones((1, 2, 2), int))[:, 1:121, 1:127]
+    alone = len(check(fine).payload)
+    assert len(check(np.concatenate([fine, small])).payload) - alone < 0.35 * alone
+
+
+def test_bands_help_each_other():
+    base = scene(7, 1, 96, 96, noise=60)
+    pair = np.concatenate([base, base + np.random.default_rng(7).integers(-4, 5, base.shape)])
+    assert len(check(pair).payload) < 1.6 * len(check(base).payload)
+
+
+@pytest.mark.parametrize("max_error", [0, 5])
+@pytest.mark.parametrize("masked", [False, True])
+def test_every_cut_gives_what_it_wholly_holds(max_error, masked):
+    samples = scene(8, 3, 37, 29)
+    samples[2] = np.kron(samples[2, ::3, ::3], np.ones((3, 3), int))[:37, :29]
+    valid = np.random.default_rng(8).random((37, 29)) < 0.7 if masked else None
+    tile = check(samples, valid, max_error)
+    whole = decode(tile.payload, samples.shape, valid, max_error).samples
+    before = 0
+    for cut in range(len(tile.payload) + 1):
+        back = decode(tile.payload[:cut], samples.shape, valid, max_error)
+        assert back.layers == np.searchsorted(tile.sizes, cut, side="right") - 1
+        assert (back.samples[back.known] == whole[back.known]).all() and not back.samples[~back.known].any()
+        assert back.known.sum() >= before
+        before = back.known.sum()
+        rows = 37 * back.layers // LAYERS
+        assert back.known[:2, :rows].all()
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    payload=st.binary(max_size=300), seed=st.integers(0, 2**32 - 1), flips=st.integers(0, 4), bands=st.integers(1, 5)
+)
+def test_hostile_payloads_give_bounded_samples_or_one_error(payload, seed, flips, bands):
+    rng = np.random.default_rng(seed)
+    shape = (bands, int(rng.integers(1, 40)), int(rng.integers(1, 40)))
+    if flips:
+        changed = bytearray(encode(scene(seed, *shape)).payload)
+        for _ in range(flips):
+            changed[rng.integers(len(changed))] ^= 1 << int(rng.integers(8))
+        payload = bytes(changed)
+    try:
+        back = decode(payload, shape, max_error=int(rng.choice([0, 9])))
+    except PredictiveError as error:
+        assert "corrupt" in str(error)
+    else:
+        assert back.samples.min() >= -32768 and back.samples.max() <= 65535
+
+
+@pytest.mark.parametrize(
+    ("samples", "valid", "max_error", "message"),
+    [
+        (np.zeros((17, 4, 4), int), None, 0, "bands"),
+        (np.zeros((1, 257, 4), int), None, 0, "sides"),
+        (np.zeros((4, 4), int), None, 0, "bands"),
+        (np.zeros((1, 4, 4)), None, 0, "integer samples"),
+        (np.full((1, 4, 4), 65536), None, 0, "samples from"),
+        (np.zeros((1, 4, 4), int), np.ones((4, 5), bool), 0, "mask"),
+        (np.zeros((1, 4, 4), int), np.ones((4, 4)), 0, "mask"),
+        (np.zeros((2, 4, 4), int), None, -1, "greatest error"),
+        (np.zeros((2, 4, 4), int), None, [1, 2, 3], "greatest error"),
+        (np.zeros((2, 4, 4), int), None, 0.5, "greatest error"),
+    ],
+)
+def test_what_cannot_be_coded_is_refused(samples, valid, max_error, message):
+    with pytest.raises(PredictiveError, match=message):
+        encode(samples, valid, max_error)
+
+
+def test_a_workspace_is_used_again_and_fits_one_shape():
+    workspace = Workspace((3, 40, 40))
+    for seed in range(3):
+        samples = scene(seed, 3, 40, 40)
+        tile = encode(samples, workspace=workspace)
+        assert tile.payload == encode(samples).payload
+        assert np.array_equal(decode(tile.payload, (3, 40, 40), workspace=workspace).samples, samples)
+    with pytest.raises(PredictiveError, match="workspace"):
+        encode(scene(0, 3, 41, 40), workspace=workspace)
