@@ -35,8 +35,11 @@ typedef struct {
 /* Checks a batch of n_channels rows of n symbols; places count in the grid with its border. adaptive.c */
 int check_adaptive(const tables_t *t, const adapt_t *a, const uint16_t *index, const uint32_t *places, size_t n);
 
-/* How the cost of a symbol that is known to lie in [low, high] changes with the scale, in 1/256 bit. adaptive.c */
-int32_t slope_between(const tables_t *t, uint32_t k, int32_t symbol, int32_t low, int32_t high);
+/* How the cost of a symbol changes with the scale, in 1/256 bit. */
+static inline int32_t slope_of(const tables_t *t, uint32_t k, int32_t symbol)
+{
+    return t->slope[t->start[k] + slot_of(t, k, symbol)];
+}
 
 static inline uint32_t class_of(const adapt_t *a, record_t sum)
 {

@@ -87,8 +87,9 @@ static inline uint32_t weight_of(const tables_t *t, uint32_t k, uint32_t slot)
     return weight ? weight : 1;
 }
 
-/* Edges of the values low..high of table k, scaled to TOTAL: out[0] = 0 .. out[high - low + 1] = TOTAL. bounded.c */
-void interval_edges(const tables_t *t, uint32_t k, int32_t low, int32_t high, uint32_t *out);
+/* Edges of the values low..high of table k, scaled to TOTAL: out[0] = 0 .. out[high - low + 1] = TOTAL. Returns the mean
+ * slope of the values by their weights, rounded down. bounded.c */
+int32_t interval_edges(const tables_t *t, uint32_t k, int32_t low, int32_t high, uint32_t *out);
 
 /* Checks a bounded batch: table indexes, symbols' range, spans. bounded.c */
 int check_intervals(const tables_t *t, const uint16_t *index, const int32_t *low, const int32_t *high, size_t n);

@@ -180,15 +180,17 @@ API int sp_decode(decoder_t *d, const tables_t *t, const uint16_t *index, size_t
     return rc;
 }
 
-static int get_between(decoder_t *d, const tables_t *t, uint32_t k, int32_t low, int32_t high, int32_t *out)
+/* mean: slope of the interval. */
+static int get_between(decoder_t *d, const tables_t *t, uint32_t k, int32_t low, int32_t high, int32_t *out,
+                       int32_t *mean)
 {
     uint32_t edges[MAX_SPAN + 1], q, rank = 0;
     *out = low;
+    *mean = interval_edges(t, k, low, high, edges);
     if (low == high) return OK;
     uint64_t scale = d->range >> PRECISION;
     int rc = quantile(d, scale, &q);
     if (rc) return rc;
-    interval_edges(t, k, low, high, edges);
     while (edges[rank + 1] <= q) rank++;
     *out += (int32_t)rank;
     return narrow(d, scale, edges[rank], edges[rank + 1] - edges[rank]);
@@ -198,7 +200,8 @@ static int decode_intervals(decoder_t *d, const tables_t *t, const uint16_t *ind
                             const int32_t *high, size_t n, int32_t *out)
 {
     int rc = OK;
-    for (size_t i = 0; !rc && i < n; i++) rc = get_between(d, t, index[i], low[i], high[i], &out[i]);
+    int32_t mean;
+    for (size_t i = 0; !rc && i < n; i++) rc = get_between(d, t, index[i], low[i], high[i], &out[i], &mean);
     return rc;
 }
 
@@ -231,14 +234,15 @@ static int get_symbol(decoder_t *d, const tables_t *t, uint32_t k, int32_t *out)
 static int decode_adaptive(decoder_t *d, const tables_t *t, const adapt_t *a, const uint16_t *index,
                            const int32_t *low, const int32_t *high, const uint32_t *places, size_t n, int32_t *out)
 {
-    for (size_t i = 0; i < n * a->n_channels; i++) {
-        choice_t choice = choose_table(t, a, (uint32_t)(i / n), places[i % n], index[i]);
-        uint32_t k = choice.table;
-        int rc = low ? get_between(d, t, k, low[i], high[i], &out[i]) : get_symbol(d, t, k, &out[i]);
-        if (rc) return rc;
-        int32_t slope = low ? slope_between(t, k, out[i], low[i], high[i])
-                            : t->slope[t->start[k] + slot_of(t, k, out[i])];
-        learn(t, a, &choice, index[i], out[i], slope);
+    for (size_t channel = 0, i = 0; channel < a->n_channels; channel++) {
+        for (size_t at = 0; at < n; at++, i++) {
+            choice_t choice = choose_table(t, a, (uint32_t)channel, places[at], index[i]);
+            uint32_t k = choice.table;
+            int32_t mean = 0;
+            int rc = low ? get_between(d, t, k, low[i], high[i], &out[i], &mean) : get_symbol(d, t, k, &out[i]);
+            if (rc) return rc;
+            learn(t, a, &choice, index[i], out[i], slope_of(t, k, out[i]) - mean);
+        }
     }
     return OK;
 }

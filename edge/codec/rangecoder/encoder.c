@@ -175,25 +175,22 @@ API int sp_encode_bounded(encoder_t *e, const tables_t *t, const int32_t *symbol
     return OK;
 }
 
-static int put_symbol(encoder_t *e, const tables_t *t, uint32_t k, int32_t symbol)
+static void put_symbol(encoder_t *e, const tables_t *t, uint32_t k, int32_t symbol)
 {
     const uint32_t *cum = t->cum + t->start[k] + slot_of(t, k, symbol);
     int32_t half = t->half[k], v = floor_shift(symbol, t->shift[k]);
-    if (reserve(e, ESCAPE_STEPS + 1)) return NO_MEMORY;
     put(&e->s, e->words, cum[0], cum[1] - cum[0]);
     if (v > half || v < -half) put_escape(&e->s, e->words, v, half, t->order[k]);
     put_bits(&e->s, e->words, (uint32_t)(symbol + SYMBOL_LIMIT) & ((1u << t->shift[k]) - 1), t->shift[k]);
-    return OK;
 }
 
-static int put_between(encoder_t *e, const tables_t *t, uint32_t k, int32_t symbol, int32_t low, int32_t high)
+/* Returns the mean slope of the interval. */
+static int32_t put_between(encoder_t *e, const tables_t *t, uint32_t k, int32_t symbol, int32_t low, int32_t high)
 {
     uint32_t edges[MAX_SPAN + 1];
-    if (low == high) return OK;
-    if (reserve(e, 1)) return NO_MEMORY;
-    interval_edges(t, k, low, high, edges);
-    put(&e->s, e->words, edges[symbol - low], edges[symbol - low + 1] - edges[symbol - low]);
-    return OK;
+    int32_t mean = interval_edges(t, k, low, high, edges);
+    if (low < high) put(&e->s, e->words, edges[symbol - low], edges[symbol - low + 1] - edges[symbol - low]);
+    return mean;
 }
 
 static int check_symbols(const tables_t *t, const uint16_t *index, const int32_t *symbols, const int32_t *low,
@@ -208,22 +205,23 @@ static int check_symbols(const tables_t *t, const uint16_t *index, const int32_t
 }
 
 /* Append an adaptive batch: n symbols of each channel, one channel after the other; low and high as in a bounded
- * batch, or NULL. On bad input nothing has changed; NO_MEMORY leaves the adaptation ahead of the words. */
+ * batch, or NULL. On any error the encoder is as before; NO_MEMORY may leave the adaptation ahead of it. */
 API int sp_encode_adaptive(encoder_t *e, const tables_t *t, const adapt_t *a, const int32_t *symbols,
                            const uint16_t *index, const int32_t *low, const int32_t *high, const uint32_t *places,
                            size_t n)
 {
     int rc = check_adaptive(t, a, index, places, n);
     if (!rc) rc = check_symbols(t, index, symbols, low, high, n * a->n_channels);
-    if (rc) return rc;
     state_t before = e->s;
-    for (size_t i = 0; !rc && i < n * a->n_channels; i++) {
-        choice_t choice = choose_table(t, a, (uint32_t)(i / n), places[i % n], index[i]);
-        uint32_t k = choice.table;
-        rc = low ? put_between(e, t, k, symbols[i], low[i], high[i]) : put_symbol(e, t, k, symbols[i]);
-        int32_t slope = low ? slope_between(t, k, symbols[i], low[i], high[i])
-                            : t->slope[t->start[k] + slot_of(t, k, symbols[i])];
-        learn(t, a, &choice, index[i], symbols[i], slope);
+    for (size_t channel = 0, i = 0; !rc && channel < a->n_channels; channel++) {
+        rc = reserve(e, n * (low ? 1 : ESCAPE_STEPS + 1));
+        for (size_t at = 0; !rc && at < n; at++, i++) {
+            choice_t choice = choose_table(t, a, (uint32_t)channel, places[at], index[i]);
+            int32_t slope = slope_of(t, choice.table, symbols[i]);
+            if (low) slope -= put_between(e, t, choice.table, symbols[i], low[i], high[i]);
+            else put_symbol(e, t, choice.table, symbols[i]);
+            learn(t, a, &choice, index[i], symbols[i], slope);
+        }
     }
     if (rc) e->s = before;
     return rc;
