@@ -33,12 +33,14 @@ COMMANDS: dict[str, Command] = {
     "inpaint": Command("inpaint", "fill cloudy pixels from the other dates"),
     "adapt": Command("adapt", "fine-tune the codec on a folder of your own images; writes a model directory"),
     "plan": Command("plan", "plan the downlink: passes, byte budgets, tiles per day and their quality"),
+    "mission": Command("mission", "the flight loop's configuration: write a commented one, or check one"),
     "calibrate": Command("calibrate", "int8 ranges, weights and what they cost, from a folder of cubes or rasters"),
     "export": Command("export", "make or check a model folder: graphs, bound proof, golden vectors, manifest"),
     "engines": Command("engines", "which engines may code on this machine; what TensorRT made of a graph"),
     "bundle": Command("bundle", "make the signed flight bundle of a Jetson Orin kit"),
+    "keys": Command("keys", "make the keys that sign reports to the board"),
     "flash": Command("flash", "install a flight bundle on a board over ssh"),
-    "board": Command("board", "status, logs and rollback of a flashed board"),
+    "board": Command("board", "status, logs, link keys and rollback of a flashed board"),
     "hil": Command("hil", "hardware-in-the-loop campaign: simulated flight with faults, report as HTML and JSON"),
 }
 
@@ -112,6 +114,8 @@ def main(argv: list[str] | None = None) -> int:
             raise
         extra = EXTRAS[package]
         return _say(name, f"needs the package {package}: pip install 'swathpack[{extra}]'", UserError.exit_code)
+    except MemoryError as error:
+        return _say(name, f"not enough memory: {error or 'less than this input needs is free'}", UserError.exit_code)
     except BrokenPipeError:
         return 0
     except KeyboardInterrupt:

@@ -25,11 +25,10 @@ from swathpack.edge.codec.base_layer import (
     shift_of,
     step_of,
 )
-from swathpack.edge.codec.latents import GROUP, LAYERS, PHASES, Latent, phase_map
+from swathpack.edge.codec.latents import GROUP, LATENT_LIMIT, LAYERS, PHASES, Latent, phase_map
 from swathpack.edge.codec.prediction import (
     Base,
     CodingContext,
-    CodingError,
     EntropyEngine,
     Prediction,
     Reconstruction,
@@ -37,8 +36,9 @@ from swathpack.edge.codec.prediction import (
     bins_of,
     predict,
 )
-from swathpack.edge.codec.rangecoder import Encoder, PayloadEnded, RangeCoderError, new_decoder, new_encoder
+from swathpack.edge.codec.rangecoder import Decoder, Encoder, RunChecks, new_encoder
 from swathpack.edge.codec.rangecoder.adaptive import Adaptation, kind_of, new_adaptation
+from swathpack.edge.codec.reading import read_layers
 from swathpack.edge.codec.tables import ProbabilityTables
 
 
@@ -97,13 +97,14 @@ def encode_layers(
         adaptation = new_adaptation(tables, (latent.shape[1], latent.shape[2]), GROUP)
     known = None if base is None else base.base
     fine = None if prediction is None else _Groups(encoder, adaptation, prediction, latent, known)
-    marks = [encoder.checkpoint()]
+    marks, checks = [encoder.checkpoint()], RunChecks()
     for j in range(start, stop):
+        checks.write(encoder)
         if base is not None and j == 0:
-            _Groups(encoder, adaptation, base.prediction, base.base.values).write(0, BASE_GROUPS)
+            checks.cover(_Groups(encoder, adaptation, base.prediction, base.base.values).write(0, BASE_GROUPS))
         else:
             assert fine is not None
-            fine.write(*((j, j + 1) if base is None else groups_of(j)))
+            checks.cover(fine.write(*((j, j + 1) if base is None else groups_of(j))))
         marks.append(encoder.checkpoint())
     sizes = np.array([m.size_bytes for m in marks], np.int64)
     return CodedLayers(start, sizes, lambda n: encoder.payload(marks[n]) if n else b"")
@@ -120,7 +121,7 @@ class _Groups:
         latent: Latent,
         base: Base | None = None,
     ) -> None:
-        self.encoder, self.adaptation = encoder, adaptation
+        self.encoder, self.adaptation, self.latent = encoder, adaptation, latent
         self.phase = phase_map(*latent.shape[1:]).reshape(-1)
         self.symbols, self.index = prediction.symbols(latent), prediction.table_index
         self.bins = None
@@ -128,8 +129,8 @@ class _Groups:
             floor = prediction.mean8[:BASE_GROUPS] >> 3
             self.bins = tuple(ends - floor for ends in bins_of(base))
 
-    def write(self, first: int, last: int) -> None:
-        """Groups [first, last)."""
+    def write(self, first: int, last: int) -> Latent:
+        """Groups [first, last); returns their values (n, h, w)."""
         for g in range(first, last):
             bins = self.bins if g < BASE_GROUPS else None
             if self.adaptation is not None:
@@ -137,6 +138,7 @@ class _Groups:
             for here in [self.phase == f for f in range(PHASES)] if g == 0 else [slice(None)]:
                 rows = [self.symbols[g][:, here], self.index[g][:, here]]
                 self._put(rows, here, [] if bins is None else [ends[g][:, here] for ends in bins])
+        return self.latent[first * GROUP : last * GROUP]
 
     def _put(self, rows: list[NDArray[Any]], here: Any, bins: list[NDArray[Any]]) -> None:
         """Symbols and table indexes (32, n) at the positions `here`, in bins where there are any."""
@@ -158,7 +160,8 @@ def known_context(latent: Latent, quality: int, layers: int) -> CodingContext:
 class EmbeddedDecoder:
     """`swathpack.edge.codec.prediction.TileDecoder` for latents with a base.
 
-    q: the full step; quality: its byte. latent: (512, h, w) int16 as `known_part` leaves it. layers: decoded so far.
+    q: the full step; quality: its byte. latent: (512, h, w) int16 as `known_part` leaves it. layers: decoded so far, and
+    confirmed by a check.
     """
 
     def __init__(
@@ -170,28 +173,34 @@ class EmbeddedDecoder:
         size: tuple[int, int],
     ) -> None:
         self.engine, self.tables, self.quality, self.size = engine, tables, quality, size
-        self.q, self.layers = step_of(quality), 0
+        self.q = step_of(quality)
+        self.layers = self.confirmed = 0
         self._contexts = contexts
-        self._base = TileDecoder(engine, tables, contexts, base_step_of(quality), size)
+        limit = LATENT_LIMIT >> shift_of(quality)  # so that no base in fine steps leaves int16
+        self._base = TileDecoder(engine, tables, contexts, base_step_of(quality), size, limit=limit)
         self._fine: TileDecoder | None = None
 
-    def decode(self, payload: bytes, count: int, coder: str | None = None) -> int:
+    def decode(self, payload: bytes, count: int, coder: str | None = None, checked: bool = True) -> int:
         """As `TileDecoder.decode`."""
-        decoder, before = new_decoder(self.tables, payload, coder), self.layers
-        adaptation = new_adaptation(self.tables, self._base.size, GROUP)
-        for _ in range(count):
-            latent, last = self._groups()
-            first = latent.layers
-            try:
-                while latent.layers < last:
-                    latent.read_layer(decoder, adaptation)
-            except PayloadEnded:
-                latent.forget(first)
-                break
-            except RangeCoderError as error:
-                raise CodingError(f"layer {self.layers}: {error}") from error
-            self.layers += 1
-        return self.layers - before
+        return read_layers(self, payload, count, coder, checked)
+
+    def read_layer(self, decoder: Decoder, adaptation: Adaptation | None = None) -> Latent:
+        """The values (n, h, w) that the next layer brings, of the base or refined. Errors as `TileDecoder.read_layer`."""
+        latent, last = self._groups()
+        first = latent.layers
+        while latent.layers < last:
+            latent.read_layer(decoder, adaptation)
+        self.layers += 1
+        return latent.latent[first * GROUP : last * GROUP]
+
+    def forget(self, layers: int) -> None:
+        """Go back to the first `layers` layers."""
+        self.layers = layers
+        if layers == 0:
+            self._base.forget(0)
+            self._fine = None
+        elif self._fine is not None:
+            self._fine.forget(refined_groups(layers, self.quality))
 
     def _groups(self) -> tuple[TileDecoder, int]:
         """Who decodes the next layer, and up to which group."""

@@ -1,6 +1,8 @@
 """Receive passes: packets to latents in a ground store, and reception reports for the uplink.
 
-    swathpack receive outbox/pass-*.bin --store ground.db --reports uplink/
+    swathpack receive outbox/pass-*.bin --store ground.db --reports uplink/ --key-file link.keys
+    swathpack receive --store ground.db --list
+    swathpack receive --store ground.db --drop 17/255/255
 
 Prints one line per pass: packets, what was lost or damaged, tile-frames that grew; and how many reports were
 written.
@@ -13,10 +15,13 @@ import re
 from pathlib import Path
 
 from swathpack.edge.codec.model import EdgeModel, ModelError
+from swathpack.edge.install.link_keys import UNSIGNED, LinkKey, LinkKeyError, choose_key, read_link_keys
 from swathpack.edge.packets.deframer import Deframer
-from swathpack.tools.errors import UserError
+from swathpack.tools.errors import DONE, PARTLY, UserError
+from swathpack.tools.files.decoder import MAX_PIXELS
 from swathpack.tools.ground.codec_decoder import EdgeSegmentDecoder
 from swathpack.tools.ground.images import write_images
+from swathpack.tools.ground.keeping import DROP_FORMS, drop, listing
 from swathpack.tools.ground.receiver import GroundReceiver
 from swathpack.tools.ground.reports import ReportWriter
 from swathpack.tools.ground.store import GroundStore, GroundStoreError
@@ -26,32 +31,88 @@ _CHUNK = 1 << 16
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `swathpack receive`."""
-    parser.add_argument("passes", nargs="+", type=Path, help="pass files of the board, in order")
+    parser.add_argument("passes", nargs="*", type=Path, help="pass files of the board, in order")
     parser.add_argument("--store", type=Path, required=True, help="ground store (made when it is not there)")
     parser.add_argument("--reports", type=Path, help="folder for the reports (the board's uplink folder)")
     parser.add_argument("--images", type=Path, help="folder for an .npz of every place: all that the store holds")
-    parser.add_argument("--key-file", type=Path, help="secret shared with the board")
+    parser.add_argument(
+        "--max-pixels",
+        type=int,
+        default=MAX_PIXELS,
+        metavar="N",
+        help=f"leave out a place with more pixels than this in all its images (default {MAX_PIXELS:,})",
+    )
+    parser.add_argument("--list", action="store_true", help="show what the store holds of every tile and date")
+    parser.add_argument(
+        "--drop",
+        action="append",
+        default=[],
+        metavar="WHAT",
+        help=f"take out of the store: {DROP_FORMS}; the board is told to code it again",
+    )
+    parser.add_argument(
+        "--key-file", type=Path, help="link keys shared with the board (swathpack keys): sign the reports"
+    )
+    parser.add_argument(
+        "--key-slot",
+        type=int,
+        metavar="N",
+        help="sign with this key, not the lowest: from then on the board refuses lower ones",
+    )
+    parser.add_argument(
+        "--insecure", action="store_true", help="reports that nobody signs, for a mission with insecure = true"
+    )
     parser.add_argument("--model", type=Path, help="model directory (default: the shipped one)")
     parser.add_argument("--max-packet", type=int, default=65542, help="largest packet in bytes")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Receive every pass in turn."""
+    """Drop, receive every pass in turn, write images, list: what is asked for, in this order."""
+    if not (args.passes or args.images or args.list or args.drop):
+        raise UserError("nothing to do: expected pass files, --images, --list or --drop")
     try:
+        key = _key(args)
+        store = GroundStore(args.store, write=bool(args.passes or args.drop))
+        try:
+            return _run(args, store, key)
+        finally:
+            store.close()
+    except (ModelError, GroundStoreError, LinkKeyError, OSError) as error:
+        raise UserError(str(error)) from error
+
+
+def _run(args: argparse.Namespace, store: GroundStore, key: LinkKey) -> int:
+    refused: list[str] = []
+    for what in args.drop:
+        print(f"dropped {what}: {drop(store, what)} segments")
+    if args.passes or args.images:
         model = EdgeModel(args.model) if args.model else EdgeModel()
-        key = args.key_file.read_bytes().strip() if args.key_file else b""
-        store = GroundStore(args.store)
         for path in args.passes:
             _receive(path, store, model, key, args)
         if args.images is not None:
-            for written in write_images(store, model, args.images):
-                print(f"images: {written}")
-    except (ModelError, GroundStoreError, OSError) as error:
-        raise UserError(str(error)) from error
-    return 0
+            _, refused = write_images(store, model, args.images, args.max_pixels, print)
+    if args.list:
+        for line in listing(store):
+            print(line)
+    for line in refused:
+        print(f"images: left out: {line}")
+    return PARTLY if refused else DONE
 
 
-def _receive(path: Path, store: GroundStore, model: EdgeModel, key: bytes, args: argparse.Namespace) -> None:
+def _key(args: argparse.Namespace) -> LinkKey:
+    """What signs the reports. Raises UserError, LinkKeyError."""
+    if args.key_file is not None and args.insecure:
+        raise UserError("--insecure: expected no --key-file with it")
+    if args.key_file is not None:
+        return choose_key(read_link_keys(args.key_file), args.key_slot)
+    if args.reports is not None and not args.insecure:
+        raise UserError(
+            "--reports: the board takes signed reports: give --key-file, or --insecure for a mission that says so"
+        )
+    return UNSIGNED
+
+
+def _receive(path: Path, store: GroundStore, model: EdgeModel, key: LinkKey, args: argparse.Namespace) -> None:
     receiver = GroundReceiver(store, EdgeSegmentDecoder(model), args.max_packet)
     number, board = _identity(path, args.max_packet)
     with open(path, "rb") as file:

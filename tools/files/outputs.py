@@ -48,7 +48,8 @@ def check_output(target: Path, inputs: Iterable[Path] = (), force: bool = False)
 
 
 class Output:
-    """One output, a file or (folder=True) a folder; enter to get the place to write to, beside the target.
+    """One output, a file or (folder=True) a folder; enter to get the place to write to, beside the target. What else is
+    written beside that place (a mask's sidecar) comes along.
 
     inputs: paths that must stay as they are. A folder that exists keeps its other files: new ones take the place of those
     of the same name, each in one step. Raises RefusedError, and UserError when the disk refuses.
@@ -56,7 +57,7 @@ class Output:
 
     def __init__(self, target: Path, inputs: Iterable[Path] = (), force: bool = False, folder: bool = False) -> None:
         check_output(target, inputs, force)
-        self.given, self.folder = target, folder
+        self.given, self.folder, self.force = target, folder, force
         self.target = Path(os.path.realpath(target))
         if self.target.exists() and self.target.is_dir() != folder:
             kind = "a folder" if self.target.is_dir() else "a file"
@@ -100,6 +101,10 @@ class Output:
             return
         for path in place.rglob("*") if self.folder else ():
             _sync(path)
+        for path in sorted(place.parent.iterdir()):  # sidecars first: the file itself is what tells that all is there
+            if path != place:
+                check_output(self.target.parent / path.name, force=self.force)
+                _replace(path, self.target.parent / path.name)
         _replace(place, self.target)
 
     def _failed(self, error: OSError) -> UserError:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ from swathpack.edge.codec.rangecoder.interface import (
     PayloadEnded,
     RangeCoderError,
     checked_batch,
+    checked_bits,
     checked_index,
 )
 from swathpack.edge.codec.tables import PRECISION_BITS, SYMBOL_LIMIT, TOTAL, ProbabilityTables
@@ -30,6 +31,7 @@ CHUNK_BITS = 8
 MAX_ESCAPE_TOP = 17
 _FULL = (1 << 64) - 1
 _WORD = 1 << 32
+Kept = TypeVar("Kept")
 
 
 def _whole_numbers(batch: NDArray[np.int32]) -> Iterator[int]:
@@ -115,6 +117,13 @@ class ReferenceEncoder:
         self._put_slot(symbol >> shift, table)
         self._put_escape(symbol >> shift, table)
         self._put_bits(symbol & ((1 << shift) - 1), shift)
+
+    def encode_bits(self, value: int, n_bits: int) -> None:
+        self._put_bits(value, checked_bits(n_bits, value))
+
+    @property
+    def position(self) -> int:
+        return self._shifts
 
     def _put_slot(self, v: int, t: int) -> None:
         half = int(self._tables.half[t])
@@ -233,7 +242,11 @@ class ReferenceDecoder:
         found = self._kept(lambda: Learner(adaptation).batch(index, places, first, last, get))
         return found.reshape(np.shape(table_index))
 
-    def _kept(self, action: Callable[[], NDArray[np.int32]]) -> NDArray[np.int32]:
+    def decode_bits(self, n_bits: int) -> int:
+        count = checked_bits(n_bits)
+        return self._kept(lambda: self._get_bits(count))
+
+    def _kept(self, action: Callable[[], Kept]) -> Kept:
         """What the action gives; its failure is final."""
         if self._failure is not None:
             raise self._failure
@@ -333,8 +346,8 @@ class ReferenceDecoder:
             self._take_word()
 
     @property
-    def words_consumed(self) -> int:
-        return self._words
+    def position(self) -> int:
+        return self._words - 2
 
     @property
     def overran(self) -> bool:

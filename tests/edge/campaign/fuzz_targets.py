@@ -30,6 +30,7 @@ from swathpack.edge.downlink.budget import BudgetError, parse_budget
 from swathpack.edge.events import EventError, EventLog, unpack_events
 from swathpack.edge.frame import Frame, FrameError
 from swathpack.edge.health.telemetry import TelemetryError, pack_sample, unpack_sample
+from swathpack.edge.install.link_keys import HEADLINE, LinkKey, LinkKeyError, parse_link_keys
 from swathpack.edge.packets.deframer import Deframer
 from swathpack.edge.packets.erasure import CODES, CauchyCode, ErasureDecoder, parity_payloads
 from swathpack.edge.packets.errors import PacketError
@@ -46,7 +47,7 @@ from swathpack.tools.ground.receiver import GroundReceiver
 from swathpack.tools.ground.store import GroundStore
 from tests.fake_codec import FakeSegmentDecoder
 
-KEY, BINDING = b"key", 12345
+KEY, BINDING = LinkKey(0, b"key"), 12345
 HEADER = Header(b"modelmod", b"tabl", 4, 64, 64, ("B02",))
 EDGES = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x100, 0x7FFF, 0x8000, 0xFFFF, (1 << 24) - 1, 1 << 24, (1 << 31) - 1, (1 << 32) - 1)
 SETTLE_EVERY = 64  # inputs of the receiver between two ends of passes
@@ -96,12 +97,19 @@ def targets() -> list[Target]:
         Target("pieces", unpack_pieces, (PacketError,), [packet.payload], ("pieces.py", "varint.py"), make=make_pieces),
         Target(
             "report",
-            lambda d: Report.unpack(d, KEY),
+            lambda d: Report.unpack(d, dict([KEY])),
             (PacketError,),
             [report.pack(KEY)],
             ("report.py", "varint.py"),
             fix_report,
             make_report,
+        ),
+        Target(
+            "link keys",
+            lambda d: parse_link_keys(d, "keys"),
+            (LinkKeyError,),
+            [f"{HEADLINE}\n0 {bytes(range(32)).hex()}\n# c\n7 {bytes(range(1, 33)).hex()}\n".encode()],
+            ("link_keys.py",),
         ),
         Target("parity", _parity, (PacketError,), _parity_seeds(packet), ("erasure.py",)),
         Target(
@@ -387,8 +395,9 @@ def fix_packet(data: bytes) -> bytes:
 
 
 def fix_report(data: bytes) -> bytes:
-    """Signed again."""
-    return data[:-TAG_BYTES] + _tag(KEY, data[:-TAG_BYTES])
+    """Signed again, by the key that is known."""
+    body = data[:4] + bytes([KEY.slot]) + data[5:-TAG_BYTES]
+    return body + _tag(KEY.secret, body)
 
 
 def fix_segment(data: bytes) -> bytes:
