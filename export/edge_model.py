@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,15 @@ def load_entropy(path: Path) -> EntropyModel:
     model = EntropyModel()
     model.load_state_dict(torch.load(path, weights_only=True)["ema"])
     return model.eval().requires_grad_(False)
+
+
+def load_mean(paths: Sequence[Path]) -> EdgeTransform:
+    """The mean of the averaged weights of several checkpoints that were trained from one start: often better than each
+    (Wortsman et al., "Model soups", ICML 2022).
+    """
+    model, found = load_transform(paths[0]), [load_transform(path).state_dict() for path in paths]
+    model.load_state_dict({key: torch.stack([f[key] for f in found]).mean(0) for key in found[0]})
+    return model
 
 
 def synthesis_gains(transform: EdgeTransform) -> Any:
@@ -85,17 +95,23 @@ def write_model(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--transform", type=Path, default=Path("runs/transform/transform.pt"))
+    parser.add_argument(
+        "--transform",
+        type=Path,
+        nargs="+",
+        default=[Path("runs/transform/transform.pt")],
+        help="checkpoint of stage 1 or 3; of several the weights' mean",
+    )
     parser.add_argument("--entropy", type=Path, default=Path("runs/entropy/entropy.pt"))
     parser.add_argument("--prior", type=Path, help="what adaptive scales start from (default: scales do not adapt)")
     parser.add_argument("--out", type=Path, default=Path("models/edge"))
     args = parser.parse_args()
     states = {
         n: torch.load(p, weights_only=True)["state"]
-        for n, p in (("transform", args.transform), ("entropy", args.entropy))
+        for n, p in (("transform", args.transform[-1]), ("entropy", args.entropy))
     }
     bounds = write_model(
-        load_transform(args.transform),
+        load_mean(args.transform),
         load_entropy(args.entropy),
         args.out,
         {"training": states, "attribution": "Trained on modified Copernicus Sentinel data 2015-2024."},
