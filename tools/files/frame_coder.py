@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from swathpack.edge.bands import BANDS, complete_dn
 from swathpack.edge.codec.base_layer import MAX_SHIFT, TRANSFORM, quality_of, usual_shift
+from swathpack.edge.codec.context_choice import Pass
 from swathpack.edge.codec.digest import context_digest
 from swathpack.edge.codec.latents import LAYERS, STEPS, step_dn
 from swathpack.edge.codec.layers import known_context
@@ -278,6 +279,7 @@ class _Learned:
         """Take contexts from what a place holds now."""
         self.contexts = place.nearest(self.coefficients)
         self._settled = not self.contexts
+        self._done: tuple[int, Pass] | None = None
         self._seen.clear()
 
     @property
@@ -290,12 +292,14 @@ class _Learned:
         quality, given = quality_of(q, usual_shift(q, self.choice.shift)), [context for _, context in self.contexts]
         if not self._settled:
             self._settled = True
-            if not weigh_contexts(self.model, self.coefficients, quality, given)[0]:
-                self.contexts, given = [], []
+            kept, done = weigh_contexts(self.model, self.coefficients, quality, given)
+            self.contexts, given = [self.contexts[i] for i in kept], [given[i] for i in kept]
+            self._done = q, done
         if (q, dead_zone) not in self._seen:
             slope = self.choice.slope * dead_zone / DEAD_ZONE
+            done = self._done[1] if self._done and (q, dead_zone) == (self._done[0], DEAD_ZONE) else None
             self._seen[q, dead_zone] = encode_tile(
-                self.model, self.coefficients, quality, given, min(dead_zone, 0.5), slope
+                self.model, self.coefficients, quality, given, min(dead_zone, 0.5), slope, done
             )
         return self._seen[q, dead_zone]
 
