@@ -83,7 +83,8 @@ static void tame(const int16_t *in, int32_t n, int32_t scale, uint32_t shift, in
 }
 
 /* One pixel's taps and target (behind them) into the columns of its class. */
-static void add_sample(fit_t *f, const plane_t *p, const band_t *b, const int16_t *const (*rows)[3], int32_t y, int32_t x)
+static void add_sample(fit_t *f, const plane_t *p, const band_t *b, const int16_t *const (*rows)[3], int32_t y,
+                       int32_t x)
 {
     const int16_t *at = p->at + y * p->stride;
     int16_t taps[SAMPLE], tamed[SAMPLE], above = at[x - p->stride];
@@ -125,7 +126,7 @@ static void accumulate(fit_t *f, const tile_t *t, int32_t band)
 static int64_t noise(const fit_t *f, const band_t *b, int32_t max_error)
 {
     int64_t step = (2 * (int64_t)(max_error / b->gcd) + 1) >> b->shift;
-    return (step * step * f->weight / 12 >> 16) >> (2 * f->shift);
+    return (16 * step * step / 12 * (f->weight >> 8) >> 12) >> (2 * f->shift);
 }
 
 /* That noise in a product of two taps, or a tap and the target (tap n_lanes): the pixel above, from which own taps and
@@ -203,8 +204,9 @@ static void back_substitute(const solution_t *s, int32_t lanes, int32_t n, int32
     }
 }
 
-/* Number of classes (as a power of two) and tap set with the least bits, those of the weights included; `floor`: squared
- * error that costs nothing, because it is quantised away. */
+/* Number of classes (as a power of two) and tap set with the least bits, those of the weights included; `floor`: the
+ * squared error that costs nothing, because it is quantised away.
+ */
 static void choose_size(const fit_t *f, const solution_t *s, int64_t pixels, int64_t floor, uint32_t *log_classes,
                         uint32_t *set)
 {
@@ -212,7 +214,8 @@ static void choose_size(const fit_t *f, const solution_t *s, int64_t pixels, int
     for (uint32_t log = 0; log <= 2; log++)
         for (uint32_t i = 0; i < TAP_SETS; i++) {
             int64_t e = 0, n = (int64_t)f->end[i] << log;
-            for (uint32_t c = 0; c < 1u << log; c++) e += left_over(&s[(1u << log) - 1 + c], f->n_lanes, (int32_t)f->end[i]);
+            for (uint32_t c = 0; c < 1u << log; c++)
+                e += left_over(&s[(1u << log) - 1 + c], f->n_lanes, (int32_t)f->end[i]);
             int64_t bits = pixels * log2_256((uint64_t)(e + floor)) / 2 + n * WEIGHT_COST * 256;
             if (bits >= best) continue;
             best = bits;
@@ -233,7 +236,8 @@ static void choose_units(fit_t *f, band_t *b, int64_t error, int64_t pixels)
             count++;
         }
         int64_t mean = count ? sum / count + 1 : 1;
-        int64_t squared = (error * 12 / mean + 1) * ((int64_t)1 << (2 * b->weight_bits)) / pixels;
+        int64_t share = error * 12 / mean + 1;
+        int64_t squared = (share < MOST_SHARE ? share : MOST_SHARE) * ((int64_t)1 << (2 * b->weight_bits)) / pixels;
         uint32_t e = 0;
         while (e < WEIGHT_BITS && squared >> (2 * e + 2)) e++;
         b->exponent[g] = e;
@@ -260,9 +264,10 @@ static void choose_weight_bits(const fit_t *f, band_t *b, int32_t w[MAX_CLASSES]
         most = sum > most ? sum : most;
     }
     b->weight_bits = WEIGHT_BITS;
-    while (b->weight_bits > LEAST_WEIGHT_BITS &&
-           (most >> (WEIGHT_BITS - b->weight_bits) > SAFE_SUM || greatest >> (WEIGHT_BITS - b->weight_bits) > SAFE_WEIGHT))
-        b->weight_bits--;
+    for (; b->weight_bits > LEAST_WEIGHT_BITS; b->weight_bits--) {
+        uint32_t drop = WEIGHT_BITS - b->weight_bits;
+        if (most >> drop <= SAFE_SUM && greatest >> drop <= SAFE_WEIGHT) break;
+    }
 }
 
 /* Into the plan; a class whose weights are beyond the limits even so keeps none. */
@@ -271,27 +276,18 @@ static void keep_weights(const fit_t *f, band_t *b, const int32_t *w, uint32_t c
     int32_t kept[FIT_SIZE], sum = 0, n = (int32_t)f->end[b->tap_set];
     for (int32_t k = 0; k < n; k++) {
         int32_t v = (int32_t)shifted(w[k], (int32_t)b->weight_bits - WEIGHT_BITS);
-        kept[k] = rounded(v < -SAFE_WEIGHT ? -SAFE_WEIGHT : v > SAFE_WEIGHT ? SAFE_WEIGHT : v, b->exponent[group_of(f->lane[k])]);
+        v = v < -SAFE_WEIGHT ? -SAFE_WEIGHT : v > SAFE_WEIGHT ? SAFE_WEIGHT : v;
+        kept[k] = rounded(v, b->exponent[group_of(f->lane[k])]);
         if (kept[k] > 32767 || kept[k] < -32767) kept[k] = 0;
         sum += kept[k] < 0 ? -kept[k] : kept[k];
     }
     for (int32_t k = 0; k < n; k++) b->weight[class][f->lane[k]] = (int16_t)(sum <= WEIGHT_LIMIT ? kept[k] : 0);
 }
 
-void choose_predictor(fit_t *f, tile_t *t, int32_t band, const int32_t *max_error)
+/* Sums of products over the tile, with what quantisation adds to them, and all solutions. */
+static void solve_all(fit_t *f, const tile_t *t, int32_t band, const int32_t *max_error)
 {
-    band_t *b = &t->band[band];
-    const plane_t *p = &t->plane[band];
-    memset(b->weight, 0, sizeof b->weight);
-    b->tap_set = b->scale = 0;
-    b->classes = 1;
-    memset(b->exponent, 0, sizeof b->exponent);
-    b->weight_bits = WEIGHT_BITS;
-    if (p->height < 3 || survey(f, t, band) < LEAST_SAMPLES) {
-        b->n_refs = b->phased = 0;
-        return;
-    }
-    int64_t pixels = (int64_t)f->n * f->stride;
+    const band_t *b = &t->band[band];
     f->n_lanes = (int32_t)list_lanes(b->n_refs, f->lane, f->end);
     f->lane[f->n_lanes] = WEIGHTS; /* the target */
     accumulate(f, t, band);
@@ -304,22 +300,45 @@ void choose_predictor(fit_t *f, tile_t *t, int32_t band, const int32_t *max_erro
     for (uint32_t log = 0; log <= 2; log++)
         for (uint32_t c = 0; c < 1u << log; c++)
             solve(&f->solution[(1u << log) - 1 + c], f, c * (MAX_CLASSES >> log), MAX_CLASSES >> log);
+}
+
+/* ilog2 of the mean error in 1/16 of a code, at most 15. */
+static uint32_t error_scale(const fit_t *f, const band_t *b, int64_t error)
+{
+    int64_t variance = error * 1024 / ((f->weight >> 14) + 1);
+    variance = (variance < MOST_VARIANCE ? variance : MOST_VARIANCE) << (2 * (f->shift + b->shift));
+    uint32_t scale = 0;
+    while (scale < 15 && variance >> (2 * scale + 2)) scale++;
+    return scale;
+}
+
+void choose_predictor(fit_t *f, tile_t *t, int32_t band, const int32_t *max_error)
+{
+    band_t *b = &t->band[band];
+    memset(b->weight, 0, sizeof b->weight);
+    memset(b->exponent, 0, sizeof b->exponent);
+    b->tap_set = b->scale = 0;
+    b->classes = 1;
+    b->weight_bits = WEIGHT_BITS;
+    if (t->plane[band].height < 3 || survey(f, t, band) < LEAST_SAMPLES) {
+        b->n_refs = b->phased = 0;
+        return;
+    }
+    solve_all(f, t, band, max_error);
     uint32_t log = 0;
-    int64_t floor = f->n + shifted(f->noise[0], 30 - f->target_log);
-    choose_size(f, f->solution, pixels, floor, &log, &b->tap_set);
+    int64_t error = 0, pixels = (int64_t)f->n * f->stride;
+    choose_size(f, f->solution, pixels, f->n + shifted(f->noise[0], 30 - f->target_log), &log, &b->tap_set);
     b->classes = 1u << log;
     if (b->classes == 1) b->phased = 0;
     for (uint32_t i = 0; i + 1 < b->classes && !b->phased; i++) b->threshold[i] = f->quarter[b->classes == 2 ? 1 : i];
-    int64_t error = 0;
-    for (uint32_t c = 0; c < b->classes; c++)
-        error += left_over(&f->solution[b->classes - 1 + c], f->n_lanes, (int32_t)f->end[b->tap_set]);
+    int32_t w[MAX_CLASSES][FIT_SIZE], n = (int32_t)f->end[b->tap_set];
+    for (uint32_t c = 0; c < b->classes; c++) {
+        error += left_over(&f->solution[b->classes - 1 + c], f->n_lanes, n);
+        back_substitute(&f->solution[b->classes - 1 + c], f->n_lanes, n, w[c]);
+    }
     error = shifted(error, f->target_log - 30);
-    int32_t w[MAX_CLASSES][FIT_SIZE];
-    for (uint32_t c = 0; c < b->classes; c++)
-        back_substitute(&f->solution[b->classes - 1 + c], f->n_lanes, (int32_t)f->end[b->tap_set], w[c]);
     choose_weight_bits(f, b, w);
     choose_units(f, b, error, pixels >> log);
     for (uint32_t c = 0; c < b->classes; c++) keep_weights(f, b, w[c], c);
-    int64_t variance = (shifted(error, 2 * (int32_t)(f->shift + b->shift) + 8) << 16) / (f->weight + 1);
-    while (b->scale < 15 && variance >> (2 * b->scale + 2)) b->scale++;
+    b->scale = error_scale(f, b, error);
 }

@@ -12,7 +12,8 @@ static int32_t gcd32(int32_t a, int32_t b)
 }
 
 /* Do two lines of n pixels, `step` apart each, differ at a pixel that is valid in both? */
-static int lines_differ(const int32_t *a, const int32_t *b, const uint8_t *va, const uint8_t *vb, int32_t n, size_t step)
+static int lines_differ(const int32_t *a, const int32_t *b, const uint8_t *va, const uint8_t *vb, int32_t n,
+                        size_t step)
 {
     for (int32_t i = 0; i < n; i++, a += step, b += step, va += step, vb += step)
         if (*a != *b && *va && *vb) return 1;

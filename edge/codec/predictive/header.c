@@ -62,6 +62,7 @@ static void code_list(coder_t *c, models_t *m, band_t *b)
     else b->listed = 0;
     b->last_rank = b->last;
     b->fine = b->last < MAP_LIMIT ? (uint32_t)code_limited(c, &m->fine, (int32_t)b->fine, FINE_LIMIT) : 0;
+    b->shared = b->fine ? (uint32_t)code_limited(c, &m->fine, (int32_t)b->shared, SHARED_LIMIT) : 0;
     if (!b->listed) return;
     uint32_t history = 31;
     for (int32_t start = 0; start <= b->last && !c->failed; start += MAP_BLOCK) {
@@ -104,6 +105,7 @@ static void code_references(coder_t *c, models_t *m, tile_t *t, int32_t i)
             while (t->order[i - back] != (int32_t)b->refs[k]) back++;
         back = 1 + code_limited(c, &m->refs, back - 1, i - 1);
         b->refs[k] = (uint32_t)t->order[i - back];
+        refuse_unless(c, t->band[b->refs[k]].last != 0);
     }
 }
 

@@ -56,7 +56,7 @@ void find_range(band_t *b, const int32_t *s, const uint8_t *valid, int32_t n)
     b->shift = b->last >> 15 ? 1 : 0;
     b->grid = (grid_t){1, 1, 0, 0};
     b->last_rank = b->last;
-    b->listed = b->copies = b->fine = b->phased = 0;
+    b->listed = b->copies = b->fine = b->shared = b->phased = 0;
     b->cells_from = -1;
     if (b->last) return;
     b->n_refs = b->tap_set = b->scale = 0;
@@ -116,17 +116,20 @@ static void choose_list(band_t *b, const uint32_t *count)
     if (b->listed) make_ranks(b);
 }
 
-/* Bits of 256 that coding the lowest bits by how often ranks occur saves: blocks of 2^fine ranks are not even. */
-static int64_t gain_of_fine(const band_t *b, const uint32_t *count, uint32_t fine)
+/* Bits of 256 that coding the lowest bits by how often ranks occur saves: blocks of 2^fine ranks are not even. 2^shared
+ * blocks learn together.
+ */
+static int64_t gain_of_fine(const band_t *b, const uint32_t *count, uint32_t fine, uint32_t shared)
 {
     int64_t gain = 0;
-    int32_t size = 1 << fine;
-    for (int32_t start = 0; start <= b->last_rank; start += size) {
-        uint32_t total = 0;
+    int32_t size = 1 << fine, step = size << shared;
+    for (int32_t start = 0; start <= b->last_rank; start += step) {
+        uint32_t sum[1 << FINE_LIMIT] = {0}, total = 0;
         int64_t bits = 0;
-        for (int32_t i = start; i < start + size; i++) total += count[i];
+        for (int32_t i = 0; i < step && start + i <= b->last_rank; i++) sum[i & (size - 1)] += count[start + i];
+        for (int32_t i = 0; i < size; i++) total += sum[i];
         int32_t log = rough_log2(total);
-        for (int32_t i = start; i < start + size; i++) bits += (int64_t)count[i] * (log - rough_log2(count[i]));
+        for (int32_t i = 0; i < size; i++) bits += (int64_t)sum[i] * (log - rough_log2(sum[i]));
         gain += (int64_t)total * fine * 256 - bits - (total ? (size - 1) * (log + 256) / 2 : 0);
     }
     return gain;
@@ -143,12 +146,14 @@ static void choose_fine(band_t *b, uint32_t *count)
         count[i] = 0;
         if (b->used[i]) count[b->rank16[i] >> 4] = n;
     }
-    for (int32_t i = b->last_rank + 1; i <= b->last_rank + (1 << FINE_LIMIT); i++) count[i] = 0;
     for (uint32_t fine = 1; fine <= FINE_LIMIT && fine + FINE_BELOW + b->listed <= b->scale; fine++) {
-        int64_t gain = gain_of_fine(b, count, fine);
-        if (gain <= best + pixels * LEAST_FINE) continue;
-        best = gain;
-        b->fine = fine;
+        for (uint32_t shared = 0; shared <= SHARED_LIMIT; shared++) {
+            int64_t gain = gain_of_fine(b, count, fine, shared);
+            if (gain <= best + pixels * LEAST_FINE) continue;
+            best = gain;
+            b->fine = fine;
+            b->shared = shared;
+        }
     }
 }
 

@@ -25,6 +25,8 @@
 #define LEAST_PIVOT 32768
 #define SAFE_SUM 60000       /* of a class's weights before they are rounded to their units */
 #define SAFE_WEIGHT 32000
+#define MOST_SHARE ((int64_t)1 << 34)
+#define MOST_VARIANCE ((int64_t)1 << 36)
 #define WEIGHT_COST 11      /* bits of a weight in the payload, about */
 
 typedef struct {
@@ -45,7 +47,7 @@ typedef struct {
 
 uint64_t isqrt64(uint64_t v);
 int32_t log2_256(uint64_t v);
-void choose_values(tile_t *t, int32_t band, uint32_t *count); /* list and fine bits; planes hold the samples, band->scale is known */
+void choose_values(tile_t *t, int32_t band, uint32_t *count); /* list and fine bits, after the predictor */
 void find_range(band_t *b, const int32_t *samples, const uint8_t *valid, int32_t n);
 void choose_structure(tile_t *t); /* order and references; planes hold the samples */
 void choose_predictor(fit_t *f, tile_t *t, int32_t band, const int32_t *max_error);

@@ -38,6 +38,7 @@ enum { BAD_INPUT = 1, NO_ROOM = 2 };
 #define PAD 8              /* pixels left and right of a row */
 #define MAP_LIMIT 16384    /* codes of a band whose values may be listed */
 #define FINE_LIMIT 3
+#define SHARED_LIMIT 3
 #define MAP_BLOCK 64       /* codes that are listed, or not, together */
 
 /* Pixels per sample of a band's own grid, and where the first whole cell starts (each way). */
@@ -53,12 +54,13 @@ typedef struct {
     uint32_t shift;           /* of codes to the 15 bits that prediction works on */
     int32_t start;            /* stands for the pixels before the first, in those 15 bits */
     grid_t grid;
-    uint32_t listed;          /* are there codes that no pixel has? Then residuals count only those that some pixel has: */
-    int32_t last_rank;        /* greatest rank of a code among those; without a list, last */
+    uint32_t listed;          /* are codes that no pixel has left out of the count? Then these hold: */
+    int32_t last_rank;        /* greatest rank of a code among those that pixels have; without a list, last */
     uint16_t *code_of;        /* by rank */
-    uint32_t *rank16;         /* by code, in 1/16, in between where no pixel has it; one more behind the last */
+    uint32_t *rank16;         /* by code, in 1/16; of codes that no pixel has, in between */
     uint32_t fine;            /* lowest bits of a rank that are coded by how often its neighbours occur */
-    bit_t *often;             /* trees of those bits, 2^fine nodes for each value of the bits above */
+    uint32_t shared;          /* 2^shared values of the bits above have one tree of those bits: */
+    bit_t *often;             /* 2^fine nodes a tree */
     uint8_t *used;            /* by code; whole blocks of MAP_BLOCK are 1 where nothing is listed */
     uint32_t copies;          /* do pixels repeat the one before or above, as cells of a coarser grid do? */
     int32_t cells_from;       /* the earlier band whose cells are likely these, or -1 */
@@ -126,8 +128,8 @@ static inline uint32_t activity8(uint32_t v)
 /* |differences| between the pixels above one; p: the pixel, r: samples from a row to the next. */
 static inline uint32_t activity(const int16_t *p, int32_t r)
 {
-    int32_t n = p[-r], nw = p[-r - 1], ne = p[-r + 1], up = n - p[-2 * r], west = nw - p[-2 * r - 1], east = ne - p[-2 * r + 1];
-    int32_t left = n - nw, right = n - ne;
+    int32_t n = p[-r], nw = p[-r - 1], ne = p[-r + 1], left = n - nw, right = n - ne;
+    int32_t up = n - p[-2 * r], west = nw - p[-2 * r - 1], east = ne - p[-2 * r + 1];
     return (uint32_t)((left < 0 ? -left : left) + (right < 0 ? -right : right) + (up < 0 ? -up : up) +
                       (west < 0 ? -west : west) + (east < 0 ? -east : east));
 }
@@ -142,7 +144,8 @@ INLINE void gather(const int16_t *own, int32_t stride, const int16_t *const (*re
     for (int i = 0; i < 8; i++) out[8 + i] = (int16_t)(p[i - 3 - stride] - above);
     for (uint32_t k = 0; k < n_refs; k++) {
         const int16_t *up = refs[k][0] + x, *at = refs[k][1] + x, *down = refs[k][2] + x;
-        int16_t mean = (int16_t)((3 * (at[-1] + up[0]) + up[-1] + up[1] + 4) >> 3), *o = out + OWN_LANES + REF_LANES * k;
+        int16_t mean = (int16_t)((3 * (at[-1] + up[0]) + up[-1] + up[1] + 4) >> 3);
+        int16_t *o = out + OWN_LANES + REF_LANES * k;
         for (int i = 0; i < 8; i++) o[i] = (int16_t)(up[i - 1] - mean);
         for (int i = 0; i < 8; i++) o[8 + i] = (int16_t)(at[i - 1] - mean);
         for (int i = 0; i < 8; i++) o[16 + i] = (int16_t)(down[i - 1] - mean);

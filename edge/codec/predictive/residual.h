@@ -18,7 +18,7 @@ typedef struct {
 typedef struct {
     level_t level[LEVELS];
     number_t beyond;
-    bit_t left[8][2][2][4], above[8][2][4]; /* does a pixel repeat a neighbour? by cell so far, rows above, other band */
+    bit_t left[8][2][2][4], above[8][2][4]; /* of code_copy: by cell so far, cells above, other band */
     uint8_t *heights;     /* rows of the cell so far; that of the row above until a pixel is coded */
     int32_t *given, *coded; /* the same of codes as they were and as they are decoded */
     uint32_t *wide;     /* by column, 8 times a mean of the errors above that forgets slowly */

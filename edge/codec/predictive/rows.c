@@ -3,7 +3,8 @@
 
 /* What the rows above say of the errors of a row, for every pixel; with the pixels before, weights sum to about 106.
  * Where cells of 2 x 2 are told apart, only pixels in the same place of a cell are asked. */
-static void errors_above(const model_t *m, int32_t width, int phased, const uint16_t *n, const uint16_t *nn, uint32_t *out)
+static void errors_above(const model_t *m, int32_t width, int phased, const uint16_t *n, const uint16_t *nn,
+                         uint32_t *out)
 {
     if (phased) {
         for (int32_t x = 0; x < width; x++) out[x] = 34u * nn[x] + 22u * nn[x - 2] + 23u * nn[x + 2];
@@ -49,7 +50,7 @@ typedef struct {
     int32_t y, width, run;      /* run: pixels of the cell so far in this row */
 } row_t;
 
-/* What all taps but the pixels before add to a row's predictions, and the classes; n_refs is a constant in every use. */
+/* What all taps but the pixels before add to a row's predictions, and the classes; n_refs is constant in every use. */
 INLINE void predict(work_t *w, const band_t *b, const plane_t *plane, const row_t *row, uint32_t n_refs)
 {
     int16_t taps[LANES];
@@ -91,11 +92,13 @@ static int code_copy(coder_t *c, const work_t *w, const residual_t *r, const row
     int has_above = row->y > 0 && above[x] != HOLE, cell = NEW;
     if (x > 0 && row->cells[x - 1] != HOLE) {
         int over = row->y > 0 && above[x] == LEFT, next = row->y > 0 && x + 1 < row->width && above[x + 1] == LEFT;
-        if (code_bit(c, &m->left[row->run][over][next][other], alike(r, w->codes[x], m->given[x - 1], m->coded[x - 1]))) cell = LEFT;
+        int same = alike(r, w->codes[x], m->given[x - 1], m->coded[x - 1]);
+        if (code_bit(c, &m->left[row->run][over][next][other], same)) cell = LEFT;
     }
     if (cell == NEW && has_above) {
         int beside = x > 0 && m->heights[x - 1] > 0;
-        if (code_bit(c, &m->above[m->heights[x]][beside][other], alike(r, w->codes[x], m->given[x], m->coded[x]))) cell = ABOVE;
+        int same = alike(r, w->codes[x], m->given[x], m->coded[x]);
+        if (code_bit(c, &m->above[m->heights[x]][beside][other], same)) cell = ABOVE;
     }
     return cell;
 }
@@ -111,8 +114,8 @@ static void keep_cell(model_t *m, row_t *row, int32_t x, int cell)
 
 /* One code by its prediction (1/16), by rank among those that pixels have, with the lowest bits of the rank by how
  * often they occur, where the band says so; *e: the error, in 1/16. */
-INLINE int32_t code_value(coder_t *c, const residual_t *r, const band_t *b, int32_t predicted, uint32_t sum, int32_t given,
-                          uint32_t *e)
+INLINE int32_t code_value(coder_t *c, const residual_t *r, const band_t *b, int32_t predicted, uint32_t sum,
+                          int32_t given, uint32_t *e)
 {
     int32_t value = given;
     if (UNLIKELY(b->listed)) {
@@ -124,7 +127,7 @@ INLINE int32_t code_value(coder_t *c, const residual_t *r, const band_t *b, int3
     int32_t upper = fine ? max32(predicted - (((1 << fine) - 1) << (FRACTION - 1)), 0) >> fine : predicted;
     upper = code_sample(c, r, min32(upper, r->last << FRACTION), sum >> fine, value >> fine);
     if (UNLIKELY(fine != 0)) {
-        bit_t *tree = b->often + ((uint32_t)upper << fine);
+        bit_t *tree = b->often + ((uint32_t)upper >> b->shared << fine);
         uint32_t node = 1;
         for (uint32_t i = fine; i-- > 0;) node = 2 * node + (uint32_t)code_bit(c, &tree[node], value >> i & 1);
         value = (upper << fine) + (int32_t)(node - (1u << fine));
@@ -140,55 +143,69 @@ INLINE int32_t code_value(coder_t *c, const residual_t *r, const band_t *b, int3
     return UNLIKELY(b->listed) ? b->code_of[value] : value;
 }
 
+/* A row on its way: what the pixel x, and those before it, bring to the next. */
+typedef struct {
+    int32_t before[LEFT_TAPS]; /* pixels x - 1, x - 2, x - 3 in prediction's bits */
+    uint32_t left, second;     /* errors of x - 1 and x - 2, in 1/16 */
+} window_t;
+
+/* The prediction of a pixel in 1/16 of a code. */
+INLINE int32_t predicted_code(const work_t *w, const band_t *b, const window_t *near, int32_t above, int32_t x)
+{
+    const int16_t *weight = b->weight[w->class[x]] + LANES;
+    const int32_t drop = (int32_t)b->weight_bits - FRACTION;
+    int32_t sum = w->partial[x];
+    for (int i = 0; i < LEFT_TAPS; i++) sum += (near->before[i] - above) * weight[i];
+    int32_t predicted = (above * (1 << FRACTION) + ((sum + (1 << (drop - 1))) >> drop)) * (1 << b->shift);
+    return predicted < 0 ? 0 : min32(predicted, b->last << FRACTION);
+}
+
+/* A valid pixel: predicted, or in a band with copies perhaps repeated; *e: its error. The code it decodes to. */
+INLINE int32_t code_pixel(coder_t *c, work_t *w, const residual_t *r, const band_t *b, row_t *row, const window_t *near,
+                          int32_t above, int32_t x, int *cell, uint32_t *e)
+{
+    model_t *m = r->m;
+    int32_t given = w->codes[x], code;
+    *cell = NEW;
+    if (UNLIKELY(b->copies)) {
+        coder_t copy = *c;
+        *cell = code_copy(&copy, w, r, row, x);
+        *c = copy;
+    }
+    if (*cell == NEW) {
+        uint32_t sum = w->above[x] + (b->phased ? 34 * near->second : 16 * near->left + 9 * near->second);
+        code = code_value(c, r, b, predicted_code(w, b, near, above, x), sum, given, e);
+    } else {
+        code = *cell == LEFT ? w->codes[x - 1] : m->coded[x];
+        *e = *cell == LEFT ? near->left : row->error_above[x];
+    }
+    w->codes[x] = code;
+    m->given[x] = given;
+    m->coded[x] = code;
+    return code;
+}
+
 /* Codes of one row, in the grid of its band; `encoding` is a constant in every use. */
 INLINE int32_t code_pixels(coder_t *outer, work_t *w, const residual_t *r, const band_t *b, row_t *row, int32_t stride,
                            const int encoding)
 {
     coder_t c = *outer; /* in registers, as nothing takes its address */
     c.encoding = encoding;
-    model_t *m = r->m;
-    const int32_t top = b->last << FRACTION, drop = (int32_t)b->weight_bits - FRACTION, half = 1 << (drop - 1);
-    int32_t before[LEFT_TAPS] = {row->own[-1], row->own[-1], row->own[-1]}, x;
-    uint32_t left = row->error_above[0], second = left;
+    const int32_t first = row->own[-1];
+    window_t near = {{first, first, first}, row->error_above[0], row->error_above[0]};
+    int32_t x;
     for (x = 0; x < row->width; x++) {
-        uint32_t sum = w->above[x] + (b->phased ? 34 * second : 16 * left + 9 * second), e = sum >> 7;
-        int32_t above = row->y ? row->own[x - stride] : before[0], value;
+        int32_t above = row->y ? row->own[x - stride] : near.before[0], value = (near.before[0] + above + 1) >> 1;
+        uint32_t e = (w->above[x] + 16 * near.left + 9 * near.second) >> 7;
         int cell = HOLE;
         if (w->okay[x]) {
-            int32_t given = w->codes[x], code;
-            cell = NEW;
-            if (UNLIKELY(b->copies)) {
-                coder_t copy = c;
-                cell = code_copy(&copy, w, r, row, x);
-                c = copy;
-            }
-            if (cell == NEW) {
-                const int16_t *weight = b->weight[w->class[x]] + LANES;
-                int32_t total = w->partial[x];
-                for (int i = 0; i < LEFT_TAPS; i++) total += (before[i] - above) * weight[i];
-                int32_t predicted = above * (1 << FRACTION) + ((total + half) >> drop);
-                predicted *= 1 << b->shift;
-                predicted = predicted < 0 ? 0 : predicted > top ? top : predicted;
-                code = code_value(&c, r, b, predicted, sum, given, &e);
-            } else {
-                code = cell == LEFT ? w->codes[x - 1] : m->coded[x];
-                e = cell == LEFT ? left : row->error_above[x];
-            }
+            value = code_pixel(&c, w, r, b, row, &near, above, x, &cell, &e) >> b->shift;
             if (UNLIKELY(c.failed)) break;
-            w->codes[x] = code;
-            value = code >> b->shift;
-            m->given[x] = given;
-            m->coded[x] = code;
-        } else {
-            value = (before[0] + above + 1) >> 1;
         }
-        if (UNLIKELY(b->copies)) keep_cell(m, row, x, cell);
+        if (UNLIKELY(b->copies)) keep_cell(r->m, row, x, cell);
         row->own[x] = (int16_t)value;
-        before[2] = before[1];
-        before[1] = before[0];
-        before[0] = value;
-        second = left;
-        left = row->error[x] = (uint16_t)(e < 65535 ? e : 65535);
+        row->error[x] = (uint16_t)(e < 65535 ? e : 65535);
+        near = (window_t){{value, near.before[0], near.before[1]}, row->error[x], near.left};
     }
     c.encoding = outer->encoding;
     *outer = c;
@@ -212,7 +229,8 @@ int32_t code_row(coder_t *c, work_t *w, const residual_t *r, int32_t band, int32
     else if (b->n_refs == 1) predict(w, b, plane, &row, 1);
     else if (b->n_refs == 2) predict(w, b, plane, &row, 2);
     else predict(w, b, plane, &row, 3);
-    int32_t done = c->encoding ? code_pixels(c, w, r, b, &row, plane->stride, 1) : code_pixels(c, w, r, b, &row, plane->stride, 0);
+    int32_t done = c->encoding ? code_pixels(c, w, r, b, &row, plane->stride, 1)
+                               : code_pixels(c, w, r, b, &row, plane->stride, 0);
     end_row(plane, y);
     pad_errors(row.error, plane->width);
     return done;

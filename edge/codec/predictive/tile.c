@@ -92,7 +92,8 @@ static void start_models(arena_t *a, work_t *w)
         for (int32_t x = -WIDE; x < width + WIDE; x++) m->wide[x] = 8u << w->tile.band[b].scale;
         for (int i = 0; i < 3; i++) {
             m->error[i] = (uint16_t *)take(a, error_bytes(width)) + ERROR_PAD;
-            for (int32_t x = -ERROR_PAD; x < width + ERROR_PAD; x++) m->error[i][x] = (uint16_t)(1u << w->tile.band[b].scale);
+            for (int32_t x = -ERROR_PAD; x < width + ERROR_PAD; x++)
+                m->error[i][x] = (uint16_t)(1u << w->tile.band[b].scale);
         }
         start_plane(&w->tile.plane[b], w->tile.band[b].start);
     }
@@ -219,7 +220,8 @@ static void code_layer(coder_t *c, work_t *w, int layer, const int32_t *max_erro
     for (int32_t i = 0; i < t->n_bands && !c->failed; i++) {
         int32_t b = t->order[i];
         size_t at = (size_t)b * (size_t)t->height * (size_t)t->width;
-        code_strip(c, w, b, top, bottom, max_error[b], in ? in + at : NULL, out ? out + at : NULL, known ? known + at : NULL);
+        code_strip(c, w, b, top, bottom, max_error[b], in ? in + at : NULL, out ? out + at : NULL,
+                   known ? known + at : NULL);
     }
 }
 
