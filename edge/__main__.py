@@ -26,7 +26,7 @@ from swathpack.edge.board import (
     make_source,
     open_board,
     planned_passes,
-    uplink_key,
+    uplink_keys,
 )
 from swathpack.edge.clock import SystemClock
 from swathpack.edge.codec.engines.report import report_engines
@@ -85,7 +85,7 @@ def _open_model(mission: Mission) -> EdgeModel:
 
 def _check_files(mission: Mission, once: bool) -> None:
     """What the configuration names beside itself, before anything is made or loaded. Raises ConfigError."""
-    uplink_key(mission)
+    uplink_keys(mission)
     if once and mission.passes.bytes == 0:
         raise ConfigError("passes.bytes: --once needs the bytes of its pass, found none")
     if mission.passes.budget is not None:
@@ -113,7 +113,7 @@ def _fly(mission: Mission, model: EdgeModel, once: bool, began: float) -> int:
 
 def _assemble(board: Board, model: EdgeModel, once: bool, began: float) -> FlightLoop:
     mission, clock = board.mission, board.clock
-    if mission.uplink.key_file is None:
+    if mission.uplink.insecure:
         board.log.report(events.UPLINK_OPEN, sender=f"whoever reaches the {mission.uplink.kind}")
     report_engines(board.log, model.engine_events)
     codec = FlightCodec.configured(model, mission.coding)
@@ -130,7 +130,7 @@ def _assemble(board: Board, model: EdgeModel, once: bool, began: float) -> Fligh
         make_port(mission),
         make_commands(mission),
         schedule,
-        uplink_key(mission),
+        uplink_keys(mission),
         scrubber,
         canary=Canary(codec, board.log),
         began=began,

@@ -3,7 +3,9 @@
 state/boots      how often the board started (segment numbers depend on it)
 state/queue      SQLite: accepted frames, work, coded tiles, passes
 state/context    slot file of confirmed latents
+state/link       key slot of the reports and life of the ground's store
 state/spool/     accepted frames
+state/lock       held by the one process that uses all of it
 state/log/       events.jsonl, telemetry.jsonl
 state/ballast    space let go when the disk is full
 """
@@ -24,15 +26,19 @@ from swathpack.edge.context.store import ContextStore
 from swathpack.edge.downlink.ballast import Ballast
 from swathpack.edge.downlink.budget import Budget, BudgetError, read_budget
 from swathpack.edge.downlink.confirm import Confirmation
+from swathpack.edge.downlink.link_record import LinkRecord
 from swathpack.edge.downlink.ports import FilePort, Port, TcpPort, UdpPort
 from swathpack.edge.downlink.queue import DownlinkQueue
 from swathpack.edge.downlink.schedule import FixedSchedule, PlannedSchedule, Schedule
 from swathpack.edge.downlink.schema import QueueCorruptError
 from swathpack.edge.downlink.spool import Spool
 from swathpack.edge.events import EventLog
-from swathpack.edge.health.boots import Boot, next_boot
+from swathpack.edge.health.boots import Boot, begin_store, next_boot
 from swathpack.edge.health.jsonl import JsonLines
+from swathpack.edge.health.lock import StateLock
 from swathpack.edge.health.telemetry import Telemetry
+from swathpack.edge.install.durable import make_folder, sync_folder
+from swathpack.edge.install.link_keys import UNSIGNED, LinkKeyError, read_link_keys
 from swathpack.edge.sources.acquisition import FrameSource
 from swathpack.edge.sources.folder import FolderSource
 from swathpack.edge.sources.ring import RingSource
@@ -53,10 +59,12 @@ class Board:
     spool: Spool
     queue: DownlinkQueue
     context: ContextStore
+    link: LinkRecord
     chooser: ContextChooser
     confirmation: Confirmation
     samples: JsonLines | None
     ballast: Ballast
+    lock: StateLock
 
     def distrust_queue(self) -> None:
         """The queue has proved damaged while running: the next start begins it anew from the spool.
@@ -69,35 +77,60 @@ class Board:
         """Close all files; everything that matters is durable already."""
         self.queue.close()
         self.context.close()
+        self.link.close()
         if self.samples is not None:
             self.samples.close()
+        self.lock.close()
 
 
 def open_board(mission: Mission, clock: Clock, model: bytes) -> Board:
     """Open or make the state of a mission. model: 8 bytes naming the codec's model.
 
-    A damaged queue is moved aside and begun anew: its frames are still in the spool. Raises StorageError,
-    QueueError, MemoryLimitError.
+    A damaged queue is moved aside and begun anew: its frames are still in the spool. Raises StorageError (another process
+    has the state open, too), QueueError, MemoryLimitError.
     """
     try:
-        mission.state.mkdir(parents=True, exist_ok=True)
+        make_folder(mission.state)
     except OSError as error:
         raise StorageError(f"{mission.state}: {error.strerror}") from error
+    lock = StateLock(mission.state / "lock")
+    try:
+        return _open_parts(mission, clock, model, lock)
+    except BaseException:
+        lock.close()
+        raise
+
+
+def _open_parts(mission: Mission, clock: Clock, model: bytes, lock: StateLock) -> Board:
     log, telemetry = EventLog(clock), Telemetry(clock)
     samples = _open_logs(mission.state / "log", log)
     boot = next_boot(mission.state / "boots")
     limits = mission.limits
     spool = Spool(mission.state / "spool", mission.source.max_frame_mb << 20, limits.min_free_mb << 20)
-    queue = _open_queue(mission.state / "queue", clock, boot, log)
+    queue, boot = _open_queue(mission.state / "queue", clock, boot, log)
     context = ContextStore.open(
         mission.state / "context", mission.geometry, model, log, mission.context.memory_mb << 20
     )
     if context.fresh and boot.boots > 1:
         log.report(events.CONTEXT_RESET, reason="the file is new, the board is not")
+    link = _open_link(mission.state / "link", log)
     chooser = ContextChooser(mission.context_settings, context, queue, log)
-    confirmation = Confirmation(queue, context, log, chooser.refresh)
+    confirmation = Confirmation(queue, context, link, log, chooser.refresh)
     ballast = Ballast(mission.state / "ballast", limits.ballast_mb << 20)
-    return Board(mission, clock, log, telemetry, boot, spool, queue, context, chooser, confirmation, samples, ballast)
+    try:
+        sync_folder(mission.state)  # what was made just now must still have its name after a loss of power
+    except OSError as error:
+        raise StorageError(f"{mission.state}: {error.strerror}") from error
+    return Board(
+        mission, clock, log, telemetry, boot, spool, queue, context, link, chooser, confirmation, samples, ballast, lock
+    )  # fmt: skip
+
+
+def _open_link(path: Path, log: EventLog) -> LinkRecord:
+    link = LinkRecord(path)
+    if link.damaged:
+        log.report(events.STAGE_FAILED, stage="link", error="both copies damaged: old keys are taken")
+    return link
 
 
 def _open_logs(folder: Path, log: EventLog) -> JsonLines | None:
@@ -111,27 +144,43 @@ def _open_logs(folder: Path, log: EventLog) -> JsonLines | None:
     return samples
 
 
-def _open_queue(path: Path, clock: Clock, boot: Boot, log: EventLog) -> DownlinkQueue:
-    another = partial(_another_boot, path.with_name("boots"), boot)
-    try:
-        if _suspect(path).exists():
-            raise QueueCorruptError("found damaged in the last run")
-        queue = DownlinkQueue(path, clock, boot.boots, boot.store, another)
-    except QueueCorruptError as error:
-        log.report(events.QUEUE_CORRUPT, error=str(error))
-        for old in path.parent.glob(f"{path.name}.damaged-*"):
-            old.unlink(missing_ok=True)  # one is enough to look into; the disk is not theirs
-        for suffix in ("", "-wal", "-shm"):
-            part = path.with_name(path.name + suffix)
-            if part.exists():
-                part.replace(path.with_name(f"{path.name}.damaged-{boot.boots}{suffix}"))
-        queue = DownlinkQueue(path, clock, boot.boots, boot.store, another)
+def _open_queue(path: Path, clock: Clock, boot: Boot, log: EventLog) -> tuple[DownlinkQueue, Boot]:
+    """The queue, begun anew where it is damaged or gone; then its segment numbers begin a new life too, since a report
+    on the old ones would speak of passes that have come again.
+    """
+    boots = path.with_name("boots")
+    queue = None
+    if path.exists():
+        try:
+            queue = _queue(path, clock, boot)
+        except QueueCorruptError as error:
+            log.report(events.QUEUE_CORRUPT, error=str(error))
+            _put_aside(path, boot)
+    if queue is None:
+        boot = begin_store(boots, boot) if boot.boots > 1 else boot
+        queue = _queue(path, clock, boot)
         _suspect(path).unlink(missing_ok=True)
     if queue.file.meta("store", -1) != boot.store:
         # Numbers of another life mean nothing to the ground: what was sent under them goes down again.
         queue.tiles.lose_everything()
         queue.file.set_meta("store", boot.store)
-    return queue
+    return queue, boot
+
+
+def _queue(path: Path, clock: Clock, boot: Boot) -> DownlinkQueue:
+    if path.exists() and _suspect(path).exists():
+        raise QueueCorruptError("found damaged in the last run")
+    another = partial(_another_boot, path.with_name("boots"), boot)
+    return DownlinkQueue(path, clock, boot.boots, boot.store, another)
+
+
+def _put_aside(path: Path, boot: Boot) -> None:
+    for old in path.parent.glob(f"{path.name}.damaged-*"):
+        old.unlink(missing_ok=True)  # one is enough to look into; the disk is not theirs
+    for suffix in ("", "-wal", "-shm"):  # SQLite drops a log whose file is not there
+        part = path.with_name(path.name + suffix)
+        if part.exists():
+            part.replace(path.with_name(f"{path.name}.damaged-{boot.boots}{suffix}"))
 
 
 def _another_boot(path: Path, boot: Boot) -> int:
@@ -152,7 +201,7 @@ def make_source(mission: Mission, clock: Clock) -> FrameSource:
     if source.kind == "ring":
         return RingSource(source.name, most)
     if source.kind == "tcp":
-        return TcpSource(source.host, source.port, most)
+        return TcpSource(source.host, source.port, most, source.max_senders, clock, source.idle_s, source.message_s)
     if source.kind == "udp":
         return UdpSource(source.host, source.port, most)
     if source.kind == "synthetic":
@@ -211,14 +260,11 @@ def planned_passes(mission: Mission) -> Budget:
     return budget
 
 
-def uplink_key(mission: Mission) -> bytes:
-    """The secret shared with the ground; empty without a key file. Raises ConfigError."""
+def uplink_keys(mission: Mission) -> dict[int, bytes]:
+    """The secrets shared with the ground, by slot. Raises ConfigError."""
     if mission.uplink.key_file is None:
-        return b""
+        return dict([UNSIGNED])
     try:
-        key = mission.uplink.key_file.read_bytes().strip()
-    except OSError as error:
+        return read_link_keys(mission.uplink.key_file)
+    except LinkKeyError as error:
         raise ConfigError(f"uplink.key_file: {error}") from error
-    if len(key) < 16:
-        raise ConfigError(f"uplink.key_file: expected at least 16 bytes, found {len(key)}")
-    return key

@@ -139,8 +139,9 @@ REPORT_MISMATCH = _declare(
     0x0313, "report_mismatch", ERROR, "ground holds another tile {tile} at {time}", "tile:i64 time:i64"
 )
 UPLINK_OPEN = _declare(
-    0x0315, "uplink_open", WARNING, "no uplink.key_file: reports can be forged by {sender}", "sender:text"
+    0x0315, "uplink_open", WARNING, "uplink.insecure: reports can be forged by {sender}", "sender:text"
 )
+REPORT_REPEATED = _declare(0x0316, "report_repeated", INFO, "report {number} was here before", "number:u32")
 REFRESH_WANTED = _declare(0x0314, "refresh_wanted", NOTICE, "tile {tile} will be coded without context", "tile:i64")
 # 0x04..: downlink
 PASS_STARTED = _declare(

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from swathpack.edge import events
 from swathpack.edge.board import Board
@@ -42,7 +42,7 @@ class FlightLoop:
     """The flight runtime, from open parts.
 
     board: state on disk. codec: see `swathpack.edge.codec.protocol`. source, port, commands, schedule: the outside world.
-    key: secret of the reports. scrubber, canary: watch the codec's memory. readings: what the board measures.
+    keys: secrets of the reports by slot. scrubber, canary: watch the codec's memory. readings: what the board measures.
     began: monotonic time at which the process began to start, for the event that tells how long that took.
     """
 
@@ -54,7 +54,7 @@ class FlightLoop:
         port: Port,
         commands: CommandSource,
         schedule: Schedule,
-        key: bytes,
+        keys: Mapping[int, bytes],
         scrubber: Scrubber | None = None,
         readings: Callable[[], Readings] = board_readings,
         notifier: Notifier | None = None,
@@ -91,7 +91,7 @@ class FlightLoop:
             mission.link,
             mission.passes.patience,
         )
-        self.uplink = Uplink(commands, b.confirmation, key, b.log, b.telemetry)
+        self.uplink = Uplink(commands, b.confirmation, keys, b.log, b.telemetry)
         self.health = Health(
             b.clock,
             b.log,

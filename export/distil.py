@@ -260,6 +260,11 @@ def export(student: EntropyModel, teacher: Teacher, out: Path, notes: dict[str, 
         "model_digest": model_digest(out).hex(),
         "tables_digest": tables.digest().hex(),
         "engine_files": {n: bytes_digest((out / n).read_bytes(), DIGEST_BYTES).hex() for n in (GRAPH, GOLDEN)},
+        "files": {
+            p.name: bytes_digest(p.read_bytes(), DIGEST_BYTES).hex()
+            for p in sorted(out.iterdir())
+            if p.suffix != ".json"
+        },
         "teacher": teacher.imported.digest.hex(),
         "bounds": {b.layer: {"worst": b.worst, "margin_bits": round(b.margin_bits, 3)} for b in bounds},
         **notes,

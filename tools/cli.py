@@ -10,45 +10,62 @@ import argparse
 import importlib
 import os
 import sys
+from typing import Any, NamedTuple
 
-from swathpack.tools.errors import UserError
+import swathpack
+from swathpack.tools.guard import guarded
 
-# Sub-command -> module with HELP, add_arguments(parser) and run(args) -> exit code.
-COMMANDS: dict[str, str] = {
-    "compress": "swathpack.tools.commands.compress",
-    "decompress": "swathpack.tools.commands.decompress",
-    "inspect": "swathpack.tools.commands.inspect",
-    "receive": "swathpack.tools.commands.receive",
-    "bench": "swathpack.tools.commands.bench",
-    "import": "swathpack.tools.commands.import_checkpoint",
-    "inpaint": "swathpack.tools.commands.inpaint",
-    "adapt": "swathpack.tools.commands.adapt",
-    "plan": "swathpack.tools.commands.plan",
-    "calibrate": "swathpack.tools.commands.calibrate",
-    "export": "swathpack.tools.commands.export",
-    "engines": "swathpack.tools.commands.engines",
-    "bundle": "swathpack.tools.commands.bundle",
-    "flash": "swathpack.tools.commands.flash",
-    "board": "swathpack.tools.commands.board",
-    "hil": "swathpack.tools.commands.hil",
+
+class Command(NamedTuple):
+    """A module of `swathpack.tools.commands`, or of a part above by its whole name, with add_arguments(parser) and
+    run(args) -> exit code.
+    """
+
+    module: str
+    help: str
+
+
+COMMANDS: dict[str, Command] = {
+    "compress": Command("compress", "frames (.npz or GeoTIFF) to a stream within a byte budget"),
+    "decompress": Command("decompress", "a stream back to frames (.npz or GeoTIFF)"),
+    "inspect": Command("inspect", "what a stream holds: bytes, layers, contexts, digests"),
+    "receive": Command("receive", "packets of a pass to a ground store, with reception reports for the board"),
+    "bench": Command("bench", "rate and distortion against JPEG2000, JPEG XL, x265 and AV1 on a folder of cubes"),
+    "import": Command("import_checkpoint", "import a published TerraCodec checkpoint"),
+    "inpaint": Command("inpaint", "fill cloudy pixels from the other dates"),
+    "adapt": Command("adapt", "fine-tune the codec on a folder of your own images; writes a model directory"),
+    "plan": Command("plan", "plan the downlink: passes, byte budgets, tiles per day and their quality"),
+    "mission": Command("mission", "the flight loop's configuration: write a commented one, or check one"),
+    "calibrate": Command("calibrate", "int8 ranges, weights and what they cost, from a folder of cubes or rasters"),
+    "export": Command("export", "make or check a model folder: graphs, bound proof, golden vectors, manifest"),
+    "engines": Command("engines", "which engines may code on this machine; what TensorRT made of a graph"),
+    "bundle": Command("bundle", "make the signed flight bundle of a Jetson Orin kit"),
+    "keys": Command("keys", "make the keys that sign reports to the board"),
+    "flash": Command("flash", "install a flight bundle on a board over ssh"),
+    "board": Command("board", "status, logs, link keys and rollback of a flashed board"),
+    "hil": Command(
+        "swathpack.hil_tests.command",
+        "hardware-in-the-loop campaign: simulated flight with faults, report as HTML and JSON",
+    ),
 }
 
 
 def build_parser(only: str | None = None) -> argparse.ArgumentParser:
-    """The whole parser; `only` loads the arguments of that one command (start-up stays fast)."""
+    """The whole parser; `only` loads that one command's module, anything else none: help needs no package."""
     parser = argparse.ArgumentParser(
         prog="swathpack",
         description="Learned compression of multispectral satellite image time series, bit-exact on every machine.",
     )
+    parser.add_argument("--version", action="version", version=f"swathpack {swathpack.__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for name, path in COMMANDS.items():
-        if only in COMMANDS and name != only:
-            commands.add_parser(name)
+    for name, command in COMMANDS.items():
+        if name != only:
+            commands.add_parser(name, help=command.help)
             continue
-        module = importlib.import_module(path)
+        module = _module(name)
         sub = commands.add_parser(
             name,
-            help=module.HELP,
+            help=command.help,
             description=module.__doc__,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
@@ -57,22 +74,23 @@ def build_parser(only: str | None = None) -> argparse.ArgumentParser:
     return parser
 
 
+def _module(name: str) -> Any:
+    module = COMMANDS[name].module
+    return importlib.import_module(module if "." in module else f"swathpack.tools.commands.{module}")
+
+
 def main(argv: list[str] | None = None) -> int:
-    """Entry point; returns the exit code (0 done, 1 a UserError, 2 bad usage)."""
+    """Entry point; returns the exit code (`swathpack.tools.errors` lists them)."""
     # The networks are many small products: BLAS threads would spin for nothing. numpy is not loaded yet here.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     argv = sys.argv[1:] if argv is None else argv
-    args = build_parser(argv[0] if argv else None).parse_args(argv)
-    try:
+    name = argv[0] if argv and argv[0] in COMMANDS else ""
+
+    def work() -> int:
+        args = build_parser(name or None).parse_args(argv)
         return int(args.run(args))
-    except UserError as error:
-        print(f"swathpack {args.command}: {error}", file=sys.stderr)
-        return 1
-    except BrokenPipeError:
-        return 0
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
+
+    return guarded(f"swathpack {name}".rstrip(), work)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ models/edge/gains.npz       squared error in DN^2 that a unit error of each chan
 
 from __future__ import annotations
 
+import io
 import json
 import threading
 import zipfile
@@ -55,10 +56,10 @@ def _manifest(path: Path) -> dict[str, Any]:
     return found
 
 
-def _arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """All arrays of an .npz file, or a ModelError."""
+def _arrays(path: Path, data: io.BytesIO | None = None) -> dict[str, NDArray[Any]]:
+    """All arrays of an .npz file, whose bytes may be here already, or a ModelError."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with np.load(data or path, allow_pickle=False) as archive:
             return {key: archive[key] for key in archive.files}
     except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
         raise ModelError(f"model in {path.parent}: {path.name}: {error}") from error
@@ -121,18 +122,25 @@ class EdgeModel:
         """An ONNX Runtime session of a graph in the model's directory, on the CPU."""
         from swathpack.edge.codec.engines.onnxruntime_engine import open_session
 
-        try:
-            graph = (self.directory / name).read_bytes()
-        except OSError as error:
-            raise ModelError(f"model in {self.directory}: {error}") from error
-        expected = self.manifest.get("files", {}).get(name)
-        found = bytes_digest(graph, DIGEST_BYTES).hex()
-        if expected not in (None, found):
-            raise ModelError(f"model in {self.directory}: {name}: expected digest {expected}, found {found}")
+        graph = self._checked(name)
         try:
             return open_session(graph, self.threads)
         except Exception as error:  # onnxruntime raises classes of its own for every cause
             raise ModelError(f"model in {self.directory}: {name}: {error}") from error
+
+    def _checked(self, name: str) -> bytes:
+        """A file that the manifest vouches for; raises ModelError for one that it does not name."""
+        try:
+            data = (self.directory / name).read_bytes()
+        except OSError as error:
+            raise ModelError(f"model in {self.directory}: {error}") from error
+        files = self.manifest.get("files")
+        expected = files.get(name) if isinstance(files, dict) else None
+        found = bytes_digest(data, DIGEST_BYTES).hex()
+        if expected != found:
+            what = f"expected digest {expected}" if expected else "its manifest names no digest of it"
+            raise ModelError(f"model in {self.directory}: {name}: {what}, found {found}")
+        return data
 
     def _make_analysis(self, kind: str) -> Any:
         from swathpack.edge.codec.analysis import open_analysis
@@ -161,7 +169,8 @@ class EdgeModel:
         """(512,) DN^2 of squared error, summed over a frame, for a unit squared error of a coefficient (64 DN
         units).
         """
-        found = _arrays(self.directory / "gains.npz").get("gains", np.zeros(0)).astype(np.float64)
+        data = io.BytesIO(self._checked("gains.npz"))
+        found = _arrays(self.directory / "gains.npz", data).get("gains", np.zeros(0)).astype(np.float64)
         if found.shape != (CHANNELS,):
             raise ModelError(f"gains.npz: expected ({CHANNELS},), found {found.shape}")
         return found

@@ -1,20 +1,27 @@
 """What a reception report changes: confirmed latents become context, lost bytes are sent again.
 
-Order of writing: first the context store, then the queue. A loss of power in between leaves a confirmed
-latent in the store and a tile that the next report confirms again, which changes nothing.
+Whoever signed it, a report is believed only as far as it can be true: bytes count as held when they went down at some
+time, layers as decoded when their bytes went down and the digest is that of our own latent. Layers that were proven so
+stay held while the ground's epoch lasts. No word of a report takes a tile out of the queue whose frame is gone.
+
+Order of writing: first the context store, then the queue, last the report's own number. A loss of power in between
+leaves a confirmed latent in the store and a tile that the report confirms again, which changes nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 from swathpack.edge import events
+from swathpack.edge.codec.base_layer import is_learned
 from swathpack.edge.codec.protocol import ContextLatent
 from swathpack.edge.context.store import ContextStore
+from swathpack.edge.downlink.link_record import LinkRecord
 from swathpack.edge.downlink.queue import DownlinkQueue
+from swathpack.edge.downlink.report_guard import EmptyReportError, RepeatedReportError, ReportGuard
 from swathpack.edge.downlink.schema import QueueCorruptError
-from swathpack.edge.downlink.tiles import TileRow
+from swathpack.edge.downlink.tiles import TileRow, whole_layers
 from swathpack.edge.events import EventLog
 from swathpack.edge.packets.errors import PacketError
 from swathpack.edge.packets.ranges import RangeSet
@@ -36,37 +43,53 @@ class Confirmation:
     """Applies reports to the queue and the context store.
 
     Args:
+        link: which key slot and which life of the ground are known.
         refresh: called with a tile id whose next coding must do without context.
     """
 
     def __init__(
-        self, queue: DownlinkQueue, store: ContextStore, log: EventLog, refresh: Callable[[int], None]
+        self,
+        queue: DownlinkQueue,
+        store: ContextStore,
+        link: LinkRecord,
+        log: EventLog,
+        refresh: Callable[[int], None],
     ) -> None:
-        self._queue, self._store, self._log, self._refresh = queue, store, log, refresh
+        self._queue, self._store, self._link, self._log, self._refresh = queue, store, link, log, refresh
+        self._guard = ReportGuard(queue, link)
 
-    def receive(self, payload: bytes, key: bytes) -> Outcome | None:
-        """Check and apply a report; None when it is refused, which is an event. Raises QueueError,
-        StorageError.
+    def receive(self, payload: bytes, keys: Mapping[int, bytes]) -> Outcome | None:
+        """Check and apply a report; None when it is refused, which is an event, or says nothing. keys: secrets by slot.
+
+        Raises QueueError, StorageError.
         """
         try:
-            report = Report.unpack(payload, key)
-            self._check_lives(report)
+            report = Report.unpack(payload, keys)
+            self._guard.check(report, self._epoch)
+        except RepeatedReportError:
+            self._log.report(events.REPORT_REPEATED, number=report.number)
+            return None
+        except EmptyReportError:
+            return None
         except PacketError as error:
             self._log.report(events.REPORT_REJECTED, reason=str(error))
             return None
+        self._follow(report.epoch)
         outcome = self.apply(report)
         self._log.report(events.REPORT_APPLIED, number=report.number, confirmed=outcome.confirmed, lost=outcome.lost)
         return outcome
 
     def apply(self, report: Report) -> Outcome:
-        """Apply a report that is known to be genuine and of the present lives."""
+        """Apply a report that the guard has let through."""
         outcome = Outcome()
         unreported = self._queue.passes.sent_in(report.pass_number, report.first, report.last, and_before=report.full)
         for start in range(0, len(report.entries), _BATCH):
             self._apply_entries(report, report.entries[start : start + _BATCH], outcome)
         listed = {entry.number for entry in report.entries}
         silent = {number: parts for number, parts in unreported.items() if number not in listed}
-        self._lose(silent, report.pass_number, outcome)
+        with self._queue.file.transaction():
+            self._lose(silent, report.pass_number, outcome)
+            self._guard.applied(report)
         return outcome
 
     def expire(self, pass_number: int) -> int:
@@ -75,20 +98,21 @@ class Confirmation:
         self._lose(self._queue.passes.overdue(pass_number), pass_number, outcome)
         return outcome.lost
 
-    def _check_lives(self, report: Report) -> None:
-        """Refuse what belongs to another life of the queue or an earlier one of the ground; follow a later
-        one.
+    @property
+    def _epoch(self) -> int:
+        """The life of the ground that is known here; a new context file knows none."""
+        return max(self._store.ground_epoch, self._link.epoch)
+
+    def _follow(self, epoch: int) -> None:
+        """Begin anew with a later life of the ground. Its number is noted last (`ReportGuard.applied`): after a crash in
+        between, the next report does all of it again.
         """
-        if report.store != self._queue.store:
-            raise PacketError(f"expected store {self._queue.store}, found {report.store}")
-        if report.epoch < self._store.ground_epoch:
-            raise PacketError(f"expected ground epoch {self._store.ground_epoch}, found {report.epoch}")
-        if self._store.ground_epoch == 0 and len(self._store) == 0:
-            self._store.adopt(report.epoch)  # the first report ever: nothing here could contradict it
-        elif report.epoch > self._store.ground_epoch:
-            # The store's epoch is written last: after a crash in between, the next report does both again.
+        known = self._epoch
+        if epoch > known > 0:
             self._queue.tiles.lose_everything()
-            self._store.reset(report.epoch, f"ground epoch {report.epoch}")
+            self._store.reset(epoch, f"ground epoch {epoch}")
+        elif self._store.ground_epoch != epoch:
+            self._store.adopt(epoch)  # the first report ever, or the first to a new file: nothing could contradict it
 
     def _apply_entries(self, report: Report, entries: tuple[ReportEntry, ...], outcome: Outcome) -> None:
         contexts: list[ContextLatent] = []
@@ -98,16 +122,21 @@ class Confirmation:
             if row is None:
                 continue  # it left the queue, or the number was never given: nothing that could change
             if not self._agrees(entry, row) or entry.intra:
-                self._code_again(row, outcome, mismatch=not entry.intra)
-                continue
-            context = self._confirmed(entry, row)
+                if self._code_again(row, outcome, mismatch=not entry.intra):
+                    continue
+                entry = replace(entry, layers=0)
+            claimed = _claimed(entry).common(row.ever)
+            context = self._confirmed(min(entry.layers, whole_layers(row.prefix, claimed)), row)
             if context is not None:
                 contexts.append(context)
-            held = self._held(report, entry, row)
+            confirmed = max(row.confirmed, context.layers if context else 0)
+            held = self._held(report, claimed, row, confirmed)
             outcome.lost += int(held.covered(1 << 40) < row.have.covered(1 << 40))
-            changes.append((row, held, max(row.confirmed, context.layers if context else 0)))
-        self._store.put(contexts)
-        self._queue.tiles.settle(changes, report.pass_number, report.number)
+            changes.append((row, held, confirmed))
+        self._store.put([c for c in contexts if is_learned(c.q)])
+        if changes:
+            order = report.number if self._guard.ordered(report) else -1
+            self._queue.tiles.settle(changes, report.pass_number, order)
         outcome.confirmed += len(contexts)
 
     @staticmethod
@@ -117,40 +146,37 @@ class Confirmation:
         same = entry.layers == 0 or entry.digest == row.digests[at : at + DIGEST_BYTES]
         return entry.headless or (entry.key == row.key and same)
 
-    def _confirmed(self, entry: ReportEntry, row: TileRow) -> ContextLatent | None:
-        if entry.layers <= row.confirmed:
+    def _confirmed(self, layers: int, row: TileRow) -> ContextLatent | None:
+        if layers <= row.confirmed:
             return None
         try:
-            return self._queue.tiles.latent(row.number, entry.layers)
+            return self._queue.tiles.latent(row.number, layers)
         except QueueCorruptError as error:
             self._log.report(events.QUEUE_CORRUPT, error=str(error))
             return None
 
-    def _held(self, report: Report, entry: ReportEntry, row: TileRow) -> RangeSet:
+    def _held(self, report: Report, claimed: RangeSet, row: TileRow, confirmed: int) -> RangeSet:
         """Bytes at the ground or on their way; an older report than the last does not make bytes lost.
 
         Older by the ground's count of its reports: with a clock that jumped the later pass may have the lower number.
         """
-        if report.number < row.report:
+        if self._guard.ordered(report) and report.number < row.report:
             return row.have
-        held = RangeSet([(0, entry.held)])
-        at = entry.held
-        for missing, there in entry.gaps:
-            held.add(at + missing, at + missing + there)
-            at += missing + there
+        held = RangeSet(claimed)
+        held.add(0, _proven(row, confirmed))
         for start, stop in self._queue.passes.sent_after(report.pass_number, row.number):
             held.add(start, stop)
         return held
 
-    def _code_again(self, row: TileRow, outcome: Outcome, mismatch: bool) -> None:
+    def _code_again(self, row: TileRow, outcome: Outcome, mismatch: bool) -> bool:
+        """Put a tile to work again; False when its frame is gone, and with it any better coding than this one."""
         if mismatch:
             self._log.report(events.REPORT_MISMATCH, tile=row.key.tile, time=row.key.time)
         self._store.drop(row.key.tile)
         self._refresh(row.key.tile)
-        if not self._queue.tiles.again(row):
-            time, why = row.key.time, "not as the ground has it, its frame is gone"
-            self._log.report(events.TILE_DROPPED, tile=row.key.tile, time=time, reason=why)
-        outcome.again += 1
+        again = self._queue.tiles.again(row)
+        outcome.again += again
+        return again
 
     def _lose(self, lost: dict[int, list[tuple[int, int]]], pass_number: int, outcome: Outcome) -> None:
         changes: list[tuple[TileRow, RangeSet, int]] = []
@@ -160,8 +186,24 @@ class Confirmation:
                 continue
             for start, stop in parts:
                 row.have.remove(start, stop)
+            row.have.add(0, _proven(row, row.confirmed))
             for start, stop in self._queue.passes.sent_after(pass_number, number):
                 row.have.add(start, stop)
             changes.append((row, row.have, row.confirmed))
-        self._queue.tiles.settle(changes, pass_number)
+        if changes:
+            self._queue.tiles.settle(changes, pass_number)
         outcome.lost += len(changes)
+
+
+def _proven(row: TileRow, confirmed: int) -> int:
+    """Bytes that the ground must have had to decode so many layers; the head alone proves nothing."""
+    return int(row.prefix[confirmed]) if confirmed else 0
+
+
+def _claimed(entry: ReportEntry) -> RangeSet:
+    """The bytes that an entry says are at the ground."""
+    claimed, at = RangeSet([(0, entry.held)]), entry.held
+    for missing, there in entry.gaps:
+        claimed.add(at + missing, at + missing + there)
+        at += missing + there
+    return claimed

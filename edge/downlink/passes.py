@@ -52,6 +52,10 @@ class PassTable:
         """Whether this pass is over."""
         return bool(self._file.one("SELECT ended FROM passes WHERE number = ?", number))
 
+    def begun(self, number: int) -> bool:
+        """Whether this pass has ever been on."""
+        return self._file.one("SELECT 1 FROM passes WHERE number = ?", number) is not None
+
     def all(self) -> dict[int, tuple[int, int]]:
         """Every pass so far: number to (budget, used), bytes."""
         rows = self._file.all("SELECT number, budget, used FROM passes")

@@ -176,6 +176,7 @@ class PassRun:
             self._log.report(events.QUEUE_CORRUPT, error=str(error))
             row = self._queue.tiles.row(span.number)
             if row is not None and not self._queue.tiles.again(row):
+                self._queue.tiles.drop([row.number])
                 time, why = row.key.time, "damaged, its frame is gone"
                 self._log.report(events.TILE_DROPPED, tile=row.key.tile, time=time, reason=why)
             return b""

@@ -9,6 +9,8 @@ import socket
 from pathlib import Path
 from typing import Protocol
 
+from swathpack.edge.install.durable import make_folder, replace_durably
+
 
 class PortError(Exception):
     """The port does not take packets now; the message says why. The packet has not been sent."""
@@ -42,7 +44,7 @@ class FilePort:
     def open(self, pass_number: int) -> None:
         self._number = pass_number
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            make_folder(self._folder)
             for left in self._folder.glob("pass-*.part"):
                 if left != self._path(".part"):
                     _finish(left)
@@ -66,9 +68,8 @@ class FilePort:
         if self._file is None:
             return
         file, self._file = self._file, None
+        file.close()
         try:
-            with file:
-                os.fsync(file.fileno())
             _finish(self._path(".part"))
         except OSError as error:
             raise PortError(f"outbox: {error.strerror}") from error
@@ -78,12 +79,14 @@ class FilePort:
 
 
 def _finish(part: Path) -> None:
-    """Give a pass file its final name; one that is there already is never overwritten."""
+    """Give a pass file its final name, durably; one that is there already is never overwritten."""
+    with open(part, "rb") as file:
+        os.fsync(file.fileno())
     target, turn = part.with_suffix(".bin"), 1
     while target.exists():
         turn += 1
         target = part.with_name(f"{part.stem}-{turn}.bin")
-    part.replace(target)
+    replace_durably(part, target)
 
 
 class TcpPort:

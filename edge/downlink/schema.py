@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-VERSION = 2
+VERSION = 3
 
 # Small rows apart from large values, so that planning a pass does not read the segments.
 TABLES = """
@@ -25,7 +25,7 @@ CREATE TABLE IF NOT EXISTS tiles (
     urgency INTEGER NOT NULL, intra INTEGER NOT NULL, bytes INTEGER NOT NULL, prefix BLOB NOT NULL,
     distortion BLOB NOT NULL, digests BLOB NOT NULL, have BLOB NOT NULL, sent_layers INTEGER NOT NULL DEFAULT
     0, confirmed INTEGER NOT NULL DEFAULT 0, report INTEGER NOT NULL DEFAULT -1,
-    created INTEGER NOT NULL);
+    created INTEGER NOT NULL, ever BLOB NOT NULL DEFAULT x'');
 CREATE UNIQUE INDEX IF NOT EXISTS tiles_key ON tiles (tile, time);
 CREATE INDEX IF NOT EXISTS tiles_frame ON tiles (frame);
 CREATE TABLE IF NOT EXISTS large (
@@ -39,7 +39,14 @@ CREATE TABLE IF NOT EXISTS sent (
     pass INTEGER NOT NULL, number INTEGER NOT NULL, start INTEGER NOT NULL, stop INTEGER NOT NULL,
     PRIMARY KEY (number, pass, start)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS sent_pass ON sent (pass);
+CREATE TABLE IF NOT EXISTS reports (
+    epoch INTEGER NOT NULL, number INTEGER NOT NULL, PRIMARY KEY (epoch, number)) WITHOUT ROWID;
 """
+# From a version to the next: what is here of a mission that flies must not be lost to an upgrade.
+_STEPS = {
+    # What was sent and is taken for held is all that is known of what was ever sent.
+    2: "ALTER TABLE tiles ADD COLUMN ever BLOB NOT NULL DEFAULT x''; UPDATE tiles SET ever = have;",
+}
 
 
 class QueueError(Exception):
@@ -89,12 +96,14 @@ def _prepare(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA journal_size_limit=67108864")
     version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version not in (0, VERSION):
+    if version not in (0, *_STEPS, VERSION):
         raise sqlite3.DatabaseError(f"expected queue version {VERSION}, found {version}")
+    for step in range(version, VERSION) if version else ():
+        connection.executescript(f"BEGIN IMMEDIATE; {_STEPS[step]} PRAGMA user_version={step + 1}; COMMIT;")
     connection.executescript(TABLES)
     connection.execute(f"PRAGMA user_version={VERSION}")
     # The large values carry their own checksums, tested when read: a start takes no longer with a full queue.
-    for table in ("meta", "frames", "work", "tiles", "codings", "passes", "sent"):
+    for table in ("meta", "frames", "work", "tiles", "codings", "passes", "sent", "reports"):
         state = connection.execute(f"PRAGMA quick_check({table})").fetchone()[0]
         if state != "ok":
             raise sqlite3.DatabaseError(f"{table}: {state}")

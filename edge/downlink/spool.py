@@ -7,18 +7,22 @@ to be accepted, or whose queue was lost, and is accepted again at the next start
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import hashlib
 import os
-import zlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from swathpack.edge.context.blockfile import StorageError
 from swathpack.edge.frame import FrameError
+from swathpack.edge.install.durable import make_folder, replace_durably, sync_folder
 from swathpack.edge.sources.acquisition import Acquisition
 
 SUFFIX = ".swf"
+_OLD_NAME = re.compile(r".*-[0-9a-f]{8}\.swf")  # names once ended in a CRC-32, which is found twice soon
 
 
 class SpoolFullError(StorageError):
@@ -38,9 +42,10 @@ class Spool:
     def __init__(self, folder: Path, max_bytes: int, min_free_bytes: int) -> None:
         self.folder, self._max_bytes, self._min_free_bytes = folder, max_bytes, min_free_bytes
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
             for part in folder.glob("*.part"):
                 part.unlink()
+            self._rename_old()
         except OSError as error:
             raise StorageError(f"spool {folder}: {error.strerror}") from error
 
@@ -56,8 +61,7 @@ class Spool:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            part.replace(path)
-            self._sync_folder()
+            replace_durably(part, path)
         except OSError as error:
             part.unlink(missing_ok=True)
             kind = SpoolFullError if error.errno in (errno.ENOSPC, errno.EDQUOT) else StorageError
@@ -65,8 +69,11 @@ class Spool:
         return len(data)
 
     def get(self, name: str) -> Acquisition:
-        """A frame. Raises StorageError when it cannot be read, FrameError when it is damaged."""
-        return self._read(self._path(name))
+        """A frame. Raises StorageError when it cannot be read, FrameError when it is damaged or another."""
+        found = self._read(self._path(name))
+        if found.name != name:
+            raise FrameError("wire", f"expected frame {name}, found {found.name}")
+        return found
 
     def remove(self, name: str) -> None:
         """Delete a frame; none there is no error."""
@@ -107,14 +114,14 @@ class Spool:
             raise StorageError(f"{path}: {error.strerror}") from error
         return Acquisition.unpack(data, self._max_bytes)
 
-    def _path(self, name: str) -> Path:
-        """A file name for any frame name: readable characters, and a checksum that keeps names apart."""
-        readable = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "_" for c in name[:80])
-        return self.folder / f"{readable}-{zlib.crc32(name.encode()):08x}{SUFFIX}"
+    def _rename_old(self) -> None:
+        for path in self.folder.glob(f"*{SUFFIX}"):
+            if _OLD_NAME.fullmatch(path.name):
+                with contextlib.suppress(FrameError, StorageError):  # `orphans` says what is wrong with it
+                    path.replace(self._path(self._read(path).name))
+        sync_folder(self.folder)
 
-    def _sync_folder(self) -> None:
-        handle = os.open(self.folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+    def _path(self, name: str) -> Path:
+        """A file name for any frame name: readable characters, and a digest that keeps names apart."""
+        readable = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "_" for c in name[:80])
+        return self.folder / f"{readable}-{hashlib.sha256(name.encode()).hexdigest()[:32]}{SUFFIX}"

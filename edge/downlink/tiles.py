@@ -43,7 +43,10 @@ class QueueTable:
 
 @dataclass(frozen=True)
 class TileRow:
-    """What the confirmation of one tile needs."""
+    """What the confirmation of one tile needs.
+
+    have: byte ranges that the ground has or is about to have. ever: those that have gone down at any time.
+    """
 
     number: int
     key: TileKey
@@ -51,6 +54,7 @@ class TileRow:
     prefix: NDArray[np.int64]
     digests: bytes
     have: RangeSet
+    ever: RangeSet
     confirmed: int
     report: int  # number of the newest report that was applied, -1 before the first
     frame: int
@@ -60,7 +64,7 @@ class TileRow:
     urgency: int
 
 
-_ROW = "number, tile, time, q, prefix, digests, have, confirmed, report, frame, row, col, weight, urgency"
+_ROW = "number, tile, time, q, prefix, digests, have, ever, confirmed, report, frame, row, col, weight, urgency"
 
 
 class TileTable:
@@ -194,9 +198,9 @@ class TileTable:
         found = self._file.all(f"SELECT {_ROW} FROM tiles WHERE number = ?", number)
         if not found:
             return None
-        number, tile, time, q, prefix, digests, have, *rest = found[0]
-        table = np.frombuffer(prefix, "<i8")
-        return TileRow(number, TileKey(tile, time), q, table, digests, RangeSet.unpack(have), *rest)
+        number, tile, time, q, prefix, digests, have, ever, *rest = found[0]
+        ranges = (RangeSet.unpack(have), RangeSet.unpack(ever))
+        return TileRow(number, TileKey(tile, time), q, np.frombuffer(prefix, "<i8"), digests, *ranges, *rest)
 
     def bytes_queued(self) -> int:
         """Bytes of all segments in the queue."""
@@ -251,13 +255,13 @@ class TileTable:
             _delete(db, numbers)
 
     def again(self, row: TileRow) -> bool:
-        """Code a tile anew without context: its work comes back, its coding goes. False when its frame is
-        gone.
+        """Code a tile anew without context: its work comes back, its coding goes. False, with nothing changed, when
+        its frame is gone.
         """
         with self._file.transaction() as db:
             frame = db.execute("SELECT 1 FROM frames WHERE id = ? AND done = 0", (row.frame,)).fetchone()
-            _delete(db, [row.number])
             if frame is not None:
+                _delete(db, [row.number])
                 add_work(db, [Work(row.frame, row.row, row.col, row.key.tile, row.weight, row.urgency, True)])
         return frame is not None
 
@@ -303,15 +307,16 @@ def _count_coding(db: sqlite3.Connection, tile: int, intra: bool) -> None:
 
 def mark_held(db: sqlite3.Connection, number: int, parts: Iterable[tuple[int, int]]) -> None:
     """Byte ranges of a segment are on their way to the ground; part of a larger transaction."""
-    row = db.execute("SELECT have, prefix FROM tiles WHERE number = ?", (number,)).fetchone()
+    row = db.execute("SELECT have, ever, prefix FROM tiles WHERE number = ?", (number,)).fetchone()
     if row is None:
         return
-    have = RangeSet.unpack(row[0])
+    have, ever = RangeSet.unpack(row[0]), RangeSet.unpack(row[1])
     for start, stop in parts:
         have.add(start, stop)
+        ever.add(start, stop)
     db.execute(
-        "UPDATE tiles SET have = ?, sent_layers = ? WHERE number = ?",
-        (have.pack(), whole_layers(np.frombuffer(row[1], "<i8"), have), number),
+        "UPDATE tiles SET have = ?, ever = ?, sent_layers = ? WHERE number = ?",
+        (have.pack(), ever.pack(), whole_layers(np.frombuffer(row[2], "<i8"), have), number),
     )
 
 

@@ -57,6 +57,19 @@ def next_boot(path: Path) -> Boot:
     return boot
 
 
+def begin_store(path: Path, boot: Boot) -> Boot:
+    """Give this start's segment numbers a new life: reports on those before mean nothing any more. Raises StorageError."""
+    boot = Boot(boot.boots, (boot.store + 1) & 0xFFFF)
+    file = BlockFile(path, _PLACES[1] + _SIZE)
+    try:
+        for place in _PLACES:  # over both: the older copy names the life that is over
+            file.write(place, _pack(boot))
+            file.sync()
+    finally:
+        file.close()
+    return boot
+
+
 def _pack(boot: Boot) -> bytes:
     body = _COPY.pack(b"SWPB", boot.boots, boot.store, 0)
     return (body + struct.pack("<I", zlib.crc32(body))).ljust(_SIZE, b"\0")

@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
 import shutil
 import sys
 import time
@@ -25,13 +24,24 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from swathpack.edge.install.durable import make_folder, replace_durably, sync_tree
 from swathpack.edge.install.facts import read_facts
-from swathpack.edge.install.installer import Installer, check_slot, roll_back
+from swathpack.edge.install.installer import Installer, roll_back
 from swathpack.edge.install.manifest import Refused, read_keys
 from swathpack.edge.install.receive import bundle_path, bytes_here, receive
+from swathpack.edge.install.record import Record
 from swathpack.edge.install.report import Reporter
-from swathpack.edge.install.service import UNIT, Places, place_unit, systemctl
+from swathpack.edge.install.service import (
+    UNIT,
+    Places,
+    ensure_started,
+    place_fallback,
+    place_unit,
+    systemctl,
+    unit_is_of_another_slot,
+)
 from swathpack.edge.install.slots import MAX_TRIES, Slots
+from swathpack.edge.install.verify import check_slot
 
 PROTOCOL = 1
 
@@ -71,24 +81,19 @@ def _parser() -> argparse.ArgumentParser:
 
 def _facts(args: argparse.Namespace, places: Places, report: Reporter) -> int:
     facts = asdict(read_facts(places.base, places.root))
-    keys = sorted(read_keys(places.base / "trusted"))
-    _answer({"protocol": PROTOCOL, "facts": facts, "trusted": keys, "record": asdict(Slots(places.base).read())})
+    keys, record = sorted(read_keys(places.base / "trusted")), asdict(Slots(places.base).read())
+    _answer({"protocol": PROTOCOL, "facts": facts, "trusted": keys, "record": record})
     return 0
 
 
 def _status(args: argparse.Namespace, places: Places, report: Reporter) -> int:
-    record = Slots(places.base).read()
+    slots = Slots(places.base)
     active = ""
     if shutil.which("systemctl"):
         active = systemctl("is-active", UNIT).stdout.strip()
-    _answer(
-        {
-            "record": asdict(record),
-            "service": active,
-            "max_tries": MAX_TRIES,
-            "facts": asdict(read_facts(places.base, places.root)),
-        }
-    )
+    facts = asdict(read_facts(places.base, places.root))
+    answer = {"record": asdict(slots.read()), "trouble": slots.trouble(), "service": active, "facts": facts}
+    _answer({**answer, "max_tries": MAX_TRIES})
     return 0
 
 
@@ -120,6 +125,8 @@ def _wait(args: argparse.Namespace, places: Places, report: Reporter) -> int:
     """0 when the slot that was switched to has proved itself, 1 when it has not."""
     slots, begin = Slots(places.base), time.monotonic()
     wanted, told = slots.read().active, 0.0
+    if wanted:
+        ensure_started(slots.folder(wanted), slots.folder(slots.read().other), places)
     while time.monotonic() - begin < args.seconds:
         record = slots.read()
         if record.active != wanted:
@@ -143,12 +150,18 @@ def _rollback(args: argparse.Namespace, places: Places, report: Reporter) -> int
 def _startup(args: argparse.Namespace, places: Places, report: Reporter) -> int:
     """Before the runtime: count the start, fall back after too many, check the files."""
     slots = Slots(places.base)
+    trouble = slots.trouble()
+    if trouble:
+        report.say("record", "note", trouble)
     record, fell_back = slots.begin_start()
+    if not record.active:
+        raise Refused("no-slot", "no slot is installed")
     slot = slots.folder(record.active)
     if fell_back:
         report.say("start", "failed", record.last)
+    if fell_back or unit_is_of_another_slot(slot, slots.folder(record.other), places):
         place_unit(slot, places)
-        slots.write(replace(record, tries=0))
+        slots.update(lambda now: replace(now, tries=now.tries - 1))
         return 1  # systemd starts again, with this slot's unit
     report.say("start", "begin", f"slot {record.active}, start {record.tries}")
     check_slot(slot, record.slots[record.active].bundle)
@@ -158,10 +171,26 @@ def _startup(args: argparse.Namespace, places: Places, report: Reporter) -> int:
 def _confirm(args: argparse.Namespace, places: Places, report: Reporter) -> int:
     """After the runtime has said that it is ready: the slot is good, and its installer is used from now on."""
     slots = Slots(places.base)
+    if not slots.read().active:
+        raise Refused("no-slot", "no slot is installed")
     record = slots.confirm()
-    _renew_agent(slots.folder(record.active) / "runtime/swathpack", places.base / "agent")
+    try:
+        _renew(slots, record, places)
+    except OSError as error:
+        # A status other than 0 would end the runtime, which is well.
+        report.say("start", "note", f"the installer stays as it is: {error}")
     report.say("start", "done", f"slot {record.active} is ready")
     return 0
+
+
+def _renew(slots: Slots, record: Record, places: Places) -> None:
+    """Installer and fallback of this slot, unless newer ones are in use: an older one may not read their record."""
+    release = record.slots[record.active].release
+    if release >= record.agent:
+        _renew_agent(slots.folder(record.active) / "runtime/swathpack", places.base / "agent")
+        place_fallback(slots.folder(record.active), places)
+    if release > record.agent:
+        slots.update(lambda now: replace(now, agent=release))
 
 
 def _renew_agent(package: Path, agent: Path) -> None:
@@ -174,12 +203,12 @@ def _renew_agent(package: Path, agent: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     for path in files:
         target = folder / "swathpack" / path.relative_to(package)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(target.parent)
         shutil.copyfile(path, target)
-    os.sync()
+    sync_tree(folder)
     link.unlink(missing_ok=True)
     link.symlink_to(Path("agents") / name)
-    link.replace(agent)
+    replace_durably(link, agent)
 
 
 def _answer(value: object) -> None:

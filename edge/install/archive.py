@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
+from swathpack.edge.install.durable import sync_tree
 from swathpack.edge.install.manifest import (
     MANIFEST,
     MAX_MANIFEST_BYTES,
@@ -47,7 +47,7 @@ def unpack(path: Path, target: Path, keys: dict[str, bytes], progress: Progress)
     """Write the files of the bundle at `path` into `target`; the manifest goes there too. Raises Refused.
 
     Nothing is written before the signature holds; a file is in place only with the digest that the manifest
-    names, and all are synced to the disk before this returns.
+    names, and all of them, manifest and folders too, are synced to the disk before this returns.
     """
     try:
         with path.open("rb") as stream, open_bundle(stream) as archive:
@@ -60,6 +60,7 @@ def unpack(path: Path, target: Path, keys: dict[str, bytes], progress: Progress)
             if archive.next() is not None:
                 raise Refused("tampered", "the archive holds more files than its manifest")
         (target / MANIFEST).write_bytes(_manifest_bytes(path))
+        sync_tree(target)
         return manifest
     except (tarfile.TarError, EOFError) as error:
         raise Refused("damaged", f"{path.name}: {error}") from error
@@ -88,15 +89,6 @@ def check_files(folder: Path, manifest: Manifest, below: str) -> None:
                     _copy(source, None, entry)
             except OSError as error:
                 raise Refused("damaged", f"{entry.path}: {error.strerror}") from error
-
-
-def sync_folder(path: Path) -> None:
-    """Make the names in a folder survive a loss of power."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _manifest_bytes(path: Path) -> bytes:
@@ -129,9 +121,6 @@ def _write(source: IO[bytes], target: Path, entry: FileEntry) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     with target.open("wb") as out:
         _copy(source, out, entry)
-        out.flush()
-        os.fsync(out.fileno())
-    sync_folder(target.parent)
 
 
 def _copy(source: IO[bytes], out: IO[bytes] | None, entry: FileEntry) -> None:

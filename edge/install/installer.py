@@ -13,23 +13,25 @@ import shutil
 import subprocess
 import sys
 import time
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from swathpack.edge.install.archive import check_all, check_files, open_bundle, read_head, sync_folder, unpack
+from swathpack.edge.install.archive import check_all, open_bundle, read_head, unpack
+from swathpack.edge.install.durable import make_folder, sync_folder, sync_tree
 from swathpack.edge.install.facts import check_age, check_board, check_clock, check_space, read_facts
-from swathpack.edge.install.manifest import MANIFEST, Manifest, Refused, parse_manifest, read_keys
+from swathpack.edge.install.manifest import Manifest, Refused, not_keys, read_keys
+from swathpack.edge.install.packages import SITE, check_packages, unpack_wheel, wheels_of
 from swathpack.edge.install.power import set_power_mode
+from swathpack.edge.install.record import GOOD, STEPS, Record, Slot, any_trace, mark, set_mark
 from swathpack.edge.install.report import Reporter
-from swathpack.edge.install.service import Places, place_unit, restart
-from swathpack.edge.install.slots import Record, Slot, Slots
+from swathpack.edge.install.service import Places, ensure_started, place_unit, restart
+from swathpack.edge.install.slots import Slots
+from swathpack.edge.install.verify import check_contents, check_slot, read_slot_manifest
 
 SELFTEST_LIMIT_S = 3600.0
 LOCK_WAIT_S = 1800.0
-_PACKAGES = "site"
 
 
 class Installer:
@@ -43,22 +45,35 @@ class Installer:
         """All steps; -> 0, or 1 when the self-test fails. Raises Refused."""
         with _locked(self.places.base, self.report):
             manifest = self._judge(bundle)
-            record = self.slots.read()
+            record = self._record()
             if record.active and record.slots[record.active].bundle == manifest.identity:
+                self._finish(record)
                 self.report.say("install", "done", f"{manifest.short} flies already in slot {record.active}")
+                bundle.unlink(missing_ok=True)
                 return 0
             name = record.other if record.active else "a"
-            self._fill(bundle, manifest, record, name)
+            self._fill(bundle, manifest, name)
             if not self._test(name, manifest):
                 return 1
             self._switch(name, manifest)
             bundle.unlink(missing_ok=True)
             return 0
 
+    def _record(self) -> Record:
+        """The record, repaired or begun on disk."""
+        trouble = self.slots.trouble()
+        if trouble:
+            self.report.say("record", "note", trouble)
+        if trouble or not any_trace(self.places.base):
+            return self.slots.update(lambda record: record)
+        return self.slots.read()
+
     def _judge(self, bundle: Path) -> Manifest:
         """All reasons to refuse, before anything is written."""
         self.report.say("verify", "begin", bundle.name)
         keys = read_keys(self.places.base / "trusted")
+        for name in not_keys(self.places.base / "trusted"):
+            self.report.say("verify", "note", f"trusted/{name} is no key: it is passed over")
         with bundle.open("rb") as stream, open_bundle(stream) as archive:
             manifest = read_head(archive, keys)
         facts = read_facts(self.places.base, self.places.root)
@@ -67,59 +82,82 @@ class Installer:
         check_clock(manifest, facts, self.other_clock)
         with bundle.open("rb") as stream:
             check_all(stream, keys)
-        self.report.say(
-            "verify", "done", f"{manifest.short}: signature, {len(manifest.files)} files, board, age, clock"
-        )
+        told = f"{manifest.short}: signature, {len(manifest.files)} files, board, age, clock"
+        self.report.say("verify", "done", told)
         return manifest
 
-    def _fill(self, bundle: Path, manifest: Manifest, record: Record, name: str) -> None:
+    def _fill(self, bundle: Path, manifest: Manifest, name: str) -> None:
+        """Files and packages into the slot; what is there already counts only when it is whole."""
         folder = self.slots.folder(name)
-        if _mark(folder, "unpacked") != manifest.identity:
-            self._clear(record, name)
+        if not self._unpacked(folder, manifest):
+            self._clear(name)
             check_space(manifest.needs_bytes, read_facts(self.places.base, self.places.root), self.places.base)
             self._unpack(bundle, folder, manifest)
-        if _mark(folder, "packages") != manifest.identity:
+        if not self._packed(folder, manifest):
             self._install_packages(folder, manifest)
         slot = Slot(manifest.identity, manifest.version, manifest.release, manifest.oldest_allowed)
         if self.slots.read().slots[name].bundle != manifest.identity:
-            self.slots.write(self.slots.read().with_slot(name, slot))
+            self.slots.update(lambda record: record.with_slot(name, slot))
 
-    def _clear(self, record: Record, name: str) -> None:
-        """Empty the slot: first the record, then the files."""
-        if record.slots[name] != Slot():
-            self.slots.write(record.with_slot(name, Slot()))
-        for folder in (self.slots.folder(name), self.slots.folder(name + ".part")):
-            shutil.rmtree(folder, ignore_errors=True)
+    def _unpacked(self, folder: Path, manifest: Manifest) -> bool:
+        if mark(folder, "unpacked") != manifest.identity:
+            return False
+        try:
+            check_contents(folder, read_slot_manifest(folder, manifest.identity))
+            return True
+        except Refused as refused:
+            self.report.say("unpack", "note", f"again: {refused}")
+            return False
+
+    def _packed(self, folder: Path, manifest: Manifest) -> bool:
+        if mark(folder, "packages") != manifest.identity:
+            return False
+        try:
+            check_packages(folder, manifest)
+            return True
+        except Refused as refused:
+            self.report.say("packages", "note", f"again: {refused}")
+            return False
+
+    def _clear(self, name: str) -> None:
+        """Empty the slot: first the record, then the marks, then the files."""
+        if self.slots.read().slots[name] != Slot():
+            self.slots.update(lambda record: record.with_slot(name, Slot()))
+        folder = self.slots.folder(name)
+        if folder.exists():
+            for done in (GOOD, *(f".{step}" for step in STEPS)):
+                (folder / done).unlink(missing_ok=True)
+            sync_folder(folder)
+        for left in (folder, folder.with_name(name + ".part")):
+            shutil.rmtree(left, ignore_errors=True)
 
     def _unpack(self, bundle: Path, folder: Path, manifest: Manifest) -> None:
         self.report.say("unpack", "begin", f"{folder}")
         part = folder.with_name(folder.name + ".part")
         shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
+        make_folder(part)
         unpack(bundle, part, read_keys(self.places.base / "trusted"), self._progress("unpack"))
-        _set_mark(part, "unpacked", manifest.identity)
+        set_mark(part, "unpacked", manifest.identity)
         part.rename(folder)
         sync_folder(folder.parent)
         self.report.say("unpack", "done", f"{len(manifest.files)} files in {folder}")
 
     def _install_packages(self, folder: Path, manifest: Manifest) -> None:
-        """A wheel is an archive of what goes into the search path; the digests are those of the manifest."""
-        site = folder / _PACKAGES
+        site = folder / SITE
         shutil.rmtree(site, ignore_errors=True)
-        site.mkdir()
-        wheels = [folder / e.path for e in manifest.files if e.path.startswith("wheels/")]
+        make_folder(site)
+        wheels = wheels_of(folder, manifest)
         for number, wheel in enumerate(wheels):
             self.report.say("packages", "progress", f"{number + 1}/{len(wheels)} {wheel.name}")
-            _unpack_wheel(wheel, site)
-        os.sync()
-        _set_mark(folder, "packages", manifest.identity)
-        self.report.say(
-            "packages", "done", f"{len(wheels)} wheels" if wheels else "none in the bundle: the system's are used"
-        )
+            unpack_wheel(wheel, site)
+        sync_tree(site)
+        set_mark(folder, "packages", manifest.identity)
+        told = f"{len(wheels)} wheels" if wheels else "none in the bundle: the system's are used"
+        self.report.say("packages", "done", told)
 
     def _test(self, name: str, manifest: Manifest) -> bool:
         folder = self.slots.folder(name)
-        if _mark(folder, "tested") == manifest.identity:
+        if mark(folder, "tested") == manifest.identity:
             self.report.say("self-test", "done", "passed before")
             return True
         self._set_power(manifest)
@@ -128,7 +166,7 @@ class Installer:
         if status:
             self.report.say("self-test", "failed", f"status {status}; the slot that flies stays. {tail}".strip())
             return False
-        _set_mark(folder, "tested", manifest.identity)
+        set_mark(folder, "tested", manifest.identity)
         self.report.say("self-test", "done", "passed")
         return True
 
@@ -138,10 +176,16 @@ class Installer:
             self.report.say("power mode", "done", set_power_mode(manifest.power_mode, modes))
 
     def _switch(self, name: str, manifest: Manifest) -> None:
-        place_unit(self.slots.folder(name), self.places)
+        """First the record: cut off behind it, the old unit starts the new slot, and `startup` places its unit."""
+        check_slot(self.slots.folder(name), manifest.identity)
         self.slots.switch(name, f"installed {manifest.short}")
+        place_unit(self.slots.folder(name), self.places)
         restart()
         self.report.say("switch", "done", f"slot {name} flies from now on: {manifest.short}")
+
+    def _finish(self, record: Record) -> None:
+        """An installation that was cut off behind its switch ends here."""
+        ensure_started(self.slots.folder(record.active), self.slots.folder(record.other), self.places)
 
     def _progress(self, step: str) -> ProgressSayer:
         return ProgressSayer(self.report, step)
@@ -162,7 +206,7 @@ class ProgressSayer:
 
 def environment_of(folder: Path, places: Places) -> dict[str, str]:
     """The environment in which a slot's programs run, as in its unit: its own packages, then the system's."""
-    path = os.pathsep.join([str(folder / "runtime"), str(folder / _PACKAGES)])
+    path = os.pathsep.join([str(folder / "runtime"), str(folder / SITE)])
     # Byte code of this slot would otherwise be written into it, beside files that are checked.
     return {
         **os.environ,
@@ -174,7 +218,8 @@ def environment_of(folder: Path, places: Places) -> dict[str, str]:
 
 def run_selftest(folder: Path, places: Places, report: Reporter) -> tuple[int, str]:
     """`swathpack.edge.install.selftest` of a slot; -> exit status and the last line of its standard error."""
-    command = [sys.executable, "-m", "swathpack.edge.install.selftest"]
+    mission = [str(places.mission)] if places.mission.exists() else []
+    command = [sys.executable, "-m", "swathpack.edge.install.selftest", *mission]
     errors = folder / "selftest.err"
     (places.data / "engines").mkdir(parents=True, exist_ok=True)
     with errors.open("w+") as err:
@@ -199,35 +244,25 @@ def run_selftest(folder: Path, places: Places, report: Reporter) -> tuple[int, s
         return status, (err.read().strip().splitlines() or [""])[-1][:300]
 
 
-def check_slot(folder: Path, identity: str) -> Manifest:
-    """The installed code, model and unit are still those of the bundle; raises Refused (`damaged`)."""
-    try:
-        manifest = parse_manifest((folder / MANIFEST).read_bytes())
-    except OSError as error:
-        raise Refused("damaged", f"{folder / MANIFEST}: {error.strerror}") from error
-    if manifest.identity != identity:
-        raise Refused("damaged", f"{folder}: expected bundle {identity[:12]}, found {manifest.identity[:12]}")
-    for below in ("runtime/", "unit/"):
-        check_files(folder, manifest, below)
-    return manifest
-
-
 def roll_back(places: Places, report: Reporter) -> int:
     """Let the other slot fly, by command. Raises Refused (`no-slot`)."""
     slots = Slots(places.base)
     record = slots.read()
-    other = record.slots[record.other]
+    name, other = record.other, record.slots[record.other]
     if not record.active or not other.bundle:
         raise Refused("no-slot", "there is no other installed slot to go back to")
-    if _mark(slots.folder(record.other), "tested") != other.bundle:
-        raise Refused("no-slot", f"slot {record.other} never passed its self-test")
-    check_slot(slots.folder(record.other), other.bundle)
-    left = replace(record.slots[record.active], failed=True)
-    slots.write(record.with_slot(record.active, left))
-    place_unit(slots.folder(record.other), places)
-    slots.switch(record.other, "rolled back by command")
+    if mark(slots.folder(name), "tested") != other.bundle:
+        raise Refused("no-slot", f"slot {name} never passed its self-test")
+    check_slot(slots.folder(name), other.bundle)
+
+    def leave(now: Record) -> Record:
+        return now.with_slot(record.active, replace(now.slots[record.active], failed=True))
+
+    slots.update(leave)
+    slots.switch(name, "rolled back by command")
+    place_unit(slots.folder(name), places)
     restart()
-    report.say("rollback", "done", f"slot {record.other} flies from now on: {other.version} release {other.release}")
+    report.say("rollback", "done", f"slot {name} flies from now on: {other.version} release {other.release}")
     return 0
 
 
@@ -237,40 +272,6 @@ def _pass_on(line: str, report: Reporter) -> None:
         report.say(told.pop("step"), told.pop("state"), told.pop("text"), **told)
     except (ValueError, KeyError, TypeError, AttributeError):
         report.say("self-test", "note", line.strip()[:300])
-
-
-def _unpack_wheel(wheel: Path, site: Path) -> None:
-    """Files of a wheel into the search path; those of `.data/platlib` and `purelib` belong there too."""
-    with zipfile.ZipFile(wheel) as archive:
-        for name in archive.namelist():
-            first, _, rest = name.partition("/")
-            if first.endswith(".data"):
-                kind, _, rest = rest.partition("/")
-                if kind not in ("platlib", "purelib"):
-                    continue
-            target = site / (rest if first.endswith(".data") else name)
-            if ".." in target.parts or name.endswith("/"):
-                continue
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with archive.open(name) as source, target.open("wb") as out:
-                shutil.copyfileobj(source, out)
-
-
-def _mark(folder: Path, step: str) -> str:
-    try:
-        return (folder / f".{step}").read_text()
-    except OSError:
-        return ""
-
-
-def _set_mark(folder: Path, step: str, identity: str) -> None:
-    part = folder / f".{step}.part"
-    with part.open("w") as out:
-        out.write(identity)
-        out.flush()
-        os.fsync(out.fileno())
-    part.replace(folder / f".{step}")
-    sync_folder(folder)
 
 
 @contextmanager

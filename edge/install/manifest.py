@@ -146,9 +146,21 @@ def read_public_key(text: str) -> bytes:
 
 
 def read_keys(folder: Path) -> dict[str, bytes]:
-    """All trusted keys of a folder by id; raises Refused for a file that is no key."""
-    keys = [read_public_key(path.read_text()) for path in sorted(folder.glob("*.pub"))]
-    return {key_id(key): key for key in keys}
+    """All trusted keys of a folder by id; a file that is no key costs no other (`not_keys`)."""
+    found = (_key_of(path) for path in sorted(folder.glob("*.pub")))
+    return {key_id(key): key for key in found if key is not None}
+
+
+def not_keys(folder: Path) -> list[str]:
+    """Names of files in the folder of trusted keys that are none."""
+    return [path.name for path in sorted(folder.glob("*.pub")) if _key_of(path) is None]
+
+
+def _key_of(path: Path) -> bytes | None:
+    try:
+        return read_public_key(path.read_text(errors="replace"))
+    except (OSError, Refused):
+        return None
 
 
 def check_signature(manifest: bytes, signature: bytes | None, keys: dict[str, bytes]) -> str:

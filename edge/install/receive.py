@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import IO
 
-from swathpack.edge.install.archive import sync_folder
+from swathpack.edge.install.durable import make_folder, replace_durably, sync_folder
 from swathpack.edge.install.manifest import Refused
 
 _BLOCK = 1 << 18
@@ -39,7 +39,7 @@ def receive(base: Path, sha256: str, size: int, start: int, stream: IO[bytes]) -
     whole = bundle_path(base, sha256)
     if whole.exists():
         return
-    whole.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(whole.parent)
     part = whole.with_suffix(".part")
     for other in whole.parent.glob("*"):  # what was begun and never finished
         if other != part:
@@ -54,11 +54,11 @@ def receive(base: Path, sha256: str, size: int, start: int, stream: IO[bytes]) -
             start += len(block)
         out.flush()
         os.fsync(out.fileno())
+    sync_folder(part.parent)
     if start < size:
         raise Refused("cut", f"{start} of {size} bytes arrived")
     _check(part, sha256)
-    part.rename(whole)
-    sync_folder(whole.parent)
+    replace_durably(part, whole)
 
 
 def _check(part: Path, sha256: str) -> None:

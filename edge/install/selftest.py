@@ -1,11 +1,12 @@
-"""The slot's own test, run in its environment: `python -m swathpack.edge.install.selftest` writes JSON lines.
+"""The slot's own test, run in its environment: `python -m swathpack.edge.install.selftest [MISSION]` writes JSON lines.
 
+mission     the mission of this board, where it has one, is one that this release flies
 engine      every engine that can be had builds or loads, and reproduces the golden vectors on this machine
 coder       the C range coder writes the words of the slow Python one
 round trip  one tile: coded, decoded, the same latent
 speed       tiles per second of the onboard path, and module power where tegrastats tells it
 
-Status 1 when one of the first three fails. Speed and power are figures, not conditions.
+Status 1 when one of the first four fails. Speed and power are figures, not conditions.
 """
 
 from __future__ import annotations
@@ -13,12 +14,15 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from collections.abc import Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from swathpack.edge.board import uplink_keys
 from swathpack.edge.clock import SystemClock
 from swathpack.edge.codec.base_layer import quality_of, usual_shift
 from swathpack.edge.codec.engines.report import NOTES
@@ -27,6 +31,7 @@ from swathpack.edge.codec.layers import tile_decoder
 from swathpack.edge.codec.model import EdgeModel, ModelError
 from swathpack.edge.codec.rangecoder import native, new_encoder
 from swathpack.edge.codec.tile_coder import analyse_tile, encode_tile
+from swathpack.edge.config import ConfigError, read_mission
 from swathpack.edge.install.power import PowerMeter
 from swathpack.edge.install.report import Reporter
 from swathpack.edge.sources.synthetic import SyntheticSource
@@ -140,10 +145,18 @@ def measure_speed(model: EdgeModel, size: int, report: Reporter) -> None:
     )
 
 
-def main() -> int:
+def check_mission(path: Path, report: Reporter) -> None:
+    """What a start would refuse in its first second is refused before the switch. Raises ConfigError."""
+    uplink_keys(read_mission(path))
+    report.say("mission", "done", f"{path} is one that this release flies")
+
+
+def main(argv: Sequence[str] = ()) -> int:
     """All tests; the exit status."""
     report = Reporter()
     try:
+        for path in argv:
+            check_mission(Path(path), report)
         model = open_model(report)
         good = check_coder(model, report)
         size = SIZES[1]
@@ -154,11 +167,12 @@ def main() -> int:
         if not good or seconds < 0:
             return 1
         measure_speed(model, size, report)
-    except ModelError as error:
-        report.say("engine", "failed", str(error))
+    except (ModelError, ConfigError) as error:
+        report.say("mission" if isinstance(error, ConfigError) else "engine", "failed", str(error))
+        sys.stderr.write(f"{error}\n")
         return 1
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -1,7 +1,9 @@
 """Slots A and B and the record of which one flies; every change survives a loss of power.
 
-    /opt/swathpack/slots/a, b     installed bundles        /opt/swathpack/state.json   the record
-    /opt/swathpack/current        link to the slot that flies, made anew from the record at every start
+/opt/swathpack/slots/a, b          installed bundles
+/opt/swathpack/state.1, state.2    the record, twice (`swathpack.edge.install.record`)
+/opt/swathpack/current             link to the slot that flies, made anew from the record at every start
+/opt/swathpack/fallen              the slot that the fallback went back to, until a start has noted it
 
 A start counts as failed until the runtime has said that it is ready. MAX_TRIES failed starts in a row send the
 board back to the other slot, if that one has ever proved itself.
@@ -9,83 +11,64 @@ board back to the other slot, if that one has ever proved itself.
 
 from __future__ import annotations
 
-import json
+import fcntl
 import os
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
-from swathpack.edge.install.archive import sync_folder
+from swathpack.edge.install.durable import make_folder, sync_folder
+from swathpack.edge.install.record import (
+    NAMES,
+    Record,
+    any_trace,
+    floor_of_marks,
+    read_copies,
+    read_old,
+    rebuilt,
+    set_good_mark,
+    write_copies,
+)
 
 MAX_TRIES = 3
-NAMES = ("a", "b")
-
-
-@dataclass(frozen=True)
-class Slot:
-    """One slot. bundle: identity of what is installed, "" for nothing. good: it passed a start once.
-
-    failed: a fall-back left it; it is not gone back to without being asked.
-    """
-
-    bundle: str = ""
-    version: str = ""
-    release: int = 0
-    oldest_allowed: int = 0
-    good: bool = False
-    failed: bool = False
-
-
-@dataclass(frozen=True)
-class Record:
-    """Which slot flies ("" for none), failed starts in a row, and the oldest release that may be installed."""
-
-    active: str = ""
-    tries: int = 0
-    floor: int = 0
-    last: str = ""
-    slots: dict[str, Slot] = field(default_factory=lambda: {name: Slot() for name in NAMES})
-
-    @property
-    def other(self) -> str:
-        """The slot that does not fly."""
-        return "b" if self.active == "a" else "a"
-
-    def with_slot(self, name: str, slot: Slot) -> Record:
-        return replace(self, slots={**self.slots, name: slot})
+FALLEN = "fallen"
 
 
 class Slots:
     """The record on disk and what may happen to it. root: /opt/swathpack."""
 
     def __init__(self, root: Path) -> None:
-        self.root, self.path = root, root / "state.json"
+        self.root = root
 
     def folder(self, name: str) -> Path:
         """Where that slot's files are."""
         return self.root / "slots" / name
 
     def read(self) -> Record:
-        """The record; an empty one where there is none. Raises ValueError for a damaged one."""
-        try:
-            values = json.loads(self.path.read_text())
-        except FileNotFoundError:
-            return Record()
-        try:
-            slots = {name: Slot(**values["slots"][name]) for name in NAMES}
-            return Record(**{**values, "slots": slots})
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"{self.path}: {error}") from error
+        """The record; an empty one on a new board, one made from the slots where both copies are damaged."""
+        copies = [copy for copy in read_copies(self.root) if copy is not None]
+        record = max(copies, key=lambda copy: copy.generation) if copies else read_old(self.root)
+        if record is None:
+            return rebuilt(self.root) if any_trace(self.root) else Record()
+        return self._with_floor(record)
 
-    def write(self, record: Record) -> Record:
-        """Replace the record in one step, synced."""
-        part = self.path.with_suffix(".part")
-        with part.open("w") as out:
-            json.dump(asdict(record), out, indent=1)
-            out.flush()
-            os.fsync(out.fileno())
-        part.replace(self.path)
-        sync_folder(self.root)
-        return record
+    def trouble(self) -> str:
+        """What is wrong with the record on disk, "" for nothing."""
+        copies = read_copies(self.root)
+        whole = [copy for copy in copies if copy is not None]
+        if not whole and any_trace(self.root) and read_old(self.root) is None:
+            return "both copies of the record are damaged"
+        if len(whole) == 1:
+            return "one copy of the record is damaged or missing"
+        if whole and max(copy.floor for copy in whole) < floor_of_marks(self.root):
+            return "the record's oldest release allowed is below that of the slots"
+        return ""
+
+    def update(self, change: Callable[[Record], Record]) -> Record:
+        """Read, change and write under a lock: an installation goes on while starts are counted."""
+        with self._locked():
+            return write_copies(self.root, change(self.read()))
 
     def link(self, record: Record) -> None:
         """Make `current` point at the slot that flies."""
@@ -100,32 +83,81 @@ class Slots:
 
     def switch(self, name: str, why: str) -> Record:
         """Let that slot fly from the next start on."""
-        record = self.read()
-        slot = replace(record.slots[name], failed=False)
-        record = self.write(replace(record.with_slot(name, slot), active=name, tries=0, last=why))
+
+        def change(record: Record) -> Record:
+            slot = replace(record.slots[name], failed=False)
+            return replace(record.with_slot(name, slot), active=name, tries=0, last=why)
+
+        record = self.update(change)
         self.link(record)
         return record
 
     def begin_start(self) -> tuple[Record, bool]:
         """Count a start before it happens; goes back to the other slot when too many failed. -> fell back."""
-        record, fell_back = self.read(), False
-        if record.tries >= MAX_TRIES and self._can_go_back(record):
-            bad = record.active
-            why = f"slot {bad} failed {record.tries} starts in a row: back to slot {record.other}"
-            left = replace(record.slots[bad], failed=True)
-            record = replace(record.with_slot(bad, left), active=record.other, tries=0, last=why)
-            fell_back = True
-        record = self.write(replace(record, tries=record.tries + 1))
+        fell_back = False
+
+        def change(record: Record) -> Record:
+            nonlocal fell_back
+            if record.tries >= MAX_TRIES and _can_go_back(record):
+                why = f"slot {record.active} failed {record.tries} starts in a row: back to slot {record.other}"
+                record, fell_back = _gone_back(record, why), True
+            return replace(record, tries=record.tries + 1)
+
+        self._note_fallen()
+        record = self.update(change)
         self.link(record)
         return record, fell_back
 
     def confirm(self) -> Record:
         """The runtime is ready: the slot is good, and releases that it rules out are ruled out."""
-        record = self.read()
-        slot = replace(record.slots[record.active], good=True, failed=False)
-        floor = max(record.floor, slot.oldest_allowed)
-        return self.write(replace(record.with_slot(record.active, slot), tries=0, floor=floor))
 
-    def _can_go_back(self, record: Record) -> bool:
-        other = record.slots[record.other]
-        return bool(record.active and other.bundle and other.good and not other.failed)
+        def change(record: Record) -> Record:
+            slot = replace(record.slots[record.active], good=True, failed=False)
+            floor = max(record.floor, slot.oldest_allowed)
+            set_good_mark(self.folder(record.active), slot.bundle, floor)
+            return replace(record.with_slot(record.active, slot), tries=0, floor=floor)
+
+        return self.update(change)
+
+    def _note_fallen(self) -> None:
+        """The fallback (`export/bundle/data/fallback.sh`) has gone back without the record: the record follows."""
+        path = self.root / FALLEN
+        try:
+            name = path.read_text(errors="replace").strip()
+        except OSError:
+            return
+
+        def change(record: Record) -> Record:
+            left = _not(name)
+            record = record.with_slot(left, replace(record.slots[left], failed=bool(record.slots[left].bundle)))
+            return replace(record, active=name, tries=0, last=f"the fallback went back to slot {name}")
+
+        if name in NAMES and self.read().slots[name].bundle:
+            self.update(change)
+        path.unlink(missing_ok=True)
+        sync_folder(self.root)
+
+    def _with_floor(self, record: Record) -> Record:
+        """What the slots have ruled out stays ruled out, whatever became of the record."""
+        return replace(record, floor=max(record.floor, floor_of_marks(self.root)))
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        make_folder(self.root)
+        with (self.root / "record.lock").open("w") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+
+
+def _can_go_back(record: Record) -> bool:
+    other = record.slots[record.other]
+    return bool(record.active and other.bundle and other.good and not other.failed)
+
+
+def _gone_back(record: Record, why: str) -> Record:
+    left = replace(record.slots[record.active], failed=True)
+    return replace(record.with_slot(record.active, left), active=record.other, tries=0, last=why)
+
+
+def _not(name: str) -> str:
+    return "b" if name == "a" else "a"

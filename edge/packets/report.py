@@ -3,8 +3,9 @@
 Report (big-endian), the payload of one command packet:
 
     mark     2   "SR"
-    version  1   1
+    version  1   2
     flags    1   bit 0: `full`, the ground lists everything it holds in the range, not only this pass's news
+    slot     1   of the key that signs (`swathpack.edge.install.link_keys`), 255: nobody signs
     store    2   life of the board's queue that the segment numbers belong to
     epoch    4   life of the ground's store; a higher one than before: the ground starts anew
     number   4   of this report, rising
@@ -23,10 +24,11 @@ Report (big-endian), the payload of one command packet:
                    varint   bytes held from the segment's start on, without a gap
                    varint n, then n times (varint missing, varint held): what alternates behind them
                    8 bytes  digest of the decoded latent (`held_digest`), only when layers > 0
-    tag      16  HMAC-SHA-256 over all before, cut; the key is shared by board and ground
+    tag      16  HMAC-SHA-256 over all before, cut (RFC 2104); the keys are shared by board and ground
 
-Losing, repeating, delaying or reordering reports is harmless: entries are facts. Forging one needs the key,
-and even then nothing becomes context unless the digest of the board's own latent agrees.
+Losing, repeating, delaying or reordering reports is harmless: entries are facts. Forging one needs a key, and even
+then it counts only as far as bytes were sent, and nothing becomes context unless the digest of the board's own latent
+agrees (`swathpack.edge.downlink.confirm`).
 """
 
 from __future__ import annotations
@@ -34,18 +36,21 @@ from __future__ import annotations
 import hashlib
 import hmac
 import struct
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from swathpack.edge.codec.base_layer import known_groups, known_part
 from swathpack.edge.codec.protocol import LAYERS, TileKey
+from swathpack.edge.install.link_keys import OPEN_SLOT, LinkKey
 from swathpack.edge.packets.errors import PacketError
 from swathpack.edge.packets.varint import read_varint, unzigzag, write_varint, zigzag
 
-_HEAD = struct.Struct(">2sBBHIIIIIqH")
-_MARK, _VERSION = b"SR", 1
+_HEAD = struct.Struct(">2sBBBHIIIIIqH")
+_MARK, _VERSION = b"SR", 2
+_SLOT_AT = 4
 TAG_BYTES = 16
 DIGEST_BYTES = 8
 MAX_ENTRIES = 8192
@@ -91,7 +96,7 @@ class ReportEntry:
 
 @dataclass(frozen=True)
 class Report:
-    """One reception report (fields: module docstring)."""
+    """One reception report (fields: module docstring). slot: of the key that signed it."""
 
     store: int
     epoch: int
@@ -102,8 +107,9 @@ class Report:
     time: int
     entries: tuple[ReportEntry, ...]
     full: bool = False
+    slot: int = field(default=OPEN_SLOT, compare=False)
 
-    def pack(self, key: bytes) -> bytes:
+    def pack(self, key: LinkKey) -> bytes:
         """Payload bytes with their tag. Raises PacketError when an entry is out of the declared range."""
         if len(self.entries) > MAX_ENTRIES:
             raise PacketError(f"expected at most {MAX_ENTRIES} entries, found {len(self.entries)}")
@@ -112,6 +118,7 @@ class Report:
                 _MARK,
                 _VERSION,
                 _FULL if self.full else 0,
+                key.slot,
                 self.store & 0xFFFF,
                 self.epoch,
                 self.number,
@@ -126,17 +133,16 @@ class Report:
         for entry in self.entries:
             out += _pack_entry(entry, before, self.last)
             before = entry
-        return bytes(out) + _tag(key, bytes(out))
+        return bytes(out) + _tag(key.secret, bytes(out))
 
     @classmethod
-    def unpack(cls, data: bytes, key: bytes) -> Report:
-        """The report. Raises PacketError when the tag is wrong or any field is out of bounds."""
+    def unpack(cls, data: bytes, keys: Mapping[int, bytes]) -> Report:
+        """The report. keys: secrets by slot. Raises PacketError when the tag is wrong or any field out of bounds."""
         if len(data) < _HEAD.size + TAG_BYTES or data[:3] != _MARK + bytes([_VERSION]):
             raise PacketError(f"expected a report, found {len(data)} bytes starting {data[:3].hex()}")
         body = data[:-TAG_BYTES]
-        if not hmac.compare_digest(_tag(key, body), data[-TAG_BYTES:]):
-            raise PacketError("the tag is not the one of our key")
-        _, _, flags, store, epoch, number, passed, first, last, time, count = _HEAD.unpack_from(body)
+        _check_tag(body, data[-TAG_BYTES:], keys)
+        _, _, flags, slot, store, epoch, number, passed, first, last, time, count = _HEAD.unpack_from(body)
         if count > MAX_ENTRIES or abs(time) > _TIME_LIMIT:
             raise PacketError(f"expected at most {MAX_ENTRIES} entries near now, found {count} at {time}")
         entries, at = [], _HEAD.size
@@ -148,7 +154,7 @@ class Report:
             entries.append(before)
         if at != len(body):
             raise PacketError(f"expected {at} bytes of report, found {len(body)}")
-        return cls(store, epoch, number, passed, first, last, time, tuple(entries), bool(flags & _FULL))
+        return cls(store, epoch, number, passed, first, last, time, tuple(entries), bool(flags & _FULL), slot)
 
 
 def held_digest(key: TileKey, q: int, layers: int, latent: NDArray[np.int16]) -> bytes:
@@ -167,8 +173,21 @@ def held_digests(key: TileKey, q: int, latent: NDArray[np.int16]) -> bytes:
     return b"".join(held_digest(key, q, layers, latent) for layers in range(LAYERS + 1))
 
 
-def _tag(key: bytes, body: bytes) -> bytes:
-    return hmac.new(key, body, hashlib.sha256).digest()[:TAG_BYTES]
+def _tag(secret: bytes, body: bytes) -> bytes:
+    return hmac.digest(secret, body, "sha256")[:TAG_BYTES]
+
+
+def _check_tag(body: bytes, tag: bytes, keys: Mapping[int, bytes]) -> None:
+    secret = keys.get(body[_SLOT_AT])
+    if secret is None:
+        expected = " or ".join(map(_signer, sorted(keys)))
+        raise PacketError(f"expected a report signed by {expected}, found one by {_signer(body[_SLOT_AT])}")
+    if not hmac.compare_digest(_tag(secret, body), tag):
+        raise PacketError(f"the tag is not the one of key {body[_SLOT_AT]}")
+
+
+def _signer(slot: int) -> str:
+    return "nobody" if slot == OPEN_SLOT else f"key {slot}"
 
 
 def _pack_entry(entry: ReportEntry, before: ReportEntry, last: int) -> bytes:

@@ -7,6 +7,7 @@ next to the folder's files.
 
 from __future__ import annotations
 
+import math
 import os
 import zipfile
 from collections import deque
@@ -20,6 +21,7 @@ import numpy as np
 
 from swathpack.edge.clock import Clock
 from swathpack.edge.frame import Frame, FrameError
+from swathpack.edge.install.durable import make_folder, replace_durably
 from swathpack.edge.sources.acquisition import MAX_NAME, Acquisition, Offer, SourceError, offer, place_of
 
 
@@ -49,7 +51,7 @@ class FolderSource:
         self._taken: set[Path] = set()
         try:
             for path in (folder, folder / "done", folder / "refused"):
-                path.mkdir(parents=True, exist_ok=True)
+                make_folder(path)
         except OSError as error:
             raise SourceError(f"folder {folder}: {error.strerror}") from error
 
@@ -114,7 +116,7 @@ class FolderSource:
 
     def _move(self, path: Path, where: str) -> None:
         try:
-            path.replace(self._folder / where / path.name)
+            replace_durably(path, self._folder / where / path.name)
         except OSError as error:
             raise SourceError(f"{path}: {error.strerror}") from error
         self._taken.discard(path)
@@ -164,8 +166,10 @@ def read_npz(path: Path, max_bytes: int) -> dict[str, Any]:
     try:
         with zipfile.ZipFile(path) as archive:
             size = sum(info.file_size for info in archive.infolist())
-        if size > max_bytes:
-            raise FrameError("size", f"{path.name}: expected at most {max_bytes} bytes, found {size}")
+            claimed = sum(_claimed(archive, info) for info in archive.infolist()) if size <= max_bytes else size
+        if max(size, claimed) > max_bytes:
+            found = max(size, claimed)
+            raise FrameError("size", f"{path.name}: expected at most {max_bytes} bytes, found {found}")
         with np.load(path, allow_pickle=False) as arrays:
             if "data" not in arrays:
                 raise FrameError("shape", f"{path.name}: expected `data`, found {sorted(arrays)[:8]}")
@@ -174,6 +178,15 @@ def read_npz(path: Path, max_bytes: int) -> dict[str, Any]:
         raise
     except Exception as error:  # zip, zlib, struct, numpy: each raises kinds of its own for damaged files
         raise FrameError("wire", f"{path.name}: {error}") from error
+
+
+def _claimed(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> int:
+    """Bytes that the header of an `.npy` member claims: numpy takes memory for them before it reads any."""
+    with archive.open(info) as member:
+        version = np.lib.format.read_magic(member)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(member)
+    return math.prod(shape) * dtype.itemsize
 
 
 def epoch_seconds(text: str) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn, Protocol
 
@@ -11,6 +12,7 @@ from swathpack.edge import events
 from swathpack.edge.downlink.confirm import Confirmation
 from swathpack.edge.events import EventLog
 from swathpack.edge.health.telemetry import Telemetry
+from swathpack.edge.install.durable import make_folder, sync_folder
 from swathpack.edge.packets.deframer import Deframer
 from swathpack.edge.packets.space_packet import Apid
 from swathpack.edge.sources.acquisition import SourceError
@@ -41,7 +43,7 @@ class CommandFolder:
         self._open: Path | None = None
         self._bad: set[str] = set()
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
         except OSError as error:
             raise SourceError(f"uplink {folder}: {error.strerror}") from error
 
@@ -66,6 +68,7 @@ class CommandFolder:
         try:
             if path is not None:
                 path.unlink(missing_ok=True)
+                sync_folder(self._folder)
         except OSError as error:
             self._give_up(path.name if path else "", error)
 
@@ -121,11 +124,11 @@ class Uplink:
         self,
         source: CommandSource,
         confirmation: Confirmation,
-        key: bytes,
+        keys: Mapping[int, bytes],
         log: EventLog,
         telemetry: Telemetry,
     ) -> None:
-        self._source, self._confirmation, self._key = source, confirmation, key
+        self._source, self._confirmation, self._keys = source, confirmation, keys
         self._log, self._telemetry = log, telemetry
 
     def step(self) -> bool:
@@ -144,5 +147,5 @@ class Uplink:
 
     def _report(self, payload: bytes) -> None:
         with self._telemetry.timed("confirm"):
-            outcome = self._confirmation.receive(payload, self._key)
+            outcome = self._confirmation.receive(payload, self._keys)
         self._telemetry.count("reports_in" if outcome else "reports_rejected")

@@ -20,6 +20,7 @@ from swathpack.export.bundle.coder import LIBRARY
 PARTS = Path(__file__).resolve().parent.parent.parent  # the folder that holds edge/ and models/
 DATA = Path(__file__).with_name("data")
 SPARE_BYTES = 64 << 20  # logs, byte code, file system overhead
+UNIT_FILES = ("mission.toml", "fallback.sh", "swathpack-fallback.service", "swathpack-fallback.timer")
 CODE = (".py", ".c", ".h")
 NOT_ABOARD = ("edge/codec/rangecoder/constriction_decoder.py",)  # its library is the ground's
 # The model's files by name: what an export leaves beside them does not fly.
@@ -113,7 +114,10 @@ def _unit(board: str) -> dict[str, bytes]:
     memory = KITS[board].memory_mb
     unit = (DATA / "swathpack.service").read_text(encoding="utf-8")
     unit = unit.replace("@MEMORY_MAX@", f"{memory}M").replace("@MEMORY_HIGH@", f"{memory * 7 // 8}M")
-    return {"unit/swathpack.service": unit.encode(), "unit/mission.toml": (DATA / "mission.toml").read_bytes()}
+    return {
+        "unit/swathpack.service": unit.encode(),
+        **{f"unit/{name}": (DATA / name).read_bytes() for name in UNIT_FILES},
+    }
 
 
 def _wheels(paths: tuple[Path, ...]) -> dict[str, bytes]:

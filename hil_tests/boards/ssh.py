@@ -162,7 +162,7 @@ class SshBoard:
     def ssh(self) -> list[str]:
         """The command before what runs on the board."""
         shared = ["-o", "ControlMaster=auto", "-o", f"ControlPath={self._control.name}/c", "-o", "ControlPersist=60"]
-        return ["ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=20", *shared, *self.options, self.target]
+        return ["ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=20", *shared, *self.options, "--", self.target]
 
     def close(self) -> None:
         if self.home:
@@ -171,7 +171,7 @@ class SshBoard:
             with contextlib.suppress(BoardError, subprocess.TimeoutExpired):
                 self.shell(f"rm -rf {self.home}", 120.0)
             self.home = ""
-            subprocess.run([*self.ssh()[:-1], "-O", "exit", self.target], capture_output=True, check=False)
+            subprocess.run([*self.ssh()[:-2], "-O", "exit", "--", self.target], capture_output=True, check=False)
             self._control.cleanup()
 
     def __enter__(self) -> SshBoard:

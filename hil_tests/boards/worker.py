@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from swathpack.edge.board import make_schedule, make_source, open_board, uplink_key
+from swathpack.edge.board import make_schedule, make_source, open_board, uplink_keys
 from swathpack.edge.clock import ManualClock
 from swathpack.edge.codec.flight import FlightCodec
 from swathpack.edge.codec.model import DEFAULT_DIRECTORY, EdgeModel
@@ -197,7 +197,7 @@ class BoardProcess:
             Radio(wire, self.clock, self.disk),
             self.uplink,
             schedule,
-            uplink_key(mission),
+            uplink_keys(mission),
             self.scrubber,
             lambda: self.readings,
             Notifier(""),
@@ -338,6 +338,7 @@ def _mission(folder: Path, head: dict[str, Any]) -> Mission:
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("mission.toml", "budget.toml", "uplink.key"):
         (folder / name).write_text(head[name], encoding="utf-8")
+    (folder / "uplink.key").chmod(0o600)
     return read_mission(folder / "mission.toml")
 
 

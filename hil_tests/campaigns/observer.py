@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from swathpack.hil_tests.campaigns.injections import Injection
 from swathpack.hil_tests.scenario.catalogue import REFUSED
-from swathpack.hil_tests.scenario.injections import Injection
 from swathpack.hil_tests.simulation.sensor import Shot
 
 SLOW_MS = 1000.0
@@ -17,7 +17,6 @@ class Observer:
 
     def __init__(self, injections: list[Injection], shots: list[Shot]) -> None:
         self._injections, self._shots = injections, shots
-        self._reports: dict[int, int] = {}
 
     def open(self, *kinds: str) -> list[Injection]:
         """Injections of these kinds that were put in and are not over."""
@@ -105,14 +104,14 @@ class Observer:
         for injection in self.open("report_forged"):
             injection.tell(time, f"report_rejected: {values['reason']}")
 
+    def _on_report_repeated(self, time: float, values: dict[str, Any]) -> None:
+        for injection in self.open("report_duplicated"):
+            injection.tell(time, f"report_repeated: {values['number']}")
+
     def _on_report_applied(self, time: float, values: dict[str, Any]) -> None:
         number = int(values["number"])
         for injection in self.open("fade", "outage") if values["lost"] else []:
             injection.tell(time, f"report {number}: {values['lost']} segments have losses")
-        self._reports[number] = self._reports.get(number, 0) + 1
-        for injection in self.open("report_duplicated"):
-            if self._reports[number] > 1:
-                injection.tell(time, f"report {number} came {self._reports[number]} times")
         for injection in self.open("report_lost", "report_delayed", "report_forged", "report_duplicated"):
             if injection.told_at and time > injection.told_at:
                 injection.recover(time, "a true report was applied")

@@ -51,7 +51,7 @@ CATALOGUE: dict[str, Kind] = {
         "report", "the reports of a pass never reach the board", "no report on the board by the next pass"
     ),
     "report_delayed": Kind("report", "they come strength passes late", "no report on the board by the next pass", 2.0),
-    "report_duplicated": Kind("report", "they come strength times", "reports on the board beyond those written", 3.0),
+    "report_duplicated": Kind("report", "they come strength times", "event report_repeated", 3.0),
     "report_forged": Kind(
         "report", "strength reports with a wrong key, and the true ones", "event report_rejected", 2.0
     ),

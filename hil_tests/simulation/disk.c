@@ -1,7 +1,7 @@
 /* A disk that can lose power, fill up and count: preloaded into the board's process (LD_PRELOAD) by hil_tests.
 
-   Only files below the root given to hil_disk_begin are touched. Every write, sync, rename, unlink and creation counts
-   as one operation. Armed with N, the process is killed (SIGKILL, nothing runs after it) at operation N; a write may
+   Only files below the root given to hil_disk_begin are touched. Every write, sync, rename, removal and creation, of
+   files, folders and links, counts as one operation. Armed with N, the process is killed (SIGKILL, nothing runs after it) at operation N; a write may
    be torn at a sector first. With a journal, what each operation replaces is kept, so that swathpack.hil_tests.simulation.disk can take
    back what was not synced, as a loss of power would. Offsets and sizes are bytes. */
 #define _GNU_SOURCE
@@ -116,6 +116,21 @@ ssize_t write(int fd, const void *data, size_t size) { return guarded(fd, data, 
 ssize_t pwrite(int fd, const void *data, size_t size, off_t offset) { return guarded(fd, data, size, offset); }
 ssize_t pwrite64(int fd, const void *data, size_t size, off64_t offset) { return guarded(fd, data, size, offset); }
 
+/* A copy within the kernel counts as the writes that it is made of. */
+ssize_t sendfile(int out, int in, off_t *offset, size_t size) {
+    char path[PATH_MAX], *data;
+    if (!path_of(out, path)) return syscall(SYS_sendfile, out, in, offset, size);
+    if (size > 1 << 20) size = 1 << 20;
+    if (!(data = malloc(size))) return -1;
+    ssize_t got = offset ? syscall(SYS_pread64, in, data, size, *offset) : syscall(SYS_read, in, data, size);
+    ssize_t put = got > 0 ? guarded(out, data, (size_t)got, -1) : got;
+    if (offset && put > 0) *offset += put;
+    free(data);
+    return put;
+}
+
+ssize_t sendfile64(int out, int in, off64_t *offset, size_t size) { return sendfile(out, in, (off_t *)offset, size); }
+
 static int flush(int fd, long number) {
     char path[PATH_MAX];
     if (path_of(fd, path)) {
@@ -150,24 +165,91 @@ int rename(const char *from, const char *to) {
     return (int)syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0);
 }
 
-int unlink(const char *path) {
+/* The full name of an entry of a folder; its last part is not followed where it is a link. 0 when it is not ours. */
+static int full_name(int folder, const char *path, char *full) {
+    if (!root_length || !path) return 0;
+    if (path[0] == '/' || folder == AT_FDCWD) {
+        return snprintf(full, PATH_MAX, "%s", path) < PATH_MAX && inside(path);
+    }
+    char place[PATH_MAX];
+    if (!path_of(folder, place)) return 0;
+    return snprintf(full, PATH_MAX, "%s/%s", place, path) < PATH_MAX;
+}
+
+int unlinkat(int folder, const char *path, int flags) {
     char full[PATH_MAX], name[PATH_MAX] = "";
-    if (root_length && realpath(path, full) && inside(full)) {
+    struct stat s;
+    if (full_name(folder, path, full) && lstat(full, &s) == 0) {
+        int tree = (flags & AT_REMOVEDIR) != 0;
         if (due()) die();
         give_space(full);
-        if (journal >= 0) {
-            keep_file(full, name);
-            note('U', full, NULL, 0, 0, name, (uint32_t)strlen(name));
-        }
+        if (journal >= 0 && !tree) keep_file(full, name);
+        int code = (int)syscall(SYS_unlinkat, folder, path, flags);
+        if (code == 0) note(tree ? 'V' : 'U', full, NULL, 0, 0, name, (uint32_t)strlen(name));
+        return code;
     }
-    return (int)syscall(SYS_unlinkat, AT_FDCWD, path, 0);
+    return (int)syscall(SYS_unlinkat, folder, path, flags);
+}
+
+int unlink(const char *path) { return unlinkat(AT_FDCWD, path, 0); }
+int rmdir(const char *path) { return unlinkat(AT_FDCWD, path, AT_REMOVEDIR); }
+
+int mkdirat(int folder, const char *path, mode_t mode) {
+    char full[PATH_MAX];
+    int ours = full_name(folder, path, full);
+    if (ours && due()) die();
+    int code = (int)syscall(SYS_mkdirat, folder, path, mode);
+    if (ours && code == 0) note('M', full, NULL, 0, 0, NULL, 0);
+    return code;
+}
+
+int mkdir(const char *path, mode_t mode) { return mkdirat(AT_FDCWD, path, mode); }
+
+int symlinkat(const char *target, int folder, const char *path) {
+    char full[PATH_MAX];
+    int ours = full_name(folder, path, full);
+    if (ours && due()) die();
+    int code = (int)syscall(SYS_symlinkat, target, folder, path);
+    if (ours && code == 0) note('C', full, NULL, 0, 0, NULL, 0);
+    return code;
+}
+
+int symlink(const char *target, const char *path) { return symlinkat(target, AT_FDCWD, path); }
+
+int linkat(int from_folder, const char *from, int folder, const char *path, int flags) {
+    char full[PATH_MAX];
+    int ours = full_name(folder, path, full);
+    if (ours && due()) die();
+    int code = (int)syscall(SYS_linkat, from_folder, from, folder, path, flags);
+    if (ours && code == 0) note('C', full, NULL, 0, 0, NULL, 0);
+    return code;
+}
+
+int link(const char *from, const char *path) { return linkat(AT_FDCWD, from, AT_FDCWD, path, 0); }
+
+void sync(void) {
+    if (!root_length) {
+        syscall(SYS_sync);
+        return;
+    }
+    syncs++;
+    if (due()) die();
+    note('Y', root, NULL, 0, 0, NULL, 0);
 }
 
 static int opened(const char *path, int flags, mode_t mode) {
     struct stat s;
-    int fresh = inside(path) && (flags & O_CREAT) && stat(path, &s);
-    if (fresh && due()) die();
-    if (!fresh && inside(path) && (flags & O_TRUNC)) give_space(path);
+    int ours = inside(path), fresh = ours && (flags & O_CREAT) && stat(path, &s);
+    int emptied = ours && !fresh && (flags & O_TRUNC) && stat(path, &s) == 0 && s.st_size > 0;
+    if (emptied) {
+        give_space(path);
+        int old = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY);
+        if (old >= 0) {
+            if (journal >= 0) keep_before(old, path, 0, (size_t)s.st_size);
+            syscall(SYS_close, old);
+        }
+    }
+    if ((fresh || emptied) && due()) die();
     int fd = (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode);
     if (fresh && fd >= 0) note('C', path, NULL, 0, 0, NULL, 0);
     return fd;

@@ -81,7 +81,10 @@ class Disk:
 
 @dataclass
 class _Change:
-    """One operation of the journal. kind: W write, R rename, U unlink, C creation."""
+    """One operation of the journal. kind: W write, R rename, U removal, C creation, M and V of a folder.
+
+    path, other: names at that time. now: what the thing is called since, after the renames that came later.
+    """
 
     kind: str
     path: str
@@ -90,12 +93,14 @@ class _Change:
     old_size: int
     size: int
     before: bytes
+    now: str = ""
+    durable: bool = False
 
 
 def _read(journal: Path) -> list[_Change]:
-    """The journal without what later syncs made durable."""
+    """The journal, with what later syncs made durable marked so."""
     data, at, extent = journal.read_bytes(), 0, 0
-    pending: list[_Change] = []
+    changes: list[_Change] = []
     while at + _RECORD.size <= len(data):
         kind, path, other, size, offset, old = _RECORD.unpack_from(data, at)
         at += _RECORD.size
@@ -106,43 +111,86 @@ def _read(journal: Path) -> list[_Change]:
         name, mark = parts[0].decode(), chr(kind)
         if mark == "L":
             extent = offset
-        elif mark == "S":
-            pending = [c for c in pending if not (c.kind == "W" and c.path == name)]
-        elif mark == "D":
-            pending = [c for c in pending if c.kind == "W" or os.path.dirname(c.other or c.path) != name]
+        elif mark in "SDY":
+            _mark_durable(changes, mark, name)
         else:
-            pending.append(_Change(mark, name, parts[1].decode(), offset, old, extent, parts[2]))
-    return pending
+            to = parts[1].decode()
+            for change in changes if mark == "R" else ():
+                change.now = _moved(change.now, name, to)
+            changes.append(_Change(mark, name, to, offset, old, extent, parts[2], to or name))
+    return changes
 
 
-def lose_power(journal: Path, rng: random.Random) -> int:
-    """Take back any subset of what was not synced; returns how many operations were touched."""
+def _mark_durable(changes: list[_Change], mark: str, name: str) -> None:
+    """A sync of a file (S) makes its bytes durable, of a folder (D) the names in it, of everything (Y) all."""
+    for change in changes:
+        if mark == "S":
+            change.durable |= change.kind == "W" and change.now == name
+        elif mark == "D":
+            change.durable |= change.kind != "W" and os.path.dirname(change.now) == name
+        else:
+            change.durable = True
+
+
+def _moved(path: str, old: str, new: str) -> str:
+    """What a path is called after a rename of it or of a folder above it."""
+    return new + path[len(old) :] if path == old or path.startswith(old + "/") else path
+
+
+def _carried(path: str, rename: _Change) -> str:
+    """What a path is called after the rename of a folder above it."""
+    return path if path == rename.path else _moved(path, rename.path, rename.other)
+
+
+def lose_power(journal: Path, rng: random.Random, keep: float | None = None) -> int:
+    """Take back any subset of what was not synced; returns how many operations were touched.
+
+    keep: the share that is not taken back, 1 for a kill with the power on; drawn when it is None.
+    """
     if not journal.exists():
         return 0
-    keep, undone = rng.choice((0.0, 0.5, 1.0)), 0
+    keep, undone = rng.choice((0.0, 0.5, 1.0)) if keep is None else keep, 0
+    stayed: list[_Change] = []  # renames that were not taken back, the latest first
     for change in reversed(_read(journal)):
-        undone += _undo(change, keep, rng)
+        if change.durable or (change.kind != "W" and rng.random() < keep):
+            stayed += [change] if change.kind == "R" else []
+        else:
+            undone += _undo(change, stayed, keep, rng)
     shutil.rmtree(f"{journal}.kept", ignore_errors=True)
     journal.unlink()
     return undone
 
 
-def _undo(change: _Change, keep: float, rng: random.Random) -> int:
-    path = Path(change.path)
+def _undo(change: _Change, stayed: list[_Change], keep: float, rng: random.Random) -> int:
+    path, folder_only = change.path, change.path
+    for rename in reversed(stayed):
+        path = _moved(path, rename.path, rename.other)
+        folder_only = _carried(folder_only, rename)
     if change.kind == "W":
-        return _undo_write(change, path, keep, rng)
-    if rng.random() < keep:
-        return 0
+        return _undo_write(change, Path(path), keep, rng)
+    if change.kind == "C" and path != folder_only:
+        return 0  # renamed since, and the new name stays: so does the file
     with contextlib.suppress(OSError):
-        if change.kind == "C":
-            path.unlink()
-        elif change.kind == "R":
-            os.replace(change.other, path)
-            if change.before:
-                os.replace(change.before.decode(), change.other)
-        elif change.before:
-            os.replace(change.before.decode(), path)
+        _undo_name(change, Path(folder_only), stayed)
     return 1
+
+
+def _undo_name(change: _Change, path: Path, stayed: list[_Change]) -> None:
+    if change.kind == "C":
+        path.unlink()
+    elif change.kind == "M":
+        shutil.rmtree(path)  # nothing below a folder is found whose own name is lost
+    elif change.kind == "V":
+        path.mkdir()
+    elif change.kind == "U" and change.before:
+        os.replace(change.before.decode(), path)
+    elif change.kind == "R":
+        to = change.other
+        for rename in reversed(stayed):
+            to = _carried(to, rename)
+        os.replace(to, path)
+        if change.before:
+            os.replace(change.before.decode(), to)
 
 
 def _undo_write(change: _Change, path: Path, keep: float, rng: random.Random) -> int:
@@ -156,7 +204,8 @@ def _undo_write(change: _Change, path: Path, keep: float, rng: random.Random) ->
                 end, size = min(start + SECTOR, change.size), os.fstat(file.fileno()).st_size
                 old = change.before[start:end].ljust(end - start, b"\0")
                 file.seek(change.offset + start)
-                file.write(old[: max(size - change.offset - start, 0)])
+                grown = max(size, change.old_size)
+                file.write(old[: max(grown - change.offset - start, 0)])
                 lost = 1
             if lost and keep == 0.0 and change.offset + change.size > change.old_size and rng.random() < 0.5:
                 file.truncate(max(change.old_size, 0))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from swathpack.edge.codec.model import EdgeModel
 from swathpack.edge.codec.protocol import TileKey
+from swathpack.edge.install.link_keys import LinkKey
 from swathpack.edge.packets.errors import PacketError
 from swathpack.edge.packets.pieces import unpack_pieces
 from swathpack.edge.packets.space_packet import Apid, SpacePacket
@@ -20,9 +21,9 @@ Lost = tuple[int, int, int, int]  # store, segment, first byte, byte behind the 
 
 
 class GroundSegment:
-    """Takes what arrives, decodes it, writes reports. key: the secret shared with the board."""
+    """Takes what arrives, decodes it, writes reports. key: shared with the board."""
 
-    def __init__(self, folder: Path, model: EdgeModel, key: bytes) -> None:
+    def __init__(self, folder: Path, model: EdgeModel, key: LinkKey) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.store, self.model = GroundStore(folder / "ground.db"), model
         self.key, self.counts = key, Counter[str]()
@@ -43,7 +44,8 @@ class GroundSegment:
 
     def forged(self, number: int, store_id: int, now: float, count: int) -> list[bytes]:
         """Reports as an attacker without the key would make them: of another key, and a true one changed."""
-        other = ReportWriter(self.store, bytes(reversed(self.key)), store_id).packets(number, int(now), repeat=0)
+        wrong = LinkKey(self.key.slot, bytes(reversed(self.key.secret)))
+        other = ReportWriter(self.store, wrong, store_id).packets(number, int(now), repeat=0)
         made = []
         for i in range(count):
             packet = SpacePacket.unpack(other[i % len(other)])

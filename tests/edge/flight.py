@@ -18,12 +18,14 @@ from swathpack.edge.sources.synthetic import SyntheticSource
 from swathpack.tools.ground.receiver import GroundReceiver
 from swathpack.tools.ground.reports import ReportWriter
 from swathpack.tools.ground.store import GroundStore
+from tests.edge.link import KEY, KEYS
 from tests.fake_codec import FakeSegmentDecoder, FakeTileCodec
 
-KEY = b"sixteen byte key"
 MODEL = b"fake"
 MISSION = """
 state = "state"
+[uplink]
+key_file = "key"
 [passes]
 bytes = 100000
 every_s = 1000.0
@@ -101,7 +103,7 @@ class Flight:
             self.radio,
             self.uplink,
             self.schedule,
-            KEY,
+            KEYS,
             readings=lambda: self.readings,
             notifier=Notifier(""),
         )

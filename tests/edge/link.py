@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -12,21 +12,30 @@ from swathpack.edge.codec.protocol import LAYERS, TileKey, TilePixels
 from swathpack.edge.context.layout import Geometry
 from swathpack.edge.context.store import ContextStore
 from swathpack.edge.downlink.confirm import Confirmation
+from swathpack.edge.downlink.link_record import LinkRecord
 from swathpack.edge.downlink.passrun import LinkSettings, PassRun, packets
 from swathpack.edge.downlink.plan import PlanSettings
 from swathpack.edge.downlink.queue import DownlinkQueue
 from swathpack.edge.downlink.work import Work
 from swathpack.edge.events import EventLog
+from swathpack.edge.install.link_keys import LinkKey, link_keys_text
 from swathpack.edge.packets.deframer import Deframer
 from swathpack.tools.ground.receiver import GroundReceiver
 from swathpack.tools.ground.reports import ReportWriter
 from swathpack.tools.ground.store import GroundStore
 from tests.fake_codec import FakeSegmentDecoder, FakeTileCodec
 
-KEY = b"shared key"
+KEY = LinkKey(0, bytes(range(32)))
+KEYS = dict([KEY])
 STORE = 7
 BANDS = ("B02", "B03", "B04", "B08")
 LINK = LinkSettings(packet_bytes=512, reserve_bytes=4096)
+
+
+def write_key_file(path: Path, mode: int = 0o600) -> None:
+    """KEY as a key file."""
+    path.write_text(link_keys_text(KEYS))
+    path.chmod(mode)
 
 
 def scene(tiles: int, seed: int = 1, side: int = 64) -> np.ndarray:
@@ -59,7 +68,8 @@ class Board:
         self.queue = DownlinkQueue(self.folder / "queue", self.clock, self.boot, STORE)
         geometry = Geometry(slots=1024, slot_bytes=8192, ways=64)
         self.context = ContextStore.open(self.folder / "context", geometry, b"fake", self.log)
-        self.confirmation = Confirmation(self.queue, self.context, self.log, self.refreshed.append)
+        self.link = LinkRecord(self.folder / "link")
+        self.confirmation = Confirmation(self.queue, self.context, self.link, self.log, self.refreshed.append)
 
     def take(self, name: str, time: int, tiles: Iterable[np.ndarray], weight: float = 1.0) -> list[int]:
         """Accept a frame of one row of tiles and code it all; returns the segment numbers."""
@@ -81,11 +91,11 @@ class Board:
     def downlink(self, number: int, budget: int, link: LinkSettings = LINK) -> list[bytes]:
         return list(packets(self.run(number, budget, link)))
 
-    def uplink(self, commands: Iterable[bytes]) -> None:
+    def uplink(self, commands: Iterable[bytes], keys: Mapping[int, bytes] = KEYS) -> None:
         deframer = Deframer()
         for command in commands:
             for packet in deframer.feed(command):
-                self.confirmation.receive(packet.payload, KEY)
+                self.confirmation.receive(packet.payload, keys)
 
 
 class Ground:

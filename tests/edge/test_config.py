@@ -7,7 +7,9 @@ import pytest
 from swathpack.edge.config import ConfigError, parse_mission, read_mission
 from swathpack.edge.context.policy import Policy
 
-GOOD = "[passes]\nbytes = 5000\nevery_s = 600\n"
+PASSES = "[passes]\nbytes = 5000\nevery_s = 600\n"
+OPEN = PASSES + "[uplink]\ninsecure = true\n"
+GOOD = PASSES + '[uplink]\nkey_file = "key"\n'
 
 
 def parse(text, base="/m"):
@@ -18,7 +20,8 @@ def test_defaults_and_relative_paths():
     mission = parse(GOOD)
     assert mission.passes.every_s == 600.0 and mission.state == Path("/m/state")
     assert mission.source.path == Path("/m/inbox") and mission.port.path == Path("/m/outbox")
-    assert mission.uplink.key_file is None and mission.model is None
+    assert mission.uplink.key_file == Path("/m/key") and not mission.uplink.insecure and mission.model is None
+    assert parse(OPEN).uplink.key_file is None and parse(OPEN).uplink.insecure
     assert mission.context_settings.policy is Policy.CONFIRMED
 
 
@@ -39,8 +42,6 @@ def test_values_of_every_kind():
         rows = [0, 4]
         weight = 3
         urgency = 1
-        [uplink]
-        key_file = "key"
     """
     )
     assert mission.context_settings.policy is Policy.SENT and mission.geometry.slots == 128
@@ -68,6 +69,9 @@ def test_values_of_every_kind():
         (GOOD + "[[coding.regions]]\nrows = [1]", "coding.regions: expected rows"),
         (GOOD + "[context]\nslots = 100", "context: expected slots in whole sets"),
         (GOOD + "[context]\nslots = 64000000\nmemory_mb = 100", "context.slots: 64000000 slots need"),
+        (PASSES, "uplink.key_file: expected the link keys, .* or insecure = true, found neither"),
+        (PASSES + "[uplink]\ninsecure = false", "uplink.key_file: expected the link keys"),
+        (GOOD + "insecure = true", "uplink.insecure: expected no key_file with insecure = true"),
         ("", "passes: expected budget"),
         ("a = = 1", "line 1"),
     ],

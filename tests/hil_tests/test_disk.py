@@ -1,6 +1,7 @@
 """The simulated disk: a real process with the library preloaded is killed, cut off or filled up, and we look."""
 
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -136,3 +137,104 @@ def test_without_the_library_nothing_is_simulated(tmp_path):
     handle.tick()
     with pytest.raises(OSError, match="LD_PRELOAD"):
         handle.arm(1, False, None)
+
+
+CASES = {
+    # What is done, and what may be there after a loss of power: texts of `name`, None for no file.
+    "rename of what was never synced": ("write('part', b'new'); os.replace(at('part'), at('name'))", {b"old", b"new", b"", b"\0\0\0"}),
+    "synced, renamed": ("write('part', b'new', True); os.replace(at('part'), at('name'))", {b"old", b"new"}),
+    "synced, renamed, folder synced": (
+        "write('part', b'new', True); os.replace(at('part'), at('name')); sync(root)",
+        {b"new"},
+    ),
+    "overwritten in place": ("write('name', b'new')", {b"old", b"new", b"", b"\0\0\0", b"ne\0"}),
+    "removed": ("os.unlink(at('name'))", {b"old", None}),
+    "removed, folder synced": ("os.unlink(at('name')); sync(root)", {None}),
+    "all synced": ("write('name', b'new'); os.sync()", {b"new"}),
+    "in a folder that is renamed": (
+        "os.mkdir(at('d')); sync(root); write('d/name', b'new'); os.unlink(at('name')); sync(root); "
+        "os.rename(at('d'), at('e')); sync(root); sync(root / 'e'); os.rename(at('e/name'), at('name')); sync(root)",
+        {b"new", b"", b"\0\0\0"},
+    ),
+    "copied by the kernel": ("shutil.copyfile(source, at('name'))", {b"old", b"new", b"", b"\0\0\0"}),
+    "linked": ("write('part', b'new', True); os.unlink(at('name')); sync(root); os.link(at('part'), at('name'))", {b"new", None}),
+    "a tree removed": ("os.unlink(at('name')); os.mkdir(at('t')); write('t/x', b'1', True); shutil.rmtree(at('t'))", {b"old", None}),
+}  # fmt: skip
+DOER = """
+import os, shutil, sys
+from pathlib import Path
+from swathpack.hil_tests.simulation.disk import Disk
+root, source = Path(sys.argv[1]), sys.argv[3]
+disk = Disk(root)
+def at(name): return str(root / name)
+def sync(folder):
+    handle = os.open(folder, os.O_RDONLY)
+    os.fsync(handle)
+    os.close(handle)
+def write(name, data, synced=False):
+    with open(at(name), "wb") as out:
+        out.write(data)
+        out.flush()
+        if synced:
+            os.fsync(out.fileno())
+disk.arm(1 << 30, False, Path(sys.argv[2]))
+{body}
+os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_may_be_there_after_a_loss_of_power_and_nothing_else(tmp_path, library, case):
+    body, allowed = CASES[case]
+    (tmp_path / "source").write_bytes(b"new")
+    found = set()
+    for seed in range(24):
+        root, journal = tmp_path / f"root{seed}", tmp_path / "journal"
+        root.mkdir()
+        (root / "name").write_bytes(b"old")
+        if seed == 0:
+            done = subprocess.run(
+                [sys.executable, "-c", DOER.format(body=body), root, journal, tmp_path / "source"],
+                env={"LD_PRELOAD": str(library), "PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
+                capture_output=True, text=True, cwd=ROOT, timeout=60,
+            )  # fmt: skip
+            assert done.returncode == -signal.SIGKILL, done.stderr
+            shutil.copytree(root, tmp_path / "before", symlinks=True)
+            shutil.copyfile(journal, tmp_path / "kept")
+            shutil.copytree(f"{journal}.kept", tmp_path / "kept.kept")
+        else:
+            shutil.rmtree(root)
+            root = tmp_path / "root0"
+            shutil.rmtree(root)
+            shutil.copytree(tmp_path / "before", root, symlinks=True)
+            shutil.copyfile(tmp_path / "kept", journal)
+            shutil.copytree(tmp_path / "kept.kept", f"{journal}.kept")
+        disk.lose_power(journal, random.Random(seed), (0.0, 0.5, None)[seed % 3])
+        found.add((root / "name").read_bytes() if (root / "name").exists() else None)
+    assert found <= allowed, (case, found)
+    if len(allowed) > 1:
+        assert len(found) > 1, "something can be lost here"
+
+
+def test_a_synced_file_is_lost_with_a_folder_whose_name_is_not(tmp_path, library):
+    (tmp_path / "root").mkdir()
+    for body, there in (("", False), ("sync(root)", True)):
+        subprocess.run(
+            [sys.executable, "-c", DOER.format(body=f"os.mkdir(at('d')); write('d/f', b'1', True); sync(root / 'd'); {body}"),
+             tmp_path / "root", tmp_path / "journal", "-"],
+            env={"LD_PRELOAD": str(library), "PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"}, cwd=ROOT, timeout=60,
+        )  # fmt: skip
+        assert (tmp_path / "root/d/f").exists()
+        disk.lose_power(tmp_path / "journal", random.Random(1), 0.0)
+        assert (tmp_path / "root/d/f").exists() == there
+
+
+def test_with_the_power_on_a_kill_takes_nothing_back(tmp_path, library):
+    (tmp_path / "root").mkdir()
+    body = "write('a', b'1'); os.replace(at('a'), at('b')); os.mkdir(at('d')); write('d/c', b'2')"
+    subprocess.run(
+        [sys.executable, "-c", DOER.format(body=body), tmp_path / "root", tmp_path / "journal", "-"],
+        env={"LD_PRELOAD": str(library), "PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"}, cwd=ROOT, timeout=60,
+    )  # fmt: skip
+    assert disk.lose_power(tmp_path / "journal", random.Random(1), 1.0) == 0
+    assert (tmp_path / "root/b").read_bytes() == b"1" and (tmp_path / "root/d/c").read_bytes() == b"2"

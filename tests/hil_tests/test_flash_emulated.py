@@ -5,10 +5,10 @@ sudo .venv/bin/python -m pytest tests/hil_tests/test_flash_emulated.py -s
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from swathpack.edge.install.manifest import Refused
+from swathpack.edge.install.slots import Slots
 from swathpack.export.bundle import contents as bundle_contents
 from swathpack.export.bundle.archive import bundle_tar, compressed
 from swathpack.export.bundle.coder import CoderMissing, cross_compiled
@@ -99,8 +100,7 @@ def flash(machine: EmulatedMachine, bundle: Path, port: int = 0, said: list[str]
 
 
 def record(machine: EmulatedMachine) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((machine.root / "opt/swathpack/state.json").read_text())
-    return found
+    return asdict(Slots(machine.root / "opt/swathpack").read())
 
 
 def active(machine: EmulatedMachine) -> int:

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from swathpack.edge.codec.protocol import TileKey
+from swathpack.hil_tests.campaigns.injections import Injection
 from swathpack.hil_tests.campaigns.record import Life, PassRecord, Record
 from swathpack.hil_tests.campaigns.verdict import fault_table, verdicts
 from swathpack.hil_tests.report import outputs
 from swathpack.hil_tests.report.page import render
 from swathpack.hil_tests.scenario.catalogue import CATALOGUE
-from swathpack.hil_tests.scenario.injections import Injection
 from swathpack.hil_tests.scenario.read import parse_scenario
 from swathpack.hil_tests.simulation.truth import WrongImage
 from swathpack.tools.pages.pictures import data_uri

@@ -100,7 +100,7 @@ class Flash:
             name = key_id(read_public_key(self.trust))
             place = f"/opt/swathpack/trusted/{name}.pub"
             self.remote.run(
-                f"mkdir -p /opt/swathpack/trusted && cat > {place}.part && sync && mv {place}.part {place}",
+                f"mkdir -p /opt/swathpack/trusted && cat > {place}.part && sync && mv {place}.part {place} && sync",
                 stdin=self.trust.encode(),
             )
             self._tell("trust", "done", f"the board trusts key {name} from now on")
@@ -113,7 +113,7 @@ class Flash:
         self.remote.run(
             f"set -e; rm -rf {place}.part; mkdir -p {place}.part; tar -x -C {place}.part; "
             f"rm -rf {place}; mv {place}.part {place}; sync; ln -sfn agents/{name} /opt/swathpack/agent.part; "
-            "mv -T /opt/swathpack/agent.part /opt/swathpack/agent",
+            "mv -T /opt/swathpack/agent.part /opt/swathpack/agent; sync",
             stdin=tar,
         )
         self._tell("installer", "done", f"{len(files)} files")
@@ -199,7 +199,7 @@ class Flash:
 
 def told_line(told: dict[str, Any]) -> str:
     """A step as a person reads it."""
-    marks = {"done": "ok", "begin": "..", "progress": "..", "note": "--", "refused": "NO", "failed": "NO"}
+    marks = {"done": "ok", "begin": "..", "progress": "..", "note": "--", "refused": "NO", "failed": "NO", "plan": "  "}
     return f"{marks.get(told['state'], '--')}  {told['step']:<11} {told['text']}"
 
 

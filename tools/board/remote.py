@@ -46,7 +46,7 @@ class Remote:
 
     def __exit__(self, *_: object) -> None:
         if self._control is not None:
-            subprocess.run([*self._ssh(), "-O", "exit", self.target], capture_output=True, check=False)
+            subprocess.run([*self._ssh(), "-O", "exit", "--", self.target], capture_output=True, check=False)
             self._control.cleanup()
             self._control = None
 
@@ -55,7 +55,7 @@ class Remote:
 
         Raises ConnectionLost, RemoteError.
         """
-        argv = [*self._ssh(), self.target, self._as_root(command)]
+        argv = [*self._ssh(), "--", self.target, self._as_root(command)]
         with _Feeding(argv, stdin) as process:
             lines = [line for line in process.lines() if not _told(line, say)]
         if process.status == SSH_FAILED:
@@ -106,7 +106,7 @@ class Remote:
         return f"sudo -n sh -c {shlex.quote(command)}" if self._sudo else command
 
     def _needs_sudo(self) -> bool:
-        argv = [*self._ssh(), self.target, "id -u; sudo -n true 2>/dev/null && echo sudo"]
+        argv = [*self._ssh(), "--", self.target, "id -u; sudo -n true 2>/dev/null && echo sudo"]
         done = subprocess.run(argv, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
         words = done.stdout.split()
         if done.returncode == SSH_FAILED or not words:

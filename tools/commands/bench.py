@@ -19,9 +19,9 @@ from swathpack.tools.bench import cubes, evidence, pages, plots, report, summary
 from swathpack.tools.bench.measure import Cache, Measured, measure
 from swathpack.tools.bench.peers import PEERS, PeerError, make
 from swathpack.tools.errors import UserError
+from swathpack.tools.files.outputs import Output
 from swathpack.tools.progress import Progress
 
-HELP = "rate and distortion against JPEG2000, JPEG XL, x265 and AV1 on a folder of cubes"
 DEFAULT_CODECS = "swathpack,j2k,j2k-klt,jxl-klt,x265-klt,av1-klt"
 DEFAULT_RATES = "0.01,0.02,0.05,0.1,0.2,0.5"
 
@@ -108,8 +108,9 @@ def run_evidence(args: argparse.Namespace) -> int:
     found = evidence.conclude(measured)
     print(f"{len(loaded)} cubes, {sum(c.data.shape[0] for c in loaded)} frames, split {args.split}\n")
     print(pages.tables(found))
-    for path in pages.write(args.out, measured, found):
-        print(path)
+    with Output(args.out, [args.folder], force=True, folder=True) as place:
+        for path in pages.write(place, measured, found):
+            print(args.out / path.name)
     print(f"{plots.CREDIT}.")
     return 0
 
@@ -137,9 +138,10 @@ def run(args: argparse.Namespace) -> int:
     }
     print(report.text(found))
     if args.out is not None:
-        args.out.mkdir(parents=True, exist_ok=True)
-        report.write_json(args.out / "bench.json", found, measured)
-        report.write_csv(args.out / "bench.csv", measured)
-        plots.rate_distortion(measured, args.out / "bench.png", (min(targets), max(targets)))
+        # A bench is run again and again into one folder: its own files are replaced, each in one step.
+        with Output(args.out, [args.folder], force=True, folder=True) as place:
+            report.write_json(place / "bench.json", found, measured)
+            report.write_csv(place / "bench.csv", measured)
+            plots.rate_distortion(measured, place / "bench.png", (min(targets), max(targets)))
         print(f"\n{args.out}/bench.json, bench.csv, bench.png\n{plots.CREDIT}.")
     return 0

@@ -3,25 +3,29 @@
 swathpack board status --target user@orin.local
 swathpack board logs --target user@orin.local --lines 20
 swathpack board rollback --target user@orin.local
+swathpack board keys --target user@orin.local -o link.keys    (those that sign reports to it, for the ground)
 """
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
+from swathpack.edge.install.link_keys import LinkKeyError, parse_link_keys, write_new
 from swathpack.tools.board.remote import ConnectionLost, Remote, RemoteError
 from swathpack.tools.commands.flash import add_target, remote_of, show
 from swathpack.tools.errors import UserError
 
-HELP = "status, logs and rollback of a flashed board"
+LINK_KEYS = "/etc/swathpack/link.keys"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `swathpack board`."""
-    parser.add_argument("action", choices=("status", "logs", "rollback"))
+    parser.add_argument("action", choices=("status", "logs", "rollback", "keys"))
     add_target(parser)
     parser.add_argument("--lines", type=int, default=50, help="of the log")
+    parser.add_argument("-o", "--out", type=Path, help="of keys: never over an existing file")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -43,6 +47,8 @@ def _status(remote: Remote, args: argparse.Namespace) -> int:
     print(f"  service {answer['service'] or 'unknown'}, {facts['free_bytes'] >> 20} MB free")
     for name, slot in sorted(record["slots"].items()):
         print(f"  slot {name}: {_slot(name, slot, record, answer['max_tries'])}")
+    if answer.get("trouble"):
+        print(f"  record: {answer['trouble']}")
     print(f"  oldest release allowed: {record['floor']}; last: {record['last'] or 'nothing yet'}")
     return 0
 
@@ -81,4 +87,20 @@ def _rollback(remote: Remote, args: argparse.Namespace) -> int:
     return 0
 
 
-_ACTIONS = {"status": _status, "logs": _logs, "rollback": _rollback}
+def _keys(remote: Remote, args: argparse.Namespace) -> int:
+    """Over ssh into a file that only its owner can read; never onto the screen."""
+    if args.out is None:
+        raise UserError("keys: give -o FILE")
+    text = "\n".join([*remote.run(f"cat {LINK_KEYS}"), ""])
+    try:
+        parse_link_keys(text.encode(), f"{args.target}:{LINK_KEYS}")
+        write_new(args.out, text)
+    except FileExistsError as error:
+        raise UserError(f"{args.out}: is there already") from error
+    except (LinkKeyError, OSError) as error:
+        raise UserError(str(error)) from error
+    print(f"{args.out}: the link keys of {args.target}, readable by you alone")
+    return 0
+
+
+_ACTIONS = {"status": _status, "logs": _logs, "rollback": _rollback, "keys": _keys}

@@ -21,8 +21,8 @@ from swathpack.export.bundle.coder import CoderMissing, cross_compiled
 from swathpack.export.bundle.contents import BundleError, Contents, Order, collect, release_time
 from swathpack.export.bundle.wheels import WheelsMissing, wheel_files
 from swathpack.tools.errors import UserError
+from swathpack.tools.files.outputs import Output, add_force
 
-HELP = "make the signed flight bundle of a Jetson Orin kit"
 FORMS = {".tar.zst": "bundle", ".deb": "deb", ".overlay.tar": "overlay"}
 
 
@@ -56,6 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="one more package, such as a pycuda built on the board",
     )
     parser.add_argument("--no-wheels", action="store_true", help="the board has numpy and onnxruntime already")
+    add_force(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -79,14 +80,14 @@ def _make(args: argparse.Namespace, signing: Any) -> int:
         raise UserError(f"{args.out}: expected a name that ends in {', '.join(FORMS)}")
     if bool(args.key) == args.unsigned:
         raise UserError("expected --key FILE (make one: swathpack bundle --new-key FILE), or --unsigned")
+    output = Output(args.out, filter(None, [args.key, *args.wheel]), args.force)
     key = signing.read_key(args.key) if args.key else None
     contents = collect(_order(args))
     signature = signing.sign(key, contents.manifest) if key else b""
     public = signing.public_line_of(key) if key else ""
     data = _form(form, contents, signature, public)
-    part = args.out.with_name(args.out.name + ".part")
-    part.write_bytes(data)
-    part.replace(args.out)
+    with output as place:
+        place.write_bytes(data)
     _tell(args.out, data, contents)
     return 0
 

@@ -17,17 +17,16 @@ from pathlib import Path
 
 import onnx
 
-from swathpack.calibration import report
 from swathpack.calibration.analysis import CalibrationError, forms
-from swathpack.calibration.campaign import GOAL_PERCENT, Campaign, steps
-from swathpack.calibration.sets import load
 from swathpack.edge.codec.latents import STEPS
 from swathpack.edge.codec.model import DEFAULT_DIRECTORY, EdgeModel, ModelError
 from swathpack.export.analysis_int8 import FILE, analysis_int8_graph
+from swathpack.tools.calibrate import report
+from swathpack.tools.calibrate.campaign import GOAL_PERCENT, Campaign, steps
+from swathpack.tools.calibrate.sets import load
 from swathpack.tools.errors import UserError
+from swathpack.tools.files.outputs import Output, add_force
 from swathpack.tools.progress import Progress
-
-HELP = "int8 ranges, weights and a report of what they cost, from a folder of cubes or rasters"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--form", choices=["auto", *forms()], default="auto", help="default: the cheapest that is good")
     parser.add_argument("--no-peer", action="store_true", help="leave out ONNX Runtime's quantiser")
     parser.add_argument("--seed", type=int, default=0, help="of the choice of tiles (default %(default)s)")
+    add_force(parser)
 
 
 def _qualities(text: str) -> list[int]:
@@ -57,16 +57,13 @@ def _checked(args: argparse.Namespace) -> list[int]:
     for option, value in (("--tiles", args.tiles), ("--judge-tiles", args.judge_tiles)):
         if value < 1:
             raise UserError(f"{option}: expected 1 or more, found {value}")
-    try:
-        args.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"--out {args.out}: {error.strerror}") from error
     return _qualities(args.qualities)
 
 
 def run(args: argparse.Namespace) -> int:
     """Measures, prints the tables, writes the files."""
     qualities = _checked(args)
+    output = Output(args.out, [args.folder, args.model], args.force, folder=True)
     with Progress(0, "reading") as bar:
         sets = load(args.folder, args.tiles, args.judge_tiles, args.seed, bar.step)
     try:
@@ -80,7 +77,8 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(str(error)) from error
     if args.form != "auto":
         campaign.take(args.form)
-    _write(args.out, campaign)
+    with output as place:
+        _write(place, campaign)
     print(report.text(campaign.found))
     print(f"\n{args.out}/{FILE}, analysis_statistics.npz, calibration.json, calibration.png")
     return 0

@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 
 from swathpack.tools.errors import UserError
+from swathpack.tools.files.outputs import add_force, check_output, write_text
 
-HELP = "which engines may code on this machine; what TensorRT made of a graph"
 NAMES = (
     "tensorrt",
     "onnxruntime:all",
@@ -41,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     listing.add_argument("--threads", type=int, default=1, help="of ONNX Runtime (default %(default)s)")
     listing.add_argument("--engines", default=",".join(NAMES), help="default %(default)s")
     listing.add_argument("--json", type=Path, help="also write the table here")
+    add_force(listing)
     inspect = parts.add_parser("inspect", help="layer information of a TensorRT engine")
     inspect.add_argument("file", type=Path, help="JSON of the engine inspector")
     inspect.add_argument("--all", action="store_true", help="print every layer")
@@ -57,6 +58,8 @@ def run(args: argparse.Namespace) -> int:
 def _list(args: argparse.Namespace) -> int:
     from swathpack.edge.codec.model import DEFAULT_DIRECTORY, EdgeModel, ModelError
 
+    if args.json is not None:
+        check_output(args.json, force=args.force)
     if args.threads < 1:
         raise UserError(f"--threads: expected 1 or more, found {args.threads}")
     try:
@@ -76,8 +79,7 @@ def _list(args: argparse.Namespace) -> int:
             print(f"{name:22s} passes    {times}  {row['digest']}")
     print("times: CPU; start is loading and the golden vectors, a tile is one pass over 16 x 16 positions")
     if args.json is not None:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps({"machine": _machine(), "engines": rows}, indent=1) + "\n")
+        write_text(args.json, json.dumps({"machine": _machine(), "engines": rows}, indent=1) + "\n")
     return 0 if any(not row["refused"] for row in rows) else 1
 
 

@@ -20,11 +20,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from swathpack.tools.errors import UserError
+from swathpack.tools.files.outputs import add_force, check_outputs, write_text
 
 if TYPE_CHECKING:
     from swathpack.export.build import Report
-
-HELP = "make or check a model folder: graphs, bound proof, golden vectors, manifest"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,14 +43,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="spoil a layer: its scale this many powers of two too fine, to see the proof refuse it",
     )
     parser.add_argument("--json", type=Path, help="also write the report here")
+    add_force(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Entry point of the command."""
-    try:
-        from swathpack.export.build import ExportError, build, verify
-    except ImportError as error:
-        raise UserError(f"export needs torch and onnx: make setup-test ({error})") from error
+    from swathpack.export.build import ExportError, build, verify
+
+    inputs = list(filter(None, [args.model, args.transform, args.entropy, args.verify]))
+    check_outputs((args.out, args.json), inputs, args.force)
     try:
         if args.verify is not None:
             report = verify(args.verify, _tell)
@@ -63,8 +63,7 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"{args.out or args.verify}: {error.strerror or error}") from error
     print(text(report))
     if args.json is not None:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps(as_json(report), indent=1) + "\n")
+        write_text(args.json, json.dumps(as_json(report), indent=1) + "\n")
     print(f"{'passed' if args.verify else 'written'}: {args.verify or args.out}")
     return 0
 

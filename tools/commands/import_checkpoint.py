@@ -15,8 +15,8 @@ import json
 from pathlib import Path
 
 from swathpack.tools.errors import UserError
+from swathpack.tools.files.outputs import Output, add_force
 
-HELP = "import a published TerraCodec checkpoint"
 FAMILIES = ("fp", "elic", "tt", "flextec")  # swathpack.codec.terracodec.checkpoint.FAMILIES, without importing torch
 
 
@@ -26,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", type=Path, required=True, help="model file to write (.swt)")
     parser.add_argument("--family", choices=FAMILIES, help="what the file must hold (default: what its names say)")
     parser.add_argument("--stats", type=Path, help="JSON with `mean` and `std` per band")
+    add_force(parser)
 
 
 def read_stats(path: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -42,16 +43,14 @@ def read_stats(path: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
 
 def run(args: argparse.Namespace) -> int:
     """Import, write, and say what was imported."""
-    try:
-        from swathpack.codec.terracodec.checkpoint import CheckpointError, import_checkpoint, save_model
-    except ImportError as error:
-        raise UserError(f"importing checkpoints needs torch: pip install 'swathpack[train]' ({error})") from error
-    if args.output.resolve() == args.checkpoint.resolve():
-        raise UserError(f"{args.output}: expected another file than the checkpoint to write to")
+    from swathpack.codec.terracodec.checkpoint import CheckpointError, import_checkpoint, save_model
+
+    output = Output(args.output, filter(None, [args.checkpoint, args.stats]), args.force)
     mean, std = read_stats(args.stats) if args.stats else (None, None)
     try:
         imported = import_checkpoint(args.checkpoint, args.family, mean, std)
-        save_model(imported, args.output)
+        with output as place:
+            save_model(imported, place)
     except CheckpointError as error:
         raise UserError(str(error)) from error
     except (OSError, RuntimeError) as error:

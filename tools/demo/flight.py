@@ -17,6 +17,7 @@ import numpy as np
 import swathpack
 from swathpack.edge.bands import BANDS
 from swathpack.edge.frame import Frame
+from swathpack.edge.install.link_keys import make_link_keys
 from swathpack.tools.bench.metrics import psnr
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.rasters import Series, read_series
@@ -33,6 +34,7 @@ path = "outbox"
 [uplink]
 kind = "folder"
 path = "uplink"
+key_file = "link.keys"
 [passes]
 bytes = {budget}
 every_s = 60.0
@@ -59,6 +61,7 @@ def fly(series: Series, folder: Path, budget: int, q: int = 24) -> Flown:
     shutil.rmtree(folder, ignore_errors=True)  # a board remembers its frames; the demo starts anew
     folder.mkdir(parents=True)
     (folder / "mission.toml").write_text(MISSION.format(budget=budget, q=q))
+    make_link_keys(folder / "link.keys")
     half = (len(series.frames) + 1) // 2
     sent = []
     for number, frames in enumerate((series.frames[:half], series.frames[half:])):
@@ -86,6 +89,8 @@ def fly(series: Series, folder: Path, budget: int, q: int = 24) -> Flown:
             str(folder / "ground.db"),
             "--reports",
             str(folder / "uplink"),
+            "--key-file",
+            str(folder / "link.keys"),
             "--images",
             str(folder / "images"),
         )

@@ -135,7 +135,7 @@ def _tensorrt(name: str, option: str, model: EngineModel) -> EntropyEngine:
 
     if option not in TENSORRT_OPTIONS:
         raise EngineRefused(name, "unknown", f"expected one of {NAMES}")
-    entropy, analysis = _checked(name, model, GRAPH), _analysis_graph(model)
+    entropy, analysis = _checked(name, model, GRAPH), _analysis_graph(name, model)
     try:
         platform = find_platform(model.directory)
         dla = TENSORRT_OPTIONS[option]
@@ -150,17 +150,14 @@ def _tensorrt(name: str, option: str, model: EngineModel) -> EntropyEngine:
         raise EngineRefused(name, "build", f"{GRAPH} {error}") from error
 
 
-def _analysis_graph(model: EngineModel) -> bytes | None:
+def _analysis_graph(engine: str, model: EngineModel) -> bytes | None:
     """The analysis transform's graph; without it, TensorRT runs the entropy pass alone."""
-    try:
-        return (model.directory / ANALYSIS).read_bytes()
-    except OSError:
-        return None
+    return _checked(engine, model, ANALYSIS, "files") if (model.directory / ANALYSIS).exists() else None
 
 
-def _checked(engine: str, model: EngineModel, name: str) -> bytes:
-    """A file of the model that the manifest vouches for."""
-    expected = model.manifest.get("engine_files", {}).get(name)
+def _checked(engine: str, model: EngineModel, name: str, table: str = "engine_files") -> bytes:
+    """A file of the model that a table of the manifest vouches for."""
+    expected = model.manifest.get(table, {}).get(name)
     if expected is None:
         found = f"the manifest of {model.directory} lists no {name}; export the model again"
         raise EngineRefused(engine, "files", found)

@@ -10,6 +10,7 @@ from swathpack.codec.terracodec import load_model
 from swathpack.codec.terracodec.checkpoint import FAMILIES
 from swathpack.tools.cli import main
 from swathpack.tools.commands import import_checkpoint
+from swathpack.tools.errors import BAD_INPUT, REFUSED
 from tests.codec.terracodec.make_models import small
 
 
@@ -44,10 +45,10 @@ def test_errors_are_one_line_with_the_file(tmp_path: Path, capsys: pytest.Captur
         "no.pt": ["import", str(tmp_path / "no.pt"), *out],
         "expected a checkpoint of tt": ["import", str(tmp_path / "fp.pt"), *out, "--family", "tt"],
         "bad.json": ["import", str(tmp_path / "fp.pt"), *out, "--stats", str(tmp_path / "bad.json")],
-        "another file": ["import", str(tmp_path / "fp.pt"), "-o", str(tmp_path / "fp.pt")],
-        "cannot be written": ["import", str(tmp_path / "fp.pt"), "-o", str(tmp_path / "none" / "m.swt")],
+        "is an input": ["import", str(tmp_path / "fp.pt"), "-o", str(tmp_path / "fp.pt")],
+        "cannot write": ["import", str(tmp_path / "fp.pt"), "-o", str(tmp_path / "none" / "m.swt")],
     }
     for message, command in cases.items():
-        assert main(command) == 1
+        assert main(command) == (REFUSED if message == "is an input" else BAD_INPUT)
         error = capsys.readouterr().err
         assert message in error and "Traceback" not in error and error.count("\n") == 1

@@ -14,7 +14,7 @@ import struct
 import tempfile
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +30,7 @@ from swathpack.edge.downlink.budget import BudgetError, parse_budget
 from swathpack.edge.events import EventError, EventLog, unpack_events
 from swathpack.edge.frame import Frame, FrameError
 from swathpack.edge.health.telemetry import TelemetryError, pack_sample, unpack_sample
+from swathpack.edge.install.link_keys import HEADLINE, LinkKey, LinkKeyError, parse_link_keys
 from swathpack.edge.packets.deframer import Deframer
 from swathpack.edge.packets.erasure import CODES, CauchyCode, ErasureDecoder, parity_payloads
 from swathpack.edge.packets.errors import PacketError
@@ -37,16 +38,25 @@ from swathpack.edge.packets.pieces import Piece, pack_pieces, unpack_pieces
 from swathpack.edge.packets.report import TAG_BYTES, Report, ReportEntry, _tag
 from swathpack.edge.packets.space_packet import Apid, SpacePacket
 from swathpack.edge.packets.varint import write_varint
+from swathpack.edge.radiometry import Radiometry
 from swathpack.edge.sources.acquisition import Acquisition
 from swathpack.edge.sources.sockets import MessageSplitter, PartAssembler, SourceError, parts_of
 from swathpack.edge.stream import Header, Segment, StreamError, StreamWriter, pack_segment, read_segment, read_stream
-from swathpack.edge.stream.records import EXTENSION_SYNC, FRAME_SYNC, Extension, FrameRecord, _wrap, pack_mask
+from swathpack.edge.stream.records import (
+    EXTENSION_SYNC,
+    FRAME_SYNC,
+    Extension,
+    FrameRecord,
+    _wrap,
+    pack_holes,
+    pack_mask,
+)
 from swathpack.edge.toml_lite import TomlError, parse
 from swathpack.tools.ground.receiver import GroundReceiver
 from swathpack.tools.ground.store import GroundStore
 from tests.fake_codec import FakeSegmentDecoder
 
-KEY, BINDING = b"key", 12345
+KEY, BINDING = LinkKey(0, b"key"), 12345
 HEADER = Header(b"modelmod", b"tabl", 4, 64, 64, ("B02",))
 EDGES = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x100, 0x7FFF, 0x8000, 0xFFFF, (1 << 24) - 1, 1 << 24, (1 << 31) - 1, (1 << 32) - 1)
 SETTLE_EVERY = 64  # inputs of the receiver between two ends of passes
@@ -96,12 +106,19 @@ def targets() -> list[Target]:
         Target("pieces", unpack_pieces, (PacketError,), [packet.payload], ("pieces.py", "varint.py"), make=make_pieces),
         Target(
             "report",
-            lambda d: Report.unpack(d, KEY),
+            lambda d: Report.unpack(d, dict([KEY])),
             (PacketError,),
             [report.pack(KEY)],
             ("report.py", "varint.py"),
             fix_report,
             make_report,
+        ),
+        Target(
+            "link keys",
+            lambda d: parse_link_keys(d, "keys"),
+            (LinkKeyError,),
+            [f"{HEADLINE}\n0 {bytes(range(32)).hex()}\n# c\n7 {bytes(range(1, 33)).hex()}\n".encode()],
+            ("link_keys.py",),
         ),
         Target("parity", _parity, (PacketError,), _parity_seeds(packet), ("erasure.py",)),
         Target(
@@ -117,8 +134,8 @@ def targets() -> list[Target]:
             "stream",
             read_stream,
             (StreamError,),
-            [_stream()],
-            ("reader.py", "header.py", "records.py", "wire.py", "times.py"),
+            [_stream(), _stream(replace(HEADER, radiometry=Radiometry("int16", 2.0, 32768, -9999, 0.5, 32768)))],
+            ("reader.py", "header.py", "records.py", "wire.py", "times.py", "samples.py"),
             fix_stream,
             make_stream,
         ),
@@ -286,7 +303,7 @@ def make_stream(rng: random.Random) -> bytes:
         if kind == 0:
             out += make_segment(rng, HEADER.binding)
             continue
-        body = bytes([rng.randrange(8), rng.randrange(32)]) + rng.randbytes(rng.randrange(30))
+        body = bytes([rng.randrange(8), rng.randrange(160)]) + rng.randbytes(rng.randrange(30))
         if kind == 2:
             body = (
                 bytes([rng.randrange(8), rng.randrange(3)])
@@ -297,11 +314,12 @@ def make_stream(rng: random.Random) -> bytes:
     return out
 
 
-def _stream() -> bytes:
-    writer = StreamWriter(HEADER)
+def _stream(header: Header = HEADER) -> bytes:
+    writer = StreamWriter(header)
     mask = np.ones((64, 64), bool)
     mask[:9] = False
-    writer.add(FrameRecord(0, 1_700_000_000, pack_mask(mask)))
+    holes = pack_holes(~mask[None])
+    writer.add(FrameRecord(0, 1_700_000_000, pack_mask(mask), holes=holes, other_offset=True))
     writer.add(Extension(5, b"some text " * 20))
     for frame in range(3):
         writer.add(Segment(frame, 0, 20, 0, 16, 4, 4, payload=bytes(range(20))))
@@ -387,8 +405,9 @@ def fix_packet(data: bytes) -> bytes:
 
 
 def fix_report(data: bytes) -> bytes:
-    """Signed again."""
-    return data[:-TAG_BYTES] + _tag(KEY, data[:-TAG_BYTES])
+    """Signed again, by the key that is known."""
+    body = data[:4] + bytes([KEY.slot]) + data[5:-TAG_BYTES]
+    return body + _tag(KEY.secret, body)
 
 
 def fix_segment(data: bytes) -> bytes:

@@ -29,7 +29,8 @@ import swathpack.edge.__main__ as process
 from swathpack.edge.codec.protocol import TileKey
 from swathpack.edge.downlink.budget import Budget, Pass, format_budget
 from tests.edge.campaign.marks import STEPS, Marks
-from tests.edge.campaign.watcher import KEY, START, Watcher, codecs
+from tests.edge.campaign.watcher import START, Watcher, codecs
+from tests.edge.link import write_key_file
 
 PASS_S, BUDGET = 6.0, 90_000
 FINAL_BUDGET = 20_000_000
@@ -127,7 +128,7 @@ class Board:
         self._next_frame = 0.0
         for name in ("inbox", "uplink", "outbox"):
             (folder / name).mkdir(parents=True)
-        (folder / "key").write_bytes(KEY)
+        write_key_file(folder / "key")
         self._notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._address = f"@swathpack-kill-{os.getpid()}"
         self._notify.bind("\0" + self._address[1:])

@@ -20,9 +20,9 @@ from swathpack.edge.sources.synthetic import SyntheticSource
 from swathpack.tools.ground.receiver import GroundReceiver
 from swathpack.tools.ground.reports import ReportWriter
 from swathpack.tools.ground.store import WAITING, GroundStore
+from tests.edge.link import KEY
 from tests.fake_codec import FakeSegmentDecoder, FakeTileCodec
 
-KEY = b"sixteen byte key"
 TILE, SIDE, PLACES = 64, 128, 4
 START, REVISIT_S = 1_700_000_000, 5 * 86400
 MAX_PACKET = 4096

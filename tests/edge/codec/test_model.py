@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from swathpack.edge.codec.digest import bytes_digest
+from swathpack.edge.codec.engines import DIGEST_BYTES
 from swathpack.edge.codec.model import DEFAULT_DIRECTORY, EdgeModel, ModelError
 from tests.codec_models import shipped
 
@@ -61,8 +63,8 @@ def test_a_missing_file_is_named(copy: Path, name: str) -> None:
 @pytest.mark.parametrize("damage", ["empty", "cut", "text", "flip"])
 def test_a_damaged_file_is_a_model_error(copy: Path, name: str, damage: str) -> None:
     data = bytearray((copy / name).read_bytes())
-    if damage == "flip" and name not in ("entropy.npz", "synthesis.onnx"):
-        pytest.skip("only files that decide decoded images are guarded by a digest")
+    if damage == "flip" and name == "manifest.json":
+        pytest.skip("its bits are not all checked here: the bundle's manifest has its digest")
     data[len(data) // 2] ^= 4
     (copy / name).write_bytes(
         {"empty": b"", "cut": bytes(data[: len(data) // 2]), "text": b"[1, 2]", "flip": bytes(data)}[damage]
@@ -78,8 +80,23 @@ def test_a_foreign_manifest_is_refused(copy: Path) -> None:
         EdgeModel(copy)
 
 
+@pytest.mark.parametrize("name", ["analysis.onnx", "synthesis.onnx", "gains.npz"])
+@pytest.mark.parametrize("files", [None, {}, [], "no"])
+def test_a_file_that_the_manifest_does_not_name_is_refused(copy: Path, name: str, files: object) -> None:
+    manifest = json.loads((copy / "manifest.json").read_text())
+    if isinstance(files, dict):
+        files = {one: digest for one, digest in manifest["files"].items() if one != name}
+    (copy / "manifest.json").write_text(json.dumps({**manifest, "files": files}))
+    model = EdgeModel(copy, engine="float32")
+    with pytest.raises(ModelError, match=f"{name}: its manifest names no digest"):
+        model.gains if name == "gains.npz" else model.session(name)  # noqa: B018
+
+
 def test_gains_of_another_shape_are_refused(copy: Path) -> None:
     np.savez(copy / "gains.npz", gains=np.ones(7))
+    manifest = json.loads((copy / "manifest.json").read_text())
+    manifest["files"]["gains.npz"] = bytes_digest((copy / "gains.npz").read_bytes(), DIGEST_BYTES).hex()
+    (copy / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(ModelError, match=r"expected \(512,\), found \(7,\)"):
         EdgeModel(copy, engine="float32").gains  # noqa: B018
 

@@ -11,7 +11,7 @@ from swathpack.edge.packets.pieces import unpack_pieces
 from swathpack.edge.packets.report import Report
 from swathpack.edge.packets.space_packet import Apid, SpacePacket
 from swathpack.tools.ground.reports import ReportWriter
-from tests.edge.link import KEY, LINK, STORE, Board, Ground, acquire, scene
+from tests.edge.link import KEY, KEYS, LINK, STORE, Board, Ground, acquire, scene
 
 TILES = 6
 
@@ -141,8 +141,8 @@ def test_reports_repeated_late_and_out_of_order_change_nothing_more(board, groun
 def test_forged_foreign_and_stale_reports_are_refused(board, ground):
     date(board, scene(TILES), 1)
     ground.hear(1, board.downlink(1, 9000))
-    board.confirmation.receive(ground.reports.reports(1, 0)[0], b"other key")
-    board.confirmation.receive(ReportWriter(ground.store, KEY, STORE + 1).reports(1, 0)[0], KEY)
+    board.confirmation.receive(ground.reports.reports(1, 0)[0], {0: bytes(32)})
+    board.confirmation.receive(ReportWriter(ground.store, KEY, STORE + 1).reports(1, 0)[0], KEYS)
     assert len(board.context) == 0 and board.log.counts["report_rejected"] == 2
     board.context.reset(5, "a newer ground")
     board.uplink(ground.reports.packets(1, 0))
@@ -165,10 +165,10 @@ def test_losses_are_repaired_when_the_clock_has_jumped_and_passes_come_with_lowe
 def test_a_ground_that_holds_another_latent_never_becomes_context(board, ground):
     date(board, scene(TILES), 1)
     ground.hear(1, board.downlink(1, 9000))
-    report = Report.unpack(ground.reports.reports(1, 0)[0], KEY)
+    report = Report.unpack(ground.reports.reports(1, 0)[0], KEYS)
     liar = report.entries[2].__class__(**{**vars(report.entries[2]), "digest": b"\0" * 8})
     entries = (*report.entries[:2], liar, *report.entries[3:])
-    board.confirmation.receive(Report(**{**vars(report), "entries": entries}).pack(KEY), KEY)
+    board.confirmation.receive(Report(**{**vars(report), "entries": entries}).pack(KEY), KEYS)
     assert board.log.counts["report_mismatch"] == 1 and board.refreshed == [2]
     assert board.context.tiles().tolist() == [0, 1, 3, 4, 5]
     (work,) = board.queue.work.next_work(10)
@@ -203,12 +203,10 @@ def test_a_segment_that_waits_for_context_is_reported_and_then_decoded(board, gr
     board.uplink(ground.reports.packets(1, 0))
     date(board, tiles, 2)
     second = board.downlink(2, 3000)
-    late = Ground(board.folder, epoch=1)
-    late.store.close()
     other = Ground(board.folder, epoch=9)
     other.hear(2, second)
     assert other.layers().get(TileKey(0, 2000), 0) == 0
-    entries = [e for r in other.reports.reports(2, 0) for e in Report.unpack(r, KEY).entries]
+    entries = [e for r in other.reports.reports(2, 0) for e in Report.unpack(r, KEYS).entries]
     assert [e.waiting for e in entries if e.key.time == 2000] == [True]
     other.hear(3, shadow.values())
     assert other.layers()[TileKey(0, 2000)] > 0 and other.wrong(board.truth) == []

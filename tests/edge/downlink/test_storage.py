@@ -2,6 +2,7 @@
 
 import resource
 import socket
+import zlib
 
 import numpy as np
 import pytest
@@ -37,6 +38,31 @@ def test_spool_keeps_frames_of_any_name_apart(tmp_path):
     spool.remove("a/b")
     with pytest.raises(StorageError):
         spool.get("a/b")
+
+
+def test_names_that_share_their_first_characters_and_a_checksum_are_two_files(tmp_path):
+    names = ["f" * 80 + "a02552f76dbdf5fd", "f" * 80 + "670009b22c087272"]
+    assert len({(name[:80], zlib.crc32(name.encode())) for name in names}) == 1
+    spool = Spool(tmp_path, 1 << 20, 0)
+    for name in names:
+        spool.put(acquisition(name))
+    assert [spool.get(name).name for name in names] == names
+
+
+def test_a_file_under_the_name_of_another_frame_is_not_taken_for_it(tmp_path):
+    spool = Spool(tmp_path, 1 << 20, 0)
+    spool.put(acquisition("mine"))
+    next(tmp_path.glob("mine*")).write_bytes(acquisition("other").pack())
+    with pytest.raises(FrameError, match="expected frame mine, found other"):
+        spool.get("mine")
+
+
+def test_frames_under_names_of_the_version_before_are_found(tmp_path):
+    data = acquisition("old").pack()
+    (tmp_path / f"old-{zlib.crc32(b'old'):08x}.swf").write_bytes(data)
+    (tmp_path / "torn-01234567.swf").write_bytes(data[:-9])
+    spool = Spool(tmp_path, 1 << 20, 0)
+    assert spool.get("old").name == "old" and [found.name for found in spool.orphans({"old"})] == ["torn-01234567.swf"]
 
 
 def test_spool_gives_orphans_back_and_deletes_what_is_half_written(tmp_path):

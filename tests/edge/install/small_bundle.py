@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from swathpack.edge.install.service import Places
 from swathpack.export.bundle.archive import bundle_tar
+from swathpack.export.bundle.contents import DATA, UNIT_FILES
 from swathpack.export.bundle.signing import public_line, sign
 
 EDGE = Path(__file__).resolve().parents[3] / "edge"
@@ -24,7 +25,13 @@ PASSES = 'print(\'{"step": "engine", "state": "done", "text": "fine"}\')\n'
 FAILS = "import sys; print('no such engine', file=sys.stderr); sys.exit(1)\n"
 PYTHON = "{}.{}".format(*sys.version_info[:2])
 # Programs of a kit, as shell scripts that keep what they were told.
-SYSTEMCTL = '#!/bin/sh\necho "$*" >> "$KIT_ROOT/systemctl.log"\n'
+SYSTEMCTL = """#!/bin/sh
+case $1 in
+    is-active) cat "$KIT_ROOT/is-active" 2>/dev/null || echo active ;;
+    show) cat "$KIT_ROOT/$3" ;;
+    *) echo "$*" >> "$KIT_ROOT/systemctl.log" ;;
+esac
+"""
 NVPMODEL = (
     '#!/bin/sh\necho "$*" >> "$KIT_ROOT/nvpmodel.log"\n[ "$1" = -q ] && printf "NV Power Mode: MAXN\\n0\\n"\nexit 0\n'
 )
@@ -52,6 +59,7 @@ def files(selftest: str = PASSES, note: str = "") -> dict[str, bytes]:
     found["runtime/note.txt"] = note.encode()
     found["unit/swathpack.service"] = f"[Service]\n# {note}\n".encode()
     found["unit/mission.toml"] = b"[passes]\n"
+    found |= {f"unit/{name}": (DATA / name).read_bytes() for name in UNIT_FILES if name != "mission.toml"}
     found["wheels/tiny-1-py3-none-any.whl"] = wheel("tiny")
     return dict(sorted(found.items()))
 

@@ -6,52 +6,27 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from swathpack.edge.install.__main__ import main
-from swathpack.edge.install.installer import Installer, check_slot, roll_back
+from swathpack.edge.install.installer import roll_back
+from swathpack.edge.install.link_keys import read_link_keys
 from swathpack.edge.install.manifest import Refused
 from swathpack.edge.install.report import Reporter
 from swathpack.edge.install.service import Places
 from swathpack.edge.install.slots import MAX_TRIES, Slots
-from tests.edge.install.small_bundle import FAILS, bundle, files, kit, kit_environment
+from tests.edge.install.places import install, made, note, start, two_releases
+from tests.edge.install.small_bundle import FAILS, bundle, files
 
 ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture
 def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
-    made = kit(tmp_path / "root")
-    for name in ("PATH", "KIT_ROOT"):
-        monkeypatch.setenv(name, kit_environment(made.root)[name])
-    return made
-
-
-def install(places: Places, path: Path) -> int:
-    return Installer(places, Reporter(places.log)).install(path)
-
-
-def start(places: Places, ready: bool = True) -> int:
-    """What systemd does at a start of the service: -> status of ExecStartPre."""
-    status = main(["startup", "--root", str(places.root)])
-    if status == 0 and ready:
-        assert main(["confirm", "--root", str(places.root)]) == 0
-    return status
-
-
-def note(places: Places) -> str:
-    return (places.base / "current/runtime/note.txt").read_text()
-
-
-def two_releases(places: Places, tmp_path: Path) -> None:
-    """Release one in slot a, good; release two in slot b, just switched to."""
-    assert install(places, bundle(tmp_path, files(note="one"))) == 0
-    assert start(places) == 0
-    assert (
-        install(places, bundle(tmp_path, files(note="two"), release=1_700_000_100, oldest_allowed=1_700_000_100)) == 0
-    )
+    return made(tmp_path, monkeypatch)
 
 
 def test_first_installation(places: Places, tmp_path: Path) -> None:
@@ -162,51 +137,111 @@ def test_installing_what_flies_does_nothing(places: Places, tmp_path: Path) -> N
     assert (places.root / "systemctl.log").read_text() == before
 
 
-# Ends the process at its N-th call that makes something durable, as a loss of power would.
-CUT = """
-import os, sys
-from swathpack.edge.install.__main__ import main
-count = int(sys.argv[1])
-def counted(real):
-    def call(*arguments):
-        global count
-        count -= 1
-        if count < 0:
-            os._exit(9)
-        return real(*arguments)
-    return call
-for name in ("fsync", "rename", "replace", "symlink", "sync"):
-    setattr(os, name, counted(getattr(os, name)))
-sys.exit(main(sys.argv[2:]))
-"""
-# From the first write on: within unpacking, around its end, and then every few calls of what comes after.
-ALLOWED = (0, 3, 20, 36, 38, 39, 0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 1000)
+def switched_and_cut(places: Places, tmp_path: Path) -> None:
+    """Release two is switched to in the record, and the power goes before anything else."""
+    two_releases(places, tmp_path)
+    places.unit.write_bytes((places.base / "slots/a/unit/swathpack.service").read_bytes())
 
 
-def test_an_installation_cut_at_any_write_goes_on(places: Places, tmp_path: Path) -> None:
-    assert install(places, bundle(tmp_path, files(note="one"))) == 0
-    assert start(places) == 0
-    environment = {**kit_environment(places.root), "PYTHONPATH": str(ROOT)}
-    path = bundle(tmp_path, files(note="two"))
-    arguments = ["install", "--path", str(path), "--root", str(places.root)]
-    cuts = 0
-    for allowed in ALLOWED:
-        done = subprocess.run(
-            [sys.executable, "-c", CUT, str(allowed), *arguments],
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert note(places) in ("one", "two")  # whatever flies is whole
-        active = Slots(places.base).read().active
-        check_slot(places.base / "slots" / active, Slots(places.base).read().slots[active].bundle)
-        if done.returncode == 0:
-            break
-        assert done.returncode == 9, done.stderr
-        cuts += 1
-    assert cuts >= 8 and Slots(places.base).read().active == "b"
+def test_a_switch_cut_before_its_unit_was_placed_ends_at_the_next_start(places: Places, tmp_path: Path) -> None:
+    switched_and_cut(places, tmp_path)
+    assert start(places) == 1 and "# two" in places.unit.read_text()
+    assert Slots(places.base).read().tries == 0
     assert start(places) == 0 and note(places) == "two"
+
+
+def test_a_first_installation_cut_behind_its_switch_is_started_by_the_same_command(
+    places: Places, tmp_path: Path
+) -> None:
+    path = bundle(tmp_path)
+    data = path.read_bytes()
+    assert install(places, path) == 0
+    places.unit.unlink()
+    (places.root / "systemctl.log").unlink()
+    path.write_bytes(data)
+    assert install(places, path) == 0 and not path.exists()
+    assert (
+        places.unit.exists() and "restart --no-block swathpack.service" in (places.root / "systemctl.log").read_text()
+    )
+
+
+def test_a_unit_that_somebody_wrote_is_left_alone_until_the_next_installation(places: Places, tmp_path: Path) -> None:
+    two_releases(places, tmp_path)
+    places.unit.write_text("[Service]\nExecStart=/bin/mine\n")
+    assert start(places) == 0 and "/bin/mine" in places.unit.read_text()
+
+
+@pytest.mark.parametrize("below", ["site/tiny.py", "site/added.py", "runtime/note.txt", "runtime/sitecustomize.py",
+                                   "wheels/tiny-1-py3-none-any.whl", "manifest.json", "unit/mission.toml"])  # fmt: skip
+def test_any_changed_or_added_file_of_a_slot_counts_as_a_failed_start(
+    places: Places, tmp_path: Path, below: str
+) -> None:
+    two_releases(places, tmp_path)
+    path = places.base / "slots/b" / below
+    path.write_bytes(bytes([path.read_bytes()[0] ^ 1]) + path.read_bytes()[1:] if path.exists() else b"import os")
+    assert [start(places) for _ in range(MAX_TRIES + 1)] == [2] * MAX_TRIES + [1]
+    assert note(places) == "one"
+
+
+@pytest.mark.parametrize("below", ["site/tiny.py", "runtime/note.txt", "manifest.json"])
+@pytest.mark.parametrize("data", [b"", b"other"])
+def test_marks_are_not_trusted_over_files_that_the_power_took(
+    places: Places, tmp_path: Path, below: str, data: bytes
+) -> None:
+    """The marks say that all is unpacked, tested and good; the file behind them is empty."""
+    two_releases(places, tmp_path)
+    assert main(["rollback", "--root", str(places.root)]) == 0
+    (places.base / "slots/b" / below).write_bytes(data)
+    two = bundle(tmp_path, files(note="two"), release=1_700_000_100, oldest_allowed=1_700_000_100)
+    assert install(places, two) == 0
+    assert start(places) == 0 and note(places) == "two"
+
+
+def test_byte_code_that_a_python_left_is_removed_and_not_loaded(places: Places, tmp_path: Path) -> None:
+    assert install(places, bundle(tmp_path)) == 0
+    cache = places.base / "slots/a/site/__pycache__"
+    cache.mkdir()
+    (cache / "tiny.cpython-310.pyc").write_bytes(b"old")
+    assert start(places) == 0 and not cache.exists()
+
+
+def test_a_new_board_is_given_link_keys_that_only_root_can_read(places: Places, tmp_path: Path) -> None:
+    assert install(places, bundle(tmp_path)) == 0
+    keys = read_link_keys(places.link_keys)
+    assert len(keys) == 8
+    assert start(places) == 0
+    assert install(places, bundle(tmp_path, files(note="two"))) == 0 and read_link_keys(places.link_keys) == keys
+
+
+def test_a_mission_that_is_there_keeps_its_own_keys(places: Places, tmp_path: Path) -> None:
+    places.mission.parent.mkdir()
+    places.mission.write_text("mine")
+    assert install(places, bundle(tmp_path)) == 0 and not places.link_keys.exists()
+
+
+def test_the_installer_in_use_is_never_an_older_one(places: Places, tmp_path: Path) -> None:
+    two_releases(places, tmp_path)
+    agent = (places.base / "agent").resolve()
+    changed = files(note="three")
+    changed["runtime/swathpack/edge/install/report.py"] += b"# newer\n"
+    assert start(places) == 0
+    assert install(places, bundle(tmp_path, changed, release=1_700_000_200)) == 0 and start(places) == 0
+    newer = (places.base / "agent").resolve()
+    assert newer != agent
+    assert main(["rollback", "--root", str(places.root)]) == 0 and start(places) == 0
+    assert note(places) == "two" and (places.base / "agent").resolve() == newer
+
+
+def test_counting_starts_while_an_installation_goes_on_loses_nothing(places: Places, tmp_path: Path) -> None:
+    """The installer writes the record while the runtime of the other slot is confirmed."""
+    two_releases(places, tmp_path)
+    slots = Slots(places.base)
+    assert slots.begin_start()[0].tries == 1
+    stale = slots.read()
+    slots.confirm()
+    slots.update(lambda record: record.with_slot("a", replace(stale.slots["a"], bundle="")))
+    record = slots.read()
+    assert record.tries == 0 and record.slots["b"].good and record.floor == 1_700_000_100
 
 
 def test_answers_are_lines_of_json(places: Places, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 from pathlib import Path
 
 import pytest
 
+from swathpack.edge.install import selftest
 from swathpack.edge.install.facts import read_facts
 from swathpack.edge.install.manifest import Refused
 from swathpack.edge.install.power import gpu_load, hottest_c, mode_number, module_mw, rails_mw, set_power_mode
 from swathpack.edge.install.receive import bundle_path, bytes_here, receive
-from swathpack.edge.install.slots import Record, Slots
 from tests.edge.install.small_bundle import kit
 
 DATA = bytes(range(256)) * 5000
@@ -48,16 +49,6 @@ def test_only_digests_name_bundles(tmp_path: Path, name: str) -> None:
         bundle_path(tmp_path, name)
 
 
-def test_a_damaged_record_is_an_error_not_a_new_board(tmp_path: Path) -> None:
-    slots = Slots(tmp_path)
-    assert slots.read() == Record()
-    slots.write(Record(active="a", floor=7))
-    assert slots.read().floor == 7
-    slots.path.write_text('{"active": "a"}')
-    with pytest.raises(ValueError, match="state.json"):
-        slots.read()
-
-
 @pytest.mark.parametrize(
     ("l4t", "jetpack"),
     [
@@ -76,6 +67,23 @@ def test_the_jetpack_of_a_release(tmp_path: Path, l4t: str, jetpack: int) -> Non
 def test_a_machine_that_is_no_kit(tmp_path: Path) -> None:
     facts = read_facts(tmp_path, tmp_path)
     assert (facts.model, facts.jetpack, facts.modes) == ("", 0, {})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[passes]\nbytes = 1\nevery_s = 1.0\n", "uplink.key_file: expected the link keys"),
+        ("[passes]\n", "passes: expected budget"),
+        ('[passes]\nbytes = 1\nevery_s = 1.0\n[uplink]\nkey_file = "none"\n', "uplink.key_file"),
+    ],
+)
+def test_a_mission_that_would_not_start_fails_the_self_test(
+    tmp_path: Path, text: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mission.toml").write_text(text)
+    assert selftest.main([str(tmp_path / "mission.toml")]) == 1
+    shown = capsys.readouterr()
+    assert message in shown.err and json.loads(shown.out)["step"] == "mission"
 
 
 NANO = "RAM 3011/7620MB CPU [1%@729] GR3D_FREQ 0% cpu@47.6C tj@48.9C gpu@-256C VDD_IN 4880mW/4901mW VDD_CPU_GPU_CV 560mW/560mW"

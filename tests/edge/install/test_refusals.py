@@ -13,9 +13,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from swathpack.edge.install.archive import check_all, unpack
 from swathpack.edge.install.installer import Installer
-from swathpack.edge.install.manifest import Refused, parse_manifest, read_keys
+from swathpack.edge.install.manifest import Refused, not_keys, parse_manifest, read_keys
+from swathpack.edge.install.record import Record
 from swathpack.edge.install.report import Reporter
-from swathpack.edge.install.slots import Record, Slots
+from swathpack.edge.install.slots import Slots
 from swathpack.export.bundle.archive import tar_bytes
 from tests.edge.install.small_bundle import KEY, bundle, files, kit, manifest
 
@@ -47,7 +48,7 @@ def refusal(places: Any, path: Path, clock: float | None = None) -> str:
 )
 def test_bundles_that_may_not_fly(tmp_path: Path, changes: dict[str, Any], key: Any, reason: str) -> None:
     places = kit(tmp_path / "root")
-    Slots(places.base).write(Record(floor=1_600_000_000))
+    Slots(places.base).update(lambda _: Record(floor=1_600_000_000))
     assert refusal(places, bundle(tmp_path, key=key, **changes)) == reason
 
 
@@ -111,3 +112,17 @@ def _link_archive() -> bytes:
         link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
         archive.addfile(link)
     return out.getvalue()
+
+
+def test_a_file_that_is_no_key_costs_no_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    places = kit(tmp_path / "root")
+    trusted = places.base / "trusted"
+    for name, data in (("empty.pub", b""), ("binary.pub", bytes(range(256))), ("short.pub", b"swathpack-ed25519 AAAA")):
+        (trusted / name).write_bytes(data)
+    (trusted / "folder.pub").mkdir()
+    assert len(read_keys(trusted)) == 1
+    assert not_keys(trusted) == ["binary.pub", "empty.pub", "folder.pub", "short.pub"]
+    path = bundle(tmp_path, jetpack=7)
+    with pytest.raises(Refused, match="bundle for JetPack 7"):
+        Installer(places, Reporter()).install(path)
+    assert "trusted/empty.pub is no key" in capsys.readouterr().out

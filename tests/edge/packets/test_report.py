@@ -8,10 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swathpack.edge.codec.protocol import TileKey
+from swathpack.edge.install.link_keys import UNSIGNED, LinkKey
 from swathpack.edge.packets.errors import PacketError
 from swathpack.edge.packets.report import Report, ReportEntry, held_digest, held_digests
 
-KEY = b"a shared key of the mission"
+KEY = LinkKey(3, b"a shared key of the mission")
+KEYS = dict([KEY])
 ENTRY = ReportEntry(1003, TileKey(77, 1_700_000_100), 5, 4000, b"12345678", ((10, 200), (1, 1)), True, False)
 REPORT = Report(3, 1, 9, 44, 1000, 1100, 1_700_000_000, (ENTRY,))
 
@@ -37,18 +39,18 @@ ENTRIES = st.lists(
 @given(entries=ENTRIES, time=st.integers(-(2**40), 2**40), full=st.booleans())
 def test_round_trip(entries, time, full):
     report = Report(1, 2, 3, 4, 1000, 9001, time, tuple(sorted(entries, key=lambda e: e.number)), full)
-    assert Report.unpack(report.pack(KEY), KEY) == report
+    assert Report.unpack(report.pack(KEY), KEYS) == report
 
 
 def test_a_headless_segment_is_told_as_such():
     entry = ReportEntry(1003, TileKey(0, 0), 0, 0, gaps=((40, 9),), headless=True)
     report = Report(3, 1, 9, 44, 1000, 1100, 0, (entry,))
-    assert Report.unpack(report.pack(KEY), KEY) == report
+    assert Report.unpack(report.pack(KEY), KEYS) == report
 
 
 def test_golden_bytes():
     assert REPORT.pack(KEY).hex() == (
-        "535201000003"
+        "53520200030003"
         "00000001"
         "00000009"
         "0000002c"
@@ -59,7 +61,7 @@ def test_golden_bytes():
         "03a59a01c801a01f020ac801"
         "0101"
         "3132333435363738"
-        "9e630fe944aa74e1f12f3bbe80347787"
+        "893db9a27943b05ffc50ec7d405e2fcc"
     )
 
 
@@ -73,12 +75,22 @@ def test_any_changed_byte_and_any_cut_are_refused(byte):
     data = REPORT.pack(KEY)
     for wrong in (data[:byte] + bytes([data[byte] ^ 1]) + data[byte + 1 :], data[:byte]):
         with pytest.raises(PacketError):
-            Report.unpack(wrong, KEY)
+            Report.unpack(wrong, KEYS)
 
 
 def test_another_key_is_refused():
-    with pytest.raises(PacketError, match="tag"):
-        Report.unpack(REPORT.pack(b"forged"), KEY)
+    with pytest.raises(PacketError, match="the tag is not the one of key 3"):
+        Report.unpack(REPORT.pack(LinkKey(3, b"forged")), KEYS)
+    with pytest.raises(PacketError, match="expected a report signed by key 3, found one by key 2"):
+        Report.unpack(REPORT.pack(LinkKey(2, KEY.secret)), KEYS)
+
+
+def test_signed_and_unsigned_are_not_taken_for_each_other():
+    with pytest.raises(PacketError, match="signed by key 3, found one by nobody"):
+        Report.unpack(REPORT.pack(UNSIGNED), KEYS)
+    with pytest.raises(PacketError, match="signed by nobody, found one by key 3"):
+        Report.unpack(REPORT.pack(KEY), dict([UNSIGNED]))
+    assert Report.unpack(REPORT.pack(UNSIGNED), dict([UNSIGNED])) == REPORT
 
 
 def test_signed_nonsense_is_refused_too():
@@ -91,9 +103,9 @@ def test_signed_nonsense_is_refused_too():
     for _ in range(3000):
         wrong = bytearray(body)
         for _ in range(rng.randrange(1, 4)):
-            wrong[rng.randrange(3, len(wrong))] = rng.randrange(256)
+            wrong[rng.randrange(5, len(wrong))] = rng.randrange(256)
         try:
-            report = Report.unpack(bytes(wrong) + _tag(KEY, bytes(wrong)), KEY)
+            report = Report.unpack(bytes(wrong) + _tag(KEY.secret, bytes(wrong)), KEYS)
             assert all(report.first <= e.number < report.last and e.layers <= 16 for e in report.entries)
         except PacketError:
             refused += 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from swathpack.edge.install.link_keys import read_link_keys
 from swathpack.edge.install.manifest import Refused
 from swathpack.edge.install.slots import Slots
 from swathpack.export.bundle.archive import ArchiveError, compressed
@@ -105,6 +105,41 @@ def test_a_new_board(root: Path, tmp_path: Path) -> None:
     assert Slots(root / "opt/swathpack").read().active == "a"
 
 
+def test_a_dry_run_shows_every_step_of_a_flashing(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The steps are those that a new board goes through, and nothing is asked of ssh."""
+    path, key = packed(tmp_path), tmp_path / "mission.pub"
+    key.write_text(public_line(public_key()))
+    (tmp_path / "ssh").write_text("#!/bin/sh\necho called >> $KIT_ROOT/called\nexit 255\n")
+    assert main(["flash", "--bundle", str(path), "--trust", str(key), "--dry-run"]) == 0
+    shown = capsys.readouterr().out
+    (tmp_path / "ssh").write_text(SSH)
+    real = [told["step"] for told in flash(root, path) if told["state"] == "done"]
+    steps = [line[4:16].strip() for line in shown.splitlines() if line[:4] in ("    ", "ok  ")]
+    assert [step for step in steps if step != "command"] == real
+    assert not (root / "called").exists()
+    for command in ("cat > /opt/swathpack/trusted/", "receive --sha256", "install --sha256", "wait --seconds 900.0"):
+        assert command in shown
+
+
+def test_a_dry_run_checks_the_bundle(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    key = tmp_path / "mission.pub"
+    key.write_text(public_line(public_key()))
+    unsigned, later = packed(tmp_path, key=None), packed(tmp_path, release=4_000_000_000)
+    assert main(["flash", "--bundle", str(unsigned), "--trust", str(key), "--dry-run"]) == 1
+    assert capsys.readouterr().err == "swathpack flash: the bundle carries no signature\n"
+    assert main(["flash", "--bundle", str(later), "--dry-run"]) == 0
+    shown = capsys.readouterr().out
+    assert (
+        "signature   not checked" in shown
+        and "release 4000000000" in shown
+        and "trusted/" not in shown.split("receive")[1]
+    )
+    assert main(["flash", "--bundle", str(later)]) == 1
+    assert "--target: expected USER@HOST, or --dry-run" in capsys.readouterr().err
+
+
 def test_a_board_that_trusts_nobody_needs_a_key(root: Path, tmp_path: Path) -> None:
     with pytest.raises(Refused, match="--trust"):
         flash(root, packed(tmp_path), trust=False)
@@ -180,7 +215,28 @@ def test_the_commands(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "AGX Orin" in shown and "rolled back by command" in shown
     assert main(["board", "logs", "--target", "kit", "--lines", "3"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 3
-    assert json.loads((root / "opt/swathpack/state.json").read_text())["active"] == "a"
+    assert Slots(root / "opt/swathpack").read().active == "a"
+
+
+def test_link_keys_are_fetched_into_a_file_of_ones_own(root: Path, tmp_path: Path) -> None:
+    flash(root, packed(tmp_path))
+    out = tmp_path / "link.keys"
+    (root / "bin/cat").write_text(f'#!/bin/sh\nexec /bin/cat {root}"$1"\n')
+    (root / "bin/cat").chmod(0o755)
+    assert main(["board", "keys", "--target", "kit", "-o", str(out)]) == 0
+    assert read_link_keys(out) == read_link_keys(root / "etc/swathpack/link.keys")
+    assert main(["board", "keys", "--target", "kit", "-o", str(out)]) == 1
+
+
+@pytest.mark.parametrize("target", ["-oProxyCommand=touch x", "--", "-E/tmp/x"])
+def test_a_target_is_never_an_option_of_ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str) -> None:
+    (tmp_path / "ssh").write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/words\nexit 255\n')
+    (tmp_path / "ssh").chmod(0o755)
+    monkeypatch.setenv("SWATHPACK_SSH", str(tmp_path / "ssh"))
+    with pytest.raises(ConnectionLost), Remote(target) as remote:
+        remote.run("true")
+    said = (tmp_path / "words").read_text().splitlines()
+    assert len(said) == 2 and all(f" -- {target}" in line for line in said)
 
 
 def test_flash_reports_one_line(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

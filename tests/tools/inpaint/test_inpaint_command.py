@@ -137,14 +137,14 @@ def test_errors_name_what_is_wrong(cube: Path, words: tuple[str, ...], said: str
 
 
 def test_output_over_input_is_refused(cube: Path) -> None:
-    with pytest.raises(UserError, match="another path"):
+    with pytest.raises(UserError, match="is an input"):
         _run(cube, "-o", cube)
     with pytest.raises(UserError, match="folder"):
         _run(cube, "-o", cube.parent / "absent" / "out.npz")
     with pytest.raises(UserError, match="one date"):
         _run(cube, "-o", cube.parent / "out.tif")
     (cube.parent / "a.tif").write_bytes(b"")
-    with pytest.raises(UserError, match="another path"):
+    with pytest.raises(UserError, match="folder of the input"):
         _run(cube.parent / "a.tif", "-o", cube.parent)
 
 

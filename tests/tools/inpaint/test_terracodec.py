@@ -61,7 +61,7 @@ def test_what_is_under_the_cloud_does_not_matter(tmp_path: Path) -> None:
     frames = read_series(cube).frames
     frames[1].data[:, 10:40, 20:50] = 9999
     write_series(Series(frames), cube)
-    _run(tmp_path, "--no-page")
+    _run(tmp_path, "--no-page", "--force")
     np.testing.assert_array_equal(read_series(tmp_path / "out.npz").frames[1].data, first)
 
 

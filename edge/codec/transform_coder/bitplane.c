@@ -1,0 +1,562 @@
+/* Embedded bit-plane coding of subbands. See bitplane.h. */
+#include "bitplane.h"
+
+#define CELL_FLAG 0x80000000u
+#define SPLIT(entry, y, x) uint32_t y = (entry) >> 12 & 0x7FFFF, x = (entry) & 0xFFF
+
+enum { LIMIT = 255, LEARNING_SHIFT = 16, RECONSTRUCTION = 27 /* of 64: where in its interval a value is expected */ };
+
+/* Coefficients that are missing go together: their errors add up to more in the pixels than the 9/7 wavelet's norms say. */
+#define MISSING 1.08
+
+static inline uint32_t top_bit(uint32_t x)
+{
+#if defined(__GNUC__)
+    return 31u - (uint32_t)__builtin_clz(x);
+#else
+    uint32_t n = 0;
+    while (x >>= 1) n++;
+    return n;
+#endif
+}
+
+/* Two classes an octave: 0, 1, 2, 3, 4-5, 6-7, 8-11, ... are 0, 1, 3, 4, 5, 6, 7, ..., at most `most`. */
+static inline uint32_t log_class(uint32_t x, uint32_t most)
+{
+    if (x == 0) return 0;
+    uint32_t n = top_bit(x), c = 1 + 2 * n + (n ? x >> (n - 1) & 1 : 0);
+    return c < most ? c : most;
+}
+
+/* Seven classes of a magnitude in 1/64. */
+static inline uint32_t coarse_class(uint32_t x)
+{
+    static const uint8_t classes[24] = {0, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 4, 4, 4, 5, 5, 5, 6, 6, 6, 6};
+    return classes[log_class(x, 23)];
+}
+
+/* Five of them. */
+static inline uint32_t coarser_class(uint32_t x) { return (coarse_class(x) * 4 + 5) / 6; }
+
+/* Weights of magnitudes in what is expected, in 1/64, sum <= 127: two along the edges of a kind, two across, four
+ * diagonal, parent, first, its four neighbours, second, sibling, other. Least squares on training scenes. */
+static const uint8_t WEIGHTS[4][9] = {
+    {8, 9, 4, 0, 2, 1, 1, 0, 0},
+    {8, 9, 4, 4, 5, 2, 3, 5, 0},
+    {8, 9, 4, 4, 5, 2, 3, 5, 0},
+    {8, 7, 4, 3, 4, 2, 4, 6, 6},
+};
+
+/* Weights of signed neighbours in the value they predict, in 1/64: two beside, two above and below, four diagonal; for
+ * the finest level and the others. High-pass coefficients alternate, because the spectrum falls within their octave. */
+static const int8_t SIGNED_WEIGHTS[4][2][3] = {
+    {{21, 16, -2}, {21, 16, -2}},
+    {{-20, 10, 3}, {-12, 5, 0}},
+    {{9, -19, 3}, {5, -12, -1}},
+    {{-19, -20, -8}, {-6, -4, 0}},
+};
+
+/* What is known around a place: magnitudes, doubled; `all`, `space`, `cross` and the signed `predicted` weighted. */
+typedef struct { uint32_t all, space, cross, along, across, diagonal, parent; int32_t predicted; } around_t;
+
+static inline uint32_t magnitude(int32_t v) { return (uint32_t)(v < 0 ? -v : v); }
+
+static inline uint32_t place_in(const coder_t *c, uint32_t band, uint32_t y, uint32_t x)
+{
+    const subband_t *b = c->bands + band;
+    return b->offset + y * b->stride + x;
+}
+
+static inline around_t look_around(const coder_t *c, const subband_t *b, uint32_t at, uint32_t y, uint32_t x)
+{
+    const int32_t *k = c->known + at;
+    const uint8_t *w = WEIGHTS[b->kind];
+    const int8_t *g = SIGNED_WEIGHTS[b->kind][b->level > 0];
+    ptrdiff_t s = b->stride;
+    int32_t west = k[-1], east = k[1], north = k[-s], south = k[s];
+    int32_t nw = k[-s - 1], ne = k[-s + 1], sw = k[s - 1], se = k[s + 1];
+    uint32_t h = magnitude(west) + magnitude(east), v = magnitude(north) + magnitude(south);
+    around_t a = {0, 0, 0, b->kind == LH ? h : v, b->kind == LH ? v : h,
+                  magnitude(nw) + magnitude(ne) + magnitude(sw) + magnitude(se), 0,
+                  g[0] * (west + east) + g[1] * (north + south) + g[2] * (nw + ne + sw + se)};
+    a.space = w[0] * a.along + w[1] * a.across + w[2] * a.diagonal;
+    if (b->first != NONE) {
+        const int32_t *f = c->known + (at - b->offset + c->bands[b->first].offset);
+        a.cross = w[4] * magnitude(f[0])
+                + w[5] * (magnitude(f[-1]) + magnitude(f[1]) + magnitude(f[-s]) + magnitude(f[s]));
+        if (b->second != NONE) a.cross += w[6] * magnitude(c->known[at - b->offset + c->bands[b->second].offset]);
+    }
+    a.all = a.space + a.cross;
+    if (b->parent != NONE) {
+        a.parent = magnitude(c->known[place_in(c, b->parent, y >> 1, x >> 1)]);
+        a.all += w[3] * a.parent;
+    }
+    if (b->sibling != NONE) a.all += w[7] * magnitude(c->known[place_in(c, b->sibling, y, x)]);
+    if (b->other != NONE) a.all += w[8] * magnitude(c->known[place_in(c, b->other, y, x)]);
+    return a;
+}
+
+static inline uint32_t kind_class(const subband_t *b) { return b->kind == LL ? 0 : b->kind == HH ? 2 : 1; }
+
+static inline uint32_t group_class(const subband_t *b) { return kind_class(b) * 3 + b->level; }
+
+static inline int decide(coder_t *c, int bit, prob_t *const *states, int n, uint32_t set)
+{
+    return mixed_bit(&c->rc, c->tables, bit, states, n, c->weights[set], LIMIT, LEARNING_SHIFT);
+}
+
+/* Squared error of a value of which nothing is known, and of one that is known to lie in an interval of 2^plane, in squared
+ * units of plane 0; encoder only. */
+static inline double missing_error(const coder_t *c, uint32_t at)
+{
+    double v = c->values[at] ? (magnitude(c->values[at]) + .5) / (1 << FRACTION) : 0;
+    return v * v * MISSING;
+}
+
+static inline double known_error(const coder_t *c, uint32_t at, int plane)
+{
+    double middle = .5 * magnitude(c->known[at]) - (double)((uint32_t)1 << plane) * (32 - RECONSTRUCTION) / 64;
+    double error = (magnitude(c->values[at]) + .5) / (1 << FRACTION) - middle;
+    return error * error;
+}
+
+static double whole_error(const coder_t *c)
+{
+    double sum = 0;
+    for (uint32_t i = 0; i < c->n_bands; i++) {
+        const subband_t *b = c->bands + i;
+        for (uint32_t y = 0; y < b->height; y++)
+            for (uint32_t x = 0; x < b->width; x++) sum += missing_error(c, b->offset + y * b->stride + x);
+    }
+    return sum;
+}
+
+/* First entry of the list whose refinement in this plane has not been coded; NONE: there is none. */
+static inline uint32_t pending_refinement(const coder_t *c)
+{
+    return c->segment < REFINE ? 0 : c->segment == REFINE ? c->done : NONE;
+}
+
+/* After every decision: is a layer full, or the room? */
+static inline void count(coder_t *c)
+{
+    if (c->marked < c->n_targets && c->rc.position >= c->targets[c->marked]) {
+        for (; c->marked < c->n_targets && c->rc.position >= c->targets[c->marked]; c->marked++) {
+            c->marks[c->marked] = rc_mark(&c->rc);
+            c->distortion[c->marked] = c->error;
+        }
+    }
+    if (!c->rc.decoding && c->rc.position > c->limit) c->stop = 1;
+}
+
+static inline int ended(const coder_t *c) { return c->stop || !c->rc.settled; }
+
+static inline int magnitude_bit(const coder_t *c, uint32_t at)
+{
+    if (c->rc.decoding) return 0;
+    return (int)(magnitude(c->values[at]) >> (c->plane + FRACTION) & 1);
+}
+
+static inline int sign_of(int32_t v) { return (v > 0) - (v < 0); }
+
+/* A coefficient has been found: its sign follows. Contexts are mirrored where the neighbours predict a negative value. */
+static void code_sign(coder_t *c, const subband_t *b, uint32_t at, int32_t predicted)
+{
+    const int32_t *k = c->known + at;
+    ptrdiff_t s = b->stride;
+    int mirror = predicted < 0 ? -1 : 1;
+    int first = b->first == NONE ? 0 : mirror * sign_of(c->known[at - b->offset + c->bands[b->first].offset]);
+    int second = b->second == NONE ? 0 : mirror * sign_of(c->known[at - b->offset + c->bands[b->second].offset]);
+    int h = mirror * sign_of(sign_of(k[-1]) + sign_of(k[1])), v = mirror * sign_of(sign_of(k[-s]) + sign_of(k[s]));
+    prob_t *states[3] = {
+        c->states + AT_SIGN + (b->kind == LH ? (v + 1) * 3 + h + 1 : (h + 1) * 3 + v + 1) * GROUPS + group_class(b),
+        c->states + AT_SIGN_CROSS + (((first + 1) * 3 + second + 1) * 16 + b->component) * 3 + b->level,
+        c->states + AT_SIGN_PREDICTED + group_class(b) * 8 + log_class(magnitude(predicted) >> (c->plane + 1), 15) / 2,
+    };
+    int bit = c->rc.decoding ? 0 : (c->values[at] < 0) != (mirror < 0);
+    bit = decide(c, bit, states, 3, SET_SIGN + b->level);
+    if (!c->rc.settled) return;
+    c->known[at] = (bit != (mirror < 0) ? -3 : 3) * ((int32_t)1 << c->plane);
+    if (!c->rc.decoding) c->error += known_error(c, at, c->plane) - missing_error(c, at);
+}
+
+static inline uint32_t cross_context(const around_t *a, int plane)
+{
+    return (coarse_class(a->cross >> plane) * 7 + coarse_class(a->space >> plane)) * 5
+         + coarser_class(8 * a->parent >> plane);
+}
+
+static void code_significance(coder_t *c, const subband_t *b, uint32_t y, uint32_t x, uint32_t segment)
+{
+    uint32_t at = b->offset + y * b->stride + x;
+    around_t a = look_around(c, b, at, y, x);
+    int p = c->plane + 1; /* what is known is doubled */
+    uint32_t all = log_class(a.all >> p, ALL_CLASSES - 1);
+    prob_t *states[3] = {
+        c->states + AT_ALL + group_class(b) * ALL_CLASSES + all,
+        c->states + AT_SPACE + (coarse_class(8 * a.along >> p) * 7 + coarse_class(8 * a.across >> p)) * 5
+            + coarser_class(8 * a.diagonal >> p),
+        c->states + AT_CROSS + cross_context(&a, p),
+    };
+    int bit = decide(c, magnitude_bit(c, at), states, 3, SET_SIGNIFICANCE + b->level * SEGMENTS + segment);
+    if (bit && c->rc.settled) code_sign(c, b, at, a.predicted);
+}
+
+/* How far the prediction is above the middle of what is known, in halves of the threshold, 16 classes. */
+static inline uint32_t offset_class(int32_t predicted, int32_t known, int plane)
+{
+    int64_t away = (int64_t)(known < 0 ? -predicted : predicted) - 64 * (int64_t)magnitude(known);
+    int64_t halves = (away + ((int64_t)512 << plane)) / ((int64_t)64 << plane);
+    return away < -((int64_t)512 << plane) ? 0 : halves > 15 ? 15 : (uint32_t)halves;
+}
+
+static void code_refinement(coder_t *c, const subband_t *b, uint32_t y, uint32_t x)
+{
+    uint32_t at = b->offset + y * b->stride + x, top = top_bit(magnitude(c->known[at])) - 1;
+    uint32_t age = top - (uint32_t)c->plane;
+    around_t a = look_around(c, b, at, y, x);
+    age = age < 3 ? age - 1 : 2;
+    prob_t *states[2] = {
+        c->states + AT_REFINE + age * 12 + log_class(a.all >> (top + 1), 11),
+        c->states + AT_REFINE_OFFSET + (group_class(b) * 3 + age) * 16 + offset_class(a.predicted, c->known[at], c->plane),
+    };
+    int bit = decide(c, magnitude_bit(c, at), states, 2, SET_REFINE + age);
+    if (!c->rc.settled) return;
+    if (!c->rc.decoding) c->error -= known_error(c, at, c->plane + 1);
+    c->known[at] += (bit == (c->known[at] > 0) ? 1 : -1) * ((int32_t)1 << c->plane);
+    if (!c->rc.decoding) c->error += known_error(c, at, c->plane);
+}
+
+/* Of a cell: 0 empty, 1 something was found in this plane or the last, 2 before. */
+static inline uint32_t cell_age(const coder_t *c, const subband_t *b, uint32_t cy, uint32_t cx)
+{
+    uint32_t v = c->cell[b->cell_offset + cy * b->cell_stride + cx];
+    return v == 0 ? 0 : v <= (uint32_t)c->plane + 2 ? 1 : 2;
+}
+
+static uint32_t cell_sum(const coder_t *c, const subband_t *b, uint32_t cy, uint32_t cx)
+{
+    uint32_t sum = 0;
+    if (cy * CELL >= b->height || cx * CELL >= b->width) return 0;
+    const int32_t *k = c->known + b->offset + cy * CELL * b->stride + cx * CELL;
+    for (uint32_t y = 0; y < CELL; y++, k += b->stride)
+        sum += magnitude(k[0]) + magnitude(k[1]) + magnitude(k[2]) + magnitude(k[3]);
+    return sum;
+}
+
+/* Magnitudes around an empty cell, above it in the pyramid and beside it in other subbands, weighted. */
+static uint32_t cell_surroundings(const coder_t *c, const subband_t *b, uint32_t cy, uint32_t cx)
+{
+    ptrdiff_t s = b->stride;
+    const int32_t *k = c->known + b->offset + cy * CELL * b->stride + cx * CELL;
+    uint32_t sum = 0;
+    for (ptrdiff_t i = 0; i < CELL; i++)
+        sum += magnitude(k[i - s]) + magnitude(k[i + CELL * s]) + magnitude(k[i * s - 1]) + magnitude(k[i * s + CELL]);
+    if (b->parent != NONE) {
+        const subband_t *o = c->bands + b->parent;
+        const int32_t *q = c->known + o->offset + cy * 2 * o->stride + cx * 2;
+        sum += magnitude(q[0]) + magnitude(q[1]) + magnitude(q[o->stride]) + magnitude(q[o->stride + 1]);
+    }
+    if (b->first != NONE) sum += cell_sum(c, c->bands + b->first, cy, cx);
+    sum *= 2;
+    if (b->sibling != NONE) sum += cell_sum(c, c->bands + b->sibling, cy, cx);
+    return sum;
+}
+
+/* The coefficients of a cell in which something is known to be found in this plane. */
+static void code_new_cell(coder_t *c, const subband_t *b, uint32_t cy, uint32_t cx)
+{
+    uint32_t y0 = cy * CELL, x0 = cx * CELL, y1 = y0 + CELL < b->height ? y0 + CELL : b->height,
+             x1 = x0 + CELL < b->width ? x0 + CELL : b->width, left = (y1 - y0) * (x1 - x0), n = 0;
+    for (uint32_t y = y0; y < y1; y++)
+        for (uint32_t x = x0; x < x1; x++, left--) {
+            uint32_t at = b->offset + y * b->stride + x;
+            int bit = 1, p = c->plane + 1; /* the last one must be it when no other was */
+            around_t a = look_around(c, b, at, y, x);
+            if (left > 1 || n > 0) {
+                prob_t *states[3] = {
+                    c->states + AT_NEW_ALL + group_class(b) * ALL_CLASSES + log_class(a.all >> p, ALL_CLASSES - 1),
+                    c->states + AT_NEW + ((n < 2 ? n : 2) * 4 + (left - 1) / 4) * 3 + b->level,
+                    c->states + AT_NEW_CROSS + cross_context(&a, p),
+                };
+                bit = decide(c, magnitude_bit(c, at), states, 3, SET_NEW + (n < 2 ? n : 2));
+            }
+            if (bit && c->rc.settled) code_sign(c, b, at, a.predicted);
+            if (!c->rc.settled) return;
+            n += (uint32_t)bit;
+        }
+}
+
+static int cell_holds(const coder_t *c, const subband_t *b, uint32_t cy, uint32_t cx)
+{
+    const int32_t *v = c->values + b->offset + cy * CELL * b->stride + cx * CELL;
+    uint32_t any = 0;
+    for (uint32_t y = 0; y < CELL; y++, v += b->stride)
+        for (uint32_t x = 0; x < CELL; x++) any |= magnitude(v[x]);
+    return any >> (c->plane + FRACTION) != 0;
+}
+
+static void code_cell(coder_t *c, const subband_t *b, uint32_t cy, uint32_t cx)
+{
+    uint32_t cell = b->cell_offset + cy * b->cell_stride + cx, parent = 0, first = 0, sibling = 0;
+    ptrdiff_t s = b->cell_stride;
+    const uint8_t *e = c->cell + cell;
+    uint32_t beside = (e[-1] != 0) + 2u * (e[1] != 0) + 4u * (e[-s] != 0) + 8u * (e[s] != 0);
+    uint32_t n = (e[-1] != 0) + (e[1] != 0) + (e[-s] != 0) + (e[s] != 0)
+               + (e[-s - 1] != 0) + (e[-s + 1] != 0) + (e[s - 1] != 0) + (e[s + 1] != 0);
+    uint32_t near = n < 3 ? n : n < 6 ? 3 : 4;
+    if (b->parent != NONE) parent = cell_age(c, c->bands + b->parent, cy >> 1, cx >> 1);
+    if (b->first != NONE) first = cell_age(c, c->bands + b->first, cy, cx);
+    if (b->sibling != NONE) sibling = cell_age(c, c->bands + b->sibling, cy, cx) != 0;
+    prob_t *states[4] = {
+        c->states + AT_CELL_NEAR + ((near * 3 + parent) * 3 + first) * 2 + sibling,
+        c->states + AT_CELL_FOUR + (beside * 3 + parent) * 3 + kind_class(b),
+        c->states + AT_CELL_COMPONENT + (group_class(b) * 16 + b->component) * 3 + (near < 2 ? near : 2),
+        c->states + AT_CELL_SUM + b->level * ALL_CLASSES
+            + log_class(cell_surroundings(c, b, cy, cx) >> (c->plane + 1), ALL_CLASSES - 1),
+    };
+    int bit = decide(c, c->rc.decoding ? 0 : cell_holds(c, b, cy, cx), states, 4, SET_CELL + b->level);
+    if (!bit || !c->rc.settled) return;
+    c->cell[cell] = (uint8_t)(c->plane + 1);
+    code_new_cell(c, b, cy, cx);
+}
+
+static int subband_holds(const coder_t *c, const subband_t *b)
+{
+    for (uint32_t cy = 0; cy * CELL < b->height; cy++)
+        for (uint32_t cx = 0; cx * CELL < b->width; cx++)
+            if (cell_holds(c, b, cy, cx)) return 1;
+    return 0;
+}
+
+/* Which subbands a plane is the first to find something in. */
+static void start_subbands(coder_t *c)
+{
+    for (uint32_t i = 0; i < c->n_bands; i++) {
+        const subband_t *b = c->bands + i;
+        if (c->started[i]) continue;
+        prob_t *s = c->states + AT_START + (b->parent != NONE && c->started[b->parent])
+                  + 2 * (b->first != NONE && c->started[b->first]) + 4 * (b->sibling != NONE && c->started[b->sibling]);
+        uint32_t p = s->p < 512 ? 512 : s->p > 65024 ? 65024 : s->p;
+        int bit = rc_bit(&c->rc, c->rc.decoding ? 0 : subband_holds(c, b), p);
+        if (!c->rc.settled) return;
+        prob_update(c->tables, s, bit, 30);
+        c->started[i] = (uint8_t)bit;
+    }
+}
+
+/* Segments by the class of what is expected. Measured gains per bit, in squared thresholds: significance 0.25 to 0.75, rising
+ * with the class; refinement 0.25 whatever is expected; cells 0.14 to 0.5. */
+static const uint8_t SEGMENT_OF[ALL_CLASSES] = {NEAR, NEAR, NEAR, WEAK, WEAK, WEAK, WEAK, FAIR, FAIR, FAIR, GOOD, GOOD,
+                                                LIKELY, LIKELY, LIKELY, STRONG, STRONG, STRONG, STRONG, STRONG, STRONG,
+                                                STRONG, STRONG, STRONG};
+static const uint8_t CELL_SEGMENT_OF[ALL_CLASSES] = {FAR, FAR, FAR, NEAR, NEAR, NEAR, NEAR, NEAR, WEAK, WEAK, FAIR, FAIR,
+                                                     FAIR, FAIR, FAIR, FAIR, FAIR, FAIR, FAIR, FAIR, FAIR, FAIR, FAIR, FAIR};
+
+static inline uint32_t segment_of(const coder_t *c, const subband_t *b, uint32_t y, uint32_t x)
+{
+    uint32_t at = b->offset + y * b->stride + x;
+    if (c->known[at]) return REFINE;
+    return SEGMENT_OF[log_class(look_around(c, b, at, y, x).all >> (c->plane + 1), ALL_CLASSES - 1)];
+}
+
+/* Puts down the segment of every entry of a subband in scanning order and counts them; returns where the notes end. */
+static uint8_t *classify_subband(const coder_t *c, const subband_t *b, uint8_t *note, uint32_t *count)
+{
+    for (uint32_t cy = 0; cy * CELL < b->height; cy++)
+        for (uint32_t cx = 0; cx * CELL < b->width; cx++) {
+            if (!c->cell[b->cell_offset + cy * b->cell_stride + cx]) {
+                *note = CELL_SEGMENT_OF[log_class(cell_surroundings(c, b, cy, cx) >> (c->plane + 1), ALL_CLASSES - 1)];
+                count[*note++]++;
+                continue;
+            }
+            for (uint32_t y = cy * CELL; y < (cy + 1) * CELL && y < b->height; y++)
+                for (uint32_t x = cx * CELL; x < (cx + 1) * CELL && x < b->width; x++) {
+                    *note = (uint8_t)segment_of(c, b, y, x);
+                    count[*note++]++;
+                }
+        }
+    return note;
+}
+
+/* Lists the entries of a subband in their segments; returns where its notes end. */
+static const uint8_t *list_subband(coder_t *c, const subband_t *b, const uint8_t *note, uint32_t *next)
+{
+    for (uint32_t cy = 0; cy * CELL < b->height; cy++)
+        for (uint32_t cx = 0; cx * CELL < b->width; cx++) {
+            if (!c->cell[b->cell_offset + cy * b->cell_stride + cx]) {
+                c->list[next[*note++]++] = CELL_FLAG | cy << 12 | cx;
+                continue;
+            }
+            for (uint32_t y = cy * CELL; y < (cy + 1) * CELL && y < b->height; y++)
+                for (uint32_t x = cx * CELL; x < (cx + 1) * CELL && x < b->width; x++)
+                    c->list[next[*note++]++] = y << 12 | x;
+        }
+    return note;
+}
+
+static void sort_plane(coder_t *c)
+{
+    uint32_t next[SEGMENTS] = {0}, start = 0;
+    uint8_t *end = c->notes;
+    const uint8_t *note = c->notes;
+    for (uint32_t i = 0; i < c->n_bands; i++)
+        if (c->started[i]) end = classify_subband(c, c->bands + i, end, next);
+    for (int s = 0; s < SEGMENTS; s++) {
+        uint32_t size = next[s];
+        next[s] = start;
+        start += size;
+    }
+    for (uint32_t i = 0; i < c->n_bands; i++) {
+        for (int s = 0; s < SEGMENTS; s++) c->spans[i][s].begin = next[s];
+        if (c->started[i]) note = list_subband(c, c->bands + i, note, next);
+        for (int s = 0; s < SEGMENTS; s++) c->spans[i][s].end = next[s];
+    }
+}
+
+static void code_segment(coder_t *c, uint32_t segment)
+{
+    c->segment = segment;
+    c->done = 0;
+    for (uint32_t i = 0; i < c->n_bands; i++) {
+        const subband_t *b = c->bands + i;
+        for (uint32_t n = c->spans[i][segment].begin; n < c->spans[i][segment].end; n++) {
+            SPLIT(c->list[n], y, x);
+            if (c->list[n] & CELL_FLAG) code_cell(c, b, y, x);
+            else if (segment == REFINE) code_refinement(c, b, y, x);
+            else code_significance(c, b, y, x, segment);
+            if (!c->rc.settled) return;
+            c->done = n + 1;
+            count(c);
+            if (c->stop) return;
+        }
+    }
+}
+
+static void code_planes(coder_t *c, int planes)
+{
+    c->segment = SEGMENTS;
+    for (c->plane = planes - 1; c->plane >= 0; c->plane--) {
+        start_subbands(c);
+        if (ended(c)) {
+            c->plane++;
+            return;
+        }
+        sort_plane(c);
+        c->segment = 0;
+        for (uint32_t s = 0; s < SEGMENTS; s++) {
+            code_segment(c, s);
+            if (ended(c)) return;
+        }
+        c->segment = SEGMENTS;
+    }
+    c->plane = 0;
+    if (c->rc.decoding) c->marked = c->n_targets + 1; /* nothing is left: every layer is whole */
+}
+
+/* ------------------------------------------------------------------ what Python calls */
+
+API void sp_bitplane_constants(uint32_t *out)
+{
+    out[0] = N_STATES; out[1] = N_SETS * MAX_INPUTS; out[2] = sizeof(model_tables_t);
+}
+
+API void sp_bitplane_tables(model_tables_t *t) { model_tables(t); }
+
+static size_t aligned(size_t n) { return (n + 15) & ~(size_t)15; }
+
+/* Bytes of working memory for a layout. */
+API size_t sp_bitplane_workspace(uint32_t n_values, uint32_t n_cells, uint32_t n_bands)
+{
+    return aligned(sizeof(coder_t)) + 2 * aligned(4 * (size_t)n_values) + aligned(n_values) + aligned(n_cells)
+         + aligned(n_bands) + aligned(sizeof(span_t) * SEGMENTS * n_bands) + aligned(sizeof(prob_t) * N_STATES)
+         + aligned(sizeof(int32_t) * N_SETS * MAX_INPUTS);
+}
+
+static void *part(uint8_t **at, size_t size)
+{
+    void *here = *at;
+    *at += aligned(size);
+    return here;
+}
+
+/* Lays the coder out in the working memory, 16-byte aligned; everything zero but the model, which starts from priors. */
+static coder_t *open_coder(uint8_t *workspace, uint32_t n_values, uint32_t n_cells, const subband_t *bands,
+                           uint32_t n_bands, const model_tables_t *tables, const prob_t *states, const int32_t *weights)
+{
+    coder_t *c = part(&workspace, sizeof *c);
+    memset(c, 0, sizeof *c);
+    c->known = part(&workspace, 4 * (size_t)n_values);
+    c->list = part(&workspace, 4 * (size_t)n_values);
+    c->notes = part(&workspace, n_values);
+    c->cell = part(&workspace, n_cells);
+    c->started = part(&workspace, n_bands);
+    c->spans = part(&workspace, sizeof(span_t) * SEGMENTS * n_bands);
+    c->states = part(&workspace, sizeof(prob_t) * N_STATES);
+    c->weights = part(&workspace, sizeof(int32_t) * N_SETS * MAX_INPUTS);
+    memset(c->known, 0, 4 * (size_t)n_values);
+    memset(c->cell, 0, n_cells);
+    memset(c->started, 0, n_bands);
+    memset(c->spans, 0, sizeof(span_t) * SEGMENTS * n_bands);
+    memcpy(c->states, states, sizeof(prob_t) * N_STATES);
+    memcpy(c->weights, weights, sizeof(int32_t) * N_SETS * MAX_INPUTS);
+    c->bands = bands; c->n_bands = n_bands; c->tables = tables;
+    return c;
+}
+
+/* Subbands of a layout with its buffers, and the model that coding starts from. */
+typedef struct {
+    uint32_t n_values, n_cells, n_bands, planes;
+    const subband_t *bands;
+    const model_tables_t *tables;
+    const prob_t *states;
+    const int32_t *weights;
+    uint8_t *workspace;
+} job_t;
+
+/* Codes values, in units of 1 / 2^FRACTION of plane 0's step, until `limit` bytes or all planes are done. sizes and distortion: per target, the bytes that settle
+ * everything up to it and the squared error then, in squared units; `last` likewise for the whole stream. */
+API int sp_bitplane_encode(const job_t *job, const int32_t *values, uint64_t limit, const uint64_t *targets,
+                           uint32_t n_targets, uint8_t *out, size_t capacity, uint64_t *sizes, double *distortion)
+{
+    if (n_targets > MAX_MARKS || job->planes > MAX_PLANES) return BAD_LAYOUT;
+    coder_t *c = open_coder(job->workspace, job->n_values, job->n_cells, job->bands, job->n_bands, job->tables,
+                            job->states, job->weights);
+    c->values = values; c->targets = targets; c->n_targets = n_targets; c->limit = limit;
+    c->error = whole_error(c);
+    rc_start_encoder(&c->rc, out, capacity);
+    code_planes(c, (int)job->planes);
+    rc_finish(&c->rc);
+    if (c->rc.size > capacity) return TOO_LONG;
+    sizes[n_targets] = c->rc.size;
+    distortion[n_targets] = c->error;
+    for (uint32_t i = 0; i < n_targets; i++) {
+        int there = i < c->marked;
+        sizes[i] = there ? rc_settled_size(&c->rc, c->marks + i) : c->rc.size;
+        distortion[i] = there ? c->distortion[i] : distortion[n_targets];
+    }
+    return OK;
+}
+
+/* Decodes as far as the bytes settle. values: twice the middle of the interval that a value is known to lie in, or 0;
+ * bits: log2 of the interval's length. layers: targets that were passed, one more at the end. */
+API int sp_bitplane_decode(const job_t *job, const uint8_t *in, size_t size, const uint64_t *targets,
+                           uint32_t n_targets, int32_t *values, uint8_t *bits, uint32_t *layers)
+{
+    if (n_targets > MAX_MARKS || job->planes > MAX_PLANES) return BAD_LAYOUT;
+    coder_t *c = open_coder(job->workspace, job->n_values, job->n_cells, job->bands, job->n_bands, job->tables,
+                            job->states, job->weights);
+    c->targets = targets; c->n_targets = n_targets;
+    rc_start_decoder(&c->rc, in, size);
+    code_planes(c, (int)job->planes);
+    memset(bits, c->plane, job->n_values);
+    uint32_t from = pending_refinement(c);
+    for (uint32_t i = 0; i < c->n_bands && from != NONE; i++)
+        for (uint32_t n = c->spans[i][REFINE].begin; n < c->spans[i][REFINE].end; n++) {
+            SPLIT(c->list[n], y, x);
+            if (n >= from) bits[place_in(c, i, y, x)] = (uint8_t)(c->plane + 1);
+        }
+    memcpy(values, c->known, sizeof *values * job->n_values);
+    *layers = c->marked;
+    return OK;
+}

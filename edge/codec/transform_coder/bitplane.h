@@ -1,0 +1,96 @@
+/* Embedded bit-plane coding of subbands, integers only. reference.py is the same in slow Python.
+ *
+ * Coefficients are signed integers in units of the finest step. Planes go from the highest bit down. What a plane has to
+ * code is sorted into segments by expected gain per bit, from what is known before the plane: coefficients that are
+ * likely to become significant, then refinement of those that are, then the unlikely ones, over all subbands (the
+ * order of Ordentlich, Weinberger and Seroussi 1998 and of EBCOT's passes, Taubman 2000, but by expected magnitude and
+ * across components). A coefficient that is still zero and lies in a 4 x 4 cell without any other is coded with its cell.
+ *
+ * Every decision mixes adaptive states whose contexts are magnitudes known so far: neighbours in the subband, the
+ * parent, the same place in earlier components and in the other orientations.
+ */
+#ifndef SP_BITPLANE_H
+#define SP_BITPLANE_H
+
+#include "binary_coder.h"
+
+#if defined(__GNUC__)
+#define API __attribute__((visibility("default")))
+#else
+#define API
+#endif
+
+enum { OK = 0, BAD_LAYOUT = 2, TOO_LONG = 7 };
+enum { LL, HL, LH, HH }; /* kind: low-pass; horizontally high-pass; vertically; both */
+
+#define CELL 4
+#define NONE 0xFFFFFFFFu
+#define MAX_MARKS 16
+#define MAX_PLANES 23 /* so that sums of doubled magnitudes with weights up to 127 fit 32 bits */
+#define FRACTION 3 /* bits of the encoder's values below plane 0: never coded, but known for the error */
+
+/* height x width values of one component. Rows start `stride` apart from `offset`, padded to whole cells, with a border
+ * of one around; the same for its cells. Relatives are subbands or NONE: the next coarser level, the component before and
+ * the one before that, the other orientations of the level that are coded earlier. */
+typedef struct {
+    uint32_t offset, stride, height, width, cell_offset, cell_stride;
+    uint32_t parent, first, second, sibling, other;
+    uint32_t kind, level, component; /* level: 0 finest, at most 2; component: at most 15 */
+} subband_t;
+
+/* Segments of a plane in coding order. */
+enum { STRONG, LIKELY, GOOD, FAIR, WEAK, REFINE, NEAR, FAR, SEGMENTS };
+
+/* Contexts of every adaptive state: where they start, one kind after another. A group is a kind with a level. */
+enum {
+    ALL_CLASSES = 24, GROUPS = 9, CROSS_CLASSES = 7 * 7 * 5,
+    AT_ALL = 0,                                     /* group, expected magnitude */
+    AT_SPACE = AT_ALL + GROUPS * ALL_CLASSES,       /* along, across, diagonal */
+    AT_CROSS = AT_SPACE + 7 * 7 * 5,                /* components, space, parent */
+    AT_NEW_ALL = AT_CROSS + CROSS_CLASSES,          /* in a new cell: as AT_ALL */
+    AT_NEW = AT_NEW_ALL + GROUPS * ALL_CLASSES,     /* found so far, left, level */
+    AT_NEW_CROSS = AT_NEW + 3 * 4 * 3,
+    AT_CELL_NEAR = AT_NEW_CROSS + CROSS_CLASSES,    /* cells around, parent's, first's, sibling's */
+    AT_CELL_FOUR = AT_CELL_NEAR + 5 * 3 * 3 * 2,    /* the four cells beside, parent's, kind */
+    AT_CELL_COMPONENT = AT_CELL_FOUR + 16 * 3 * 3,  /* group, component, cells around */
+    AT_CELL_SUM = AT_CELL_COMPONENT + GROUPS * 48,  /* level, values around */
+    AT_REFINE = AT_CELL_SUM + 3 * ALL_CLASSES,      /* bits known, expected magnitude */
+    AT_REFINE_OFFSET = AT_REFINE + 3 * 12,          /* group, bits known, where the prediction lies */
+    AT_SIGN = AT_REFINE_OFFSET + GROUPS * 3 * 16,   /* signs beside, group */
+    AT_SIGN_CROSS = AT_SIGN + 9 * GROUPS,           /* signs of first and second, component, level */
+    AT_SIGN_PREDICTED = AT_SIGN_CROSS + 9 * 16 * 3, /* group, size of the prediction */
+    AT_START = AT_SIGN_PREDICTED + GROUPS * 8,      /* which relatives have started */
+    N_STATES = AT_START + 8
+};
+
+/* Sets of mixing weights. */
+enum { SET_SIGNIFICANCE = 0, SET_CELL = 3 * SEGMENTS, SET_NEW = SET_CELL + 3, SET_REFINE = SET_NEW + 3,
+       SET_SIGN = SET_REFINE + 3, N_SETS = SET_SIGN + 3 };
+
+typedef struct { uint32_t begin, end; } span_t;
+
+typedef struct {
+    range_coder_t rc;
+    const subband_t *bands;
+    uint32_t n_bands;
+    const int32_t *values;  /* encoder only: signed coefficients, in 1 / 2^FRACTION of plane 0's step */
+    int32_t *known;         /* twice the middle of the interval that a value is known to lie in; 0: not found yet */
+    uint8_t *cell;          /* 0 while nothing is found in it, else 1 + the plane in which something was */
+    uint8_t *started;       /* per subband: something may be found in it */
+    uint32_t *list;         /* what the plane has to code, by segment and subband: CELL_FLAG | y << 12 | x */
+    uint8_t *notes;         /* the entries' segments in scanning order */
+    span_t (*spans)[SEGMENTS]; /* per subband */
+    prob_t *states;
+    int32_t (*weights)[MAX_INPUTS];
+    const model_tables_t *tables;
+    int plane;
+    uint32_t segment, done; /* what is being coded, and the list's entries up to which it is done */
+    const uint64_t *targets; /* bytes after which a layer ends */
+    uint32_t n_targets, marked;
+    rc_mark_t marks[MAX_MARKS];
+    double distortion[MAX_MARKS], error; /* squared error at the marks; now */
+    uint64_t limit; /* bytes after which the encoder stops */
+    int stop;
+} coder_t;
+
+#endif

@@ -1,0 +1,171 @@
+"""The C side of this package through ctypes. It lives in the range coder's library; see rangecoder/native.py."""
+
+from __future__ import annotations
+
+import ctypes
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from swathpack.edge.codec.rangecoder import native as library_of
+
+
+class Job(ctypes.Structure):
+    """job_t of bitplane.c."""
+
+    _fields_ = [
+        *((name, ctypes.c_uint32) for name in ("n_values", "n_cells", "n_bands", "planes")),
+        *((name, ctypes.c_void_p) for name in ("bands", "tables", "states", "weights", "workspace")),
+    ]
+
+
+class NativeError(Exception):
+    """A code that the C side returned."""
+
+
+def available() -> bool:
+    """True when the C library is built and loads."""
+    return library_of.available()
+
+
+@lru_cache(maxsize=1)
+def _library() -> ctypes.CDLL:
+    lib = library_of.library()
+    p, u32, u64, size = ctypes.c_void_p, ctypes.c_uint32, ctypes.c_uint64, ctypes.c_size_t
+    job = ctypes.POINTER(Job)
+    signatures: dict[str, tuple[Any, list[Any]]] = {
+        "sp_wavelet_forward": (None, [p, p, u32, u32, u32, p, p]),
+        "sp_wavelet_inverse": (None, [p, p, u32, u32, u32, p, p]),
+        "sp_bitplane_constants": (None, [p]),
+        "sp_bitplane_tables": (None, [p]),
+        "sp_bitplane_workspace": (size, [u32, u32, u32]),
+        "sp_bitplane_encode": (ctypes.c_int, [job, p, u64, p, u32, p, size, p, p]),
+        "sp_bitplane_decode": (ctypes.c_int, [job, p, size, p, u32, p, p, p]),
+    }
+    for name, (result, arguments) in signatures.items():
+        function = getattr(lib, name)
+        function.restype, function.argtypes = result, arguments
+    return lib
+
+
+def wavelet(
+    direction: str,
+    data: NDArray[np.float32],
+    shape: tuple[int, ...],
+    height: int,
+    width: int,
+    levels: int,
+    scales: NDArray[np.float32],
+) -> NDArray[np.float32]:
+    """sp_wavelet_forward or sp_wavelet_inverse on every plane of `data` (C contiguous)."""
+    out = np.empty(shape, np.float32)
+    work = np.empty(height * width + 2 * width + 2, np.float32)
+    function = getattr(_library(), f"sp_wavelet_{direction}")
+    for plane, result in zip(data, out):
+        function(plane.ctypes.data, result.ctypes.data, height, width, levels, scales.ctypes.data, work.ctypes.data)
+    return out
+
+
+@lru_cache(maxsize=1)
+def constants() -> tuple[int, int, int]:
+    """Adaptive states, mixing weights, bytes of the model's tables."""
+    out = np.zeros(3, np.uint32)
+    _library().sp_bitplane_constants(out.ctypes.data)
+    states, weights, tables = map(int, out)
+    return states, weights, tables
+
+
+@lru_cache(maxsize=1)
+def tables() -> NDArray[np.uint8]:
+    """The model's tables as bytes: stretch, squash, rate."""
+    out = np.zeros(constants()[2], np.uint8)
+    _library().sp_bitplane_tables(out.ctypes.data)
+    return out
+
+
+class _Call:
+    """A job with what it points to."""
+
+    def __init__(
+        self,
+        subbands: NDArray[np.uint32],
+        n_values: int,
+        n_cells: int,
+        planes: int,
+        states: NDArray[np.uint16],
+        weights: NDArray[np.int32],
+    ) -> None:
+        size = _library().sp_bitplane_workspace(n_values, n_cells, len(subbands))
+        self.kept: list[NDArray[Any]] = [
+            subbands,
+            tables(),
+            states,
+            weights,
+            np.empty(size // 16 + 1, np.complex128),
+        ]  # 16-byte aligned
+        self.job = Job(n_values, n_cells, len(subbands), planes, *(a.ctypes.data for a in self.kept))
+
+
+def _check(code: int) -> None:
+    if code:
+        raise NativeError(f"bit-plane coder error {code}")
+
+
+def encode(
+    subbands: NDArray[np.uint32],
+    n_values: int,
+    n_cells: int,
+    planes: int,
+    model: tuple[NDArray[np.uint16], NDArray[np.int32]],
+    values: NDArray[np.int32],
+    limit: int,
+    targets: NDArray[np.uint64],
+) -> tuple[bytes, NDArray[np.uint64], NDArray[np.float64]]:
+    """sp_bitplane_encode: payload; (T + 1,) bytes and squared errors at the targets and at the end."""
+    call = _Call(subbands, n_values, n_cells, planes, *model)
+    out = np.empty(min(limit, 4 * n_values) + 1024, np.uint8)
+    sizes, distortion = np.zeros(len(targets) + 1, np.uint64), np.zeros(len(targets) + 1)
+    _check(
+        _library().sp_bitplane_encode(
+            ctypes.byref(call.job),
+            values.ctypes.data,
+            limit,
+            targets.ctypes.data,
+            len(targets),
+            out.ctypes.data,
+            out.size,
+            sizes.ctypes.data,
+            distortion.ctypes.data,
+        )
+    )
+    return out[: int(sizes[-1])].tobytes(), sizes, distortion
+
+
+def decode(
+    subbands: NDArray[np.uint32],
+    n_values: int,
+    n_cells: int,
+    planes: int,
+    model: tuple[NDArray[np.uint16], NDArray[np.int32]],
+    payload: bytes,
+    targets: NDArray[np.uint64],
+) -> tuple[NDArray[np.int32], NDArray[np.uint8], int]:
+    """sp_bitplane_decode: values as far as known, unknown low bits, layers passed."""
+    call = _Call(subbands, n_values, n_cells, planes, *model)
+    values, bits, layers = np.empty(n_values, np.int32), np.empty(n_values, np.uint8), ctypes.c_uint32()
+    data = np.frombuffer(payload, np.uint8)
+    _check(
+        _library().sp_bitplane_decode(
+            ctypes.byref(call.job),
+            data.ctypes.data,
+            len(payload),
+            targets.ctypes.data,
+            len(targets),
+            values.ctypes.data,
+            bits.ctypes.data,
+            ctypes.addressof(layers),
+        )
+    )
+    return values, bits, layers.value

@@ -1,0 +1,232 @@
+"""Spectral bases: Karhunen-Loeve transforms over the bands, one per zone of levels, as angles in few bits.
+
+A basis is a product of plane rotations (Givens), so that however coarse its angles are it stays orthonormal and an
+error in a component is the same error in the bands. Zones: the finest levels have bases of their own where that saves
+more bits than the angles take, because bands of different resolution go together differently at each scale.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from swathpack.edge.codec.transform_coder.header import BitReader, BitWriter
+from swathpack.edge.codec.transform_coder.layout import Pyramid
+
+Matrix = NDArray[np.float64]
+Coefficients = NDArray[np.float32]
+
+ANGLE_BITS = (5, 7, 9, 11)
+MOST_ZONES = 4
+
+
+def angles_of(basis: Matrix, bits: int) -> list[int]:
+    """Rotations of an orthonormal basis (C, C), columns its vectors, each in [-2^(bits-1), 2^(bits-1)).
+
+    Column by column: its entries below the diagonal are turned away, with the angles as they will be known.
+    """
+    rest, angles = basis.tolist(), []
+    unit, half, size = math.pi / (1 << bits), 1 << (bits - 1), len(basis)
+    for j in range(size - 1):
+        if rest[j][j] < 0:  # a vector's sign is free: every angle is within a quarter turn
+            for row in rest:
+                row[j] = -row[j]
+        for i in range(j + 1, size):
+            angle = min(max(round(math.atan2(rest[i][j], rest[j][j]) / unit), -half), half - 1)
+            angles.append(angle)
+            _turn(rest, j, i, -angle * unit)
+    return angles
+
+
+def basis_of(angles: Sequence[int], size: int, bits: int) -> Matrix:
+    """The basis (size, size) of its angles."""
+    basis, unit = np.eye(size).tolist(), math.pi / (1 << bits)
+    pairs = [(j, i) for j in range(size - 1) for i in range(j + 1, size)]
+    for (j, i), angle in zip(reversed(pairs), reversed(angles)):
+        _turn(basis, j, i, angle * unit)
+    return np.array(basis)
+
+
+def _turn(rows: list[list[float]], j: int, i: int, angle: float) -> None:
+    """Rotates rows j and i in place."""
+    c, s = math.cos(angle), math.sin(angle)
+    a, b = rows[j], rows[i]
+    rows[j] = [c * x - s * y for x, y in zip(a, b)]
+    rows[i] = [s * x + c * y for x, y in zip(a, b)]
+
+
+@dataclass(frozen=True, eq=False)
+class Zone:
+    """Columns [start, stop) of a raster's coefficients, the bands (rows) that have them, and their basis."""
+
+    start: int
+    stop: int
+    size: int
+    basis: Matrix
+
+
+@dataclass(frozen=True, eq=False)
+class Spectrum:
+    """The zones of one raster, coarsest first; `bits` an angle, 0 for the default basis."""
+
+    zones: tuple[Zone, ...]
+    angles: tuple[tuple[int, ...], ...]
+    bits: int
+
+    def forward(self, bands: Coefficients) -> Coefficients:
+        """(B, N) coefficients of the bands -> of the components, strongest first."""
+        out = np.zeros_like(bands)
+        for z in self.zones:
+            here = np.s_[: z.size, z.start : z.stop]
+            out[here] = z.basis.T.astype(np.float32) @ bands[here]
+        return out
+
+    def inverse(self, components: Coefficients) -> Coefficients:
+        """The way back."""
+        out = np.zeros_like(components)
+        for z in self.zones:
+            here = np.s_[: z.size, z.start : z.stop]
+            out[here] = z.basis.astype(np.float32) @ components[here]
+        return out
+
+
+def zone_columns(pyramid: Pyramid, zones: int) -> list[tuple[int, int, int]]:
+    """(start, stop, bands) of `zones` zones, coarsest first: the finest levels one each, the others together."""
+    firsts = {level: at for kind, level, _, _, at in pyramid.columns() if kind == 1}
+    stop, found = pyramid.height * pyramid.width, []
+    for level in range(1, min(zones, pyramid.levels + 1)):
+        found.append((firsts[level], stop, pyramid.components(level)))
+        stop = firsts[level]
+    return [(0, stop, pyramid.all), *found[::-1]]
+
+
+def least_zones(pyramid: Pyramid) -> int:
+    """The finest level needs a zone of its own where it has fewer bands."""
+    return 2 if pyramid.fine < pyramid.all and pyramid.levels else 1
+
+
+def expected_bits(variances: Matrix, counts: Matrix, noise: float) -> float:
+    """Rate of Gaussian components at a squared error of `noise` each: sum of n / 2 log2(variance / noise), if positive."""
+    return float((counts * 0.5 * np.log2(np.maximum(variances / noise, 1.0))).sum())
+
+
+@dataclass(frozen=True)
+class Aim:
+    """A length that a payload may be cut to, and the squared error a coefficient that goes with it."""
+
+    bits: float
+    noise: float
+
+
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """Second moments (B, B) of the bands in every level of a raster, finest first and LL with the last, and the counts."""
+
+    pyramid: Pyramid
+    sums: list[Matrix]
+    spans: list[tuple[int, int]]
+
+    @classmethod
+    def of(cls, bands: Coefficients, pyramid: Pyramid) -> Moments:
+        """From coefficients (B, N)."""
+        spans = [(start, stop) for start, stop, _ in zone_columns(pyramid, pyramid.levels + 1)][::-1]
+        parts = [bands[:, start:stop].astype(np.float64) for start, stop in spans]
+        return cls(pyramid, [part @ part.T for part in parts], spans)
+
+    def zone(self, start: int, stop: int, size: int) -> Matrix:
+        """Sum over the levels within columns [start, stop)."""
+        inside = [s for s, (a, b) in zip(self.sums, self.spans) if start <= a and b <= stop]
+        return np.asarray(np.sum(inside, axis=0)[:size, :size])
+
+    def rates(self, zones: Sequence[Zone], noises: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Expected bits of all levels on these bases at each squared error."""
+        total = np.zeros(len(noises))
+        for moment, (a, b) in zip(self.sums, self.spans):
+            zone = next(z for z in zones if z.start <= a and b <= z.stop)
+            turned = zone.basis.T @ moment[: zone.size, : zone.size]
+            variances = (turned * zone.basis.T).sum(axis=1) / (b - a)
+            total += 0.5 * (b - a) * np.log2(np.maximum(variances / noises[:, None], 1.0)).sum(axis=1)
+        return total
+
+
+def vectors_of(moment: Matrix) -> Matrix:
+    """Eigenvectors as columns, largest eigenvalue first, each with its largest entry positive."""
+    vectors = np.linalg.eigh(moment)[1][:, ::-1]
+    peaks = vectors[np.abs(vectors).argmax(axis=0), np.arange(len(vectors))]
+    return np.asarray(vectors * np.where(peaks < 0, -1.0, 1.0))
+
+
+def choose_spectrum(moments: Moments, aims: Sequence[Aim], default: Matrix | None) -> Spectrum:
+    """Zones and precision that expect the fewest bits, bases counted, on the mean of several aims."""
+    pyramid, best, least = moments.pyramid, None, np.inf
+    noises, lengths = np.array([aim.noise for aim in aims]), np.array([aim.bits for aim in aims])
+
+    def cost_of(spectrum: Spectrum) -> float:
+        side = spectrum.bits * sum(map(len, spectrum.angles))
+        return float(((moments.rates(spectrum.zones, noises) + side) / lengths).sum())
+
+    known: dict[tuple[int, int, int, int], tuple[Zone, tuple[int, ...]]] = {}
+
+    def zone_of(place: tuple[int, int, int], bits: int) -> tuple[Zone, tuple[int, ...]]:
+        if (*place, bits) not in known:
+            angles = tuple(angles_of(vectors_of(moments.zone(*place)), bits))
+            known[(*place, bits)] = Zone(*place, basis_of(angles, place[2], bits)), angles
+        return known[(*place, bits)]
+
+    for zones in range(least_zones(pyramid), MOST_ZONES + 1 if pyramid.all > 1 else least_zones(pyramid) + 1):
+        for bits in ANGLE_BITS if pyramid.all > 1 else ANGLE_BITS[:1]:
+            parts = [zone_of(place, bits) for place in zone_columns(pyramid, zones)]
+            found = Spectrum(tuple(z for z, _ in parts), tuple(a for _, a in parts), bits)
+            cost = cost_of(found)
+            if cost < least:
+                best, least = found, cost
+    if default is not None and pyramid.all > 1:
+        found = default_spectrum(pyramid, default)
+        if cost_of(found) < least:
+            best = found
+    assert best is not None
+    return best
+
+
+def default_spectrum(pyramid: Pyramid, covariance: Matrix) -> Spectrum:
+    """The bases that go without saying: eigenvectors of a covariance (B, B) of the bands."""
+    columns = zone_columns(pyramid, least_zones(pyramid))
+    zones = [Zone(*place, vectors_of(covariance[: place[2], : place[2]])) for place in columns]
+    return Spectrum(tuple(zones), (), 0)
+
+
+def write_spectrum(spectrum: Spectrum, out: BitWriter) -> None:
+    """Whether it is the default; else the number of zones, the precision and all angles."""
+    if spectrum.zones[0].size == 1:
+        return
+    out.put(spectrum.bits > 0, 1)
+    if not spectrum.bits:
+        return
+    out.put(len(spectrum.zones) - 1, 2)
+    out.put(ANGLE_BITS.index(spectrum.bits), 2)
+    for angle in (a for zone in spectrum.angles for a in zone):
+        out.put(angle + (1 << (spectrum.bits - 1)), spectrum.bits)
+
+
+def read_spectrum(pyramid: Pyramid, default: Matrix | None, bits: BitReader) -> Spectrum:
+    """As write_spectrum. Raises ValueError for what no encoder writes."""
+    if pyramid.all == 1:
+        return Spectrum(tuple(Zone(*c, np.eye(c[2])) for c in zone_columns(pyramid, least_zones(pyramid))), (), 0)
+    if not bits.get(1):
+        if default is None:
+            raise ValueError("the default basis of unknown bands")
+        return default_spectrum(pyramid, default)
+    wanted = bits.get(2) + 1
+    precision = ANGLE_BITS[bits.get(2)]
+    columns = zone_columns(pyramid, wanted)
+    if len(columns) != wanted or wanted < least_zones(pyramid):
+        raise ValueError(f"{wanted} zones of a raster of {pyramid.levels} levels")
+    zones, offset = [], 1 << (precision - 1)
+    for start, stop, size in columns:
+        angles = [bits.get(precision) - offset for _ in range(size * (size - 1) // 2)]
+        zones.append(Zone(start, stop, size, basis_of(angles, size, precision)))
+    return Spectrum(tuple(zones), (), precision)

@@ -1,0 +1,34 @@
+"""Make the link keys: the secrets with which the ground signs its reports and by which the board knows them.
+
+    swathpack keys link.keys
+
+Prints where they are. One copy goes to the board (`uplink.key_file` of the mission), one to `swathpack receive --key-file`.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from swathpack.edge.install.link_keys import MADE_SLOTS, OPEN_SLOT, make_link_keys
+from swathpack.tools.errors import UserError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `swathpack keys`."""
+    parser.add_argument("file", type=Path, help="where they go; never over an existing file")
+    parser.add_argument("--slots", type=int, default=MADE_SLOTS, help=f"keys to change to, default {MADE_SLOTS}")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Make them."""
+    if not 1 <= args.slots <= OPEN_SLOT:
+        raise UserError(f"--slots: expected 1 to {OPEN_SLOT}, found {args.slots}")
+    try:
+        make_link_keys(args.file, args.slots)
+    except FileExistsError as error:
+        raise UserError(f"{args.file}: is there already") from error
+    except OSError as error:
+        raise UserError(f"{args.file}: {error.strerror}") from error
+    print(f"{args.file}: {args.slots} key slots, readable by you alone")
+    return 0

@@ -1,0 +1,160 @@
+"""Outputs that never harm: not over an input, not over what exists without --force, whole or not there at all.
+
+    with Output(args.output, inputs=args.input, force=args.force) as place:
+        write(place)                   a file or a folder of that suffix, beside the target
+
+On leaving without an error everything is synced and renamed into place; on any error, Ctrl-C included, the old result
+stays as it was and no half file is left. A link is kept: what it points to is replaced.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+
+from swathpack.tools.errors import RefusedError, UserError
+
+
+def add_force(parser: argparse.ArgumentParser) -> None:
+    """The option of every command that writes."""
+    parser.add_argument("--force", action="store_true", help="replace outputs that exist (never an input)")
+
+
+def same_file(a: Path, b: Path) -> bool:
+    """Whether two paths name one file or folder: through links, hard links and relative names."""
+    try:
+        return os.path.samefile(a, b)
+    except OSError:
+        return os.path.realpath(a) == os.path.realpath(b)
+
+
+def check_output(target: Path, inputs: Iterable[Path] = (), force: bool = False) -> None:
+    """Refuse a target that is an input, lies in the place of one, or exists without `force`. Raises RefusedError."""
+    for source in inputs:
+        if same_file(target, source):
+            raise RefusedError(f"{target} is an input: give another output")
+        if target.is_dir() and source.is_file() and Path(os.path.realpath(source)).parent == target.resolve():
+            raise RefusedError(f"{target} is the folder of the input {source.name}: give another output folder")
+        if target.is_file() and source.is_dir() and source.resolve() in Path(os.path.realpath(target)).parents:
+            raise RefusedError(f"{target} lies in the input folder {source}: give another output")
+    if force or not os.path.lexists(target):
+        return
+    if target.is_dir() and not any(target.iterdir()):
+        return
+    raise RefusedError(f"{target} exists: give another output, or --force to replace it")
+
+
+def check_outputs(targets: Iterable[Path | None], inputs: Iterable[Path], force: bool = False) -> None:
+    """`check_output` of each (None: none), which must also be different files. Raises RefusedError."""
+    inputs, seen = list(inputs), list[Path]()
+    for target in filter(None, targets):
+        check_output(target, inputs, force)
+        if any(same_file(target, other) for other in seen):
+            raise RefusedError(f"{target} is given for two outputs: give another for one of them")
+        if not os.access(target.resolve().parent, os.W_OK) and target.resolve().parent.exists():
+            raise UserError(f"cannot write {target}: no permission: {target.resolve().parent}")
+        seen.append(target)
+
+
+class Output:
+    """One output, a file or (folder=True) a folder; enter to get the place to write to, beside the target. What else is
+    written beside that place (a mask's sidecar) comes along.
+
+    inputs: paths that must stay as they are. A folder that exists keeps its other files: new ones take the place of those
+    of the same name, each in one step. Raises RefusedError, and UserError when the disk refuses.
+    """
+
+    def __init__(self, target: Path, inputs: Iterable[Path] = (), force: bool = False, folder: bool = False) -> None:
+        check_output(target, inputs, force)
+        self.given, self.folder, self.force = target, folder, force
+        self.target = Path(os.path.realpath(target))
+        if self.target.exists() and self.target.is_dir() != folder:
+            kind = "a folder" if self.target.is_dir() else "a file"
+            raise RefusedError(f"{target} is {kind}: expected {'a folder' if folder else 'a file'}")
+        if not folder and not os.access(self.target.parent, os.W_OK):
+            reason = "no permission" if self.target.parent.is_dir() else "no such folder"
+            raise UserError(f"cannot write {target}: {reason}: {self.target.parent}")
+        self._stage: Path | None = None
+
+    def __enter__(self) -> Path:
+        try:
+            if self.folder:
+                self.target.parent.mkdir(parents=True, exist_ok=True)
+            stage = tempfile.mkdtemp(prefix=f".{self.target.name}.", suffix=".part", dir=self.target.parent)
+        except OSError as error:
+            raise self._failed(error) from error
+        self._stage = Path(stage)
+        place = self._stage / self.target.name
+        if self.folder:
+            place.mkdir()
+        return place
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        assert self._stage is not None
+        try:
+            if kind is None:
+                self._settle(self._stage / self.target.name)
+            elif isinstance(error, OSError):
+                raise self._failed(error) from error
+        except OSError as failure:
+            raise self._failed(failure) from failure
+        finally:
+            shutil.rmtree(self._stage, ignore_errors=True)
+
+    def _settle(self, place: Path) -> None:
+        if self.folder and self.target.exists():
+            for path in sorted(p for p in place.rglob("*") if p.is_file()):
+                goal = Path(os.path.realpath(self.target / path.relative_to(place)))
+                goal.parent.mkdir(parents=True, exist_ok=True)
+                _replace(path, goal)
+            return
+        for path in place.rglob("*") if self.folder else ():
+            _sync(path)
+        for path in sorted(place.parent.iterdir()):  # sidecars first: the file itself is what tells that all is there
+            if path != place:
+                check_output(self.target.parent / path.name, force=self.force)
+                _replace(path, self.target.parent / path.name)
+        _replace(place, self.target)
+
+    def _failed(self, error: OSError) -> UserError:
+        return UserError(f"cannot write {self.given}: {error.strerror or error}")
+
+
+def write_bytes(target: Path, data: bytes, inputs: Iterable[Path] = (), force: bool = True) -> None:
+    """A whole file in one step. Raises RefusedError, UserError."""
+    with Output(target, inputs, force) as place:
+        place.write_bytes(data)
+
+
+def write_text(target: Path, text: str, inputs: Iterable[Path] = (), force: bool = True) -> None:
+    """As `write_bytes`, UTF-8."""
+    write_bytes(target, text.encode(), inputs, force)
+
+
+def _replace(place: Path, target: Path) -> None:
+    """Move into place, with the mode that the target has or that a plain open would have given."""
+    if place.is_file():
+        mode = target.stat().st_mode & 0o7777 if target.exists() else 0o666 & ~_umask()
+        place.chmod(mode)
+    _sync(place)
+    os.replace(place, target)
+    _sync(target.parent)
+
+
+def _umask() -> int:
+    value = os.umask(0)
+    os.umask(value)
+    return value
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
