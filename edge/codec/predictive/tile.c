@@ -160,7 +160,7 @@ static void make_plan(arena_t *a, work_t *w, const int32_t *samples, const int32
         if (t->band[b].last) find_grid(&t->band[b].grid, s, t->valid, t->height, t->width);
     }
     make_planes(a, t);
-    t->exact = 1;
+    t->exact = t->all_valid; /* holes are filled otherwise for the plan */
     for (int32_t b = 0; b < t->n_bands; b++) {
         fill_plane(w, b, samples + (size_t)b * pixels);
         t->exact &= max_error[b] == 0;
