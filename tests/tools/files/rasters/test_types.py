@@ -210,13 +210,17 @@ def test_wrong_options_are_refused() -> None:
 # --- through the codec --------------------------------------------------------------------------------------
 
 
-def test_negative_values_and_nodata_come_through_the_codec(tmp_path: Path) -> None:
+def test_negative_values_and_nodata_come_through_the_codec(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = land()[0].astype(np.int32) - 1500
     data = np.maximum(data, -100).astype(np.int16)
     data[:, :3], data[3, 20:30, 20:30] = -9999, -9999
     write_tiff(tmp_path / "a.tif", data, nodata="-9999")
     assert main(["compress", str(tmp_path / "a.tif"), "-o", str(tmp_path / "a.swp"), "--quality", "0", "--fast"]) == 0
     assert main(["decompress", str(tmp_path / "a.swp"), "-o", str(tmp_path / "out")]) == 0
+    capsys.readouterr()
+    assert main(["inspect", str(tmp_path / "a.swp"), "--json"]) == 0
+    samples = json.loads(capsys.readouterr().out)["samples"]
+    assert (samples["dtype"], samples["nodata"], samples["shift"]) == ("int16", -9999, 32768)
     back = tifffile.imread(tmp_path / "out" / "a.tif")
     assert back.dtype == np.int16 and tag(tmp_path / "out" / "a.tif") == "-9999"
     assert ((back == -9999) == (data == -9999)).all()
