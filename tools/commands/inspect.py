@@ -2,6 +2,8 @@
 
 swathpack inspect cube.swp
 swathpack inspect cube.swp --json
+
+Exit code 3 when something in it is damaged or missing; every problem is told.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from swathpack.edge.codec.plain import greatest_error, mode_name
 from swathpack.edge.radiometry import Radiometry
 from swathpack.edge.stream import Segment, Stream, StreamError, read_stream
 from swathpack.tools.commands.decompress import read_bytes
-from swathpack.tools.errors import UserError
+from swathpack.tools.errors import DONE, PARTLY, UserError
 from swathpack.tools.files.api import record_sizes
 from swathpack.tools.files.decode_report import ranges_of
 
@@ -38,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"{args.input}: {error}") from error
     facts = describe(stream, len(data))
     print(json.dumps(facts, indent=1) if args.json else text(facts))
-    return 0
+    return PARTLY if facts["problems"] else DONE
 
 
 def describe(stream: Stream, total: int) -> dict[str, Any]:
