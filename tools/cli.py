@@ -17,7 +17,9 @@ from swathpack.tools.guard import guarded
 
 
 class Command(NamedTuple):
-    """A module of `swathpack.tools.commands` with add_arguments(parser) and run(args) -> exit code."""
+    """A module of `swathpack.tools.commands`, or of a part above by its whole name, with add_arguments(parser) and
+    run(args) -> exit code.
+    """
 
     module: str
     help: str
@@ -41,7 +43,10 @@ COMMANDS: dict[str, Command] = {
     "keys": Command("keys", "make the keys that sign reports to the board"),
     "flash": Command("flash", "install a flight bundle on a board over ssh"),
     "board": Command("board", "status, logs, link keys and rollback of a flashed board"),
-    "hil": Command("hil", "hardware-in-the-loop campaign: simulated flight with faults, report as HTML and JSON"),
+    "hil": Command(
+        "swathpack.hil_tests.command",
+        "hardware-in-the-loop campaign: simulated flight with faults, report as HTML and JSON",
+    ),
 }
 
 
@@ -70,7 +75,8 @@ def build_parser(only: str | None = None) -> argparse.ArgumentParser:
 
 
 def _module(name: str) -> Any:
-    return importlib.import_module(f"swathpack.tools.commands.{COMMANDS[name].module}")
+    module = COMMANDS[name].module
+    return importlib.import_module(module if "." in module else f"swathpack.tools.commands.{module}")
 
 
 def main(argv: list[str] | None = None) -> int:

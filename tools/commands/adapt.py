@@ -227,9 +227,9 @@ def train(
 def write(args: argparse.Namespace, out: Path, transform: Any, entropy: Any, notes: dict[str, Any]) -> None:
     """A whole model directory; files of parts that were not trained are those of the base model, byte for byte."""
     from swathpack.edge.codec.model import model_digest
-    from swathpack.export.build import complete_manifest
     from swathpack.export.edge_model import write_model
     from swathpack.export.integer import BoundError
+    from swathpack.export.manifest import complete_manifest
 
     try:
         write_model(transform, entropy, out, notes)

@@ -28,14 +28,25 @@ ALL_CLASSES, GROUPS, MAX_INPUTS = 24, 9, 6
 SIZES = {
     **{"all": GROUPS * 24, "space": 245, "cross": 245, "new_all": GROUPS * 24, "new": 36, "new_cross": 245},
     **{"cell_near": 90, "cell_four": 144, "cell_component": GROUPS * 48, "cell_sum": 72, "refine": 36},
-    **{"refine_offset": GROUPS * 48, "sign": 9 * GROUPS, "sign_cross": 9 * 48, "sign_predicted": GROUPS * 8, "start": 8},
+    **{
+        "refine_offset": GROUPS * 48,
+        "sign": 9 * GROUPS,
+        "sign_cross": 9 * 48,
+        "sign_predicted": GROUPS * 8,
+        "start": 8,
+    },
 }
 STARTS = dict(zip(SIZES, np.cumsum([0, *SIZES.values()]).tolist()))
 SET_CELL = 3 * SEGMENTS
 SET_NEW, SET_REFINE, SET_SIGN = SET_CELL + 3, SET_CELL + 6, SET_CELL + 9
 N_STATES, N_SETS = sum(SIZES.values()), SET_SIGN + 3
 
-WEIGHTS = ((8, 9, 4, 0, 2, 1, 1, 0, 0), (8, 9, 4, 4, 5, 2, 3, 5, 0), (8, 9, 4, 4, 5, 2, 3, 5, 0), (8, 7, 4, 3, 4, 2, 4, 6, 6))
+WEIGHTS = (
+    (8, 9, 4, 0, 2, 1, 1, 0, 0),
+    (8, 9, 4, 4, 5, 2, 3, 5, 0),
+    (8, 9, 4, 4, 5, 2, 3, 5, 0),
+    (8, 7, 4, 3, 4, 2, 4, 6, 6),
+)
 SIGNED_WEIGHTS = (
     *(((21, 16, -2), (21, 16, -2)), ((-20, 10, 3), (-12, 5, 0))),
     *(((9, -19, 3), (5, -12, -1)), ((-19, -20, -8), (-6, -4, 0))),
@@ -390,7 +401,9 @@ class BitPlanes:
 
     def pending(self) -> set[int]:
         """Places whose refinement in this plane has not been coded."""
-        rest = self.lists[REFINE][0 if self.segment < REFINE else self.done if self.segment == REFINE else SEGMENTS**9 :]
+        rest = self.lists[REFINE][
+            0 if self.segment < REFINE else self.done if self.segment == REFINE else SEGMENTS**9 :
+        ]
         return {self.bands[i].place(y, x) for i, _, y, x in rest}
 
     def remaining_error(self) -> float:
