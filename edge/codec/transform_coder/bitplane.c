@@ -4,7 +4,7 @@
 #define CELL_FLAG 0x80000000u
 #define SPLIT(entry, y, x) uint32_t y = (entry) >> 12 & 0x7FFFF, x = (entry) & 0xFFF
 
-enum { LIMIT = 255, LEARNING_SHIFT = 16, RECONSTRUCTION = 27 /* of 64: where in its interval a value is expected */ };
+enum { LIMIT = 255, LEARNING_SHIFT = 16 };
 
 /* Coefficients that are missing go together: their errors add up to more in the pixels than the 9/7 wavelet's norms say. */
 #define MISSING 1.08
@@ -115,7 +115,10 @@ static inline double missing_error(const coder_t *c, uint32_t at)
 
 static inline double known_error(const coder_t *c, uint32_t at, int plane)
 {
-    double middle = .5 * magnitude(c->known[at]) - (double)((uint32_t)1 << plane) * (32 - RECONSTRUCTION) / 64;
+    /* Where in its interval a value is expected, in 1/64: lower the fewer of its bits are known. */
+    uint32_t twice = magnitude(c->known[at]), intervals = twice >> (plane + 1);
+    uint32_t inside = intervals < 2 ? 27 : intervals < 4 ? 29 : 30;
+    double middle = .5 * twice - (double)((uint32_t)1 << plane) * (32 - inside) / 64;
     double error = (magnitude(c->values[at]) + .5) / (1 << FRACTION) - middle;
     return error * error;
 }
