@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zlib
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -27,6 +27,7 @@ from swathpack.edge.frame import Frame
 from swathpack.edge.radiometry import MAX_COUNT
 from swathpack.edge.stream import FrameRecord, Header, Segment, Stream, StreamError, read_stream
 from swathpack.edge.stream.segment import SYNC, unpack_front
+from swathpack.tools import errors
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.decode_report import FrameReport, Report, TileReport, ranges_of
 
@@ -192,10 +193,10 @@ class StreamDecoder:
         try:
             self.stream = read_stream(data)
         except StreamError as error:
-            raise UserError(str(error)) from error
+            raise errors.StreamError(str(error)) from error
         header = self.stream.header
         if header.model_digest != model.digest or header.tables_digest != model.tables_digest:
-            raise UserError(
+            raise errors.StreamError(
                 f"the stream was made with model {header.model_digest.hex()} (tables "
                 f"{header.tables_digest.hex()}); "
                 f"this is model {model.digest.hex()} (tables {model.tables_digest.hex()})"
@@ -258,15 +259,19 @@ class StreamDecoder:
             header.radiometry,
         )
 
-    def tiles(self, report: FrameReport, layers: int = LAYERS) -> Iterator[tuple[TileWindow, Frame]]:
-        """The tiles of frame `report.frame` that come out, row by row; `report` is filled on the way. Call in rising
-        order of frames.
+    def tiles(
+        self, report: FrameReport, layers: int = LAYERS, only: Container[int] | None = None
+    ) -> Iterator[tuple[TileWindow, Frame]]:
+        """The tiles of frame `report.frame` that come out, row by row, or those of them whose numbers are in `only`;
+        `report` is filled on the way. Call in rising order of frames.
         """
         index, outline = report.frame, self.outline(report.frame)
         valid = _ValidRows(self.masks.get(index), self.header)
-        wanted = self._wanted(report, valid)
+        wanted = self._wanted(report, valid, only)
         holes = self._holes(report)
         for tile in self.tiles_of.get(index, []):
+            if only is not None and tile not in only:
+                continue
             window = self.windows[tile]
             if wanted is not None and not wanted[tile]:
                 report.tiles.append(TileReport(tile))
@@ -328,10 +333,12 @@ class StreamDecoder:
             report.problem = f"its holes cannot be used: {error}"
             return None
 
-    def _wanted(self, report: FrameReport, valid: _ValidRows) -> NDArray[np.bool_] | None:
+    def _wanted(self, report: FrameReport, valid: _ValidRows, only: Container[int] | None) -> NDArray[np.bool_] | None:
         """(n,) bool, tiles in which anything is valid, None for all; tells the report which are not in the stream."""
         absent = np.ones(len(self.windows), np.bool_)
         absent[self.tiles_of.get(report.frame, [])] = False
+        if only is not None:
+            absent &= [window.index in only for window in self.windows]
         try:
             wanted = valid.tiles()
         except StreamError as error:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from swathpack.edge.downlink.budget import format_time
 from swathpack.tools.plan.oem import FIXED, Segment, read_oem
-from swathpack.tools.plan.orbit import MU_KM3_S2, Satellite, sidereal_angle, terrestrial_jd, timescale
+from swathpack.tools.plan.satellite import MU_KM3_S2, Satellite, sidereal_angle, terrestrial_jd, timescale
 from swathpack.tools.plan.stations import Station
 
 EARTH_RATE_RAD_S = 7.292115e-5

@@ -10,8 +10,9 @@ from swathpack.edge.downlink.budget import whole_ms
 from swathpack.tools.errors import UserError
 from swathpack.tools.plan.areas import Area, box_ring, make_area, read_geojson
 from swathpack.tools.plan.document import PRESETS, find_plan, load_document, set_key
-from swathpack.tools.plan.orbit import Satellite, read_satellite
+from swathpack.tools.plan.orbit import read_satellite
 from swathpack.tools.plan.radio import Radio, read_radio
+from swathpack.tools.plan.satellite import Satellite
 from swathpack.tools.plan.schema import Section
 from swathpack.tools.plan.stations import Station, read_station
 

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from swathpack.edge.downlink.budget import whole_ms
 from swathpack.tools.plan.link import carrier_to_noise_dbhz, net_byte_rate
-from swathpack.tools.plan.orbit import UNIX_EPOCH_JD, Satellite
 from swathpack.tools.plan.radio import Radio
+from swathpack.tools.plan.satellite import UNIX_EPOCH_JD, Satellite
 from swathpack.tools.plan.stations import Station
 
 STEP_S = 5.0

@@ -14,8 +14,8 @@ from swathpack.tools.errors import UserError
 from swathpack.tools.plan.ephemeris import interpolate, satellite_from_oem
 from swathpack.tools.plan.inputs import read_plan
 from swathpack.tools.plan.oem import AHEAD_OF_UTC_S, read_oem
-from swathpack.tools.plan.orbit import UNIX_EPOCH_JD
 from swathpack.tools.plan.passes import find_sightings
+from swathpack.tools.plan.satellite import UNIX_EPOCH_JD
 from tests.tools.plan.test_inputs import ELEMENTS
 from tests.tools.plan.test_passes import station
 from tests.tools.plan.test_passes_random import random_case
@@ -121,7 +121,7 @@ def test_frames(frame: str) -> None:
     from skyfield.api import EarthSatellite
     from skyfield.framelib import ICRS_to_J2000, itrs
 
-    from swathpack.tools.plan.orbit import terrestrial_jd, timescale
+    from swathpack.tools.plan.satellite import terrestrial_jd, timescale
 
     times, _ = states(days=0.2)
     moments = timescale().tt_jd(terrestrial_jd(times))

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from swathpack.edge.downlink.budget import parse_time
-from swathpack.tools.plan.orbit import Satellite, read_satellite
+from swathpack.tools.plan.orbit import read_satellite
 from swathpack.tools.plan.passes import find_sightings
+from swathpack.tools.plan.satellite import Satellite
 from swathpack.tools.plan.schema import Section
 from tests.tools.plan.test_passes import BruteForce, station
 
