@@ -563,3 +563,11 @@ API int sp_bitplane_decode(const job_t *job, const uint8_t *in, size_t size, con
     *layers = c->marked;
     return OK;
 }
+
+/* What the model had become when a job in this working memory ended; for training. */
+API void sp_bitplane_learned(const uint8_t *workspace, prob_t *states, int32_t *weights)
+{
+    const coder_t *c = (const coder_t *)workspace;
+    memcpy(states, c->states, sizeof(prob_t) * N_STATES);
+    memcpy(weights, c->weights, sizeof(int32_t) * N_SETS * MAX_INPUTS);
+}
