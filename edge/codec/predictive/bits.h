@@ -83,7 +83,9 @@ INLINE void narrow(coder_t *c, uint64_t left, uint64_t width)
         c->lower = lower;
     } else {
         c->lower -= left;
-        if (UNLIKELY(c->unknown != 0) && (c->unknown >= width || c->lower >= width - c->unknown)) c->failed = ENDED;
+        if (UNLIKELY(c->unknown != 0) && (c->unknown >= width || c->lower >= width - c->unknown) &&
+            !c->failed)
+            c->failed = ENDED;
     }
     c->range = width;
     if (UNLIKELY(width < ((uint64_t)1 << 32))) {

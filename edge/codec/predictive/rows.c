@@ -149,6 +149,12 @@ typedef struct {
     uint32_t left, second;     /* errors of x - 1 and x - 2, in 1/16 */
 } window_t;
 
+/* The errors around a pixel, which tell how large its own will be. */
+INLINE uint32_t context_sum(const work_t *w, const band_t *b, const window_t *near, int32_t x)
+{
+    return w->above[x] + (b->phased ? 34 * near->second : 16 * near->left + 9 * near->second);
+}
+
 /* The prediction of a pixel in 1/16 of a code. */
 INLINE int32_t predicted_code(const work_t *w, const band_t *b, const window_t *near, int32_t above, int32_t x)
 {
@@ -173,8 +179,7 @@ INLINE int32_t code_pixel(coder_t *c, work_t *w, const residual_t *r, const band
         *c = copy;
     }
     if (*cell == NEW) {
-        uint32_t sum = w->above[x] + (b->phased ? 34 * near->second : 16 * near->left + 9 * near->second);
-        code = code_value(c, r, b, predicted_code(w, b, near, above, x), sum, given, e);
+        code = code_value(c, r, b, predicted_code(w, b, near, above, x), context_sum(w, b, near, x), given, e);
     } else {
         code = *cell == LEFT ? w->codes[x - 1] : m->coded[x];
         *e = *cell == LEFT ? near->left : row->error_above[x];
@@ -196,7 +201,7 @@ INLINE int32_t code_pixels(coder_t *outer, work_t *w, const residual_t *r, const
     int32_t x;
     for (x = 0; x < row->width; x++) {
         int32_t above = row->y ? row->own[x - stride] : near.before[0], value = (near.before[0] + above + 1) >> 1;
-        uint32_t e = (w->above[x] + 16 * near.left + 9 * near.second) >> 7;
+        uint32_t e = context_sum(w, b, &near, x) >> 7;
         int cell = HOLE;
         if (w->okay[x]) {
             value = code_pixel(&c, w, r, b, row, &near, above, x, &cell, &e) >> b->shift;
