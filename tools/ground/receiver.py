@@ -60,6 +60,7 @@ class GroundReceiver:
         for packet in self._deframer.flush():
             self._packet(packet)
         self.counts["damaged packets"] = self._deframer.counts.damaged
+        self.counts["stray bytes"] = self._deframer.counts.garbage_bytes
         self.counts["lost image packets"] = self.sequence.lost[Apid.IMAGE]
         touched = sorted(self._open.values(), key=lambda s: s.number)
         updates, self._spilled = self._spilled, []
