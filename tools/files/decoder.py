@@ -171,12 +171,13 @@ def _joined(segments: Sequence[Segment], report: TileReport) -> bytes:
     """The payload that the segments of a plain tile are pieces of, as far as it is here; the report says what is not."""
     payload, stop = b"", 0
     for segment in segments:
-        if segment.layer_start != stop or segment.quality_byte != report.q or segment.damaged:
+        if segment.layer_start != stop or segment.quality_byte != report.q:
             report.problem = f"layers from {stop} on are missing"
             break
         payload, stop = payload + segment.payload, segment.layer_stop
-        if segment.truncated:
-            report.problem = f"cut: {len(segment.payload)} of {segment.payload_bytes} payload bytes, unchecked"
+        if not segment.sound:
+            how = "damaged" if segment.damaged else "cut"
+            report.problem = f"{how}: {len(segment.payload)} of {segment.payload_bytes} payload bytes are good"
             break
     return payload
 

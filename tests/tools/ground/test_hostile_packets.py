@@ -28,7 +28,7 @@ from swathpack.tools.ground.receiver import GroundReceiver
 from swathpack.tools.ground.reports import TELLINGS
 from swathpack.tools.ground.store import GroundStore, GroundStoreError
 from tests.codec_models import shipped
-from tests.edge.link import KEY, Board, Ground, acquire, scene
+from tests.edge.link import KEYS, Board, Ground, acquire, scene
 from tests.fake_codec import FakeSegmentDecoder
 from tests.frames import values
 from tests.limits import swathpack
@@ -119,7 +119,7 @@ def test_what_was_dropped_is_told_and_coded_again(tmp_path):
     assert ground.store.tile_frames() == [TileKey(0, 1000)] and ground.store.segment(1, numbers[1]) is None
     told = 0
     for n in range(2, 2 + TELLINGS):
-        entries = [e for p in ground.reports.reports(n, 0) for e in Report.unpack(p, KEY).entries]
+        entries = [e for p in ground.reports.reports(n, 0) for e in Report.unpack(p, KEYS).entries]
         told += any(e.number == numbers[1] and e.intra and e.held == 0 for e in entries)
     assert told == TELLINGS and not ground.store.to_tell(1, TELLINGS)
 
