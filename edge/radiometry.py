@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 DTYPES = ("uint16", "uint8", "int8", "int16", "uint32", "int32", "uint64", "int64", "float16", "float32", "float64")
 MAX_COUNT = 65535
 MAX_SHIFT = 1 << 31
+MAX_ZERO = 1e9
 
 
 class RadiometryError(ValueError):
@@ -43,8 +44,10 @@ class Radiometry:
             value = getattr(self, name)
             if not (math.isfinite(value) and 1e-12 <= value <= 1e12):
                 raise RadiometryError(f"{name}: expected a positive number, found {value}")
-        if not (math.isfinite(self.zero) and abs(self.shift) <= MAX_SHIFT):
-            raise RadiometryError(f"expected finite offsets, found shift {self.shift} and zero {self.zero}")
+        if not (abs(self.zero) <= MAX_ZERO and abs(self.shift) <= MAX_SHIFT):
+            raise RadiometryError(
+                f"expected offsets within {MAX_ZERO:g}, found shift {self.shift} and zero {self.zero}"
+            )
 
     def __eq__(self, other: object) -> bool:
         """Equal fields; NaN is the same as NaN."""
@@ -92,19 +95,13 @@ class Radiometry:
         return counts.astype(np.uint16)
 
     def to_values(self, counts: NDArray[np.uint16], valid: NDArray[np.bool_]) -> NDArray[np.generic]:
-        """Values of counts in the files' type, nodata where not valid.
-
-        Data never look like nodata: a value that equals it moves to the next one.
-        """
+        """Values of counts in the files' type, nodata where not valid: the exact inverse of `to_counts` of integers."""
         if self.integer:
             moved = counts.astype(np.int64) - self.shift
             whole = moved if self.scale == 1 else np.rint(moved / self.scale).astype(np.int64)
             out = np.clip(whole, *self._bounds()).astype(self.dtype)
-            step: NDArray[np.generic] = np.where(out == self._upper(), -1, 1).astype(self.dtype)
         else:
             out = ((counts.astype(np.float64) - self.shift) / self.scale).astype(self.dtype)
-            step = np.full(out.shape, 1 / self.scale, self.dtype)
-        out = np.where(valid & (out == self.nodata), out + step, out)
         filled: NDArray[np.generic] = np.where(valid, out, self._fill()).astype(self.dtype)
         return filled
 
@@ -115,25 +112,32 @@ class Radiometry:
         return ((counts.astype(np.float32) - np.float32(self.zero)) * np.float32(self.gain)).astype(np.float32)
 
     def from_dn(self, dn: NDArray[np.floating]) -> NDArray[np.uint16]:
-        """The nearest counts of DN, within `limits`."""
+        """The nearest counts of DN, within `limits`; one that would look like nodata moves to the next."""
         scaled = dn if self.plain else dn / np.float32(self.gain) + np.float32(self.zero)
-        counts: NDArray[np.uint16] = np.clip(np.rint(scaled), *self.limits).astype(np.uint16)
+        low, high = self.limits
+        counts: NDArray[np.uint16] = np.clip(np.rint(scaled), low, high).astype(np.uint16)
+        nodata = self.nodata * self.scale + self.shift
+        if low <= nodata <= high:
+            counts[counts == round(nodata)] = round(nodata) + (1 if nodata < high else -1)
         return counts
 
     def _bounds(self) -> tuple[int, int]:
         bounds = np.iinfo(self.dtype)
         return max(int(bounds.min), -(1 << 62)), min(int(bounds.max), 1 << 62)
 
-    def _upper(self) -> int:
-        return int(np.iinfo(self.dtype).max)
-
     def _fill(self) -> float | int:
-        """The nodata value as the type can hold it: 0 where it cannot."""
+        """The nodata value as the type can hold it: the nearest float, 0 for integers that cannot."""
         if not self.integer:
-            return self.nodata
+            return held_float(self.nodata, self.dtype)
         low, high = self._bounds()
         holds = math.isfinite(self.nodata) and self.nodata == int(self.nodata) and low <= self.nodata <= high
         return int(self.nodata) if holds else 0
+
+
+def held_float(value: float, dtype: str) -> float:
+    """The float of a type that stands for a value beyond its range; NaN stays NaN."""
+    limits = np.finfo(dtype)
+    return min(max(value, float(limits.min)), float(limits.max)) if math.isfinite(value) else value
 
 
 PLAIN = Radiometry()

@@ -17,7 +17,7 @@ import argparse
 import shutil
 from pathlib import Path
 
-from swathpack.tools.errors import UserError
+from swathpack.tools.errors import RefusedError, UserError
 
 MARK = "board.log"  # what only a campaign's folder holds
 
@@ -53,11 +53,14 @@ def run(args: argparse.Namespace) -> int:
     from swathpack.hil_tests.campaigns.prepare import describe, prepare
 
     check_board(args.board)
+    folder = args.out or Path(f"hil-{scenario.name}")
+    if not args.check:
+        _check_folder(folder)
     ready = prepare(scenario, args.data)
     if args.check:
         print(describe(scenario, ready))
         return 0
-    folder = _fresh(args.out or Path(f"hil-{scenario.name}"))
+    _empty(folder)
     from swathpack.hil_tests.campaigns.verdict import STOPPED
     from swathpack.hil_tests.report.write import run_and_report
 
@@ -68,15 +71,20 @@ def run(args: argparse.Namespace) -> int:
     return 0 if all(v.good for v in found) else 1
 
 
-def _fresh(folder: Path) -> Path:
-    """The folder, empty; only a campaign's own is emptied. Raises UserError."""
+def _check_folder(folder: Path) -> None:
+    """Only a new folder or an earlier campaign's is written into. Raises RefusedError."""
+    if folder.exists() and not folder.is_dir():
+        raise RefusedError(f"--out {folder}: expected a folder, found a file")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / MARK).exists():
+        raise RefusedError(f"--out {folder}: not empty, and no earlier campaign's folder")
+
+
+def _empty(folder: Path) -> None:
+    """Make the folder, or empty an earlier campaign's. Raises UserError."""
     try:
         if folder.is_dir() and any(folder.iterdir()):
-            if not (folder / MARK).exists():
-                raise UserError(f"--out {folder}: not empty, and no earlier campaign's folder")
             shutil.rmtree(folder)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / MARK).touch()
     except OSError as error:
         raise UserError(f"--out {folder}: {error.strerror}") from error
-    return folder

@@ -26,26 +26,26 @@ def rmse(frame: Frame, decoded: NDArray[np.generic]) -> float:
     return float(np.sqrt(np.mean(error**2)))
 
 
-def slack_dn(q: int, coarser_dn: float) -> float:
-    """By how much the RMSE at step q may exceed that of a coarser one.
+def slack_dn(fine: int, coarse: int) -> float:
+    """By how much the RMSE at a fine step may exceed that at a coarse one.
 
     What 512 of 3,072 coefficients a block cannot hold is an error that stays, and quantisation adds one of step / sqrt(12)
     to each of the 512. Where many coefficients are coded the two are uncorrelated and the sum falls with the step. In a
-    flat tile few are, and the two may point the same way at a fine step and opposite ways at a coarse one: by the triangle
-    inequality the RMSE then rises by up to the quantisation error of both. Half of the finer one's is allowed here. The
-    post-filter's correction grows with the step and takes off a little of what stays too: 1 in 500.
+    flat tile few are, and the two may point the same way at the fine step and opposite ways at the coarse one: by the
+    triangle inequality the RMSE may then rise by what quantisation makes at both. An eighth of it is allowed.
     """
-    quantisation = step_dn(q) * float(np.sqrt(CHANNELS / (len(BANDS) * STRIDE**2) / 12))
-    return 0.5 * quantisation + coarser_dn / 500
+    per_step = np.sqrt(CHANNELS / (len(BANDS) * STRIDE**2) / 12)
+    return float(per_step * (step_dn(fine) + step_dn(coarse)) / 8)
 
 
 def check_never_worse(errors: Sequence[float], steps: Sequence[int], scene: str) -> None:
     """Errors in the order of rising bytes, each coded at its step, never exceed an earlier one by more than the slack."""
-    best = errors[0]
+    best, at = errors[0], steps[0]
     for error, q in zip(errors, steps):
         told = f"{scene}, q {q}: {error:.1f} DN after {best:.1f}; {[round(e, 1) for e in errors]} at q {list(steps)}"
-        assert error <= best + slack_dn(q, best), told
-        best = min(best, error)
+        assert error <= best + slack_dn(q, at), told
+        if error < best:
+            best, at = error, q
 
 
 def made_scene(name: str, side: int = 48) -> Frame:

@@ -13,7 +13,7 @@ import sys
 from typing import Any, NamedTuple
 
 import swathpack
-from swathpack.tools.errors import INTERRUPTED, UserError
+from swathpack.tools.guard import guarded
 
 
 class Command(NamedTuple):
@@ -47,30 +47,6 @@ COMMANDS: dict[str, Command] = {
         "swathpack.hil_tests.command",
         "hardware-in-the-loop campaign: simulated flight with faults, report as HTML and JSON",
     ),
-}
-
-# What a package that is not installed belongs to: the extra that brings it.
-EXTRAS: dict[str, str] = {
-    "torch": "train",
-    "onnx": "train",
-    "tqdm": "train",
-    "scipy": "plan",
-    "sgp4": "plan",
-    "skyfield": "plan",
-    "matplotlib": "bench",
-    "imagecodecs": "geo",
-    "tifffile": "geo",
-    "rasterio": "geo",
-    "xarray": "geo",
-    "netCDF4": "geo",
-    "zarr": "geo",
-    "av": "bench",
-    "cryptography": "flash",
-    "zstandard": "flash",
-    "spacepackets": "hil",
-    "cfdppy": "hil",
-    "raptorq": "hil",
-    "h5py": "demo",
 }
 
 
@@ -109,28 +85,12 @@ def main(argv: list[str] | None = None) -> int:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     argv = sys.argv[1:] if argv is None else argv
     name = argv[0] if argv and argv[0] in COMMANDS else ""
-    try:
+
+    def work() -> int:
         args = build_parser(name or None).parse_args(argv)
         return int(args.run(args))
-    except UserError as error:
-        return _say(name, str(error), error.exit_code)
-    except ModuleNotFoundError as error:
-        package = (error.name or "").partition(".")[0]
-        if package not in EXTRAS:
-            raise
-        extra = EXTRAS[package]
-        return _say(name, f"needs the package {package}: pip install 'swathpack[{extra}]'", UserError.exit_code)
-    except MemoryError as error:
-        return _say(name, f"not enough memory: {error or 'less than this input needs is free'}", UserError.exit_code)
-    except BrokenPipeError:
-        return 0
-    except KeyboardInterrupt:
-        return _say(name, "interrupted; outputs are as they were", INTERRUPTED)
 
-
-def _say(name: str, message: str, code: int) -> int:
-    print(f"swathpack {name}: {message}", file=sys.stderr)
-    return code
+    return guarded(f"swathpack {name}".rstrip(), work)
 
 
 if __name__ == "__main__":

@@ -45,14 +45,37 @@ def test_reflectances_are_scaled_and_nan_is_nodata() -> None:
     assert np.array_equal(back[:2], values[:2]) and np.isnan(back[2]) and back.dtype == np.float32
 
 
-def test_data_never_look_like_nodata() -> None:
-    for nodata in (0, 500, 65535):
-        radiometry = Radiometry(nodata=nodata)
-        counts = np.array([0, 499, 500, 501, 65535], np.uint16)
-        back = radiometry.to_values(counts, np.ones(5, np.bool_))
-        assert not (back == nodata).any() and np.abs(back.astype(int) - counts).max() <= 1
+def test_decoded_data_never_look_like_nodata() -> None:
+    for radiometry in (
+        Radiometry(),
+        Radiometry(nodata=500),
+        Radiometry(nodata=65535),
+        INT16,
+        Radiometry("uint8", nodata=7, gain=2),
+    ):
+        dn = radiometry.to_dn(np.array([0, 7, 499, 500, 501, 22769, 65535], np.uint16))
+        counts = radiometry.from_dn(dn)
+        back = radiometry.to_values(counts, np.ones(dn.shape, np.bool_))
+        assert not (back == radiometry.nodata).any()
+        assert (
+            np.abs(radiometry.to_dn(counts) - dn)[dn <= radiometry.to_dn(np.array([255], np.uint16))].max()
+            <= radiometry.gain
+        )
     low, high = Radiometry("uint8").limits
     assert (low, high) == (1, 255) and PLAIN.limits == (1, 65535) and INT16.limits == (0, 65535)
+
+
+def test_exact_counts_give_exact_values_zero_included() -> None:
+    counts = np.array([0, 1, 500, 65535], np.uint16)
+    assert (Radiometry(nodata=500).to_values(counts, np.ones(4, np.bool_)) == counts).all()
+    assert (PLAIN.to_values(counts, np.ones(4, np.bool_)) == counts).all()
+
+
+def test_nodata_beyond_a_float_type_is_its_end() -> None:
+    back = Radiometry("float32", nodata=-1.7976931348623157e308).to_values(
+        np.zeros(1, np.uint16), np.zeros(1, np.bool_)
+    )
+    assert back[0] == np.finfo(np.float32).min
 
 
 @settings(max_examples=60, deadline=None)

@@ -30,7 +30,7 @@ from swathpack.edge.codec.model import DEFAULT_DIRECTORY, EdgeModel, ModelError
 from swathpack.edge.frame import Frame, FrameError
 from swathpack.tools.bench import metrics
 from swathpack.tools.bench.metrics import Curve
-from swathpack.tools.errors import UserError
+from swathpack.tools.errors import RefusedError, UserError
 from swathpack.tools.files.api import frame_bytes
 from swathpack.tools.files.decoder import StreamDecoder
 from swathpack.tools.files.encoder import SeriesEncoder
@@ -186,12 +186,9 @@ def _check(args: argparse.Namespace) -> None:
     if args.threads < 1:
         raise UserError(f"--threads: expected 1 or more, found {args.threads}")
     if args.output.exists() and (not args.output.is_dir() or any(args.output.iterdir())):
-        raise UserError(f"{args.output}: expected a new or empty folder")
-    try:
-        import onnx  # noqa: F401
-        import torch  # noqa: F401
-    except ImportError as error:
-        raise UserError(f"adapt needs {error.name}: pip install 'swathpack[train]'") from error
+        raise RefusedError(f"{args.output}: expected a new or empty folder")
+    import onnx  # noqa: F401
+    import torch  # noqa: F401
 
 
 def train(

@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -25,19 +26,17 @@ from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.codec.model import DEFAULT_DIRECTORY, EdgeModel, ModelError
 from swathpack.edge.codec.pixels import tile_windows
 from swathpack.edge.codec.plain import PlainError, mode_name
-from swathpack.edge.codec.tile_coder import RDO_SLOPE
 from swathpack.edge.frame import Frame, FrameError
-from swathpack.edge.radiometry import MAX_COUNT
 from swathpack.edge.stream import StreamError, read_stream
-from swathpack.tools.errors import UserError
-from swathpack.tools.files.encoder import TILE, SeriesEncoder
+from swathpack.tools.errors import DONE, UserError
+from swathpack.tools.files.encoder import TILE
 from swathpack.tools.files.frame_coder import COARSEST_LEVEL, FINEST_LEVEL, MODES
 from swathpack.tools.files.outputs import Output, add_force
-from swathpack.tools.files.rasters import pack_metadata, read_series
+from swathpack.tools.files.rasters import read_series
 from swathpack.tools.files.rasters.options import add_reading_arguments, reading_options
+from swathpack.tools.files.request import DEFAULT_QUALITY, Request
 from swathpack.tools.progress import Progress
 
-DEFAULT_QUALITY = 24
 MAX_THREADS = 256
 SEARCH_ROUNDS = 12  # about how often a search over the whole file codes every frame
 
@@ -117,61 +116,26 @@ def open_model(args: argparse.Namespace) -> EdgeModel:
         raise UserError(str(error)) from error
 
 
-def check(args: argparse.Namespace) -> None:
-    """Refuse numbers that mean nothing, before any work."""
-    for name, low, high in (
-        ("bytes_per_frame", 1, 1 << 31),
-        ("bytes", 1, 1 << 31),
-        ("layers", 1, LAYERS),
-        ("quality", FINEST_LEVEL, COARSEST_LEVEL),
-        ("max_error", 0, MAX_COUNT),
-        ("intra_every", 0, 1 << 16),
-    ):
-        value = getattr(args, name)
-        if value is not None and not low <= value <= high:
-            raise UserError(f"--{name.replace('_', '-')}: expected {low:g} to {high:g}, found {value:g}")
-    if args.quality is not None and (args.bytes or args.bytes_per_frame):
-        raise UserError("--quality goes without a byte budget: the budget decides the quality")
-    if args.quality is not None and (args.lossless or args.max_error is not None):
-        raise UserError("--quality goes without --lossless and --max-error: the error decides the quality")
+def request_of(args: argparse.Namespace) -> Request:
+    """What the options ask for. Raises UserError for numbers that mean nothing, before any work."""
+    return Request(**{item.name: getattr(args, item.name) for item in fields(Request)})
 
 
 def run(args: argparse.Namespace) -> int:
-    check(args)
+    request = request_of(args)
     output = Output(args.output, args.input, args.force)
     try:
         series = read_series(args.input, options=reading_options(args))
-        frames = series.frames
-        encoder = SeriesEncoder(
-            open_model(args),
-            frames,
-            pack_metadata(series.metadata),
-            args.intra_every,
-            0.0 if args.fast else RDO_SLOPE,
-            args.base,
-            args.mode,
-            series.groups,
-        )
-        data = _encode(args, encoder, len(frames))
+        frames, model = series.frames, open_model(args)
+        rounds = SEARCH_ROUNDS if args.bytes is not None else 1
+        with Progress(rounds * len(frames), "compressing") as bar:
+            data = request.encode(model, series, bar.step)
     except (FrameError, StreamError, PlainError) as error:
         raise UserError(str(error)) from error
     with output as place:
         place.write_bytes(data)
     _report(args, frames, data, [*series.notes, *_left_out(series.dropped)])
-    return 0
-
-
-def _encode(args: argparse.Namespace, encoder: SeriesEncoder, count: int) -> bytes:
-    searching = args.bytes is not None
-    with Progress(SEARCH_ROUNDS * count if searching else count, "compressing") as bar:
-        if args.bytes is not None:
-            return encoder.in_total(args.bytes, bar.step)
-        if args.bytes_per_frame is not None:
-            return encoder.per_frame(args.bytes_per_frame, bar.step)
-        if args.lossless or args.max_error is not None:
-            return encoder.exact(args.max_error or 0, bar.step)
-        quality = DEFAULT_QUALITY if args.quality is None else args.quality
-        return encoder.at_quality(quality, args.layers or LAYERS, tick=bar.step)
+    return DONE
 
 
 def _left_out(names: Sequence[str]) -> list[str]:

@@ -4,7 +4,8 @@
     swathpack decompress scene.swp -o folder/            GeoTIFFs with the georeference of the input
     swathpack decompress cube.swp -o preview.npz --layers 2
 
-A stream that was cut or damaged gives what arrived: the rest is nodata, and the report names what is missing.
+A stream that was cut or damaged gives what arrived: the rest is nodata, the report names what is missing, and the exit
+code is 3.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from swathpack.tools.files.decode_report import Report, ranges_of
 from swathpack.tools.files.decoder import MAX_PIXELS, StreamDecoder, check_pixels
 from swathpack.tools.files.encoder import METADATA_TAG
 from swathpack.tools.files.frame_store import Dates, FrameStore
-from swathpack.tools.files.outputs import Output, add_force, check_output, write_text
+from swathpack.tools.files.outputs import Output, add_force, check_outputs, write_text
 from swathpack.tools.files.rasters import Series, is_folder, unpack_metadata, write_series
 from swathpack.tools.progress import Progress
 
@@ -71,9 +72,8 @@ def read_bytes(path: Path) -> bytes:
 def run(args: argparse.Namespace) -> int:
     if not 0 <= args.layers <= LAYERS:
         raise UserError(f"--layers: expected 0 to {LAYERS}, found {args.layers}")
+    check_outputs((args.output, args.report), [args.input], args.force)
     output = Output(args.output, [args.input], args.force, folder=is_folder(args.output))
-    if args.report:
-        check_output(args.report, [args.input], args.force)
     try:
         decoder = StreamDecoder(open_model(args), read_bytes(args.input), args.coder)
         check_pixels(decoder.header, args.max_pixels)

@@ -24,7 +24,7 @@ from swathpack.edge.bands import BANDS
 from swathpack.edge.codec.model import DEFAULT_DIRECTORY, EdgeModel, ModelError
 from swathpack.edge.frame import Frame, FrameError
 from swathpack.tools.errors import UserError
-from swathpack.tools.files.outputs import Output, add_force, check_output, write_text
+from swathpack.tools.files.outputs import Output, add_force, check_outputs, write_text
 from swathpack.tools.files.rasters import Series, is_folder, read_series, write_series
 from swathpack.tools.files.rasters.options import add_reading_arguments, reading_options
 from swathpack.tools.files.rasters.series import array_to_json
@@ -127,8 +127,11 @@ def _check(args: argparse.Namespace) -> None:
 
 def _check_output(args: argparse.Namespace) -> None:
     is_folder(args.output)
-    for path in filter(None, (args.output, _page_of(args))):
-        check_output(path, args.input, args.force)
+    check_outputs((args.output, _page_of(args)), _inputs(args), args.force)
+
+
+def _inputs(args: argparse.Namespace) -> list[Path]:
+    return [*args.input, *filter(None, (args.mask, args.scl, args.codec))]
 
 
 def _page_of(args: argparse.Namespace) -> Path | None:
@@ -278,7 +281,7 @@ def _write(
     if metadata.get("format") == "npz":
         metadata["extra"] = {**metadata.get("extra", {}), "inpainted": array_to_json(filled)}
     try:
-        with Output(args.output, args.input, args.force, is_folder(args.output)) as place:
+        with Output(args.output, _inputs(args), args.force, is_folder(args.output)) as place:
             written = write_series(Series(after, metadata), place)
     except FrameError as error:
         raise UserError(f"{args.output}: cannot be written: {error}") from error
@@ -316,5 +319,5 @@ def _write_page(
     ]
     name = args.input[0].name
     summary = f"{len(shown)} of {len(after)} dates had pixels to fill." if shown else "No date had pixels to fill."
-    write_text(target, page(f"Clouds filled in {name}", summary, shown, notes), args.input)
+    write_text(target, page(f"Clouds filled in {name}", summary, shown, notes), _inputs(args))
     print(f"page: {target}")

@@ -2,12 +2,16 @@
 
 swathpack inspect cube.swp
 swathpack inspect cube.swp --json
+
+Exit code 3 when something in it is damaged or missing; every problem is told.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +19,10 @@ import numpy as np
 
 from swathpack.edge.codec.base_layer import PREDICTIVE, base_step_of, is_learned
 from swathpack.edge.codec.plain import greatest_error, mode_name
+from swathpack.edge.radiometry import Radiometry
 from swathpack.edge.stream import Segment, Stream, StreamError, read_stream
 from swathpack.tools.commands.decompress import read_bytes
-from swathpack.tools.errors import UserError
+from swathpack.tools.errors import DONE, PARTLY, UserError
 from swathpack.tools.files.api import record_sizes
 from swathpack.tools.files.decode_report import ranges_of
 
@@ -35,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"{args.input}: {error}") from error
     facts = describe(stream, len(data))
     print(json.dumps(facts, indent=1) if args.json else text(facts))
-    return 0
+    return PARTLY if facts["problems"] else DONE
 
 
 def describe(stream: Stream, total: int) -> dict[str, Any]:
@@ -66,6 +71,9 @@ def describe(stream: Stream, total: int) -> dict[str, Any]:
         "shape": [header.frames, len(header.bands), header.height, header.width],
         "bands": list(header.bands),
         "level": header.level,
+        "samples": samples(header.radiometry),
+        "boa_offset": header.boa_offset,
+        "frames_of_other_offset": [r.index for r in stream.frames if r.other_offset],
         "tile_size": header.tile_size,
         "tiles_per_frame": header.n_tiles,
         "header_bytes": total - sum(spent.values()),
@@ -73,6 +81,16 @@ def describe(stream: Stream, total: int) -> dict[str, Any]:
         "frames_without_data": ranges_of(~there),
         "problems": [{"offset": p.offset, "kind": p.kind, "message": p.message} for p in stream.problems],
     }
+
+
+def samples(radiometry: Radiometry) -> dict[str, Any]:
+    """What the numbers are: type of the files, nodata (text for NaN), and how they stand to DN."""
+    nodata = radiometry.nodata if math.isfinite(radiometry.nodata) else str(radiometry.nodata)
+    return asdict(radiometry) | {"nodata": nodata}
+
+
+def _number(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:g}"
 
 
 def _guarantee(segment: Segment) -> int | None:
@@ -111,7 +129,8 @@ def text(facts: dict[str, Any]) -> str:
     lines = [
         f"{facts['total_bytes']} bytes: {t} frames of {c} bands, {h} x {w} pixels, {facts['level']}; "
         f"model {facts['model_digest']}, tables {facts['tables_digest']}",
-        f"bands {' '.join(facts['bands'])}; {facts['tiles_per_frame']} tiles of {facts['tile_size']} a "
+        f"bands {' '.join(facts['bands'])}; {facts['samples']['dtype']}, nodata {_number(facts['samples']['nodata'])}; "
+        f"{facts['tiles_per_frame']} tiles of {facts['tile_size']} a "
         "frame; "
         f"headers {facts['header_bytes']} bytes",
         "frame  time                  bytes   tile  bytes  mode        step    layers  contexts",

@@ -7,7 +7,7 @@ layer that arrived whole; tiles without any layer come out as nodata.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -26,6 +26,7 @@ from swathpack.edge.frame import Frame
 from swathpack.edge.radiometry import MAX_COUNT
 from swathpack.edge.stream import Header, Segment, Stream, StreamError, read_stream
 from swathpack.edge.stream.segment import SYNC, unpack_front
+from swathpack.tools import errors
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.decode_report import FrameReport, Report, TileReport, ranges_of
 from swathpack.tools.files.frame_rows import HoleRows, ValidRows
@@ -121,10 +122,10 @@ class StreamDecoder:
         try:
             self.stream = read_stream(data)
         except StreamError as error:
-            raise UserError(str(error)) from error
+            raise errors.StreamError(str(error)) from error
         header = self.stream.header
         if header.model_digest != model.digest or header.tables_digest != model.tables_digest:
-            raise UserError(
+            raise errors.StreamError(
                 f"the stream was made with model {header.model_digest.hex()} (tables "
                 f"{header.tables_digest.hex()}); "
                 f"this is model {model.digest.hex()} (tables {model.tables_digest.hex()})"
@@ -185,15 +186,19 @@ class StreamDecoder:
             header.radiometry,
         )
 
-    def tiles(self, report: FrameReport, layers: int = LAYERS) -> Iterator[tuple[TileWindow, Frame]]:
-        """The tiles of frame `report.frame` that come out, row by row; `report` is filled on the way. Call in rising
-        order of frames.
+    def tiles(
+        self, report: FrameReport, layers: int = LAYERS, only: Container[int] | None = None
+    ) -> Iterator[tuple[TileWindow, Frame]]:
+        """The tiles of frame `report.frame` that come out, row by row, or those of them whose numbers are in `only`;
+        `report` is filled on the way. Call in rising order of frames.
         """
         index, outline = report.frame, self.outline(report.frame)
         valid = ValidRows(self.masks.get(index), self.header)
-        wanted = self._wanted(report, valid)
+        wanted = self._wanted(report, valid, only)
         holes = HoleRows(self.masks.get(index), self.header)
         for tile in self.tiles_of.get(index, []):
+            if only is not None and tile not in only:
+                continue
             window = self.windows[tile]
             if wanted is not None and not wanted[tile]:
                 report.tiles.append(TileReport(tile))
@@ -213,6 +218,10 @@ class StreamDecoder:
         first = min(self.by_tile[index, window.index], key=lambda s: s.layer_start)
         if not is_learned(first.quality_byte):
             return self._plain(index, window, layers, outline, valid)
+        foreign = [b for b in outline.bands if b not in BANDS]
+        if foreign:
+            problem = f"expected a tile of the learned codec to have its bands, found {' '.join(foreign)}"
+            return TileReport(window.index, problem=problem), None, valid
         report, decoder = self.latent(index, window)
         if decoder is None:
             return report, None, valid
@@ -250,10 +259,12 @@ class StreamDecoder:
             report.problem = f"its holes cannot be used: {error}"
             return holes.of(window)
 
-    def _wanted(self, report: FrameReport, valid: ValidRows) -> NDArray[np.bool_] | None:
+    def _wanted(self, report: FrameReport, valid: ValidRows, only: Container[int] | None) -> NDArray[np.bool_] | None:
         """(n,) bool, tiles in which anything is valid, None for all; tells the report which are not in the stream."""
         absent = np.ones(len(self.windows), np.bool_)
         absent[self.tiles_of.get(report.frame, [])] = False
+        if only is not None:
+            absent &= [window.index in only for window in self.windows]
         try:
             wanted = valid.tiles()
         except StreamError as error:

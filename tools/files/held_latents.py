@@ -72,3 +72,18 @@ class HeldLatents(dict[Place, Held]):
             return
         self[place] = Held.of(latent, quality, layers)
         self._bytes += len(self[place].packed)
+
+
+class RecentLatents(HeldLatents):
+    """For frames that come in any order: no latent is ever of no more use, the oldest make room for others."""
+
+    def advance(self, frame: int) -> None:
+        """Nothing goes."""
+
+    def keep(self, place: Place, latent: Latent, quality: int, layers: int) -> None:
+        """Keep a latent that any frame names; what has to go for it is decoded again when it is needed."""
+        while self and self._bytes > HELD_BYTES:
+            self._bytes -= len(self.pop(next(iter(self))).packed)
+        again = self.pop(place, None)
+        self._bytes -= len(again.packed) if again else 0
+        super().keep(place, latent, quality, layers)

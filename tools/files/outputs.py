@@ -40,11 +40,25 @@ def check_output(target: Path, inputs: Iterable[Path] = (), force: bool = False)
             raise RefusedError(f"{target} is an input: give another output")
         if target.is_dir() and source.is_file() and Path(os.path.realpath(source)).parent == target.resolve():
             raise RefusedError(f"{target} is the folder of the input {source.name}: give another output folder")
+        if target.is_file() and source.is_dir() and source.resolve() in Path(os.path.realpath(target)).parents:
+            raise RefusedError(f"{target} lies in the input folder {source}: give another output")
     if force or not os.path.lexists(target):
         return
     if target.is_dir() and not any(target.iterdir()):
         return
     raise RefusedError(f"{target} exists: give another output, or --force to replace it")
+
+
+def check_outputs(targets: Iterable[Path | None], inputs: Iterable[Path], force: bool = False) -> None:
+    """`check_output` of each (None: none), which must also be different files. Raises RefusedError."""
+    inputs, seen = list(inputs), list[Path]()
+    for target in filter(None, targets):
+        check_output(target, inputs, force)
+        if any(same_file(target, other) for other in seen):
+            raise RefusedError(f"{target} is given for two outputs: give another for one of them")
+        if not os.access(target.resolve().parent, os.W_OK) and target.resolve().parent.exists():
+            raise UserError(f"cannot write {target}: no permission: {target.resolve().parent}")
+        seen.append(target)
 
 
 class Output:

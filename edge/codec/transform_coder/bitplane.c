@@ -105,12 +105,30 @@ static inline int decide(coder_t *c, int bit, prob_t *const *states, int n, uint
     return mixed_bit(&c->rc, c->tables, bit, states, n, c->weights[set], LIMIT, LEARNING_SHIFT);
 }
 
-static inline double squared_error(const coder_t *c, uint32_t at, int plane)
+/* Squared error of a value of which nothing is known, and of one that is known to lie in an interval of 2^plane, in squared
+ * units of plane 0; encoder only. */
+static inline double missing_error(const coder_t *c, uint32_t at)
 {
-    uint32_t m = magnitude(c->known[at]), v = magnitude(c->values[at]);
-    double middle = m ? .5 * m - (double)((uint32_t)1 << plane) * (32 - RECONSTRUCTION) / 64 : 0;
-    double error = (v ? v + .5 : 0) / (1 << FRACTION) - middle;
-    return error * error * (m ? 1 : MISSING);
+    double v = c->values[at] ? (magnitude(c->values[at]) + .5) / (1 << FRACTION) : 0;
+    return v * v * MISSING;
+}
+
+static inline double known_error(const coder_t *c, uint32_t at, int plane)
+{
+    double middle = .5 * magnitude(c->known[at]) - (double)((uint32_t)1 << plane) * (32 - RECONSTRUCTION) / 64;
+    double error = (magnitude(c->values[at]) + .5) / (1 << FRACTION) - middle;
+    return error * error;
+}
+
+static double whole_error(const coder_t *c)
+{
+    double sum = 0;
+    for (uint32_t i = 0; i < c->n_bands; i++) {
+        const subband_t *b = c->bands + i;
+        for (uint32_t y = 0; y < b->height; y++)
+            for (uint32_t x = 0; x < b->width; x++) sum += missing_error(c, b->offset + y * b->stride + x);
+    }
+    return sum;
 }
 
 /* First entry of the list whose refinement in this plane has not been coded; NONE: there is none. */
@@ -119,32 +137,13 @@ static inline uint32_t pending_refinement(const coder_t *c)
     return c->segment < REFINE ? 0 : c->segment == REFINE ? c->done : NONE;
 }
 
-/* Squared error of what is known, in squared units of plane 0; encoder only. */
-static double remaining_error(const coder_t *c)
-{
-    double sum = 0;
-    uint32_t from = pending_refinement(c);
-    for (uint32_t i = 0; i < c->n_bands; i++) {
-        const subband_t *b = c->bands + i;
-        for (uint32_t y = 0; y < b->height; y++)
-            for (uint32_t x = 0; x < b->width; x++) sum += squared_error(c, b->offset + y * b->stride + x, c->plane);
-        for (uint32_t n = c->spans[i][REFINE].begin; n < c->spans[i][REFINE].end && from != NONE; n++) {
-            SPLIT(c->list[n], y, x);
-            uint32_t at = b->offset + y * b->stride + x;
-            if (n >= from) sum += squared_error(c, at, c->plane + 1) - squared_error(c, at, c->plane);
-        }
-    }
-    return sum;
-}
-
 /* After every decision: is a layer full, or the room? */
 static inline void count(coder_t *c)
 {
     if (c->marked < c->n_targets && c->rc.position >= c->targets[c->marked]) {
-        double error = c->rc.decoding ? 0 : remaining_error(c);
         for (; c->marked < c->n_targets && c->rc.position >= c->targets[c->marked]; c->marked++) {
             c->marks[c->marked] = rc_mark(&c->rc);
-            c->distortion[c->marked] = error;
+            c->distortion[c->marked] = c->error;
         }
     }
     if (!c->rc.decoding && c->rc.position > c->limit) c->stop = 1;
@@ -176,7 +175,9 @@ static void code_sign(coder_t *c, const subband_t *b, uint32_t at, int32_t predi
     };
     int bit = c->rc.decoding ? 0 : (c->values[at] < 0) != (mirror < 0);
     bit = decide(c, bit, states, 3, SET_SIGN + b->level);
-    if (c->rc.settled) c->known[at] = (bit != (mirror < 0) ? -3 : 3) * ((int32_t)1 << c->plane);
+    if (!c->rc.settled) return;
+    c->known[at] = (bit != (mirror < 0) ? -3 : 3) * ((int32_t)1 << c->plane);
+    if (!c->rc.decoding) c->error += known_error(c, at, c->plane) - missing_error(c, at);
 }
 
 static inline uint32_t cross_context(const around_t *a, int plane)
@@ -220,7 +221,10 @@ static void code_refinement(coder_t *c, const subband_t *b, uint32_t y, uint32_t
         c->states + AT_REFINE_OFFSET + (group_class(b) * 3 + age) * 16 + offset_class(a.predicted, c->known[at], c->plane),
     };
     int bit = decide(c, magnitude_bit(c, at), states, 2, SET_REFINE + age);
-    if (c->rc.settled) c->known[at] += (bit == (c->known[at] > 0) ? 1 : -1) * ((int32_t)1 << c->plane);
+    if (!c->rc.settled) return;
+    if (!c->rc.decoding) c->error -= known_error(c, at, c->plane + 1);
+    c->known[at] += (bit == (c->known[at] > 0) ? 1 : -1) * ((int32_t)1 << c->plane);
+    if (!c->rc.decoding) c->error += known_error(c, at, c->plane);
 }
 
 /* Of a cell: 0 empty, 1 something was found in this plane or the last, 2 before. */
@@ -356,31 +360,48 @@ static inline uint32_t segment_of(const coder_t *c, const subband_t *b, uint32_t
     return SEGMENT_OF[log_class(look_around(c, b, at, y, x).all >> (c->plane + 1), ALL_CLASSES - 1)];
 }
 
-/* Visits what the plane has to code in a subband; `next` counts up in the entry's segment, `list` takes it, if there. */
-static void sort_subband(coder_t *c, const subband_t *b, uint32_t *next, uint32_t *list)
+/* Puts down the segment of every entry of a subband in scanning order and counts them; returns where the notes end. */
+static uint8_t *classify_subband(const coder_t *c, const subband_t *b, uint8_t *note, uint32_t *count)
 {
     for (uint32_t cy = 0; cy * CELL < b->height; cy++)
         for (uint32_t cx = 0; cx * CELL < b->width; cx++) {
             if (!c->cell[b->cell_offset + cy * b->cell_stride + cx]) {
-                uint32_t segment = CELL_SEGMENT_OF[log_class(cell_surroundings(c, b, cy, cx) >> (c->plane + 1), ALL_CLASSES - 1)];
-                if (list) list[next[segment]] = CELL_FLAG | cy << 12 | cx;
-                next[segment]++;
+                *note = CELL_SEGMENT_OF[log_class(cell_surroundings(c, b, cy, cx) >> (c->plane + 1), ALL_CLASSES - 1)];
+                count[*note++]++;
                 continue;
             }
             for (uint32_t y = cy * CELL; y < (cy + 1) * CELL && y < b->height; y++)
                 for (uint32_t x = cx * CELL; x < (cx + 1) * CELL && x < b->width; x++) {
-                    uint32_t segment = segment_of(c, b, y, x);
-                    if (list) list[next[segment]] = y << 12 | x;
-                    next[segment]++;
+                    *note = (uint8_t)segment_of(c, b, y, x);
+                    count[*note++]++;
                 }
         }
+    return note;
+}
+
+/* Lists the entries of a subband in their segments; returns where its notes end. */
+static const uint8_t *list_subband(coder_t *c, const subband_t *b, const uint8_t *note, uint32_t *next)
+{
+    for (uint32_t cy = 0; cy * CELL < b->height; cy++)
+        for (uint32_t cx = 0; cx * CELL < b->width; cx++) {
+            if (!c->cell[b->cell_offset + cy * b->cell_stride + cx]) {
+                c->list[next[*note++]++] = CELL_FLAG | cy << 12 | cx;
+                continue;
+            }
+            for (uint32_t y = cy * CELL; y < (cy + 1) * CELL && y < b->height; y++)
+                for (uint32_t x = cx * CELL; x < (cx + 1) * CELL && x < b->width; x++)
+                    c->list[next[*note++]++] = y << 12 | x;
+        }
+    return note;
 }
 
 static void sort_plane(coder_t *c)
 {
     uint32_t next[SEGMENTS] = {0}, start = 0;
+    uint8_t *end = c->notes;
+    const uint8_t *note = c->notes;
     for (uint32_t i = 0; i < c->n_bands; i++)
-        if (c->started[i]) sort_subband(c, c->bands + i, next, NULL);
+        if (c->started[i]) end = classify_subband(c, c->bands + i, end, next);
     for (int s = 0; s < SEGMENTS; s++) {
         uint32_t size = next[s];
         next[s] = start;
@@ -388,7 +409,7 @@ static void sort_plane(coder_t *c)
     }
     for (uint32_t i = 0; i < c->n_bands; i++) {
         for (int s = 0; s < SEGMENTS; s++) c->spans[i][s].begin = next[s];
-        if (c->started[i]) sort_subband(c, c->bands + i, next, c->list);
+        if (c->started[i]) note = list_subband(c, c->bands + i, note, next);
         for (int s = 0; s < SEGMENTS; s++) c->spans[i][s].end = next[s];
     }
 }
@@ -447,7 +468,7 @@ static size_t aligned(size_t n) { return (n + 15) & ~(size_t)15; }
 /* Bytes of working memory for a layout. */
 API size_t sp_bitplane_workspace(uint32_t n_values, uint32_t n_cells, uint32_t n_bands)
 {
-    return aligned(sizeof(coder_t)) + 2 * aligned(4 * (size_t)n_values) + aligned(n_cells)
+    return aligned(sizeof(coder_t)) + 2 * aligned(4 * (size_t)n_values) + aligned(n_values) + aligned(n_cells)
          + aligned(n_bands) + aligned(sizeof(span_t) * SEGMENTS * n_bands) + aligned(sizeof(prob_t) * N_STATES)
          + aligned(sizeof(int32_t) * N_SETS * MAX_INPUTS);
 }
@@ -467,6 +488,7 @@ static coder_t *open_coder(uint8_t *workspace, uint32_t n_values, uint32_t n_cel
     memset(c, 0, sizeof *c);
     c->known = part(&workspace, 4 * (size_t)n_values);
     c->list = part(&workspace, 4 * (size_t)n_values);
+    c->notes = part(&workspace, n_values);
     c->cell = part(&workspace, n_cells);
     c->started = part(&workspace, n_bands);
     c->spans = part(&workspace, sizeof(span_t) * SEGMENTS * n_bands);
@@ -501,12 +523,13 @@ API int sp_bitplane_encode(const job_t *job, const int32_t *values, uint64_t lim
     coder_t *c = open_coder(job->workspace, job->n_values, job->n_cells, job->bands, job->n_bands, job->tables,
                             job->states, job->weights);
     c->values = values; c->targets = targets; c->n_targets = n_targets; c->limit = limit;
+    c->error = whole_error(c);
     rc_start_encoder(&c->rc, out, capacity);
     code_planes(c, (int)job->planes);
     rc_finish(&c->rc);
     if (c->rc.size > capacity) return TOO_LONG;
     sizes[n_targets] = c->rc.size;
-    distortion[n_targets] = remaining_error(c);
+    distortion[n_targets] = c->error;
     for (uint32_t i = 0; i < n_targets; i++) {
         int there = i < c->marked;
         sizes[i] = there ? rc_settled_size(&c->rc, c->marks + i) : c->rc.size;

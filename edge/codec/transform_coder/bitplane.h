@@ -78,6 +78,7 @@ typedef struct {
     uint8_t *cell;          /* 0 while nothing is found in it, else 1 + the plane in which something was */
     uint8_t *started;       /* per subband: something may be found in it */
     uint32_t *list;         /* what the plane has to code, by segment and subband: CELL_FLAG | y << 12 | x */
+    uint8_t *notes;         /* the entries' segments in scanning order */
     span_t (*spans)[SEGMENTS]; /* per subband */
     prob_t *states;
     int32_t (*weights)[MAX_INPUTS];
@@ -87,7 +88,7 @@ typedef struct {
     const uint64_t *targets; /* bytes after which a layer ends */
     uint32_t n_targets, marked;
     rc_mark_t marks[MAX_MARKS];
-    double distortion[MAX_MARKS];
+    double distortion[MAX_MARKS], error; /* squared error at the marks; now */
     uint64_t limit; /* bytes after which the encoder stops */
     int stop;
 } coder_t;

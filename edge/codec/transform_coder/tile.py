@@ -210,8 +210,8 @@ def _checked(
 
 
 def _energy(samples: NDArray[np.float32], valid: NDArray[np.bool_]) -> float:
-    inside = samples[:, valid].astype(np.float64)
-    return float(((inside - inside.mean(axis=1, keepdims=True)) ** 2).sum()) if inside.size else 0.0
+    inside = samples.reshape(len(samples), -1) if valid.all() else samples[:, valid]
+    return float((inside.var(axis=1, dtype=np.float64) * inside.shape[1]).sum()) if inside.size else 0.0
 
 
 def _analyse(
@@ -342,10 +342,10 @@ def _choose_means(
     """Unit and means: a sixteenth of the spread is fine enough, coefficients carry the rest."""
     if not valid.any():
         return 0, (0,) * len(samples)
-    inside = samples[:, valid].astype(np.float64)
+    inside = samples.reshape(len(samples), -1) if valid.all() else samples[:, valid]
     spread = float(inside.std(axis=1).mean())
     unit = int(np.clip(np.floor(np.log2(max(spread, 1.0) / 16)), 0, (1 << MEAN_UNIT_BITS) - 1))
-    away = (inside.mean(axis=1) - expected.means()) / (1 << unit)
+    away = (inside.mean(axis=1, dtype=np.float64) - expected.means()) / (1 << unit)
     return unit, tuple(int(a) for a in np.rint(away))
 
 

@@ -67,14 +67,14 @@ def header(real: Real, rng: random.Random, small: bool = False) -> Header:
     height, width = (rng.choice(SIDES[:6] if small else SIDES) for _ in range(2))
     if height * width > 1 << 28:
         width = 64
-    bands = tuple(rng.sample(BANDS, rng.randrange(1, 13)))
+    bands = tuple(rng.sample((*BANDS, "B10", "green"), rng.randrange(1, 13)))
     return Header(
         real.model.digest,
         real.model.tables_digest,
         rng.choice(COUNTS[:5] if small else COUNTS),
         height,
         width,
-        tuple(sorted(bands, key=BANDS.index)),
+        bands if rng.random() < 0.2 else tuple(sorted(bands, key=(*BANDS, "B10", "green").index)),
         tile_size=rng.choice((64, 128, 256)),
         boa_offset=rng.random() < 0.3,
     )

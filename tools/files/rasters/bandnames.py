@@ -11,15 +11,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from swathpack.edge.bands import BANDS, CENTRE_NM, DROPPED, BandError, normalise_name
+from swathpack.edge.bands import BANDS, DROPPED, BandError, normalise_name
 from swathpack.tools.errors import UserError
-from swathpack.tools.files.rasters.records import BandRecord
+from swathpack.tools.files.rasters.records import CENTRES, BandRecord
 from swathpack.tools.files.rasters.sensors import Sensor, landsat_of
 
 NEAREST = 0.06  # of the wavelength: how far a band may lie from the Sentinel-2 band it is coded as
 OWN_NM = 15  # centres of Sentinel-2A and 2B lie so near the nominal ones
-CIRRUS_NM = 1375
-CENTRES = CENTRE_NM | {DROPPED: CIRRUS_NM}
 # Colour words of STAC's eo extension, PlanetScope, Landsat and common habit.
 COLOURS = {
     "coastal": "B01",

@@ -13,12 +13,12 @@ from swathpack.edge.frame import normalise_level
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.rasters import readers, safe
 from swathpack.tools.files.rasters.assemble import Grid, frames_of, grouped, ordered
-from swathpack.tools.files.rasters.bandnames import CENTRES, mapping_note, without_band
+from swathpack.tools.files.rasters.bandnames import mapping_note, without_band
 from swathpack.tools.files.rasters.dates import date_in
 from swathpack.tools.files.rasters.facts import RasterFacts
 from swathpack.tools.files.rasters.options import ReadOptions
 from swathpack.tools.files.rasters.parts import Part, describe_part, linear_of_part, planes_of, told_offset
-from swathpack.tools.files.rasters.records import BandRecord, Georeference
+from swathpack.tools.files.rasters.records import CENTRES, BandRecord, Georeference
 from swathpack.tools.files.rasters.scene import Scene, offset_of_linear
 from swathpack.tools.files.rasters.series import Series
 from swathpack.tools.files.rasters.tiff import SUFFIXES as TIFF_SUFFIXES

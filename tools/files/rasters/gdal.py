@@ -58,7 +58,7 @@ def describe(member: Member) -> RasterFacts:
         if dataset.count == 0:
             raise UserError(f"{member.path}: holds no bands of its own; name one of its parts instead")
         found = _facts(member, dataset)
-    return replace(found, **_of_tiff(light)) if light else found
+    return replace(found, **_of_tiff(light, found)) if light else found
 
 
 def _light(member: Member) -> RasterFacts | None:
@@ -67,9 +67,17 @@ def _light(member: Member) -> RasterFacts | None:
     return tiff.describe(Path(member.path))
 
 
-def _of_tiff(light: RasterFacts) -> dict[str, Any]:
-    """What only the tags tell exactly."""
-    return {"tags": light.tags, "layout": light.layout, "datetime": light.datetime, "source": "", "dtype": light.dtype}
+def _of_tiff(light: RasterFacts, found: RasterFacts) -> dict[str, Any]:
+    """What only the tags tell exactly: GDAL gives a nodata value beyond the type as infinite, and reads no float16."""
+    nodata = found.nodata if light.nodata is None else light.nodata
+    return {
+        "tags": light.tags,
+        "layout": light.layout,
+        "datetime": light.datetime,
+        "source": "",
+        "dtype": light.dtype,
+        "nodata": nodata,
+    }
 
 
 def _facts(member: Member, dataset: Any) -> RasterFacts:

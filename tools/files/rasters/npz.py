@@ -152,7 +152,10 @@ def _scenes(path: Path, archive: Archive, options: ReadOptions) -> tuple[list[Sc
 
 def _fields(archive: Archive, native: list[str], bands: list[tuple[BandRecord, ...]]) -> dict[str, Any]:
     """What the archive needs to be written again."""
-    fields: dict[str, Any] = {"has_dates": "dates" in archive, "names": [b.to_json() for bs in bands for b in bs]}
+    fields: dict[str, Any] = {"has_dates": "dates" in archive}
+    names = [b.to_json() for bs in bands for b in bs]
+    if any(not isinstance(n, str) for n in names):
+        fields["names"] = names
     if native:
         fields["native"] = {g: [b.frame for b in bs] for g, bs in zip(native, bands)}
     else:

@@ -12,10 +12,10 @@ import numpy as np
 
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.rasters import readers
-from swathpack.tools.files.rasters.bandnames import CENTRES, Found, name_bands, sentinel_name
+from swathpack.tools.files.rasters.bandnames import Found, name_bands, sentinel_name
 from swathpack.tools.files.rasters.facts import RasterFacts, number
 from swathpack.tools.files.rasters.options import ReadOptions
-from swathpack.tools.files.rasters.records import BandRecord, FileRecord
+from swathpack.tools.files.rasters.records import CENTRES, BandRecord, FileRecord
 from swathpack.tools.files.rasters.scene import Plane, validity
 from swathpack.tools.files.rasters.sensors import Sensor, linear_of, sensor_of
 from swathpack.tools.files.rasters.trees import Member

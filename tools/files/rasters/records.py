@@ -13,11 +13,13 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from swathpack.edge.bands import CENTRE_NM, DROPPED
 from swathpack.tools.errors import UserError
 
 # How a file says which pixels hold data. "zeros": it does not, and pixels that are 0 in all bands hold none.
 # "nan": nor does it, but some pixels are NaN.
 MASKS = ("zeros", "nan", "nodata", "internal", "sidecar", "alpha")
+CENTRES = CENTRE_NM | {DROPPED: 1375}  # Sentinel-2's bands, nm
 SAME_GRID = 1e-3  # of a pixel: grids whose corners and sizes differ by less are the same
 
 
@@ -94,10 +96,14 @@ class BandRecord:
     wavelength_nm: float = 0.0
     spectral: bool = True
 
+    @classmethod
+    def usual(cls, name: str) -> BandRecord:
+        """A band whose frame name is its own, and its wavelength Sentinel-2's where it is one of its bands."""
+        return cls(name, name, float(CENTRES.get(name, 0)))
+
     def to_json(self) -> Any:
         """The name alone where the frame's is the same and nothing more is known."""
-        usual = BandRecord(self.name, self.name)
-        if self == usual:
+        if self == BandRecord.usual(self.name):
             return self.name
         return [self.name, self.frame, self.wavelength_nm] + ([] if self.spectral else [False])
 
@@ -105,7 +111,7 @@ class BandRecord:
     def from_json(cls, item: Any) -> BandRecord:
         """The inverse of to_json."""
         if isinstance(item, str):
-            return cls(item, item)
+            return cls.usual(item)
         return cls(str(item[0]), str(item[1]), float(item[2]), len(item) < 4)
 
 

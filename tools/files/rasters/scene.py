@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swathpack.edge.frame import BOA_OFFSET, Frame, FrameError, native_factors
-from swathpack.edge.radiometry import Radiometry, RadiometryError
+from swathpack.edge.radiometry import Radiometry, RadiometryError, held_float
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.rasters.records import BandRecord, FileRecord, Georeference
 
@@ -75,7 +75,7 @@ def validity(values: NDArray[Any], mask: NDArray[Any] | None, nodata: float | No
         if missing.any() or (nodata is not None and math.isnan(nodata)):
             parts.append(~missing)
     if nodata is not None and not math.isnan(nodata):
-        parts.append(values != nodata)
+        parts.append(values != (held_float(nodata, values.dtype.name) if values.dtype.kind == "f" else nodata))
     return np.logical_and.reduce(parts) if parts else None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -29,6 +30,8 @@ def tifffile() -> Any:
         import tifffile as package
     except ImportError as error:
         raise UserError("GeoTIFFs need the extra 'geo': pip install 'swathpack[geo]'") from error
+    # What matters of its warnings is an error of ours; without a handler they would go to the terminal.
+    logging.getLogger("tifffile").addHandler(logging.NullHandler())
     return package
 
 

@@ -43,7 +43,7 @@ def test_same_bytes_sizes_and_errors(pyramids: tuple[Pyramid, ...], peak: int) -
         slow = reference.encode(*given, values, limit, TARGETS)
         assert fast[0] == slow[0]
         assert fast[1].tolist() == slow[1].tolist()
-        assert fast[2] == pytest.approx(slow[2])
+        assert fast[2] == pytest.approx(slow[2], rel=1e-4)  # running sums against fresh ones
     payload = native.encode(*given, values, 1 << 20, TARGETS)[0]
     for size in {*range(0, len(payload), max(1, len(payload) // 9)), len(payload)}:
         fast_known, slow_known = (c.decode(*given, payload[:size], TARGETS) for c in (native, reference))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from swathpack.edge.bands import BANDS, NATIVE_M
 from swathpack.tools.cli import main
 from swathpack.tools.errors import UserError
-from swathpack.tools.files.rasters import ReadOptions, read_series
+from swathpack.tools.files.rasters import FileRecord, ReadOptions, read_series
 from swathpack.tools.files.rasters.safe import products
 from tests.frames import values
 from tests.tools.files.rasters.made import CORNER, both_readers, native, write_jp2, write_safe
@@ -59,7 +59,7 @@ def test_a_product_is_read_with_what_its_metadata_says(tmp_path: Path, level: st
         assert not frame.band_valid(i)[:6, :12].any() and frame.band_valid(i)[6:].all()
     if level == "L2A":
         assert series.dropped == ["SCL"] and (series.classes[0] == native(classes(), 20)).all()
-    files = {f["bands"][0][0]: f for f in series.metadata["files"][0]}
+    files = {FileRecord.from_json(f).bands[0].name: f for f in series.metadata["files"][0]}
     assert files["B8A"]["georeference"] == {"crs": "EPSG:32632", "transform": [20, 0, CORNER[0], 0, -20, CORNER[1]]}
     assert files["B02"]["nodata"] == 0 and files["B02"]["shape"] == [SIZE, SIZE]
 

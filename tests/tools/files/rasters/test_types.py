@@ -64,6 +64,7 @@ def test_every_type_comes_back(tmp_path: Path, dtype: str, reader: str) -> None:
         ("int32", "-2147483648", -(1 << 31)),
         ("uint16", "-9999", None),
         ("float32", "3.4e38", np.float32(3.4e38)),
+        ("float32", "-1.7976931348623157e+308", np.finfo(np.float32).min),
     ],
 )
 def test_nodata_value_and_tag_are_the_originals(
