@@ -21,7 +21,8 @@ def filled(frames, folder, memory_bytes, leave_out=()):
     """A store with the frames' tiles of 32 pixels, those of `leave_out` missing."""
     store = FrameStore(HEIGHT, WIDTH, folder, memory_bytes)
     for index, frame in enumerate(frames):
-        store.begin(replace(frame, data=frame.data[:, :1, :1], valid=np.zeros((1, 1), bool)))
+        nothing = np.zeros((0, 0, 0), bool)
+        store.begin(replace(frame, data=frame.data[:, :1, :1], valid=np.zeros((1, 1), bool), holes=nothing))
         for window in tile_windows(HEIGHT, WIDTH, 32):
             if (index, window.index) not in leave_out and index != 1:
                 holes = window.of(frame.holes) if frame.holes.size else frame.holes
