@@ -132,7 +132,9 @@ def jpeg2000(scene: Scene, klt: bool) -> list[tuple[float, float]]:
     filled = scene.filled.astype(np.float64)
     count = len(filled)
     mean = np.rint(filled.mean((1, 2)))
-    basis = np.linalg.eigh(np.cov(filled.reshape(count, -1)).reshape(count, count))[1][:, ::-1].T if klt else np.eye(count)
+    basis = (
+        np.linalg.eigh(np.cov(filled.reshape(count, -1)).reshape(count, count))[1][:, ::-1].T if klt else np.eye(count)
+    )
     transform = Klt(basis, mean)
     planes = np.einsum("ij,jhw->ihw", basis, filled - mean[:, None, None])
     scale = PlaneRange.fitting(planes[None], 16) if klt else PlaneRange(0, -4096, 16)
@@ -207,7 +209,10 @@ def print_set(title: str, scenes: list[Scene], rates: tuple[float, ...], each: b
     means = np.exp(np.nanmean(np.log(np.where(np.isnan(table).any(1, keepdims=True), np.nan, table)), axis=0))
     print(f"{'mean of ' + str(len(rows)):40s}" + "".join(f"{' / '.join(f'{v:.1f}' for v in c):>20s}" for c in means.T))
     best = table[:, 0] / np.fmin(table[:, 1], table[:, 2])
-    for name, row in (("ours / better of both, mean", np.exp(np.nanmean(np.log(best), 0))), ("worst", np.nanmax(best, 0))):
+    for name, row in (
+        ("ours / better of both, mean", np.exp(np.nanmean(np.log(best), 0))),
+        ("worst", np.nanmax(best, 0)),
+    ):
         print(f"{name:40s}" + "".join(f"{v:>20.3f}" for v in row))
     print(f"{time.process_time() - start:.0f} CPU s")
 
