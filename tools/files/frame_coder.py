@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from swathpack.edge.bands import BANDS, complete_dn
+from swathpack.edge.bands import BANDS, complete_dn, filled_counts
 from swathpack.edge.codec.base_layer import MAX_SHIFT, TRANSFORM, quality_of, usual_shift
 from swathpack.edge.codec.context_choice import Pass
 from swathpack.edge.codec.digest import context_digest
@@ -55,9 +55,9 @@ Context = tuple[ContextRef, CodingContext]
 Coded = CodedLatent | CodedPlain
 
 
-def slope_at(level: float) -> float:
-    """Squared error (DN^2) that a byte must save at a level."""
-    return float(8 * BIT_SAVES * step_dn(0) ** 2 * 2.0 ** (level / 4))
+def slope_at(level: float, gain: float = 1.0) -> float:
+    """Squared error (counts^2) that a byte must save at a level; gain: DN of a count."""
+    return float(8 * BIT_SAVES * (step_dn(0) / gain) ** 2 * 2.0 ** (level / 4))
 
 
 @dataclass
@@ -141,6 +141,7 @@ class FrameCoder:
         self.windows, self.places = windows, places
         self.aim_bytes, self.most_bytes = aim_bytes, most_bytes
         self.live = [w for w in windows if w.of(frame.valid).any()]
+        self.gain, self.counts = frame.radiometry.gain, filled_counts(frame)
         self._plain: dict[int, CodedPlain] = {}
         self._learned: dict[int, _Learned] = {}
         self._open = self._eligible()
@@ -175,7 +176,7 @@ class FrameCoder:
     def plain(self, window: TileWindow) -> CodedPlain:
         """A tile by the transform coder, down to the finest level or most_bytes."""
         if window.index not in self._plain:
-            data, valid = window.of(self.frame.data), window.of(self.frame.valid)
+            data, valid = window.of(self.counts), window.of(self.frame.valid)
             self._plain[window.index] = encode_transform(
                 data, valid, self.frame.bands, max_bytes=self.most_bytes, aim_bytes=self.aim_bytes
             )
@@ -214,7 +215,7 @@ class FrameCoder:
 
     def _error(self, image: NDArray[Any], window: TileWindow) -> float:
         """Squared error over valid pixels, counts^2."""
-        difference = image.astype(np.float64) - window.of(self.frame.data)
+        difference = image.astype(np.float64) - window.of(self.counts)
         return float((difference[:, window.of(self.frame.valid)] ** 2).sum())
 
     def trial(self, level: float, dead_zone: float = DEAD_ZONE, layers: int = LAYERS) -> Trial:
@@ -227,7 +228,7 @@ class FrameCoder:
         learned = self._learned.get(window.index)
         if learned is None:
             coded = self.plain(window)
-            stop = min(coded.curve.bytes_at(slope_at(level)), int(coded.payload_sizes[layers]))
+            stop = min(coded.curve.bytes_at(slope_at(level, self.gain)), int(coded.payload_sizes[layers]))
             return self.cut(Tile(window.index, coded, LAYERS, 0), stop)
         return self._sized(Tile(window.index, learned.at(q, dead_zone), layers, 0, learned.refs))
 
@@ -315,7 +316,7 @@ def fill(frames: Frames, room: int) -> list[Trial]:
     plain = [(coder, t) for coder, trial in frames for t in trial.tiles if isinstance(t.coded, CodedPlain)]
 
     def at(level: float) -> list[Tile]:
-        return [c.cut(t, c.whole(t).curve.bytes_at(slope_at(level))) for c, t in plain]
+        return [c.cut(t, c.whole(t).curve.bytes_at(slope_at(level, c.gain))) for c, t in plain]
 
     tiles = at(_finest(lambda level: fixed + sum(t.size for t in at(level)), room))
     left = room - fixed - sum(t.size for t in tiles)
@@ -346,9 +347,9 @@ def level_fitting(coders: Sequence[FrameCoder], room: int, tick: Callable[[], No
         return USUAL_LEVEL
     curves = []
     for coder in coders:
-        curves += [coder.plain(window).curve for window in coder.live]
+        curves += [(coder.plain(window).curve, coder.gain) for window in coder.live]
         tick()
-    return _finest(lambda level: sum(curve.bytes_at(slope_at(level)) for curve in curves), room)
+    return _finest(lambda level: sum(curve.bytes_at(slope_at(level, gain)) for curve, gain in curves), room)
 
 
 def _finest(size: Callable[[float], int], room: int) -> float:
