@@ -22,8 +22,6 @@ def test_every_key_is_there_with_its_default(tmp_path: Path) -> None:
     full = re.sub(r"^# ([a-z_]+ = )", r"\1", text, flags=re.M)
     least = '[passes]\nbytes = 5\nevery_s = 2.0\n[uplink]\nkey_file = "link.keys"\n'
     assert parse_mission(full, tmp_path) == parse_mission(least, tmp_path)
-        '[passes]\nbytes = 5\nevery_s = 2.0\n[uplink]\nkey_file = "link.keys"\n', tmp_path
-    )
     assert parse_mission(text, tmp_path) == parse_mission(full, tmp_path)
     known = set()
     for field in dataclasses.fields(Mission):

@@ -25,8 +25,7 @@ from swathpack.tools.ground.receiver import GroundReceiver
 from swathpack.tools.ground.reports import ReportWriter
 from swathpack.tools.ground.store import DAMAGED, GroundStore
 from tests.codec_models import shipped
-from tests.edge.link import KEY as LINK_KEY
-from tests.edge.link import KEYS as LINK_KEYS
+from tests.edge.link import KEY, KEYS
 from tests.frames import values
 
 KEY_OF = TileKey(0, 1000)
@@ -58,8 +57,8 @@ def test_pieces_of_two_segments_under_one_number_give_the_good_beginning(tmp_pat
     np.testing.assert_array_equal(held.latent, known_part(tile().latent, held.layers, tile().q))
     (segment,) = store.touched(7, 1)
     assert segment.state == DAMAGED and segment.layers == held.layers
-    (payload,) = ReportWriter(store, LINK_KEY, 7).reports(1, 0)
-    (entry,) = Report.unpack(payload, LINK_KEYS).entries
+    (payload,) = ReportWriter(store, KEY, 7).reports(1, 0)
+    (entry,) = Report.unpack(payload, KEYS).entries
     assert entry.intra and entry.layers == held.layers, "the board must code the tile again"
     assert place_frames(store, shipped(), next(places(store)), tmp_path)[0].valid.all()
 
