@@ -73,6 +73,7 @@ lint: setup-test
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy --strict -p swathpack.edge
+	@$(BIN)/python -m tests.directions
 
 test: lint
 	@$(BIN)/python -m pytest -m "not slow" $(TEST_ARGS)

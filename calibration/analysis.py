@@ -58,9 +58,8 @@ def forms(exponent: int = DEFAULT_EXPONENT) -> dict[str, tuple[Plane, ...]]:
 
 
 def offset_of(planes: Sequence[Plane]) -> FloatArray:
-    """(12,) DN that centres the first full-resolution plane: its lowest level stands for 0 DN."""
-    first = next(p for p in planes if p.cell == 1)
-    return np.full(BANDS, -INT8_MIN * first.step, np.float32)
+    """(12,) DN that centres the full-resolution planes: their lowest levels together stand for 0 DN."""
+    return np.full(BANDS, -INT8_MIN * sum(p.step for p in planes if p.cell == 1), np.float32)
 
 
 def cells_of(planes: Sequence[Plane]) -> tuple[int, ...]:

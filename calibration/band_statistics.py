@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,8 @@ from numpy.typing import NDArray
 from swathpack.codec.data import Cube, load_cubes
 from swathpack.edge.bands import BANDS, BandStatistics, completion_matrix
 from swathpack.edge.frame import normalise_level
+from swathpack.tools.files.outputs import Output, add_force
+from swathpack.tools.guard import guarded
 
 TYPICAL_SETS: dict[str, tuple[str, ...]] = {
     "10 bands (no B01, B09)": tuple(b for b in BANDS if b not in ("B01", "B09")),
@@ -96,24 +99,32 @@ def _report(root: Path, path: Path) -> None:
 
 
 def main() -> None:
-    """Computes, saves and reports."""
+    """Entry point."""
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("-o", "--out", type=Path, default=Path("models/edge/band_statistics.npz"))
+    add_force(parser)
     args = parser.parse_args()
+    sys.exit(guarded("band_statistics", lambda: run(args)))
+
+
+def run(args: argparse.Namespace) -> int:
+    """Computes, saves and reports."""
+    output = Output(args.out, [args.data], args.force)
     train, level_of = load_cubes(args.data, "train"), levels(args.data)
     kinds = {"pooled": statistics(train), "unknown": statistics(train, robust=True)}
     for level in ("L1C", "L2A"):
         kinds[level] = statistics([c for c in train if level_of[c.name] == level], robust=True)
     arrays = {f"{k}_mean": v.mean for k, v in kinds.items()}
     arrays |= {f"{k}_covariance": v.covariance for k, v in kinds.items()}
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    np.savez(args.out, bands=np.array(BANDS), **arrays)
+    with output as place:
+        np.savez(place, bands=np.array(BANDS), **arrays)
     print(f"{len(train)} cubes -> {args.out}")
     for kind, value in kinds.items():
         print(f"  {kind:8s} mean " + " ".join(f"{m:5.0f}" for m in value.mean))
     _report(args.data, args.out)
+    return 0
 
 
 if __name__ == "__main__":

@@ -78,9 +78,9 @@ def example(model: EdgeModel, frames: NDArray[np.float32], rng: np.random.Genera
     return found.q, layers, found
 
 
-def eighths(values: NDArray[np.float32]) -> NDArray[np.int16]:
-    """Values in steps as whole eighths, within 16 bit."""
-    return np.clip(np.rint(values * EIGHTHS), -32768, 32767).astype(np.int16)
+def eighths(values: NDArray[np.float32]) -> NDArray[np.int32]:
+    """Values in steps as whole eighths."""
+    return np.rint(values * EIGHTHS).astype(np.int32)
 
 
 def pack(path: Path, frames: Sequence[NDArray[np.uint16]], found: Sequence[tuple[int, int, Reconstruction]]) -> None:

@@ -26,10 +26,9 @@ from swathpack.codec.entropy import Context, EntropyModel, logistic_bits
 from swathpack.codec.train_transform import learning_rates
 from swathpack.codec.transform import CHANNELS, GROUP, LAYERS, EdgeTransform, load_weights, step
 from swathpack.edge.codec.base_layer import STEPS_PER_OCTAVE, usual_shift
-from swathpack.edge.codec.latents import STEPS
+from swathpack.edge.codec.latents import CONTEXT_LIMIT, LATENT_LIMIT, STEPS
 
 Q_RANGE = (4, 56)
-LATENT_LIMIT = 2047
 TABLES = ("base_index", "step_embed")
 
 
@@ -49,7 +48,7 @@ def quantise(z: Tensor, q: Tensor, dead_zone: Tensor | float) -> Tensor:
 def rescale(y: Tensor, q_from: Tensor, q_to: Tensor) -> Tensor:
     """Context latents in another step; must follow `swathpack.edge.codec.latents.rescale`."""
     factor = torch.round(torch.exp2((q_from - q_to).float() / 8) * 4096).reshape(-1, 1, 1, 1)
-    return torch.floor((y * factor + 2048) / 4096).clamp(-LATENT_LIMIT, LATENT_LIMIT)
+    return torch.floor((y * factor + 2048) / 4096).clamp(-CONTEXT_LIMIT, CONTEXT_LIMIT)
 
 
 def draw_known(rng: np.random.Generator, count: int) -> Tensor:
@@ -130,7 +129,7 @@ def base_context(first: Tensor, known: Tensor, base: Tensor, shift: Tensor, flag
     """A first context and, as the second, the base in fine steps."""
     unit = torch.exp2(shift.float()).reshape(-1, 1, 1, 1)
     mask = torch.stack([known, flags.abs()], 1).repeat_interleave(GROUP, dim=2)[..., None, None]
-    second = (base * unit).clamp(-LATENT_LIMIT, LATENT_LIMIT)
+    second = (base * unit).clamp(-CONTEXT_LIMIT, CONTEXT_LIMIT)
     return Context(first * mask[:, 0], second * mask[:, 1], torch.stack([known, flags], 1))
 
 

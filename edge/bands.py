@@ -67,6 +67,7 @@ STATISTICS_FILE = Path(__file__).resolve().parent.parent / "models" / "edge" / "
 # Sensor noise plus resampling, DN rms: keeps the regression stable when given bands are nearly collinear.
 NOISE_DN = 15.0
 MAX_DN = 65535
+MAX_NAME = 80
 
 
 class BandError(ValueError):
@@ -102,6 +103,25 @@ def normalise_names(raw: Sequence[str]) -> tuple[str, ...]:
             unknown.append(str(item))
     if unknown:
         raise BandError(f"unknown band(s) {', '.join(unknown)}; known: {', '.join(BANDS)} and {DROPPED}")
+    twice = sorted({n for n in names if names.count(n) > 1})
+    if twice:
+        raise BandError(f"band(s) given more than once: {', '.join(twice)} (from {', '.join(map(str, raw))})")
+    return tuple(names)
+
+
+def frame_names(raw: Sequence[str]) -> tuple[str, ...]:
+    """Names of a frame's bands: Sentinel-2's normalised, others as they are. Raises BandError for repeated, empty or
+    unprintable ones.
+    """
+    names = []
+    for item in raw:
+        try:
+            names.append(normalise_name(item))
+        except BandError:
+            names.append(str(item).strip())
+    bad = [n for n in names if not (n and n.isprintable() and len(n) <= MAX_NAME)]
+    if bad:
+        raise BandError(f"expected printable band names of 1 to {MAX_NAME} characters, found {bad}")
     twice = sorted({n for n in names if names.count(n) > 1})
     if twice:
         raise BandError(f"band(s) given more than once: {', '.join(twice)} (from {', '.join(map(str, raw))})")
@@ -168,24 +188,72 @@ def completion_matrix(
 def complete_bands(frame: Frame, path: Path = STATISTICS_FILE) -> Frame:
     """The frame with exactly the twelve bands in the codec's order; those it lacks are filled by regression.
 
-    Filled values stay within 1..65535 on valid pixels; invalid pixels are 0 in all bands. B10 is left out.
-    The regression is for DN without the +1000 offset: call `Frame.without_offset` first.
-    Raises BandError when the frame has none of the twelve or still carries the offset.
+    Filled values stay within 1..65535 on valid pixels; invalid pixels are 0 in all bands. Other bands are left out.
+    The counts must be DN without the +1000 offset: call `Frame.without_offset` first.
+    Raises BandError when the frame has none of the twelve or is not in plain DN.
     """
     if frame.bands == BANDS:
         return frame
     names = coded(frame.bands)
-    if frame.boa_offset and len(names) < len(BANDS):
+    if (frame.boa_offset or not frame.radiometry.plain) and len(names) < len(BANDS):
         raise BandError("expected DN without the +1000 offset to fill bands; call without_offset() first")
-    given = frame.data[[frame.bands.index(n) for n in names]] if names else frame.data[:0]
-    gain, offset = completion_matrix(names, frame.level, path)
-    full = np.empty((len(BANDS), *frame.data.shape[1:]), np.uint16)
-    flat = given.reshape(len(names), -1).astype(np.float32)
+    given = frame.select(names) if names else frame
+    full = _completed(given.data, names, frame.level, frame.valid, path).astype(np.uint16)
+    grid = tuple(frame.grid[frame.bands.index(b)] if b in names else 1 for b in BANDS)
+    return replace(frame, data=full, bands=BANDS, grid=grid, holes=_twelve_holes(given), wavelengths=())
+
+
+def complete_dn(frame: Frame, path: Path = STATISTICS_FILE) -> NDArray[np.float32]:
+    """(12, H, W) float32 DN of a frame in any radiometry, with or without the +1000: what the analysis transform takes.
+
+    Nothing is clipped: dark pixels below the offset stay negative. A band's holes are filled from the other bands, as
+    bands that are not there at all. Raises BandError when the frame has none of the twelve.
+    """
+    names = coded(frame.bands)
+    given = frame if frame.bands == names or not names else frame.select(names)
+    full = _completed(given.dn(), names, frame.level, frame.valid, path).astype(np.float32)
+    if given.holes.any():
+        _fill_holes(full, given, path)
+    return full
+
+
+def _completed(
+    given: NDArray[np.generic], names: tuple[str, ...], level: str, valid: NDArray[np.bool_], path: Path
+) -> NDArray[np.generic]:
+    """(12, H, W) of the planes `given` of the bands `names`, in their type; filled planes are 1..65535 or 0."""
+    if names == BANDS:
+        return given
+    gain, offset = completion_matrix(names, level, path)
+    full = np.empty((len(BANDS), *given.shape[1:]), given.dtype)
+    flat = given.reshape(len(given), -1).astype(np.float32)
     for i, band in enumerate(BANDS):
         if band in names:
             full[i] = given[names.index(band)]
             continue
-        filled = np.clip(np.rint(gain[i] @ flat + offset[i]), 1, MAX_DN).reshape(given.shape[1:])
-        full[i] = np.where(frame.valid, filled, 0)
-    grid = tuple(frame.grid[frame.bands.index(b)] if b in names else 1 for b in BANDS)
-    return replace(frame, data=full, bands=BANDS, grid=grid)
+        filled = np.clip(np.rint(gain[i] @ flat + offset[i]), 1, MAX_DN).reshape(valid.shape)
+        full[i] = np.where(valid, filled, 0)
+    return full
+
+
+def _fill_holes(full: NDArray[np.float32], given: Frame, path: Path) -> None:
+    """Fills, in place, what single bands lack by regression on the others; one regression for each set of bands."""
+    lacking = given.holes & given.valid
+    rows, columns = np.nonzero(lacking.any(axis=0))
+    sets = lacking[:, rows, columns]
+    for pattern in np.unique(sets, axis=1).T:
+        at = (sets == pattern[:, None]).all(axis=0)
+        left = tuple(b for b, lacks in zip(given.bands, pattern) if not lacks)
+        gain, offset = completion_matrix(left, given.level, path)
+        there = full[[BANDS.index(b) for b in left]][:, rows[at], columns[at]]
+        filled = np.clip(gain @ there + offset[:, None], 1, MAX_DN)
+        for band in set(BANDS) - set(left):
+            full[BANDS.index(band), rows[at], columns[at]] = filled[BANDS.index(band)]
+
+
+def _twelve_holes(given: Frame) -> NDArray[np.bool_]:
+    if not given.holes.size:
+        return given.holes
+    holes = np.zeros((len(BANDS), *given.holes.shape[1:]), np.bool_)
+    for band, plane in zip(given.bands, given.holes):
+        holes[BANDS.index(band)] = plane
+    return holes

@@ -201,7 +201,7 @@ def make_source(mission: Mission, clock: Clock) -> FrameSource:
     if source.kind == "ring":
         return RingSource(source.name, most)
     if source.kind == "tcp":
-        return TcpSource(source.host, source.port, most)
+        return TcpSource(source.host, source.port, most, source.max_senders, clock, source.idle_s, source.message_s)
     if source.kind == "udp":
         return UdpSource(source.host, source.port, most)
     if source.kind == "synthetic":

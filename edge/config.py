@@ -41,6 +41,9 @@ class SourceConfig:
     port: int = 5801
     settle_s: float = 1.0
     max_frame_mb: int = 1024
+    max_senders: int = 4
+    idle_s: float = 30.0
+    message_s: float = 600.0
     count: int = 0
     places: int = 1
     size: int = 256
@@ -121,14 +124,17 @@ class CodingConfig:
 
     q: quantiser step index of every tile. base: most octaves from its step to that of the base layer, 0 for no
     base (`swathpack.edge.codec.base_layer.usual_shift`). slope: of rate-distortion optimised quantisation, 0 for none.
-    engine: of the entropy network. analysis: float or int8, see `swathpack.edge.codec.analysis`. canary_s: seconds between two
-    codings of the canary tile.
+    mode: of every tile, learned, transform, or auto for the better of both (`swathpack.edge.codec.plain`). finest_dn: of
+    the transform coder's last bit plane. engine: of the entropy network. analysis: float or int8, see
+    `swathpack.edge.codec.analysis`. canary_s: seconds between two codings of the canary tile.
     """
 
     tile: int = 256
     q: int = 28
     base: int = MAX_SHIFT
     slope: float = 0.0
+    mode: str = "auto"
+    finest_dn: float = 4.0
     engine: str = "auto"
     analysis: str = "float"
     threads: int = 1
@@ -194,6 +200,9 @@ _ALLOWED: dict[str, Any] = {
     "source.port": range(0, 65536),
     "source.settle_s": (0.0, 3600.0),
     "source.max_frame_mb": range(1, 65537),
+    "source.max_senders": range(1, 65),
+    "source.idle_s": (0.1, 86400.0),
+    "source.message_s": (1.0, 86400.0),
     "source.count": range(0, 1 << 31),
     "source.places": range(1, 1 << 20),
     "source.size": range(64, 32769),
@@ -206,6 +215,7 @@ _ALLOWED: dict[str, Any] = {
     "passes.every_s": (0.0, 1e9),
     "passes.patience": range(1, 1001),
     "coding.analysis": ("float", "int8"),
+    "coding.mode": ("auto", "learned", "transform"),
     "context.policy": ("confirmed", "sent"),
     "context.refresh_every": range(0, 1 << 20),
     "context.max_age_days": range(1, 36501),
@@ -213,6 +223,7 @@ _ALLOWED: dict[str, Any] = {
     "coding.q": range(0, 64),
     "coding.base": range(0, 4),
     "coding.slope": (0.0, 1.0),
+    "coding.finest_dn": (0.5, 4096.0),
     "coding.threads": range(1, 65),
     "coding.canary_s": (1.0, 86400.0),
     "coding.tile": range(64, 257),

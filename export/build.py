@@ -10,7 +10,6 @@ when all of it has passed, so a refused export leaves `out` as it was.
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -22,29 +21,26 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from swathpack.edge.codec.base_layer import BASE_GROUPS
-from swathpack.edge.codec.digest import bytes_digest
-from swathpack.edge.codec.engines import BASE_GRAPH, DIGEST_BYTES, GOLDEN, GRAPH, EngineRefused, open_engine
-from swathpack.edge.codec.latents import CHANNELS, LAYERS
+from swathpack.edge.codec.engines import BASE_GRAPH, GRAPH, EngineRefused, open_engine
 from swathpack.edge.codec.model import EdgeModel, ModelError
-from swathpack.edge.codec.network import ACT_BITS, IN_BITS, RES_BITS
-from swathpack.export.checks import CheckError, check_entropy_graph, check_integers, describe_graph
-from swathpack.export.entropy_graph import entropy_graph
-from swathpack.export.golden import write_golden
-from swathpack.export.integer import INPUT_PEAK, LIMIT, Bound, BoundError, prove_bounds
+from swathpack.export.checks import CheckError, check_entropy_graph, check_integers
+from swathpack.export.integer import Bound, BoundError, prove_bounds
+from swathpack.export.manifest import (
+    ENGINE_FILES,
+    MANIFEST,
+    NAMES,
+    NETWORK,
+    ExportError,
+    complete_manifest,
+    digest_of,
+    read_manifest,
+    write_engine_files,
+)
 
-MANIFEST = "manifest.json"
-ENGINE_FILES = (GRAPH, BASE_GRAPH, GOLDEN)
-MODEL_FILES = (".npz", ".onnx")  # measured tables (JSON) may be renewed without the model
 ENGINES = ("float32", "onnxruntime:basic", "onnxruntime:extended")
 MUST_PASS = ENGINES[:2]  # int8 kernels may fail on a processor without VNNI; float32 arithmetic may not
-NETWORK = (".weight", ".bias", ".exponent")
 Parameters = dict[str, NDArray[Any]]
 Tell = Callable[[str], None]
-
-
-class ExportError(Exception):
-    """The export is refused; the message says which step and why."""
 
 
 @dataclass(frozen=True)
@@ -88,10 +84,10 @@ def build(source: Source, out: Path, tell: Tell = lambda text: None) -> Report:
 def verify(folder: Path, tell: Tell = lambda text: None) -> Report:
     """Prove and check a model folder. Raises ExportError."""
     try:
-        manifest = _manifest(folder)
+        manifest = read_manifest(folder)
         _check_files(folder, manifest)
         model = EdgeModel(folder, engine="float32")
-        parameters = {k: v for k, v in model.parameters.items() if k.endswith(NETWORK) or k in _NAMES}
+        parameters = {k: v for k, v in model.parameters.items() if k.endswith(NETWORK) or k in NAMES}
         tell("proving the bound of every layer")
         bounds = proven(parameters)
         tell("checking the graphs")
@@ -108,9 +104,6 @@ def verify(folder: Path, tell: Tell = lambda text: None) -> Report:
         raise ExportError(str(error)) from error
     except (OSError, onnx.checker.ValidationError) as error:
         raise ExportError(f"{folder}: {error}") from error
-
-
-_NAMES = ("base_index", "step_embed", "heads")
 
 
 def proven(parameters: Parameters) -> list[Bound]:
@@ -144,49 +137,6 @@ def refusal(name: str, model: EdgeModel) -> str:
     return ""
 
 
-def write_engine_files(parameters: Parameters, folder: Path) -> None:
-    """The graphs of both entropy passes, and the golden vectors."""
-    onnx.save(entropy_graph(parameters), str(folder / GRAPH))
-    onnx.save(entropy_graph(parameters, BASE_GROUPS), str(folder / BASE_GRAPH))
-    write_golden(parameters, folder / GOLDEN)
-
-
-def complete_manifest(folder: Path) -> None:
-    """Add to manifest.json what refuses a wrong pairing: digests of all files, ports of the graphs, number formats,
-    and the bound of every layer.
-    """
-    manifest = _manifest(folder)
-    with np.load(folder / "entropy.npz", allow_pickle=False) as archive:
-        parameters = {k: archive[k] for k in archive.files}
-    network = {k: v for k, v in parameters.items() if k.endswith(NETWORK) or k in _NAMES}
-    manifest["engine_files"] = {name: _digest(folder / name) for name in ENGINE_FILES}
-    manifest["files"] = {p.name: _digest(p) for p in sorted(folder.iterdir()) if p.suffix in MODEL_FILES}
-    manifest["graphs"] = {p.name: describe_graph(onnx.load(p)) for p in sorted(folder.glob("*.onnx"))}
-    manifest["integer"] = {
-        "activation_bits": ACT_BITS,
-        "input_bits": IN_BITS,
-        "residual_bits": RES_BITS,
-        "input_peak": INPUT_PEAK,
-        "limit": LIMIT,
-    }
-    manifest["network"] = {
-        "channels": CHANNELS,
-        "layers": LAYERS,
-        "width": int(network["step_embed"].shape[1]),
-        "blocks": sum(k.endswith("attention.query.weight") for k in network),
-        "heads": int(network["heads"]),
-    }
-    manifest["bounds"] = {
-        b.layer: {
-            "worst": b.worst,
-            "bits": round(float(np.log2(max(b.worst, 1))), 3),
-            "margin_bits": round(b.margin_bits, 3),
-        }
-        for b in prove_bounds(network)
-    }
-    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
-
-
 def _fill(source: Source, made: Path, tell: Tell) -> None:
     if source.model is None:
         tell("reading the checkpoints")
@@ -197,7 +147,7 @@ def _fill(source: Source, made: Path, tell: Tell) -> None:
         parameters = {k: archive[k] for k in archive.files}
     for layer, steps in source.finer.items():
         parameters = finer(parameters, layer, steps)
-    proven({k: v for k, v in parameters.items() if k.endswith(NETWORK) or k in _NAMES})
+    proven({k: v for k, v in parameters.items() if k.endswith(NETWORK) or k in NAMES})
     if source.finer:
         raise ExportError("the spoiled network passed the proof; nothing is written from one")
     if source.model is not None:
@@ -207,7 +157,7 @@ def _fill(source: Source, made: Path, tell: Tell) -> None:
 
 
 def _from_folder(model: Path, made: Path) -> None:
-    manifest = _manifest(model)
+    manifest = read_manifest(model)
     _check_files(model, manifest)
     for path in model.iterdir():
         if path.is_file() and path.name not in ENGINE_FILES:
@@ -234,24 +184,10 @@ def _from_checkpoints(source: Source, made: Path) -> None:
 ATTRIBUTION = "Trained on modified Copernicus Sentinel data 2015-2024."
 
 
-def _manifest(folder: Path) -> dict[str, Any]:
-    try:
-        found = json.loads((folder / MANIFEST).read_text())
-    except (OSError, ValueError) as error:
-        raise ExportError(f"{folder}: expected a model folder with {MANIFEST}: {error}") from error
-    if not isinstance(found, dict):
-        raise ExportError(f"{folder / MANIFEST}: expected a JSON object, found {type(found).__name__}")
-    return found
-
-
 def _check_files(folder: Path, manifest: dict[str, Any]) -> None:
     """Files that the manifest vouches for are what it says."""
     for name, expected in {**manifest.get("files", {}), **manifest.get("engine_files", {})}.items():
         path = folder / name
-        found = _digest(path) if path.is_file() else "no such file"
+        found = digest_of(path) if path.is_file() else "no such file"
         if found != expected:
             raise ExportError(f"{path}: expected digest {expected}, found {found}")
-
-
-def _digest(path: Path) -> str:
-    return bytes_digest(path.read_bytes(), DIGEST_BYTES).hex()

@@ -25,8 +25,8 @@ from swathpack.codec.transform import UNIT, EdgeTransform
 from swathpack.edge.codec.model import model_digest
 from swathpack.edge.codec.tables import Mixture, build
 from swathpack.export.analysis_int8 import write as write_int8_analysis
-from swathpack.export.build import complete_manifest, write_engine_files
 from swathpack.export.integer import Bound, integer_parameters, prove_bounds
+from swathpack.export.manifest import complete_manifest, write_engine_files
 from swathpack.export.transform_graphs import analysis_graph, synthesis_graph
 
 

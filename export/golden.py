@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from swathpack.edge.codec.base_layer import BASE_GROUPS
 from swathpack.edge.codec.engines.golden import contexts_of, head_digest, heads_by_layer, pass_inputs
-from swathpack.edge.codec.latents import CHANNELS, LATENT_LIMIT, Latent
+from swathpack.edge.codec.latents import CHANNELS, CONTEXT_LIMIT, LATENT_LIMIT, Latent
 from swathpack.edge.codec.network import ExactNetwork
 from swathpack.edge.codec.tables import N_SCALES, SIGMA_MAX, SIGMA_MIN
 
-EXTREMES = (-LATENT_LIMIT, -128, -1, 0, 1, 127, LATENT_LIMIT)
+EXTREMES = (-LATENT_LIMIT, -CONTEXT_LIMIT, -128, -1, 0, 1, 127, CONTEXT_LIMIT, LATENT_LIMIT)
 WITH_HEADS = ("real_4x4", "extreme_4x4")
 Cases = dict[str, tuple[Latent, int, tuple[int, int]]]
 

@@ -13,11 +13,13 @@ import sys
 from typing import Any, NamedTuple
 
 import swathpack
-from swathpack.tools.errors import INTERRUPTED, UserError
+from swathpack.tools.guard import guarded
 
 
 class Command(NamedTuple):
-    """A module of `swathpack.tools.commands` with add_arguments(parser) and run(args) -> exit code."""
+    """A module of `swathpack.tools.commands`, or of a part above by its whole name, with add_arguments(parser) and
+    run(args) -> exit code.
+    """
 
     module: str
     help: str
@@ -33,6 +35,7 @@ COMMANDS: dict[str, Command] = {
     "inpaint": Command("inpaint", "fill cloudy pixels from the other dates"),
     "adapt": Command("adapt", "fine-tune the codec on a folder of your own images; writes a model directory"),
     "plan": Command("plan", "plan the downlink: passes, byte budgets, tiles per day and their quality"),
+    "mission": Command("mission", "the flight loop's configuration: write a commented one, or check one"),
     "calibrate": Command("calibrate", "int8 ranges, weights and what they cost, from a folder of cubes or rasters"),
     "export": Command("export", "make or check a model folder: graphs, bound proof, golden vectors, manifest"),
     "engines": Command("engines", "which engines may code on this machine; what TensorRT made of a graph"),
@@ -40,31 +43,10 @@ COMMANDS: dict[str, Command] = {
     "keys": Command("keys", "make the keys that sign reports to the board"),
     "flash": Command("flash", "install a flight bundle on a board over ssh"),
     "board": Command("board", "status, logs, link keys and rollback of a flashed board"),
-    "hil": Command("hil", "hardware-in-the-loop campaign: simulated flight with faults, report as HTML and JSON"),
-}
-
-# What a package that is not installed belongs to: the extra that brings it.
-EXTRAS: dict[str, str] = {
-    "torch": "train",
-    "onnx": "train",
-    "tqdm": "train",
-    "scipy": "plan",
-    "sgp4": "plan",
-    "skyfield": "plan",
-    "matplotlib": "bench",
-    "imagecodecs": "geo",
-    "tifffile": "geo",
-    "rasterio": "geo",
-    "xarray": "geo",
-    "netCDF4": "geo",
-    "zarr": "geo",
-    "av": "bench",
-    "cryptography": "flash",
-    "zstandard": "flash",
-    "spacepackets": "hil",
-    "cfdppy": "hil",
-    "raptorq": "hil",
-    "h5py": "demo",
+    "hil": Command(
+        "swathpack.hil_tests.command",
+        "hardware-in-the-loop campaign: simulated flight with faults, report as HTML and JSON",
+    ),
 }
 
 
@@ -93,7 +75,8 @@ def build_parser(only: str | None = None) -> argparse.ArgumentParser:
 
 
 def _module(name: str) -> Any:
-    return importlib.import_module(f"swathpack.tools.commands.{COMMANDS[name].module}")
+    module = COMMANDS[name].module
+    return importlib.import_module(module if "." in module else f"swathpack.tools.commands.{module}")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -102,26 +85,12 @@ def main(argv: list[str] | None = None) -> int:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     argv = sys.argv[1:] if argv is None else argv
     name = argv[0] if argv and argv[0] in COMMANDS else ""
-    try:
+
+    def work() -> int:
         args = build_parser(name or None).parse_args(argv)
         return int(args.run(args))
-    except UserError as error:
-        return _say(name, str(error), error.exit_code)
-    except ModuleNotFoundError as error:
-        package = (error.name or "").partition(".")[0]
-        if package not in EXTRAS:
-            raise
-        extra = EXTRAS[package]
-        return _say(name, f"needs the package {package}: pip install 'swathpack[{extra}]'", UserError.exit_code)
-    except BrokenPipeError:
-        return 0
-    except KeyboardInterrupt:
-        return _say(name, "interrupted; outputs are as they were", INTERRUPTED)
 
-
-def _say(name: str, message: str, code: int) -> int:
-    print(f"swathpack {name}: {message}", file=sys.stderr)
-    return code
+    return guarded(f"swathpack {name}".rstrip(), work)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,10 @@
-"""What the command line tells a person when it cannot do what was asked, and the exit codes of every command."""
+"""What the commands and the Python interface tell a person when they cannot do what was asked; exit codes of commands.
+
+UserError                bad input, or a request that cannot be met
+  RefusedError           an output that would overwrite something; nothing was touched
+  StreamError            bytes that are no stream, are of another model, or lack what was asked for
+  MissingPackageError    an extra is not installed; the message says which
+"""
 
 from __future__ import annotations
 
@@ -20,3 +26,15 @@ class RefusedError(UserError):
     """An output that would overwrite something; nothing was touched."""
 
     exit_code = REFUSED
+
+
+class StreamError(UserError):
+    """Bytes that are no stream, a stream of another model, or one that lacks what was asked for: `missing` names that."""
+
+    def __init__(self, message: str, missing: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.missing = missing
+
+
+class MissingPackageError(UserError, ImportError):
+    """A package that is not installed; the message names the extra that brings it."""

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 HEAD = struct.Struct("<HB")  # entries, Rice order
 MAX_ENTRIES = 0xFFFF
+MAX_ORDER = 40
+MAX_POSITION = 1 << 48
 
 
 class GuardError(ValueError):
@@ -36,26 +38,30 @@ def pack_guards(positions: NDArray[np.int64], sides: NDArray[np.bool_]) -> bytes
 
 
 def unpack_guards(data: bytes) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """The inverse of `pack_guards`; raises GuardError on a short list."""
+    """The inverse of `pack_guards`; raises GuardError on a list that ends early or goes on for ever."""
     if len(data) < HEAD.size:
         raise GuardError(f"expected at least {HEAD.size} bytes of guards, found {len(data)}")
     count, order = HEAD.unpack_from(data)
-    bits = np.unpackbits(np.frombuffer(data, np.uint8, offset=HEAD.size)).tolist() + [0]
+    if order > MAX_ORDER:
+        raise GuardError(f"expected a Rice order of at most {MAX_ORDER}, found {order}")
+    bits = np.unpackbits(np.frombuffer(data, np.uint8, offset=HEAD.size)).tobytes() + b"\0"
     positions, sides = np.empty(count, np.int64), np.empty(count, np.bool_)
     last, at = -1, 0
-    try:
-        for index in range(count):
-            gap, at = _rice(bits, at, order)
-            last += gap + 1
-            positions[index], sides[index] = last, bits[at]
-            at += 1
-    except (IndexError, ValueError) as error:
-        raise GuardError(f"expected {count} guards, found a list that ends early") from error
+    for index in range(count):
+        gap, at = _rice(bits, at, order)
+        last += gap + 1
+        if at >= len(bits) or last >= MAX_POSITION:
+            raise GuardError(f"expected {count} guards, found a list that ends early")
+        positions[index], sides[index] = last, bits[at]
+        at += 1
     return positions, sides
 
 
-def _rice(bits: list[int], at: int, order: int) -> tuple[int, int]:
-    end = bits.index(0, at)
+def _rice(bits: bytes, at: int, order: int) -> tuple[int, int]:
+    """(number, where it ends) from bits, one a byte; beyond their end it is too large."""
+    end = bits.find(b"\0", at)
+    if end < 0:
+        return MAX_POSITION, at
     low = 0
     for bit in bits[end + 1 : end + 1 + order]:
         low = 2 * low + bit

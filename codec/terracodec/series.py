@@ -16,7 +16,7 @@ from torch import Tensor
 
 from swathpack.codec.terracodec.checkpoint import Imported
 from swathpack.codec.terracodec.images import decode_elic, decode_fp, encode_elic, encode_fp
-from swathpack.codec.terracodec.stream import FrameBody, Header, StreamError, pack_stream, unpack_stream
+from swathpack.codec.terracodec.stream import MAX_PIXELS, FrameBody, Header, StreamError, pack_stream, unpack_stream
 from swathpack.codec.terracodec.temporal import decode_temporal, encode_temporal
 from swathpack.codec.terracodec.tiling import TRANSFORM_STRIDE, pad_frames, padded_size, tiled_analysis, tiled_synthesis
 from swathpack.codec.terracodec.tt import TOKENS
@@ -34,9 +34,12 @@ def encode_series(imported: Imported, frames: Frames, keep: int = TOKENS) -> byt
     return encode_batch(imported, [frames], keep)[0]
 
 
-def decode_series(imported: Imported, data: bytes) -> NDArray[np.float32]:
-    """A stream -> (T, C, H, W) float32 digital numbers. StreamError or MismatchError, never wrong images."""
-    return decode_batch(imported, [data])[0]
+def decode_series(imported: Imported, data: bytes, max_pixels: int = MAX_PIXELS) -> NDArray[np.float32]:
+    """A stream -> (T, C, H, W) float32 digital numbers. StreamError or MismatchError, never wrong images.
+
+    max_pixels: of all frames together, that a stream may claim.
+    """
+    return decode_batch(imported, [data], max_pixels)[0]
 
 
 @torch.inference_mode()
@@ -53,11 +56,16 @@ def encode_batch(imported: Imported, series: Sequence[Frames], keep: int = TOKEN
 
 
 @torch.inference_mode()
-def decode_batch(imported: Imported, streams: Sequence[bytes]) -> list[NDArray[np.float32]]:
+def decode_batch(
+    imported: Imported, streams: Sequence[bytes], max_pixels: int = MAX_PIXELS
+) -> list[NDArray[np.float32]]:
     """The inverse of `encode_batch`; streams may have come from different calls."""
     parsed = [unpack_stream(data) for data in streams]
     for header, _ in parsed:
         _check_model(imported, header)
+        claimed = header.frames * header.height * header.width
+        if claimed > max_pixels:
+            raise StreamError(f"expected at most {max_pixels} pixels in all frames, found {claimed}")
     out: list[NDArray[np.float32]] = [np.empty(0, np.float32)] * len(parsed)
     for members in _same([(h.frames, h.height, h.width, h.keep) for h, _ in parsed]):
         decoded = _decode_equal(imported, parsed[members[0]][0], [parsed[i][1] for i in members])

@@ -31,6 +31,7 @@ _CRC = struct.Struct("<I")
 _RECORD = struct.Struct("<II")
 _BODY = struct.Struct("<BHII")
 MAX_SIDE = 1 << 16
+MAX_PIXELS = 1 << 26  # of all frames together, unless more is asked for: a decoder holds features for each
 
 
 class StreamError(ValueError):

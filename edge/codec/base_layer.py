@@ -27,6 +27,8 @@ MAX_SHIFT = 3
 FINE = 24  # to this step a base three octaves coarser saves more bytes than one of two, beyond it fewer
 COARSE = 47  # beyond it a base two octaves coarser is off the scale, and one of one octave is a poor first layer
 STEPS_PER_OCTAVE = 8
+# Quality bytes that no step and base make: tiles coded without the network (swathpack.edge.codec.plain).
+TRANSFORM, PREDICTIVE = 0xFF, 0xFE
 
 
 def quality_of(q: int, shift: int = 0) -> int:
@@ -51,6 +53,11 @@ def base_step_of(quality: int) -> int:
     return step_of(quality) + STEPS_PER_OCTAVE * shift_of(quality)
 
 
+def is_learned(quality: int) -> bool:
+    """Whether a quality byte is one of the learned codec: a step and a base that is one too."""
+    return base_step_of(quality) < STEPS
+
+
 def usual_shift(q: int, most: int = MAX_SHIFT) -> int:
     """The best shift for step q that is at most `most`; judged on val, see docs/results.md."""
     return min(most, 3 if q <= FINE else 2 if q <= COARSE else 0)
@@ -58,14 +65,14 @@ def usual_shift(q: int, most: int = MAX_SHIFT) -> int:
 
 def refined_groups(layers: int, quality: int) -> int:
     """Groups known at the full step when the first `layers` layers are here."""
-    if shift_of(quality) == 0:
+    if shift_of(quality) == 0 or not is_learned(quality):
         return layers
     return 0 if layers < 2 else layers
 
 
 def known_groups(layers: int, quality: int) -> int:
     """Groups of which anything is known when the first `layers` layers are here."""
-    if shift_of(quality) == 0 or layers == 0:
+    if shift_of(quality) == 0 or layers == 0 or not is_learned(quality):
         return layers
     return max(BASE_GROUPS, refined_groups(layers, quality))
 
@@ -95,7 +102,7 @@ def known_part(latent: Latent, layers: int, quality: int = 0) -> Latent:
     """A latent (M, h, w) as it is known from its first `layers` layers: what is not refined at its base value in
     fine steps, what nothing is known of at zero. Of a part so known, a smaller one can be taken again.
     """
-    group, shift = latent.shape[0] // LAYERS, shift_of(quality)
+    group, shift = latent.shape[0] // LAYERS, shift_of(quality) if is_learned(quality) else 0
     fine, known = refined_groups(layers, quality) * group, known_groups(layers, quality) * group
     out = np.zeros_like(latent)
     out[:fine] = latent[:fine]

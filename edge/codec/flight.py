@@ -17,9 +17,10 @@ from swathpack.edge.bands import BandError, complete_bands
 from swathpack.edge.codec.base_layer import MAX_SHIFT, quality_of, usual_shift
 from swathpack.edge.codec.digest import context_digest
 from swathpack.edge.codec.engines.batching import Batching, side_by_side
-from swathpack.edge.codec.latents import GROUP, LAYERS
+from swathpack.edge.codec.latents import GROUP, LAYERS, LatentError
 from swathpack.edge.codec.layers import known_context
 from swathpack.edge.codec.model import EdgeModel
+from swathpack.edge.codec.plain import CodedPlain, PlainError, encode_lone, few_missing
 from swathpack.edge.codec.prediction import CodingContext, CodingError
 from swathpack.edge.codec.protocol import CodecError, ContextLatent, TileKey, TilePixels
 from swathpack.edge.codec.rangecoder import RangeCoderError
@@ -47,7 +48,7 @@ class FlightTile:
     """One coded tile; see `swathpack.edge.codec.protocol.CodedTile`."""
 
     key: TileKey
-    coded: CodedLatent
+    coded: CodedLatent | CodedPlain
     refs: tuple[ContextRef, ...]
     binding: int
     prefix_bytes: NDArray[np.int64] = field(init=False)
@@ -83,12 +84,23 @@ class FlightTile:
 class FlightCodec:
     """TileCodec of the edge preset. q: quantiser step index of every tile, with a base layer at most `shift`
     octaves coarser (0: none; see `swathpack.edge.codec.base_layer`); slope: see `swathpack.edge.codec.tile_coder.encode_tile`.
+    mode: learned, transform, or auto: of both the one with less error over its layers. finest_dn: of the transform
+    coder's last bit plane; more of a tile than that is never sent.
     """
 
     layers = LAYERS
 
-    def __init__(self, model: EdgeModel, q: int, slope: float = 0.0, shift: int = MAX_SHIFT) -> None:
+    def __init__(
+        self,
+        model: EdgeModel,
+        q: int,
+        slope: float = 0.0,
+        shift: int = MAX_SHIFT,
+        mode: str = "learned",
+        finest_dn: float = 4.0,
+    ) -> None:
         self.model, self.q, self.slope, self.shift = model, q, slope, shift
+        self.mode, self.finest_dn = mode, finest_dn
         self.binding = lone_binding(model.digest, model.tables_digest)
         batch = getattr(model.engine, "batch", 1)  # of engines on a GPU
         if batch > 1:
@@ -99,7 +111,7 @@ class FlightCodec:
     @classmethod
     def configured(cls, model: EdgeModel, coding: CodingConfig) -> FlightCodec:
         """As the mission file says."""
-        return cls(model, coding.q, coding.slope, coding.base)
+        return cls(model, coding.q, coding.slope, coding.base, coding.mode, coding.finest_dn)
 
     @property
     def quality(self) -> int:
@@ -110,7 +122,7 @@ class FlightCodec:
         """Code a tile against up to two contexts; those that would cost more than they save are left out."""
         try:
             return self._encode(tile, contexts)
-        except (FrameError, BandError, CodingError, RangeCoderError, StreamError) as error:
+        except (FrameError, BandError, LatentError, CodingError, PlainError, RangeCoderError, StreamError) as error:
             raise CodecError(f"tile {tile.key.tile}: {error}") from error
 
     def encode_many(self, tiles: Sequence[tuple[TilePixels, Sequence[ContextLatent]]]) -> list[FlightTile | CodecError]:
@@ -130,6 +142,20 @@ class FlightCodec:
         for context in contexts:
             if context_digest(context.latent, context.groups, GROUP) != context.digest:
                 raise CodecError(f"context of {context.key.time} changed in memory")
+        plain = self._plain(tile) if self.mode != "learned" else None
+        if plain is not None and (self.mode == "transform" or not few_missing(tile.bands)):
+            return FlightTile(tile.key, plain, (), self.binding)
+        learned = self._learned(tile, contexts)
+        if plain is None or not _better(plain, learned.coded):
+            return learned
+        return FlightTile(tile.key, plain, (), self.binding)
+
+    def _plain(self, tile: TilePixels) -> CodedPlain:
+        samples = tile.data.size
+        aim = max(64, int(0.15 / 8 * 2 ** ((28 - self.q) / 9) * samples))
+        return encode_lone(tile.data, tile.valid, tile.bands, self.finest_dn, 2 * samples + 4096, aim)
+
+    def _learned(self, tile: TilePixels, contexts: Sequence[ContextLatent]) -> FlightTile:
         frame = complete_bands(Frame(tile.data, tile.bands, valid=tile.valid))
         coefficients = analyse_tile(self.model, frame.data, frame.valid)
         used, done = self._useful(coefficients, contexts)
@@ -155,3 +181,12 @@ class FlightCodec:
             return [], None
         pays, done = weigh_contexts(self.model, coefficients, self.quality, [coded[id(c)] for c in fitting])
         return fitting if pays else [], done
+
+
+def _better(plain: CodedPlain, learned: CodedLatent | CodedPlain) -> bool:
+    """Whether the transform coder's prefixes have less error than the learned codec's layers at as many bytes, on the
+    mean of the logarithms: which of them is cut later, and where, is not known yet.
+    """
+    sizes, errors = learned.payload_sizes[1:], np.log2(np.maximum(learned.distortion[1:], 1e-9))
+    at_those = np.interp(sizes, plain.payload_sizes, np.log2(np.maximum(plain.distortion, 1e-9)))
+    return bool((at_those - errors).mean() < 0)

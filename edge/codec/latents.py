@@ -17,7 +17,8 @@ GROUP = CHANNELS // LAYERS
 STRIDE = 16
 STEPS = 64
 STEP_UNIT_DN = 64.0
-LATENT_LIMIT = 2047
+LATENT_LIMIT = 32760  # of coded values: int16, and a multiple of 8 so that a base in fine steps does not leave it
+CONTEXT_LIMIT = 2047  # of contexts and bases in the current step: all that the high part of int8 tells (16 * 127 + 15)
 PHASES = 5
 INT8_MIN, INT8_MAX = -128, 127
 RESCALE_BITS = 12
@@ -41,23 +42,38 @@ def step_dn(q: int) -> float:
     return float(STEP_UNIT_DN * 2.0 ** (q / 8))
 
 
+class LatentError(ValueError):
+    """Coefficients that no latent holds, at this step or at any; carries expected and found."""
+
+
+def finest_step(coefficients: NDArray[np.float32]) -> int:
+    """The least step index at which every coefficient (in units of 64 DN) fits a latent, with a level to spare, so that
+    it may be rounded either way. 0 for all tiles whose mean is below some 40,000 DN. Raises LatentError.
+    """
+    peak = float(np.abs(coefficients).max(initial=0))
+    for q in range(STEPS):
+        if peak * 2.0 ** (-q / 8) < LATENT_LIMIT - 1:
+            return q
+    raise LatentError(f"expected coefficients below {LATENT_LIMIT - 1} steps of q {STEPS - 1}, found {peak}")
+
+
 def quantise(coefficients: NDArray[np.float32], q: int, dead_zone: float) -> Latent:
-    """Coefficients (512, h, w) in units of 64 DN -> latent; |c| / step + 0.5 - dead_zone is floored, then
-    clipped.
+    """Coefficients (512, h, w) in units of 64 DN -> latent; |c| / step + 0.5 - dead_zone is floored. Raises LatentError
+    when one does not fit: see `finest_step`.
     """
     scaled = coefficients * np.float32(2.0 ** (-q / 8))
     magnitude = np.floor(np.abs(scaled) + np.float32(0.5 - dead_zone))
-    latent: Latent = np.clip(np.copysign(magnitude, scaled), -LATENT_LIMIT, LATENT_LIMIT).astype(np.int16)
+    if not magnitude.max(initial=0) <= LATENT_LIMIT:
+        raise LatentError(f"q {q}: expected at most {LATENT_LIMIT} steps, found {magnitude.max()}")
+    latent: Latent = np.copysign(magnitude, scaled).astype(np.int16)
     return latent
 
 
 def rescale(latent: Latent, q_from: int, q_to: int) -> Latent:
-    """A latent of step q_from in units of step q_to, by an integer ratio; rounds half up."""
-    if q_from == q_to:
-        return latent
+    """A context of step q_from in units of step q_to, by an integer ratio; rounds half up, saturates at CONTEXT_LIMIT."""
     product = latent.astype(np.int64) * _RATIOS[q_from - q_to + STEPS - 1]
     rounded = (product + (1 << (RESCALE_BITS - 1))) >> RESCALE_BITS
-    rescaled: Latent = np.clip(rounded, -LATENT_LIMIT, LATENT_LIMIT).astype(np.int16)
+    rescaled: Latent = np.clip(rounded, -CONTEXT_LIMIT, CONTEXT_LIMIT).astype(np.int16)
     return rescaled
 
 

@@ -25,11 +25,10 @@ from swathpack.edge.codec.base_layer import (
     shift_of,
     step_of,
 )
-from swathpack.edge.codec.latents import GROUP, LAYERS, PHASES, Latent, phase_map
+from swathpack.edge.codec.latents import GROUP, LATENT_LIMIT, LAYERS, PHASES, Latent, phase_map
 from swathpack.edge.codec.prediction import (
     Base,
     CodingContext,
-    CodingError,
     EntropyEngine,
     Prediction,
     Reconstruction,
@@ -37,7 +36,8 @@ from swathpack.edge.codec.prediction import (
     bins_of,
     predict,
 )
-from swathpack.edge.codec.rangecoder import Encoder, PayloadEnded, RangeCoderError, new_decoder, new_encoder
+from swathpack.edge.codec.rangecoder import Decoder, Encoder, RunChecks, new_encoder
+from swathpack.edge.codec.reading import read_layers
 from swathpack.edge.codec.tables import ProbabilityTables
 
 
@@ -89,14 +89,15 @@ def encode_layers(
     encoder, phase = new_encoder(tables, coder), phase_map(*latent.shape[1:]).reshape(-1)
     fine = _Groups(encoder, phase, prediction, latent, None if base is None else base.base)
     coarse = None if base is None else _Groups(encoder, phase, base.prediction, base.base.values)
-    marks = [encoder.checkpoint()]
+    marks, checks = [encoder.checkpoint()], RunChecks()
     for j in range(start, stop):
+        checks.write(encoder)
         if coarse is None:
-            fine.write(j, j + 1)
+            checks.cover(fine.write(j, j + 1))
         elif j == 0:
-            coarse.write(0, BASE_GROUPS)
+            checks.cover(coarse.write(0, BASE_GROUPS))
         else:
-            fine.write(*groups_of(j))
+            checks.cover(fine.write(*groups_of(j)))
         marks.append(encoder.checkpoint())
     sizes = np.array([m.size_bytes for m in marks], np.int64)
     return CodedLayers(start, sizes, lambda n: encoder.payload(marks[n]) if n else b"")
@@ -113,15 +114,15 @@ class _Groups:
         latent: Latent,
         base: Base | None = None,
     ) -> None:
-        self.encoder, self.phase = encoder, phase
+        self.encoder, self.phase, self.latent = encoder, phase, latent
         self.symbols, self.index = prediction.symbols(latent), prediction.table_index
         self.bins = None
         if base is not None:
             floor = prediction.mean8[:BASE_GROUPS] >> 3
             self.bins = tuple(ends - floor for ends in bins_of(base))
 
-    def write(self, first: int, last: int) -> None:
-        """Groups [first, last)."""
+    def write(self, first: int, last: int) -> Latent:
+        """Groups [first, last); returns their values (n, h, w)."""
         for g in range(first, last):
             parts = [self.phase == f for f in range(PHASES)] if g == 0 else [slice(None)]
             for here in parts:
@@ -130,6 +131,7 @@ class _Groups:
                     self.encoder.encode_bounded(*rows, *(ends[g][:, here].ravel() for ends in self.bins))
                 else:
                     self.encoder.encode(*rows)
+        return self.latent[first * GROUP : last * GROUP]
 
 
 def known_context(latent: Latent, quality: int, layers: int) -> CodingContext:
@@ -140,7 +142,8 @@ def known_context(latent: Latent, quality: int, layers: int) -> CodingContext:
 class EmbeddedDecoder:
     """`swathpack.edge.codec.prediction.TileDecoder` for latents with a base.
 
-    q: the full step; quality: its byte. latent: (512, h, w) int16 as `known_part` leaves it. layers: decoded so far.
+    q: the full step; quality: its byte. latent: (512, h, w) int16 as `known_part` leaves it. layers: decoded so far, and
+    confirmed by a check.
     """
 
     def __init__(
@@ -152,27 +155,34 @@ class EmbeddedDecoder:
         size: tuple[int, int],
     ) -> None:
         self.engine, self.tables, self.quality, self.size = engine, tables, quality, size
-        self.q, self.layers = step_of(quality), 0
+        self.q = step_of(quality)
+        self.layers = self.confirmed = 0
         self._contexts = contexts
-        self._base = TileDecoder(engine, tables, contexts, base_step_of(quality), size)
+        limit = LATENT_LIMIT >> shift_of(quality)  # so that no base in fine steps leaves int16
+        self._base = TileDecoder(engine, tables, contexts, base_step_of(quality), size, limit=limit)
         self._fine: TileDecoder | None = None
 
-    def decode(self, payload: bytes, count: int, coder: str | None = None) -> int:
+    def decode(self, payload: bytes, count: int, coder: str | None = None, checked: bool = True) -> int:
         """As `TileDecoder.decode`."""
-        decoder, before = new_decoder(self.tables, payload, coder), self.layers
-        for _ in range(count):
-            latent, last = self._groups()
-            first = latent.layers
-            try:
-                while latent.layers < last:
-                    latent.read_layer(decoder)
-            except PayloadEnded:
-                latent.forget(first)
-                break
-            except RangeCoderError as error:
-                raise CodingError(f"layer {self.layers}: {error}") from error
-            self.layers += 1
-        return self.layers - before
+        return read_layers(self, payload, count, coder, checked)
+
+    def read_layer(self, decoder: Decoder) -> Latent:
+        """The values (n, h, w) that the next layer brings, of the base or refined. Errors as `TileDecoder.read_layer`."""
+        latent, last = self._groups()
+        first = latent.layers
+        while latent.layers < last:
+            latent.read_layer(decoder)
+        self.layers += 1
+        return latent.latent[first * GROUP : last * GROUP]
+
+    def forget(self, layers: int) -> None:
+        """Go back to the first `layers` layers."""
+        self.layers = layers
+        if layers == 0:
+            self._base.forget(0)
+            self._fine = None
+        elif self._fine is not None:
+            self._fine.forget(refined_groups(layers, self.quality))
 
     def _groups(self) -> tuple[TileDecoder, int]:
         """Who decodes the next layer, and up to which group."""

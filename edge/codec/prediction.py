@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from swathpack.edge.codec.base_layer import BASE_GROUPS, bin_of
 from swathpack.edge.codec.latents import (
     CHANNELS,
+    CONTEXT_LIMIT,
     GROUP,
     LATENT_LIMIT,
     LAYERS,
@@ -32,8 +33,10 @@ from swathpack.edge.codec.latents import (
     spatial_planes,
 )
 from swathpack.edge.codec.network import GATE_BITS
-from swathpack.edge.codec.rangecoder import Decoder, PayloadEnded, RangeCoderError, new_decoder
+from swathpack.edge.codec.rangecoder import Decoder
 from swathpack.edge.codec.rangecoder.bounded import MAX_SPAN, interval_edges
+from swathpack.edge.codec.reading import CodingError as CodingError
+from swathpack.edge.codec.reading import read_layers
 from swathpack.edge.codec.tables import N_FRACTIONS, N_SCALES, ProbabilityTables
 
 MEAN8_LIMIT = 8 * 16384
@@ -42,10 +45,6 @@ _FRACTION_BITS = 3
 assert 1 << _FRACTION_BITS == N_FRACTIONS
 
 IntArray = NDArray[np.int64]
-
-
-class CodingError(ValueError):
-    """A latent or context that cannot be coded; names what was expected and found."""
 
 
 class EntropyEngine(Protocol):
@@ -109,7 +108,7 @@ class _Inputs:
         if base is not None:
             channels = BASE_GROUPS * GROUP
             self.known[1, :BASE_GROUPS] = -1
-            latents[1][:channels] = np.clip(base.values[:channels] << base.shift, -LATENT_LIMIT, LATENT_LIMIT)
+            latents[1][:channels] = np.clip(base.values[:channels] << base.shift, -CONTEXT_LIMIT, CONTEXT_LIMIT)
         self.planes = np.stack([latent_planes(x) for x in latents])
         self.values = np.stack(latents).reshape(2, LAYERS, GROUP, -1).astype(np.int64)
         self.first_mean8 = neighbour_mean8(latents[0][:GROUP])
@@ -212,8 +211,9 @@ def mean_in_bins(
 class TileDecoder:
     """Decodes the layers of one latent in order, and fills in what never came.
 
-    latent: (512, h, w) int16, zero beyond `layers`. `reconstruction`: what synthesis gets. base: of the latent, when
-    it is known already (`swathpack.edge.codec.layers`).
+    latent: (512, h, w) int16, zero beyond `layers`. confirmed: layers that a check has confirmed, of the payload that was
+    decoded last. `reconstruction`: what synthesis gets. base: of the latent, when it is known already
+    (`swathpack.edge.codec.layers`). limit: of values that an encoder writes.
     """
 
     def __init__(
@@ -224,37 +224,28 @@ class TileDecoder:
         q: int,
         size: tuple[int, int],
         base: Base | None = None,
+        limit: int = LATENT_LIMIT,
     ) -> None:
-        self.engine, self.tables, self.q, self.size = engine, tables, q, size
+        self.engine, self.tables, self.q, self.size, self.limit = engine, tables, q, size, limit
         self.inputs = _Inputs(contexts, q, size, base)
         self.bins = None if base is None else bins_of(base)
         self.latent = np.zeros((CHANNELS, *size), np.int16)
-        self.layers = 0
+        self.layers = self.confirmed = 0
         self._mean8 = np.zeros((LAYERS, GROUP, size[0] * size[1]), np.int32)
         self._index = np.zeros(self._mean8.shape, np.uint16)
         self._stepper: Any = None
         self._planes: NDArray[np.int8] | None = None
 
-    def decode(self, payload: bytes, count: int, coder: str | None = None) -> int:
+    def decode(self, payload: bytes, count: int, coder: str | None = None, checked: bool = True) -> int:
         """Decode the next `count` layers, as many as the payload holds; returns how many layers that were.
 
-        Raises CodingError when the payload decodes to values no encoder writes.
+        Raises CodingError for a payload that no encoder writes, and for one that its checks say has lost or changed
+        bytes; the layers that a check has confirmed stay. checked: the payload holds checks (`swathpack.edge.codec.rangecoder.checks`).
         """
-        decoder = new_decoder(self.tables, payload, coder)
-        before = self.layers
-        for _ in range(count):
-            try:
-                self.read_layer(decoder)
-            except PayloadEnded:
-                # The step of this layer is spent; a later segment for it needs a new decoder object.
-                self._stepper = None
-                break
-            except RangeCoderError as error:
-                raise CodingError(f"layer {self.layers}: {error}") from error
-        return self.layers - before
+        return read_layers(self, payload, count, coder, checked)
 
-    def read_layer(self, decoder: Decoder) -> None:
-        """The next layer from a range decoder. Raises what that does, and CodingError."""
+    def read_layer(self, decoder: Decoder) -> Latent:
+        """The next layer (32, h, w) from a range decoder. Raises what that does, and CodingError."""
 
         def read(index: NDArray[np.uint16], low: IntArray | None, high: IntArray | None) -> IntArray:
             if low is None or high is None:
@@ -263,6 +254,7 @@ class TileDecoder:
             return found.astype(np.int64).reshape(index.shape)
 
         self._layer(read)
+        return self.latent[(self.layers - 1) * GROUP : self.layers * GROUP]
 
     def forget(self, layers: int) -> None:
         """Go back to the first `layers` layers."""
@@ -346,14 +338,14 @@ class TileDecoder:
             low, high = (ends[self.layers][:, here] for ends in self.bins)
         floor = mean8 >> _FRACTION_BITS
         if read is None:
-            expected = np.clip((mean8 + 4) >> _FRACTION_BITS, -LATENT_LIMIT, LATENT_LIMIT)
+            expected = np.clip((mean8 + 4) >> _FRACTION_BITS, -self.limit, self.limit)
             if low is not None and high is not None:
                 expected = np.clip(expected, low, high)
             return expected if given is None else np.where(given == EXPECTED, expected, given)
         bounds = (None, None) if low is None or high is None else (low - floor, high - floor)
         values: IntArray = read(index, *bounds) + floor
-        if np.abs(values).max(initial=0) > LATENT_LIMIT:
-            raise CodingError(f"layer {self.layers}: a value beyond {LATENT_LIMIT}; the payload is not from this model")
+        if np.abs(values).max(initial=0) > self.limit:
+            raise CodingError(f"a value beyond {self.limit}; the payload is not from this model")
         return values
 
     def _first(self, trunk: NDArray[Any], layer: NDArray[np.int16], read: Any, given: IntArray | None) -> None:

@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from swathpack.edge.codec.base_layer import BASE_GROUPS, refined_groups, shift_of, step_of
-from swathpack.edge.codec.latents import GROUP, LATENT_LIMIT, LAYERS, Latent, phase_map, quantise, rescale
+from swathpack.edge.codec.base_layer import BASE_GROUPS, quality_of, refined_groups, shift_of, step_of, usual_shift
+from swathpack.edge.codec.latents import GROUP, LAYERS, Latent, finest_step, phase_map, quantise, rescale
 from swathpack.edge.codec.layers import CodedBase, CodedLayers, encode_layers, make_base
 from swathpack.edge.codec.model import EdgeModel
 from swathpack.edge.codec.pixels import fill_invalid
-from swathpack.edge.codec.prediction import EXPECTED, CodingContext, Prediction, TileDecoder, predict
+from swathpack.edge.codec.prediction import EXPECTED, CodingContext, Prediction, Reconstruction, TileDecoder, predict
 from swathpack.edge.codec.rate import remaining_error
-from swathpack.edge.codec.tables import COST_UNIT
+from swathpack.edge.codec.tables import COST_UNIT, N_SCALES
 from swathpack.edge.stream import ContextRef, Segment
 
 DEAD_ZONE = 0.10  # rounding offset towards zero; on val 0.05 costs 0.6 % and 0.15 costs 0.9 % more bits (BD-rate)
@@ -41,6 +41,12 @@ def likeness(coefficients: NDArray[np.float32], context: CodingContext) -> float
     a = coefficients[start:stop].ravel().astype(np.float64)
     b = context.latent[start:stop].ravel().astype(np.float64)
     return float(a @ b / (np.sqrt((a @ a) * (b @ b)) + 1e-9))
+
+
+def within_reach(coefficients: NDArray[np.float32], quality: int) -> int:
+    """The quality byte, or where its step is too fine for a tile this bright that of the finest step that holds it."""
+    q = finest_step(coefficients)
+    return quality if q <= step_of(quality) else quality_of(q, usual_shift(q, shift_of(quality)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +77,7 @@ def weigh_contexts(
     """Whether the latent (its base, where it has one) costs fewer bits with these contexts than without any, and the
     cheaper pass, which `encode_tile` takes.
     """
+    quality = within_reach(coefficients, quality)
     latent = quantise(coefficients, step_of(quality), DEAD_ZONE)
     found = [Pass.over(model, latent, given, quality) for given in (contexts, ())]
     costs = [p.bits(model, latent) for p in found]
@@ -137,6 +144,13 @@ class CodedLatent:
             last_energy=float(error(np.zeros(1))[-1]),
         )
 
+    def reconstruction(self) -> Reconstruction:
+        """What synthesis gets when all layers are received."""
+        shape, index = self.latent.shape, self.prediction.table_index
+        mean = (self.prediction.mean8 / 8).astype(np.float32).reshape(shape)
+        scale = (index % N_SCALES).astype(np.uint8).reshape(shape)
+        return Reconstruction(self.latent.astype(np.float32), mean, scale, self.q)
+
     def segment(self, frame: int, tile: int, stop: int, refs: tuple[ContextRef, ...], start: int = 0) -> Segment:
         """The segment record with layers [start, stop)."""
         coded = (
@@ -185,7 +199,8 @@ def choose_levels(
         cost = (target - level) ** 2 + slope * bits
         better = cost < best
         best, chosen = np.where(better, cost, best), np.where(better, level, chosen)
-    return np.clip(chosen, -LATENT_LIMIT, LATENT_LIMIT).astype(np.int16).reshape(latent.shape)
+    # `finest_step` left room for the level beyond each coefficient.
+    return chosen.astype(np.int16).reshape(latent.shape)
 
 
 def encode_tile(
@@ -197,11 +212,13 @@ def encode_tile(
     slope: float = 0.0,
     done: Pass | None = None,
 ) -> CodedLatent:
-    """Quantise coefficients with the step of a quality byte and predict every symbol against the contexts, best first.
+    """Quantise coefficients with the step of a quality byte, or the finest that holds them (`within_reach`), and predict
+    every symbol against the contexts, best first.
 
     done: the pass over the latent quantised with that dead zone against these contexts, where it is known already.
     slope > 0 (squared steps per bit) adds a pass of `choose_levels`: about 3 % fewer bits for twice the time.
     """
+    quality = within_reach(coefficients, quality)
     q = step_of(quality)
     latent = quantise(coefficients, q, dead_zone)
     if done is None:
@@ -232,6 +249,7 @@ def encode_sparse(
     The others take the value that the model expects, at next to no cost; later layers are zero. For budgets
     below the coarsest step.
     """
+    q = within_reach(coefficients, q)
     size = coefficients.shape[1:]
     order = np.argsort(phase_map(*size).reshape(-1), kind="stable")
     told = np.arange(order.size * GROUP) < round(share * order.size * GROUP)

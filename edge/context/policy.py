@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from swathpack.edge import events
+from swathpack.edge.codec.base_layer import is_learned
 from swathpack.edge.codec.protocol import ContextLatent, TileKey
 from swathpack.edge.context.blockfile import StorageError
 from swathpack.edge.context.store import ContextStore
@@ -72,5 +73,6 @@ class ContextChooser:
             return self._store.get(tile)
         tiles = self._queue.tiles
         sent = [tiles.latent(number, layers) for number, layers in tiles.sent_of(tile, 2)]
-        newest = {c.key: c for c in (*self._store.get(tile), *(s for s in sent if s is not None))}
+        useful = [s for s in sent if s is not None and is_learned(s.q)]
+        newest = {c.key: c for c in (*self._store.get(tile), *useful)}
         return sorted(newest.values(), key=lambda c: -c.key.time)

@@ -6,6 +6,7 @@
     plan = "s-band-cubesat"                 name of the plan
     created = "2026-11-22T16:00:00Z"        when it was computed
     seed = 1                                seed of the uncertainty figures
+    satellites = ["cubesat-1"]              all that were planned, also one without a pass; optional
 
     [[pass]]
     id = 1                                  unique in the file
@@ -20,8 +21,9 @@
     rate_at_s = [0.0, 60.0]                 rate profile: from this second of the pass on ...
     rate_byte_s = [200000.0, 225000.0]      ... the radio takes this many of those bytes a second
 
-Passes of one satellite do not overlap and stand in order of their start. The profile
-starts at 0.0, rises, and holds `bytes` within 0.5 %.
+Times are whole milliseconds (`whole_ms`), in the planner as here, so passes that touch share one. Passes of one
+satellite do not overlap and stand in order of their start. The profile starts at 0.0, rises, and holds `bytes`
+within 0.5 %.
 """
 
 from __future__ import annotations
@@ -98,23 +100,24 @@ class Pass:
 
 @dataclass(frozen=True)
 class Budget:
-    """A plan's passes in order of their start."""
+    """A plan's passes in order of their start. planned: its satellites, those without a pass included."""
 
     plan: str
     created: str
     seed: int
     passes: tuple[Pass, ...]
+    planned: tuple[str, ...] = ()
 
     def satellites(self) -> list[str]:
         """Names of the satellites, sorted."""
-        return sorted({contact.satellite for contact in self.passes})
+        return sorted({*self.planned, *(contact.satellite for contact in self.passes)})
 
     def for_satellite(self, satellite: str) -> Budget:
-        """Only this satellite's passes. Raises BudgetError when it has none."""
-        chosen = tuple(contact for contact in self.passes if contact.satellite == satellite)
-        if not chosen:
+        """Only this satellite's passes. Raises BudgetError when the plan has no such satellite."""
+        if satellite not in self.satellites():
             raise BudgetError(f"expected one of the satellites {self.satellites()}, found {satellite!r}")
-        return Budget(self.plan, self.created, self.seed, chosen)
+        chosen = tuple(contact for contact in self.passes if contact.satellite == satellite)
+        return Budget(self.plan, self.created, self.seed, chosen, (satellite,))
 
     def next_pass(self, time_s: float) -> Pass | None:
         """The first pass that has not ended by this time, or None after the last."""
@@ -153,6 +156,7 @@ def parse_budget(text: str) -> Budget:
         str(document.get("created", "")),
         _integer(document, "seed", "the budget", 0),
         tuple(passes),
+        _planned(document),
     )
 
 
@@ -164,6 +168,8 @@ def format_budget(budget: Budget) -> str:
         f"created = {_quoted(budget.created)}",
         f"seed = {budget.seed}",
     ]
+    if budget.planned:
+        head.append(f"satellites = [{', '.join(_quoted(name) for name in budget.planned)}]")
     return "\n".join(head) + "\n" + "".join(_format_pass(contact) for contact in budget.passes)
 
 
@@ -173,9 +179,14 @@ def parse_time(text: str) -> float:
     return (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()
 
 
+def whole_ms(time_s: float) -> float:
+    """The nearest whole millisecond (seconds); never puts the later of two times before the other."""
+    return round(time_s, 3)
+
+
 def format_time(time_s: float) -> str:
     """ISO 8601 UTC with milliseconds and Z."""
-    moment = datetime.fromtimestamp(round(time_s, 3), timezone.utc)
+    moment = datetime.fromtimestamp(whole_ms(time_s), timezone.utc)
     return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
 
 
@@ -252,10 +263,16 @@ def _check_together(passes: list[Pass]) -> None:
             raise BudgetError(f"expected unique pass ids, found {contact.id} twice")
         seen.add(contact.id)
         before = last.get(contact.satellite)
-        # Half a millisecond: what rounding to the file's milliseconds may move.
-        if before is not None and contact.start_s < before.end_s - 0.0005:
+        if before is not None and contact.start_s < before.end_s:
             raise BudgetError(f"passes {before.id} and {contact.id} of {contact.satellite!r} overlap")
         last[contact.satellite] = contact
+
+
+def _planned(document: dict[str, Any]) -> tuple[str, ...]:
+    names = document.get("satellites", [])
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise BudgetError(f"the budget: expected a list of names for satellites, found {names!r}")
+    return tuple(names)
 
 
 def _text(row: dict[str, Any], key: str, where: str) -> str:
@@ -288,7 +305,7 @@ def _reals(row: dict[str, Any], key: str, where: str) -> tuple[float, ...]:
 def _time(row: dict[str, Any], key: str, where: str) -> float:
     value = row[key]
     try:
-        return parse_time(value)
+        return whole_ms(parse_time(value))
     except (ValueError, TypeError, AttributeError) as error:
         raise BudgetError(
             f"{where}: expected a UTC time such as 2026-12-01T00:00:00Z for {key}, found {value!r}"

@@ -31,6 +31,8 @@ from swathpack.edge.packets.space_packet import SEQUENCE_MODULUS, SpacePacket
 _HEAD = struct.Struct(">HBBBB")
 MAX_BLOCK = 128
 MAX_PARITY = 127
+KEEP_BYTES = 1 << 25  # of packets, and of parity
+MAX_FAILURES = 4  # of a block to give packets that check, before it is given up
 Symbols = NDArray[np.uint8]
 Received = Mapping[int, bytes]  # symbol by its index
 
@@ -209,6 +211,7 @@ class _Block:
     count: int
     code: int
     parity: dict[int, bytes] = field(default_factory=dict)
+    failures: int = 0
 
 
 class ErasureDecoder:
@@ -222,6 +225,7 @@ class ErasureDecoder:
     def __init__(self, apid: int, keep: int = 4096) -> None:
         self.restored = 0
         self._apid, self._keep = apid, min(keep, SEQUENCE_MODULUS // 2)
+        self._packet_bytes = self._parity_bytes = 0
         self._packets: dict[int, bytes] = {}
         self._blocks: dict[tuple[int, int], _Block] = {}
         self._codes: dict[int, ErasureCode] = {0: CauchyCode()}
@@ -230,10 +234,7 @@ class ErasureDecoder:
         """A protected packet has arrived: returns what it completes."""
         if packet.apid != self._apid:
             return []
-        self._packets.pop(packet.sequence, None)
-        self._packets[packet.sequence] = packet.pack()
-        while len(self._packets) > self._keep:
-            del self._packets[next(iter(self._packets))]
+        self._remember(packet)
         sequence = packet.sequence
         mine = [key for key, b in self._blocks.items() if (sequence - key[0]) % SEQUENCE_MODULUS < b.count]
         return [found for key in mine for found in self._try(key)]
@@ -252,10 +253,23 @@ class ErasureDecoder:
             raise PacketError(f"expected a known erasure code, found {code}")
         block = self._blocks.setdefault((first, packet.pass_number), _Block(count, code))
         if (block.count, block.code) == (count, code):
+            self._parity_bytes += len(payload) - _HEAD.size - len(block.parity.get(index, b""))
             block.parity[index] = payload[_HEAD.size :]
-        while len(self._blocks) > 64:
-            del self._blocks[next(iter(self._blocks))]
+        while len(self._blocks) > 64 or self._parity_bytes > KEEP_BYTES:
+            self._forget(next(iter(self._blocks)))
         return self._try((first, packet.pass_number))
+
+    def _remember(self, packet: SpacePacket) -> None:
+        """Keep a packet for the blocks to come; the oldest give way."""
+        self._packet_bytes -= len(self._packets.pop(packet.sequence, b""))
+        self._packets[packet.sequence] = packet.pack()
+        self._packet_bytes += len(self._packets[packet.sequence])
+        while len(self._packets) > self._keep or self._packet_bytes > KEEP_BYTES:
+            self._packet_bytes -= len(self._packets.pop(next(iter(self._packets))))
+
+    def _forget(self, key: tuple[int, int]) -> None:
+        block = self._blocks.pop(key, None)
+        self._parity_bytes -= sum(map(len, block.parity.values())) if block else 0
 
     def _try(self, key: tuple[int, int]) -> list[SpacePacket]:
         """Rebuild a block when enough is here; every rebuilt packet must pass its own checksums."""
@@ -267,8 +281,9 @@ class ErasureDecoder:
         if len(lost) > len(block.parity):
             return []
         found = self._rebuild(block, sequences, lost) if lost else []
-        if not lost or found:
-            self._blocks.pop(key, None)
+        block.failures += not found
+        if not lost or found or block.failures >= MAX_FAILURES:
+            self._forget(key)
         return found
 
     def _rebuild(self, block: _Block, sequences: list[int], lost: list[int]) -> list[SpacePacket]:
@@ -284,7 +299,7 @@ class ErasureDecoder:
             return []  # stale packets of an earlier turn of the sequence count: the checksums say so
         self.restored += len(packets)
         for packet in packets:
-            self._packets[packet.sequence] = packet.pack()
+            self._remember(packet)
         return packets
 
     @staticmethod

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator
 
 from swathpack.edge.packets.errors import PacketError
 
@@ -11,14 +12,17 @@ Range = tuple[int, int]
 
 
 class RangeSet:
-    """Half-open ranges (start, stop), kept sorted, apart and not empty. Few ranges are expected."""
+    """Half-open ranges (start, stop), kept sorted, apart and not empty.
+
+    What is asked or changed costs the ranges it touches and, for a change, moving those behind them.
+    """
 
     def __init__(self, ranges: Iterable[Range] = ()) -> None:
         self._ranges: list[Range] = []
         for start, stop in ranges:
             self.add(start, stop)
 
-    def __iter__(self):  # type: ignore[no-untyped-def]
+    def __iter__(self) -> Iterator[Range]:
         return iter(self._ranges)
 
     def __len__(self) -> int:
@@ -39,28 +43,41 @@ class RangeSet:
         """Unite with [start, stop)."""
         if start >= stop:
             return
-        before = [r for r in self._ranges if r[1] < start]
-        behind = [r for r in self._ranges if r[0] > stop]
-        touching = self._ranges[len(before) : len(self._ranges) - len(behind)]
-        if touching:
-            start, stop = min(start, touching[0][0]), max(stop, touching[-1][1])
-        self._ranges = [*before, (start, stop), *behind]
+        first, behind = self._touching(start, stop)
+        if first < behind:
+            start, stop = min(start, self._ranges[first][0]), max(stop, self._ranges[behind - 1][1])
+        self._ranges[first:behind] = [(start, stop)]
 
     def remove(self, start: int, stop: int) -> None:
         """Take [start, stop) out."""
         if start >= stop:
             return  # taking nothing out must not cut a range in two
+        first, behind = self._touching(start, stop)
         kept: list[Range] = []
-        for a, b in self._ranges:
+        for a, b in self._ranges[first:behind]:
             kept += [r for r in ((a, min(b, start)), (max(a, stop), b)) if r[0] < r[1]]
-        self._ranges = kept
+        self._ranges[first:behind] = kept
 
     def missing(self, start: int, stop: int) -> list[Range]:
         """The ranges of [start, stop) that are not in the set."""
-        rest = RangeSet([(start, stop)])
-        for a, b in self._ranges:
-            rest.remove(a, b)
-        return rest._ranges
+        found, at = [], start
+        first, behind = self._touching(start, stop)
+        for a, b in self._ranges[first:behind]:
+            if a > at:
+                found.append((at, a))
+            at = max(at, b)
+        return [*found, (at, stop)] if at < stop else found
+
+    def within(self, start: int, stop: int) -> list[Range]:
+        """The ranges of [start, stop) that are in the set."""
+        first, behind = self._touching(start, stop)
+        cut = [(max(a, start), min(b, stop)) for a, b in self._ranges[first:behind]]
+        return [r for r in cut if r[0] < r[1]]
+
+    def touches(self, start: int, stop: int) -> bool:
+        """Whether [start, stop) overlaps a range or lies right beside one."""
+        first, behind = self._touching(start, stop)
+        return first < behind
 
     def common(self, other: RangeSet) -> RangeSet:
         """The bytes that are in both."""
@@ -87,3 +104,10 @@ class RangeSet:
         if len(data) % 8:
             raise PacketError(f"expected pairs of 4-byte numbers, found {len(data)} bytes")
         return cls(struct.iter_unpack("<II", data))
+
+    def _touching(self, start: int, stop: int) -> tuple[int, int]:
+        """Indexes of the ranges that overlap [start, stop) or end where it starts or start where it ends."""
+        first = bisect_left(self._ranges, (start, start))
+        if first and self._ranges[first - 1][1] >= start:
+            first -= 1
+        return first, max(bisect_right(self._ranges, (stop, 1 << 62)), first)

@@ -22,7 +22,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from swathpack.edge.bands import BandError, normalise_names
 from swathpack.edge.frame import Frame, FrameError
+from swathpack.edge.radiometry import PLAIN
 
 _HEAD = struct.Struct(">4sBI")
 _MAGIC, _VERSION = b"SWFR", 1
@@ -63,6 +65,7 @@ class Acquisition:
         if not (0 <= self.weight <= 1e6 and 0 <= self.urgency <= 9):
             found = f"{self.weight}, {self.urgency}"
             raise FrameError("values", f"expected weight 0 to 1e6 and urgency 0 to 9, found {found}")
+        _check_flyable(self.frame)
 
     def pack(self) -> bytes:
         """The wire form."""
@@ -86,11 +89,11 @@ class Acquisition:
         return body + struct.pack(">I", zlib.crc32(body))
 
     @classmethod
-    def unpack(cls, data: bytes, max_bytes: int) -> Acquisition:
+    def unpack(cls, data: bytes | bytearray, max_bytes: int) -> Acquisition:
         """The acquisition. Raises FrameError with reason `wire` when the bytes are not whole or not ours."""
         if len(data) > max_bytes or len(data) < _HEAD.size + 4:
             raise FrameError("wire", f"expected a message of at most {max_bytes} bytes, found {len(data)}")
-        if zlib.crc32(data[:-4]) != struct.unpack(">I", data[-4:])[0]:
+        if zlib.crc32(memoryview(data)[:-4]) != struct.unpack(">I", data[-4:])[0]:
             raise FrameError("wire", "the message's checksum differs")
         magic, version, size = _HEAD.unpack_from(data)
         if magic != _MAGIC or version != _VERSION or size > min(MAX_HEADER_BYTES, len(data)):
@@ -122,7 +125,17 @@ class Offer:
     token: object = None
 
 
-def offer(name: str, data: bytes, max_bytes: int, token: object = None) -> Offer:
+def _check_flyable(frame: Frame) -> None:
+    """On board a frame is plain DN of Sentinel-2's bands: the wire form and the flight codec hold no more."""
+    try:
+        normalise_names(frame.bands)
+    except BandError as error:
+        raise FrameError("bands", str(error)) from error
+    if frame.radiometry != PLAIN or frame.holes.any():
+        raise FrameError("values", f"expected uint16 DN with all bands at every pixel, found {frame.radiometry}")
+
+
+def offer(name: str, data: bytes | bytearray, max_bytes: int, token: object = None) -> Offer:
     """An offer from wire bytes; anything wrong with them becomes a refusal."""
     try:
         acquisition = Acquisition.unpack(data, max_bytes)
@@ -131,7 +144,7 @@ def offer(name: str, data: bytes, max_bytes: int, token: object = None) -> Offer
     return Offer(acquisition.name, acquisition, token=token)
 
 
-def _header(raw: bytes) -> dict[str, Any]:
+def _header(raw: bytes | bytearray) -> dict[str, Any]:
     try:
         header = json.loads(raw)
     except (ValueError, RecursionError) as error:
@@ -141,7 +154,7 @@ def _header(raw: bytes) -> dict[str, Any]:
     return header
 
 
-def _build(header: dict[str, Any], data: bytes, at: int) -> Acquisition:
+def _build(header: dict[str, Any], data: bytes | bytearray, at: int) -> Acquisition:
     try:
         channels, height, width = (int(n) for n in header["shape"])
         count, pixels = channels * height * width, height * width

@@ -105,6 +105,9 @@ class RingSource(_Ring):
         self._offered = taken
         at = self._slot(taken)
         length = min(self._count(at), self.slot_bytes)
+        if length > self._max_bytes:
+            found = f"expected a message of at most {self._max_bytes} bytes, found {length}"
+            return Offer(f"ring {taken}", None, found, taken)
         return offer(f"ring {taken}", bytes(self._view[at + 8 : at + 8 + length]), self._max_bytes, taken)
 
     def done(self, offer: Offer) -> None:

@@ -1,6 +1,7 @@
 """Frames over TCP or UDP on a wired instrument network.
 
-TCP: messages (`Acquisition.pack`), each after its length as u32, big-endian; several senders at a time.
+TCP: messages (`Acquisition.pack`), each after its length as u32, big-endian; several senders at a time, each with a time
+limit, all together with a limit in bytes: whoever stalls or claims much neither blocks the others nor fills the memory.
 UDP: a message cut into datagrams: mark "SWFU", message u32, part u16, parts u16, then data; any order, losses
 cost the message they are in.
 
@@ -14,38 +15,68 @@ import socket
 import struct
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 
+from swathpack.edge.clock import Clock, SystemClock
 from swathpack.edge.sources.acquisition import Offer, SourceError, offer
 
 _LENGTH = struct.Struct(">I")
 _PART = struct.Struct(">4sIHH")
 _MARK = b"SWFU"
 MAX_OPEN_MESSAGES = 4
+MAX_REFUSALS = 64  # waiting to be told
 PART_BYTES = 1400
 _READ_BYTES = 1 << 20
 
 
 class MessageSplitter:
-    """Cuts one TCP stream into messages."""
+    """Cuts one TCP stream into messages. Memory is taken for bytes that came, not for a length that was claimed."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
-        self._buffer = bytearray()
+        self._head, self._message = bytearray(), bytearray()
+        self._length = -1
 
-    def feed(self, data: bytes) -> list[bytes]:
+    @property
+    def claimed(self) -> int:
+        """Bytes of the message in progress, -1 between messages."""
+        return self._length if self._length >= 0 else len(self._head) - (not self._head)
+
+    def feed(self, data: bytes) -> list[bytearray]:
         """Messages completed by these bytes. Raises SourceError when a length is beyond the limit."""
-        self._buffer += data
-        found = []
-        while len(self._buffer) >= _LENGTH.size:
-            length = _LENGTH.unpack_from(self._buffer)[0]
-            if length > self._max_bytes:
-                raise SourceError(f"expected a message of at most {self._max_bytes} bytes, found {length}")
-            end = _LENGTH.size + length
-            if len(self._buffer) < end:
-                break
-            found.append(bytes(self._buffer[_LENGTH.size : end]))
-            del self._buffer[:end]
+        found, at = [], 0
+        while at < len(data) or self._length == len(self._message):
+            if self._length < 0:
+                at = self._take(self._head, data, at, _LENGTH.size)
+                if len(self._head) == _LENGTH.size:
+                    self._begin()
+            else:
+                at = self._take(self._message, data, at, self._length)
+                if len(self._message) == self._length:
+                    found.append(self._message)
+                    self._head, self._message, self._length = bytearray(), bytearray(), -1
         return found
+
+    def _begin(self) -> None:
+        self._length = _LENGTH.unpack(self._head)[0]
+        if self._length > self._max_bytes:
+            raise SourceError(f"expected a message of at most {self._max_bytes} bytes, found {self._length}")
+
+    @staticmethod
+    def _take(buffer: bytearray, data: bytes, at: int, size: int) -> int:
+        """Fill a buffer up to its size from data[at:]; returns where that ended."""
+        end = min(at + size - len(buffer), len(data))
+        buffer += memoryview(data)[at:end]
+        return end
+
+
+@dataclass
+class _OpenMessage:
+    """A message of which datagrams are missing."""
+
+    parts: int
+    pieces: dict[int, bytes] = field(default_factory=dict)
+    size: int = 0
 
 
 class PartAssembler:
@@ -54,31 +85,35 @@ class PartAssembler:
     def __init__(self, max_bytes: int) -> None:
         self.lost = 0
         self._max_bytes = max_bytes
-        self._open: dict[int, tuple[int, dict[int, bytes]]] = {}
+        self._open: dict[int, _OpenMessage] = {}
+        self._total = 0
 
     def feed(self, datagram: bytes) -> bytes | None:
         """The message that this datagram completes, or None."""
         if len(datagram) < _PART.size:
             return None
-        mark, message, part, parts = _PART.unpack_from(datagram)
+        mark, number, part, parts = _PART.unpack_from(datagram)
         if mark != _MARK or part >= parts:
             return None
-        expected, pieces = self._open.setdefault(message, (parts, {}))
-        if parts == expected:
-            pieces[part] = datagram[_PART.size :]
-        self._bound(message)
-        if message not in self._open or len(pieces) < expected:
-            return None
-        del self._open[message]
-        return b"".join(pieces[i] for i in range(expected))
-
-    def _bound(self, newest: int) -> None:
-        def total() -> int:
-            return sum(len(p) for _, pieces in self._open.values() for p in pieces.values())
-
-        while len(self._open) > MAX_OPEN_MESSAGES or total() > self._max_bytes:
+        message = self._open.setdefault(number, _OpenMessage(parts))
+        if parts == message.parts:
+            self._put(message, part, datagram[_PART.size :])
+        while len(self._open) > MAX_OPEN_MESSAGES or self._total > self._max_bytes:
             self.lost += 1
-            del self._open[next(iter(self._open))]
+            self._let_go(next(iter(self._open)))
+        if number not in self._open or len(message.pieces) < message.parts:
+            return None
+        self._let_go(number)
+        return b"".join(message.pieces[i] for i in range(message.parts))
+
+    def _put(self, message: _OpenMessage, part: int, data: bytes) -> None:
+        more = len(data) - len(message.pieces.get(part, b""))
+        message.pieces[part] = data
+        message.size += more
+        self._total += more
+
+    def _let_go(self, number: int) -> None:
+        self._total -= self._open.pop(number).size
 
 
 def parts_of(message: int, data: bytes) -> Iterator[bytes]:
@@ -94,8 +129,8 @@ class _SocketSource:
 
     def __init__(self, kind: socket.SocketKind, host: str, port: int, max_bytes: int) -> None:
         self._max_bytes = max_bytes
-        self._messages: deque[bytes] = deque()
-        self._refused: deque[str] = deque()
+        self._messages: deque[bytes | bytearray] = deque()
+        self._refused: deque[str] = deque(maxlen=MAX_REFUSALS)
         self._socket = socket.socket(socket.AF_INET, kind)
         try:
             if kind == socket.SOCK_STREAM:
@@ -132,13 +167,43 @@ class _SocketSource:
         raise NotImplementedError
 
 
-class TcpSource(_SocketSource):
-    """Listens on host:port; at most `max_senders` at a time."""
+@dataclass
+class _Sender:
+    """A connection. heard: when its last bytes came. began: when its message in progress did."""
 
-    def __init__(self, host: str, port: int, max_bytes: int = 1 << 28, max_senders: int = 4) -> None:
+    splitter: MessageSplitter
+    heard: float
+    began: float
+    waits: bool = False  # for room: it is not read
+
+    @property
+    def claimed(self) -> int:
+        """Bytes that its message in progress will take."""
+        return max(self.splitter.claimed, 0)
+
+
+class TcpSource(_SocketSource):
+    """Listens on host:port.
+
+    max_senders: at a time. idle_s: a sender that says nothing for so long in the middle of a message is dropped; one
+    between messages makes room for another then. message_s: most time for one message. The messages in progress of all
+    senders together take at most `max_bytes`: who would need more waits.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        max_bytes: int = 1 << 28,
+        max_senders: int = 4,
+        clock: Clock | None = None,
+        idle_s: float = 30.0,
+        message_s: float = 600.0,
+    ) -> None:
         super().__init__(socket.SOCK_STREAM, host, port, max_bytes)
-        self._max_senders = max_senders
-        self._senders: dict[socket.socket, MessageSplitter] = {}
+        self._max_senders, self._idle_s, self._message_s = max_senders, idle_s, message_s
+        self._clock = clock or SystemClock()
+        self._senders: dict[socket.socket, _Sender] = {}
         self._socket.listen(max_senders)
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._socket, selectors.EVENT_READ)
@@ -150,41 +215,84 @@ class TcpSource(_SocketSource):
         super().close()
 
     def _receive(self) -> None:
+        now = self._clock.monotonic()
+        self._expire(now)
         for key, _ in self._selector.select(timeout=0):
             if key.fileobj is self._socket:
-                self._admit()
+                self._admit(now)
             elif isinstance(key.fileobj, socket.socket):
-                self._read(key.fileobj)
+                self._read(key.fileobj, now)
 
-    def _admit(self) -> None:
+    def _expire(self, now: float) -> None:
+        """Drop who stalls in the middle of a message, and read again from who waited for room that there is now."""
+        for link, sender in list(self._senders.items()):
+            if sender.waits:
+                self._resume(link, sender, now)
+            elif sender.splitter.claimed >= 0 and now - sender.heard > self._idle_s:
+                self._refused.append(f"a sender said nothing for {self._idle_s:g} s in the middle of a message")
+                self._drop(link)
+            elif sender.splitter.claimed >= 0 and now - sender.began > self._message_s:
+                self._refused.append(f"expected a message within {self._message_s:g} s, found it unfinished")
+                self._drop(link)
+
+    def _admit(self, now: float) -> None:
         try:
-            sender, _ = self._socket.accept()
+            link, _ = self._socket.accept()
         except OSError:
             return  # it went away before we answered
         if len(self._senders) >= self._max_senders:
-            sender.close()
+            self._make_room(now)
+        if len(self._senders) >= self._max_senders:
+            link.close()
             self._refused.append(f"more than {self._max_senders} senders")
             return
-        sender.setblocking(False)
-        self._senders[sender] = MessageSplitter(self._max_bytes)
-        self._selector.register(sender, selectors.EVENT_READ)
+        link.setblocking(False)
+        self._senders[link] = _Sender(MessageSplitter(self._max_bytes), now, now)
+        self._selector.register(link, selectors.EVENT_READ)
 
-    def _read(self, sender: socket.socket) -> None:
+    def _make_room(self, now: float) -> None:
+        """Drop the sender that has been silent longest between messages."""
+        silent = [(s.heard, link) for link, s in self._senders.items() if s.splitter.claimed < 0]
+        heard, link = min(silent, key=lambda found: found[0], default=(now, None))
+        if link is not None and now - heard > self._idle_s:
+            self._drop(link)
+
+    def _read(self, link: socket.socket, now: float) -> None:
+        sender = self._senders[link]
+        idle = sender.splitter.claimed < 0
         try:
-            data = sender.recv(_READ_BYTES)
-            self._messages.extend(self._senders[sender].feed(data))
+            data = link.recv(_READ_BYTES)
+            done = sender.splitter.feed(data)
         except BlockingIOError:
             return
         except (OSError, SourceError) as error:
             self._refused.append(str(error))
-            data = b""
+            self._drop(link)
+            return
+        self._messages.extend(done)
+        sender.heard = now
+        if idle or done:
+            sender.began = now
         if not data:
-            self._drop(sender)
+            self._drop(link)
+        elif self._in_progress() > self._max_bytes:
+            self._selector.unregister(link)
+            sender.waits = True
 
-    def _drop(self, sender: socket.socket) -> None:
-        self._selector.unregister(sender)
-        self._senders.pop(sender, None)
-        sender.close()
+    def _in_progress(self) -> int:
+        """Bytes that the messages of all senders that are read will take."""
+        return sum(s.claimed for s in self._senders.values() if not s.waits)
+
+    def _resume(self, link: socket.socket, sender: _Sender, now: float) -> None:
+        if self._in_progress() + sender.claimed <= self._max_bytes:
+            sender.waits, sender.heard, sender.began = False, now, now
+            self._selector.register(link, selectors.EVENT_READ)
+
+    def _drop(self, link: socket.socket) -> None:
+        sender = self._senders.pop(link)
+        if not sender.waits:
+            self._selector.unregister(link)
+        link.close()
 
 
 class UdpSource(_SocketSource):

@@ -5,7 +5,16 @@ from __future__ import annotations
 from swathpack.edge.stream.errors import StreamError
 from swathpack.edge.stream.header import Header, header_bytes, unpack_header
 from swathpack.edge.stream.reader import Problem, Stream, read_segment, read_stream
-from swathpack.edge.stream.records import Extension, FrameRecord, pack_extension, pack_frame, pack_mask, unpack_mask
+from swathpack.edge.stream.records import (
+    Extension,
+    FrameRecord,
+    pack_extension,
+    pack_frame,
+    pack_holes,
+    pack_mask,
+    unpack_holes,
+    unpack_mask,
+)
 from swathpack.edge.stream.segment import (
     ContextRef,
     Segment,
@@ -30,6 +39,7 @@ __all__ = [
     "lone_binding",
     "pack_extension",
     "pack_frame",
+    "pack_holes",
     "pack_mask",
     "pack_segment",
     "payload_room",
@@ -37,5 +47,6 @@ __all__ = [
     "read_stream",
     "segment_overhead_bytes",
     "unpack_header",
+    "unpack_holes",
     "unpack_mask",
 ]

@@ -3,17 +3,18 @@
 | bytes | field |
 |---|---|
 | 3 | magic "SWP" |
-| 1 | version, 1 |
+| 1 | version, 2 (1: payloads without checks) |
 | varint | length of the core that follows |
 | 8 | core: model digest |
 | 4 | tables digest |
 | 1 | flags: bits 0-1 level (0 unknown, 1 L1C, 2 L2A), 2 BOA offset, 3 bands as text, 4-5 grid mode
-      (0 all ones, 1 Sentinel-2's own, 2 listed), 6 pixel size given, 7 zero |
+      (0 all ones, 1 Sentinel-2's own, 2 listed), 6 pixel size given, 7 radiometry given |
 | 1 | bits 0-3 tile size / 64 - 1, 4-7 time kind of the series (0: see the frame records) |
 | 3 varints | frames T, height H, width W in pixels |
 | 2 or text | bands: bit mask (bit i = BAND_ORDER[i]), or varint count and per band varint length and UTF-8 |
 | C | only in grid mode 2: pixels of the file's grid per pixel of the band's own grid, one byte per band |
 | varint | only if given: pixel size in centimetres (10 m otherwise) |
+| ... | only if given: radiometry (samples.py); uint16 DN with 0 as nodata otherwise |
 | T varints | only for a time kind: the times (times.py) |
 | 4 | after the core: length of the whole file, little-endian, 0 if unknown |
 | 4 | CRC-32 of all before, little-endian |
@@ -32,12 +33,15 @@ from functools import cached_property
 
 from swathpack.edge.bands import DROPPED, NATIVE_M
 from swathpack.edge.codec.digest import MODEL_DIGEST_BYTES, TABLES_DIGEST_BYTES
+from swathpack.edge.radiometry import PLAIN, Radiometry
 from swathpack.edge.stream.errors import StreamError
+from swathpack.edge.stream.samples import pack_radiometry, unpack_radiometry
 from swathpack.edge.stream.times import NONE, Time, pack_times, series_kind, unpack_times
 from swathpack.edge.stream.wire import Cursor, text_bytes, varint
 
 MAGIC = b"SWP"
-VERSION = 1
+VERSION = 2
+READABLE = (1, VERSION)
 BAND_ORDER = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B10", "B11", "B12")
 LEVELS = ("unknown", "L1C", "L2A")
 
@@ -58,7 +62,8 @@ class Header:
 
     bands: C names; grid: per band, how many pixels of this file's grid make one pixel (each way) of the
     band's own grid, empty for all 1; res_m: pixel size in metres. times: T times, or empty when they stand in
-    frame records. total_bytes: length of the whole file if known, else 0.
+    frame records. total_bytes: length of the whole file if known, else 0. radiometry: of the counts coded. version: of the
+    format, 2; 1 can be read.
     """
 
     model_digest: bytes
@@ -74,11 +79,15 @@ class Header:
     res_m: float = 10.0
     times: tuple[Time, ...] = ()
     total_bytes: int = 0
+    radiometry: Radiometry = PLAIN
+    version: int = VERSION
 
     def __post_init__(self) -> None:
         _check_digests(self)
         _check_sizes(self)
         _check_bands(self)
+        if self.version not in READABLE:
+            raise StreamError(f"expected stream version {_spoken_versions()}, found {self.version}")
         if self.level not in LEVELS:
             raise StreamError(f"expected level in {LEVELS}, found {self.level!r}")
         if self.times and len(self.times) != self.frames:
@@ -100,6 +109,11 @@ class Header:
         return self.tiles_down * self.tiles_across
 
     @property
+    def checked(self) -> bool:
+        """Whether payloads hold checks (`swathpack.edge.codec.rangecoder.checks`)."""
+        return self.version > 1
+
+    @property
     def times_in_header(self) -> bool:
         """Whether pack() can hold the times; if not, each frame needs a frame record for its time."""
         return bool(self.times) and pack_times(self.times)[0] != NONE
@@ -119,7 +133,7 @@ class Header:
         core = self._core()
         if len(core) > MAX_CORE_BYTES:
             raise StreamError(f"expected a header below {MAX_CORE_BYTES} bytes, found {len(core)}")
-        return MAGIC + bytes([VERSION]) + varint(len(core)) + core
+        return MAGIC + bytes([self.version]) + varint(len(core)) + core
 
     def _core(self) -> bytes:
         bands, as_text = _pack_bands(self.bands)
@@ -127,11 +141,12 @@ class Header:
         centimetres = round(self.res_m * 100)
         kind, times = pack_times(self.times) if self.times else (NONE, b"")
         flags = LEVELS.index(self.level) | self.boa_offset << 2 | as_text << 3 | grid_mode << 4
-        flags |= (centimetres != 1000) << 6
+        radiometry = pack_radiometry(self.radiometry)
+        flags |= (centimetres != 1000) << 6 | bool(radiometry) << 7
         sizes = varint(self.frames) + varint(self.height) + varint(self.width)
         resolution = varint(centimetres) if centimetres != 1000 else b""
         layout = bytes([flags, self.tile_size // TILE_STEP - 1 | kind << 4])
-        return self.model_digest + self.tables_digest + layout + sizes + bands + grid + resolution + times
+        return self.model_digest + self.tables_digest + layout + sizes + bands + grid + resolution + radiometry + times
 
 
 def header_bytes(header: Header) -> int:
@@ -143,8 +158,8 @@ def unpack_header(data: bytes) -> tuple[Header, int]:
     """(header, its size) from the start of a file; StreamError if it is cut, damaged or of another format."""
     if data[:3] != MAGIC:
         raise StreamError(f"not a SwathPack stream: expected magic {MAGIC!r}, found {bytes(data[:3])!r}")
-    if len(data) > 3 and data[3] != VERSION:
-        raise StreamError(f"expected stream version {VERSION}, found {data[3]}")
+    if len(data) > 3 and data[3] not in READABLE:
+        raise StreamError(f"expected stream version {_spoken_versions()}, found {data[3]}")
     cursor = Cursor(data, 4)
     core_bytes = cursor.varint()
     if core_bytes > MAX_CORE_BYTES:
@@ -155,18 +170,23 @@ def unpack_header(data: bytes) -> tuple[Header, int]:
     expected, found = cursor.little(4), zlib.crc32(data[: cursor.at - 4])
     if expected != found:
         raise StreamError(f"file header damaged: expected CRC {expected:08x}, found {found:08x}")
-    return _unpack_core(Cursor(data, core_at, core_at + core_bytes), total), cursor.at
+    return _unpack_core(Cursor(data, core_at, core_at + core_bytes), total, data[3]), cursor.at
 
 
-def _unpack_core(core: Cursor, total: int) -> Header:
+def _spoken_versions() -> str:
+    return " or ".join(map(str, READABLE))
+
+
+def _unpack_core(core: Cursor, total: int, version: int) -> Header:
     model, tables = core.take(MODEL_DIGEST_BYTES), core.take(TABLES_DIGEST_BYTES)
     flags, layout = core.byte(), core.byte()
     frames, height, width = core.varint(), core.varint(), core.varint()
-    if flags & 3 >= len(LEVELS) or flags & 0x80 or frames > MAX_FRAMES:
+    if flags & 3 >= len(LEVELS) or frames > MAX_FRAMES:
         raise StreamError(f"file header has unknown flags {flags:#04x} or too many frames ({frames})")
     bands = _unpack_bands(core, bool(flags & 8))
     grid = _unpack_grid(core, bands, flags >> 4 & 3)
     res_m = core.varint() / 100 if flags & 0x40 else 10.0
+    radiometry = unpack_radiometry(core) if flags & 0x80 else PLAIN
     kind = layout >> 4
     if kind != NONE and not series_kind(kind):
         raise StreamError(f"file header has unknown time kind {kind}")
@@ -186,6 +206,8 @@ def _unpack_core(core: Cursor, total: int) -> Header:
         res_m=res_m,
         times=times,
         total_bytes=total,
+        radiometry=radiometry,
+        version=version,
     )
 
 

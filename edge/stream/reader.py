@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 import zlib
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from swathpack.edge.stream import records, segment
 from swathpack.edge.stream.errors import StreamError
@@ -28,7 +29,11 @@ _TRY_COST = 256
 _KINDS = {segment.SYNC: "segment", records.FRAME_SYNC: "frame", records.EXTENSION_SYNC: "extension"}
 
 
-@dataclass(frozen=True)
+MAX_PROBLEMS = 4096  # named; what is beyond is counted
+MAX_CONTENT_BYTES = 1 << 24  # of extensions, unpacked; and twice the file's size more
+
+
+@dataclass(frozen=True, slots=True)
 class Problem:
     """Something missing or wrong. kind: damaged, truncated, duplicate, foreign, short, long, hostile."""
 
@@ -41,8 +46,8 @@ class Problem:
 class Stream:
     """What a file holds. `problems` is empty exactly when the file is whole and sound.
 
-    frames: frame records in file order (not every frame needs one). segments: in file order; at most the last
-    one is truncated. size: bytes read.
+    frames: frame records in file order (not every frame needs one). segments: in file order; at most the last one is
+    truncated, and those that are damaged are among them as far as their heads are sound. size: bytes read.
     """
 
     header: Header
@@ -54,28 +59,73 @@ class Stream:
 
     def time(self, frame: int) -> Time:
         """The time of a frame, from its frame record or the header; None if unknown."""
-        for record in self.frames:
-            if record.index == frame and record.time is not None:
-                return record.time
+        found = self._times.get(frame)
+        if found is not None:
+            return found
         return self.header.times[frame] if self.header.times else None
+
+    @cached_property
+    def _times(self) -> dict[int, Time]:
+        return {record.index: record.time for record in self.frames}
+
+
+class ProblemList:
+    """Problems as they are found: the first MAX_PROBLEMS by name, the others counted."""
+
+    def __init__(self) -> None:
+        self.named: list[Problem] = []
+        self._more, self._last = 0, 0
+
+    def add(self, problem: Problem) -> None:
+        if len(self.named) < MAX_PROBLEMS:
+            self.named.append(problem)
+        else:
+            self._more, self._last = self._more + 1, problem.offset
+
+    def put(self, index: int, problem: Problem) -> None:
+        """Say it better than `named[index]` did."""
+        if index < len(self.named):
+            self.named[index] = problem
+
+    def all(self) -> list[Problem]:
+        """Those named, and one for all others."""
+        if not self._more:
+            return self.named
+        return [*self.named, Problem(self._last, "hostile", f"{self._more} more problems up to here")]
 
 
 class _Broken(Exception):  # noqa: N818 - internal signal
-    """A record that cannot be used; `end` is where it claims to end, if its length can be trusted."""
+    """A record that cannot be used; `end` is where it claims to end, if its length can be trusted.
 
-    def __init__(self, kind: str, message: str, end: int | None = None, cut: Segment | None = None) -> None:
+    part: a segment whose head is sound; its payload starts at `start`.
+    """
+
+    def __init__(
+        self, kind: str, message: str, end: int | None = None, part: Segment | None = None, start: int = 0
+    ) -> None:
         super().__init__(message)
-        self.kind, self.message, self.end, self.cut = kind, message, end, cut
+        self.kind, self.message, self.end, self.part, self.start = kind, message, end, part, start
+
+
+@dataclass
+class _Part:
+    """A segment that is not whole, where its payload starts, and which problem names it."""
+
+    segment: Segment
+    start: int
+    problem: int
 
 
 class _Scanner:
-    """One pass over the records of a file."""
+    """One pass over the records of a file. `parts`: segments that are not whole, each where a record was due."""
 
     def __init__(self, data: bytes, at: int, binding: int) -> None:
         self.data, self.at, self.binding = data, at, binding
         self.budget = 16 * len(data) + (1 << 16)
+        self.content = 2 * len(data) + MAX_CONTENT_BYTES  # that extensions may yet unpack to
         self.records: list[Record] = []
-        self.problems: list[Problem] = []
+        self.parts: list[_Part] = []
+        self.problems = ProblemList()
 
     def scan(self) -> None:
         due: int | None = self.at  # where a record must start, if known
@@ -87,24 +137,34 @@ class _Scanner:
                 if self.at == due:
                     due = broken.end
                     self._note(broken)
-                    if broken.cut is not None:
-                        return
                 if not self._seek():
                     return
                 continue
+            self._clip(self.at)
             self.records.append(record)
             self.at = due = end
 
     def _note(self, broken: _Broken) -> None:
-        self.problems.append(Problem(self.at, broken.kind, broken.message))
-        if broken.cut is not None:
-            self.records.append(broken.cut)
+        if broken.part is not None:
+            self.parts.append(_Part(broken.part, broken.start, len(self.problems.named)))
+        self.problems.add(Problem(self.at, broken.kind, broken.message))
+
+    def _clip(self, at: int) -> None:
+        """A sound record starts here: a segment that seemed to reach further has lost bytes."""
+        if not self.parts:
+            return
+        last = self.parts[-1]
+        part, kept = last.segment, last.segment.payload[: max(at - last.start, 0)]
+        if part.truncated or len(kept) < len(part.payload):
+            last.segment = replace(part, payload=kept, truncated=False, damaged=True)
+            message = f"{part.name}: payload damaged, at most {len(kept)} of {part.payload_bytes} bytes are here"
+            self.problems.put(last.problem, Problem(part.offset, "damaged", message))
 
     def _seek(self) -> bool:
         """Move to the next byte that may start a record; False at the end or when the work is used up."""
         if self.budget <= 0:
             message = "too much damage: the rest of the file was not read"
-            self.problems.append(Problem(self.at, "hostile", message))
+            self.problems.add(Problem(self.at, "hostile", message))
             return False
         found = _SYNC.search(self.data, self.at + 1)
         self.at = found.start() if found else len(self.data)
@@ -123,13 +183,13 @@ class _Scanner:
         front, start = segment.unpack_front(self.data, at, self.binding)
         stop = start + front.payload_bytes
         end = stop + RECORD_CRC_BYTES
-        cut = replace(front, payload=self.data[start:stop])
-        if end > len(self.data):
-            message = f"{front.name}: cut, {len(cut.payload)} of {front.payload_bytes} payload bytes"
-            raise _Broken("truncated", message, end, cut)
+        found = replace(front, payload=self.data[start:stop], truncated=end > len(self.data))
+        if found.truncated:
+            message = f"{front.name}: cut, {len(found.payload)} of {front.payload_bytes} payload bytes"
+            raise _Broken("truncated", message, end, found, start)
         if not self._crc_holds(at, stop):
-            raise _Broken("damaged", f"{front.name}: payload damaged", end)
-        return replace(cut, truncated=False), end
+            raise _Broken("damaged", f"{front.name}: payload damaged", end, replace(found, damaged=True), start)
+        return found, end
 
     def _other(self, at: int) -> tuple[FrameRecord | Extension, int]:
         start, stop = records.body_bounds(self.data, at, self.binding)
@@ -141,7 +201,9 @@ class _Scanner:
         body = self.data[start:stop]
         if kind == "frame":
             return records.unpack_frame(body, at), end
-        return records.unpack_extension(body, at), end
+        extension = records.unpack_extension(body, at, self.content)
+        self.content -= len(extension.data)
+        return extension, end
 
     def _crc_holds(self, at: int, stop: int) -> bool:
         if self.budget <= 0:
@@ -159,16 +221,17 @@ def read_stream(data: bytes) -> Stream:
     header, at = unpack_header(data)
     scanner = _Scanner(data, at, header.binding)
     scanner.scan()
-    problems = _length_problems(header, len(data)) + scanner.problems
+    problems = _length_problems(header, len(data)) + scanner.problems.all()
     sifted = _Sieve(header)
-    for record in scanner.records:
+    # Whole records first: what a damaged one claims to be must not take a whole one's place.
+    for record in [*scanner.records, *(part.segment for part in scanner.parts)]:
         sifted.add(record)
     return Stream(
         header=header,
         frames=tuple(sifted.frames),
-        segments=tuple(sifted.segments),
+        segments=tuple(sorted(sifted.segments, key=lambda s: s.offset)),
         extensions=tuple(sifted.extensions),
-        problems=tuple(problems + sifted.problems),
+        problems=tuple(problems + sifted.problems.all()),
         size=len(data),
     )
 
@@ -202,7 +265,7 @@ class _Sieve:
         self.frames: list[FrameRecord] = []
         self.segments: list[Segment] = []
         self.extensions: list[Extension] = []
-        self.problems: list[Problem] = []
+        self.problems = ProblemList()
         self._layers: dict[tuple[int, int], int] = {}
         self._frames: set[int] = set()
 
@@ -246,4 +309,4 @@ class _Sieve:
         )
 
     def _drop(self, offset: int, kind: str, message: str) -> None:
-        self.problems.append(Problem(offset, kind, message))
+        self.problems.add(Problem(offset, kind, message))

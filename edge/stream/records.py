@@ -8,9 +8,11 @@
 | n | body |
 | 4 | CRC-32 of all before, started from the binding, little-endian |
 
-Frame body: varint frame index; one byte, bits 0-3 time kind (times.py), bit 4 mask present; the time; the
-mask to the end of the body. The mask marks pixels without data: each row is XORed with the row above, the
-bits are packed row by row, high bit first, and deflated (raw).
+Frame body: varint frame index; one byte, bits 0-3 time kind (times.py), bit 4 mask present, bit 5 the frame's BOA
+offset is the opposite of the header's, bit 6 holes present, bit 7 zero; the time; with bit 6 varint length of the
+mask; the mask; the holes to the end of the body. The mask marks pixels without data, the holes those that lack data
+in one band only: each row is XORed with the row above (of the same band), the bits are packed row by row (holes: band
+after band), high bit first, and deflated (raw).
 
 Extension body: one byte tag; one byte, 1 if deflated (raw); varint length of the plain content; the content.
 """
@@ -19,6 +21,7 @@ from __future__ import annotations
 
 import binascii
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -31,18 +34,24 @@ from swathpack.edge.stream.wire import MAX_VARINT, Cursor, varint
 FRAME_SYNC, EXTENSION_SYNC = 0xE2, 0xE3
 GEOREFERENCE, SOURCE, LICENCE, ATTRIBUTION, TEXT = 1, 2, 3, 4, 5
 MAX_EXTENSION_BYTES = 1 << 20
-_MASK_BIT = 0x10
+_MASK_BIT, _OFFSET_BIT, _HOLES_BIT = 0x10, 0x20, 0x40
 _CRC_BYTES = 4
 
 
 @dataclass(frozen=True)
 class FrameRecord:
-    """Time and validity of one frame; `mask` is in packed form (see pack_mask), None if all valid."""
+    """Time and validity of one frame; `mask` is in packed form (see pack_mask), None if all valid.
+
+    holes: pixels that lack data in some bands only, packed (see pack_holes), None if there are none. other_offset: the
+    frame's BOA offset is the opposite of the header's.
+    """
 
     index: int
     time: Time = None
     mask: bytes | None = None
     offset: int = field(default=0, compare=False)
+    holes: bytes | None = None
+    other_offset: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.index <= MAX_VARINT // 4:
@@ -53,6 +62,17 @@ class FrameRecord:
         if self.mask is None:
             return np.ones((height, width), dtype=np.bool_)
         return unpack_mask(self.mask, height, width)
+
+    def band_holes(self, bands: int, height: int, width: int) -> NDArray[np.bool_] | None:
+        """(bands, height, width) bool, True where a band alone lacks data; None without holes."""
+        return None if self.holes is None else unpack_holes(self.holes, bands, height, width)
+
+    def valid_rows(self, height: int, width: int, rows: int) -> Iterator[NDArray[np.bool_]]:
+        """`valid` by so many rows at a time (see mask_rows)."""
+        if self.mask is not None:
+            return mask_rows(self.mask, height, width, rows)
+        tops = range(0, height, rows)
+        return (np.ones((min(rows, height - top), width), np.bool_) for top in tops)
 
 
 @dataclass(frozen=True)
@@ -78,13 +98,9 @@ def _deflate(data: bytes) -> bytes:
 
 def _inflate(data: bytes, size: int) -> bytes:
     """Exactly `size` bytes; longer or shorter content is StreamError, and no more is ever made."""
-    unpacker = zlib.decompressobj(-15)
-    try:
-        plain = unpacker.decompress(data, size + 1)
-    except zlib.error as error:
-        raise StreamError(f"deflated content damaged: {error}") from error
-    if len(plain) != size or not unpacker.eof or unpacker.unused_data:
-        raise StreamError(f"expected {size} bytes of deflated content, found {len(plain)}")
+    unpacker = _Inflater(data)
+    plain = unpacker.take(size)
+    unpacker.done()
     return plain
 
 
@@ -101,18 +117,89 @@ def pack_mask(valid: NDArray[np.bool_]) -> bytes | None:
 
 def unpack_mask(mask: bytes, height: int, width: int) -> NDArray[np.bool_]:
     """The inverse of pack_mask."""
-    bits = np.frombuffer(_inflate(mask, (height * width + 7) // 8), dtype=np.uint8)
-    steps = np.unpackbits(bits, count=height * width).reshape(height, width)
-    missing: NDArray[np.uint8] = np.bitwise_xor.accumulate(steps, axis=0)
-    valid: NDArray[np.bool_] = missing == 0
-    return valid
+    return np.concatenate(list(mask_rows(mask, height, width, max(height, 1))))
+
+
+def mask_rows(mask: bytes, height: int, width: int, rows: int) -> Iterator[NDArray[np.bool_]]:
+    """A packed mask as bool arrays (rows, width) from the top, the last one with what is left; True where there is
+    data. No more is unpacked than is asked for. StreamError, at the latest behind the last rows, if it is not of that
+    size.
+    """
+    unpacker = _Inflater(mask)
+    bits, above = np.zeros(0, np.uint8), np.zeros(width, np.uint8)
+    for top in range(0, height, rows):
+        count = min(rows, height - top) * width
+        plain = unpacker.take((max(count - bits.size, 0) + 7) // 8)
+        bits = np.concatenate([bits, np.unpackbits(np.frombuffer(plain, np.uint8))])
+        steps, bits = bits[:count].reshape(-1, width), bits[count:].copy()
+        steps[0] ^= above
+        missing = np.bitwise_xor.accumulate(steps, axis=0)
+        above = missing[-1].copy()
+        yield missing == 0
+    unpacker.done()
+
+
+class _Inflater:
+    """Raw deflated content piece by piece; a piece that is not there, or more behind the last, is StreamError."""
+
+    def __init__(self, data: bytes) -> None:
+        self._unpacker = zlib.decompressobj(-15)
+        self._packed = data
+
+    def take(self, size: int) -> bytes:
+        """The next `size` bytes."""
+        pieces, left = [], size
+        while left:
+            piece = self._more(left)
+            if not piece:
+                raise StreamError(f"expected {left} more bytes of deflated content, found its end")
+            pieces.append(piece)
+            left -= len(piece)
+        return b"".join(pieces)
+
+    def done(self) -> None:
+        """The content must end here."""
+        if self._more(1) or not self._unpacker.eof or self._unpacker.unused_data:
+            raise StreamError("expected the end of deflated content, found more")
+
+    def _more(self, most: int) -> bytes:
+        try:
+            piece = self._unpacker.decompress(self._packed, most)
+        except zlib.error as error:
+            raise StreamError(f"deflated content damaged: {error}") from error
+        self._packed = self._unpacker.unconsumed_tail
+        return piece
+
+
+def pack_holes(holes: NDArray[np.bool_]) -> bytes | None:
+    """The packed holes of a (C, H, W) bool array that is True where a band lacks data; None without any."""
+    if holes.ndim != 3 or holes.dtype != np.bool_:
+        raise StreamError(f"expected bool holes (C, H, W), found {holes.dtype} {holes.shape}")
+    if not holes.any():
+        return None
+    steps = holes.copy()
+    steps[:, 1:] ^= holes[:, :-1]
+    return _deflate(np.packbits(steps).tobytes())
+
+
+def unpack_holes(holes: bytes, bands: int, height: int, width: int) -> NDArray[np.bool_]:
+    """The inverse of pack_holes."""
+    count = bands * height * width
+    bits = np.frombuffer(_inflate(holes, (count + 7) // 8), dtype=np.uint8)
+    steps = np.unpackbits(bits, count=count).reshape(bands, height, width)
+    found: NDArray[np.bool_] = np.bitwise_xor.accumulate(steps, axis=1) != 0
+    return found
 
 
 def pack_frame(record: FrameRecord, binding: int) -> bytes:
     """The bytes of a frame record."""
     kind, time = pack_time(record.time)
-    has_mask = _MASK_BIT if record.mask is not None else 0
-    body = varint(record.index) + bytes([kind | has_mask]) + time + (record.mask or b"")
+    layout = kind | (record.mask is not None) * _MASK_BIT | record.other_offset * _OFFSET_BIT
+    mask = record.mask or b""
+    if record.holes is not None:
+        layout |= _HOLES_BIT
+        mask = varint(len(mask)) + mask + record.holes
+    body = varint(record.index) + bytes([layout]) + time + mask
     return _wrap(FRAME_SYNC, body, binding)
 
 
@@ -120,12 +207,15 @@ def unpack_frame(body: bytes, offset: int = 0) -> FrameRecord:
     """A frame record from its body."""
     cursor = Cursor(body)
     index, layout = cursor.varint(), cursor.byte()
-    if layout >> 5:
+    if layout >> 7:
         raise StreamError(f"frame record: unknown bits {layout:#04x}")
     time = unpack_time(layout & 15, cursor)
-    mask = cursor.take(cursor.end - cursor.at) if layout & _MASK_BIT else None
+    with_mask, with_holes = bool(layout & _MASK_BIT), bool(layout & _HOLES_BIT)
+    size = cursor.varint() if with_holes else cursor.end - cursor.at
+    mask = cursor.take(size) if with_mask else None
+    holes = cursor.take(cursor.end - cursor.at) if with_holes else None
     cursor.done()
-    return FrameRecord(index, time, mask, offset)
+    return FrameRecord(index, time, mask, offset, holes, bool(layout & _OFFSET_BIT))
 
 
 def pack_extension(extension: Extension, binding: int) -> bytes:
@@ -137,12 +227,14 @@ def pack_extension(extension: Extension, binding: int) -> bytes:
     return _wrap(EXTENSION_SYNC, body, binding)
 
 
-def unpack_extension(body: bytes, offset: int = 0) -> Extension:
-    """An extension record from its body."""
+def unpack_extension(body: bytes, offset: int = 0, limit: int = MAX_EXTENSION_BYTES) -> Extension:
+    """An extension record from its body; StreamError when its content is longer than `limit` bytes."""
     cursor = Cursor(body)
     tag, deflated, size = cursor.byte(), cursor.byte(), cursor.varint()
     if deflated > 1 or size > MAX_EXTENSION_BYTES:
         raise StreamError(f"extension: unknown packing {deflated} or too long ({size} bytes)")
+    if size > limit:
+        raise StreamError(f"extension: its {size} bytes are more than all extensions of a file of this size may hold")
     content = cursor.take(cursor.end - cursor.at)
     data = _inflate(content, size) if deflated else content
     if len(data) != size:

@@ -14,7 +14,7 @@
 | varint | only if frames back is 0: frame difference (context - this), signed |
 | varint | payload length |
 | 2 | CRC-16 (CCITT) of all before, started from the binding's low 16 bits, little-endian |
-| n | payload: range coder bytes |
+| n | payload: range coder bytes, with checks between layers (swathpack.edge.codec.rangecoder.checks) |
 | 4 | CRC-32 of all before, started from the binding, little-endian |
 
 The CRC-16 guards the length: a flipped bit in it must not make a whole segment look like a cut one, whose
@@ -27,9 +27,10 @@ import binascii
 import zlib
 from dataclasses import dataclass, field
 
-from swathpack.edge.codec.base_layer import MAX_SHIFT, base_step_of
+from swathpack.edge.codec.base_layer import MAX_SHIFT, PREDICTIVE, TRANSFORM, is_learned
 from swathpack.edge.codec.digest import CONTEXT_DIGEST_BYTES, MODEL_DIGEST_BYTES, TABLES_DIGEST_BYTES
 from swathpack.edge.stream.errors import StreamError
+from swathpack.edge.stream.header import VERSION
 from swathpack.edge.stream.wire import MAX_VARINT, Cursor, signed_varint, varint
 
 SYNC = 0xE1
@@ -42,7 +43,7 @@ HEADER_CRC_BYTES, RECORD_CRC_BYTES = 2, 4
 _EXTENDED = 3
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ContextRef:
     """A context of a segment: the same tile in `frame`, known to its first `layers` layers."""
 
@@ -57,14 +58,15 @@ class ContextRef:
             raise StreamError(f"expected {CONTEXT_DIGEST_BYTES} digest bytes, found {len(self.digest)}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Segment:
     """One segment. StreamError from the constructor if a field is out of range.
 
-    quality: quantiser index 0..63. flags: base shift 0..3. grid_h, grid_w: latent positions, 1..16. payload: range
-    coder bytes, most important layer first. truncated: the file ended inside; `payload` is then the part that
-    is there and `payload_bytes` what it should have been. No CRC covers that part: it is right if the file
-    was only cut, and wrong without notice if it was damaged there as well. offset: where the record starts.
+    quality: quantiser index 0..63. flags: base shift 0..3; with 3 there, 62 and 63 name tiles without the network
+    (swathpack.edge.codec.plain). grid_h, grid_w: latent positions, 1..16. payload: coder's bytes, most important layer
+    first. payload_bytes: its length as the record says. truncated: the file ended inside, and `payload` is the part that is
+    there. damaged: the record's CRC does not hold, or another record starts inside; `payload` is what lies up to there. Of
+    either kind only the layers count that the payload's own checks confirm. offset: where the record starts.
     """
 
     frame: int
@@ -78,6 +80,7 @@ class Segment:
     flags: int = 0
     payload: bytes = b""
     truncated: bool = False
+    damaged: bool = False
     payload_bytes: int = -1
     offset: int = field(default=0, compare=False)
 
@@ -85,6 +88,11 @@ class Segment:
         if self.payload_bytes < 0:
             object.__setattr__(self, "payload_bytes", len(self.payload))
         _check(self)
+
+    @property
+    def sound(self) -> bool:
+        """Whether the record's CRC vouches for the payload."""
+        return not (self.truncated or self.damaged)
 
     @property
     def quality_byte(self) -> int:
@@ -112,7 +120,7 @@ def _check(segment: Segment) -> None:
         ("tile", 0 <= segment.tile <= MAX_VARINT, segment.tile),
         ("quality", 0 <= segment.quality <= MAX_QUALITY, segment.quality),
         ("flags", 0 <= segment.flags <= MAX_SHIFT, segment.flags),
-        ("base step", base_step_of(segment.quality_byte) <= MAX_QUALITY, base_step_of(segment.quality_byte)),
+        ("quality byte", _is_quality(segment.quality_byte), segment.quality_byte),
         ("first layer", 0 <= segment.layer_start < MAX_LAYERS, segment.layer_start),
         ("layers", 1 <= segment.layer_count <= MAX_LAYERS - segment.layer_start, segment.layer_count),
         ("latent height", segment.grid_h in side, segment.grid_h),
@@ -125,12 +133,16 @@ def _check(segment: Segment) -> None:
             raise StreamError(f"segment: {name} out of range, found {found}")
 
 
-def lone_binding(model_digest: bytes, tables_digest: bytes) -> int:
-    """The binding of segments that fly alone, without a file header: CRC-32 of both digests."""
+def _is_quality(quality: int) -> bool:
+    return is_learned(quality) or quality in (TRANSFORM, PREDICTIVE)
+
+
+def lone_binding(model_digest: bytes, tables_digest: bytes, version: int = VERSION) -> int:
+    """The binding of segments that fly alone, without a file header: CRC-32 of version (not for 1) and both digests."""
     found = (len(model_digest), len(tables_digest))
     if found != (MODEL_DIGEST_BYTES, TABLES_DIGEST_BYTES):
         raise StreamError(f"expected digests of 8 and 4 bytes, found {found[0]} and {found[1]}")
-    return zlib.crc32(model_digest + tables_digest)
+    return zlib.crc32((bytes([version]) if version > 1 else b"") + model_digest + tables_digest)
 
 
 def _front(segment: Segment, payload_bytes: int) -> bytes:
@@ -155,8 +167,8 @@ def _pack_context(frame: int, context: ContextRef) -> bytes:
 
 def pack_segment(segment: Segment, binding: int) -> bytes:
     """The record's bytes; binding: the file header's, or lone_binding for a segment that flies alone."""
-    if segment.truncated:
-        raise StreamError(f"a cut segment cannot be written ({segment.name})")
+    if not segment.sound:
+        raise StreamError(f"a cut or damaged segment cannot be written ({segment.name})")
     front = _front(segment, len(segment.payload))
     check = binascii.crc_hqx(front, binding & 0xFFFF)
     body = front + check.to_bytes(HEADER_CRC_BYTES, "little") + segment.payload

@@ -25,20 +25,31 @@ def _public_bytes(key: Ed25519PrivateKey) -> bytes:
 
 
 def make_key(path: Path, comment: str) -> Path:
-    """Write a new secret to `path` and its public line to `path.pub`; never over an existing one.
+    """Write a new secret to `path` and its public line to `path.pub`; never over an existing one, both or none.
 
     comment: may begin with `role=...` and `expires=...` (`swathpack.edge.install.keys`).
     """
     key = Ed25519PrivateKey.generate()
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     public = path.with_name(path.name + ".pub")
+    made: list[Path] = []
     try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except OSError as error:
-        raise SigningError(f"{path}: {error.strerror}") from error
-    with os.fdopen(handle, "wb") as out:
-        out.write(pem)
-    public.write_text(public_line(_public_bytes(key), comment))
+        for target, data, mode in (
+            (path, pem, 0o600),
+            (public, public_line(_public_bytes(key), comment).encode(), 0o666),
+        ):
+            handle = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+            made.append(target)
+            with os.fdopen(handle, "wb") as out:
+                out.write(data)
+                out.flush()
+                os.fsync(out.fileno())
+    except BaseException as error:
+        for target in made:
+            target.unlink()
+        if isinstance(error, OSError):
+            raise SigningError(f"{error.filename or path}: {error.strerror}") from error
+        raise
     return public
 
 

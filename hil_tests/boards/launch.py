@@ -47,11 +47,13 @@ class Launcher:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 env=self.environment,
+                start_new_session=True,  # Ctrl-C is for the campaign, which stops the board in its own way
             )
 
 
 def launcher(board: str, folder: Path) -> Launcher:
     """The launcher of a board by name. folder: for what this machine keeps. Raises UserError."""
+    check_board(board)
     environment = os.environ | THREADS | {"PYTHONPATH": str(ROOT)}
     state = str((folder / "board").resolve())
     if board == "local":
@@ -60,11 +62,15 @@ def launcher(board: str, folder: Path) -> Launcher:
         return Launcher(board, (sys.executable,), state, environment | preload, library is not None, True)
     if board == "emulated-orin":
         return _emulated(folder, state, environment)
-    if board.startswith("ssh:") and len(board) > 4:
-        words = " ".join(f"{k}={v}" for k, v in THREADS.items())
-        remote = ("ssh", "-o", "BatchMode=yes", "--", board[4:], f"cd {shlex.quote(REMOTE)} && {words} python3")
-        return Launcher(board, remote, "hil-board", dict(os.environ), False, False)
-    raise UserError(f"--board: expected local, emulated-orin or ssh:user@host, found {board!r}")
+    words = " ".join(f"{k}={v}" for k, v in THREADS.items())
+    remote = ("ssh", "-o", "BatchMode=yes", "--", board[4:], f"cd {shlex.quote(REMOTE)} && {words} python3")
+    return Launcher(board, remote, "hil-board", dict(os.environ), False, False)
+
+
+def check_board(board: str) -> None:
+    """Whether there is a board of this name. Raises UserError."""
+    if board not in ("local", "emulated-orin") and not (board.startswith("ssh:") and len(board) > 4):
+        raise UserError(f"--board: expected local, emulated-orin or ssh:user@host, found {board!r}")
 
 
 def _emulated(folder: Path, state: str, environment: dict[str, str]) -> Launcher:

@@ -12,6 +12,7 @@ from swathpack.hil_tests.scenario.catalogue import CATALOGUE
 from swathpack.hil_tests.scenario.read import Scenario
 from swathpack.hil_tests.simulation.orbit import Orbit
 from swathpack.hil_tests.simulation.sensor import Shot
+from swathpack.tools.errors import UserError
 
 BEFORE_FRAME_S = 0.5
 KILL_OPERATIONS = (1, 60)  # after the moment at which a kill is armed
@@ -71,7 +72,7 @@ def make_schedule(scenario: Scenario, orbit: Orbit, start_s: float) -> Schedule:
     injections = [
         Injection(0, fault.kind, fault.strength or CATALOGUE[fault.kind].strength, until=fault.hours)
         for fault in scenario.fault
-        for _ in range(fault.count)
+        for _ in range(0 if fault.at_h else fault.count)
     ]
     rng.shuffle(injections)
     for number, injection in enumerate(injections):
@@ -80,8 +81,40 @@ def make_schedule(scenario: Scenario, orbit: Orbit, start_s: float) -> Schedule:
     _place_passes([i for i in injections if i.group == "link"], orbit, rng)
     _place_passes([i for i in injections if i.group == "report"], orbit, rng)
     _place_board([i for i in injections if i.group == "board"], shots, orbit, rng)
+    injections += _at_given_times(scenario, start_s, len(injections), shots, orbit)
     injections.sort(key=lambda i: (i.time, i.number))
     return Schedule(injections, shots)
+
+
+def _at_given_times(scenario: Scenario, start_s: float, first: int, shots: list[Shot], orbit: Orbit) -> list[Injection]:
+    """Those with `at_h`: on the board at that moment, else the first frame or pass from then on. Raises UserError."""
+    wanted = [(fault, start_s + 3600 * hour) for fault in scenario.fault for hour in fault.at_h]
+    made = []
+    for number, (fault, moment) in enumerate(wanted, first):
+        kind = CATALOGUE[fault.kind]
+        made.append(Injection(number, fault.kind, fault.strength or kind.strength, moment))
+        if kind.group == "frame":
+            slot = _first(fault.kind, moment, start_s, [float(shot.time) for shot in shots])
+            _put(made[-1], slot, shots)
+        elif kind.group == "board":
+            made[-1].target = next((at for at, shot in enumerate(shots) if shot.time >= moment), len(shots) - 1)
+            made[-1].until = moment + 3600 * (fault.hours or kind.hours)
+        else:
+            slot = _first(fault.kind, moment, start_s, [one.budget.start_s for one in orbit.passes])
+            made[-1].target, made[-1].time = orbit.passes[slot].budget.id, orbit.passes[slot].budget.start_s
+    return made
+
+
+def _first(kind: str, moment: float, start_s: float, times: list[float]) -> int:
+    """The first of these times from a moment on."""
+    found = next((at for at, time in enumerate(times) if time >= moment), None)
+    if found is None:
+        hours = [(time - start_s) / 3600 for time in times[-1:] or [start_s]]
+        what = "frame" if CATALOGUE[kind].group == "frame" else "pass"
+        raise UserError(
+            f"fault {kind}: at_h: expected a {what} from hour {(moment - start_s) / 3600:g} on, the last is at {hours[0]:.2f}"
+        )
+    return found
 
 
 def _shots(scenario: Scenario, start_s: float, rng: random.Random) -> list[Shot]:
@@ -113,9 +146,14 @@ def _spread(count: int, slots: int, rng: random.Random, first: int = 0) -> list[
 
 def _place_frames(injections: list[Injection], shots: list[Shot], rng: random.Random) -> None:
     for injection, slot in zip(injections, _spread(len(injections), len(shots), rng)):
-        shot = shots[slot]
-        shots[slot] = Shot(shot.number, shot.place, shot.time, (*shot.wrongs, (injection.kind, injection.strength)))
-        injection.target, injection.time, injection.injected = slot, float(shot.time), False
+        _put(injection, slot, shots)
+
+
+def _put(injection: Injection, slot: int, shots: list[Shot]) -> None:
+    """On a frame."""
+    shot = shots[slot]
+    shots[slot] = Shot(shot.number, shot.place, shot.time, (*shot.wrongs, (injection.kind, injection.strength)))
+    injection.target, injection.time, injection.injected = slot, float(shot.time), False
 
 
 def _place_passes(injections: list[Injection], orbit: Orbit, rng: random.Random) -> None:

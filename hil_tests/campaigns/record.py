@@ -80,6 +80,7 @@ class Record:
     events: dict[str, int] = field(default_factory=dict)
     pictures: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    stopped: str = ""  # why the run is not whole
     wall_s: float = 0.0
     cpu_s: float = 0.0
 

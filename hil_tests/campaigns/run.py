@@ -1,6 +1,6 @@
 """A campaign: one scenario run against one board, from the first day to the last byte that could still come down.
 
-    record = Campaign(scenario, launcher, folder).run()
+    record = Campaign(scenario, launcher, folder, prepare(scenario, data)).run()
 
 The campaign owns the time. It delivers frames, opens passes, carries packets through the link, lets the ground decode
 and report, puts faults in, starts the board again when it has died, and writes everything down (`swathpack.hil_tests.campaigns.record`).
@@ -22,22 +22,21 @@ import numpy as np
 
 from swathpack.edge.codec.model import DEFAULT_DIRECTORY, EdgeModel
 from swathpack.edge.codec.protocol import LAYERS, TileKey
-from swathpack.edge.downlink.budget import Pass, parse_time
+from swathpack.edge.downlink.budget import Pass
 from swathpack.edge.install.link_keys import LinkKey, link_keys_text
 from swathpack.hil_tests.boards.boardside import SimBoard
 from swathpack.hil_tests.boards.launch import Launcher
 from swathpack.hil_tests.boards.wire import Message
 from swathpack.hil_tests.campaigns.faults import FaultDesk
-from swathpack.hil_tests.campaigns.injections import make_schedule
 from swathpack.hil_tests.campaigns.observer import Observer
+from swathpack.hil_tests.campaigns.prepare import MISSION, Prepared
 from swathpack.hil_tests.campaigns.record import Life, PassRecord, Record
 from swathpack.hil_tests.scenario.catalogue import EMPTY
 from swathpack.hil_tests.scenario.read import Scenario
 from swathpack.hil_tests.simulation.ground_segment import GroundSegment, Lost, pieces_of
 from swathpack.hil_tests.simulation.link import RadioLink, Trouble
-from swathpack.hil_tests.simulation.orbit import Orbit, SimPass, find_passes
+from swathpack.hil_tests.simulation.orbit import Orbit, SimPass
 from swathpack.hil_tests.simulation.physics import BoardPhysics
-from swathpack.hil_tests.simulation.scenes import load_places
 from swathpack.hil_tests.simulation.sensor import Shot, SimulatedSensor
 from swathpack.hil_tests.simulation.truth import Truth
 from swathpack.tools.progress import Progress
@@ -46,46 +45,17 @@ KEY = LinkKey(0, hashlib.sha256(b"a secret of this campaign only").digest())
 STEP_S, PASS_STEP_S = 1200.0, 8.0
 REPORTS_AFTER_S = 10.0  # from the start of a pass: commanding comes first
 DRAINS, DRAIN_EVERY_S, DRAIN_S, DRAIN_BYTES = 10, 3600.0, 300.0, 3_000_000
-MISSION = """state = "state"
-[source]
-kind = "folder"
-path = "inbox"
-settle_s = 0.0
-[uplink]
-key_file = "uplink.key"
-[passes]
-budget = "budget.toml"
-paced = true
-[context]
-slots = 1024
-slot_bytes = 32768
-[coding]
-tile = {tile}
-q = {q}
-engine = "{engine}"
-canary_s = {canary_s}
-[link]
-packet_bytes = {packet_bytes}
-reserve_bytes = 4096
-[limits]
-min_free_mb = 0
-ballast_mb = 1
-[throttle]
-max_temperature_c = {max_temperature_c}
-"""
 
 
 class Campaign:
-    """See the module. data: folder of cubes, None for the usual one."""
+    """See the module. stopping: set from outside, ends the run where it is; its record holds what ran."""
 
-    def __init__(self, scenario: Scenario, launcher: Launcher, folder: Path, data: Path | None = None) -> None:
+    def __init__(self, scenario: Scenario, launcher: Launcher, folder: Path, ready: Prepared) -> None:
         self.scenario, self.folder = scenario, folder
-        self.start_s = parse_time(scenario.start)
+        self.start_s, self.orbit, self.schedule, places = ready.start_s, ready.orbit, ready.schedule, ready.places
         self.end_s = self.start_s + scenario.days * 86400
-        self.orbit = find_passes(scenario, self.start_s)
-        self.schedule = make_schedule(scenario, self.orbit, self.start_s)
         self.passes = (*self.orbit.passes, *self._drains())
-        places = load_places(scenario.sensor, data, scenario.seed)
+        self.stopping = False
         model = EdgeModel(DEFAULT_DIRECTORY)
         self.sensor = SimulatedSensor(places, scenario.seed)
         self.truth = Truth(model, self.sensor, scenario.board.tile, scenario.board.q, launcher.same_machine)
@@ -119,7 +89,7 @@ class Campaign:
     # --- the run --------------------------------------------------------------------------------------------
 
     def run(self) -> Record:
-        """Everything, to the end."""
+        """Everything, to the end or until it is stopped."""
         begun, cpu = wall.monotonic(), _cpu_s()
         self._plan()
         self._start_board(self.now)
@@ -129,12 +99,21 @@ class Campaign:
             if time > self.end_s + DRAIN_S and self._all_down():
                 break
             self.advance(time)
+            if self.stopping:
+                self._stop_here()
+                break
             action()
             bar.step(1, f"day {(self.now - self.start_s) / 86400:.1f}")
         self.board.close()
         self.record.wall_s, self.record.cpu_s = wall.monotonic() - begun, _cpu_s() - cpu
         self._close_books()
         return self.record
+
+    def _stop_here(self) -> None:
+        """What ran is all there is: faults to come are none, and those under way count as they stand."""
+        self.record.days = max(0.0, min(self.now, self.end_s) - self.start_s) / 86400
+        self.record.stopped = f"stopped by hand on day {self.record.days:.2f} of {self.scenario.days:g}"
+        self.record.note(self.now, "campaign", "stopped")
 
     def at(self, time: float, action: Callable[[], None]) -> None:
         """Do something at a time."""
@@ -172,7 +151,7 @@ class Campaign:
 
     def advance(self, until: float) -> None:
         """Let time go on to `until`, the board's dying and starting on the way included."""
-        while self.now < until - 1e-3:
+        while self.now < until - 1e-3 and not self.stopping:
             current = self._pass_at(self.now)
             step = min(until, self.now + STEP_S)
             if current is not None:

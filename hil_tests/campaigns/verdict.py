@@ -12,6 +12,8 @@ from swathpack.hil_tests.campaigns.record import Record
 from swathpack.hil_tests.scenario.catalogue import CATALOGUE
 from swathpack.hil_tests.scenario.read import Scenario
 
+STOPPED = "Ran to its end"  # the name of what a run stopped by hand does not meet
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -73,7 +75,7 @@ def _row(kind: str, injections: list[Injection]) -> FaultRow:
 
 
 def verdicts(record: Record, scenario: Scenario) -> list[Verdict]:
-    """All requirements, those of the scenario first."""
+    """All requirements, those of the scenario first; a run that was stopped does not meet them."""
     r, need = record, scenario.require
     flown = [p for p in r.passes if not p.drain]
     used = [p for p in flown if p.packets]
@@ -126,6 +128,9 @@ def verdicts(record: Record, scenario: Scenario) -> list[Verdict]:
         ),
         _quality(r, need.psnr_db),
     ]
+    if r.stopped:
+        text = f"{r.stopped}; what was under way counts as it stood"
+        found.insert(0, Verdict(STOPPED, False, text))
     return found
 
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +14,7 @@ from swathpack.edge.bands import BANDS
 from swathpack.edge.codec.protocol import TileKey
 from swathpack.edge.frame import Frame
 from swathpack.hil_tests.boards.launch import launcher
+from swathpack.hil_tests.campaigns.prepare import Prepared, prepare
 from swathpack.hil_tests.campaigns.record import Record
 from swathpack.hil_tests.campaigns.run import Campaign
 from swathpack.hil_tests.campaigns.verdict import Verdict, final_psnr, verdicts
@@ -22,15 +27,40 @@ from swathpack.tools.pages.pictures import TRUE_COLOUR, Stretch, data_uri
 PICTURES = 12
 
 
-def run_and_report(scenario: Scenario, board: str, folder: Path, data: Path | None) -> tuple[list[Verdict], str]:
-    """The verdicts and the text to print; the files are in `folder`. Raises UserError."""
-    campaign = Campaign(scenario, launcher(board, folder), folder, data)
-    record = campaign.run()
+def run_and_report(
+    scenario: Scenario, board: str, folder: Path, data: Path | None, ready: Prepared | None = None
+) -> tuple[list[Verdict], str]:
+    """The verdicts and the text to print; the files are in `folder`. Raises UserError.
+
+    Ctrl-C ends the run and reports what ran; a second one ends that too.
+    """
+    campaign = Campaign(scenario, launcher(board, folder), folder, ready or prepare(scenario, data))
+    with _stopped_by_hand(campaign):
+        record = campaign.run()
     record.pictures = pictures(campaign, record)
     found = verdicts(record, scenario)
     outputs.write(record, scenario, found, folder)
     (folder / "report.html").write_text(render(record, scenario, found), encoding="utf-8")
     return found, outputs.table(record, found)
+
+
+@contextmanager
+def _stopped_by_hand(campaign: Campaign) -> Iterator[None]:
+    """The first SIGINT lets the campaign end where it is, the next is the usual one."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    usual = signal.getsignal(signal.SIGINT)
+
+    def stop(number: int, frame: object) -> None:
+        campaign.stopping = True
+        signal.signal(signal.SIGINT, usual)
+
+    signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, usual)
 
 
 def pictures(campaign: Campaign, record: Record) -> list[dict[str, str]]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import json
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,8 @@ from swathpack.hil_tests.scenario.catalogue import CATALOGUE
 from swathpack.tools.errors import UserError
 
 FOLDER = Path(__file__).with_name("scenarios")
+ENGINES = r"auto|float32|int64|onnxruntime(:(off|basic|extended|all))?|tensorrt(:dla[01])?"
+MAX_AT = 1000
 
 
 def _key(default: Any, low: float | None = None, high: float | None = None, words: tuple[str, ...] = ()) -> Any:
@@ -80,12 +84,17 @@ class BoardModel:
 
 @dataclass(frozen=True)
 class Fault:
-    """[[fault]] kind: see `swathpack.hil_tests.scenario.catalogue`. count: how often. hours, strength: 0 for the kind's own."""
+    """[[fault]] kind: see `swathpack.hil_tests.scenario.catalogue`. count: how often. hours, strength: 0 for the kind's own.
 
-    kind: str = _key("kill", words=tuple(CATALOGUE))
+    at_h: hours from the start at which it happens, drawn when left out. What befalls a frame or a pass befalls the first
+    one from then on.
+    """
+
+    kind: str = _key("", words=tuple(CATALOGUE))
     count: int = _key(1, 0, 1000)
     hours: float = _key(0.0, 0, 240)
     strength: float = _key(0.0, 0, 1e9)
+    at_h: tuple[float, ...] = _key((), 0, 24 * 400)
 
 
 @dataclass(frozen=True)
@@ -142,19 +151,34 @@ def read_scenario(given: str, days: float | None = None, seed: int | None = None
 def parse_scenario(text: str, name: str = "scenario", changes: dict[str, Any] | None = None) -> Scenario:
     """The same from a text. Raises UserError."""
     try:
-        values = loads(text) | (changes or {})
+        values = loads(text)
     except TomlError as error:
         raise UserError(f"{name}: {error}") from error
+    if not values:
+        raise UserError(f"{name}: expected a scenario, found no key in it")
+    values |= changes or {}
     faults = values.pop("fault", [])
     if not isinstance(faults, list):
         raise UserError(f"{name}: fault: expected [[fault]] tables")
-    built = {"fault": tuple(_build(Fault, row, f"fault {i}.", name) for i, row in enumerate(faults, 1))}
+    built = {"fault": tuple(_fault(row, f"fault {i}.", name) for i, row in enumerate(faults, 1))}
     for key, kind in _TABLES.items():
         built[key] = _build(kind, values.pop(key, {}), f"{key}.", name)
     scenario = _build(Scenario, {"name": name} | values, "", name)
     scenario = dataclasses.replace(scenario, **built)
     _check_together(scenario)
     return scenario
+
+
+def _fault(row: Any, prefix: str, where: str) -> Fault:
+    """One [[fault]]: it says what it is, and `count` is how many times it names."""
+    fault: Fault = _build(Fault, row, prefix, where)
+    if not fault.kind:
+        raise UserError(f"{where}: {prefix}kind: expected one of {', '.join(CATALOGUE)}, found none")
+    if not fault.at_h:
+        return fault
+    if row.get("count", len(fault.at_h)) != len(fault.at_h):
+        raise UserError(f"{where}: {prefix}count: expected {len(fault.at_h)}, as at_h has times, found {fault.count}")
+    return dataclasses.replace(fault, count=len(fault.at_h))
 
 
 def _build(kind: type, values: Any, prefix: str, where: str) -> Any:
@@ -165,17 +189,31 @@ def _build(kind: type, values: Any, prefix: str, where: str) -> Any:
         if key not in known:
             near = difflib.get_close_matches(key, known, 1)
             hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
-            raise UserError(f"{where}: {prefix}{key}: no such key; {hint}")
+            raise UserError(f"{where}: {prefix}{key or repr(key)}: no such key; {hint}")
         _check(known[key], value, prefix + key, where)
-    return kind(**{k: float(v) if isinstance(known[k].default, float) else v for k, v in values.items()})
+    return kind(**{k: _plain(v, known[k].default) for k, v in values.items()})
+
+
+def _plain(value: Any, default: Any) -> Any:
+    if isinstance(default, tuple):
+        return tuple(float(item) for item in value)
+    return float(value) if isinstance(default, float) else value
 
 
 def _check(item: dataclasses.Field[Any], value: Any, key: str, where: str) -> None:
     kind = type(item.default)
+    if kind is tuple:
+        if not isinstance(value, list) or not 0 < len(value) <= MAX_AT:
+            raise UserError(f"{where}: {key}: expected a list of 1 to {MAX_AT} numbers, found {value!r}")
+        for one in value:
+            _check(dataclasses.field(default=0.0, metadata=item.metadata), one, key, where)
+        return
     allowed = (int, float) if kind is float else (kind,)
     if not isinstance(value, allowed) or isinstance(value, bool) != (kind is bool):
         words = {int: "a whole number", float: "a number", str: "a text"}
         raise UserError(f"{where}: {key}: expected {words.get(kind, kind.__name__)}, found {value!r}")
+    if value == "" and (item.default != "" or item.name in ("kind", "name")):
+        raise UserError(f"{where}: {key}: expected a text that is not empty")
     low, high, words_allowed = (item.metadata.get(k) for k in ("low", "high", "words"))
     if words_allowed and value not in words_allowed:
         near = difflib.get_close_matches(value, words_allowed, 1)
@@ -204,6 +242,16 @@ def _check_together(s: Scenario) -> None:
             raise UserError(f"{s.name}: {key}: expected a multiple of 64, found {value}")
     if s.link.loss_high > s.link.loss_low or s.link.bit_errors_high > s.link.bit_errors_low:
         raise UserError(f"{s.name}: link: expected loss and bit errors at low elevation to be the larger ones")
+    if not all(re.fullmatch(ENGINES, name.strip()) for name in s.board.engine.split(",")):
+        raise UserError(
+            f"{s.name}: board.engine: expected auto or names of swathpack engines list, found {s.board.engine!r}"
+        )
+    for number, fault in enumerate(s.fault, 1):
+        if fault.at_h and max(fault.at_h) >= s.days * 24:
+            raise UserError(
+                f"{s.name}: fault {number}.at_h: expected less than the campaign's {s.days * 24:g} hours, "
+                f"found {max(fault.at_h):g}"
+            )
     kinds = [fault.kind for fault in s.fault]
     if len(kinds) != len(set(kinds)):
         raise UserError(f"{s.name}: fault: expected each kind once, found {', '.join(sorted(kinds))}")
@@ -213,7 +261,7 @@ def to_toml(s: Scenario) -> str:
     """The scenario with every default written out, for the record."""
 
     def value(v: Any) -> str:
-        return f'"{v}"' if isinstance(v, str) else repr(v)
+        return json.dumps(v if isinstance(v, str) else list(v)) if isinstance(v, (str, tuple)) else repr(v)
 
     lines = [
         f"{f.name} = {value(getattr(s, f.name))}" for f in dataclasses.fields(s) if f.name not in (*_TABLES, "fault")
@@ -222,5 +270,6 @@ def to_toml(s: Scenario) -> str:
         part = getattr(s, key)
         lines += ["", f"[{key}]", *(f"{f.name} = {value(getattr(part, f.name))}" for f in dataclasses.fields(part))]
     for fault in s.fault:
-        lines += ["", "[[fault]]", *(f"{f.name} = {value(getattr(fault, f.name))}" for f in dataclasses.fields(fault))]
+        given = [f.name for f in dataclasses.fields(fault) if f.name != "at_h" or fault.at_h]
+        lines += ["", "[[fault]]", *(f"{name} = {value(getattr(fault, name))}" for name in given)]
     return "\n".join(lines) + "\n"

@@ -70,7 +70,7 @@ class Orbit:
 
 def _sun_direction(time_s: Array) -> Array:
     """(n, 3) unit vectors towards the sun, Earth-fixed."""
-    from swathpack.tools.plan.orbit import sidereal_angle
+    from swathpack.tools.plan.satellite import sidereal_angle
 
     ascension, declination, _ = (np.radians(part) for part in sun_position(time_s))
     hour = ascension - sidereal_angle(time_s)

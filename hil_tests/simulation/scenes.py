@@ -31,9 +31,15 @@ def load_places(sensor: Sensor, data: Path | None, seed: int) -> list[Place]:
     """As many places as the scenario asks for. Raises UserError when what it asks for is not to be had."""
     root = data or DEFAULT_DATA
     found: list[Place] = []
+    if data is not None and sensor.data not in ("auto", "real"):
+        raise UserError(
+            f'--data: the scenario takes {sensor.data} scenes; expected sensor.data = "real" or "auto" with it'
+        )
     if sensor.data in ("auto", "real"):
         if (root / "catalog.json").is_file():
             found = _real(root, sensor)
+            if not found and (sensor.data == "real" or data is not None):
+                raise UserError(f"no cube in {root} has {sensor.height} x {sensor.width} pixels and all twelve bands")
         elif sensor.data == "real" or data is not None:
             raise UserError(f'no cubes in {root}: expected a catalog.json; give --data, or sensor.data = "demo"')
     if not found and sensor.data in ("auto", "demo"):

@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 
 from swathpack.edge import bands
-from swathpack.edge.bands import BANDS, BandError, StatisticsError, complete_bands, completion_matrix, normalise_name
+from swathpack.edge.bands import (
+    BANDS,
+    BandError,
+    StatisticsError,
+    complete_bands,
+    complete_dn,
+    completion_matrix,
+    normalise_name,
+)
 from swathpack.edge.frame import Frame
 
 
@@ -86,6 +94,33 @@ def test_complete_bands_keeps_what_is_there_and_drops_b10():
     assert (full.data[:, 0, 0] == 0).all() and not full.valid[0, 0] and full.valid.sum() == 47
     assert (full.data[:, full.valid] >= 1).all()
     assert complete_bands(full) is full
+
+
+def test_dn_of_a_plain_frame_are_those_of_complete_bands():
+    data = np.random.default_rng(1).integers(200, 4000, (4, 8, 6), np.uint16)
+    data[:, 0, 0] = 0
+    frame = Frame(data, ("B08", "B04", "B03", "B02"), level="L2A")
+    assert (complete_dn(frame) == complete_bands(frame).data).all()
+    whole = Frame(np.random.default_rng(1).integers(1, 4000, (12, 8, 6), np.uint16))
+    assert (complete_dn(whole) == whole.data).all()
+
+
+def test_a_hole_is_filled_as_a_band_that_is_not_there():
+    data = np.random.default_rng(2).integers(200, 4000, (3, 8, 6), np.uint16)
+    holes = np.zeros(data.shape, bool)
+    holes[2, :4] = True
+    data[holes] = 0
+    with_hole = complete_dn(Frame(data, ("B02", "B03", "B08"), holes=holes))
+    without = complete_dn(Frame(data[:2], ("B02", "B03")))
+    assert np.allclose(with_hole[:, :4], without[:, :4], atol=0.6)  # there they are whole numbers
+    assert (with_hole[BANDS.index("B08"), 4:] == data[2, 4:]).all()
+
+
+def test_unknown_bands_are_left_out_of_what_is_coded():
+    data = np.random.default_rng(2).integers(200, 4000, (3, 8, 6), np.uint16)
+    assert (complete_dn(Frame(data, ("B02", "pan", "B08"))) == complete_dn(Frame(data[::2], ("B02", "B08")))).all()
+    with pytest.raises(BandError, match="at least one"):
+        complete_dn(Frame(data[:1], ("pan",)))
 
 
 def test_complete_bands_refuses_what_it_cannot_fill():

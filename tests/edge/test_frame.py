@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from swathpack.edge.bands import BANDS, NATIVE_M
 from swathpack.edge.frame import Frame, FrameError, normalise_level, to_dn
+from swathpack.edge.radiometry import PLAIN, Radiometry
 
 
 def cube(bands=4, height=12, width=18, seed=0):
@@ -31,7 +32,9 @@ def test_mask_is_zero_in_all_bands():
         ("size", lambda: Frame(np.zeros((4, 0, 5), np.uint16), BANDS[:4])),
         ("size", lambda: Frame(np.zeros((1, 1, 40000), np.uint16), BANDS[:1])),
         ("bands", lambda: Frame(cube(), BANDS[:3])),
-        ("bands", lambda: Frame(cube(), ("B02", "B03", "B04", "nir"))),
+        ("bands", lambda: Frame(cube(), ("B02", "B03", "B04", " "))),
+        ("bands", lambda: Frame(cube(), BANDS[:4], wavelengths=(490, 560))),
+        ("shape", lambda: Frame(cube(), BANDS[:4], holes=np.zeros((4, 3, 3), bool))),
         ("bands", lambda: Frame(cube(), ("B02", "B03", "B04", "b4"))),
         ("shape", lambda: Frame(cube(), BANDS[:4], valid=np.ones((3, 3), bool))),
         ("shape", lambda: Frame(cube(), BANDS[:4], grid=(1, 1, 1, 5))),
@@ -106,6 +109,36 @@ def test_offset_goes_and_comes():
     back = low.with_offset()
     assert back.boa_offset and (back.data[:, 1:] == data[:, 1:]).all() and (back.data[:, 0, 0] == 0).all()
     assert low.without_offset() is low
+
+
+def test_dark_pixels_below_the_offset_stay_negative_dn():
+    frame = Frame(np.full((4, 2, 2), 930, np.uint16), BANDS[:4], boa_offset=True)
+    assert (frame.dn() == -70).all() and frame.dn().dtype == np.float32
+    assert (frame.counts_of(frame.dn()) == 930).all()
+
+
+def test_other_radiometries_give_dn_and_take_them_back():
+    landsat = Radiometry(gain=0.275, zero=7272.727)
+    frame = Frame(np.full((4, 2, 2), 10909, np.uint16), BANDS[:4], radiometry=landsat)
+    assert np.allclose(frame.dn(), 1000, atol=0.1) and (frame.without_offset().data == 1000).all()
+    assert frame.without_offset().radiometry == PLAIN and (frame.counts_of(frame.dn()) == 10909).all()
+
+
+def test_other_bands_keep_their_names_and_wavelengths():
+    frame = Frame(cube(), ("b2", "pan", "yellow", "B8A"), wavelengths=(490, 590, 610, 865))
+    assert frame.bands == ("B02", "pan", "yellow", "B8A")
+    picked = frame.select(["yellow", "B02"])
+    assert picked.bands == ("yellow", "B02") and picked.wavelengths == (610, 490)
+    assert Frame(cube(), ("B02", "pan", "B04", "B8A")).wavelengths == (490, 0, 665, 865)
+
+
+def test_holes_are_of_one_band_alone():
+    holes = np.zeros((4, 12, 18), bool)
+    holes[2, :3] = True
+    frame = Frame(cube(), BANDS[:4], holes=holes)
+    assert frame.valid.all() and frame.band_valid(0).all() and not frame.band_valid(2)[:3].any()
+    assert frame.select([BANDS[2]]).holes[0, :3].all()
+    assert not frame.native_valid()[BANDS[2]][:3].any()
 
 
 def test_select_reorders_and_refuses():

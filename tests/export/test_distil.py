@@ -71,7 +71,7 @@ def test_streams_of_the_result_decode_exactly(made) -> None:
     args, _ = made
     model = EdgeModel(args.out)
     frames = [Frame(f.data, CODED, time=f"{t}") for t, f in enumerate(synthetic_series(2, 64, seed=4)[0].frames)]
-    stream = SeriesEncoder(model, frames).at_quality(distil.Q_TEACHER)
+    stream = SeriesEncoder(model, frames, mode="learned").at_quality(distil.Q_TEACHER)
     decoder = StreamDecoder(model, stream)
     coefficients = model.analyse(frames[0].data.astype(np.float32))
     report, tile = decoder.latent(0, decoder.windows[0])
@@ -79,7 +79,7 @@ def test_streams_of_the_result_decode_exactly(made) -> None:
     assert np.abs(tile.latent - coefficients / distil.UNIT).max() < 1.5
     assert decoder.frames().frames[1].data.shape == frames[1].data.shape
     fast = EdgeModel(args.out, engine="int64")
-    assert SeriesEncoder(fast, frames).at_quality(distil.Q_TEACHER) == stream
+    assert SeriesEncoder(fast, frames, mode="learned").at_quality(distil.Q_TEACHER) == stream
 
 
 def test_graphs_are_the_teachers_transforms(made, data) -> None:

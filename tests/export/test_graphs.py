@@ -29,7 +29,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_written_model_codes(written: Path) -> None:
     model, frames = EdgeModel(written), series(48, 64, 2)
-    data = SeriesEncoder(model, frames).at_quality(24)
+    data = SeriesEncoder(model, frames, mode="learned").at_quality(24)
     decoded = StreamDecoder(EdgeModel(written, engine="int64"), data).frames()
     assert not decoded.problems and decoded.frames[1].valid.all()
     assert model.digest != shipped().digest

@@ -1,6 +1,11 @@
 """Whole campaigns: the shipped quick one twice with the same digest, a board that lies caught, the standard one (slow)."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 
 import pytest
 
@@ -61,6 +66,39 @@ def test_runs_are_repeated_to_the_byte(tmp_path, kinds):
     assert digests[0] == digests[1]
 
 
+def test_check_says_what_would_run(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my.toml").write_text(TINY + '[[fault]]\nkind = "heat"\nat_h = [2.5, 4]\n')
+    assert main(["hil", "my.toml", "--check"]) == 0
+    told = capsys.readouterr().out
+    assert "my: good; 0.35 days" in told and "passes: 1, frames: 2, places: 1, faults: 2" in told
+    assert "heat                   2  at hour 2.50, 4.00" in told
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["my.toml"]
+
+
+def test_ctrl_c_leaves_a_report_of_what_ran(tmp_path):
+    """The first one ends the run where it is; the board, in a session of its own, is stopped by the campaign."""
+    scenario = tmp_path / "long.toml"
+    scenario.write_text(TINY.replace("days = 0.35", "days = 30").replace("every_h = 3", "every_h = 1"))
+    out = tmp_path / "out"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "swathpack.tools.cli", "hil", str(scenario), "--out", str(out)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    for _ in range(600):
+        if list((out / "board").glob("state/log/events.jsonl")):
+            break
+        time.sleep(0.1)
+    time.sleep(1.0)
+    os.killpg(process.pid, signal.SIGINT)
+    told, errors = process.communicate(timeout=120)
+    assert process.returncode == 130, errors
+    assert "Traceback" not in errors and "Ran to its end: stopped by hand on day" in told
+    summary = json.loads((out / "campaign.json").read_text())
+    assert 0 <= summary["days"] < 30 and not summary["good"] and summary["stopped"] and summary["crashes"] == []
+    assert "stopped by hand" in (out / "report.html").read_text() and (out / "scenario.toml").exists()
+
+
 @pytest.mark.slow
 def test_the_standard_campaign(tmp_path):
     found, text = run_and_report(read_scenario("standard"), "local", tmp_path, None)
@@ -74,6 +112,21 @@ def test_the_command_refuses_what_it_cannot_do(tmp_path, capsys):
     assert main(["hil", "nonsense", "--out", str(tmp_path / "x")]) == 1
     assert "shipped: quick, standard" in capsys.readouterr().err
     assert main(["hil"]) == 1
+    earlier = tmp_path / "earlier"
+    earlier.mkdir()
+    (earlier / "board.log").touch()
+    (earlier / "report.html").touch()
+    (tmp_path / "mars.toml").write_text("[passes]\nstation = 'mars'\n")
+    for arguments, message in (
+        ([str(tmp_path / "mars.toml")], "passes.station: expected one of"),
+        (["quick", "--data", str(tmp_path)], "--data: the scenario takes synthetic scenes"),
+        (["standard", "--data", str(tmp_path / "none")], "no cubes in"),
+        (["quick", "--board", "moon"], "--board: expected local"),
+        (["quick", "--days", "0"], "days: expected 0.01 to 400"),
+    ):
+        for check in ([], ["--check"]):
+            assert main(["hil", *arguments, "--out", str(earlier), *check]) == 1
+            assert message in capsys.readouterr().err and (earlier / "report.html").exists()
     assert main(["hil", "--list"]) == 0 and "standard" in capsys.readouterr().out
     with pytest.raises(UserError, match="expected local, emulated-orin or ssh"):
         launcher("moon", tmp_path)

@@ -28,6 +28,25 @@ pytest.importorskip("skyfield")
         ("[[fault]]\nkind = 'kill'\n[[fault]]\nkind = 'kill'", "each kind once"),
         ("[fault]\nkind = 'kill'", r"expected \[\[fault\]\] tables"),
         ("days = ", "line 1|Invalid value"),
+        ("", "expected a scenario, found no key"),
+        ("# nothing", "expected a scenario, found no key"),
+        ("'' = 3", "'': no such key; known"),
+        ("name = ''", "name: expected a text that is not empty"),
+        ("[passes]\nplan = ''", "passes.plan: expected a text that is not empty"),
+        ("[board]\nengine = ''", "board.engine: expected a text that is not empty"),
+        ("[board]\nengine = 'onnxruntme'", "board.engine: expected auto or names of"),
+        ("[[fault]]", "fault 1.kind: expected one of .*, found none"),
+        ("[[fault]]\ncount = 2", "fault 1.kind: expected one of .*, found none"),
+        ("[[fault]]\nkind = ''", "fault 1.kind: expected a text that is not empty"),
+        ("[[fault]]\nkind = 'kill'\nat_h = 3", "fault 1.at_h: expected a list"),
+        ("[[fault]]\nkind = 'kill'\nat_h = []", "fault 1.at_h: expected a list of 1 to"),
+        ("[[fault]]\nkind = 'kill'\nat_h = ['x']", "fault 1.at_h: expected a number"),
+        ("[[fault]]\nkind = 'kill'\nat_h = [-1]", "fault 1.at_h: expected 0 to 9600"),
+        (
+            "days = 1\n[[fault]]\nkind = 'kill'\nat_h = [3, 24]",
+            "fault 1.at_h: expected less than the campaign's 24 hours",
+        ),
+        ("[[fault]]\nkind = 'kill'\nat_h = [3, 4]\ncount = 3", "fault 1.count: expected 2"),
     ],
 )
 def test_messages_name_the_key(text, message):
@@ -45,6 +64,44 @@ def test_shipped_scenarios_read_and_write_themselves(path):
     scenario = read_scenario(path.stem)
     assert parse_scenario(to_toml(scenario)) == scenario
     assert scenario.description
+
+
+def test_what_was_run_is_written_out_whatever_it_says():
+    text = """description = 'says "hi" \\\\ \u00e9'\n[[fault]]\nkind = 'heat'\nat_h = [3, 30.5]\nhours = 2\n"""
+    scenario = parse_scenario(text)
+    assert parse_scenario(to_toml(scenario)) == scenario and scenario.fault[0].count == 2
+
+
+def test_faults_at_given_times():
+    text = "days = 4\n[sensor]\nevery_h = 6\n" + "".join(
+        f"[[fault]]\nkind = '{kind}'\nat_h = [30.25, 50]\n" for kind in ("heat", "clouds", "fade", "report_lost")
+    )
+    scenario = parse_scenario(text + "[[fault]]\nkind = 'kill'\ncount = 3\n")
+    start = parse_time(scenario.start)
+    orbit = find_passes(scenario, start)
+    schedule = make_schedule(scenario, orbit, start)
+    times = {kind: [i.time - start for i in schedule.injections if i.kind == kind] for kind in CATALOGUE}
+    wanted = [30.25 * 3600, 50 * 3600]
+    assert times["heat"] == wanted and len(times["kill"]) == 3
+    assert [i.until - i.time for i in schedule.injections if i.kind == "heat"] == [5 * 3600] * 2
+    shots, passes = [s.time - start for s in schedule.shots], [p.budget.start_s - start for p in orbit.passes]
+    assert times["clouds"] == [min(t for t in shots if t >= w) for w in wanted]
+    assert times["fade"] == times["report_lost"] == [min(t for t in passes if t >= w) for w in wanted]
+    assert sum(("clouds", CATALOGUE["clouds"].strength) in shot.wrongs for shot in schedule.shots) == 2
+    assert len({i.number for i in schedule.injections}) == len(schedule.injections)
+    # Those that are drawn stay where they are without the others.
+    alone = make_schedule(
+        parse_scenario("days = 4\n[sensor]\nevery_h = 6\n[[fault]]\nkind = 'kill'\ncount = 3\n"), orbit, start
+    )
+    assert [i.time for i in alone.injections] == [i.time for i in schedule.injections if i.kind == "kill"]
+
+
+@pytest.mark.parametrize("kind", ["clouds", "fade"])
+def test_a_time_after_the_last_frame_or_pass_is_refused(kind):
+    scenario = parse_scenario(f"days = 1\n[[fault]]\nkind = '{kind}'\nat_h = [23.99]\n")
+    start = parse_time(scenario.start)
+    with pytest.raises(UserError, match=f"fault {kind}: at_h: expected a .* from hour 23.99 on, the last is at"):
+        make_schedule(scenario, find_passes(scenario, start), start)
 
 
 def test_the_standard_campaign_has_every_class_at_least_five_times():

@@ -1,6 +1,6 @@
 """Measure the codec's rate and quality per number of layers for the planner.
 
-    python -m swathpack.tools.bench.rate_quality ../shared/data --out models/edge/rate_quality.json
+    python -m swathpack.tools.bench.rate_quality ../shared/data --out models/edge/rate_quality.json --force
 
 Codes every val frame of twelve bands intra at one quantiser step and decodes it to k = 0..16 layers. Writes the
 table that `swathpack.tools.plan.rates` reads; the boards' effort stays the design goal until one is measured, and says so.
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ from swathpack.edge.codec.model import EdgeModel
 from swathpack.edge.codec.tile_coder import analyse_tile, encode_tile
 from swathpack.tools.bench.cubes import load
 from swathpack.tools.bench.metrics import psnr
+from swathpack.tools.files.outputs import Output, add_force
+from swathpack.tools.guard import guarded
 from swathpack.tools.plan.rates import provisional
 from swathpack.tools.progress import progress
 
@@ -77,7 +80,13 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--quality", type=int, default=16, help="quantiser step index (default 16)")
     parser.add_argument("--out", type=Path, default=Path("models/edge/rate_quality.json"))
-    args = parser.parse_args()
+    add_force(parser)
+    sys.exit(guarded("rate_quality", lambda: run(parser.parse_args())))
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measures, writes, prints."""
+    output = Output(args.out, [args.folder], args.force)
     model = EdgeModel()
     frames = [f[:, :TILE, :TILE] for cube in load(args.folder, "val", None) for f in cube.data]
     measured = [points_of(model, f, args.quality) for f in progress(frames, "measuring")]
@@ -103,13 +112,15 @@ def main() -> None:
         "cpu": {"machine": platform.machine(), "threads": 1, "encode_s_per_tile": seconds},
         "boards": board_goals(),
     }
-    args.out.write_text(json.dumps(table, indent=1) + "\n")
+    with output as place:
+        place.write_text(json.dumps(table, indent=1) + "\n")
     for p in points[::4]:
         print(
             f"k {p['layers']:2d}: {p['bppb']:.4f} bppb, {p['psnr_db_mean']:.2f} dB "
             f"(P10 {p['psnr_db_p10']:.2f}, P90 {p['psnr_db_p90']:.2f})"
         )
     print(f"encode {seconds:.3f} CPU seconds a tile")
+    return 0
 
 
 if __name__ == "__main__":

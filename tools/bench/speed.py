@@ -36,9 +36,12 @@ from swathpack.edge.codec.protocol import ContextLatent, TileKey, TilePixels
 from swathpack.edge.codec.tile_coder import RDO_SLOPE
 from swathpack.edge.packets.pieces import PiecePacker, Span
 from swathpack.edge.packets.space_packet import OVERHEAD_BYTES, Apid, SpacePacket
+from swathpack.tools.files.outputs import add_force, check_output, write_text
+from swathpack.tools.guard import guarded
 
 SIDE = 256
 PACKET_BYTES = 1024
+DEFAULT_JSON = Path("build/speed.json")  # a build product: replaced without --force
 STAGES = ("tiling", "analysis", "quantiser, RDO", "entropy pass", "range coding", "packing", "rest")
 # Published TEC-TT code, one frame of 256 x 256 x 12 on a server like this one: docs/terracodec.md.
 PUBLISHED_CPU_S = 55.0
@@ -333,8 +336,15 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--q", type=int, default=32, help="quantiser step index (32)")
     parser.add_argument("--tiles", type=int, default=24, help="per process (24)")
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--json", type=Path, default=Path("build/speed.json"))
+    parser.add_argument("--json", type=Path, default=DEFAULT_JSON)
+    add_force(parser)
     args = parser.parse_args(argv)
+    return guarded("speed", lambda: run(args))
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measures, prints, writes."""
+    check_output(args.json, [args.data, args.model], args.force or args.json == DEFAULT_JSON)
     frames, source = load_frames(args.data)
     chosen = EdgeModel(args.model, 1, args.engine)
     name = next((e.engine for e in chosen.engine_events if e.reason == "opened"), args.engine)
@@ -349,7 +359,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"JPEG2000: {error}")
     print(table(results, args.processes))
     args.json.parent.mkdir(parents=True, exist_ok=True)
-    args.json.write_text(json.dumps({"engine": name, "frames": source, "results": results}, indent=1) + "\n")
+    write_text(args.json, json.dumps({"engine": name, "frames": source, "results": results}, indent=1) + "\n")
     return 0
 
 

@@ -199,7 +199,7 @@ class Flash:
 
 def told_line(told: dict[str, Any]) -> str:
     """A step as a person reads it."""
-    marks = {"done": "ok", "begin": "..", "progress": "..", "note": "--", "refused": "NO", "failed": "NO"}
+    marks = {"done": "ok", "begin": "..", "progress": "..", "note": "--", "refused": "NO", "failed": "NO", "plan": "  "}
     return f"{marks.get(told['state'], '--')}  {told['step']:<11} {told['text']}"
 
 

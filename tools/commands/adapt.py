@@ -25,17 +25,17 @@ from typing import Any
 
 import numpy as np
 
-from swathpack.edge.bands import complete_bands
+from swathpack.edge.bands import BandError, complete_bands
 from swathpack.edge.codec.model import DEFAULT_DIRECTORY, EdgeModel, ModelError
 from swathpack.edge.frame import Frame, FrameError
 from swathpack.tools.bench import metrics
 from swathpack.tools.bench.metrics import Curve
-from swathpack.tools.errors import UserError
+from swathpack.tools.errors import RefusedError, UserError
 from swathpack.tools.files.api import frame_bytes
 from swathpack.tools.files.decoder import StreamDecoder
 from swathpack.tools.files.encoder import SeriesEncoder
 from swathpack.tools.files.rasters import read_series
-from swathpack.tools.files.rasters.geotiff import SUFFIXES
+from swathpack.tools.files.rasters.tiff import SUFFIXES
 from swathpack.tools.progress import Progress
 
 LEAST_SIDE = 64
@@ -98,7 +98,7 @@ def load_places(folder: Path, bands: Sequence[str] | None, holdout: float) -> li
     for source in sources(folder):
         try:
             frames = [complete_bands(f.without_offset()) for f in read_series(source, bands).frames]
-        except FrameError as error:
+        except (BandError, FrameError) as error:
             raise UserError(f"{source}: {error}") from error
         if min(frames[0].data.shape[1:]) < LEAST_SIDE:
             continue
@@ -150,7 +150,7 @@ def judge(model: EdgeModel, places: Sequence[Place], bar: Progress) -> Judged:
 def _held_out(model: EdgeModel, place: Place, q: int) -> list[tuple[float, float]]:
     """(bppb, PSNR) of each held-out date at step q."""
     frames = place.frames[-(place.held + LEAD_IN) :]
-    stream = SeriesEncoder(model, frames).at_quality(q)
+    stream = SeriesEncoder(model, frames, mode="learned").at_quality(q)
     decoded = StreamDecoder(model, stream).frames().frames
     sizes = frame_bytes(stream)
     return [
@@ -186,12 +186,9 @@ def _check(args: argparse.Namespace) -> None:
     if args.threads < 1:
         raise UserError(f"--threads: expected 1 or more, found {args.threads}")
     if args.output.exists() and (not args.output.is_dir() or any(args.output.iterdir())):
-        raise UserError(f"{args.output}: expected a new or empty folder")
-    try:
-        import onnx  # noqa: F401
-        import torch  # noqa: F401
-    except ImportError as error:
-        raise UserError(f"adapt needs {error.name}: pip install 'swathpack[train]'") from error
+        raise RefusedError(f"{args.output}: expected a new or empty folder")
+    import onnx  # noqa: F401
+    import torch  # noqa: F401
 
 
 def train(
@@ -229,9 +226,9 @@ def train(
 def write(args: argparse.Namespace, out: Path, transform: Any, entropy: Any, notes: dict[str, Any]) -> None:
     """A whole model directory; files of parts that were not trained are those of the base model, byte for byte."""
     from swathpack.edge.codec.model import model_digest
-    from swathpack.export.build import complete_manifest
     from swathpack.export.edge_model import write_model
     from swathpack.export.integer import BoundError
+    from swathpack.export.manifest import complete_manifest
 
     try:
         write_model(transform, entropy, out, notes)

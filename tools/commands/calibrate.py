@@ -63,7 +63,7 @@ def _checked(args: argparse.Namespace) -> list[int]:
 def run(args: argparse.Namespace) -> int:
     """Measures, prints the tables, writes the files."""
     qualities = _checked(args)
-    output = Output(args.out, [args.folder], args.force, folder=True)
+    output = Output(args.out, [args.folder, args.model], args.force, folder=True)
     with Progress(0, "reading") as bar:
         sets = load(args.folder, args.tiles, args.judge_tiles, args.seed, bar.step)
     try:

@@ -3,31 +3,40 @@
     swathpack compress cube.npz -o cube.swp --bytes-per-frame 20000
     swathpack compress scene_a.tif scene_b.tif -o scene.swp --bytes 100000
     swathpack compress folder/ -o scene.swp --quality 24 --layers 8
+    swathpack compress scene.tif -o scene.swp --lossless              or --max-error 5: no value off by more
+    swathpack compress S2A_MSIL2A_20230101T101411_N0509_R022_T32TQM_20230101T140000.SAFE -o scene.swp --bytes 20000000
 
-Budgets include every header and are never exceeded. Prints bytes, bits per pixel and band, and what was left
-out.
+Budgets include every header and are never exceeded. One to sixteen bands of any name; every tile takes the better of the
+learned codec and the transform coder. Prints bytes, bits per pixel and band, and how tiles were coded.
+What was assumed about the input is said, one line each (docs/inputs.md).
 """
 
 from __future__ import annotations
 
 import argparse
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
-from swathpack.edge.bands import DROPPED
+import numpy as np
+
 from swathpack.edge.codec.base_layer import MAX_SHIFT
-from swathpack.edge.codec.latents import LAYERS, STEPS
+from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.codec.model import DEFAULT_DIRECTORY, EdgeModel, ModelError
-from swathpack.edge.codec.tile_coder import RDO_SLOPE
-from swathpack.edge.frame import FrameError
-from swathpack.edge.stream import StreamError
-from swathpack.tools.errors import UserError
-from swathpack.tools.files.encoder import SeriesEncoder
+from swathpack.edge.codec.pixels import tile_windows
+from swathpack.edge.codec.plain import PlainError, mode_name
+from swathpack.edge.frame import Frame, FrameError
+from swathpack.edge.stream import StreamError, read_stream
+from swathpack.tools.errors import DONE, UserError
+from swathpack.tools.files.encoder import TILE
+from swathpack.tools.files.frame_coder import COARSEST_LEVEL, FINEST_LEVEL, MODES
 from swathpack.tools.files.outputs import Output, add_force
-from swathpack.tools.files.rasters import pack_metadata, read_series
+from swathpack.tools.files.rasters import read_series
+from swathpack.tools.files.rasters.options import add_reading_arguments, reading_options
+from swathpack.tools.files.request import DEFAULT_QUALITY, Request
 from swathpack.tools.progress import Progress
 
-DEFAULT_QUALITY = 24
 MAX_THREADS = 256
 SEARCH_ROUNDS = 12  # about how often a search over the whole file codes every frame
 
@@ -38,21 +47,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         type=Path,
         metavar="IN",
-        help="an .npz cube, GeoTIFFs (one a date) or a folder of them",
+        help="an .npz cube; GeoTIFFs or JPEG2000 files, one a date or one a band; SAFE folders or zips; folders of these",
     )
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT.swp")
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--bytes-per-frame", type=int, metavar="N", help="fill at most N bytes a frame, headers included")
     size.add_argument("--bytes", type=int, metavar="N", help="fill at most N bytes in all, headers included")
     size.add_argument("--layers", type=int, metavar="K", help=f"send the first K of {LAYERS} layers at --quality")
+    size.add_argument("--lossless", action="store_true", help="every value comes back as it is")
+    size.add_argument("--max-error", type=int, metavar="N", help="no value comes back off by more than N counts")
     parser.add_argument(
         "--quality",
-        type=int,
+        type=float,
         metavar="Q",
-        help=f"quantiser step index 0 (finest) .. {STEPS - 1} (coarsest), step 64 * 2^(Q/8) DN; "
+        help=f"level {FINEST_LEVEL:g} (finest) .. {COARSEST_LEVEL:g} (coarsest), step 64 * 2^(Q/8) DN; "
         f"{DEFAULT_QUALITY} if no budget is given",
     )
-    parser.add_argument("--bands", help="comma-separated names, for GeoTIFFs without band descriptions or to pick some")
+    parser.add_argument(
+        "--mode",
+        choices=MODES,
+        default=MODES[0],
+        help="how tiles are coded: auto (default) takes the better, a tile",
+    )
+    add_reading_arguments(parser)
     parser.add_argument(
         "--intra-every",
         type=int,
@@ -99,64 +116,44 @@ def open_model(args: argparse.Namespace) -> EdgeModel:
         raise UserError(str(error)) from error
 
 
-def check(args: argparse.Namespace) -> None:
-    """Refuse numbers that mean nothing, before any work."""
-    for name, low, high in (
-        ("bytes_per_frame", 1, 1 << 31),
-        ("bytes", 1, 1 << 31),
-        ("layers", 1, LAYERS),
-        ("quality", 0, STEPS - 1),
-        ("intra_every", 0, 1 << 16),
-    ):
-        value = getattr(args, name)
-        if value is not None and not low <= value <= high:
-            raise UserError(f"--{name.replace('_', '-')}: expected {low} to {high}, found {value}")
-    if args.quality is not None and (args.bytes or args.bytes_per_frame):
-        raise UserError("--quality goes without a byte budget: the budget decides the quality")
+def request_of(args: argparse.Namespace) -> Request:
+    """What the options ask for. Raises UserError for numbers that mean nothing, before any work."""
+    return Request(**{item.name: getattr(args, item.name) for item in fields(Request)})
 
 
 def run(args: argparse.Namespace) -> int:
-    check(args)
+    request = request_of(args)
     output = Output(args.output, args.input, args.force)
-    bands = [b.strip() for b in args.bands.split(",")] if args.bands else None
     try:
-        series = read_series(args.input, bands)
-        dropped = [b for b in series.frames[0].bands if b == DROPPED]
-        frames = [f.select([b for b in f.bands if b != DROPPED]) for f in series.frames] if dropped else series.frames
-        encoder = SeriesEncoder(
-            open_model(args),
-            frames,
-            pack_metadata(series.metadata),
-            args.intra_every,
-            0.0 if args.fast else RDO_SLOPE,
-            args.base,
-        )
-        data = _encode(args, encoder, len(frames))
-    except (FrameError, StreamError) as error:
+        series = read_series(args.input, options=reading_options(args))
+        frames, model = series.frames, open_model(args)
+        rounds = SEARCH_ROUNDS if args.bytes is not None else 1
+        with Progress(rounds * len(frames), "compressing") as bar:
+            data = request.encode(model, series, bar.step)
+    except (FrameError, StreamError, PlainError) as error:
         raise UserError(str(error)) from error
     with output as place:
         place.write_bytes(data)
-    _report(args, frames, data, dropped)
-    return 0
+    _report(args, frames, data, [*series.notes, *_left_out(series.dropped)])
+    return DONE
 
 
-def _encode(args: argparse.Namespace, encoder: SeriesEncoder, count: int) -> bytes:
-    searching = args.bytes is not None
-    with Progress(SEARCH_ROUNDS * count if searching else count, "compressing") as bar:
-        if args.bytes is not None:
-            return encoder.in_total(args.bytes, bar.step)
-        if args.bytes_per_frame is not None:
-            return encoder.per_frame(args.bytes_per_frame, bar.step)
-        quality = DEFAULT_QUALITY if args.quality is None else args.quality
-        return encoder.at_quality(quality, args.layers or LAYERS, tick=bar.step)
+def _left_out(names: Sequence[str]) -> list[str]:
+    return [f"left out: {', '.join(names)} (classes and masks are no reflectance)"] if names else []
 
 
-def _report(args: argparse.Namespace, frames: list[Any], data: bytes, dropped: list[str]) -> None:
+def _report(args: argparse.Namespace, frames: Sequence[Frame], data: bytes, notes: list[str]) -> None:
     samples = sum(f.data.size for f in frames)
+    given = samples * np.dtype(frames[0].radiometry.dtype).itemsize
     print(
         f"{args.output}: {len(data)} bytes, {len(frames)} frames, {8 * len(data) / samples:.4f} bits per "
         "pixel and band, "
-        f"{2 * samples / len(data):.0f} : 1"
+        f"{given / len(data):.0f} : 1"
     )
-    if dropped:
-        print(f"left out: {', '.join(dropped)} (the codec codes the twelve bands B01..B12 and B8A)")
+    counts = Counter(mode_name(s.quality_byte) for s in read_stream(data).segments)
+    print("tiles: " + ", ".join(f"{n} {mode}" for mode, n in sorted(counts.items())))
+    missing = len(frames) * len(list(tile_windows(frames[0].height, frames[0].width, TILE))) - sum(counts.values())
+    if missing:
+        print(f"{missing} tiles without a byte: no valid pixel, or no room in the budget")
+    for note in notes:
+        print(f"note: {note}")

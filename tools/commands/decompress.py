@@ -4,23 +4,30 @@
     swathpack decompress scene.swp -o folder/            GeoTIFFs with the georeference of the input
     swathpack decompress cube.swp -o preview.npz --layers 2
 
-A stream that was cut or damaged gives what arrived: the rest is nodata, and the report names what is missing.
+A stream that was cut or damaged gives what arrived: the rest is nodata, the report names what is missing, and the exit
+code is 3.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from swathpack.edge.codec.latents import LAYERS
-from swathpack.edge.stream import StreamError
+from swathpack.edge.frame import Frame
+from swathpack.edge.stream import Stream, StreamError
 from swathpack.tools.commands.compress import add_model_arguments, open_model
 from swathpack.tools.errors import DONE, PARTLY, UserError
-from swathpack.tools.files.decoder import Decoded, StreamDecoder
+from swathpack.tools.files.decode_report import Report, ranges_of
+from swathpack.tools.files.decoder import MAX_PIXELS, StreamDecoder, check_pixels
 from swathpack.tools.files.encoder import METADATA_TAG
-from swathpack.tools.files.outputs import Output, add_force, check_output, write_text
+from swathpack.tools.files.frame_store import Dates, FrameStore
+from swathpack.tools.files.outputs import Output, add_force, check_outputs, write_text
 from swathpack.tools.files.rasters import Series, is_folder, unpack_metadata, write_series
 from swathpack.tools.progress import Progress
 
@@ -43,6 +50,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("native", "reference", "constriction"),
         help="range decoder (default: native if built)",
     )
+    parser.add_argument(
+        "--max-pixels",
+        type=int,
+        default=MAX_PIXELS,
+        metavar="N",
+        help=f"refuse a stream that claims more pixels than this in all its frames (default {MAX_PIXELS:,})",
+    )
     add_force(parser)
     add_model_arguments(parser)
 
@@ -58,44 +72,98 @@ def read_bytes(path: Path) -> bytes:
 def run(args: argparse.Namespace) -> int:
     if not 0 <= args.layers <= LAYERS:
         raise UserError(f"--layers: expected 0 to {LAYERS}, found {args.layers}")
+    check_outputs((args.output, args.report), [args.input], args.force)
     output = Output(args.output, [args.input], args.force, folder=is_folder(args.output))
-    if args.report:
-        check_output(args.report, [args.input], args.force)
     try:
         decoder = StreamDecoder(open_model(args), read_bytes(args.input), args.coder)
-        with Progress(decoder.header.frames, "decompressing") as bar:
-            decoded = decoder.frames(args.layers, bar.step)
-    except StreamError as error:
+        check_pixels(decoder.header, args.max_pixels)
+    except (StreamError, UserError) as error:
         raise UserError(f"{args.input}: {error}") from error
+    if not decoder.by_tile:
+        raise UserError(f"{args.input}: no tile is in the stream")
     with output as place:
-        written = write_series(Series(decoded.frames, _metadata(decoded)), place)
+        frames, found = decode(decoder, args.layers, place.parent)
+        written, notes = _write(frames, decoder.stream, place)
+        frames.close()
     if args.report:
-        write_text(args.report, json.dumps(report(decoded), indent=1) + "\n")
-    _say(args.output, len(written), decoded)
-    return PARTLY if decoded.problems else DONE
+        write_text(args.report, json.dumps(report(found), indent=1) + "\n")
+    problems = found.problems + notes
+    _say(args.output, len(written), found, problems)
+    return PARTLY if problems else DONE
 
 
-def _metadata(decoded: Decoded) -> dict[str, Any]:
-    packed = [e.data for e in decoded.stream.extensions if e.tag == METADATA_TAG]
+def decode(decoder: StreamDecoder, layers: int, scratch: Path) -> tuple[FrameStore, Report]:
+    """All frames of a stream; large ones lie in a file in the folder `scratch`."""
+    store, reports = FrameStore(decoder.header.height, decoder.header.width, scratch), []
+    with Progress(decoder.header.frames, "decompressing") as bar:
+        for index in range(decoder.header.frames):
+            found = decoder.report(index)
+            store.begin(decoder.outline(index))
+            for window, tile in decoder.tiles(found, layers):
+                store.put(window, tile)
+            reports.append(found)
+            bar.step()
+    return store, Report(decoder.stream, reports)
+
+
+def _write(frames: FrameStore, stream: Stream, place: Path) -> tuple[list[Path], list[str]]:
+    """Write the series; returns the files, and what could not be used of what the stream says of its files."""
+    metadata = _metadata(stream)
+    if place.suffix.lower() != ".npz":
+        return _write_dates(frames, metadata, place)
+    return _written(frames, metadata, place)
+
+
+def _write_dates(frames: FrameStore, metadata: dict[str, Any], place: Path) -> tuple[list[Path], list[str]]:
+    """A file a date; a date of which nothing came has none."""
+    there = [i for i in range(len(frames)) if frames.has_data(i)]
+    if not there:
+        raise UserError("no tile could be decoded: there is no date to write")
+    files = metadata.get("files")
+    if isinstance(files, list) and len(files) == len(frames):
+        metadata = metadata | {"files": [files[i] for i in there]}
+    return _written(Dates(frames, there), metadata, place)
+
+
+def _written(frames: Sequence[Frame], metadata: dict[str, Any], place: Path) -> tuple[list[Path], list[str]]:
+    try:
+        return write_series(Series(frames, metadata), place), []
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:  # the metadata are the stream's word, of any shape: the pixels go without them
+        if not metadata:
+            raise
+        if place.is_dir():
+            for path in place.iterdir():
+                path.unlink()
+        written = write_series(Series(frames), place)
+        return written, [f"what the stream says of its files cannot be used: {error}"]
+
+
+def _metadata(stream: Stream) -> dict[str, Any]:
+    packed = [e.data for e in stream.extensions if e.tag == METADATA_TAG]
     try:
         return unpack_metadata(packed[0]) if packed else {}
     except UserError:
         return {}
 
 
-def report(decoded: Decoded) -> dict[str, Any]:
+def report(found: Report) -> dict[str, Any]:
     """What was decoded, as plain JSON types."""
     return {
-        "frames": [{"frame": r.frame, "time": r.time, "tiles": [vars(t) for t in r.tiles]} for r in decoded.reports],
-        "problems": decoded.problems,
+        "frames": [
+            {"frame": r.frame, "time": r.time, "tiles": [vars(t) for t in r.tiles], "absent": r.absent}
+            for r in found.frames
+            if not r.empty
+        ],
+        "frames_without_data": ranges_of(np.array([r.empty for r in found.frames], np.bool_)),
+        "problems": found.problems,
     }
 
 
-def _say(output: Path, files: int, decoded: Decoded) -> None:
+def _say(output: Path, files: int, found: Report, problems: list[str]) -> None:
     where = str(output) if files == 1 else f"{files} files in {output}"
-    whole = sum(not r.missing for r in decoded.reports)
-    print(f"{where}: {whole} of {len(decoded.reports)} frames whole")
-    problems = decoded.problems
+    print(f"{where}: {found.whole} of {len(found.frames)} frames whole")
     for line in problems[:SHOWN]:
         print(f"  missing or damaged: {line}")
     if len(problems) > SHOWN:

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from swathpack.tools.errors import UserError
-from swathpack.tools.files.outputs import write_text
+from swathpack.tools.files.outputs import add_force, check_output, write_text
 
 NAMES = (
     "tensorrt",
@@ -41,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     listing.add_argument("--threads", type=int, default=1, help="of ONNX Runtime (default %(default)s)")
     listing.add_argument("--engines", default=",".join(NAMES), help="default %(default)s")
     listing.add_argument("--json", type=Path, help="also write the table here")
+    add_force(listing)
     inspect = parts.add_parser("inspect", help="layer information of a TensorRT engine")
     inspect.add_argument("file", type=Path, help="JSON of the engine inspector")
     inspect.add_argument("--all", action="store_true", help="print every layer")
@@ -57,6 +58,8 @@ def run(args: argparse.Namespace) -> int:
 def _list(args: argparse.Namespace) -> int:
     from swathpack.edge.codec.model import DEFAULT_DIRECTORY, EdgeModel, ModelError
 
+    if args.json is not None:
+        check_output(args.json, force=args.force)
     if args.threads < 1:
         raise UserError(f"--threads: expected 1 or more, found {args.threads}")
     try:

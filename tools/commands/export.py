@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from swathpack.tools.errors import UserError
-from swathpack.tools.files.outputs import add_force, check_output, write_text
+from swathpack.tools.files.outputs import add_force, check_outputs, write_text
 
 if TYPE_CHECKING:
     from swathpack.export.build import Report
@@ -48,15 +48,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Entry point of the command."""
-    try:
-        from swathpack.export.build import ExportError, build, verify
-    except ImportError as error:
-        raise UserError(f"export needs torch and onnx: make setup-test ({error})") from error
+    from swathpack.export.build import ExportError, build, verify
+
+    inputs = list(filter(None, [args.model, args.transform, args.entropy, args.verify]))
+    check_outputs((args.out, args.json), inputs, args.force)
     try:
         if args.verify is not None:
             report = verify(args.verify, _tell)
         else:
-            check_output(args.out, filter(None, [args.model, args.transform, args.entropy]), args.force)
             report = build(_source(args), args.out, _tell)
     except ExportError as error:
         raise UserError(f"refused: {error}") from error

@@ -43,10 +43,8 @@ def read_stats(path: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
 
 def run(args: argparse.Namespace) -> int:
     """Import, write, and say what was imported."""
-    try:
-        from swathpack.codec.terracodec.checkpoint import CheckpointError, import_checkpoint, save_model
-    except ImportError as error:
-        raise UserError(f"importing checkpoints needs torch: pip install 'swathpack[train]' ({error})") from error
+    from swathpack.codec.terracodec.checkpoint import CheckpointError, import_checkpoint, save_model
+
     output = Output(args.output, filter(None, [args.checkpoint, args.stats]), args.force)
     mean, std = read_stats(args.stats) if args.stats else (None, None)
     try:

@@ -2,6 +2,7 @@
 
     swathpack inpaint cube.npz -o clear.npz                                     # built-in cloud detector
     swathpack inpaint folder/ --mask clouds.npz -o clear/                       # GeoTIFFs, your own masks
+    swathpack inpaint S2A_MSIL2A_*.SAFE -o clear/                                # with the products' scene classification
     swathpack inpaint cube.npz --scl scl.npz --later -o clear.npz               # scene classification, later dates too
     swathpack inpaint cube.npz --mask m.png --dates 2020-01-23 -o clear.npz     # one mask for one date
     swathpack inpaint cube.npz --codec TerraCodec_v1_TT_S2L2A.pt -o clear.npz   # a published checkpoint
@@ -23,17 +24,17 @@ from swathpack.edge.bands import BANDS
 from swathpack.edge.codec.model import DEFAULT_DIRECTORY, EdgeModel, ModelError
 from swathpack.edge.frame import Frame, FrameError
 from swathpack.tools.errors import UserError
-from swathpack.tools.files.outputs import Output, add_force, check_output, write_text
+from swathpack.tools.files.outputs import Output, add_force, check_outputs, write_text
 from swathpack.tools.files.rasters import Series, is_folder, read_series, write_series
-from swathpack.tools.files.rasters.geotiff import SUFFIXES
+from swathpack.tools.files.rasters.options import add_reading_arguments, reading_options
 from swathpack.tools.files.rasters.series import array_to_json
+from swathpack.tools.files.rasters.tiff import SUFFIXES
 from swathpack.tools.inpaint import detect, masks, terracodec
 from swathpack.tools.inpaint.page import Shown, page
 from swathpack.tools.inpaint.repair import METHODS, Cube, Repair, Repairer, windows
 from swathpack.tools.progress import Progress
 
 DILATE = 2
-MAX_DN = 65535
 MAX_DILATE = 512
 METHOD_HELP = (
     "calibrated: codec's prediction and other dates, fitted on clear pixels; zero-shot: the codec alone; "
@@ -51,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         type=Path,
         metavar="SERIES",
-        help="an .npz cube, GeoTIFFs (one a date) or a folder",
+        help="an .npz cube; GeoTIFFs, JPEG2000 files or SAFE products; folders of these",
     )
     add("-o", "--output", type=Path, required=True, metavar="OUT", help=".npz, or a folder for GeoTIFFs")
     _add_mask_arguments(parser)
@@ -69,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="cloudy",
         help="with --codec: replace cloudy tokens, or all from the first cloudy one on",
     )
-    add("--bands", help="comma-separated names, for GeoTIFFs without band descriptions or to pick some")
+    add_reading_arguments(parser)
     add("--page", type=Path, help="before/after page (default: OUT with .html)")
     add_force(parser)
     add("--no-page", action=flag, help="write no page")
@@ -105,7 +106,9 @@ def _add_mask_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Read, repair, write, and say what was done."""
     _check(args)
-    series = read_series(args.input, args.bands.split(",") if args.bands else None)
+    series = read_series(args.input, options=reading_options(args))
+    for note in series.notes:
+        print(f"note: {note}")
     _check_series(series, args.output)
     dates = chosen_dates(args.dates, series.frames)
     cloudy = grown_masks(args, series, dates)
@@ -124,8 +127,11 @@ def _check(args: argparse.Namespace) -> None:
 
 def _check_output(args: argparse.Namespace) -> None:
     is_folder(args.output)
-    for path in filter(None, (args.output, _page_of(args))):
-        check_output(path, args.input, args.force)
+    check_outputs((args.output, _page_of(args)), _inputs(args), args.force)
+
+
+def _inputs(args: argparse.Namespace) -> list[Path]:
+    return [*args.input, *filter(None, (args.mask, args.scl, args.codec))]
 
 
 def _page_of(args: argparse.Namespace) -> Path | None:
@@ -177,6 +183,9 @@ def grown_masks(args: argparse.Namespace, series: Series, dates: list[int]) -> M
         found = masks.read_mask(args.mask, frames, dates)
     elif args.scl:
         found = masks.scl_mask(masks.read_planes(args.scl), frames, _classes(args.scl_classes), args.scl)
+    elif all(c is not None for c in series.classes) and series.classes:
+        classes = np.stack([c for c in series.classes if c is not None])
+        found = masks.scl_mask(classes, frames, _classes(args.scl_classes), args.input[0])
     else:
         found = detect.detect(frames)
     return detect.dilated(found, args.dilate)
@@ -193,7 +202,7 @@ def cube_of(frames: Sequence[Frame], cloudy: Mask) -> Cube:
     """The series as arrays without offset, masked pixels not clear."""
     plain = [f.without_offset() for f in frames]
     data = np.stack([f.data for f in plain]).astype(np.float32)
-    clear = np.stack([f.valid for f in plain]) & ~cloudy
+    clear = np.stack([f.valid & ~f.holes.any(axis=0) if f.holes.size else f.valid for f in plain]) & ~cloudy
     return Cube(data, clear, frames[0].bands, days_of([f.time for f in frames]), frames[0].level)
 
 
@@ -256,15 +265,10 @@ def _model(args: argparse.Namespace) -> EdgeModel | None:
 
 def repaired_frame(frame: Frame, repair: Repair, mask: Mask) -> Frame:
     """The frame with its masked pixels replaced; those that nothing could fill become nodata."""
-    plain = frame.without_offset()
-    values = np.clip(np.rint(repair.image), 1, MAX_DN).astype(np.uint16)
     filled = mask & ~repair.unfilled
-    data = np.where(filled, values, np.where(mask, 0, plain.data)).astype(np.uint16)
-    out = replace(plain, data=data, valid=(plain.valid & ~mask) | filled)
-    if not frame.boa_offset:
-        return out
-    out = out.with_offset()
-    return replace(out, data=np.where(mask, out.data, frame.data))
+    data = np.where(filled, frame.counts_of(repair.image), np.where(mask, 0, frame.data)).astype(np.uint16)
+    holes = frame.holes & ~mask if frame.holes.size else frame.holes
+    return replace(frame, data=data, valid=(frame.valid & ~mask) | filled, holes=holes)
 
 
 def _write(
@@ -277,7 +281,7 @@ def _write(
     if metadata.get("format") == "npz":
         metadata["extra"] = {**metadata.get("extra", {}), "inpainted": array_to_json(filled)}
     try:
-        with Output(args.output, args.input, args.force, is_folder(args.output)) as place:
+        with Output(args.output, _inputs(args), args.force, is_folder(args.output)) as place:
             written = write_series(Series(after, metadata), place)
     except FrameError as error:
         raise UserError(f"{args.output}: cannot be written: {error}") from error
@@ -315,5 +319,5 @@ def _write_page(
     ]
     name = args.input[0].name
     summary = f"{len(shown)} of {len(after)} dates had pixels to fill." if shown else "No date had pixels to fill."
-    write_text(target, page(f"Clouds filled in {name}", summary, shown, notes), args.input)
+    write_text(target, page(f"Clouds filled in {name}", summary, shown, notes), _inputs(args))
     print(f"page: {target}")

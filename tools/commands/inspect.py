@@ -2,20 +2,29 @@
 
 swathpack inspect cube.swp
 swathpack inspect cube.swp --json
+
+Exit code 3 when something in it is damaged or missing; every problem is told.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from swathpack.edge.codec.base_layer import base_step_of
-from swathpack.edge.stream import Stream, StreamError, read_stream
+import numpy as np
+
+from swathpack.edge.codec.base_layer import PREDICTIVE, base_step_of, is_learned
+from swathpack.edge.codec.plain import greatest_error, mode_name
+from swathpack.edge.radiometry import Radiometry
+from swathpack.edge.stream import Segment, Stream, StreamError, read_stream
 from swathpack.tools.commands.decompress import read_bytes
-from swathpack.tools.errors import UserError
+from swathpack.tools.errors import DONE, PARTLY, UserError
 from swathpack.tools.files.api import record_sizes
+from swathpack.tools.files.decode_report import ranges_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,51 +40,86 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"{args.input}: {error}") from error
     facts = describe(stream, len(data))
     print(json.dumps(facts, indent=1) if args.json else text(facts))
-    return 0
+    return PARTLY if facts["problems"] else DONE
 
 
 def describe(stream: Stream, total: int) -> dict[str, Any]:
     """All facts as plain JSON types; bytes of frames and of the rest add up to `total_bytes`."""
     header, sizes = stream.header, record_sizes(stream, total)
-    frames = []
-    for index in range(header.frames):
-        segments = [s for s in stream.segments if s.frame == index]
-        frames.append(
-            {
-                "frame": index,
-                "time": stream.time(index),
-                "bytes": sum(n for (f, _), n in sizes.items() if f == index),
-                "tiles": [
-                    {
-                        "tile": s.tile,
-                        "bytes": sizes.get((index, s.offset), 0),
-                        "payload_bytes": len(s.payload),
-                        "step_index": s.quality,
-                        "base_step_index": base_step_of(s.quality_byte) if s.flags else None,
-                        "layers": [s.layer_start, s.layer_stop],
-                        "truncated": s.truncated,
-                        "latent": [512, s.grid_h, s.grid_w],
-                        "contexts": [
-                            {"frame": c.frame, "layers": c.layers, "digest": c.digest.hex()} for c in s.contexts
-                        ],
-                    }
-                    for s in segments
-                ],
-            }
-        )
+    spent: dict[int, int] = {}
+    for (frame, _), size in sizes.items():
+        spent[frame] = spent.get(frame, 0) + size
+    by_frame: dict[int, list[Segment]] = {}
+    for s in stream.segments:
+        by_frame.setdefault(s.frame, []).append(s)
+    there = np.zeros(header.frames, np.bool_)
+    there[list(spent)] = True
+    frames = [
+        {
+            "frame": index,
+            "time": stream.time(index),
+            "bytes": spent[index],
+            "tiles": [_tile(s, sizes.get((index, s.offset), 0)) for s in by_frame.get(index, [])],
+        }
+        for index in sorted(spent)
+    ]
     return {
         "total_bytes": total,
-        "version": 1,
+        "version": header.version,
         "model_digest": header.model_digest.hex(),
         "tables_digest": header.tables_digest.hex(),
         "shape": [header.frames, len(header.bands), header.height, header.width],
         "bands": list(header.bands),
         "level": header.level,
+        "samples": samples(header.radiometry),
+        "boa_offset": header.boa_offset,
+        "frames_of_other_offset": [r.index for r in stream.frames if r.other_offset],
         "tile_size": header.tile_size,
         "tiles_per_frame": header.n_tiles,
-        "header_bytes": total - sum(f["bytes"] for f in frames),
-        "frames": frames,  # type: ignore[misc]
+        "header_bytes": total - sum(spent.values()),
+        "frames": frames,
+        "frames_without_data": ranges_of(~there),
         "problems": [{"offset": p.offset, "kind": p.kind, "message": p.message} for p in stream.problems],
+    }
+
+
+def samples(radiometry: Radiometry) -> dict[str, Any]:
+    """What the numbers are: type of the files, nodata (text for NaN), and how they stand to DN."""
+    nodata = radiometry.nodata if math.isfinite(radiometry.nodata) else str(radiometry.nodata)
+    return asdict(radiometry) | {"nodata": nodata}
+
+
+def _number(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:g}"
+
+
+def _guarantee(segment: Segment) -> int | None:
+    """The greatest error that the segment's samples come back with, where it is one of the predictive coder."""
+    if segment.quality_byte != PREDICTIVE or segment.layer_start or not segment.payload:
+        return None
+    return greatest_error(segment.payload)
+
+
+def _step(tile: dict[str, Any]) -> str:
+    if tile["mode"] == "learned":
+        return f"q {tile['step_index']}"
+    return "cut" if tile["mode"] == "transform" else f"+-{tile['max_error']}"
+
+
+def _tile(s: Segment, size: int) -> dict[str, Any]:
+    return {
+        "tile": s.tile,
+        "bytes": size,
+        "payload_bytes": len(s.payload),
+        "mode": mode_name(s.quality_byte),
+        "step_index": s.quality if is_learned(s.quality_byte) else None,
+        "base_step_index": base_step_of(s.quality_byte) if s.flags and is_learned(s.quality_byte) else None,
+        "max_error": _guarantee(s),
+        "layers": [s.layer_start, s.layer_stop],
+        "truncated": s.truncated,
+        "damaged": s.damaged,
+        "latent": [512, s.grid_h, s.grid_w],
+        "contexts": [{"frame": c.frame, "layers": c.layers, "digest": c.digest.hex()} for c in s.contexts],
     }
 
 
@@ -85,10 +129,11 @@ def text(facts: dict[str, Any]) -> str:
     lines = [
         f"{facts['total_bytes']} bytes: {t} frames of {c} bands, {h} x {w} pixels, {facts['level']}; "
         f"model {facts['model_digest']}, tables {facts['tables_digest']}",
-        f"bands {' '.join(facts['bands'])}; {facts['tiles_per_frame']} tiles of {facts['tile_size']} a "
+        f"bands {' '.join(facts['bands'])}; {facts['samples']['dtype']}, nodata {_number(facts['samples']['nodata'])}; "
+        f"{facts['tiles_per_frame']} tiles of {facts['tile_size']} a "
         "frame; "
         f"headers {facts['header_bytes']} bytes",
-        "frame  time                  bytes   tile  bytes  step  layers  contexts",
+        "frame  time                  bytes   tile  bytes  mode        step    layers  contexts",
     ]
     for f in facts["frames"]:
         lead = f"{f['frame']:5d}  {str(f['time'] or '-'):20.20s} {f['bytes']:7d}"
@@ -100,9 +145,12 @@ def text(facts: dict[str, Any]) -> str:
                 ", ".join(f"frame {c['frame']} to layer {c['layers']} ({c['digest']})" for c in tile["contexts"])
                 or "none"
             )
-            layers = f"{tile['layers'][0]}-{tile['layers'][1] - 1}{' cut' if tile['truncated'] else ''}"
+            state = " cut" if tile["truncated"] else " damaged" if tile["damaged"] else ""
+            layers = f"{tile['layers'][0]}-{tile['layers'][1] - 1}{state}"
             lines.append(
-                f"{lead}  {tile['tile']:5d}{tile['bytes']:7d}  {tile['step_index']:4d}  {layers:6s}  {contexts}"
+                f"{lead}  {tile['tile']:5d}{tile['bytes']:7d}  {tile['mode']:10s}  {_step(tile):6s}  {layers:6s}  {contexts}"
             )
             lead = " " * len(lead)
+    for first, last in facts["frames_without_data"]:
+        lines.append(f"{f'frame {first}' if first == last else f'frames {first}-{last}'}: nothing sent")
     return "\n".join(lines + [f"problem at byte {p['offset']}: {p['message']}" for p in facts["problems"]])

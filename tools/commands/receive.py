@@ -1,9 +1,11 @@
 """Receive passes: packets to latents in a ground store, and reception reports for the uplink.
 
     swathpack receive outbox/pass-*.bin --store ground.db --reports uplink/ --key-file link.keys
+    swathpack receive --store ground.db --list
+    swathpack receive --store ground.db --drop 17/255/255
 
 Prints one line per pass: packets, what was lost or damaged, tile-frames that grew; and how many reports were
-written.
+written. Exit code 3 when packets were lost or damaged and could not be restored; a file without any packet is refused.
 """
 
 from __future__ import annotations
@@ -11,26 +13,47 @@ from __future__ import annotations
 import argparse
 import re
 from pathlib import Path
+from typing import Any
 
 from swathpack.edge.codec.model import EdgeModel, ModelError
 from swathpack.edge.install.link_keys import UNSIGNED, LinkKey, LinkKeyError, choose_key, read_link_keys
 from swathpack.edge.packets.deframer import Deframer
-from swathpack.tools.errors import UserError
+from swathpack.tools.errors import DONE, PARTLY, UserError
+from swathpack.tools.files.decoder import MAX_PIXELS
+from swathpack.tools.files.outputs import check_output, write_bytes
 from swathpack.tools.ground.codec_decoder import EdgeSegmentDecoder
 from swathpack.tools.ground.images import write_images
+from swathpack.tools.ground.keeping import DROP_FORMS, drop, listing
 from swathpack.tools.ground.receiver import GroundReceiver
 from swathpack.tools.ground.reports import ReportWriter
 from swathpack.tools.ground.store import GroundStore, GroundStoreError
 
 _CHUNK = 1 << 16
+_SQLITE = b"SQLite format 3\0"
+LOSSES = ("malformed packets", "contradicting pieces", "damaged segments", "contradicting latents")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `swathpack receive`."""
-    parser.add_argument("passes", nargs="+", type=Path, help="pass files of the board, in order")
+    parser.add_argument("passes", nargs="*", type=Path, help="pass files of the board, in order")
     parser.add_argument("--store", type=Path, required=True, help="ground store (made when it is not there)")
     parser.add_argument("--reports", type=Path, help="folder for the reports (the board's uplink folder)")
     parser.add_argument("--images", type=Path, help="folder for an .npz of every place: all that the store holds")
+    parser.add_argument(
+        "--max-pixels",
+        type=int,
+        default=MAX_PIXELS,
+        metavar="N",
+        help=f"leave out a place with more pixels than this in all its images (default {MAX_PIXELS:,})",
+    )
+    parser.add_argument("--list", action="store_true", help="show what the store holds of every tile and date")
+    parser.add_argument(
+        "--drop",
+        action="append",
+        default=[],
+        metavar="WHAT",
+        help=f"take out of the store: {DROP_FORMS}; the board is told to code it again",
+    )
     parser.add_argument(
         "--key-file", type=Path, help="link keys shared with the board (swathpack keys): sign the reports"
     )
@@ -48,19 +71,54 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Receive every pass in turn."""
+    """Drop, receive every pass in turn, write images, list: what is asked for, in this order."""
+    if not (args.passes or args.images or args.list or args.drop):
+        raise UserError("nothing to do: expected pass files, --images, --list or --drop")
     try:
-        model = EdgeModel(args.model) if args.model else EdgeModel()
         key = _key(args)
-        store = GroundStore(args.store)
-        for path in args.passes:
-            _receive(path, store, model, key, args)
-        if args.images is not None:
-            for written in write_images(store, model, args.images):
-                print(f"images: {written}")
+        _check_files(args)
+        store = GroundStore(args.store, write=bool(args.passes or args.drop))
+        try:
+            return _run(args, store, key)
+        finally:
+            store.close()
     except (ModelError, GroundStoreError, LinkKeyError, OSError) as error:
         raise UserError(str(error)) from error
-    return 0
+
+
+def _run(args: argparse.Namespace, store: GroundStore, key: LinkKey) -> int:
+    refused: list[str] = []
+    whole: list[bool] = []
+    for what in args.drop:
+        print(f"dropped {what}: {drop(store, what)} segments")
+    if args.passes or args.images:
+        model = EdgeModel(args.model) if args.model else EdgeModel()
+        whole = [_receive(path, store, model, key, args) for path in args.passes]
+        if args.images is not None:
+            _, refused = write_images(store, model, args.images, args.max_pixels, print)
+    if args.list:
+        for line in listing(store):
+            print(line)
+    for line in refused:
+        print(f"images: left out: {line}")
+    return PARTLY if refused or not all(whole) else DONE
+
+
+def _check_files(args: argparse.Namespace) -> None:
+    """Refuse what is no pass, and outputs over inputs, before the store is touched. Raises UserError, RefusedError."""
+    inputs = [*args.passes, *filter(None, (args.key_file, args.model))]
+    check_output(args.store, inputs, force=True)
+    if args.store.is_file() and args.store.stat().st_size:
+        with open(args.store, "rb") as file:
+            if file.read(len(_SQLITE)) != _SQLITE:
+                raise UserError(f"{args.store}: expected a ground store (an SQLite database), found another file")
+    for folder in filter(None, (args.images, args.reports)):
+        check_output(folder, inputs, force=True)
+    for path in args.passes:
+        if path.stat().st_size == 0:
+            raise UserError(f"{path}: expected packets of a pass, found an empty file")
+        if _first_packet(path, args.max_packet) is None:
+            raise UserError(f"{path}: expected packets of a pass, found none")
 
 
 def _key(args: argparse.Namespace) -> LinkKey:
@@ -76,7 +134,8 @@ def _key(args: argparse.Namespace) -> LinkKey:
     return UNSIGNED
 
 
-def _receive(path: Path, store: GroundStore, model: EdgeModel, key: LinkKey, args: argparse.Namespace) -> None:
+def _receive(path: Path, store: GroundStore, model: EdgeModel, key: LinkKey, args: argparse.Namespace) -> bool:
+    """Whether nothing was lost or damaged."""
     receiver = GroundReceiver(store, EdgeSegmentDecoder(model), args.max_packet)
     number, board = _identity(path, args.max_packet)
     with open(path, "rb") as file:
@@ -91,18 +150,25 @@ def _receive(path: Path, store: GroundStore, model: EdgeModel, key: LinkKey, arg
         commands = ReportWriter(store, key, board).packets(number, 0)
         args.reports.mkdir(parents=True, exist_ok=True)
         target = args.reports / f"reports-{number:06d}.bin"
-        part = target.with_suffix(".part")
-        part.write_bytes(b"".join(commands))
-        part.replace(target)
+        write_bytes(target, b"".join(commands), args.passes)
         print(f"  {len(commands)} reports in {target}")
+    lost = receiver.counts["lost image packets"] + receiver.counts["damaged packets"]
+    return lost <= receiver.counts["restored packets"] and not any(receiver.counts[name] for name in LOSSES)
 
 
 def _identity(path: Path, max_packet: int) -> tuple[int, int | None]:
     """(pass number, life of the board's queue), from the first packet, else from the file's name."""
+    packet = _first_packet(path, max_packet)
+    if packet is not None:
+        return packet.pass_number, packet.store
+    found = re.search(r"(\d+)", path.stem)
+    return (int(found[1]) if found else 0), None
+
+
+def _first_packet(path: Path, max_packet: int) -> Any:
     deframer = Deframer(max_packet)
     with open(path, "rb") as file:
         while chunk := file.read(_CHUNK):
             for packet in deframer.feed(chunk):
-                return packet.pass_number, packet.store
-    found = re.search(r"(\d+)", path.stem)
-    return (int(found[1]) if found else 0), None
+                return packet
+    return None

@@ -28,11 +28,14 @@ from swathpack.tools.demo import data as demo_data
 from swathpack.tools.demo import flight as demo_flight
 from swathpack.tools.demo import views as demo_views
 from swathpack.tools.demo.data import DemoSeries
-from swathpack.tools.errors import UserError
+from swathpack.tools.errors import RefusedError, UserError
+from swathpack.tools.files.outputs import write_text
 from swathpack.tools.files.rasters import Series, read_series
 from swathpack.tools.files.synthetic_scene import synthetic_series
+from swathpack.tools.guard import guarded
 
 PASS_BYTES = 48_000
+MARK = ".swathpack-demo"  # in a folder that the demo made
 FLIGHT_BYTES = 6_000  # of each of the two passes of the flight
 SERIES_SHARE = 0.2  # of the pass goes to the long series, the rest to the big scene
 DATES, SCENE_SIDE = 6, 512
@@ -187,9 +190,20 @@ def run(out: Path, sources: Sequence[DemoSeries], pass_bytes: int) -> list[Outco
             flown = demo_flight.fly(Series(case.frames), out / "flight", FLIGHT_BYTES)
             print(f"\n{demo_flight.describe(flown)}\n", flush=True)
     page = out / "index.html"
-    page.write_text(demo_views.page(outcomes, pass_bytes), encoding="utf-8")
+    write_text(page, demo_views.page(outcomes, pass_bytes))
     print(f"page: {page}  ({time.monotonic() - started:.0f} s in all)")
     return outcomes
+
+
+def check_folder(out: Path) -> None:
+    """Only a new folder or an earlier demo's is written into: parts of it are made anew. Raises RefusedError."""
+    if out.exists() and not out.is_dir():
+        raise RefusedError(f"{out} is a file: expected a folder")
+    known = (out / MARK).exists() or ((out / "index.html").exists() and (out / "inbox").is_dir())
+    if out.is_dir() and any(out.iterdir()) and not known:
+        raise RefusedError(f"{out}: not empty, and no earlier demo's folder: give another with --out")
+    out.mkdir(parents=True, exist_ok=True)
+    (out / MARK).touch()
 
 
 def _offline() -> list[DemoSeries]:
@@ -205,12 +219,13 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--pass-bytes", type=int, default=PASS_BYTES, metavar="N", help=f"default {PASS_BYTES}")
     parser.add_argument("--offline", action="store_true", help="the built-in synthetic scene instead of real data")
     args = parser.parse_args(argv)
-    try:
+
+    def work() -> int:
+        check_folder(args.out)
         run(args.out, _offline() if args.offline else demo_data.load(), args.pass_bytes)
-    except (UserError, OSError) as error:
-        print(f"demo: {error}", file=sys.stderr)
-        return 1
-    return 0
+        return 0
+
+    return guarded("demo", work)
 
 
 if __name__ == "__main__":

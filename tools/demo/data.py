@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from swathpack.edge.bands import BANDS
 from swathpack.tools.errors import UserError
-from swathpack.tools.files.rasters import Series
-from swathpack.tools.files.rasters.npz import read_npz, write_npz
+from swathpack.tools.files.rasters import Series, read_series
+from swathpack.tools.files.rasters.npz import write_npz
 from swathpack.tools.files.synthetic_scene import synthetic_series
 
 CACHE = Path(os.environ.get("SWATHPACK_CACHE", Path.home() / ".cache" / "swathpack"))
@@ -61,7 +61,7 @@ def romania(cache: Path = CACHE) -> DemoSeries:
     stored = cache / "nrt_romania.npz"
     if not stored.is_file():
         _store(_read_nrt(_fetch(NRT, cache)), stored)
-    series = read_npz(stored)
+    series = read_series(stored)
     with np.load(stored) as archive:
         cloud = archive["cloud"].tolist()
     return DemoSeries("romania", series, CREDITS["nrt"], True, cloud)
@@ -72,7 +72,7 @@ def cloudy_scene(cache: Path = CACHE) -> DemoSeries:
     stored = cache / "s2cloudless_scene.npz"
     if not stored.is_file():
         _store(_read_s2cloudless(_fetch(S2CLOUDLESS, cache)), stored)
-    series = read_npz(stored)
+    series = read_series(stored)
     with np.load(stored) as archive:
         cloud = archive["cloud"].tolist()
     return DemoSeries("cloudy scene", series, CREDITS["s2cloudless"], True, cloud)

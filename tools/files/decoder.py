@@ -6,97 +6,97 @@ layer that arrived whole; tiles without any layer come out as nodata.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+import zlib
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from swathpack.edge.bands import BANDS
-from swathpack.edge.codec.digest import array_digest, context_digest
+from swathpack.edge.codec.base_layer import TRANSFORM, is_learned
+from swathpack.edge.codec.digest import array_digest, bytes_digest, context_digest
 from swathpack.edge.codec.latents import LAYERS, Latent
 from swathpack.edge.codec.layers import EmbeddedDecoder, known_context, tile_decoder
 from swathpack.edge.codec.model import EdgeModel
 from swathpack.edge.codec.pixels import TileWindow, tile_windows
+from swathpack.edge.codec.plain import PlainError, decode_plain
 from swathpack.edge.codec.prediction import CodingContext, CodingError, TileDecoder
 from swathpack.edge.frame import Frame
-from swathpack.edge.stream import Header, Segment, Stream, StreamError, read_stream
+from swathpack.edge.radiometry import MAX_COUNT
+from swathpack.edge.stream import FrameRecord, Header, Segment, Stream, StreamError, read_stream
 from swathpack.edge.stream.segment import SYNC, unpack_front
+from swathpack.tools import errors
 from swathpack.tools.errors import UserError
+from swathpack.tools.files.decode_report import FrameReport, Report, TileReport, ranges_of
 
-MAX_DN = 65535
-
-
-@dataclass
-class TileReport:
-    """What became of one tile of one frame. `latent_digest`: of the decoded latent, the same on every
-    machine.
-    """
-
-    tile: int
-    layers: int = 0
-    q: int = -1
-    contexts: list[int] = field(default_factory=list)
-    latent_digest: str = ""
-    problem: str = ""
-
-
-@dataclass
-class FrameReport:
-    """Per frame: its tiles, and what is missing in words."""
-
-    frame: int
-    time: Any
-    tiles: list[TileReport]
-    problem: str = ""
-
-    @property
-    def missing(self) -> list[str]:
-        own = [f"frame {self.frame}: {self.problem}"] if self.problem else []
-        return own + [f"frame {self.frame}, tile {t.tile}: {t.problem}" for t in self.tiles if t.problem]
+MAX_PIXELS = 1 << 30  # in all frames, unless more is asked for
+HELD_BYTES = 1 << 28  # of packed latents, most of which no other frame needs
+Place = tuple[int, int]  # frame and tile
 
 
 @dataclass
 class Decoded:
-    """Frames as they were given (bands, grid, offset), the stream's metadata bytes, and the report."""
+    """Frames as they were given (bands, grid, offset), and the report."""
 
     frames: list[Frame]
-    header: Header
-    stream: Stream
-    reports: list[FrameReport]
+    report: Report
 
     @property
     def problems(self) -> list[str]:
-        """Everything that is not as it should be, in words; empty for a whole stream."""
-        found = [f"byte {p.offset}: {p.message}" for p in self.stream.problems]
-        return found + [line for report in self.reports for line in report.missing]
+        """See `Report.problems`."""
+        return self.report.problems
+
+    @property
+    def reports(self) -> list[FrameReport]:
+        """Per frame."""
+        return self.report.frames
+
+    @property
+    def header(self) -> Header:
+        """Of the stream."""
+        return self.report.stream.header
 
 
 @dataclass(frozen=True, eq=False)
-class _Held:
-    latent: Latent
+class Held:
+    """A latent that later frames may name as context, packed: most are small."""
+
+    packed: bytes
+    shape: tuple[int, ...]
     quality: int
     layers: int
+
+    @classmethod
+    def of(cls, latent: Latent, quality: int, layers: int) -> Held:
+        """Pack a latent (512, h, w)."""
+        return cls(zlib.compress(np.ascontiguousarray(latent).data, 1), latent.shape, quality, layers)
+
+    @property
+    def latent(self) -> Latent:
+        """The latent as it was."""
+        return np.frombuffer(zlib.decompress(self.packed), np.int16).reshape(self.shape)
 
 
 _DOUBT = "its record may be among what was damaged: nodata and time are uncertain"
 
 
-def doubtful_frames(stream: Stream, data: bytes) -> set[int]:
-    """Frames without a frame record that may have had one: something unreadable lies where it would stand.
+def doubtful_frames(stream: Stream, data: bytes) -> NDArray[np.bool_]:
+    """(T,) bool: frames without a frame record that may have had one: something unreadable lies where it would stand.
 
     A frame record stands before its frame's segments; most frames have none.
     """
+    found = np.zeros(stream.header.frames, np.bool_)
     sound = [(s.offset, s.frame) for s in stream.segments] + [(r.offset, r.index) for r in stream.frames]
-    found: set[int] = set()
+    sound = [(-1, -1), *sorted(sound), (len(data), stream.header.frames - 1)]
     for problem in stream.problems:
         if problem.kind not in ("damaged", "hostile") or _is_segment(data, problem.offset, stream.header):
             continue
-        before = max((s for s in sound if s[0] < problem.offset), default=(0, -1))[1]
-        behind = min((s for s in sound if s[0] > problem.offset), default=(0, stream.header.frames - 1))[1]
-        found.update(range(before + 1, behind + 1))
-    return found - {r.index for r in stream.frames}
+        before, behind = bisect_left(sound, (problem.offset, -1)) - 1, bisect_right(sound, (problem.offset, 1 << 62))
+        found[sound[before][1] + 1 : sound[min(behind, len(sound) - 1)][1] + 1] = True
+    found[[r.index for r in stream.frames]] = False
+    return found
 
 
 def _is_segment(data: bytes, at: int, header: Header) -> bool:
@@ -107,86 +107,249 @@ def _is_segment(data: bytes, at: int, header: Header) -> bool:
     return data[at] == SYNC
 
 
-class StreamDecoder:
-    """Decodes frames in order, keeping the latents that later frames were coded against."""
+class _ValidRows:
+    """What is valid of a frame, unpacked by rows of tiles as they are asked for, from the top."""
 
-    def __init__(self, model: EdgeModel, data: bytes, coder: str | None = None) -> None:
+    def __init__(self, record: FrameRecord | None, header: Header) -> None:
+        self._record = record if record is not None and record.mask is not None else None
+        self._header, self._next = header, 0
+        self._rows: Iterator[NDArray[np.bool_]] = iter(())
+        self._row = np.zeros((0, 0), np.bool_)
+        self._start()
+
+    def _start(self) -> None:
+        h = self._header
+        if self._record is not None:
+            self._rows = self._record.valid_rows(h.height, h.width, h.tile_size)
+        self._next = 0
+
+    def forget(self) -> None:
+        """Take everything as valid."""
+        self._record = None
+
+    def tiles(self) -> NDArray[np.bool_] | None:
+        """(n,) bool, tiles in which anything is valid; None for all. Raises StreamError if the mask does not fit."""
+        if self._record is None:
+            return None
+        starts = np.arange(0, self._header.width, self._header.tile_size)
+        found = np.concatenate([np.logical_or.reduceat(row.any(axis=0), starts) for row in self._rows])
+        self._start()
+        return found
+
+    def of(self, window: TileWindow) -> NDArray[np.bool_]:
+        """(h, w) bool of a window; windows in the order of their numbers."""
+        if self._record is None:
+            return np.ones((window.height, window.width), np.bool_)
+        while self._next <= window.top // self._header.tile_size:
+            self._row, self._next = next(self._rows), self._next + 1
+        return self._row[:, window.left : window.left + window.width]
+
+
+def contexts_named(segments: Iterable[Segment]) -> tuple[set[Place], dict[int, list[Place]]]:
+    """The tile-frames that segments name as context, and the same by the last frame that does."""
+    last: dict[Place, int] = {}
+    for s in segments:
+        for context in s.contexts:
+            place = (context.frame, s.tile)
+            last[place] = max(last.get(place, 0), s.frame)
+    by_frame: dict[int, list[Place]] = {}
+    for place, frame in last.items():
+        by_frame.setdefault(frame, []).append(place)
+    return set(last), by_frame
+
+
+def check_pixels(header: Header, limit: int) -> None:
+    """Refuse a stream that claims more than `limit` pixels in all its frames."""
+    claimed = header.frames * header.height * header.width
+    if claimed > limit:
+        raise UserError(
+            f"the stream claims {header.frames} frames of {header.height} x {header.width}, {claimed:,} pixels; "
+            f"the limit is {limit:,} (--max-pixels)"
+        )
+
+
+def _joined(segments: Sequence[Segment], report: TileReport) -> bytes:
+    """The payload that the segments of a plain tile are pieces of, as far as it is here; the report says what is not."""
+    payload, stop = b"", 0
+    for segment in segments:
+        if segment.layer_start != stop or segment.quality_byte != report.q or segment.damaged:
+            report.problem = f"layers from {stop} on are missing"
+            break
+        payload, stop = payload + segment.payload, segment.layer_stop
+        if segment.truncated:
+            report.problem = f"cut: {len(segment.payload)} of {segment.payload_bytes} payload bytes, unchecked"
+            break
+    return payload
+
+
+class StreamDecoder:
+    """Decodes frames in order, keeping the latents that later frames were coded against.
+
+    Memory follows what the stream holds, not what its header claims; `frame` and `frames`, which return whole arrays,
+    refuse more than `max_pixels`.
+    """
+
+    def __init__(self, model: EdgeModel, data: bytes, coder: str | None = None, max_pixels: int = MAX_PIXELS) -> None:
         try:
             self.stream = read_stream(data)
         except StreamError as error:
-            raise UserError(str(error)) from error
+            raise errors.StreamError(str(error)) from error
         header = self.stream.header
         if header.model_digest != model.digest or header.tables_digest != model.tables_digest:
-            raise UserError(
+            raise errors.StreamError(
                 f"the stream was made with model {header.model_digest.hex()} (tables "
                 f"{header.tables_digest.hex()}); "
                 f"this is model {model.digest.hex()} (tables {model.tables_digest.hex()})"
             )
-        self.model, self.header, self.coder = model, header, coder
+        self.model, self.header, self.coder, self.max_pixels = model, header, coder, max_pixels
         self.windows = list(tile_windows(header.height, header.width, header.tile_size))
-        self.by_tile: dict[tuple[int, int], list[Segment]] = {}
+        self.by_tile: dict[Place, list[Segment]] = {}
         for s in self.stream.segments:
             self.by_tile.setdefault((s.frame, s.tile), []).append(s)
-        self.held: dict[tuple[int, int], _Held] = {}
+        self.tiles_of: dict[int, list[int]] = {}
+        for frame, tile in sorted(self.by_tile):
+            self.tiles_of.setdefault(frame, []).append(tile)
+        self.held: dict[Place, Held] = {}
+        self._held_bytes, self._at = 0, -1
+        self._named, self._last_use = contexts_named(self.stream.segments)
         self.masks = {r.index: r for r in self.stream.frames}
         self.doubtful = doubtful_frames(self.stream, data)
 
     def frames(self, layers: int = LAYERS, tick: Callable[[], None] = lambda: None) -> Decoded:
         """All frames, synthesised from at most `layers` layers."""
+        check_pixels(self.header, self.max_pixels)
         out, reports = [], []
         for index in range(self.header.frames):
             frame, report = self.frame(index, layers)
             out.append(frame)
             reports.append(report)
             tick()
-        return Decoded(out, self.header, self.stream, reports)
+        return Decoded(out, Report(self.stream, reports))
 
     def frame(self, index: int, layers: int = LAYERS) -> tuple[Frame, FrameReport]:
-        """Frame `index`; call in rising order of the index."""
-        header = self.header
-        full = np.zeros((len(BANDS), header.height, header.width), np.uint16)
-        valid = self._valid(index)
-        tiles = []
-        for window in self.windows:
-            report, pixels = self._tile(index, window, layers, bool(window.of(valid).any()))
-            tiles.append(report)
-            rows, columns = (
-                slice(window.top, window.top + window.height),
-                slice(window.left, window.left + window.width),
-            )
-            if pixels is None:
-                valid[rows, columns] = False
-            else:
-                full[:, rows, columns] = pixels
-        bands = [b for b in header.bands if b in BANDS]
-        data = np.where(valid, full[[BANDS.index(b) for b in bands]], 0).astype(np.uint16)
-        grid = tuple(g for b, g in zip(header.bands, header.grid or (1,) * len(header.bands)) if b in BANDS)
-        frame = Frame(data, tuple(bands), self.stream.time(index), valid, header.level, grid=grid)  # type: ignore[arg-type]
-        report = FrameReport(index, self.stream.time(index), tiles, _DOUBT if index in self.doubtful else "")
-        return (frame.with_offset() if header.boa_offset else frame), report
+        """Frame `index` as a whole; call in rising order of the index."""
+        check_pixels(replace(self.header, frames=1, times=()), self.max_pixels)
+        report, outline = self.report(index), self.outline(index)
+        size = (self.header.height, self.header.width)
+        data, valid = np.zeros((len(outline.bands), *size), np.uint16), np.zeros(size, np.bool_)
+        holes = np.zeros((0, 0, 0), np.bool_)
+        for window, tile in self.tiles(report, layers):
+            window.of(data)[:] = tile.data
+            window.of(valid)[:] = tile.valid
+            if tile.holes.size:
+                holes = holes if holes.size else np.zeros(data.shape, np.bool_)
+                window.of(holes)[:] = tile.holes
+        return replace(outline, data=data, valid=valid, holes=holes), report
 
-    def _valid(self, index: int) -> NDArray[np.bool_]:
-        h, w = self.header.height, self.header.width
-        record = self.masks.get(index)
-        try:
-            return record.valid(h, w) if record else np.ones((h, w), np.bool_)
-        except StreamError as error:
-            raise UserError(f"frame {index}: {error}") from error
+    def report(self, index: int) -> FrameReport:
+        """An empty report of a frame, for `tiles` to fill."""
+        return FrameReport(index, self.stream.time(index), problem=_DOUBT if self.doubtful[index] else "")
 
-    def _tile(
-        self, index: int, window: TileWindow, layers: int, wanted: bool
-    ) -> tuple[TileReport, NDArray[np.uint16] | None]:
-        if not wanted:
-            return TileReport(window.index), None
+    def outline(self, index: int) -> Frame:
+        """A frame of one pixel without data that has all else of frame `index`."""
+        header, record = self.header, self.masks.get(index)
+        return Frame(
+            np.zeros((len(header.bands), 1, 1), np.uint16),
+            header.bands,
+            self.stream.time(index),  # type: ignore[arg-type]
+            np.zeros((1, 1), np.bool_),
+            header.level,
+            header.boa_offset != (record is not None and record.other_offset),
+            header.grid or (1,) * len(header.bands),
+            header.radiometry,
+        )
+
+    def tiles(
+        self, report: FrameReport, layers: int = LAYERS, only: Container[int] | None = None
+    ) -> Iterator[tuple[TileWindow, Frame]]:
+        """The tiles of frame `report.frame` that come out, row by row, or those of them whose numbers are in `only`;
+        `report` is filled on the way. Call in rising order of frames.
+        """
+        index, outline = report.frame, self.outline(report.frame)
+        valid = _ValidRows(self.masks.get(index), self.header)
+        wanted = self._wanted(report, valid, only)
+        holes = self._holes(report)
+        for tile in self.tiles_of.get(index, []):
+            if only is not None and tile not in only:
+                continue
+            window = self.windows[tile]
+            if wanted is not None and not wanted[tile]:
+                report.tiles.append(TileReport(tile))
+                continue
+            found, counts, known = self._counts(index, window, layers, outline, valid.of(window))
+            report.tiles.append(found)
+            if counts is not None:
+                lacking = window.of(holes) if holes is not None else np.zeros((0, 0, 0), np.bool_)
+                empty = ~known | lacking if lacking.size else np.broadcast_to(~known, counts.shape)
+                data = np.where(empty, 0, counts).astype(np.uint16)
+                yield window, replace(outline, data=data, valid=known, holes=lacking)
+
+    def _counts(
+        self, index: int, window: TileWindow, layers: int, outline: Frame, valid: NDArray[np.bool_]
+    ) -> tuple[TileReport, NDArray[np.uint16] | None, NDArray[np.bool_]]:
+        """The report, the counts (C, h, w) of the stream's bands, None if nothing came, and which pixels are known."""
+        first = min(self.by_tile[index, window.index], key=lambda s: s.layer_start)
+        if not is_learned(first.quality_byte):
+            return self._plain(index, window, layers, outline, valid)
         report, decoder = self.latent(index, window)
         if decoder is None:
-            return report, None
+            return report, None, valid
         pixels = self.model.synthesise(decoder.reconstruction(layers))[:, : window.height, : window.width]
-        # Zero means nodata in every product, so a decoded pixel is at least 1.
-        return report, np.clip(np.rint(pixels), 1, MAX_DN).astype(np.uint16)
+        return report, outline.counts_of(pixels[[BANDS.index(b) for b in outline.bands]]), valid
+
+    def _plain(
+        self, index: int, window: TileWindow, layers: int, outline: Frame, valid: NDArray[np.bool_]
+    ) -> tuple[TileReport, NDArray[np.uint16] | None, NDArray[np.bool_]]:
+        """A tile without the network: its segments' payloads are pieces of one."""
+        self._advance(index)
+        segments = sorted(self.by_tile[index, window.index], key=lambda s: s.layer_start)
+        report = TileReport(window.index, q=segments[0].quality_byte)
+        payload = _joined(segments, report)
+        shape = (len(outline.bands), window.height, window.width)
+        try:
+            found = decode_plain(report.q, payload, shape, valid, outline.bands, layers)
+        except PlainError as error:
+            report.problem = str(error)
+            return report, None, valid
+        report.layers, report.latent_digest = found.layers, bytes_digest(payload, 8).hex()
+        if not found.known.any():
+            report.problem = report.problem or "cut before its first layer"
+            return report, None, valid
+        low, high = outline.radiometry.limits if report.q == TRANSFORM else (0, MAX_COUNT)
+        counts = np.clip(np.rint(found.counts), low, high).astype(np.uint16)
+        return report, counts, valid & found.known.all(axis=0)
+
+    def _holes(self, report: FrameReport) -> NDArray[np.bool_] | None:
+        """(C, H, W) bool, where single bands lack data; None without any, or where they cannot be used."""
+        header, record = self.header, self.masks.get(report.frame)
+        if record is None or record.holes is None:
+            return None
+        if len(header.bands) * header.height * header.width > self.max_pixels:
+            report.problem = f"its holes are more than {self.max_pixels:,} samples (--max-pixels)"
+            return None
+        try:
+            return record.band_holes(len(header.bands), header.height, header.width)
+        except StreamError as error:
+            report.problem = f"its holes cannot be used: {error}"
+            return None
+
+    def _wanted(self, report: FrameReport, valid: _ValidRows, only: Container[int] | None) -> NDArray[np.bool_] | None:
+        """(n,) bool, tiles in which anything is valid, None for all; tells the report which are not in the stream."""
+        absent = np.ones(len(self.windows), np.bool_)
+        absent[self.tiles_of.get(report.frame, [])] = False
+        if only is not None:
+            absent &= [window.index in only for window in self.windows]
+        try:
+            wanted = valid.tiles()
+        except StreamError as error:
+            valid.forget()
+            wanted, report.problem = None, f"its mask cannot be used: {error}"
+        report.absent = ranges_of(absent if wanted is None else absent & wanted)
+        return wanted
 
     def latent(self, index: int, window: TileWindow) -> tuple[TileReport, TileDecoder | EmbeddedDecoder | None]:
         """The latent of one tile without its image, None if there is none; call in rising order of frames."""
+        self._advance(index)
         report = TileReport(window.index)
         segments = sorted(self.by_tile.get((index, window.index), []), key=lambda s: s.layer_start)
         if not segments or segments[0].layer_start != 0:
@@ -197,6 +360,20 @@ class StreamDecoder:
             report.problem = report.problem or "cut before its first layer"
             return report, None
         return report, decoder
+
+    def _advance(self, index: int) -> None:
+        """Let go of latents that no frame from `index` on names."""
+        for frame in range(self._at, index):
+            for place in self._last_use.pop(frame, ()):
+                gone = self.held.pop(place, None)
+                self._held_bytes -= len(gone.packed) if gone else 0
+        self._at = max(self._at, index)
+
+    def _hold(self, place: Place, decoder: TileDecoder | EmbeddedDecoder, quality: int) -> None:
+        if place not in self._named or self._held_bytes > HELD_BYTES:
+            return
+        self.held[place] = Held.of(decoder.latent, quality, decoder.layers)
+        self._held_bytes += len(self.held[place].packed)
 
     def _decode(
         self, segments: list[Segment], window: TileWindow, report: TileReport
@@ -209,7 +386,6 @@ class StreamDecoder:
         if contexts is None:
             return None
         decoder = tile_decoder(self.model.engine, self.model.tables, contexts, first.quality_byte, window.size)
-        planned = 0
         for segment in segments:
             if (
                 segment.layer_start != decoder.layers
@@ -218,19 +394,35 @@ class StreamDecoder:
             ):
                 report.problem = f"layers from {decoder.layers} on are missing"
                 break
-            planned = segment.layer_stop
-            try:
-                decoder.decode(segment.payload, segment.layer_count, self.coder)
-            except CodingError as error:
-                report.problem = str(error)
-                return None
-        if decoder.layers < planned:
-            report.problem = report.problem or f"cut: {decoder.layers} of {planned} layers"
+            report.problem = self._take(segment, decoder)
+            if report.problem:
+                break
         report.layers, report.q = decoder.layers, decoder.q
         report.contexts = [c.frame for c in first.contexts]
         report.latent_digest = array_digest(decoder.latent, 8).hex()
-        self.held[first.frame, window.index] = _Held(decoder.latent, first.quality_byte, decoder.layers)
+        self._hold((first.frame, window.index), decoder, first.quality_byte)
         return decoder
+
+    def _take(self, segment: Segment, decoder: TileDecoder | EmbeddedDecoder) -> str:
+        """Decode the layers of a segment; returns what is wrong with it. Where no CRC vouches for it, only those layers
+        stay that its checks confirm.
+        """
+        checked = self.header.checked
+        if segment.damaged and not checked:
+            return f"damaged: layers from {decoder.layers} on are missing"
+        try:
+            decoder.decode(segment.payload, segment.layer_count, self.coder, checked)
+        except CodingError as error:
+            return f"damaged: {decoder.layers} of {segment.layer_stop} layers are good ({error})"
+        how = "damaged" if segment.damaged else "cut"
+        if segment.sound:
+            return (
+                f"cut: {decoder.layers} of {segment.layer_stop} layers" if decoder.layers < segment.layer_stop else ""
+            )
+        if not checked:
+            return f"cut: {decoder.layers} of {segment.layer_stop} layers, unchecked (stream version 1)"
+        decoder.forget(decoder.confirmed)
+        return f"{how}: {decoder.layers} of {segment.layer_stop} layers are good"
 
     def _contexts(self, segment: Segment, report: TileReport) -> list[CodingContext] | None:
         contexts = []

@@ -1,223 +1,43 @@
-"""Series of frames to a `.swp` stream: fixed quality, or filling a byte budget that is never exceeded.
+"""Series of frames to a `.swp` stream: at one level of quality, filling a byte budget that is never exceeded, or exact.
 
-Budgets are met by searching the quantiser step, then the dead zone: the size falls by about 8 % from one step
-index to the next, so the dead zone closes what is left. Only when even the coarsest step with a
-wide dead zone is too large are layers left out, and below one layer, positions.
+Every tile is coded by the better of two: the learned codec, at a quantiser step and with context, or the transform
+coder, whose payload is cut where a further byte saves too little (swathpack.tools.files.frame_coder). Budgets are met by
+searching the level: the transform coder's tiles cost one coding for all levels, the learned codec's one a step. What
+that leaves is filled to the byte by longer prefixes, or by dead zones where every tile is the learned codec's.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from swathpack.edge.bands import complete_bands
-from swathpack.edge.codec.base_layer import MAX_SHIFT, quality_of, usual_shift
-from swathpack.edge.codec.digest import context_digest
+from swathpack.edge.bands import complete_dn
+from swathpack.edge.codec.base_layer import MAX_SHIFT
 from swathpack.edge.codec.latents import LAYERS, STEPS
-from swathpack.edge.codec.layers import known_context
 from swathpack.edge.codec.model import EdgeModel
-from swathpack.edge.codec.pixels import TileWindow, tile_windows
-from swathpack.edge.codec.prediction import CodingContext
-from swathpack.edge.codec.tile_coder import (
-    DEAD_ZONE,
-    RDO_SLOPE,
-    UNLIKE,
-    CodedLatent,
-    analyse_tile,
-    encode_sparse,
-    encode_tile,
-    likeness,
-    weigh_contexts,
-)
+from swathpack.edge.codec.pixels import tile_windows
+from swathpack.edge.codec.tile_coder import DEAD_ZONE, RDO_SLOPE, analyse_tile
 from swathpack.edge.frame import Frame
-from swathpack.edge.stream import (
-    ContextRef,
-    Extension,
-    FrameRecord,
-    Header,
-    StreamWriter,
-    header_bytes,
-    pack_mask,
-    segment_overhead_bytes,
-)
+from swathpack.edge.stream import Extension, FrameRecord, Header, StreamWriter, pack_holes, pack_mask
 from swathpack.tools.errors import UserError
-from swathpack.tools.files.step_search import bisected, closer, finest_fitting
+from swathpack.tools.files.frame_coder import (
+    COARSEST_LEVEL,
+    MODES,
+    Choice,
+    FrameCoder,
+    Place,
+    Trial,
+    fill,
+    level_fitting,
+)
+from swathpack.tools.files.step_search import closer, finest_fitting
 
 METADATA_TAG = 64
 TILE = 256
-WIDEST = 12.0  # at the coarsest step, for tiny budgets
-HELD_DATES = 6  # earlier dates of a tile that the encoder chooses its two contexts from
-CLOSE = 0.97  # of tiny budgets
 Tick = Callable[[], None]
-
-
-Context = tuple[ContextRef, CodingContext]
-
-
-@dataclass
-class Place:
-    """The latents of one tile that the decoder will hold, newest first."""
-
-    held: list[Context] = field(default_factory=list)
-
-    def push(self, frame: int, coded: CodedLatent, layers: int) -> None:
-        if layers == 0:
-            return
-        known = known_context(coded.latent, coded.quality, layers)
-        ref = ContextRef(frame, layers, context_digest(known.latent, known.layers))
-        self.held = [(ref, known), *self.held][:HELD_DATES]
-
-    def nearest(self, coefficients: NDArray[np.float32]) -> list[Context]:
-        """The two held latents most like these coefficients, the better one first: a cloudy date explains
-        nothing.
-        """
-        ranked = [(likeness(coefficients, c[1]), c) for c in self.held]
-        ranked.sort(key=lambda r: r[0], reverse=True)
-        return [c for like, c in ranked[:2] if like > UNLIKE]
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One way to code a frame: its tiles, the layers kept of each, and the exact bytes of its segments."""
-
-    tiles: tuple[CodedLatent, ...]
-    layers: tuple[int, ...]
-    size: int
-
-
-class FrameCoder:
-    """Codes one frame at any step and dead zone; the analysis is done once."""
-
-    def __init__(
-        self,
-        model: EdgeModel,
-        index: int,
-        frame: Frame,
-        windows: Sequence[TileWindow],
-        places: Sequence[Place],
-        slope: float,
-        shift: int = MAX_SHIFT,
-    ) -> None:
-        self.model, self.index, self.windows, self.places, self.slope = model, index, windows, places, slope
-        self.shift = shift
-        self.coefficients = [analyse_tile(model, w.of(frame.data), w.of(frame.valid)) for w in windows]
-        self.live = [bool(w.of(frame.valid).any()) for w in windows]
-        self.contexts = [p.nearest(c) for p, c in zip(places, self.coefficients)]
-        self._seen: dict[tuple[int, float], tuple[CodedLatent, ...]] = {}
-        self._settled = False
-
-    def _tiles(self, q: int, dead_zone: float) -> tuple[CodedLatent, ...]:
-        key = (q, dead_zone)
-        if not self._settled:
-            self._settle(q)
-        if key not in self._seen:
-            self._seen[key] = tuple(
-                encode_tile(
-                    self.model,
-                    c,
-                    self._quality(q),
-                    [context for _, context in pair],
-                    min(dead_zone, 0.5),
-                    self.slope * dead_zone / DEAD_ZONE,
-                )
-                for c, pair in zip(self.coefficients, self.contexts)
-            )
-        return self._seen[key]
-
-    def _quality(self, q: int) -> int:
-        return quality_of(q, usual_shift(q, self.shift))
-
-    def _settle(self, q: int) -> None:
-        """Drop a tile's contexts where it costs less without them, tried once at about the right step."""
-        self._settled = True
-        self.contexts = [
-            pair
-            if not pair or weigh_contexts(self.model, c, self._quality(q), [context for _, context in pair])[0]
-            else []
-            for c, pair in zip(self.coefficients, self.contexts)
-        ]
-
-    def _refs(self, tile: int) -> tuple[ContextRef, ...]:
-        return tuple(ref for ref, _ in self.contexts[tile])
-
-    def _record_size(self, tile: int, coded: CodedLatent, layers: int) -> int:
-        if layers == 0 or not self.live[tile]:
-            return 0
-        payload = int(coded.payload_sizes[layers])
-        empty = coded.empty_segment(self.index, self.windows[tile].index, layers, self._refs(tile))
-        return payload + segment_overhead_bytes(empty, payload)
-
-    def trial(self, q: int, dead_zone: float, layers: int = LAYERS) -> Trial:
-        """All tiles at one step, each with the first `layers` layers."""
-        return self._kept(self._tiles(q, dead_zone), layers)
-
-    def _kept(self, tiles: tuple[CodedLatent, ...], layers: int) -> Trial:
-        kept = tuple(layers if live else 0 for live in self.live)
-        sizes = [self._record_size(t, c, k) for t, (c, k) in enumerate(zip(tiles, kept))]
-        return Trial(tiles, kept, sum(sizes))
-
-    def within(self, budget: int, guess: int) -> tuple[Trial, int]:
-        """The trial that fills `budget` bytes best without exceeding it, and its step (a guess for the next
-        frame).
-        """
-        if not self._settled:
-            self._settle(guess)
-        if self.trial(STEPS - 1, DEAD_ZONE).size > budget:
-            return self._coarsest(budget), STEPS - 1
-        q = finest_fitting(lambda q: self.trial(q, DEAD_ZONE).size, budget, guess)
-        return closer(self.trial(q, DEAD_ZONE), self.trial, lambda t: t.size, q, budget, 4), q
-
-    def _coarsest(self, budget: int) -> Trial:
-        """The coarsest step is still too fine: a wider dead zone, then fewer layers, then fewer symbols of the
-        first layer, and only then fewer tiles.
-        """
-        for layers in range(LAYERS, 0, -1):
-            best = self.trial(STEPS - 1, WIDEST, layers)
-            if best.size <= budget:
-                ends = (math.log2(WIDEST), math.log2(DEAD_ZONE))
-                return bisected(best, lambda x, k=layers: self.trial(STEPS - 1, 2.0**x, k), ends, budget)  # type: ignore[misc]
-        return self._fewest(budget)
-
-    def _fewest(self, budget: int) -> Trial:
-        """The first layer in part. One symbol more can change what all others cost, so that one step may leave a
-        gap that another closes.
-        """
-        best = self._sparse(STEPS - 1, 0.0)
-        if best.size > budget:
-            return self._partial(budget, best.tiles)
-        for q in range(STEPS - 1, STEPS - 9, -1):
-            nothing = self._sparse(q, 0.0)
-            if nothing.size <= budget:
-                found = bisected(nothing, lambda share, q=q: self._sparse(q, share), (0.0, 1.0), budget)  # type: ignore[misc]
-                best = max(best, found, key=lambda t: t.size)
-            if best.size >= CLOSE * budget:
-                break
-        return best
-
-    def _sparse(self, q: int, share: float) -> Trial:
-        contexts = [[context for _, context in pair] for pair in self.contexts]
-        tiles = (encode_sparse(self.model, c, q, given, share) for c, given in zip(self.coefficients, contexts))
-        return self._kept(tuple(tiles), 1)
-
-    def _partial(self, budget: int, tiles: tuple[CodedLatent, ...]) -> Trial:
-        """As many tiles as fit, their first layer only."""
-        kept, size = [0] * len(tiles), 0
-        for t, coded in enumerate(tiles):
-            more = self._record_size(t, coded, 1)
-            if size + more <= budget and self.live[t]:
-                kept[t], size = 1, size + more
-        return Trial(tiles, tuple(kept), size)
-
-    def write(self, writer: StreamWriter, trial: Trial) -> None:
-        """Append the segments and remember what the decoder will then hold."""
-        for t, (coded, layers) in enumerate(zip(trial.tiles, trial.layers)):
-            if layers:
-                writer.add(coded.segment(self.index, self.windows[t].index, layers, self._refs(t)))
-                self.places[t].push(self.index, coded, layers)
 
 
 class SeriesEncoder:
@@ -225,7 +45,8 @@ class SeriesEncoder:
 
     intra_every: every Nth frame without context (0: only the first). slope: of rate-distortion optimised
     quantisation in squared steps per bit; 0 leaves it out and halves the time. shift: most octaves from the step to
-    that of the base layer (`swathpack.edge.codec.base_layer.usual_shift`); 0 for none.
+    that of the base layer (`swathpack.edge.codec.base_layer.usual_shift`); 0 for none. mode: one of `frame_coder.MODES`.
+    groups: per frame the number of its grid; frames of different grids are no context for each other.
     """
 
     def __init__(
@@ -236,11 +57,16 @@ class SeriesEncoder:
         intra_every: int = 0,
         slope: float = RDO_SLOPE,
         shift: int = MAX_SHIFT,
+        mode: str = "auto",
+        groups: Sequence[int] = (),
     ) -> None:
         _check_alike(frames)
-        self.model, self.metadata, self.intra_every, self.slope = model, metadata, intra_every, slope
-        self.shift = shift
-        self.given = [f.without_offset() for f in frames]
+        if mode not in MODES:
+            raise UserError(f"mode: expected one of {', '.join(MODES)}, found {mode!r}")
+        self.model, self.metadata, self.intra_every = model, metadata, intra_every
+        self.choice = Choice(mode, slope, shift)
+        self.groups = list(groups) or [0] * len(frames)
+        self.given = list(frames)
         first = frames[0]
         self.windows = list(tile_windows(first.height, first.width, TILE))
         header = Header(
@@ -255,6 +81,7 @@ class SeriesEncoder:
             TILE,
             first.grid,
             times=tuple(f.time for f in frames),
+            radiometry=first.radiometry,
         )
         if not header.times_in_header:
             header = replace(header, times=())
@@ -273,34 +100,67 @@ class SeriesEncoder:
         frame = self.given[index]
         mask = None if frame.valid.all() else pack_mask(frame.valid)
         time = None if self.header.times else frame.time
-        return FrameRecord(index, time, mask) if mask is not None or time is not None else None
+        holes = pack_holes(frame.holes & frame.valid) if frame.holes.size else None
+        other = frame.boa_offset != self.header.boa_offset
+        wanted = other or any(part is not None for part in (mask, time, holes))
+        return FrameRecord(index, time, mask, holes=holes, other_offset=other) if wanted else None
 
     def _record_bytes(self, index: int) -> int:
         record = self._frame_record(index)
         return len(StreamWriter(self.header).pack(record)) if record else 0
 
-    def _places(self) -> list[Place]:
-        return [Place() for _ in self.windows]
+    def _coders(self, aim_bytes: int, most_bytes: int | None = None) -> Coders:
+        return Coders(self, aim_bytes, most_bytes)
 
-    def _coder(self, index: int, places: list[Place]) -> FrameCoder:
-        if self.intra_every and index % self.intra_every == 0:
-            for place in places:
-                place.held = []
-        return FrameCoder(
-            self.model, index, complete_bands(self.given[index]), self.windows, places, self.slope, self.shift
-        )
+    def _write(self, writer: StreamWriter, trials: Sequence[tuple[FrameCoder, Trial]]) -> bytes:
+        for coder, trial in trials:
+            self._add_record(writer, coder.index)
+            coder.write(writer, trial)
+        return writer.to_bytes()
 
     def at_quality(
-        self, q: int, layers: int = LAYERS, dead_zone: float = DEAD_ZONE, tick: Tick = lambda: None
+        self, q: float, layers: int = LAYERS, dead_zone: float = DEAD_ZONE, tick: Tick = lambda: None
     ) -> bytes:
-        """All frames at step q with the first `layers` layers."""
-        writer, places = self._start(None), self._places()
+        """All frames at level q with the first `layers` layers."""
+        writer, coders = self._start(None), self._coders(self._aim_at(q))
         for index in range(len(self.given)):
+            coder = coders.take(index)
             self._add_record(writer, index)
-            coder = self._coder(index, places)
             coder.write(writer, coder.trial(q, dead_zone, layers))
             tick()
         return writer.to_bytes()
+
+    def exact(self, max_error: int = 0, tick: Tick = lambda: None) -> bytes:
+        """All frames, every valid count within `max_error`: lossless at 0."""
+        writer, coders = self._start(None), self._coders(1)
+        for index in range(len(self.given)):
+            coder = coders.take(index)
+            self._add_record(writer, index)
+            coder.write(writer, coder.exact(max_error))
+            tick()
+        return writer.to_bytes()
+
+    def _aim_at(self, q: float) -> int:
+        """Bytes of a tile at a level, about: 0.15 bits a sample at q 28, half as many every 9 levels on."""
+        samples = len(self.given[0].bands) * min(TILE, self.given[0].height) * min(TILE, self.given[0].width)
+        return max(64, int(0.15 / 8 * 2 ** ((28 - q) / 9) * samples))
+
+    def _alike(self, coders: Coders, level: float, room: int, tick: Tick) -> list[Trial]:
+        """All frames at one level that fits `room` bytes; plain tiles are filled up later."""
+        coders.sequence(level, tick)  # decides which tiles are the learned codec's
+        q = round(level)
+        while not coders.free:
+            q = finest_fitting(lambda q: _size(coders.sequence(q, tick)), room, q)
+            if coders.reconsider(q):
+                continue
+            trials = coders.sequence(q, tick)
+            if _size(trials) > room:
+                coders.give_up()
+                return coders.sequence(COARSEST_LEVEL, tick)
+            if any(trial.plain for trial in trials):
+                return trials
+            return closer(trials, lambda q, zone: coders.sequence(q, tick, zone), _size, q, room, 5)
+        return coders.sequence(level, tick)
 
     def _add_record(self, writer: StreamWriter, index: int) -> None:
         record = self._frame_record(index)
@@ -311,57 +171,125 @@ class SeriesEncoder:
         """At most `budget` bytes for each frame, the file's header shared out among them. Raises
         UserError.
         """
-        writer, places = self._start(budget * len(self.given)), self._places()
+        writer = self._start(budget * len(self.given))
         share = -(-writer.size // len(self.given))
-        guess = 28
+        coders = self._coders(max(1, (budget - share) // len(self.windows)), budget)
         for index in range(len(self.given)):
             room = budget - share - self._record_bytes(index)
             if room < 0:
                 raise UserError(
                     f"--bytes-per-frame {budget}: the headers alone take {budget - room} bytes of frame {index}"
                 )
-            guess = self._fit(writer, index, places, room, guess)
+            coder = coders.take(index)
+            self._write(writer, [(coder, self._within(coder, room))])
             tick()
         return writer.to_bytes()
 
-    def _fit(self, writer: StreamWriter, index: int, places: list[Place], room: int, guess: int) -> int:
-        """Append a frame with at most `room` bytes of segments; returns its step."""
-        self._add_record(writer, index)
-        coder = self._coder(index, places)
-        trial, q = coder.within(room, guess)
-        coder.write(writer, trial)
-        return q
-
-    def _shared_out(self, budget: int, records: list[int], tick: Tick) -> bytes:
-        """At most `budget` bytes in all, every frame an equal part of what the earlier ones left."""
-        writer, places = self._start(budget - sum(records) - header_bytes(self.header)), self._places()
-        guess = STEPS - 1
-        for index in range(len(self.given)):
-            room = (budget - writer.size - sum(records[index:])) // (len(self.given) - index)
-            guess = self._fit(writer, index, places, room, guess)
-            tick()
-        return writer.to_bytes()
+    def _within(self, coder: FrameCoder, room: int) -> Trial:
+        """The trial of a frame that fills `room` bytes best."""
+        level = level_fitting([coder], room)
+        coder.decide(round(min(max(level, 0), STEPS - 1)))
+        q = round(level)
+        while not coder.free:
+            q = finest_fitting(lambda q: coder.trial(q).size, room, q)
+            if coder.reconsider(q):
+                continue
+            best = coder.trial(q)
+            if best.size <= room:
+                return fill([(coder, best)], room)[0] if best.plain else _closer(best, coder.trial, q, room)
+            coder.give_up()  # even the coarsest step is too large
+        return fill([(coder, coder.trial(COARSEST_LEVEL))], room)[0]
 
     def in_total(self, budget: int, tick: Tick = lambda: None) -> bytes:
-        """At most `budget` bytes for the whole file: one step for all frames, so that all have equal
-        slope.
-        """
-        records = [self._record_bytes(index) for index in range(len(self.given))]
-        fixed = header_bytes(self.header) + sum(records)
-        if fixed > budget:
-            raise UserError(f"--bytes {budget}: the headers alone take {fixed} bytes")
-        seen: dict[tuple[int, float], bytes] = {}
+        """At most `budget` bytes for the whole file: one level for all frames, so that all have equal slope."""
+        count = len(self.given)
+        records = sum(self._record_bytes(index) for index in range(count))
+        start = self._start(budget).size
+        room = budget - start - records
+        if room < 0:
+            raise UserError(f"--bytes {budget}: the headers alone take {start + records} bytes")
+        share = max(1, room // (count * len(self.windows)))
+        coders = self._coders(share, min(room, 6 * share + 4096))
+        every = [coders.keep(index) for index in range(count)]
+        level = level_fitting(every, room, tick)
+        trials = self._alike(coders, level, room, tick)
+        pairs = list(zip(every, trials))
+        if any(trial.plain for trial in trials):
+            pairs = list(zip(every, fill(pairs, room)))
+        return self._write(self._start(budget), pairs)
 
-        def coded(q: int, dead_zone: float = DEAD_ZONE) -> bytes:
-            if (q, dead_zone) not in seen:
-                seen[q, dead_zone] = self.at_quality(q, dead_zone=dead_zone, tick=tick)
-            return seen[q, dead_zone]
 
-        if len(coded(STEPS - 1)) > budget:
-            return self._shared_out(budget, records, tick)
-        q = finest_fitting(lambda q: len(coded(q)), budget, 28)
-        best = coded(q)
-        return closer(best, coded, len, q, budget, 5)
+def _closer(best: Trial, code: Callable[[int, float], Trial], q: int, room: int) -> Trial:
+    return closer(best, code, lambda t: t.size, q, room, 4)
+
+
+class Coders:
+    """The frame coders of a series, each knowing the contexts that the frames before it leave."""
+
+    def __init__(self, encoder: SeriesEncoder, aim_bytes: int, most_bytes: int | None) -> None:
+        self._encoder, self._aim, self._most = encoder, aim_bytes, most_bytes
+        self._places = {group: [Place() for _ in encoder.windows] for group in encoder.groups}
+        self._kept: list[FrameCoder] = []
+        self._seen: dict[tuple[float, float], list[Trial]] = {}
+
+    def take(self, index: int) -> FrameCoder:
+        """The coder of the next frame."""
+        self._refresh(index)
+        e = self._encoder
+        own = self._places[e.groups[index]]
+        return FrameCoder(e.model, index, e.given[index], e.windows, own, e.choice, self._aim, self._most)
+
+    def keep(self, index: int) -> FrameCoder:
+        """The same, kept for `sequence`."""
+        self._kept.append(self.take(index))
+        return self._kept[-1]
+
+    def sequence(self, level: float, tick: Tick, dead_zone: float = DEAD_ZONE) -> list[Trial]:
+        """All kept frames at a level, one after another."""
+        key = level, dead_zone
+        if key not in self._seen:
+            found = []
+            self._forget()
+            for index, coder in enumerate(self._kept):
+                self._refresh(index)
+                coder.forget_contexts()
+                found.append(coder.trial(level, dead_zone))
+                coder.remember(found[-1])
+                tick()
+            self._seen[key] = found
+        return self._seen[key]
+
+    @property
+    def free(self) -> bool:
+        """Whether no kept frame has a tile of the learned codec."""
+        return all(coder.free for coder in self._kept)
+
+    def reconsider(self, q: int) -> bool:
+        """See `FrameCoder.reconsider`; of all frames, as they are after `sequence(q)`."""
+        self.sequence(q, lambda: None)
+        changed = [coder.reconsider(q) for coder in self._kept]
+        if any(changed):
+            self._seen.clear()
+        return any(changed)
+
+    def give_up(self) -> None:
+        """Leave the learned codec in all frames."""
+        self._seen.clear()
+        for coder in self._kept:
+            coder.give_up()
+
+    def _refresh(self, index: int) -> None:
+        every = self._encoder.intra_every
+        if every and index % every == 0:
+            self._forget()
+
+    def _forget(self) -> None:
+        for place in (p for of_grid in self._places.values() for p in of_grid):
+            place.held = []
+
+
+def _size(trials: Sequence[Trial]) -> int:
+    return sum(trial.size for trial in trials)
 
 
 def _check_alike(frames: Sequence[Frame]) -> None:
@@ -375,9 +303,11 @@ def _check_alike(frames: Sequence[Frame]) -> None:
                 "frame 0, "
                 f"found {frame.data.shape} and {' '.join(frame.bands)}"
             )
+        if frame.radiometry != first.radiometry:
+            raise UserError(f"frame {i}: expected {first.radiometry} as in frame 0, found {frame.radiometry}")
 
 
 def coefficients_of(model: EdgeModel, frame: Frame) -> list[NDArray[np.float32]]:
     """Coefficients of all tiles of a frame (for calibration and tests)."""
-    full = complete_bands(frame.without_offset())
-    return [analyse_tile(model, w.of(full.data), w.of(full.valid)) for w in tile_windows(full.height, full.width, TILE)]
+    dn = complete_dn(frame)
+    return [analyse_tile(model, w.of(dn), w.of(frame.valid)) for w in tile_windows(frame.height, frame.width, TILE)]

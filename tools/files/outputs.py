@@ -40,6 +40,8 @@ def check_output(target: Path, inputs: Iterable[Path] = (), force: bool = False)
             raise RefusedError(f"{target} is an input: give another output")
         if target.is_dir() and source.is_file() and Path(os.path.realpath(source)).parent == target.resolve():
             raise RefusedError(f"{target} is the folder of the input {source.name}: give another output folder")
+        if target.is_file() and source.is_dir() and source.resolve() in Path(os.path.realpath(target)).parents:
+            raise RefusedError(f"{target} lies in the input folder {source}: give another output")
     if force or not os.path.lexists(target):
         return
     if target.is_dir() and not any(target.iterdir()):
@@ -47,8 +49,21 @@ def check_output(target: Path, inputs: Iterable[Path] = (), force: bool = False)
     raise RefusedError(f"{target} exists: give another output, or --force to replace it")
 
 
+def check_outputs(targets: Iterable[Path | None], inputs: Iterable[Path], force: bool = False) -> None:
+    """`check_output` of each (None: none), which must also be different files. Raises RefusedError."""
+    inputs, seen = list(inputs), list[Path]()
+    for target in filter(None, targets):
+        check_output(target, inputs, force)
+        if any(same_file(target, other) for other in seen):
+            raise RefusedError(f"{target} is given for two outputs: give another for one of them")
+        if not os.access(target.resolve().parent, os.W_OK) and target.resolve().parent.exists():
+            raise UserError(f"cannot write {target}: no permission: {target.resolve().parent}")
+        seen.append(target)
+
+
 class Output:
-    """One output, a file or (folder=True) a folder; enter to get the place to write to, beside the target.
+    """One output, a file or (folder=True) a folder; enter to get the place to write to, beside the target. What else is
+    written beside that place (a mask's sidecar) comes along.
 
     inputs: paths that must stay as they are. A folder that exists keeps its other files: new ones take the place of those
     of the same name, each in one step. Raises RefusedError, and UserError when the disk refuses.
@@ -56,7 +71,7 @@ class Output:
 
     def __init__(self, target: Path, inputs: Iterable[Path] = (), force: bool = False, folder: bool = False) -> None:
         check_output(target, inputs, force)
-        self.given, self.folder = target, folder
+        self.given, self.folder, self.force = target, folder, force
         self.target = Path(os.path.realpath(target))
         if self.target.exists() and self.target.is_dir() != folder:
             kind = "a folder" if self.target.is_dir() else "a file"
@@ -100,6 +115,10 @@ class Output:
             return
         for path in place.rglob("*") if self.folder else ():
             _sync(path)
+        for path in sorted(place.parent.iterdir()):  # sidecars first: the file itself is what tells that all is there
+            if path != place:
+                check_output(self.target.parent / path.name, force=self.force)
+                _replace(path, self.target.parent / path.name)
         _replace(place, self.target)
 
     def _failed(self, error: OSError) -> UserError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from swathpack.edge.codec.latents import STEPS
 from swathpack.edge.codec.tile_coder import DEAD_ZONE
@@ -13,15 +13,7 @@ DEAD_ZONES = (0.0, 0.24)  # searched for a closer fill; the slope of the optimis
 FILLED = 0.985  # of the budget: good enough to stop searching
 
 
-class Sized(Protocol):
-    """Something of a known size in bytes."""
-
-    @property
-    def size(self) -> int: ...
-
-
 T = TypeVar("T")
-S = TypeVar("S", bound=Sized)
 
 
 def finest_fitting(size_of: Callable[[int], int], budget: int, guess: int) -> int:
@@ -37,21 +29,6 @@ def finest_fitting(size_of: Callable[[int], int], budget: int, guess: int) -> in
         move = round(10 * math.log2(max(size, 1) / max(budget, 1)))
         q = min(max(q + (move or (1 if size > budget else -1)), low + 1), high - 1)
     return high
-
-
-def bisected(best: S, code: Callable[[float], S], ends: tuple[float, float], budget: int) -> S:
-    """The largest trial that fits, its parameter between one end that fits (`best` is there) and one that does not."""
-    fits, exceeds = ends
-    for _ in range(8):
-        if best.size >= FILLED * budget:
-            break
-        middle = (fits + exceeds) / 2
-        found = code(middle)
-        if found.size <= budget:
-            best, fits = max(best, found, key=lambda t: t.size), middle
-        else:
-            exceeds = middle
-    return best
 
 
 def closer(

@@ -2,80 +2,148 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from swathpack.edge.codec.base_layer import TRANSFORM, is_learned
 from swathpack.edge.codec.flight import coding_context
-from swathpack.edge.codec.latents import CHANNELS
+from swathpack.edge.codec.latents import CHANNELS, LAYERS
 from swathpack.edge.codec.layers import EmbeddedDecoder, tile_decoder
 from swathpack.edge.codec.model import EdgeModel
+from swathpack.edge.codec.plain import DecodedPlain, LoneTile, PlainError, decode_lone, lone_ends, seals
 from swathpack.edge.codec.prediction import CodingError, Reconstruction, TileDecoder
 from swathpack.edge.codec.protocol import ContextLatent, TileKey
-from swathpack.edge.stream import StreamError, lone_binding, segment_overhead_bytes
-from swathpack.edge.stream.segment import SYNC, Segment, unpack_front
+from swathpack.edge.stream import StreamError, lone_binding
+from swathpack.edge.stream.header import READABLE
+from swathpack.edge.stream.segment import RECORD_CRC_BYTES, SYNC, Segment, unpack_front
 from swathpack.tools.ground.decoder import DecodeError, SegmentHead
 
 LONGEST_FRONT = 40
+
+
+@dataclass(frozen=True)
+class _Front:
+    """A segment without its payload, where that starts, and the version of the format that it was written in."""
+
+    segment: Segment
+    start: int
+    version: int
+
+    @property
+    def total_bytes(self) -> int:
+        """Of the whole record."""
+        return self.start + self.segment.payload_bytes + RECORD_CRC_BYTES
 
 
 class EdgeSegmentDecoder:
     """Reads heads and decodes prefixes of segments made by `swathpack.edge.codec.flight.FlightCodec` with the same model."""
 
     def __init__(self, model: EdgeModel) -> None:
-        self.model, self.binding = model, lone_binding(model.digest, model.tables_digest)
+        self.model = model
+        self._bindings = {v: lone_binding(model.digest, model.tables_digest, v) for v in reversed(READABLE)}
 
-    def _front(self, data: bytes) -> tuple[Segment, int] | None:
+    def _front(self, data: bytes) -> _Front | None:
         if not data:
             return None
         if data[0] != SYNC:
             raise DecodeError(f"expected a segment, found a first byte {data[0]:#04x}")
-        try:
-            return unpack_front(data, 0, self.binding)
-        except StreamError as error:
-            if len(data) < LONGEST_FRONT:
-                return None
-            raise DecodeError(str(error)) from error
+        problem: StreamError | None = None
+        for version, binding in self._bindings.items():
+            try:
+                return _Front(*unpack_front(data, 0, binding), version)
+            except StreamError as error:
+                problem = problem or error
+        if len(data) < LONGEST_FRONT:
+            return None
+        raise DecodeError(str(problem)) from problem
 
     def head(self, data: bytes) -> SegmentHead | None:
         """See `SegmentDecoder.head`."""
         found = self._front(data)
         if found is None:
             return None
-        s, _ = found
-        total = s.payload_bytes + segment_overhead_bytes(replace(s, truncated=False), s.payload_bytes)
+        s = found.segment
         return SegmentHead(
             TileKey(s.tile, s.frame),
             s.quality_byte,
-            (CHANNELS, s.grid_h, s.grid_w),
+            (CHANNELS if is_learned(s.quality_byte) else LAYERS, s.grid_h, s.grid_w),
             tuple(c.digest for c in s.contexts),
-            total,
+            found.total_bytes,
         )
 
     def decode(self, data: bytes, contexts: Sequence[ContextLatent]) -> tuple[NDArray[np.int16], int]:
-        """See `SegmentDecoder.decode`."""
-        decoder = self._decoder(data, contexts)
+        """See `SegmentDecoder.decode`; of a transform-coded tile `swathpack.edge.codec.plain.seals` stands for the latent."""
+        front = self._front(data)
+        if front is not None and not is_learned(front.segment.quality_byte):
+            return self._seals(data, front)
+        decoder, fault = self._decoder(data, contexts)
+        if fault:
+            raise DecodeError(fault, decoder.latent, decoder.layers)
         return decoder.latent, decoder.layers
+
+    def image(self, data: bytes) -> tuple[LoneTile, DecodedPlain]:
+        """The counts of a prefix of a transform-coded segment. Raises DecodeError."""
+        front = self._front(data)
+        if front is None:
+            raise DecodeError(f"{len(data)} bytes are too few for a segment's head")
+        try:
+            return decode_lone(data[front.start : front.start + front.segment.payload_bytes])
+        except PlainError as error:
+            raise DecodeError(str(error)) from error
+
+    def _seals(self, data: bytes, front: _Front) -> tuple[NDArray[np.int16], int]:
+        s = front.segment
+        if s.layer_start or s.contexts or s.quality_byte != TRANSFORM:
+            raise DecodeError("expected a whole transform-coded tile without contexts")
+        size, payload = (s.grid_h, s.grid_w), data[front.start : front.start + s.payload_bytes]
+        nothing = np.zeros((LAYERS, *size), np.int16)
+        if self._whole_but_wrong(data, front):
+            raise DecodeError("the checksum of the whole segment differs", nothing, 0)
+        try:
+            ends = lone_ends(payload, s.payload_bytes)
+        except PlainError as error:
+            raise DecodeError(str(error)) from error
+        if ends is None:
+            return nothing, 0
+        layers = int((ends[1:] <= len(payload)).sum())
+        return seals(payload[: int(ends[layers])], ends, size), layers
 
     def reconstruction(self, data: bytes, contexts: Sequence[ContextLatent]) -> Reconstruction:
         """What synthesis takes, with the model's means for layers that `data` lacks. Raises DecodeError."""
-        return self._decoder(data, contexts).reconstruction()
+        return self._decoder(data, contexts)[0].reconstruction()
 
-    def _decoder(self, data: bytes, contexts: Sequence[ContextLatent]) -> TileDecoder | EmbeddedDecoder:
-        found = self._front(data)
-        if found is None:
+    def _decoder(self, data: bytes, contexts: Sequence[ContextLatent]) -> tuple[TileDecoder | EmbeddedDecoder, str]:
+        """A decoder with the layers that are here and good, and what is wrong with the others."""
+        front = self._front(data)
+        if front is None:
             raise DecodeError(f"{len(data)} bytes are too few for a segment's head")
-        s, start = found
+        s = front.segment
         if tuple(c.digest for c in s.contexts) != tuple(c.digest for c in contexts):
             raise DecodeError("coded against other contexts than those given")
         if s.layer_start:
             raise DecodeError(f"expected layers from 0, found from {s.layer_start}")
-        coding = [coding_context(c) for c in contexts]
+        payload, checked = data[front.start : front.start + s.payload_bytes], front.version > 1
         try:
+            coding = [coding_context(c) for c in contexts]
             decoder = tile_decoder(self.model.engine, self.model.tables, coding, s.quality_byte, (s.grid_h, s.grid_w))
-            decoder.decode(data[start : start + s.payload_bytes], s.layer_count)
         except CodingError as error:
             raise DecodeError(str(error)) from error
-        return decoder
+        try:
+            decoder.decode(payload, s.layer_count, checked=checked)
+        except CodingError as error:
+            return decoder, str(error)
+        if self._whole_but_wrong(data, front):
+            decoder.forget(decoder.confirmed)
+            return decoder, "the checksum of the whole segment differs"
+        return decoder, ""
+
+    def _whole_but_wrong(self, data: bytes, front: _Front) -> bool:
+        if len(data) < front.total_bytes:
+            return False  # its packets' checksums vouch for what is here
+        stop = front.total_bytes - RECORD_CRC_BYTES
+        expected = int.from_bytes(data[stop : front.total_bytes], "little")
+        return zlib.crc32(data[:stop], self._bindings[front.version]) != expected

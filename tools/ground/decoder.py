@@ -13,7 +13,14 @@ from swathpack.edge.codec.protocol import ContextLatent, TileKey
 
 
 class DecodeError(Exception):
-    """These bytes are no segment of ours, or were coded against another context or model."""
+    """These bytes are no segment of ours, were coded against another context or model, or are damaged.
+
+    latent, layers: of a damaged one, what its checks confirm, as `SegmentDecoder.decode` gives it.
+    """
+
+    def __init__(self, message: str, latent: NDArray[np.int16] | None = None, layers: int = 0) -> None:
+        super().__init__(message)
+        self.latent, self.layers = latent, layers
 
 
 @dataclass(frozen=True)

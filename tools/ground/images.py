@@ -1,25 +1,38 @@
-"""Images from the ground's store: every tile-frame it holds, synthesised and put together by place and time."""
+"""Images from the ground's store: every tile-frame it holds, synthesised and put together by place and time.
+
+A place may hold one tile that lies far off, by a mistake or by somebody's doing: a frame then takes only what its tiles
+take (`swathpack.tools.files.frame_store`), and one that would be too large to write is refused by the tile's name, the
+others written.
+"""
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import datetime, timezone
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from swathpack.edge.bands import BANDS
-from swathpack.edge.codec.base_layer import step_of
+from swathpack.edge.bands import BANDS, complete_bands
+from swathpack.edge.codec.base_layer import is_learned, step_of
 from swathpack.edge.codec.latents import STRIDE
 from swathpack.edge.codec.model import EdgeModel
+from swathpack.edge.codec.pixels import TileWindow
 from swathpack.edge.codec.protocol import TileKey
 from swathpack.edge.frame import Frame
 from swathpack.edge.packets.report import held_digest
 from swathpack.edge.stages.intake import TILE_BITS
+from swathpack.tools.errors import UserError
+from swathpack.tools.files.decoder import MAX_PIXELS
+from swathpack.tools.files.frame_store import FrameStore
+from swathpack.tools.files.outputs import Output
 from swathpack.tools.files.rasters import Series, write_series
 from swathpack.tools.ground.codec_decoder import EdgeSegmentDecoder
-from swathpack.tools.ground.store import GroundStore
+from swathpack.tools.ground.decoder import DecodeError
+from swathpack.tools.ground.store import GroundStore, TileFrame
 
 TILE = 256
 MAX_DN = 65535
@@ -32,62 +45,145 @@ def split_tile(tile: int) -> tuple[int, int, int]:
     return tile >> 2 * TILE_BITS, row, column
 
 
-def place_frames(store: GroundStore, model: EdgeModel) -> dict[int, list[Frame]]:
-    """Frames (12 bands, whole blocks of 16 pixels) of every place, by time; what did not come is nodata.
+def spoken_time(time: int) -> str:
+    """ISO 8601 of seconds since 1970, or the number itself where there is no such date."""
+    try:
+        return datetime.fromtimestamp(time, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (OverflowError, ValueError, OSError):
+        return str(time)
 
-    Layers that a latent lacks are filled with what the model expects. The ground knows a tile's latent, not
-    the frame's size: the last rows and columns may be mirror images of the border.
+
+@dataclass(frozen=True)
+class Place:
+    """The tile-frames of one place that have a latent, by time."""
+
+    number: int
+    held: tuple[TileFrame, ...]
+
+    @property
+    def times(self) -> list[int]:
+        """Seconds since 1970, rising."""
+        return sorted({f.key.time for f in self.held})
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Rows and columns of pixels that its tiles span."""
+        windows = [window_of(f) for f in self.held]
+        return max(w.top + w.height for w in windows), max(w.left + w.width for w in windows)
+
+    @property
+    def pixels(self) -> int:
+        """Of all its frames."""
+        height, width = self.size
+        return len(self.times) * height * width
+
+    @property
+    def farthest(self) -> TileFrame:
+        """The tile that makes the frame as large as it is."""
+        return max(self.held, key=lambda f: max(split_tile(f.key.tile)[1:]))
+
+
+def window_of(held: TileFrame) -> TileWindow:
+    """Where a tile-frame lies in its place's frames."""
+    _, row, column = split_tile(held.key.tile)
+    return TileWindow(0, row * TILE, column * TILE, held.size[0] * STRIDE, held.size[1] * STRIDE)
+
+
+def places(store: GroundStore) -> Iterator[Place]:
+    """Every place of which a latent is held."""
+    held = (f for f in store.contents() if f.layers > 0)
+    for number, some in groupby(held, key=lambda f: split_tile(f.key.tile)[0]):
+        yield Place(number, tuple(sorted(some, key=lambda f: (f.key.time, f.key.tile))))
+
+
+def place_frames(store: GroundStore, model: EdgeModel, place: Place, scratch: Path) -> FrameStore:
+    """Frames (12 bands, whole blocks of 16 pixels) of a place, by time; what did not come is nodata.
+
+    Layers that a latent lacks are filled with what the model expects. The ground knows a tile's latent, not the frame's
+    size: the last rows and columns may be mirror images of the border. scratch: folder for frames that are large.
     """
-    places: dict[int, dict[int, list[TileKey]]] = defaultdict(lambda: defaultdict(list))
-    for key in store.tile_frames():
-        places[split_tile(key.tile)[0]][key.time].append(key)
-    return {
-        p: [_frame(store, model, time, keys) for time, keys in sorted(times.items())] for p, times in places.items()
-    }
-
-
-def _frame(store: GroundStore, model: EdgeModel, time: int, keys: list[TileKey]) -> Frame:
-    tiles: list[tuple[int, int, NDArray[np.float32]]] = []
-    for key in keys:
-        pixels = _tile(store, model, key)
-        if pixels is not None:
-            _, row, column = split_tile(key.tile)
-            tiles.append((row * TILE, column * TILE, pixels))
-    height = max(top + t.shape[1] for top, _, t in tiles)
-    width = max(left + t.shape[2] for _, left, t in tiles)
-    assert height % STRIDE == 0 and width % STRIDE == 0
-    data = np.zeros((len(BANDS), height, width), np.uint16)
-    for top, left, t in tiles:
-        data[:, top : top + t.shape[1], left : left + t.shape[2]] = np.clip(np.rint(t), 1, MAX_DN)
-    stamp = datetime.fromtimestamp(time, timezone.utc)
-    return Frame(data, BANDS, time=stamp.strftime("%Y-%m-%dT%H:%M:%SZ"))
+    frames = FrameStore(*place.size, scratch)
+    for time, some in groupby(place.held, key=lambda f: f.key.time):
+        empty, nothing = np.zeros((len(BANDS), 1, 1), np.uint16), np.zeros((1, 1), np.bool_)
+        outline = Frame(empty, BANDS, time=spoken_time(time), valid=nothing)
+        frames.begin(outline)
+        for held in some:
+            pixels = _tile(store, model, held.key)
+            if pixels is None:
+                continue
+            data = np.clip(np.rint(pixels), 1, MAX_DN).astype(np.uint16)
+            frames.put(window_of(held), Frame(data, BANDS, valid=np.ones(data.shape[1:], np.bool_)))
+    return frames
 
 
 def _tile(store: GroundStore, model: EdgeModel, key: TileKey) -> NDArray[np.float32] | None:
     """The pixels (12, 16h, 16w) DN of a tile-frame, from the segment that brought the latent that is held."""
     held = store.latent(key)
-    if held is None:
-        return None
+    assert held is not None
     decoder = EdgeSegmentDecoder(model)
     digest = held_digest(key, held.q, held.layers, held.latent)
     for segment in store.of(key):
-        head = decoder.head(segment.prefix) if segment.digest == digest else None
-        contexts = store.contexts(key, head.context_digests) if head is not None else None
-        if contexts is not None:
-            return model.synthesise(decoder.reconstruction(segment.prefix, contexts))
+        if segment.digest != digest:
+            continue
+        try:
+            if not is_learned(held.q):
+                return _transform_tile(decoder, segment.prefix, held.latent.shape)
+            head = decoder.head(segment.prefix)
+            contexts = store.contexts(key, head.context_digests) if head is not None else None
+            if contexts is not None:
+                return model.synthesise(decoder.reconstruction(segment.prefix, contexts))
+        except DecodeError:
+            continue  # of another model; the latent is as good
+    if not is_learned(held.q):
+        return None
     return model.synthesise(held.latent.astype(np.float32), step_of(held.q))
 
 
-def write_images(store: GroundStore, model: EdgeModel, folder: Path) -> list[Path]:
-    """One `place-ID.npz` for every place; frames of a place are padded with nodata to equal size."""
+def _transform_tile(decoder: EdgeSegmentDecoder, prefix: bytes, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """The same of a transform-coded tile; bands that it lacks are filled by regression, rows and columns repeated."""
+    lone, found = decoder.image(prefix)
+    counts = np.clip(np.rint(found.counts), 1, MAX_DN).astype(np.uint16)
+    full = complete_bands(Frame(counts, lone.names)).data.astype(np.float32)
+    beyond = (shape[1] * STRIDE - lone.height, shape[2] * STRIDE - lone.width)
+    return np.pad(full, ((0, 0), (0, beyond[0]), (0, beyond[1])), mode="edge")
+
+
+def write_images(
+    store: GroundStore,
+    model: EdgeModel,
+    folder: Path,
+    max_pixels: int = MAX_PIXELS,
+    told: Callable[[str], None] = lambda line: None,
+) -> tuple[list[Path], list[str]]:
+    """One `place-ID.npz` for every place; returns them, and a line for each place that is too large to be written."""
     folder.mkdir(parents=True, exist_ok=True)
-    written = []
-    for place, frames in place_frames(store, model).items():
-        height, width = max(f.height for f in frames), max(f.width for f in frames)
-        alike = []
-        for f in frames:
-            data = np.zeros((len(BANDS), height, width), np.uint16)
-            data[:, : f.height, : f.width] = f.data
-            alike.append(Frame(data, BANDS, time=f.time))
-        written += write_series(Series(alike), folder / f"place-{place}.npz")
-    return written
+    written, refused = [], []
+    for place in list(places(store)):
+        target = folder / f"place-{place.number}.npz"
+        if place.pixels > max_pixels:
+            refused.append(_too_large(place, max_pixels))
+            continue
+        try:
+            with Output(target, force=True) as part:
+                frames = place_frames(store, model, place, part.parent)
+                write_series(Series(frames), part)
+                frames.close()
+        except UserError as error:
+            refused.append(f"place {place.number}: {error}")
+            continue
+        written.append(target)
+        told(f"images: {target}")
+    return written, refused
+
+
+def _too_large(place: Place, limit: int) -> str:
+    height, width = place.size
+    _, row, column = split_tile(place.farthest.key.tile)
+    return (
+        f"place {place.number} spans {height} x {width} pixels on {len(place.times)} dates, {place.pixels:,} pixels; the "
+        f"limit is {limit:,} (--max-pixels); its farthest tile is {place.number}/{row}/{column} of "
+        f"{spoken_time(place.farthest.key.time)} (--list shows all, --drop takes one out)"
+    )
+
+
+__all__ = ["Place", "place_frames", "places", "split_tile", "spoken_time", "write_images"]

@@ -9,8 +9,11 @@ of noise.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
 
 from swathpack.edge.codec.protocol import TileKey
 from swathpack.edge.events import Event, EventError, unpack_events
@@ -20,11 +23,14 @@ from swathpack.edge.packets.errors import PacketError
 from swathpack.edge.packets.pieces import unpack_pieces
 from swathpack.edge.packets.report import held_digest
 from swathpack.edge.packets.space_packet import Apid, SpacePacket
-from swathpack.tools.ground.decoder import DecodeError, SegmentDecoder
+from swathpack.tools.ground.decoder import DecodeError, SegmentDecoder, SegmentHead
 from swathpack.tools.ground.store import DAMAGED, OPEN, WAITING, GroundStore, HeldSegment
 
 _HELD_IN_MEMORY = 4096
-_BYTES_IN_MEMORY = 1 << 25  # a forged offset makes a segment as long as the format allows
+_BYTES_IN_MEMORY = 1 << 25  # of pages: every piece may have one of its own
+_TOUCHED_IN_MEMORY = 1 << 18
+_BATCH = 256
+_EVENTS_KEPT = 1 << 14  # the newest; a board sends some hundred a pass
 
 
 @dataclass(frozen=True)
@@ -41,14 +47,15 @@ class GroundReceiver:
     def __init__(self, store: GroundStore, decoder: SegmentDecoder, max_packet_bytes: int = 65542) -> None:
         self.counts: Counter[str] = Counter()
         self.sequence = SequenceCheck()
-        self.events: list[Event] = []
-        self.telemetry: list[bytes] = []
+        self.events: deque[Event] = deque(maxlen=_EVENTS_KEPT)
+        self.telemetry: deque[bytes] = deque(maxlen=_EVENTS_KEPT)
         self._store, self._decoder = store, decoder
         self._deframer = Deframer(max_packet_bytes)
         self._erasure = ErasureDecoder(Apid.IMAGE)
         self._open: dict[tuple[int, int], HeldSegment] = {}
         self._open_bytes = 0
-        self._spilled: list[Update] = []  # what grew when memory was made free in the middle of a pass
+        self._touched: set[tuple[int, int]] = set()
+        self._grown: list[Update] = []
 
     def feed(self, data: bytes) -> None:
         """Bytes as they come, in any portions."""
@@ -62,15 +69,27 @@ class GroundReceiver:
         self.counts["damaged packets"] = self._deframer.counts.damaged
         self.counts["stray bytes"] = self._deframer.counts.garbage_bytes
         self.counts["lost image packets"] = self.sequence.lost[Apid.IMAGE]
-        touched = sorted(self._open.values(), key=lambda s: s.number)
-        updates, self._spilled = self._spilled, []
-        for segment in touched:
-            self._decode(segment, updates)
-        self._store.save(touched, pass_number)
+        self._settle_touched(pass_number)
+        updates, self._grown = self._grown, []
         self._wake(updates, pass_number)
-        self._open.clear()
-        self._open_bytes = 0
         return updates
+
+    def _settle_touched(self, pass_number: int) -> None:
+        """Decode every segment that was touched, once, in the order of their numbers: contexts before what needs them."""
+        batch: list[HeldSegment] = []
+        for place in sorted(self._touched, key=lambda p: (p[1], p[0])):
+            segment = self._open.pop(place, None) or self._store.segment(*place)
+            if segment is None:
+                continue
+            self._decode(segment, self._grown)
+            batch.append(segment)
+            if len(batch) >= _BATCH or sum(len(s.data) for s in batch) > _BYTES_IN_MEMORY:
+                self._store.save(batch, pass_number)
+                batch = []
+        self._store.save(batch, pass_number)
+        self._open.clear()
+        self._touched.clear()
+        self._open_bytes = 0
 
     def _packet(self, packet: SpacePacket) -> None:
         self.sequence.note(packet)
@@ -90,7 +109,7 @@ class GroundReceiver:
                 self.counts["restored packets"] += 1
                 self._image(restored)
         elif packet.apid == Apid.EVENT:
-            self.events += unpack_events(packet.payload)
+            self.events.extend(unpack_events(packet.payload))
         elif packet.apid == Apid.TELEMETRY:
             self.telemetry.append(packet.payload)
 
@@ -105,24 +124,28 @@ class GroundReceiver:
     def _segment(self, packet: SpacePacket, number: int) -> HeldSegment:
         place = (packet.store, number)
         if place not in self._open:
+            if len(self._touched) >= _TOUCHED_IN_MEMORY:
+                self._settle_touched(packet.pass_number)
             if len(self._open) >= _HELD_IN_MEMORY or self._open_bytes > _BYTES_IN_MEMORY:
                 self._spill(packet.pass_number)
             found = self._store.segment(*place)
             self._open[place] = found or HeldSegment(*place, packet.pass_number)
             self._open_bytes += len(self._open[place].data)
+            self._touched.add(place)
         return self._open[place]
 
     def _spill(self, pass_number: int) -> None:
-        """Bound the memory: write the older half; a segment comes back when another piece of it does."""
+        """Bound the memory: write the older half; a segment comes back when another piece of it does, and is decoded at
+        the end of the pass in any case: not once for every piece.
+        """
         places = list(self._open)[: (len(self._open) + 1) // 2]
         spilled = [self._open.pop(place) for place in places]
         self._open_bytes = sum(len(segment.data) for segment in self._open.values())
-        for segment in spilled:
-            self._decode(segment, self._spilled)
         self._store.save(spilled, pass_number)
 
     def _decode(self, segment: HeldSegment, updates: list[Update]) -> None:
         """Decode the prefix that is here, if its contexts are; note the state either way."""
+        head = None
         try:
             head = self._decoder.head(segment.prefix)
             if head is None:
@@ -133,19 +156,28 @@ class GroundReceiver:
                 segment.state = WAITING
                 return
             latent, layers = self._decoder.decode(segment.prefix, contexts)
-        except DecodeError:
+        except DecodeError as error:
             segment.state = DAMAGED
             self.counts["damaged segments"] += 1
+            if head is None or error.latent is None:
+                return
+            latent, layers = error.latent, error.layers
+        self._keep(segment, head, latent, layers, updates)
+
+    def _keep(
+        self, segment: HeldSegment, head: SegmentHead, latent: NDArray[np.int16], layers: int, updates: list[Update]
+    ) -> None:
+        """Take the layers in that a segment brought, if they are more than before."""
+        if layers <= segment.layers:
             return
-        if layers > segment.layers:
-            segment.layers = layers
-            segment.digest = held_digest(head.key, head.q, layers, latent)
-            if not self._store.put_latent(head.key, head.q, latent, layers):
-                self.counts["contradicting latents"] += 1
-                if not self._newest(segment):
-                    return
-                self._store.put_latent(head.key, head.q, latent, layers, replace=True)
-            updates.append(Update(head.key, layers))
+        segment.layers = layers
+        segment.digest = held_digest(head.key, head.q, layers, latent)
+        if not self._store.put_latent(head.key, head.q, latent, layers):
+            self.counts["contradicting latents"] += 1
+            if not self._newest(segment):
+                return
+            self._store.put_latent(head.key, head.q, latent, layers, replace=True)
+        updates.append(Update(head.key, layers))
 
     def _newest(self, segment: HeldSegment) -> bool:
         """Whether a segment is the last coding of its tile-frame: the board codes again what came out wrong."""
@@ -155,13 +187,13 @@ class GroundReceiver:
 
     def _wake(self, updates: list[Update], pass_number: int) -> None:
         """Segments that waited for what has just come; each of them may wake others."""
-        woken = list(updates)
-        while woken:
-            tile = woken.pop().key.tile
+        tiles = {update.key.tile for update in updates}
+        while tiles:
+            tile, more = tiles.pop(), list[Update]()
             for segment in self._store.waiting(tile):
-                more: list[Update] = []
                 self._decode(segment, more)
                 if segment.state != WAITING:
                     self._store.save([segment], pass_number)
-                updates += more
-                woken += more
+            updates += more
+            if more:
+                tiles.add(tile)  # what came may be what an earlier one waits for

@@ -6,10 +6,11 @@ from swathpack.edge.codec.protocol import TileKey
 from swathpack.edge.install.link_keys import LinkKey
 from swathpack.edge.packets.report import MAX_GAPS, Report, ReportEntry
 from swathpack.edge.packets.space_packet import Apid, SpacePacket
-from swathpack.tools.ground.store import DAMAGED, WAITING, GroundStore, HeldSegment
+from swathpack.tools.ground.store import DAMAGED, WAITING, GroundStore, SegmentFacts
 
 ENTRIES_PER_REPORT = 64
 PATIENCE_PASSES = 3  # a segment that waits longer for its context is asked for without
+TELLINGS = 6  # reports that say that a segment was dropped; each may be lost
 _LAST_NUMBER = 0xFFFFFFFF
 
 
@@ -24,13 +25,13 @@ class ReportWriter:
 
         Also right for a pass of which nothing arrived: the board then knows that all of it is lost.
         """
-        held = self._store.touched(self._store_id, pass_number)
-        entries = [self._entry(segment, pass_number) for segment in held]
+        held = {s.number: s for s in self._store.to_tell(self._store_id, TELLINGS)}
+        held |= {s.number: s for s in self._store.touched(self._store_id, pass_number)}
+        entries = [self._entry(held[number], pass_number) for number in sorted(held)]
         cuts = range(0, max(len(entries), 1), ENTRIES_PER_REPORT)
         parts = [entries[i : i + ENTRIES_PER_REPORT] for i in cuts]
         firsts = [0, *(part[0].number for part in parts[1:]), _LAST_NUMBER]
-        number = self._store.meta("report")
-        self._store.set_meta("report", number + len(parts))
+        number = self._store.count_up("report", len(parts))
         lives, made = (self._store_id, self._store.epoch), []
         for i, part in enumerate(parts):
             report = Report(*lives, number + i, pass_number, firsts[i], firsts[i + 1], now, tuple(part))
@@ -49,7 +50,7 @@ class ReportWriter:
             for i, payload in enumerate(payloads)
         ]
 
-    def _entry(self, segment: HeldSegment, pass_number: int) -> ReportEntry:
+    def _entry(self, segment: SegmentFacts, pass_number: int) -> ReportEntry:
         if segment.key is None:
             # A head that cannot be read (another model, say) must be said: else the board takes it for delivered.
             held, unread = segment.ranges.prefix, segment.state == DAMAGED
@@ -69,7 +70,7 @@ class ReportWriter:
         )
 
 
-def _gaps(segment: HeldSegment) -> tuple[tuple[int, int], ...]:
+def _gaps(segment: SegmentFacts) -> tuple[tuple[int, int], ...]:
     """(missing, held) pairs behind the prefix; what lies beyond the eighth gap is left out, as if missing."""
     gaps, end = [], segment.ranges.prefix
     for start, stop in segment.ranges:

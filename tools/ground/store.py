@@ -1,17 +1,20 @@
 """The ground's store: segments as far as they arrived, and the latents decoded from them. One SQLite file.
 
 It mirrors what the board may use as context: any latent to any number of layers up to those decoded, found by
-the digest that a segment names. Nothing is forgotten, so that a fact once reported stays true; a store that
-was lost starts with a new epoch, which tells the board to begin anew.
+the digest that a segment names. Nothing is forgotten unless a person drops it, so that a fact once reported stays true;
+what is dropped is reported until the board codes it again. A store that was lost starts with a new epoch, which tells the
+board to begin anew.
+
+Writes read first what is there: what two receivers bring of one segment is united (`HeldSegment.merge`).
 """
 
 from __future__ import annotations
 
-import sqlite3
 import zlib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +22,10 @@ from numpy.typing import NDArray
 from swathpack.edge.codec.base_layer import known_groups, known_part
 from swathpack.edge.codec.protocol import LAYERS, ContextLatent, TileKey
 from swathpack.edge.context.layout import pack_latent, unpack_latent
+from swathpack.edge.packets.errors import PacketError
 from swathpack.edge.packets.ranges import RangeSet
+from swathpack.tools.ground.database import Database, GroundStoreError
+from swathpack.tools.ground.held import DAMAGED, OPEN, WAITING, HeldSegment, SegmentFacts
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
@@ -35,65 +41,37 @@ CREATE TABLE IF NOT EXISTS digests (
     ROWID;
 CREATE TABLE IF NOT EXISTS touched (
     store INTEGER, pass INTEGER, number INTEGER, PRIMARY KEY (store, pass, number)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS dropped (
+    store INTEGER, number INTEGER, tile INTEGER, time INTEGER, told INTEGER, PRIMARY KEY (store, number))
+    WITHOUT ROWID;
 """
-
-OPEN, WAITING, DAMAGED = 0, 1, 2  # states of a segment
-
-
-class GroundStoreError(Exception):
-    """The ground's store cannot be read or written."""
+_FACTS = "store, number, since_pass, tile, time, ranges, layers, state, digest"
 
 
-@dataclass
-class HeldSegment:
-    """One segment as far as it arrived. layers: decoded so far. since_pass: of its first packet. digest: what the
-    ground reports of the latent that these layers gave (`swathpack.edge.packets.report.held_digest`).
-    """
+@dataclass(frozen=True)
+class TileFrame:
+    """What the store holds of a tile-frame. layers, q: of its latent, -1 without one. size: (h, w) of it."""
 
-    store: int
-    number: int
-    since_pass: int
-    key: TileKey | None = None
-    data: bytearray = field(default_factory=bytearray)
-    ranges: RangeSet = field(default_factory=RangeSet)
-    layers: int = 0
-    state: int = OPEN
-    digest: bytes = b""
-
-    def put(self, offset: int, data: bytes) -> bool:
-        """Take bytes in; False when they contradict bytes that are here already (nothing is changed then)."""
-        end = offset + len(data)
-        if len(self.data) < end:
-            self.data.extend(bytes(end - len(self.data)))
-        fresh = self.ranges.missing(offset, end)
-        old = RangeSet([(offset, end)])
-        for start, stop in fresh:
-            old.remove(start, stop)
-        if any(self.data[a:b] != data[a - offset : b - offset] for a, b in old):
-            return False
-        self.data[offset:end] = data
-        self.ranges.add(offset, end)
-        return True
-
-    @property
-    def prefix(self) -> bytes:
-        """The bytes from the start without a gap."""
-        return bytes(self.data[: self.ranges.prefix])
+    key: TileKey
+    layers: int
+    q: int
+    size: tuple[int, int]
+    segments: int
+    bytes_held: int
 
 
 class GroundStore:
-    """The store in the file at `path`; `epoch` counts its lives and is remembered."""
+    """The store in the file at `path`; `epoch` counts its lives and is remembered.
 
-    def __init__(self, path: Path, epoch: int = 1) -> None:
-        try:
-            self._db = sqlite3.connect(path, isolation_level=None)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.executescript(_TABLES)
-            self._db.execute("SELECT digest FROM segments LIMIT 1")
-        except sqlite3.Error as error:
-            raise GroundStoreError(f"{path}: {error}") from error
+    write: False only reads, and may do so while a receiver writes. Every method raises GroundStoreError when the file
+    cannot be read or written, is locked for long or damaged.
+    """
+
+    def __init__(self, path: Path, epoch: int = 1, write: bool = True) -> None:
+        self._db = Database(path, _TABLES, write)
         self.epoch = max(epoch, self.meta("epoch", epoch))
-        self.set_meta("epoch", self.epoch)
+        if write:
+            self.set_meta("epoch", self.epoch)
 
     def close(self) -> None:
         """Close the file."""
@@ -101,58 +79,69 @@ class GroundStore:
 
     def meta(self, name: str, default: int = 0) -> int:
         """A remembered number."""
-        row = self._db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+        row = self._db.row("SELECT value FROM meta WHERE name = ?", name)
         return int(row[0]) if row else default
 
     def set_meta(self, name: str, value: int) -> None:
         """Remember a number."""
-        self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
+        self._db.run("INSERT OR REPLACE INTO meta VALUES (?, ?)", name, value)
+
+    def count_up(self, name: str, by: int) -> int:
+        """A remembered number as it was, raised by so many: never the same one twice."""
+        with self._db.transaction():
+            before = self.meta(name)
+            self.set_meta(name, before + by)
+        return before
 
     def segment(self, store: int, number: int) -> HeldSegment | None:
         """A segment of which anything arrived."""
-        row = self._db.execute(
-            "SELECT tile, time, data, ranges, layers, state, since_pass, digest FROM segments "
-            "WHERE store = ? AND number = ?",
-            (store, number),
-        ).fetchone()
-        if row is None:
-            return None
-        tile, time, data, ranges, layers, state, since, digest = row
-        key = None if tile is None else TileKey(tile, time)
-        held = RangeSet.unpack(ranges)
-        return HeldSegment(store, number, since, key, bytearray(data), held, layers, state, digest)
+        row = self._db.row(f"SELECT {_FACTS}, data FROM segments WHERE store = ? AND number = ?", store, number)
+        return _segment(row) if row else None
 
     def of(self, key: TileKey) -> list[HeldSegment]:
         """All segments of a tile-frame; more than one when it was coded again."""
-        rows = self._db.execute("SELECT store, number FROM segments WHERE tile = ? AND time = ?", key).fetchall()
-        return [found for row in rows if (found := self.segment(*row)) is not None]
+        return [
+            _segment(r) for r in self._db.rows(f"SELECT {_FACTS}, data FROM segments WHERE tile = ? AND time = ?", *key)
+        ]
 
-    def waiting(self, tile: int) -> list[HeldSegment]:
-        """Segments of a tile that could not be decoded for want of context."""
-        rows = self._db.execute(
-            "SELECT store, number FROM segments WHERE tile = ? AND state = ?", (tile, WAITING)
-        ).fetchall()
-        return [found for row in rows if (found := self.segment(*row)) is not None]
+    def waiting(self, tile: int) -> Iterator[HeldSegment]:
+        """Segments of a tile that could not be decoded for want of context, by time: one may be another's context."""
+        query = "SELECT store, number FROM segments WHERE tile = ? AND state = ? ORDER BY time, number"
+        for place in self._db.rows(query, tile, WAITING):
+            if (found := self.segment(*place)) is not None:
+                yield found
 
     def save(self, segments: Iterable[HeldSegment], pass_number: int) -> None:
-        """Write segments as they are now and note that this pass touched them."""
-        self._db.execute("BEGIN")
-        for s in segments:
-            key = s.key if s.key else (None, None)
-            self._db.execute(
-                "INSERT OR REPLACE INTO segments VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (s.store, s.number, *key, bytes(s.data), s.ranges.pack(), s.layers, s.state, s.since_pass, s.digest),
-            )
-            touched = (s.store, pass_number, s.number)
-            self._db.execute("INSERT OR IGNORE INTO touched VALUES (?, ?, ?)", touched)
-        self._db.execute("COMMIT")
+        """Write segments, united with what is here of them, and note that this pass touched them."""
+        with self._db.transaction():
+            for s in segments:
+                here = self.segment(s.store, s.number)
+                if here is not None:
+                    s.merge(here)
+                key = s.key if s.key else (None, None)
+                self._db.run(
+                    "INSERT OR REPLACE INTO segments VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    s.store,
+                    s.number,
+                    *key,
+                    s.pack(),
+                    s.ranges.pack(),
+                    s.layers,
+                    s.state,
+                    s.since_pass,
+                    s.digest,
+                )
+                self._db.run("INSERT OR IGNORE INTO touched VALUES (?, ?, ?)", s.store, pass_number, s.number)
+                self._db.run("DELETE FROM dropped WHERE store = ? AND number = ?", s.store, s.number)
 
-    def touched(self, store: int, pass_number: int) -> list[HeldSegment]:
+    def touched(self, store: int, pass_number: int) -> list[SegmentFacts]:
         """Segments that this pass brought anything for, numbers ascending."""
-        rows = self._db.execute(
-            "SELECT number FROM touched WHERE store = ? AND pass = ? ORDER BY number", (store, pass_number)
-        ).fetchall()
-        return [found for (number,) in rows if (found := self.segment(store, number)) is not None]
+        columns = ", ".join(f"segments.{name}" for name in _FACTS.split(", "))
+        query = (
+            f"SELECT {columns} FROM touched JOIN segments USING (store, number) "
+            "WHERE touched.store = ? AND pass = ? ORDER BY number"
+        )
+        return [_facts(row) for row in self._db.rows(query, store, pass_number)]
 
     def put_latent(self, key: TileKey, q: int, latent: NDArray[np.int16], layers: int, replace: bool = False) -> bool:
         """Keep a decoded latent, and the digest of each of its prefixes. Fewer layers than held change nothing.
@@ -160,38 +149,40 @@ class GroundStore:
         False when it contradicts the one that is held, which stays unless `replace` is set.
         """
         channels = latent.shape[0] // LAYERS
-        held = self.latent(key)
-        if held is not None:
-            common = min(layers, held.layers)
-            parts = [known_part(x, common, q) for x in (held.latent, latent)]
-            alike = held.q == q and np.array_equal(*parts)
-            if not alike and not replace:
-                return False
-            if alike and layers <= held.layers:
-                return True
         data = pack_latent(known_part(latent, layers, q), known_groups(layers, q), channels)
-        self._db.execute("BEGIN")
-        self._db.execute(
-            "INSERT OR REPLACE INTO latents VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (*key, q, layers, channels, *latent.shape[1:], data),
-        )
-        self._db.executemany(
-            "INSERT OR IGNORE INTO digests VALUES (?, ?, ?, ?)",
-            [(key.tile, ContextLatent.known(key, q, k, latent).digest, key.time, k) for k in range(1, layers + 1)],
-        )
-        self._db.execute("COMMIT")
+        digests = [(key.tile, ContextLatent.known(key, q, k, latent).digest, key.time, k) for k in range(1, layers + 1)]
+        with self._db.transaction():
+            held = self.latent(key)
+            if held is not None:
+                common = min(layers, held.layers)
+                parts = [known_part(x, common, q) for x in (held.latent, latent)]
+                alike = held.q == q and np.array_equal(*parts)
+                if not alike and not replace:
+                    return False
+                if alike and layers <= held.layers:
+                    return True
+            self._db.run(
+                "INSERT OR REPLACE INTO latents VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                *key,
+                q,
+                layers,
+                channels,
+                *latent.shape[1:],
+                data,
+            )
+            self._db.run_many("INSERT OR IGNORE INTO digests VALUES (?, ?, ?, ?)", digests)
         return True
 
     def layers(self, key: TileKey) -> int:
         """Layers held of a latent."""
-        row = self._db.execute("SELECT layers FROM latents WHERE tile = ? AND time = ?", key).fetchone()
+        row = self._db.row("SELECT layers FROM latents WHERE tile = ? AND time = ?", *key)
         return int(row[0]) if row else 0
 
     def latent(self, key: TileKey, layers: int | None = None) -> ContextLatent | None:
         """A latent to its first layers (all that are held when None)."""
-        row = self._db.execute(
-            "SELECT q, layers, channels, height, width, data FROM latents WHERE tile = ? AND time = ?", key
-        ).fetchone()
+        row = self._db.row(
+            "SELECT q, layers, channels, height, width, data FROM latents WHERE tile = ? AND time = ?", *key
+        )
         if row is None:
             return None
         q, held, channels, height, width, data = row
@@ -208,11 +199,8 @@ class GroundStore:
 
     def context(self, tile: int, digest: bytes, before: TileKey) -> ContextLatent | None:
         """The context of a tile that this digest names; never the tile-frame that asks for it."""
-        rows = self._db.execute(
-            "SELECT time, layers FROM digests WHERE tile = ? AND digest = ? ORDER BY time DESC",
-            (tile, digest),
-        ).fetchall()
-        for time, layers in rows:
+        query = "SELECT time, layers FROM digests WHERE tile = ? AND digest = ? ORDER BY time DESC"
+        for time, layers in self._db.rows(query, tile, digest):
             if TileKey(tile, time) != before:
                 found = self.latent(TileKey(tile, time), layers)
                 if found is not None and found.digest == digest:  # not so when another coding took its place
@@ -221,5 +209,78 @@ class GroundStore:
 
     def tile_frames(self) -> list[TileKey]:
         """All tile-frames of which a latent is held, by tile and time."""
-        rows = self._db.execute("SELECT tile, time FROM latents ORDER BY tile, time").fetchall()
-        return [TileKey(*row) for row in rows]
+        return [TileKey(*row) for row in self._db.rows("SELECT tile, time FROM latents ORDER BY tile, time")]
+
+    def contents(self) -> Iterator[TileFrame]:
+        """Everything that is held of tile-frames, by tile and time."""
+        rows = self._db.each(
+            "SELECT k.tile, k.time, coalesce(l.layers, 0), coalesce(l.q, -1), coalesce(l.height, 0), "
+            "coalesce(l.width, 0), count(s.number), coalesce(sum(length(s.data)), 0) FROM "
+            "(SELECT tile, time FROM latents UNION SELECT tile, time FROM segments WHERE tile IS NOT NULL) k "
+            "LEFT JOIN latents l ON l.tile = k.tile AND l.time = k.time "
+            "LEFT JOIN segments s ON s.tile = k.tile AND s.time = k.time "
+            "GROUP BY k.tile, k.time ORDER BY k.tile, k.time"
+        )
+        for tile, time, layers, q, height, width, segments, size in rows:
+            yield TileFrame(TileKey(tile, time), layers, q, (height, width), segments, size)
+
+    def unread(self) -> tuple[int, int]:
+        """Segments whose head is not here or cannot be read, and their bytes."""
+        query = "SELECT count(*), coalesce(sum(length(data)), 0) FROM segments WHERE tile IS NULL"
+        count, size = self._db.row(query)
+        return int(count), int(size)
+
+    def drop(self, keys: Iterable[TileKey]) -> int:
+        """Forget tile-frames; returns how many segments went. What the board was told of them is taken back by the
+        reports to come (`to_tell`).
+        """
+        return self._drop("tile = ? AND time = ?", keys)
+
+    def drop_unread(self) -> int:
+        """The same for segments without a head."""
+        return self._drop("tile IS NULL", [()])
+
+    def _drop(self, where: str, values: Iterable[tuple[int, ...]]) -> int:
+        count = 0
+        with self._db.transaction():
+            for some in values:
+                count += int(self._db.row(f"SELECT count(*) FROM segments WHERE {where}", *some)[0])
+                self._db.run(
+                    f"INSERT OR REPLACE INTO dropped SELECT store, number, tile, time, 0 FROM segments WHERE {where}",
+                    *some,
+                )
+                for table in ("segments", "latents", "digests"):
+                    self._db.run(f"DELETE FROM {table} WHERE {where}", *some)
+        self._db.run("VACUUM")
+        return count
+
+    def to_tell(self, store: int, times: int) -> list[SegmentFacts]:
+        """Dropped segments that reports have told of less than so many times, which this counts as another."""
+        query = "SELECT number, tile, time FROM dropped WHERE store = ? AND told < ? ORDER BY number"
+        with self._db.transaction():
+            rows = self._db.rows(query, store, times)
+            self._db.run("UPDATE dropped SET told = told + 1 WHERE store = ? AND told < ?", store, times)
+        return [_facts((store, n, 0, tile, time, b"", 0, DAMAGED, b"")) for n, tile, time in rows]
+
+
+def _facts(row: Sequence[Any]) -> SegmentFacts:
+    store, number, since, tile, time, ranges, layers, state, digest = row
+    key = None if tile is None else TileKey(tile, time)
+    return SegmentFacts(store, number, since, key, _ranges(ranges), layers, state, digest)
+
+
+def _segment(row: Sequence[Any]) -> HeldSegment:
+    facts = _facts(row[:-1])
+    segment = HeldSegment(**vars(facts))
+    segment.fill(bytes(row[-1]), facts.ranges)
+    return segment
+
+
+def _ranges(data: bytes) -> RangeSet:
+    try:
+        return RangeSet.unpack(data)
+    except PacketError as error:
+        raise GroundStoreError(f"a segment's ranges: {error}") from error
+
+
+__all__ = ["DAMAGED", "OPEN", "WAITING", "GroundStore", "GroundStoreError", "HeldSegment", "SegmentFacts", "TileFrame"]

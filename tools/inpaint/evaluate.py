@@ -25,6 +25,8 @@ from swathpack.edge.codec.model import DEFAULT_DIRECTORY, EdgeModel, ModelError
 from swathpack.edge.frame import Frame
 from swathpack.tools.bench import metrics
 from swathpack.tools.errors import UserError
+from swathpack.tools.files.outputs import Output, add_force, check_output
+from swathpack.tools.guard import guarded
 from swathpack.tools.inpaint import baselines
 from swathpack.tools.inpaint.page import bands_to_show
 from swathpack.tools.inpaint.repair import Cube, Repairer
@@ -198,17 +200,22 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--again", action="store_true", help="only make the tables anew from OUT/trials.csv")
     made.add_argument("--model", type=Path, default=DEFAULT_DIRECTORY)
+    add_force(made)
     return made
 
 
 def run(args: argparse.Namespace) -> int:
     """Trials, scores, tables."""
+    # --again makes the tables of a campaign's folder anew; anything else there needs --force.
+    check_output(args.out, [args.data, args.model], args.force or args.again)
     scores = read_scores(args.out / "trials.csv") if args.again else _measured(args)
     found = summarise(scores, METHODS, args.split)
-    (args.out / "summary.json").write_text(json.dumps(found, indent=1))
-    (args.out / "summary.md").write_text(write_tables(found))
+    with Output(args.out, [args.data], force=True, folder=True) as place:
+        (place / "summary.json").write_text(json.dumps(found, indent=1))
+        (place / "summary.md").write_text(write_tables(found))
+        plotted = write_plot(found, place / "cover.png")
     print(write_tables(found))
-    if not write_plot(found, args.out / "cover.png"):
+    if not plotted:
         print("no plot: matplotlib is not installed")
     print(f"wrote {args.out}")
     return 0
@@ -234,11 +241,7 @@ def _measured(args: argparse.Namespace) -> list[Score]:
 
 def main(argv: list[str] | None = None) -> int:
     """Entry point; one clear message on bad input."""
-    try:
-        return run(parser().parse_args(argv))
-    except UserError as error:
-        print(f"inpaint.evaluate: {error}", file=sys.stderr)
-        return 1
+    return guarded("inpaint.evaluate", lambda: run(parser().parse_args(argv)))
 
 
 if __name__ == "__main__":

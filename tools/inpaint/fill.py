@@ -19,7 +19,7 @@ from swathpack.edge.codec.model import EdgeModel
 from swathpack.edge.codec.pixels import OVERLAP, fill_invalid
 from swathpack.edge.codec.prediction import EXPECTED, CodingContext, Reconstruction, TileDecoder
 
-QUALITY = 16  # step 256 DN: the finest at which snow and clouds (9,000 DN) stay within the latent's range
+QUALITY = 16  # step 256 DN: the finest at which snow and clouds (9,000 DN) stay within what a context tells
 FOLD = 3  # latent positions along a side of the blocks that are hidden in turns
 
 Floats = NDArray[np.float32]

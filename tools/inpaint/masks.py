@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from swathpack.edge.frame import Frame
 from swathpack.tools.errors import UserError
-from swathpack.tools.files.rasters.geotiff import SUFFIXES, find_geotiffs
+from swathpack.tools.files.rasters.geotiff import find_geotiffs
+from swathpack.tools.files.rasters.tiff import SUFFIXES
 
 # Sen2Cor scene classification (ESA, Sentinel-2 L2A product definition): 3 cloud shadow, 8 cloud of medium and 9 of
 # high probability, 10 thin cirrus. Optional: 2 dark area, 7 unclassified, 11 snow or ice.

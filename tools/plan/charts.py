@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -68,7 +69,8 @@ def world_map(outcome: Outcome, width: int = WIDTH) -> str:
             -5,
             "place",
         )
-    entries = [(c, f"ground track of {n}, first {TRACK_HOURS:g} h") for n, c in colour_of(outcome).items()]
+    hours = min(TRACK_HOURS, plan.days * 24)
+    entries = [(c, f"ground track of {n}, first {hours:.3g} h") for n, c in colour_of(outcome).items()]
     return plot.svg("map") + legend(
         [
             *entries,
@@ -246,16 +248,16 @@ def _thinned(points: list[tuple[float, float]], most: int = 900) -> list[tuple[f
     return kept
 
 
-def area_quality(outcome: Outcome, width: int = WIDTH, beside: Outcome | None = None) -> str:
+def area_quality(outcome: Outcome, width: int = WIDTH, beside: Sequence[Outcome] = ()) -> str:
     """PSNR per area: P10 to P90 as a bar, the mean as a dot, and the tiles per day beside it.
 
-    With `beside` the axis holds that plan too, so that two charts can be compared by eye.
+    With `beside` the axis holds those plans too, so that charts can be compared by eye.
     """
     rows = [(name, q) for name, q in outcome.by_area.items()]
     real = [q for _, q in rows if q.tiles]
     if not real:
         return "<p>No tile reaches the ground.</p>"
-    spans = real + ([q for q in beside.by_area.values() if q.tiles] if beside else [])
+    spans = real + [q for other in beside for q in other.by_area.values() if q.tiles]
     low, high = min(q.psnr_db_p10 for q in spans) - 1, max(q.psnr_db_p90 for q in spans) + 1
     plot = Plot(width, 44 + 26 * len(rows), (low, high), (0, len(rows)), (6, 190, 34, 170))
     plot.frame(
@@ -286,12 +288,12 @@ def area_quality(outcome: Outcome, width: int = WIDTH, beside: Outcome | None = 
     return plot.svg("quality per area") + legend([("#0072b2", "mean of tiles (dot), P10 to P90 of tiles (bar)")])
 
 
-def daily_bytes(outcome: Outcome, width: int = WIDTH, beside: Outcome | None = None) -> str:
+def daily_bytes(outcome: Outcome, width: int = WIDTH, beside: Sequence[Outcome] = ()) -> str:
     """What passes carry each day (clear sky) and what was used of it; with `beside` on a common axis."""
     plan = outcome.plan
     carried, used = _by_day(outcome)
     days = len(carried)
-    top = max(float(_by_day(o)[0].max()) for o in (outcome, beside) if o)
+    top = max(float(_by_day(o)[0].max()) for o in (outcome, *beside))
     plot = Plot(width, 190, (0, days), (0, top * 1.1 or 1.0))
     plot.frame("", "GB a day", x_ticks=[(x + 0.5, label) for x, label in day_ticks(plan.start_s, days) if x < days])
     for day in range(days):

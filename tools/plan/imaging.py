@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from swathpack.tools.plan.areas import EARTH_RADIUS_KM, KM_PER_DEG, Area, contains
 from swathpack.tools.plan.inputs import Imager, Plan
-from swathpack.tools.plan.orbit import Satellite, ground_track
+from swathpack.tools.plan.orbit import ground_track
+from swathpack.tools.plan.satellite import Satellite
 from swathpack.tools.plan.sun import sun_elevation_deg
 
 COARSE_STEP_S = 20.0

@@ -6,16 +6,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from swathpack.edge.toml_lite import TomlError, loads
+from swathpack.edge.downlink.budget import whole_ms
 from swathpack.tools.errors import UserError
 from swathpack.tools.plan.areas import Area, box_ring, make_area, read_geojson
-from swathpack.tools.plan.orbit import Satellite, read_satellite
+from swathpack.tools.plan.document import PRESETS, find_plan, load_document, set_key
+from swathpack.tools.plan.orbit import read_satellite
 from swathpack.tools.plan.radio import Radio, read_radio
-from swathpack.tools.plan.schema import Section, did_you_mean
+from swathpack.tools.plan.satellite import Satellite
+from swathpack.tools.plan.schema import Section
 from swathpack.tools.plan.stations import Station, read_station
 
-PRESETS = Path(__file__).parent / "presets"
-CATALOGUE = PRESETS / "stations.toml"
 MAX_DAYS = 366.0
 
 
@@ -89,19 +89,30 @@ class Plan:
     @property
     def end_s(self) -> float:
         """End of the planned time."""
-        return self.start_s + self.days * 86400.0
+        return whole_ms(self.start_s + self.days * 86400.0)
 
 
 def read_plan(
-    path: str | Path, days: float | None = None, seed: int | None = None, start_s: float | None = None
+    path: str | Path,
+    days: float | None = None,
+    seed: int | None = None,
+    start_s: float | None = None,
+    changes: dict[str, Any] | None = None,
 ) -> Plan:
     """Read a plan file or a preset by name; the arguments override the file.
+
+    Args:
+        changes: values by their place in the file, such as `radio.bitrate_mbit_s` or
+            `station.tromso.min_elevation_deg`.
 
     Raises:
         UserError: with one message that names the place, what was expected and what was found.
     """
     path = find_plan(path)
-    plan = _parse(load_document(path), path.parent, start_s)
+    document = load_document(path)
+    for key, value in (changes or {}).items():
+        set_key(document, key, value)
+    plan = _parse(document, path.parent, start_s)
     if days is not None:
         if not 0 < days <= MAX_DAYS:
             raise UserError(f"--days: expected more than 0 and at most {MAX_DAYS:g}, found {days:g}")
@@ -109,68 +120,9 @@ def read_plan(
     return plan if seed is None else replace(plan, seed=seed)
 
 
-def find_plan(path: str | Path) -> Path:
-    """The file itself, or the preset of that name."""
-    given = Path(path)
-    if given.is_file():
-        return given
-    names = sorted(p.stem for p in PRESETS.glob("*.toml") if p != CATALOGUE)
-    preset = PRESETS / f"{given.name.removesuffix('.toml')}.toml"
-    if given.parent == Path() and preset.stem in names:
-        return preset
-    raise UserError(
-        f"no plan file {str(path)!r}, and no preset of that name (presets: {', '.join(names)})"
-        f"{did_you_mean(given.name, names)}"
-    )
-
-
-def load_document(path: Path, depth: int = 0) -> dict[str, Any]:
-    """The TOML document with what it `extends` merged underneath.
-
-    Tables merge key by key; [[satellite]], [[station]] and [[area]] rows replace the row of the same name and
-    are appended otherwise.
-    """
-    if depth > 4:
-        raise UserError(f"{path.name}: plans extend each other more than 4 deep")
-    try:
-        document = loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read the plan {path}: {error}") from None
-    except TomlError as error:
-        raise UserError(f"{path.name} is no TOML: {error}") from None
-    parent = document.pop("extends", None)
-    if parent is None:
-        return document
-    if not isinstance(parent, str):
-        raise UserError(f"{path.name}: extends: expected a file or preset name, found {parent!r}")
-    beside = path.parent / parent
-    return _merge(load_document(beside if beside.is_file() else find_plan(parent), depth + 1), document)
-
-
-def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    merged = dict(below)
-    for key, value in above.items():
-        old = merged.get(key)
-        if isinstance(old, dict) and isinstance(value, dict):
-            merged[key] = {**old, **value}
-        elif isinstance(old, list) and isinstance(value, list) and key in ("satellite", "station", "area"):
-            merged[key] = _merge_rows(old, value)
-        else:
-            merged[key] = value
-    return merged
-
-
-def _merge_rows(below: list[Any], above: list[Any]) -> list[Any]:
-    def label(row: Any) -> Any:
-        return row.get("name", row.get("use")) if isinstance(row, dict) else None
-
-    names = {label(row) for row in above}
-    return [row for row in below if label(row) not in names] + above
-
-
 def _parse(document: dict[str, Any], folder: Path, start_s: float | None) -> Plan:
     top = Section(document, "plan")
-    start_s = top.time("start") if start_s is None else (top.raw("start") and start_s or start_s)
+    start_s = whole_ms(top.time("start") if start_s is None else (top.raw("start") and start_s or start_s))
     storage, energy = Section(top.raw("storage", {}), "[storage]"), Section(top.raw("energy", {}), "[energy]")
     objective = Section(top.raw("objective", {}), "[objective]")
     radio = read_radio(Section(top.raw("radio"), "[radio]"))
@@ -324,3 +276,6 @@ def _area_settings(section: Section) -> tuple[float, float, tuple[float, ...]]:
         else (section.number("cloud_fraction", 0, 1, 0.0),) * 12
     )
     return section.number("priority", 0.01, 1000, 1.0), section.number("revisit_days", 0, 366, 0.0), monthly
+
+
+__all__ = ["PRESETS", "Codec", "Imager", "Plan", "Uncertainty", "find_plan", "load_document", "read_plan"]

@@ -95,7 +95,7 @@ def evaluate(plan: Plan) -> Outcome:
     except ArithmeticError as error:
         raise UserError(f"propagation failed: {error}") from None
     schedule = make_schedule(contacts, plan.radio.min_pass_s, plan.gbyte_value, plan.cost_limit_per_day)
-    warnings += _warnings(plan, schedule, captures)
+    warnings += plan_warnings(plan, schedule, captures)
     clear = np.array([contact.bytes for contact in schedule.contacts], float)
     expected_cloud = np.array([capture.cloud for capture in captures])
     flows = _run_flows(plan, rates, schedule.contacts, captures, clear, expected_cloud)
@@ -126,7 +126,8 @@ def evaluate(plan: Plan) -> Outcome:
     )
 
 
-def _warnings(plan: Plan, schedule: Schedule, captures: list[Capture]) -> list[str]:
+def plan_warnings(plan: Plan, schedule: Schedule, captures: list[Capture]) -> list[str]:
+    """What is odd about a plan before anything is coded or sent."""
     found = []
     if not schedule.contacts:
         found.append(
@@ -308,24 +309,23 @@ def make_budget(plan: Plan, contacts: tuple[Contact, ...], pass_spread: dict[int
         )
     )
     # Dated by the plan and not by the clock, so the same plan and seed give the same file.
-    return Budget(plan.name, format_time(plan.start_s), plan.seed, passes)
+    satellites = tuple(satellite.name for satellite in plan.satellites)
+    return Budget(plan.name, format_time(plan.start_s), plan.seed, passes, satellites)
 
 
 def _budget_pass(contact: Contact, spread_bytes: tuple[int, int, int]) -> Pass:
     """The profile with equal neighbours joined; its integral is the pass's bytes."""
-    edges = np.concatenate([[0.0], np.cumsum(contact.step_s)])
+    at = np.round(contact.edges()[0] - contact.start_s, 3)
     rates = np.round(contact.rate_byte_s, 3)
     first = np.concatenate([[True], rates[1:] != rates[:-1]])
-    start = round(contact.start_s, 3)
-    end = round(start + float(edges[-1]), 3)
     return Pass(
         contact.number,
         contact.satellite.name,
         contact.station.name,
-        start,
-        end,
+        contact.start_s,
+        contact.end_s,
         contact.bytes,
-        tuple(round(float(at), 3) for at in edges[:-1][first]),
+        tuple(float(moment) for moment in at[first]),
         tuple(float(rate) for rate in rates[first]),
         min(spread_bytes[0], contact.bytes),
         min(spread_bytes[2], contact.bytes),

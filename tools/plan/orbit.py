@@ -2,91 +2,30 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime, timezone
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from swathpack.edge.downlink.budget import format_time, parse_time
+from swathpack.edge.downlink.budget import format_time
+from swathpack.tools.plan import omm, tle
+from swathpack.tools.plan.candidates import choose
+from swathpack.tools.plan.messages import decode
+from swathpack.tools.plan.satellite import MU_KM3_S2, UNIX_EPOCH_JD, Array, Satellite, epoch_s
 from swathpack.tools.plan.schema import Section
 from swathpack.tools.plan.sun import sun_position
 
 if TYPE_CHECKING:
     from sgp4.api import Satrec
-    from skyfield.timelib import Timescale
 
-Array = NDArray[np.float64]
 
 EARTH_RADIUS_KM = 6378.137
-MU_KM3_S2 = 398600.4418
 J2 = 1.08262668e-3
 SUN_RATE_RAD_S = 2 * math.pi / (365.2421897 * 86400)
-UNIX_EPOCH_JD = 2440587.5
 SGP4_EPOCH_JD = 2433281.5  # 1949-12-31 00:00 UT, day 0 of sgp4init
 MAX_TLE_AGE_DAYS = 14.0
-
-
-@dataclass(frozen=True)
-class Satellite:
-    """A satellite's name, its SGP4 record, and where the orbit came from."""
-
-    name: str
-    record: Satrec
-    source: str
-
-    def period_s(self) -> float:
-        """Time of one revolution (seconds)."""
-        return 2 * math.pi / float(self.record.no_kozai) * 60
-
-    def positions_km(self, time_s: Array) -> Array:
-        """(n, 3) Earth-fixed positions at (n,) seconds since 1970 UTC.
-
-        SGP4's TEME frame is turned by Greenwich mean sidereal time; polar motion (15 m) is left out.
-        """
-        days = np.asarray(time_s, float) / 86400
-        whole = np.floor(days)
-        error, teme, _ = self.record.sgp4_array(whole + UNIX_EPOCH_JD, days - whole)
-        if error.any():
-            from sgp4.api import SGP4_ERRORS
-
-            at = int(np.nonzero(error)[0][0])
-            raise ArithmeticError(f"{self.name} at {format_time(float(time_s[at]))}: {SGP4_ERRORS[int(error[at])]}")
-        angle = sidereal_angle(time_s)
-        cos, sin = np.cos(angle), np.sin(angle)
-        return np.column_stack([cos * teme[:, 0] + sin * teme[:, 1], cos * teme[:, 1] - sin * teme[:, 0], teme[:, 2]])
-
-
-@lru_cache(maxsize=1)
-def timescale() -> Timescale:
-    """Skyfield's time scales from its built-in files (no download)."""
-    from skyfield.api import load
-
-    return load.timescale(builtin=True)
-
-
-def terrestrial_jd(time_s: float | Array) -> Any:
-    """Julian date in Terrestrial Time of seconds since 1970 UTC (TAI - UTC = 37 s since 2017)."""
-    return UNIX_EPOCH_JD + (np.asarray(time_s) + 37.0 + 32.184) / 86400
-
-
-def sidereal_angle(time_s: Array) -> Array:
-    """Greenwich mean sidereal time 1982 (radians); UT1 from Skyfield's table, linear over the span."""
-    time_s = np.asarray(time_s, float)
-    ends = np.array([time_s.min(), time_s.max() + 1.0])
-    delta = np.interp(time_s, ends, timescale().tt_jd(terrestrial_jd(ends)).delta_t)
-    ut1_s = time_s + 37.0 + 32.184 - delta
-    days = ut1_s / 86400 + (UNIX_EPOCH_JD - 2451545.0)
-    century = days / 36525
-    seconds = 67310.54841 + 8640184.812866 * century + (0.093104 - 6.2e-6 * century) * century**2
-    # The 876600 h per century are whole turns per day: adding the fraction of the day keeps the digits.
-    return 2 * math.pi * ((seconds / 86400 + days % 1.0) % 1.0)
 
 
 def ground_track(positions_km: Array) -> tuple[Array, Array]:
@@ -105,15 +44,17 @@ def ground_track(positions_km: Array) -> tuple[Array, Array]:
 def read_satellite(section: Section, folder: Path, start_s: float) -> Satellite:
     """One [[satellite]] table. Raises UserError, also for a TLE or OMM too old for the plan."""
     name = section.text("name")
-    kind = section.exactly_one("tle", "tle_file", "omm", "omm_file", "elements")
-    readers: dict[str, Callable[[], Satrec]] = {
+    kind = section.exactly_one("tle", "tle_file", "omm", "omm_file", "oem_file", "elements")
+    if kind == "oem_file":
+        return _checked(section, _from_ephemeris(section, folder))
+    readers: dict[str, Callable[[], tuple[Satrec, str]]] = {
         "tle": lambda: _from_tle(section, section.texts("tle")),
-        "tle_file": lambda: _from_tle(section, _tle_lines(section, folder, name)),
+        "tle_file": lambda: _from_file(section, folder, "tle_file", start_s),
         "omm": lambda: _from_omm(section, section.raw("omm")),
-        "omm_file": lambda: _from_omm(section, _omm_fields(section, folder, name)),
+        "omm_file": lambda: _from_file(section, folder, "omm_file", start_s),
         "elements": lambda: _from_elements(Section(section.raw("elements"), f"{section.name} elements"), start_s),
     }
-    record = readers[kind]()
+    record, note = readers[kind]()
     oldest = section.number("max_age_days", 0.1, 3650, MAX_TLE_AGE_DAYS)
     section.done()
     age = (start_s - epoch_s(record)) / 86400
@@ -124,105 +65,80 @@ def read_satellite(section: Section, folder: Path, start_s: float) -> Satellite:
             f"{'before' if age > 0 else 'after'} the plan's start, expected at most {oldest:g} "
             f"(max_age_days); get a newer one"
         )
-    if record.ecco > 0.3 or 2 * math.pi / record.no_kozai > 225:
+    return _checked(section, Satellite(name, record, kind.replace("_file", ""), note))
+
+
+def _checked(section: Section, satellite: Satellite) -> Satellite:
+    """Raises UserError for what is no low Earth orbit."""
+    minutes, eccentricity = satellite.period_s() / 60, satellite.eccentricity()
+    if not (eccentricity <= 0.3 and minutes <= 225):
         raise section.error(
-            f"{name}: expected a low Earth orbit (period up to 225 minutes, eccentricity up "
-            f"to 0.3), found {2 * math.pi / record.no_kozai:.0f} minutes and {record.ecco:.3f}"
+            f"{satellite.name}: expected a low Earth orbit (period up to 225 minutes, eccentricity up "
+            f"to 0.3), found {minutes:.0f} minutes and {eccentricity:.3f}"
         )
-    return Satellite(name, record, kind.replace("_file", ""))
+    return satellite
 
 
-def epoch_s(record: Satrec) -> float:
-    """The record's epoch in seconds since 1970 UTC."""
-    return float((record.jdsatepoch - UNIX_EPOCH_JD + record.jdsatepochF) * 86400)
+def _from_ephemeris(section: Section, folder: Path) -> Satellite:
+    """Of an OEM, which must hold the plan's time: that shows when it is propagated."""
+    from swathpack.tools.plan.ephemeris import satellite_from_oem
 
-
-def _from_tle(section: Section, lines: list[str]) -> Satrec:
-    from sgp4.api import Satrec
-
-    if len(lines) != 2 or not all(len(line) >= 68 and line[0] == str(n) for n, line in enumerate(lines, 1)):
-        raise section.error("tle: expected two lines of 69 characters that begin with 1 and 2")
-    for number, line in enumerate(lines, 1):
-        total = sum(int(c) if c.isdigit() else c == "-" for c in line[:68]) % 10
-        if len(line) > 68 and line[68] != str(total):
-            raise section.error(f"tle: line {number} has checksum {line[68]}, expected {total}")
+    path = folder / section.text("oem_file")
     try:
-        return Satrec.twoline2rv(*lines)
+        satellite = satellite_from_oem(path.read_bytes(), section.text("name"))
+    except OSError as error:
+        raise section.error(f"oem_file: cannot read {path}: {error}") from None
+    except (ValueError, TypeError) as error:
+        raise section.error(f"oem_file: {path.name}: {error}") from None
+    section.done()
+    return satellite
+
+
+def _from_tle(section: Section, lines: list[str]) -> tuple[Satrec, str]:
+    try:
+        record = tle.read_tle(lines)
+        _check_number(section, tle.catalogue_number(lines[0]))
     except ValueError as error:
         raise section.error(f"tle: {error}") from None
+    return record, ""
 
 
-def _read_file(section: Section, folder: Path, key: str) -> tuple[Path, str]:
-    path = folder / section.text(key)
+def _from_omm(section: Section, fields: Any) -> tuple[Satrec, str]:
     try:
-        return path, path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise section.error(f"{key}: cannot read {path}: {error}") from None
-
-
-def _tle_lines(section: Section, folder: Path, name: str) -> list[str]:
-    """The two lines of the satellite of this name, or of the only one in the file."""
-    _, text = _read_file(section, folder, "tle_file")
-    lines = [line.rstrip() for line in text.splitlines() if line.strip()]
-    starts = [at for at, line in enumerate(lines) if line.startswith("1 ") and len(line) > 60]
-    named = [at for at in starts if at and lines[at - 1].removeprefix("0 ").strip() == name]
-    chosen = named or starts
-    if len(chosen) != 1:
-        raise section.error(f"tle_file: expected one satellite, or one named {name!r}, found {len(starts)}")
-    return lines[chosen[0] : chosen[0] + 2]
-
-
-def _omm_fields(section: Section, folder: Path, name: str) -> dict[str, Any]:
-    """The OMM of this name, or the only one, from JSON, CSV or XML (CCSDS 502.0-B)."""
-    from sgp4 import omm
-
-    path, text = _read_file(section, folder, "omm_file")
-    try:
-        if path.suffix.lower() == ".json":
-            document = json.loads(text)
-            messages = document if isinstance(document, list) else [document]
-        else:
-            parse = omm.parse_csv if path.suffix.lower() == ".csv" else omm.parse_xml
-            with path.open(encoding="utf-8") as file:
-                messages = list(parse(file))
-        chosen = [m for m in messages if m.get("OBJECT_NAME") == name] or messages
-    except Exception as error:
-        raise section.error(f"omm_file: {path.name} is no OMM in JSON, CSV or XML ({error})") from None
-    if len(chosen) != 1:
-        raise section.error(f"omm_file: expected one satellite, or one named {name!r}, found {len(messages)}")
-    return dict(chosen[0])
-
-
-def _from_omm(section: Section, fields: Any) -> Satrec:
-    from sgp4 import omm
-    from sgp4.api import Satrec
-
-    record = Satrec()
-    defaults = {
-        "CLASSIFICATION_TYPE": "U",
-        "OBJECT_ID": "2000-001A",
-        "ELEMENT_SET_NO": 0,
-        "EPHEMERIS_TYPE": 0,
-        "NORAD_CAT_ID": 0,
-        "REV_AT_EPOCH": 0,
-        "MEAN_MOTION_DOT": 0.0,
-        "MEAN_MOTION_DDOT": 0.0,
-        "BSTAR": 0.0,
-    }
-    try:
-        given = {key: value for key, value in fields.items() if value not in ("", None)}
-        # sgp4 wants a fraction and no offset; an OMM may have neither or either.
-        epoch = datetime.fromtimestamp(parse_time(str(given["EPOCH"])), timezone.utc)
-        given["EPOCH"] = epoch.strftime("%Y-%m-%dT%H:%M:%S.%f")
-        omm.initialize(record, {**defaults, **given})
-    except KeyError as error:
-        raise section.error(f"omm: {error.args[0]} is missing") from None
-    except (ValueError, TypeError, AttributeError) as error:
+        one = omm.candidate(fields)
+        _check_number(section, one.number)
+        return one.load(), ""
+    except (ValueError, TypeError) as error:
         raise section.error(f"omm: {error}") from None
-    return record
 
 
-def _from_elements(section: Section, start_s: float) -> Satrec:
+def _check_number(section: Section, found: int) -> None:
+    wanted = _norad_id(section)
+    if wanted is not None and wanted != found:
+        raise ValueError(f"expected catalogue number {wanted} (norad_id), found {found}")
+
+
+def _norad_id(section: Section) -> int | None:
+    return section.integer("norad_id", 0, 999_999_999) if section.has("norad_id") else None
+
+
+def _from_file(section: Section, folder: Path, key: str, start_s: float) -> tuple[Satrec, str]:
+    """The orbit of this satellite in a file of them: TLEs, or OMMs in KVN, XML, JSON or CSV."""
+    path = folder / section.text(key)
+    number = _norad_id(section)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise section.error(f"{key}: cannot read {path}: {error}") from None
+    try:
+        found = tle.candidates(decode(data)) if key == "tle_file" else omm.candidates(data)
+        chosen, note = choose(found, section.text("name"), number, start_s)
+        return chosen.load(), f"{path.name}: {note}" if note else ""
+    except (ValueError, TypeError) as error:
+        raise section.error(f"{key}: {path.name}: {error}") from None
+
+
+def _from_elements(section: Section, start_s: float) -> tuple[Satrec, str]:
     """Mean elements; `sun_synchronous` gives the inclination and `ltan_hours` the node."""
     from sgp4.api import WGS72, Satrec
 
@@ -260,7 +176,7 @@ def _from_elements(section: Section, start_s: float) -> Satrec:
         node,
     )
     section.done()
-    return record
+    return record, ""
 
 
 def sun_synchronous_inclination(axis_km: float, eccentricity: float) -> float:
@@ -274,14 +190,3 @@ def node_of_local_time(hours: float, epoch: float) -> float:
     """Right ascension (radians) of an ascending node that crosses the equator at this mean solar time."""
     mean_sun = sun_position(np.array([epoch]))[2][0]
     return math.radians((mean_sun + (hours - 12.0) * 15.0) % 360)
-
-
-__all__ = [
-    "Satellite",
-    "epoch_s",
-    "ground_track",
-    "parse_time",
-    "read_satellite",
-    "sidereal_angle",
-    "timescale",
-]

@@ -6,7 +6,7 @@ from swathpack.edge.downlink.budget import format_time
 from swathpack.tools.pages.svg import text
 from swathpack.tools.plan import charts
 from swathpack.tools.plan.model import Outcome
-from swathpack.tools.plan.report import change, headline, ladder, number, pass_rows
+from swathpack.tools.plan.report import change, headline, ladder, number, pass_rows, scope
 
 CURVES = 12
 ROWS = 60
@@ -51,12 +51,13 @@ p { margin: 8px 0 0; color: #43515e; font-size: 14px; }
 
 
 def render(outcomes: list[Outcome]) -> str:
-    """The page of one plan, or of two side by side."""
+    """The page of one plan, or of several side by side."""
     first = outcomes[0]
-    title = " and ".join(outcome.plan.name for outcome in outcomes)
+    title = ", ".join(outcome.plan.name for outcome in outcomes)
+    curves = min(CURVES, len(first.schedule.contacts))
     body = [_head(first), _warnings(outcomes), _cards(first)]
-    if len(outcomes) == 2:
-        body.append(_comparison(*outcomes))
+    if len(outcomes) > 1:
+        body.append(_comparison(outcomes))
     body += [
         _section("Where", charts.world_map(first)),
         _section("Contacts and imaging", charts.timeline(first), _schedule_note(first)),
@@ -64,7 +65,7 @@ def render(outcomes: list[Outcome]) -> str:
         _section(
             "Elevation and rate, pass by pass",
             charts.pass_curves(first, list(first.schedule.contacts[:CURVES])),
-            f"The first {CURVES} passes.",
+            f"The first {curves} of {len(first.schedule.contacts)} passes.",
         ),
     ]
     if first.plan.areas:
@@ -89,9 +90,8 @@ def render(outcomes: list[Outcome]) -> str:
 def _head(outcome: Outcome) -> str:
     plan = outcome.plan
     return (
-        f"<h1>{text(plan.name)}</h1><p class='sub'>{text(plan.description)}. "
-        f"{format_time(plan.start_s)[:16]}Z, "
-        f"{plan.days:g} days, {len(plan.satellites)} satellite(s), {len(plan.stations)} station(s), "
+        f"<h1>{text(plan.name)}</h1><p class='sub'>{text(plan.description)}{'. ' if plan.description else ''}"
+        f"{format_time(plan.start_s)[:16]}Z, {scope(plan)}, "
         f"{text(plan.radio.band)} band {plan.radio.frequency_ghz:g} GHz, seed {plan.seed}</p>"
     )
 
@@ -103,7 +103,7 @@ def _section(title: str, content: str, note: str = "") -> str:
 def _warnings(outcomes: list[Outcome]) -> str:
     every = {w: [o.plan.name for o in outcomes if w in o.warnings] for o in outcomes for w in o.warnings}
     # What holds for all plans shown needs no name.
-    unique = [w if len(names) == len(outcomes) else f"{names[0]}: {w}" for w, names in every.items()]
+    unique = [w if len(names) == len(outcomes) else f"{', '.join(names)}: {w}" for w, names in every.items()]
     if not unique:
         return ""
     return f"<section class='warn'><ul>{''.join(f'<li>{text(w)}</li>' for w in unique)}</ul></section>"
@@ -135,22 +135,23 @@ def _cards(outcome: Outcome) -> str:
     )
 
 
-def _comparison(one: Outcome, other: Outcome) -> str:
+def _comparison(outcomes: list[Outcome]) -> str:
+    columns = zip(*(headline(outcome) for outcome in outcomes))
     rows = "".join(
-        f"<tr><td>{text(what)}</td><td>{number(a)}</td><td>{number(b)}</td><td>{change(a, b, unit)}</td>"
-        f"<td class='l'>{text(unit)}</td></tr>"
-        for (what, a, unit), (_, b, _) in zip(headline(one), headline(other))
+        f"<tr><td>{text(row[0][0])}</td><td>{number(row[0][1])}</td>"
+        + "".join(f"<td>{number(b)}</td><td>{change(row[0][1], b, unit)}</td>" for _, b, unit in row[1:])
+        + f"<td class='l'>{text(row[0][2])}</td></tr>"
+        for row in columns
     )
-    table = (
-        f"<table><tr><th></th><th>{text(one.plan.name)}</th><th>{text(other.plan.name)}</th><th>change</th>"
-        f"<th class='l'>unit</th></tr>{rows}</table>"
-    )
-    pair = "".join(
+    names = [text(outcome.plan.name) for outcome in outcomes]
+    heads = f"<th>{names[0]}</th>" + "".join(f"<th>{name}</th><th>change</th>" for name in names[1:])
+    table = f"<table><tr><th></th>{heads}<th class='l'>unit</th></tr>{rows}</table>"
+    panes = "".join(
         f"<div><h3>{text(o.plan.name)}</h3>{charts.world_map(o, 570)}{charts.timeline(o, 570)}"
-        f"{charts.area_quality(o, 570, p) if o.plan.areas else ''}{charts.daily_bytes(o, 570, p)}</div>"
-        for o, p in ((one, other), (other, one))
+        f"{charts.area_quality(o, 570, outcomes) if o.plan.areas else ''}{charts.daily_bytes(o, 570, outcomes)}</div>"
+        for o in outcomes
     )
-    return _section("What if", table + f"<div class='grid2'>{pair}</div>")
+    return _section("What if", table + f"<div class='grid2'>{panes}</div>")
 
 
 def _schedule_note(outcome: Outcome) -> str:

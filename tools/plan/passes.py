@@ -1,22 +1,26 @@
 """Passes: when a station sees a satellite, how high and how far, and what the link carries second by second.
 
-Events come from Skyfield's `find_events`; the profile between them from SGP4 and the link budget.
+Events come from Skyfield, or for an ephemeris from a search of its own; the profile between them from positions and link.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from swathpack.edge.downlink.budget import whole_ms
 from swathpack.tools.plan.link import carrier_to_noise_dbhz, net_byte_rate
-from swathpack.tools.plan.orbit import UNIX_EPOCH_JD, Satellite, terrestrial_jd, timescale
 from swathpack.tools.plan.radio import Radio
+from swathpack.tools.plan.satellite import UNIX_EPOCH_JD, Satellite
 from swathpack.tools.plan.stations import Station
 
 STEP_S = 5.0
 FINE_STEP_S = 1.0  # where a horizon mask or opening hours cut a pass
+MS = 1e-3
+_EXACT_MS = 1e-3  # a time so near a millisecond is on it: what float64 holds of seconds since 1970
 
 Array = NDArray[np.float64]
 
@@ -36,7 +40,8 @@ class Contact:
     """A usable pass. All arrays are per step: middle time, length, geometry and clear-sky Space Packet rate.
 
     The first `acquisition_s` and steps on which the link does not close carry nothing; `start_s` and `end_s`
-    span the steps that do.
+    span the steps that do. All edges are whole milliseconds (`swathpack.edge.downlink.budget.whole_ms`), as the board reads them:
+    rise and set are rounded outward, and what is derived from them stays on the milliseconds.
     """
 
     number: int
@@ -62,17 +67,21 @@ class Contact:
         """What the station charges."""
         return self.station.cost_per_pass + self.station.cost_per_minute * (self.end_s - self.start_s) / 60
 
+    def edges(self) -> tuple[Array, Array]:
+        """Begin and end of every step."""
+        return np.round(self.time_s - self.step_s / 2, 3), np.round(self.time_s + self.step_s / 2, 3)
+
     def part(self, from_s: float, to_s: float) -> Contact:
-        """The same pass used only between two times."""
-        begin, end = self.time_s - self.step_s / 2, self.time_s + self.step_s / 2
+        """The same pass used only between two times, whole milliseconds."""
+        begin, end = self.edges()
         low, high = np.maximum(begin, from_s), np.minimum(end, to_s)
-        keep = high - low > 1e-6  # no slivers from rounding
+        keep = high - low > MS / 2
         return replace(
             self,
             start_s=max(self.start_s, from_s),
             end_s=min(self.end_s, to_s),
             time_s=((low + high) / 2)[keep],
-            step_s=(high - low)[keep],
+            step_s=np.round(high - low, 3)[keep],
             elevation_deg=self.elevation_deg[keep],
             azimuth_deg=self.azimuth_deg[keep],
             range_km=self.range_km[keep],
@@ -88,26 +97,25 @@ class Contact:
         return np.minimum(net_byte_rate(radio, c_n0), self.rate_byte_s) @ self.step_s
 
 
+def earlier_ms(time_s: float) -> float:
+    """The last whole millisecond not after this time."""
+    return whole_ms(math.floor(time_s / MS + _EXACT_MS) * MS)
+
+
+def later_ms(time_s: float) -> float:
+    """The first whole millisecond not before this time."""
+    return whole_ms(math.ceil(time_s / MS - _EXACT_MS) * MS)
+
+
 def find_sightings(satellite: Satellite, station: Station, start_s: float, end_s: float) -> list[Sighting]:
     """Every rise to set above the station's lowest usable elevation, clipped to the time span."""
-    from skyfield.api import EarthSatellite, wgs84
-
-    scale = timescale()
-    place = wgs84.latlon(station.latitude_deg, station.longitude_deg, station.height_m)
-    body = EarthSatellite.from_satrec(satellite.record, scale)
     lowest = station.lowest_deg()
-    times, events = body.find_events(
-        place,
-        scale.tt_jd(terrestrial_jd(start_s)),
-        scale.tt_jd(terrestrial_jd(end_s)),
-        altitude_degrees=lowest,
-    )
-    seconds = (times.tt - terrestrial_jd(0.0)) * 86400 if len(times) else np.zeros(0)
+    seconds, events = satellite.events(station, lowest, start_s, end_s)
     spans: list[list[float]] = []  # rise, set, culminations
     rise, tops = start_s, []
-    ended = [*zip(seconds.tolist(), events.tolist())]
-    if ended and ended[-1][1] != 2:
-        ended.append((end_s, 2))  # still up at the end
+    ended = [*zip(seconds.tolist(), events)]
+    if ended[-1][1] != 2 if ended else station.look(satellite.positions_km(np.array([start_s])))[0][0] >= lowest:
+        ended.append((end_s, 2))  # still up at the end, or all the time
     for moment, event in ended:
         if event == 0:
             rise, tops = moment, []
@@ -135,22 +143,23 @@ def _sightings(satellite: Satellite, station: Station, spans: list[list[float]])
 def find_contacts(satellite: Satellite, station: Station, radio: Radio, start_s: float, end_s: float) -> list[Contact]:
     """Usable passes of one satellite over one station with their profiles; numbers are all 0."""
     sightings = [
-        s for s in find_sightings(satellite, station, start_s, end_s) if s.set_s - s.rise_s >= radio.min_pass_s
+        replace(s, rise_s=earlier_ms(s.rise_s), set_s=later_ms(s.set_s))
+        for s in find_sightings(satellite, station, start_s, end_s)
+        if s.set_s - s.rise_s >= radio.min_pass_s
     ]
     if not sightings:
         return []
     step = FINE_STEP_S if station.horizon_mask or station.hours_utc else STEP_S
     counts = [max(2, int(np.ceil((s.set_s - s.rise_s) / step))) for s in sightings]
-    lengths = [(s.set_s - s.rise_s) / n for s, n in zip(sightings, counts)]
-    middles = [s.rise_s + (np.arange(n) + 0.5) * h for s, n, h in zip(sightings, counts, lengths)]
-    everything = np.concatenate(middles)
+    edges = [np.round(np.linspace(s.rise_s, s.set_s, n + 1), 3) for s, n in zip(sightings, counts)]
+    everything = np.concatenate([(e[:-1] + e[1:]) / 2 for e in edges])
     elevation, azimuth, distance = station.look(satellite.positions_km(everything))
     usable = (elevation >= station.floor_deg(azimuth)) & station.is_open(everything)
     rate = net_byte_rate(radio, carrier_to_noise_dbhz(radio, station, elevation, distance))
     contacts, at = [], 0
-    for sighting, count, length in zip(sightings, counts, lengths):
-        rows = slice(at, at + count)
-        at += count
+    for sighting, edge in zip(sightings, edges):
+        rows = slice(at, at + len(edge) - 1)
+        at = rows.stop
         contact = Contact(
             0,
             satellite,
@@ -159,7 +168,7 @@ def find_contacts(satellite: Satellite, station: Station, radio: Radio, start_s:
             sighting.rise_s,
             sighting.set_s,
             everything[rows],
-            np.full(count, length),
+            np.round(np.diff(edge), 3),
             elevation[rows],
             azimuth[rows],
             distance[rows],
@@ -171,13 +180,13 @@ def find_contacts(satellite: Satellite, station: Station, radio: Radio, start_s:
 
 def _usable_parts(contact: Contact, usable: NDArray[np.bool_], radio: Radio) -> list[Contact]:
     """Every unbroken stretch on which the link closes, less acquisition, that is long enough."""
-    begin, end = contact.time_s - contact.step_s / 2, contact.time_s + contact.step_s / 2
+    begin, end = contact.edges()
     found = []
     for first, last in _runs(usable):
         carrying = np.nonzero(contact.rate_byte_s[first:last] > 0)[0]
         if not len(carrying):
             continue
-        start = max(begin[first + carrying[0]], begin[first] + radio.acquisition_s)
+        start = max(begin[first + carrying[0]], later_ms(begin[first] + radio.acquisition_s))
         stop = end[first + carrying[-1]]
         if stop - start >= radio.min_pass_s:
             found.append(contact.part(float(start), float(stop)))

@@ -10,7 +10,7 @@ from swathpack.tools.errors import UserError
 from swathpack.tools.plan.charts import TRACK_HOURS, coastline, colour_of
 from swathpack.tools.plan.model import Outcome
 from swathpack.tools.plan.orbit import ground_track
-from swathpack.tools.plan.report import number
+from swathpack.tools.plan.report import number, title
 
 
 def draw(outcome: Outcome, path: Path) -> Path:
@@ -23,7 +23,7 @@ def draw(outcome: Outcome, path: Path) -> Path:
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(2, 2, figsize=(16, 9), layout="constrained")
-    figure.suptitle(f"{outcome.plan.name}: {outcome.plan.description}", fontsize=14)
+    figure.suptitle(title(outcome.plan), fontsize=14)
     _map(axes[0, 0], outcome)
     _timeline(axes[0, 1], outcome)
     _queue(axes[1, 0], outcome)
@@ -49,7 +49,7 @@ def _map(axis, outcome: Outcome) -> None:  # type: ignore[no-untyped-def]
     for station in plan.stations:
         axis.plot(station.longitude_deg, station.latitude_deg, "k^", markersize=5)
         axis.annotate(station.name, (station.longitude_deg, station.latitude_deg), fontsize=8)
-    axis.set(xlim=(-180, 180), ylim=(-90, 90), title=f"ground tracks, first {TRACK_HOURS:g} h")
+    axis.set(xlim=(-180, 180), ylim=(-90, 90), title=f"ground tracks, first {min(TRACK_HOURS, plan.days * 24):.3g} h")
 
 
 def _timeline(axis, outcome: Outcome) -> None:  # type: ignore[no-untyped-def]

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from swathpack.edge.downlink.budget import format_budget, format_time
+from swathpack.tools.plan.document import plural
 from swathpack.tools.plan.imaging import Capture
+from swathpack.tools.plan.inputs import Plan
 from swathpack.tools.plan.model import Outcome
 
 GB = 1e9
@@ -28,6 +30,23 @@ FLOW_KEYS = (
     "coding_s",
     "coding_j",
 )
+
+
+def scope(plan: Plan) -> str:
+    """What the plan has, counted."""
+    return ", ".join(
+        [
+            plural(len(plan.satellites), "satellite"),
+            plural(len(plan.stations), "station"),
+            plural(len(plan.areas), "area"),
+            plural(plan.days, "day"),
+        ]
+    )
+
+
+def title(plan: Plan) -> str:
+    """Name and description."""
+    return f"{plan.name}: {plan.description}" if plan.description else plan.name
 
 
 def headline(outcome: Outcome) -> list[tuple[str, float, str]]:
@@ -88,10 +107,10 @@ def table(outcome: Outcome) -> str:
     """The terminal's page."""
     plan = outcome.plan
     lines = [
-        f"{plan.name}: {plan.description}",
-        f"{format_time(plan.start_s)[:16]}Z, {plan.days:g} days, {len(plan.satellites)} satellites, "
-        f"{len(plan.stations)} stations, {plan.radio.band} band, seed {plan.seed}",
+        title(plan),
+        f"{format_time(plan.start_s)[:16]}Z, {scope(plan)}, {plan.radio.band} band, seed {plan.seed}",
     ]
+    lines += [f"orbit of {satellite.name}: {satellite.note}" for satellite in plan.satellites if satellite.note]
     lines += [f"warning: {text}" for text in outcome.warnings]
     lines += ["", *(f"  {what:<30}{number(value):>12}  {unit}" for what, value, unit in headline(outcome))]
     lines += ["", "  uncertainty (rain, missed passes, cloud)   P10         P50         P90"]
@@ -147,11 +166,17 @@ def _ladder_lines(outcome: Outcome) -> list[str]:
     return lines
 
 
-def compare_table(one: Outcome, other: Outcome) -> str:
-    """Two plans side by side, with the second against the first."""
-    lines = [f"  {'':<30}{one.plan.name[:22]:>24}{other.plan.name[:22]:>24}{'change':>10}"]
-    for (what, a, unit), (_, b, _) in zip(headline(one), headline(other)):
-        lines.append(f"  {what:<30}{number(a):>24}{number(b):>24}{change(a, b, unit):>10}  {unit}")
+def compare_table(outcomes: list[Outcome]) -> str:
+    """Plans side by side, each with its change against the first."""
+    wide = [max(12, len(o.plan.name) + 2) for o in outcomes]
+    head = f"{'change':>10}".join(f"{o.plan.name:>{w}}" for o, w in zip(outcomes[1:], wide[1:])) + f"{'change':>10}"
+    lines = [f"  {'':<30}{outcomes[0].plan.name:>{wide[0]}}{head}"]
+    for rows in zip(*(headline(outcome) for outcome in outcomes)):
+        what, first, unit = rows[0]
+        cells = f"{number(first):>{wide[0]}}"
+        for (_, value, _), width in zip(rows[1:], wide[1:]):
+            cells += f"{number(value):>{width}}{change(first, value, unit):>10}"
+        lines.append(f"  {what:<30}{cells}  {unit}")
     return "\n".join(lines)
 
 
@@ -235,6 +260,7 @@ def plan_json(outcome: Outcome) -> dict[str, Any]:
             "start_utc": format_time(plan.start_s),
             "days": plan.days,
             "seed": plan.seed,
+            "orbits": {s.name: s.origin() for s in plan.satellites},
             "warnings": outcome.warnings,
             "codec_figures": {"source": outcome.rates.source, "measured": outcome.rates.measured},
             "headline": [{"what": what, "value": value, "unit": unit} for what, value, unit in headline(outcome)],

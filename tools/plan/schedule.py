@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from swathpack.tools.plan.passes import Contact
+from swathpack.edge.downlink.budget import whole_ms
+from swathpack.tools.plan.passes import Contact, later_ms
 
 TIME_LIMIT_S = 10.0
 MIP_GAP = 1e-4
@@ -43,7 +44,12 @@ class _Variant:
 
     def busy(self, station: bool) -> tuple[float, float]:
         """When it holds the antenna (with its setup) or the transmitter."""
-        return self.contact.start_s - (self.contact.station.setup_s if station else 0.0), self.contact.end_s
+        return whole_ms(self.contact.start_s - (_gap_s(self.contact) if station else 0.0)), self.contact.end_s
+
+
+def _gap_s(contact: Contact) -> float:
+    """The station's setup in whole milliseconds, as all times here."""
+    return later_ms(contact.station.setup_s)
 
 
 def make_schedule(
@@ -60,8 +66,8 @@ def make_schedule(
     variants = _variants(contacts, min_pass_s, gbyte_value)
     first = greedy(variants, cost_limit_per_day)
     best, proven = solve(variants, cost_limit_per_day)
-    if sum(v.value for v in best) < sum(v.value for v in first) - 1e-9:
-        best, proven = first, False  # the solver ran out of time
+    if sum(v.value for v in best) < sum(v.value for v in first):
+        best = first  # better within the solver's gap, or it ran out of time and `proven` says so
     chosen = sorted((v.contact for v in best), key=lambda contact: contact.start_s)
     return Schedule(
         tuple(chosen),
@@ -87,9 +93,9 @@ def _variants(contacts: list[Contact], min_pass_s: float, gbyte_value: float) ->
     for contact in contacts:
         spans = {(contact.start_s, contact.end_s)}
         for other in clashes[contact.number]:
-            gap = contact.station.setup_s if other.station.name == contact.station.name else 0.0
-            spans.add((max(contact.start_s, other.end_s + gap), contact.end_s))
-            spans.add((contact.start_s, min(contact.end_s, other.start_s - gap)))
+            gap = _gap_s(contact) if other.station.name == contact.station.name else 0.0
+            spans.add((max(contact.start_s, whole_ms(other.end_s + gap)), contact.end_s))
+            spans.add((contact.start_s, min(contact.end_s, whole_ms(other.start_s - gap))))
         for start, end in sorted(spans):
             if end - start < min_pass_s:
                 continue
@@ -111,9 +117,9 @@ def _clashes(contacts: list[Contact]) -> dict[int, list[Contact]]:
     for (kind, _), members in groups.items():
         members.sort(key=lambda contact: contact.start_s)
         for at, one in enumerate(members):
-            gap = one.station.setup_s if kind == "station" else 0.0
+            gap = _gap_s(one) if kind == "station" else 0.0
             for other in members[at + 1 :]:
-                if other.start_s >= one.end_s + gap:
+                if other.start_s >= whole_ms(one.end_s + gap):
                     break
                 found[one.number].append(other)
                 found[other.number].append(one)
@@ -159,7 +165,11 @@ def solve(variants: list[_Variant], cost_limit_per_day: float = 0.0) -> tuple[li
     limit couples them.
     """
     rows = _conflict_rows(variants)
-    parts = [list(range(len(variants)))] if cost_limit_per_day else _grouped(_components(len(variants), rows))
+    parts = (
+        [list(range(len(variants)))] * bool(variants)
+        if cost_limit_per_day
+        else _grouped(_components(len(variants), rows))
+    )
     touching: dict[int, list[tuple[frozenset[int], int]]] = defaultdict(list)
     for row in rows:
         touching[min(row[0])].append(row)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swathpack.edge.codec.rangecoder import native
+from swathpack.edge.codec.rangecoder.checks import CheckFailedError, RunChecks
 from swathpack.edge.codec.rangecoder.interface import (
     Checkpoint,
     Decoder,
@@ -22,11 +23,13 @@ from swathpack.edge.codec.tables import ProbabilityTables
 
 __all__ = [
     "TABLES_FRAME",
+    "CheckFailedError",
     "Checkpoint",
     "Decoder",
     "Encoder",
     "PayloadEnded",
     "RangeCoderError",
+    "RunChecks",
     "backend",
     "new_decoder",
     "new_encoder",

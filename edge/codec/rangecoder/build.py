@@ -16,7 +16,7 @@ from pathlib import Path
 
 from swathpack.edge.codec.rangecoder.native import SOURCES, library_path, source_digest
 
-FLAGS = ("-std=c11", "-O2", "-shared", "-fPIC", "-fvisibility=hidden")
+FLAGS = ("-std=c11", "-O3", "-shared", "-fPIC", "-fvisibility=hidden")
 
 
 class BuildError(Exception):

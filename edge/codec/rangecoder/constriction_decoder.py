@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swathpack.edge.codec.rangecoder.bounded import checked_interval, interval_edges
-from swathpack.edge.codec.rangecoder.interface import PayloadEnded, RangeCoderError, checked_index
+from swathpack.edge.codec.rangecoder.interface import PayloadEnded, RangeCoderError, checked_bits, checked_index
 from swathpack.edge.codec.rangecoder.reference import MAX_ESCAPE_TOP, chunks
 from swathpack.edge.codec.tables import SYMBOL_LIMIT, TOTAL, ProbabilityTables
 
@@ -82,7 +82,20 @@ class _Lane:
 
     def __init__(self, models: Models, words: NDArray[np.uint32]) -> None:
         self.models = models
-        self.coder = translated(_package().stream.queue.RangeDecoder, words)
+        self._coder = translated(_package().stream.queue.RangeDecoder, words)
+        # constriction's decoder does not tell where it is, its encoder does: what was decoded is encoded again.
+        self._twin = _package().stream.queue.RangeEncoder()
+
+    @property
+    def position(self) -> int:
+        """32-bit words that the interval has left behind."""
+        return int(self._twin.pos()[0])
+
+    def _take(self, model: Any, count: int) -> NDArray[np.int32]:
+        """The next `count` symbols of one model."""
+        values = np.asarray(translated(self._coder.decode, model, count), np.int32)
+        translated(self._twin.encode, values, model)
+        return values
 
     def batch(self, index: NDArray[np.uint16]) -> NDArray[np.int32]:
         order = np.argsort(index, kind="stable")
@@ -100,13 +113,13 @@ class _Lane:
         for i, (row, n) in enumerate(zip(widths, count)):
             if n > 1:  # constriction has no model of a single slot, and it takes no bits
                 model = self.models.categorical((row[:n] - 1).astype(np.float32))
-                out[i] += int(translated(self.coder.decode, model))
+                out[i] += int(self._take(model, 1)[0])
         return out
 
     def _slots(self, ordered: NDArray[np.uint16]) -> NDArray[np.int32]:
         values = np.empty(ordered.size, dtype=np.int32)
         for table, first, last in _runs(ordered):
-            values[first:last] = translated(self.coder.decode, self.models.slots(table), last - first)
+            values[first:last] = self._take(self.models.slots(table), last - first)
         values -= self.models.tables.half[ordered]
         return values
 
@@ -115,12 +128,12 @@ class _Lane:
         for i in np.flatnonzero(values > tables.half[ordered].astype(np.int32)):
             t = int(ordered[i])
             shift, order = int(tables.shift[t]), int(tables.escape_order[t])
-            negative, top = self._bits(1), order
-            while self._bits(1):
+            negative, top = self.bits(1), order
+            while self.bits(1):
                 top += 1
                 if top > MAX_ESCAPE_TOP:
                     raise RangeCoderError("corrupt payload: escape prefix too long")
-            magnitude = (1 << top) + self._bits(top) - (1 << order) + int(tables.half[t]) + 1
+            magnitude = (1 << top) + self.bits(top) - (1 << order) + int(tables.half[t]) + 1
             v = -magnitude if negative else magnitude
             if not -(SYMBOL_LIMIT >> shift) <= v < SYMBOL_LIMIT >> shift:
                 raise RangeCoderError(f"corrupt payload: escaped value {v}")
@@ -130,15 +143,16 @@ class _Lane:
         for table, first, last in _runs(ordered):
             shift = int(self.models.tables.shift[table])
             if shift:
-                low = translated(self.coder.decode, self.models.bits(shift), last - first)
+                low = self._take(self.models.bits(shift), last - first)
                 values[first:last] = (values[first:last] << shift) + low
         if values.size and not -SYMBOL_LIMIT < int(values.min()) <= int(values.max()) < SYMBOL_LIMIT:
             raise RangeCoderError("corrupt payload: symbol out of range")
 
-    def _bits(self, n_bits: int) -> int:
+    def bits(self, n_bits: int) -> int:
+        """A number of n_bits plain bits."""
         value = 0
         for take in chunks(n_bits):
-            value = value << take | int(translated(self.coder.decode, self.models.bits(take)))
+            value = value << take | int(self._take(self.models.bits(take), 1)[0])
         return value
 
 
@@ -181,6 +195,14 @@ class ConstrictionDecoder:
         widths = np.diff(interval_edges(self._tables, index, first, last))
         count = last.astype(np.int64) - first + 1
         return self._kept(lambda lane: lane.bounded(first, widths, count))
+
+    def decode_bits(self, n_bits: int) -> int:
+        count = checked_bits(n_bits)
+        return int(self._kept(lambda lane: np.array(lane.bits(count), np.int32)))
+
+    @property
+    def position(self) -> int:
+        return self._lanes[0].position
 
     def _kept(self, batch: Callable[[_Lane], NDArray[np.int32]]) -> NDArray[np.int32]:
         """What all lanes give; a failure is final."""

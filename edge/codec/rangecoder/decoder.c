@@ -37,7 +37,8 @@ API int sp_decoder_new(decoder_t **out, const uint8_t *payload, size_t size)
 
 API void sp_decoder_free(decoder_t *d) { free(d); }
 
-API uint64_t sp_decoder_words(const decoder_t *d) { return d->words; }
+/* Words that the interval has left behind: the window of two is ahead of it. */
+API uint64_t sp_decoder_position(const decoder_t *d) { return d->words - 2; }
 
 /* Narrow the interval to a slot; ENDED if some continuation of a cut payload lies outside the slot. */
 static inline int narrow(decoder_t *d, uint64_t scale, uint32_t left, uint32_t width)
@@ -195,4 +196,13 @@ API int sp_decode_bounded(decoder_t *d, const tables_t *t, const uint16_t *index
         memset(out, 0, n * sizeof *out);
     }
     return rc;
+}
+
+/* Decode a whole number of at most 16 bits. Errors as in sp_decode. */
+API int sp_decode_bits(decoder_t *d, uint32_t n_bits, uint32_t *out)
+{
+    if (d->failed) return d->failed;
+    if (n_bits > 16) return BAD_SYMBOL;
+    d->failed = get_bits(d, n_bits, out);
+    return d->failed;
 }

@@ -156,6 +156,18 @@ API int sp_encode(encoder_t *e, const tables_t *t, const int32_t *symbols, const
     return rc;
 }
 
+/* Append a whole number of at most 16 bits, all equally likely. On any error the encoder is as before. */
+API int sp_encode_bits(encoder_t *e, uint32_t value, uint32_t n_bits)
+{
+    if (n_bits > 16 || value >> n_bits) return BAD_SYMBOL;
+    if (reserve(e, 2)) return NO_MEMORY;
+    put_bits(&e->s, e->words, value, n_bits);
+    return OK;
+}
+
+/* Words that the interval has left behind, held ones included: as many as the decoder has then moved on. */
+API uint64_t sp_encoder_position(const encoder_t *e) { return e->s.n_words + e->s.pending; }
+
 /* Append a batch of symbols known to lie in [low, high]. On any error the encoder is as before. */
 API int sp_encode_bounded(encoder_t *e, const tables_t *t, const int32_t *symbols, const uint16_t *index,
                           const int32_t *low, const int32_t *high, size_t n)

@@ -51,6 +51,13 @@ class Encoder(Protocol):
         (`swathpack.edge.codec.rangecoder.bounded`). RangeCoderError leaves the encoder as it was.
         """
 
+    def encode_bits(self, value: int, n_bits: int) -> None:
+        """Append a whole number of 0 to 16 bits, all equally likely. RangeCoderError leaves the encoder as it was."""
+
+    @property
+    def position(self) -> int:
+        """32-bit words that the interval has left behind; after the same symbols the same on both sides."""
+
     def checkpoint(self) -> Checkpoint:
         """Where the stream stands; costs next to nothing and disturbs nothing."""
 
@@ -78,9 +85,26 @@ class Decoder(Protocol):
     def decode_bounded(self, table_index: NDArray[Any], low: NDArray[Any], high: NDArray[Any]) -> NDArray[np.int32]:
         """The next batch of symbols known to lie in [low, high], (n,) int32; errors as in `decode`."""
 
+    def decode_bits(self, n_bits: int) -> int:
+        """A whole number of 0 to 16 bits; errors as in `decode`."""
+
+    @property
+    def position(self) -> int:
+        """As the encoder's; after a failure it means nothing."""
+
     @property
     def overran(self) -> bool:
         """True once a batch was asked for that the payload does not settle."""
+
+
+MAX_PLAIN_BITS = 16
+
+
+def checked_bits(n_bits: int, value: int = 0) -> int:
+    """n_bits, or RangeCoderError when it is not 0 to 16 or the value does not fit."""
+    if not 0 <= n_bits <= MAX_PLAIN_BITS or not 0 <= value < 1 << n_bits:
+        raise RangeCoderError(f"expected a number of 0 to {MAX_PLAIN_BITS} bits, found {value} in {n_bits}")
+    return n_bits
 
 
 def checked_batch(symbols: NDArray[Any], table_index: NDArray[Any]) -> NDArray[np.int32]:

@@ -20,6 +20,7 @@ from swathpack.edge.codec.rangecoder.interface import (
     PayloadEnded,
     RangeCoderError,
     checked_batch,
+    checked_bits,
     checked_index,
 )
 from swathpack.edge.codec.tables import ProbabilityTables
@@ -74,13 +75,16 @@ def _declare(lib: ctypes.CDLL) -> ctypes.CDLL:
         "sp_encode": (flag, [p, p, p, p, size]),
         "sp_encode_bounded": (flag, [p, p, p, p, p, p, size]),
         "sp_decode_bounded": (flag, [p, p, p, p, p, size, p]),
+        "sp_encode_bits": (flag, [p, ctypes.c_uint32, ctypes.c_uint32]),
+        "sp_encoder_position": (u64, [p]),
         "sp_state_size": (size, []),
         "sp_encoder_save": (None, [p, p]),
         "sp_sealed_size": (u64, [p, flag]),
         "sp_sealed_copy": (flag, [p, p, flag, p, u64]),
         "sp_decoder_new": (flag, [out, p, size]),
         "sp_decoder_free": (None, [p]),
-        "sp_decoder_words": (u64, [p]),
+        "sp_decoder_position": (u64, [p]),
+        "sp_decode_bits": (flag, [p, ctypes.c_uint32, ctypes.POINTER(ctypes.c_uint32)]),
         "sp_decode": (flag, [p, p, p, size, p]),
     }
     for name, (result, arguments) in signatures.items():
@@ -206,6 +210,13 @@ class NativeEncoder:
         _check(self._lib.sp_encode_bounded(self._handle, self._tables.handle, *places, batch.size))
         self._symbols += batch.size
 
+    def encode_bits(self, value: int, n_bits: int) -> None:
+        _check(self._lib.sp_encode_bits(self._handle, value, checked_bits(n_bits, value)))
+
+    @property
+    def position(self) -> int:
+        return int(self._lib.sp_encoder_position(self._handle))
+
     def checkpoint(self) -> Checkpoint:
         state = ctypes.create_string_buffer(self._lib.sp_state_size())
         self._lib.sp_encoder_save(self._handle, state)
@@ -259,9 +270,16 @@ class NativeDecoder:
         _check(code)
         return out
 
+    def decode_bits(self, n_bits: int) -> int:
+        out = ctypes.c_uint32()
+        code = self._lib.sp_decode_bits(self._handle, checked_bits(n_bits), ctypes.byref(out))
+        self._overran = self._overran or code == _ENDED
+        _check(code)
+        return out.value
+
     @property
-    def words_consumed(self) -> int:
-        return int(self._lib.sp_decoder_words(self._handle))
+    def position(self) -> int:
+        return int(self._lib.sp_decoder_position(self._handle))
 
     @property
     def overran(self) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from swathpack.edge.codec.rangecoder.interface import (
     PayloadEnded,
     RangeCoderError,
     checked_batch,
+    checked_bits,
     checked_index,
 )
 from swathpack.edge.codec.tables import PRECISION_BITS, SYMBOL_LIMIT, TOTAL, ProbabilityTables
@@ -29,6 +30,7 @@ CHUNK_BITS = 8
 MAX_ESCAPE_TOP = 17
 _FULL = (1 << 64) - 1
 _WORD = 1 << 32
+Kept = TypeVar("Kept")
 
 
 def coding_order(table_index: NDArray[np.uint16]) -> list[int]:
@@ -78,6 +80,13 @@ class ReferenceEncoder:
             if row[1] < TOTAL:  # a single value takes nothing
                 self._put(row[rank], row[rank + 1] - row[rank])
         self._symbols += batch.size
+
+    def encode_bits(self, value: int, n_bits: int) -> None:
+        self._put_bits(value, checked_bits(n_bits, value))
+
+    @property
+    def position(self) -> int:
+        return self._shifts
 
     def _put_slot(self, v: int, t: int) -> None:
         half = int(self._tables.half[t])
@@ -178,7 +187,11 @@ class ReferenceDecoder:
         first, last = checked_interval(low, high, table_index)
         return self._kept(lambda: self._decode_bounded(index, first, last))
 
-    def _kept(self, action: Callable[[], NDArray[np.int32]]) -> NDArray[np.int32]:
+    def decode_bits(self, n_bits: int) -> int:
+        count = checked_bits(n_bits)
+        return self._kept(lambda: self._get_bits(count))
+
+    def _kept(self, action: Callable[[], Kept]) -> Kept:
         """What the action gives; its failure is final."""
         if self._failure is not None:
             raise self._failure
@@ -264,8 +277,8 @@ class ReferenceDecoder:
             self._take_word()
 
     @property
-    def words_consumed(self) -> int:
-        return self._words
+    def position(self) -> int:
+        return self._words - 2
 
     @property
     def overran(self) -> bool:

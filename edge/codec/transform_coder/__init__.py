@@ -7,6 +7,17 @@ from swathpack.edge.codec.transform_coder.tile import (
     TransformCoderError,
     decode_tile,
     encode_tile,
+    first_target,
+    layer_ends,
 )
 
-__all__ = ["LAYERS", "CodedTile", "DecodedTile", "TransformCoderError", "decode_tile", "encode_tile"]
+__all__ = [
+    "LAYERS",
+    "CodedTile",
+    "DecodedTile",
+    "TransformCoderError",
+    "decode_tile",
+    "encode_tile",
+    "first_target",
+    "layer_ends",
+]

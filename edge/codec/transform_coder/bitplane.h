@@ -25,9 +25,8 @@ enum { LL, HL, LH, HH }; /* kind: low-pass; horizontally high-pass; vertically; 
 
 #define CELL 4
 #define NONE 0xFFFFFFFFu
-#define MAX_SLOTS 512
 #define MAX_MARKS 16
-#define MAX_PLANES 26
+#define MAX_PLANES 23 /* so that sums of doubled magnitudes with weights up to 127 fit 32 bits */
 #define FRACTION 3 /* bits of the encoder's values below plane 0: never coded, but known for the error */
 
 /* height x width values of one component. Rows start `stride` apart from `offset`, padded to whole cells, with a border
@@ -37,31 +36,30 @@ typedef struct {
     uint32_t offset, stride, height, width, cell_offset, cell_stride;
     uint32_t parent, first, second, sibling, other;
     uint32_t kind, level, component; /* level: 0 finest, at most 2; component: at most 15 */
-    uint32_t slot;                   /* row of the states that a subband has of its own, below MAX_SLOTS */
 } subband_t;
 
 /* Segments of a plane in coding order. */
-enum { STRONG, LIKELY, REFINE, NEAR, FAR, SEGMENTS };
+enum { STRONG, LIKELY, GOOD, FAIR, WEAK, REFINE, NEAR, FAR, SEGMENTS };
 
-/* Contexts of every adaptive state: where they start, one kind after another. */
+/* Contexts of every adaptive state: where they start, one kind after another. A group is a kind with a level. */
 enum {
-    ALL_CLASSES = 24, COARSE_CLASSES = 7, GROUPS = 9,
-    AT_ALL = 0,                                       /* expected magnitude, kind, level */
-    AT_SPACE = AT_ALL + GROUPS * ALL_CLASSES,         /* along, across, diagonal */
-    AT_CROSS = AT_SPACE + 7 * 7 * 5,                  /* components, space, parent */
-    AT_SLOT = AT_CROSS + 7 * 7 * 5,                   /* subband, expected magnitude */
-    AT_NEW_ALL = AT_SLOT + MAX_SLOTS * 12,            /* in a new cell: as AT_ALL */
-    AT_NEW = AT_NEW_ALL + GROUPS * ALL_CLASSES,       /* found so far, left, level */
-    AT_NEW_CROSS = AT_NEW + 36,
-    AT_CELL_NEAR = AT_NEW_CROSS + 7 * 7 * 5,          /* cells around, parent's, first's, sibling's */
-    AT_CELL_FOUR = AT_CELL_NEAR + 90,                 /* the four cells beside, parent's, kind */
-    AT_CELL_SLOT = AT_CELL_FOUR + 144,                /* subband, cells around */
-    AT_CELL_SUM = AT_CELL_SLOT + MAX_SLOTS * 3,       /* values around, level */
-    AT_REFINE = AT_CELL_SUM + 3 * ALL_CLASSES,        /* bits known, expected magnitude */
-    AT_REFINE_SLOT = AT_REFINE + 3 * 12,              /* subband, bits known */
-    AT_SIGN = AT_REFINE_SLOT + MAX_SLOTS * 3,         /* signs beside, kind */
-    AT_SIGN_CROSS = AT_SIGN + 27,                     /* signs of first and second, component, level */
-    AT_START = AT_SIGN_CROSS + 9 * 16 * 3,            /* which relatives have started */
+    ALL_CLASSES = 24, GROUPS = 9, CROSS_CLASSES = 7 * 7 * 5,
+    AT_ALL = 0,                                     /* group, expected magnitude */
+    AT_SPACE = AT_ALL + GROUPS * ALL_CLASSES,       /* along, across, diagonal */
+    AT_CROSS = AT_SPACE + 7 * 7 * 5,                /* components, space, parent */
+    AT_NEW_ALL = AT_CROSS + CROSS_CLASSES,          /* in a new cell: as AT_ALL */
+    AT_NEW = AT_NEW_ALL + GROUPS * ALL_CLASSES,     /* found so far, left, level */
+    AT_NEW_CROSS = AT_NEW + 3 * 4 * 3,
+    AT_CELL_NEAR = AT_NEW_CROSS + CROSS_CLASSES,    /* cells around, parent's, first's, sibling's */
+    AT_CELL_FOUR = AT_CELL_NEAR + 5 * 3 * 3 * 2,    /* the four cells beside, parent's, kind */
+    AT_CELL_COMPONENT = AT_CELL_FOUR + 16 * 3 * 3,  /* group, component, cells around */
+    AT_CELL_SUM = AT_CELL_COMPONENT + GROUPS * 48,  /* level, values around */
+    AT_REFINE = AT_CELL_SUM + 3 * ALL_CLASSES,      /* bits known, expected magnitude */
+    AT_REFINE_OFFSET = AT_REFINE + 3 * 12,          /* group, bits known, where the prediction lies */
+    AT_SIGN = AT_REFINE_OFFSET + GROUPS * 3 * 16,   /* signs beside, group */
+    AT_SIGN_CROSS = AT_SIGN + 9 * GROUPS,           /* signs of first and second, component, level */
+    AT_SIGN_PREDICTED = AT_SIGN_CROSS + 9 * 16 * 3, /* group, size of the prediction */
+    AT_START = AT_SIGN_PREDICTED + GROUPS * 8,      /* which relatives have started */
     N_STATES = AT_START + 8
 };
 
@@ -76,11 +74,11 @@ typedef struct {
     const subband_t *bands;
     uint32_t n_bands;
     const int32_t *values;  /* encoder only: signed coefficients, in 1 / 2^FRACTION of plane 0's step */
-    uint32_t *known;        /* magnitudes as far as they are known */
-    int8_t *sign;
+    int32_t *known;         /* twice the middle of the interval that a value is known to lie in; 0: not found yet */
     uint8_t *cell;          /* 0 while nothing is found in it, else 1 + the plane in which something was */
     uint8_t *started;       /* per subband: something may be found in it */
     uint32_t *list;         /* what the plane has to code, by segment and subband: CELL_FLAG | y << 12 | x */
+    uint8_t *notes;         /* the entries' segments in scanning order */
     span_t (*spans)[SEGMENTS]; /* per subband */
     prob_t *states;
     int32_t (*weights)[MAX_INPUTS];
@@ -90,7 +88,7 @@ typedef struct {
     const uint64_t *targets; /* bytes after which a layer ends */
     uint32_t n_targets, marked;
     rc_mark_t marks[MAX_MARKS];
-    double distortion[MAX_MARKS];
+    double distortion[MAX_MARKS], error; /* squared error at the marks; now */
     uint64_t limit; /* bytes after which the encoder stops */
     int stop;
 } coder_t;

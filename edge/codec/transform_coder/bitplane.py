@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from swathpack.edge.codec.transform_coder import native
+from swathpack.edge.codec.transform_coder import native, reference
 from swathpack.edge.codec.transform_coder.layout import Layout
 
 FRACTION = 3  # bits of the encoder's values below plane 0, as in bitplane.h
-MAX_PLANES = 26
+MAX_PLANES = 23
 RECONSTRUCTION = 27 / 64  # where in its interval a value is expected, as in bitplane.c
+
+MODEL_FILE = Path(__file__).with_name("model.npz")
 
 Model = tuple[NDArray[np.uint16], NDArray[np.int32]]
 
@@ -20,10 +23,8 @@ Model = tuple[NDArray[np.uint16], NDArray[np.int32]]
 @lru_cache(maxsize=1)
 def model() -> Model:
     """Adaptive states (S, 2) uint16, probability of a one / 65536 and count, and mixing weights (W,) int32."""
-    states, weights, _, _ = native.constants()
-    start = np.zeros((states, 2), np.uint16)
-    start[:, 0] = 32768
-    return start, np.full(weights, 5734, np.int32)
+    with np.load(MODEL_FILE) as archive:
+        return archive["states"].astype(np.uint16), archive["weights"].astype(np.int32)
 
 
 def encode(
@@ -32,18 +33,23 @@ def encode(
     """values (n_values,) in 1 / 2^FRACTION of plane 0's step -> payload; (T + 1,) bytes that settle everything up to
     each target and to the end; squared error there, in squared steps.
     """
-    found = native.encode(layout.subbands, layout.n_values, layout.n_cells, planes, model(), values, limit, targets)
+    given = (layout.subbands, layout.n_values, layout.n_cells, planes, model(), values, limit, targets)
+    found = native.encode(*given) if native.available() else reference.encode(*given)
     return found[0], found[1].astype(np.int64), found[2]
 
 
 def decode(
     layout: Layout, planes: int, payload: bytes, targets: NDArray[np.uint64]
 ) -> tuple[NDArray[np.int32], NDArray[np.uint8], int]:
-    """A prefix -> values as far as they are known, how many low bits of each are not, layers that are whole."""
-    return native.decode(layout.subbands, layout.n_values, layout.n_cells, planes, model(), payload, targets)
+    """A prefix -> twice the middle of the interval that each value is known to lie in (0: not found), log2 of the interval's
+    length, layers that are whole.
+    """
+    given = (layout.subbands, layout.n_values, layout.n_cells, planes, model(), payload, targets)
+    return native.decode(*given) if native.available() else reference.decode(*given)
 
 
 def reconstruct(values: NDArray[np.int32], bits: NDArray[np.uint8], step: float) -> NDArray[np.float32]:
     """The middle, or nearly, of what values are known to lie between."""
-    rest = np.where(values != 0, np.float32(RECONSTRUCTION) * np.exp2(bits.astype(np.float32)), np.float32(0))
-    return np.asarray((values + np.sign(values) * rest) * np.float32(step), np.float32)
+    inside = np.float32(0.5 - RECONSTRUCTION) * np.exp2(bits.astype(np.float32))
+    middle = np.float32(0.5) * np.abs(values).astype(np.float32)
+    return np.asarray(np.sign(values) * (middle - inside) * np.float32(step), np.float32)

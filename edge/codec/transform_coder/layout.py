@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +19,7 @@ from swathpack.edge.codec.transform_coder.wavelet import subband_shapes
 CELL = 4
 NONE = 0xFFFFFFFF
 LL = 0
-FIELDS = 15  # of subband_t in bitplane.h
-SLOT_LEVELS, SLOT_KINDS, SLOT_COMPONENTS = 6, 4, 16
+FIELDS = 14  # of subband_t in bitplane.h
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Pyramid:
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """`subbands` (B, 15) uint32 is the C side's table; `places[b]`: (pyramid, component, first column, height, width)."""
+    """`subbands` (B, 14) uint32 is the C side's table; `places[b]`: (pyramid, component, first column, height, width)."""
 
     subbands: NDArray[np.uint32]
     n_values: int
@@ -59,18 +59,19 @@ class Layout:
     def scatter(self, matrices: Sequence[NDArray[np.int32]]) -> NDArray[np.int32]:
         """Coefficient matrices, one a pyramid -> (n_values,) with borders of zeros."""
         values = np.zeros(self.n_values, np.int32)
-        for view, (pyramid, component, at, height, width) in zip(self._views(values), self.places):
+        for view, (pyramid, component, at, height, width) in zip(self.views(values), self.places):
             view[:] = matrices[pyramid][component, at : at + height * width].reshape(height, width)
         return values
 
     def gather(self, values: NDArray[np.float32], pyramids: Sequence[Pyramid]) -> list[NDArray[np.float32]]:
         """The way back; components without a level have zeros there."""
         matrices = [np.zeros((p.all, p.height * p.width), np.float32) for p in pyramids]
-        for view, (pyramid, component, at, height, width) in zip(self._views(values), self.places):
+        for view, (pyramid, component, at, height, width) in zip(self.views(values), self.places):
             matrices[pyramid][component, at : at + height * width].reshape(height, width)[:] = view
         return matrices
 
-    def _views(self, values: NDArray[np.generic]) -> Iterator[NDArray[np.generic]]:
+    def views(self, values: NDArray[Any]) -> Iterator[NDArray[Any]]:
+        """Every subband's height x width values within (n_values,), in order."""
         for row in self.subbands:
             start, stride, height, width = map(int, row[:4])
             rows = values[start : start + stride * height].reshape(height, stride)
@@ -93,12 +94,11 @@ def layout_of(pyramids: tuple[Pyramid, ...]) -> Layout:
                 stride, cell_stride = CELL * cells_wide + 2, cells_wide + 2
                 index[component, kind, level] = len(rows)
                 fine = max(level - 1, 0) + pyramid.scale
-                slot = (min(fine, SLOT_LEVELS - 1) * SLOT_KINDS + kind) * SLOT_COMPONENTS
                 rows.append(
                     [
                         *(values + stride + 1, stride, height, width, cells + cell_stride + 1, cell_stride),
                         *_relatives(index, component, kind, level),
-                        *(kind, min(fine, 2), min(component, 15), slot + min(component, SLOT_COMPONENTS - 1)),
+                        *(kind, min(fine, 2), min(component, 15)),
                     ]
                 )
                 places.append((number, component, at, height, width))

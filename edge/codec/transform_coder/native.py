@@ -69,19 +69,20 @@ def wavelet(
 
 
 @lru_cache(maxsize=1)
-def constants() -> tuple[int, int, int, int]:
-    """Adaptive states, mixing weights, bytes of the model's tables, slots."""
-    out = np.zeros(4, np.uint32)
+def constants() -> tuple[int, int, int]:
+    """Adaptive states, mixing weights, bytes of the model's tables."""
+    out = np.zeros(3, np.uint32)
     _library().sp_bitplane_constants(out.ctypes.data)
-    states, weights, tables, slots = map(int, out)
-    return states, weights, tables, slots
+    states, weights, tables = map(int, out)
+    return states, weights, tables
 
 
 @lru_cache(maxsize=1)
-def _tables() -> NDArray[np.uint8]:
-    tables = np.zeros(constants()[2], np.uint8)
-    _library().sp_bitplane_tables(tables.ctypes.data)
-    return tables
+def tables() -> NDArray[np.uint8]:
+    """The model's tables as bytes: stretch, squash, rate."""
+    out = np.zeros(constants()[2], np.uint8)
+    _library().sp_bitplane_tables(out.ctypes.data)
+    return out
 
 
 class _Call:
@@ -99,7 +100,7 @@ class _Call:
         size = _library().sp_bitplane_workspace(n_values, n_cells, len(subbands))
         self.kept: list[NDArray[Any]] = [
             subbands,
-            _tables(),
+            tables(),
             states,
             weights,
             np.empty(size // 16 + 1, np.complex128),

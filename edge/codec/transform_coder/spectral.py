@@ -7,6 +7,7 @@ more bits than the angles take, because bands of different resolution go togethe
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -28,13 +29,14 @@ def angles_of(basis: Matrix, bits: int) -> list[int]:
 
     Column by column: its entries below the diagonal are turned away, with the angles as they will be known.
     """
-    rest, angles = basis.copy(), []
-    unit, half = np.pi / (1 << bits), 1 << (bits - 1)
-    for j in range(len(rest) - 1):
-        if rest[j, j] < 0:
-            rest[:, j] *= -1  # a vector's sign is free: every angle is within a quarter turn
-        for i in range(j + 1, len(rest)):
-            angle = int(np.clip(np.rint(np.arctan2(rest[i, j], rest[j, j]) / unit), -half, half - 1))
+    rest, angles = basis.tolist(), []
+    unit, half, size = math.pi / (1 << bits), 1 << (bits - 1), len(basis)
+    for j in range(size - 1):
+        if rest[j][j] < 0:  # a vector's sign is free: every angle is within a quarter turn
+            for row in rest:
+                row[j] = -row[j]
+        for i in range(j + 1, size):
+            angle = min(max(round(math.atan2(rest[i][j], rest[j][j]) / unit), -half), half - 1)
             angles.append(angle)
             _turn(rest, j, i, -angle * unit)
     return angles
@@ -42,17 +44,19 @@ def angles_of(basis: Matrix, bits: int) -> list[int]:
 
 def basis_of(angles: Sequence[int], size: int, bits: int) -> Matrix:
     """The basis (size, size) of its angles."""
-    basis, unit = np.eye(size), np.pi / (1 << bits)
+    basis, unit = np.eye(size).tolist(), math.pi / (1 << bits)
     pairs = [(j, i) for j in range(size - 1) for i in range(j + 1, size)]
-    for (j, i), angle in reversed(list(zip(pairs, angles))):
+    for (j, i), angle in zip(reversed(pairs), reversed(angles)):
         _turn(basis, j, i, angle * unit)
-    return basis
+    return np.array(basis)
 
 
-def _turn(matrix: Matrix, j: int, i: int, angle: float) -> None:
+def _turn(rows: list[list[float]], j: int, i: int, angle: float) -> None:
     """Rotates rows j and i in place."""
-    c, s = np.cos(angle), np.sin(angle)
-    matrix[[j, i]] = np.array([[c, -s], [s, c]]) @ matrix[[j, i]]
+    c, s = math.cos(angle), math.sin(angle)
+    a, b = rows[j], rows[i]
+    rows[j] = [c * x - s * y for x, y in zip(a, b)]
+    rows[i] = [s * x + c * y for x, y in zip(a, b)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,13 +142,14 @@ class Moments:
         inside = [s for s, (a, b) in zip(self.sums, self.spans) if start <= a and b <= stop]
         return np.asarray(np.sum(inside, axis=0)[:size, :size])
 
-    def rate(self, zones: Sequence[Zone], noise: float) -> float:
-        """Expected bits of all levels on these bases."""
-        total = 0.0
+    def rates(self, zones: Sequence[Zone], noises: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Expected bits of all levels on these bases at each squared error."""
+        total = np.zeros(len(noises))
         for moment, (a, b) in zip(self.sums, self.spans):
             zone = next(z for z in zones if z.start <= a and b <= z.stop)
-            variances = np.einsum("ij,ik,kj->j", zone.basis, moment[: zone.size, : zone.size], zone.basis) / (b - a)
-            total += expected_bits(variances, np.full(zone.size, float(b - a)), noise)
+            turned = zone.basis.T @ moment[: zone.size, : zone.size]
+            variances = (turned * zone.basis.T).sum(axis=1) / (b - a)
+            total += 0.5 * (b - a) * np.log2(np.maximum(variances / noises[:, None], 1.0)).sum(axis=1)
         return total
 
 
@@ -158,33 +163,33 @@ def vectors_of(moment: Matrix) -> Matrix:
 def choose_spectrum(moments: Moments, aims: Sequence[Aim], default: Matrix | None) -> Spectrum:
     """Zones and precision that expect the fewest bits, bases counted, on the mean of several aims."""
     pyramid, best, least = moments.pyramid, None, np.inf
+    noises, lengths = np.array([aim.noise for aim in aims]), np.array([aim.bits for aim in aims])
 
     def cost_of(spectrum: Spectrum) -> float:
         side = spectrum.bits * sum(map(len, spectrum.angles))
-        return sum((moments.rate(spectrum.zones, aim.noise) + side) / aim.bits for aim in aims)
+        return float(((moments.rates(spectrum.zones, noises) + side) / lengths).sum())
 
-    for zones in range(least_zones(pyramid), MOST_ZONES + 1):
-        columns = zone_columns(pyramid, zones)
-        bases = [vectors_of(moments.zone(*place)) for place in columns]
+    known: dict[tuple[int, int, int, int], tuple[Zone, tuple[int, ...]]] = {}
+
+    def zone_of(place: tuple[int, int, int], bits: int) -> tuple[Zone, tuple[int, ...]]:
+        if (*place, bits) not in known:
+            angles = tuple(angles_of(vectors_of(moments.zone(*place)), bits))
+            known[(*place, bits)] = Zone(*place, basis_of(angles, place[2], bits)), angles
+        return known[(*place, bits)]
+
+    for zones in range(least_zones(pyramid), MOST_ZONES + 1 if pyramid.all > 1 else least_zones(pyramid) + 1):
         for bits in ANGLE_BITS if pyramid.all > 1 else ANGLE_BITS[:1]:
-            found = _quantised(columns, bases, bits)
+            parts = [zone_of(place, bits) for place in zone_columns(pyramid, zones)]
+            found = Spectrum(tuple(z for z, _ in parts), tuple(a for _, a in parts), bits)
             cost = cost_of(found)
             if cost < least:
                 best, least = found, cost
-        if pyramid.all == 1:
-            break
     if default is not None and pyramid.all > 1:
         found = default_spectrum(pyramid, default)
         if cost_of(found) < least:
             best = found
     assert best is not None
     return best
-
-
-def _quantised(columns: list[tuple[int, int, int]], bases: list[Matrix], bits: int) -> Spectrum:
-    angles = [tuple(angles_of(basis, bits)) for basis in bases]
-    zones = [Zone(*c, basis_of(a, c[2], bits)) for c, a in zip(columns, angles)]
-    return Spectrum(tuple(zones), tuple(angles), bits)
 
 
 def default_spectrum(pyramid: Pyramid, covariance: Matrix) -> Spectrum:

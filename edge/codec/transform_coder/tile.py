@@ -6,7 +6,7 @@ pixels -> bands on their own grids -> 9/7 wavelet -> a spectral basis per zone o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -36,8 +36,9 @@ AIM_SHARES = (0.25, 1.0, 4.0, 16.0)  # and those around it, for an embedded payl
 MAX_BANDS, MAX_SIDE = 16, 4095
 STEP_BITS, STEPS_AN_OCTAVE, STEP_BIAS = 6, 4, 16
 PLANE_BITS = 5
+END_SLACK = 2  # bytes that the binary coder may still hold back when a layer's target is reached
 FRACTION = 1 << bitplane.FRACTION
-LARGEST = (1 << 24) * FRACTION - 1
+LARGEST = (1 << bitplane.MAX_PLANES) * FRACTION - 1
 MEAN_UNIT_BITS, MEAN_ORDER = 3, 6
 
 
@@ -51,12 +52,14 @@ class CodedTile:
 
     sizes: (17,) bytes. distortion: (17,) squared error over the valid pixels of all bands, DN^2, with k layers.
     layers: how many there are; where the room ended before the last, sizes and distortion stay the same beyond.
+    head: bytes without which nothing of the payload decodes.
     """
 
     payload: bytes
     sizes: NDArray[np.int64]
     distortion: NDArray[np.float64]
     layers: int
+    head: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,6 +102,11 @@ def layer_targets(samples: int) -> NDArray[np.uint64]:
     return np.ceil(rates * samples / 8).astype(np.uint64)
 
 
+def first_target(shape: tuple[int, int, int]) -> int:
+    """Bytes behind the header at which the first layer of a tile is whole."""
+    return int(layer_targets(int(np.prod(shape)))[0]) + END_SLACK
+
+
 def encode_tile(
     samples: NDArray[np.generic],
     valid: NDArray[np.bool_] | None = None,
@@ -129,7 +137,8 @@ def encode_tile(
     )
     payload = (head + body)[:limit]
     share = float(valid.mean())
-    return _coded(payload, len(head) + sizes, errors * step_of(header.step) ** 2 * share, _energy(samples, valid))
+    coded = _coded(payload, len(head) + sizes, errors * step_of(header.step) ** 2 * share, _energy(samples, valid))
+    return replace(coded, head=len(head))
 
 
 def _coded(payload: bytes, ends: NDArray[np.int64], errors: NDArray[np.float64], energy: float) -> CodedTile:
@@ -162,6 +171,25 @@ def decode_tile(payload: bytes, shape: tuple[int, int, int], names: Sequence[str
     return DecodedTile(samples, layers, True)
 
 
+def layer_ends(
+    payload: bytes, shape: tuple[int, int, int], names: Sequence[str] | None, total: int
+) -> NDArray[np.int64] | None:
+    """(17,) bytes after which the first k layers of a payload of `total` bytes are whole, from any prefix that holds its
+    header; None where it does not. Raises TransformCoderError.
+    """
+    reader = BitReader(payload)
+    try:
+        _read_header(reader, shape, _expected(names, shape[0]))
+    except BitsEnded:
+        return None
+    except ValueError as error:
+        raise TransformCoderError(f"transform-coded payload: {error}") from error
+    targets = layer_targets(int(np.prod(shape))).astype(np.int64)
+    ends = np.concatenate([[0], reader.bytes_read + targets + END_SLACK, [total]])
+    found: NDArray[np.int64] = np.minimum(ends, total).astype(np.int64)
+    return found
+
+
 # ---------------------------------------------------------------------------------------------------- encoder
 
 
@@ -182,8 +210,8 @@ def _checked(
 
 
 def _energy(samples: NDArray[np.float32], valid: NDArray[np.bool_]) -> float:
-    inside = samples[:, valid].astype(np.float64)
-    return float(((inside - inside.mean(axis=1, keepdims=True)) ** 2).sum()) if inside.size else 0.0
+    inside = samples.reshape(len(samples), -1) if valid.all() else samples[:, valid]
+    return float((inside.var(axis=1, dtype=np.float64) * inside.shape[1]).sum()) if inside.size else 0.0
 
 
 def _analyse(
@@ -314,10 +342,10 @@ def _choose_means(
     """Unit and means: a sixteenth of the spread is fine enough, coefficients carry the rest."""
     if not valid.any():
         return 0, (0,) * len(samples)
-    inside = samples[:, valid].astype(np.float64)
+    inside = samples.reshape(len(samples), -1) if valid.all() else samples[:, valid]
     spread = float(inside.std(axis=1).mean())
     unit = int(np.clip(np.floor(np.log2(max(spread, 1.0) / 16)), 0, (1 << MEAN_UNIT_BITS) - 1))
-    away = (inside.mean(axis=1) - expected.means()) / (1 << unit)
+    away = (inside.mean(axis=1, dtype=np.float64) - expected.means()) / (1 << unit)
     return unit, tuple(int(a) for a in np.rint(away))
 
 

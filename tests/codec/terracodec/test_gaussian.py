@@ -89,3 +89,12 @@ def test_cut_guard_lists_are_refused() -> None:
     for size in (0, 2, len(data) // 2):
         with pytest.raises(GuardError, match="expected"):
             unpack_guards(data[:size])
+
+
+@pytest.mark.parametrize(
+    "data", [b"\xff\xff\x28" + b"\xff" * 4000 + b"\0" * 9, b"\x02\0\x29" + bytes(9), b"\xff\xff\0"]
+)
+def test_hostile_guard_lists_are_refused(data: bytes) -> None:
+    """A long run of ones, a large order, entries that are not there: no number runs over, no list is made of every bit."""
+    with pytest.raises(GuardError):
+        unpack_guards(data)

@@ -19,7 +19,7 @@ from swathpack.codec.terracodec.checkpoint import Imported
 from swathpack.codec.terracodec.elic import Recorder
 from swathpack.codec.terracodec.images import decode_elic
 from swathpack.codec.terracodec.series import grid_of, images, latents
-from swathpack.codec.terracodec.stream import unpack_stream
+from swathpack.codec.terracodec.stream import pack_stream, unpack_stream
 from swathpack.codec.terracodec.temporal import decode_temporal, encode_temporal
 from tests.codec.terracodec.make_models import FAMILIES, imported, smooth_frames
 
@@ -174,3 +174,13 @@ def test_checks_that_are_missing_are_a_stream_error(models: dict[str, Imported])
     _, bodies = unpack_stream(encode_series(model, smooth_frames(1, 64, 64)))
     with pytest.raises(StreamError, match="checks"):
         decode_elic(model, [replace(bodies[0], checks=())], grid_of(model, 64, 64), 0)
+
+
+def test_a_header_that_claims_much_is_refused_before_any_work(models: dict[str, Imported]) -> None:
+    """A body of a few bytes for 65,535 x 65,535 pixels."""
+    header, bodies = unpack_stream(encode_series(models["fp"], smooth_frames(1, 64, 64)))
+    forged = pack_stream(replace(header, height=65_535, width=65_535), bodies)
+    with pytest.raises(StreamError, match="expected at most .* pixels in all frames, found 4294836225"):
+        decode_series(models["fp"], forged)
+    with pytest.raises(StreamError, match="found 4096"):
+        decode_series(models["fp"], pack_stream(header, bodies), max_pixels=4095)

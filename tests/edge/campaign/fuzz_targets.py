@@ -14,7 +14,7 @@ import struct
 import tempfile
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -38,10 +38,19 @@ from swathpack.edge.packets.pieces import Piece, pack_pieces, unpack_pieces
 from swathpack.edge.packets.report import TAG_BYTES, Report, ReportEntry, _tag
 from swathpack.edge.packets.space_packet import Apid, SpacePacket
 from swathpack.edge.packets.varint import write_varint
+from swathpack.edge.radiometry import Radiometry
 from swathpack.edge.sources.acquisition import Acquisition
 from swathpack.edge.sources.sockets import MessageSplitter, PartAssembler, SourceError, parts_of
 from swathpack.edge.stream import Header, Segment, StreamError, StreamWriter, pack_segment, read_segment, read_stream
-from swathpack.edge.stream.records import EXTENSION_SYNC, FRAME_SYNC, Extension, FrameRecord, _wrap, pack_mask
+from swathpack.edge.stream.records import (
+    EXTENSION_SYNC,
+    FRAME_SYNC,
+    Extension,
+    FrameRecord,
+    _wrap,
+    pack_holes,
+    pack_mask,
+)
 from swathpack.edge.toml_lite import TomlError, parse
 from swathpack.tools.ground.receiver import GroundReceiver
 from swathpack.tools.ground.store import GroundStore
@@ -125,8 +134,8 @@ def targets() -> list[Target]:
             "stream",
             read_stream,
             (StreamError,),
-            [_stream()],
-            ("reader.py", "header.py", "records.py", "wire.py", "times.py"),
+            [_stream(), _stream(replace(HEADER, radiometry=Radiometry("int16", 2.0, 32768, -9999, 0.5, 32768)))],
+            ("reader.py", "header.py", "records.py", "wire.py", "times.py", "samples.py"),
             fix_stream,
             make_stream,
         ),
@@ -294,7 +303,7 @@ def make_stream(rng: random.Random) -> bytes:
         if kind == 0:
             out += make_segment(rng, HEADER.binding)
             continue
-        body = bytes([rng.randrange(8), rng.randrange(32)]) + rng.randbytes(rng.randrange(30))
+        body = bytes([rng.randrange(8), rng.randrange(160)]) + rng.randbytes(rng.randrange(30))
         if kind == 2:
             body = (
                 bytes([rng.randrange(8), rng.randrange(3)])
@@ -305,11 +314,12 @@ def make_stream(rng: random.Random) -> bytes:
     return out
 
 
-def _stream() -> bytes:
-    writer = StreamWriter(HEADER)
+def _stream(header: Header = HEADER) -> bytes:
+    writer = StreamWriter(header)
     mask = np.ones((64, 64), bool)
     mask[:9] = False
-    writer.add(FrameRecord(0, 1_700_000_000, pack_mask(mask)))
+    holes = pack_holes(~mask[None])
+    writer.add(FrameRecord(0, 1_700_000_000, pack_mask(mask), holes=holes, other_offset=True))
     writer.add(Extension(5, b"some text " * 20))
     for frame in range(3):
         writer.add(Segment(frame, 0, 20, 0, 16, 4, 4, payload=bytes(range(20))))

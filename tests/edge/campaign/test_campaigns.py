@@ -4,7 +4,20 @@ import pytest
 
 from swathpack.edge.downlink import confirm
 from swathpack.edge.packets.ranges import RangeSet
-from tests.edge.campaign import budgets, disk, erasure, forgery, fuzz, kill, loss, powercut, powercut_parts, rate, soak
+from tests.edge.campaign import (
+    budgets,
+    disk,
+    erasure,
+    forgery,
+    fuzz,
+    hostile,
+    kill,
+    loss,
+    powercut,
+    powercut_parts,
+    rate,
+    soak,
+)
 
 
 @pytest.mark.parametrize("passes", [12, pytest.param(200, marks=pytest.mark.slow)])
@@ -140,3 +153,11 @@ def test_soak_small(tmp_path):
 def test_soak(tmp_path):
     result = soak.campaign(tmp_path, 10_000, "fake", ground=True)
     assert result.tiles >= 10_000 and soak.growth_mb(result.rss_mb) < 20
+
+
+@pytest.mark.parametrize("size", [250, pytest.param(100_000, marks=pytest.mark.slow)])
+def test_the_ground_under_fire(tmp_path, size):
+    outcome = hostile.campaign(tmp_path, size)
+    assert outcome.good, outcome.text()
+    assert outcome.files == size // 5 and outcome.packets == size - size // 5
+    assert {"decompress 1", "decompress 3", "inspect 0", "inspect 1", "receive 0"} <= set(outcome.codes)

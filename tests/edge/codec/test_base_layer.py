@@ -49,6 +49,7 @@ def test_every_value_lies_in_the_bin_of_its_base_and_in_no_other(shift: int) -> 
     order = np.flatnonzero(np.diff(base[:, 0, 0]))
     assert (low[order + 1, 0, 0] == high[order, 0, 0] + 1).all(), "bins touch and do not overlap"
     np.testing.assert_array_equal(base_of(-VALUES, shift), -base)
+    assert np.abs(base.astype(np.int64) << shift).max() == LATENT_LIMIT, "a base in fine steps stays within int16"
     np.testing.assert_array_equal(base_of(base[np.abs(base) < 200] << shift, shift), base[np.abs(base) < 200])
 
 

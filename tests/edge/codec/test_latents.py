@@ -7,9 +7,12 @@ import pytest
 
 from swathpack.edge.codec.latents import (
     CHANNELS,
+    CONTEXT_LIMIT,
     GROUP,
     LATENT_LIMIT,
     STEPS,
+    LatentError,
+    finest_step,
     latent_planes,
     neighbour_mean8,
     phase_map,
@@ -38,17 +41,42 @@ def test_quantise_rounds_towards_zero_by_the_dead_zone(q: int) -> None:
         (-0.59, 0),
         (-0.61, -1),
         (2.7, 3),
-        (-1e9, -LATENT_LIMIT),
+        (-1 + LATENT_LIMIT, LATENT_LIMIT - 1),
     ):
         coefficients = np.full((1, 1, 1), value * step, np.float32)
         assert quantise(coefficients, q, 0.10).item() == found
     assert quantise(np.full((1, 1, 1), 0.51 * step, np.float32), q, 0.0).item() == 1
 
 
+@pytest.mark.parametrize("value", [LATENT_LIMIT + 1.0, -1e9, np.nan, np.inf])
+def test_nothing_is_clipped_by_quantise(value: float) -> None:
+    with pytest.raises(LatentError, match=f"q 8: expected at most {LATENT_LIMIT} steps, found"):
+        quantise(np.full((1, 1, 1), 2 * value, np.float32), 8, 0.10)
+
+
+@pytest.mark.parametrize("peak", [0.0, 900.0, 32_758.9, -32_759.0, 53_182.0, 1e6, 7.6e6])
+def test_the_finest_step_holds_every_coefficient_rounded_either_way(peak: float) -> None:
+    coefficients = np.array([[[peak, 1.0]]], np.float32)
+    q = finest_step(coefficients)
+    assert np.abs(quantise(coefficients, q, 0.0)).max() < LATENT_LIMIT
+    assert q == 0 or abs(peak) * 2.0 ** ((1 - q) / 8) >= LATENT_LIMIT - 1, "not the finest"
+
+
+@pytest.mark.parametrize("peak", [8e6, -1e9, np.nan, np.inf])
+def test_coefficients_that_no_step_holds_are_refused(peak: float) -> None:
+    with pytest.raises(LatentError, match="expected coefficients below"):
+        finest_step(np.array([[[peak, 1.0]]], np.float32))
+
+
+def test_the_limits_are_those_of_the_stream_format() -> None:
+    """Another limit of contexts decodes streams of before to something else, without a word."""
+    assert (LATENT_LIMIT, CONTEXT_LIMIT) == (32_760, 2047)
+
+
 @pytest.mark.parametrize(("start", "stop"), [(20, 20), (20, 28), (28, 20), (0, 63), (63, 0), (31, 30)])
 def test_rescale_is_the_nearest_integer_of_the_ratio(start: int, stop: int) -> None:
     latent = random_latent((4, 4), 1, peak=500)
-    exact = np.clip(latent * 2.0 ** ((start - stop) / 8), -LATENT_LIMIT, LATENT_LIMIT)
+    exact = np.clip(latent * 2.0 ** ((start - stop) / 8), -CONTEXT_LIMIT, CONTEXT_LIMIT)
     found = rescale(latent, start, stop)
     assert found.dtype == np.int16
     # The ratio itself is rounded to 1/4096, at worst 1/2 of that in 1/235.
@@ -61,7 +89,7 @@ def test_rescale_of_every_pair_keeps_zero_and_sign() -> None:
         for stop in range(STEPS):
             found = rescale(values, start, stop)
             assert found[2] == 0 and np.all(found[:2] <= 0) and np.all(found[3:] >= 0)
-            assert np.abs(found).max() <= LATENT_LIMIT
+            assert np.abs(found).max() <= CONTEXT_LIMIT
 
 
 def test_planes_are_clipped_symbols_then_high_part_or_magnitude() -> None:

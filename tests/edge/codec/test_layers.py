@@ -7,11 +7,11 @@ from functools import cache
 import numpy as np
 import pytest
 
-from swathpack.edge.codec.base_layer import BASE_GROUPS, base_of, known_part, quality_of, step_of
-from swathpack.edge.codec.latents import GROUP, LAYERS
-from swathpack.edge.codec.layers import EmbeddedDecoder, encode_layers, known_context, tile_decoder
+from swathpack.edge.codec.base_layer import BASE_GROUPS, base_of, base_step_of, known_part, quality_of, step_of
+from swathpack.edge.codec.latents import GROUP, LATENT_LIMIT, LAYERS
+from swathpack.edge.codec.layers import CodedBase, EmbeddedDecoder, encode_layers, known_context, tile_decoder
 from swathpack.edge.codec.network import ExactNetwork
-from swathpack.edge.codec.prediction import CodingContext, CodingError, TileDecoder, bins_of
+from swathpack.edge.codec.prediction import Base, CodingContext, CodingError, TileDecoder, bins_of, predict
 from swathpack.edge.codec.tile_coder import RDO_SLOPE, CodedLatent, analyse_tile, encode_tile
 from swathpack.edge.stream import lone_binding, pack_segment
 from swathpack.edge.stream.segment import unpack_front
@@ -65,6 +65,25 @@ def test_every_cut_gives_the_layers_that_fit(quality: int) -> None:
         # A longer payload may need a few bytes more to settle a layer than one that ends there.
         assert layers >= int((tile.layers.sizes[1:] + 4 <= cut).sum())
         np.testing.assert_array_equal(found.latent, known_part(tile.latent, layers, quality))
+
+
+@pytest.mark.parametrize("shift", [1, 2, 3])
+def test_a_base_that_leaves_the_range_in_fine_steps_is_refused(shift: int) -> None:
+    """No encoder writes one; let in, it would come out with the other sign."""
+    model, quality, most = shipped(), quality_of(8, shift), LATENT_LIMIT >> shift
+    for value in (most, -most, most + 1, -most - 1):
+        values = np.zeros((512, *SIZE), np.int16)
+        values[3, 1, 2] = value
+        said = predict(model.engine, values, (), base_step_of(quality), layers=BASE_GROUPS)
+        tile, base = coded(quality), CodedBase(Base(values, shift), said)
+        payload = encode_layers(model.tables, tile.prediction, tile.latent, 0, 1, base=base).payload(1)
+        found = tile_decoder(model.engine, model.tables, (), quality, SIZE)
+        if abs(value) > most:
+            with pytest.raises(CodingError, match=f"layer 0: a value beyond {most};"):
+                found.decode(payload, 1)
+            continue
+        assert found.decode(payload, 1) == 1
+        assert found.latent[3, 1, 2] == value << shift
 
 
 def test_the_rest_may_come_later() -> None:

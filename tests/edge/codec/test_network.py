@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from swathpack.edge.codec.base_layer import BASE_GROUPS, base_of
 from swathpack.edge.codec.latents import (
+    CONTEXT_LIMIT,
     GROUP,
+    LATENT_LIMIT,
     LAYERS,
     Latent,
     latent_planes,
@@ -122,7 +124,8 @@ def test_training_form_equals_integer_form(contexts_known: tuple[int, ...], shif
     if base is not None:  # it takes the second context's place
         planes[1], known[0, 1] = 0, 0
         planes[1, : BASE_GROUPS * GROUP] = base.values[: BASE_GROUPS * GROUP].astype(int) << shift
-        planes, known[0, 1, :BASE_GROUPS] = planes.clip(-2047, 2047), -1
+        known[0, 1, :BASE_GROUPS] = -1
+    planes = planes.clip(-CONTEXT_LIMIT, CONTEXT_LIMIT)
     first, second = (torch.from_numpy(p[None]) for p in planes)
     mean, index = random_entropy()(
         torch.from_numpy(own[None].astype(np.float32)),
@@ -153,7 +156,7 @@ def test_a_layer_changes_no_prediction_of_itself_or_before(layer: int) -> None:
     latent = random_latent(SIZE, 12)
     changed = latent.copy()
     rows = changed[layer * GROUP : (layer + 1) * GROUP]
-    rows[:] = np.clip(rows + np.random.default_rng(1).integers(-40, 40, rows.shape), -2047, 2047)
+    rows[:] = np.clip(rows + np.random.default_rng(1).integers(-40, 40, rows.shape), -LATENT_LIMIT, LATENT_LIMIT)
     before, after = predicted(latent), predicted(changed)
     # Layer 0 also predicts within itself, phase by phase: see the next test.
     untouched = slice(0, layer + 1) if layer else slice(0, 0)
@@ -166,9 +169,9 @@ def test_a_layer_changes_no_prediction_of_itself_or_before(layer: int) -> None:
 def test_a_phase_changes_no_prediction_of_itself_or_before(phase: int) -> None:
     latent = random_latent(SIZE, 13)
     phases = phase_map(*SIZE)
-    changed = latent.copy()
-    changed[:GROUP] += (np.random.default_rng(2).integers(20, 60, (GROUP, *SIZE)) * (phases == phase)).astype(np.int16)
-    changed = np.clip(changed, -2047, 2047).astype(np.int16)
+    changed = latent.astype(np.int64)
+    changed[:GROUP] += np.random.default_rng(2).integers(20, 60, (GROUP, *SIZE)) * (phases == phase)
+    changed = np.clip(changed, -LATENT_LIMIT, LATENT_LIMIT).astype(np.int16)
     before, after = predicted(latent), predicted(changed)
     flat = phases.reshape(-1)
     for a, b in zip(before, after):

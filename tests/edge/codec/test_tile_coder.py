@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from swathpack.edge.codec.base_layer import quality_of
-from swathpack.edge.codec.latents import LAYERS
+from swathpack.edge.codec.latents import CONTEXT_LIMIT, LAYERS, LatentError, finest_step, quantise
+from swathpack.edge.codec.layers import tile_decoder
 from swathpack.edge.codec.prediction import CodingContext, TileDecoder
 from swathpack.edge.codec.tile_coder import CodedLatent, analyse_tile, encode_sparse, encode_tile, weigh_contexts
 from swathpack.edge.stream import ContextRef
@@ -80,6 +81,39 @@ def test_sparse_tiles_cost_by_what_they_tell_and_decode(context: bool) -> None:
         kept.append(np.count_nonzero(tile.latent[:32] == whole.latent[:32]))
     assert sizes[0] < sizes[1] and sizes[0] < sizes[2] == whole.payload_sizes[1]
     assert kept[0] < kept[1] < kept[2] == 32 * 16
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.09])
+@pytest.mark.parametrize("shift", [0, 3])
+def test_bright_tiles_are_coded_exactly_against_bright_and_dark_contexts(shift: int, slope: float) -> None:
+    """Values far beyond what contexts tell; and a step that is too fine for the tile gives the finest that is not."""
+    model = shipped()
+    pixels = np.full((12, 48, 48), 65_535, np.float32)
+    pixels[:, :20] = 30_000
+    bright = analyse_tile(model, pixels, np.ones((48, 48), np.bool_))
+    finest = finest_step(bright)
+    contexts = [
+        CodingContext(encode_tile(model, bright, 20).latent, 20),
+        CodingContext(quantise(coefficients(), 8, 0.1)[:, :3, :3], 8),
+    ]
+    for q in (0, finest, finest + 9):
+        tile = encode_tile(model, bright, quality_of(q, shift), contexts, slope=slope)
+        assert tile.quality == quality_of(max(q, finest), shift) and finest > 0
+        assert np.abs(tile.latent).max() > 4 * CONTEXT_LIMIT
+        error = np.abs(bright * 2.0 ** (-tile.q / 8) - tile.latent)
+        assert error.max() <= 0.6 if slope == 0 else error.max() < 2, "nothing is clipped"
+        decoder = tile_decoder(model.engine, model.tables, contexts, tile.quality, (3, 3))
+        assert decoder.decode(tile.layers.payload(LAYERS), LAYERS) == LAYERS
+        np.testing.assert_array_equal(decoder.latent, tile.latent)
+    sparse = encode_sparse(model, bright, 0, contexts, 1.0)
+    assert sparse.q == finest
+
+
+def test_coefficients_that_are_not_numbers_are_refused() -> None:
+    broken = coefficients()
+    broken[5, 1, 1] = np.nan
+    with pytest.raises(LatentError, match="found nan"):
+        encode_tile(shipped(), broken, 24)
 
 
 @pytest.mark.parametrize("slope", [0.0, 0.09])

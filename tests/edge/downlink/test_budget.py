@@ -96,6 +96,7 @@ def test_times() -> None:
         ("max_elevation_deg", "max_elevation_rad", "unknown keys"),
         ("seed = 7", "seed = true", "whole number"),
         ("version = 1", "version = ", "no TOML"),
+        ("seed = 7", 'seed = 7\nsatellites = "sat-1"', "list of names for satellites"),
     ],
 )
 def test_refuses(old: str, new: str, message: str) -> None:
@@ -116,3 +117,19 @@ def test_missing_file_and_bad_bytes(tmp_path: Path) -> None:
 def test_hostile_names_survive() -> None:
     odd = replace(contact(), satellite='a"b\\c\n\t\x01é')
     assert parse_budget(format_budget(Budget("p", "", 0, (odd,)))).passes[0].satellite == odd.satellite
+
+
+def test_a_planned_satellite_may_have_no_pass() -> None:
+    read = parse_budget(format_budget(replace(budget(), planned=("sat-1", "sat-2", "sat-3"))))
+    assert read.satellites() == ["sat-1", "sat-2", "sat-3"]
+    assert read.for_satellite("sat-3").passes == () and len(read.for_satellite("sat-1").passes) == 2
+
+
+def test_times_that_touch_never_cross_when_rounded() -> None:
+    """Microseconds in a file become milliseconds; a shared one stays shared, and a later one never comes before."""
+    text = format_budget(budget())
+    for microseconds in range(0, 2000, 37):
+        moment = f"2026-12-01T00:01:40.{microseconds:06d}Z"
+        swapped = text.replace("2026-12-01T00:01:40.000Z", moment)
+        first, _, third = parse_budget(swapped).passes
+        assert first.end_s == third.start_s

@@ -203,8 +203,6 @@ def test_a_segment_that_waits_for_context_is_reported_and_then_decoded(board, gr
     board.uplink(ground.reports.packets(1, 0))
     date(board, tiles, 2)
     second = board.downlink(2, 3000)
-    late = Ground(board.folder, epoch=1)
-    late.store.close()
     other = Ground(board.folder, epoch=9)
     other.hear(2, second)
     assert other.layers().get(TileKey(0, 2000), 0) == 0

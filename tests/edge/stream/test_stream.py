@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from swathpack.edge.codec.digest import DigestError, array_digest, context_digest
+from swathpack.edge.radiometry import Radiometry
 from swathpack.edge.stream import (
     ContextRef,
     Extension,
@@ -24,6 +25,7 @@ from swathpack.edge.stream import (
     lone_binding,
     pack_extension,
     pack_frame,
+    pack_holes,
     pack_mask,
     pack_segment,
     payload_room,
@@ -70,6 +72,9 @@ def test_round_trip():
         {"times": ("2024-05-01T10:20:30", "1969-05-02T10:20:31")},
         {"times": (1714000000, 1714000300)},
         {"total_bytes": 12345},
+        {"radiometry": Radiometry("int16", shift=32768, nodata=-9999, zero=32768)},
+        {"radiometry": Radiometry("float32", scale=10000, nodata=float("nan")), "res_m": 20.0, "grid": NATIVE},
+        {"radiometry": Radiometry("uint8", gain=40)},
     ],
 )
 def test_header_round_trip(changes):
@@ -82,6 +87,48 @@ def test_header_round_trip(changes):
 def test_a_plain_header_is_small():
     assert header_bytes(header(frames=1, height=256, width=256, times=("2024-05-01",))) == 37
     assert header_bytes(header(grid=NATIVE)) < 48
+
+
+def test_a_type_costs_few_bytes():
+    assert header_bytes(header(radiometry=Radiometry("uint8"))) == header_bytes(header()) + 2
+    with_nodata = header(radiometry=Radiometry("int16", shift=32768, nodata=-9999, zero=32768))
+    assert header_bytes(with_nodata) <= header_bytes(header()) + 28
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"other_offset": True},
+        {"holes": True},
+        {"mask": True, "holes": True},
+        {"mask": True, "holes": True, "other_offset": True, "time": "2024-05-01"},
+    ],
+)
+def test_frame_records_hold_offset_and_holes(changes):
+    holes = np.zeros((3, 9, 11), bool)
+    holes[1, 2:5, 3:] = holes[2, 8] = True
+    valid = np.arange(99).reshape(9, 11) > 20
+    fields = {k: v for k, v in changes.items() if k in ("other_offset", "time")}
+    record = FrameRecord(
+        1,
+        mask=pack_mask(valid) if "mask" in changes else None,
+        holes=pack_holes(holes) if "holes" in changes else None,
+        **fields,
+    )
+    plain = header(times=(), height=9, width=11)
+    found = read_stream(plain.pack() + pack_frame(record, plain.binding)).frames[0]
+    assert found == record and found.other_offset == ("other_offset" in changes)
+    if "holes" in changes:
+        assert (found.band_holes(3, 9, 11) == holes).all()
+        with pytest.raises(StreamError):
+            found.band_holes(3, 9, 12)
+    assert (found.valid(9, 11) == (valid if "mask" in changes else True)).all()
+
+
+def test_no_holes_take_no_bytes():
+    assert pack_holes(np.zeros((3, 4, 5), bool)) is None
+    with pytest.raises(StreamError, match="expected bool holes"):
+        pack_holes(np.zeros((4, 5), bool))
 
 
 def test_grid_of_ones_is_the_same_as_none():
@@ -283,8 +330,8 @@ def golden() -> bytes:
 
 
 GOLDEN = (
-    "53575001130001020304050607746162730200064040ff1b5d000000a9911a11e20585000188b602f5aaf32fe207c701"
-    "07046e6f6f6e1cc8e7b4e10000140133032377c0ffeed2629f00e10500540f33aabbccdd1501f9c201de9f7f51"
+    "53575002130001020304050607746162730200064040ff1b5d000000fa27f724e20532000188b60254e2348de2077001"
+    "07046e6f6f6ed12efc7be1000014013303e1f9c0ffee74a9dbc5e10500540f33aabbccdd15014d7101974f2038"
 )
 
 

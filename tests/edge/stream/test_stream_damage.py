@@ -28,7 +28,8 @@ BY_PLACE = {(segment.frame, segment.tile): segment for segment in SEGMENTS}
 def check_sound(data: bytes, cut_only: bool = True) -> int:
     """Read damaged bytes: StreamError or only true segments; returns how many whole ones there were.
 
-    A truncated segment must be a true prefix when the file was only cut; nothing can check it otherwise.
+    A truncated segment must be a true prefix when the file was only cut. What is not whole says so, and its head is true:
+    how much of its payload counts is for the checks within to say.
     """
     try:
         stream = read_stream(data)
@@ -37,10 +38,10 @@ def check_sound(data: bytes, cut_only: bool = True) -> int:
     whole = 0
     for segment in stream.segments:
         truth = BY_PLACE[segment.frame, segment.tile]
-        if segment.truncated:
-            assert segment is stream.segments[-1] and stream.problems
-            assert not cut_only or truth.payload.startswith(segment.payload)
-            assert replace(segment, payload=truth.payload, truncated=False) == truth
+        if not segment.sound:
+            assert stream.problems and (segment is stream.segments[-1] or not segment.truncated)
+            assert not cut_only or (truth.payload.startswith(segment.payload) and segment.truncated)
+            assert replace(segment, payload=truth.payload, truncated=False, damaged=False) == truth
         else:
             assert segment == truth
             whole += 1
@@ -77,7 +78,7 @@ def test_a_flip_in_any_byte_costs_at_most_its_record():
     for at in range(len(DATA)):
         damaged = bytearray(DATA)
         damaged[at] ^= 1 << (at % 8)
-        whole = check_sound(bytes(damaged))
+        whole = check_sound(bytes(damaged), cut_only=False)
         if at < header_size:
             with pytest.raises(StreamError):
                 read_stream(bytes(damaged))
@@ -100,7 +101,33 @@ def test_two_damaged_neighbours_are_both_named():
     for segment in read_stream(DATA).segments[1:3]:
         damaged[segment.offset + 25] ^= 1
     stream = read_stream(bytes(damaged))
-    assert len(stream.problems) == 2 and len(stream.segments) == 2
+    assert len(stream.problems) == 2 and [s.damaged for s in stream.segments] == [False, True, True, False]
+
+
+def test_bytes_lost_in_the_middle_make_a_segment_damaged_not_cut():
+    """The segment then claims to reach beyond the file, or into the next record."""
+    whole = read_stream(DATA).segments
+    for n, lost in ((3, whole[3]), (2, whole[2])):
+        start = lost.offset + segment_overhead_bytes(lost, len(lost.payload)) - 4 + 3
+        stream = read_stream(DATA[:start] + DATA[start + 5 :])
+        found = stream.segments[n]
+        assert not found.sound and found.payload[:3] == lost.payload[:3] and lost.name in stream.problems[-1].message
+        assert [s for s in stream.segments if s.sound] == [s for s in whole if s is not lost]
+    gone = whole[2]  # so much that it claims more than is left of the file, and a whole one stands behind it
+    start = gone.offset + segment_overhead_bytes(gone, len(gone.payload)) - 4 + 3
+    far = bytearray(DATA[: whole[3].offset] + bytes(40))
+    stream = read_stream(bytes(far[:start]) + DATA[whole[3].offset :])
+    assert stream.segments[2].damaged and stream.segments[2].payload == gone.payload[:3]
+    assert stream.segments[3] == whole[3] and "at most 3 of" in stream.problems[-1].message
+
+
+def test_a_damaged_record_does_not_take_a_whole_ones_place():
+    binding = header().binding
+    whole = pack_segment(SEGMENTS[0], binding)
+    damaged = bytearray(whole)
+    damaged[-6] ^= 1
+    stream = read_stream(header().pack() + bytes(damaged) + whole)
+    assert stream.segments == (SEGMENTS[0],) and [p.kind for p in stream.problems] == ["damaged", "duplicate"]
 
 
 @settings(max_examples=150, deadline=None)
@@ -213,8 +240,17 @@ def test_layers_of_a_tile_may_come_in_several_segments():
 def test_other_formats_and_versions_are_refused_by_name():
     with pytest.raises(StreamError, match="magic"):
         read_stream(b"GIF89a" + bytes(100))
-    with pytest.raises(StreamError, match="version 1, found 2"):
-        read_stream(b"SWP\x02" + DATA[4:])
+    with pytest.raises(StreamError, match="version 1 or 2, found 3"):
+        read_stream(b"SWP\x03" + DATA[4:])
+
+
+def test_version_1_is_read_and_known_to_have_no_checks():
+    old = header(version=1)
+    stream = read_stream(old.pack() + pack_segment(SEGMENTS[0], old.binding))
+    assert stream.header == old and stream.segments == (SEGMENTS[0],) and not stream.problems
+    assert not old.checked and header().checked and old.binding != header().binding
+    with pytest.raises(StreamError, match="version"):
+        header(version=3)
 
 
 def test_a_cut_segment_cannot_be_written_or_flown():

@@ -105,6 +105,41 @@ def test_a_new_board(root: Path, tmp_path: Path) -> None:
     assert Slots(root / "opt/swathpack").read().active == "a"
 
 
+def test_a_dry_run_shows_every_step_of_a_flashing(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The steps are those that a new board goes through, and nothing is asked of ssh."""
+    path, key = packed(tmp_path), tmp_path / "mission.pub"
+    key.write_text(public_line(public_key()))
+    (tmp_path / "ssh").write_text("#!/bin/sh\necho called >> $KIT_ROOT/called\nexit 255\n")
+    assert main(["flash", "--bundle", str(path), "--trust", str(key), "--dry-run"]) == 0
+    shown = capsys.readouterr().out
+    (tmp_path / "ssh").write_text(SSH)
+    real = [told["step"] for told in flash(root, path) if told["state"] == "done"]
+    steps = [line[4:16].strip() for line in shown.splitlines() if line[:4] in ("    ", "ok  ")]
+    assert [step for step in steps if step != "command"] == real
+    assert not (root / "called").exists()
+    for command in ("cat > /opt/swathpack/trusted/", "receive --sha256", "install --sha256", "wait --seconds 900.0"):
+        assert command in shown
+
+
+def test_a_dry_run_checks_the_bundle(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    key = tmp_path / "mission.pub"
+    key.write_text(public_line(public_key()))
+    unsigned, later = packed(tmp_path, key=None), packed(tmp_path, release=4_000_000_000)
+    assert main(["flash", "--bundle", str(unsigned), "--trust", str(key), "--dry-run"]) == 1
+    assert capsys.readouterr().err == "swathpack flash: the bundle carries no signature\n"
+    assert main(["flash", "--bundle", str(later), "--dry-run"]) == 0
+    shown = capsys.readouterr().out
+    assert (
+        "signature   not checked" in shown
+        and "release 4000000000" in shown
+        and "trusted/" not in shown.split("receive")[1]
+    )
+    assert main(["flash", "--bundle", str(later)]) == 1
+    assert "--target: expected USER@HOST, or --dry-run" in capsys.readouterr().err
+
+
 def test_a_board_that_trusts_nobody_needs_a_key(root: Path, tmp_path: Path) -> None:
     with pytest.raises(Refused, match="--trust"):
         flash(root, packed(tmp_path), trust=False)

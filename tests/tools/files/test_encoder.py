@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from swathpack.edge.codec.base_layer import TRANSFORM
 from swathpack.edge.codec.latents import LAYERS, STEPS
 from swathpack.edge.frame import Frame
 from swathpack.edge.stream import read_stream
@@ -24,7 +25,7 @@ FILL = 0.95
 
 
 def encoder(frames: list[Frame], **options: float) -> SeriesEncoder:
-    return SeriesEncoder(shipped(), frames, **options)
+    return SeriesEncoder(shipped(), frames, **{"mode": "learned", **options})
 
 
 def must_fill(data: bytes) -> bool:
@@ -52,14 +53,14 @@ def test_bytes_in_total_are_never_exceeded_and_well_used(budget: int) -> None:
 
 
 def test_tiny_budgets_of_a_difficult_tile_are_filled(budget: int = 200) -> None:
-    """Below the coarsest step: fewer layers, then fewer symbols of the first one."""
+    """Below the learned codec's coarsest step the transform coder fills the budget to the byte."""
     frame = series(160, 160, 1, seed=11)[0]
     contrast = np.clip((frame.data.astype(int) - 1500) * 12 + 5000, 1, 60000).astype(np.uint16)
     hard = [Frame(contrast, frame.bands)]
     data = encoder(hard).per_frame(budget)
     segments = read_stream(data).segments
     assert FILL * budget <= len(data) <= budget
-    assert [s.layer_count for s in segments] == [1]
+    assert [s.quality_byte for s in segments] == [TRANSFORM]
     assert not StreamDecoder(shipped(), data).frames().problems
 
 
@@ -162,7 +163,7 @@ from swathpack.edge.codec.model import EdgeModel
 from swathpack.tools.files.encoder import SeriesEncoder
 from swathpack.tools.files.decoder import StreamDecoder
 model = EdgeModel(threads=int(sys.argv[1]))
-data = SeriesEncoder(model, series(96, 100, 2, seed=9)).at_quality(24)
+data = SeriesEncoder(model, series(96, 100, 2, seed=9), mode="learned").at_quality(24)
 print(hashlib.sha256(data).hexdigest())
 print([t.latent_digest for r in StreamDecoder(model, data).frames().reports for t in r.tiles])
 """

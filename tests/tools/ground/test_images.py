@@ -12,7 +12,7 @@ from swathpack.edge.codec.protocol import ContextLatent, TileKey, TilePixels
 from swathpack.edge.packets.pieces import Piece, pack_pieces
 from swathpack.edge.packets.space_packet import Apid, SpacePacket
 from swathpack.tools.ground.codec_decoder import EdgeSegmentDecoder
-from swathpack.tools.ground.images import place_frames
+from swathpack.tools.ground.images import place_frames, places
 from swathpack.tools.ground.receiver import GroundReceiver
 from swathpack.tools.ground.store import GroundStore
 from tests.codec_models import shipped
@@ -40,7 +40,7 @@ def test_what_did_not_come_is_expected_from_context(tmp_path: Path) -> None:
         receiver.feed(SpacePacket(Apid.IMAGE, number, 7, 1, pack_pieces([piece])).pack())
     receiver.settle(1)
 
-    frames = place_frames(store, model)[0]
+    frames = place_frames(store, model, next(places(store)), tmp_path)
     decoder = tile_decoder(model.engine, model.tables, (CodingContext(first.latent, 24),), second.q, (4, 4))
     decoder.decode(second.coded.layers.payload(LAYERS_SENT), LAYERS_SENT)
     wanted = np.rint(model.synthesise(decoder.reconstruction()))
@@ -63,4 +63,5 @@ def test_a_tile_coded_again_shows_its_last_coding(tmp_path: Path) -> None:
     decoder = tile_decoder(model.engine, model.tables, (), tile.q, (4, 4))
     decoder.decode(tile.coded.layers.payload(16), 16)
     wanted = np.rint(model.synthesise(decoder.reconstruction()))
-    np.testing.assert_array_equal(place_frames(store, model)[0][0].data, np.clip(wanted, 1, 65535))
+    (place,) = places(store)
+    np.testing.assert_array_equal(place_frames(store, model, place, tmp_path)[0].data, np.clip(wanted, 1, 65535))

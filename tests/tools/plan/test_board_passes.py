@@ -17,7 +17,7 @@ from tests.tools.plan.test_loop_flight import MISSION, UHF
 def test_the_next_plan_counts_from_one_again_and_is_flown_all_the_same(write_plan, tmp_path: Path) -> None:
     def load(start: str):
         swaps = (*UHF, ("days = 2", "days = 0.5"), ("2026-12-01T00:00:00Z", start))
-        assert main(["plan", str(write_plan(*swaps)), "--out", str(tmp_path / "plan")]) == 0
+        assert main(["plan", str(write_plan(*swaps)), "--out", str(tmp_path / "plan"), "--force"]) == 0
         passes = read_budget(tmp_path / "plan" / "budget.toml").passes
         return passes, make_schedule(flight.mission, flight.clock, flight.board.queue)
 

@@ -18,7 +18,7 @@ BAD = [
     (ELEMENTS, OLD_TLE, "expired orbit: epoch 2019-12-09T16:38Z is 2548.3 days before"),
     (ELEMENTS, OLD_TLE.replace("9991", "9992"), "line 1 has checksum 2, expected 1"),
     (ELEMENTS, 'tle = ["1 x", "2 y"]', "two lines of 69 characters"),
-    (ELEMENTS, ELEMENTS + "\n" + OLD_TLE, "exactly one of tle, tle_file, omm, omm_file, elements, found"),
+    (ELEMENTS, ELEMENTS + "\n" + OLD_TLE, "exactly one of tle, tle_file, omm, omm_file, oem_file, elements, found"),
     (ELEMENTS, 'omm = { OBJECT_NAME = "x", EPOCH = "2026-12-01T00:00:00" }', "omm: .* is missing"),
     (ELEMENTS, 'omm_file = "none.json"', "omm_file: cannot read"),
     ("altitude_km = 510", "altitude_km = 510000", "510000 looks like m: write 510"),

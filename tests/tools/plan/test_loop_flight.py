@@ -60,9 +60,9 @@ class Flown:
         return sum(map(len, self.packets.get(number, [])))
 
 
-def plan_and_fly(write_plan, folder: Path, passes: int, size: int, every_s: float, codec=None) -> Flown:
+def plan_and_fly(write_plan, folder: Path, passes: int, size: int, every_s: float, codec=None, days=0.5) -> Flown:
     """`swathpack plan` on the small UHF plan, then the loop through the first `passes` of its passes."""
-    path = write_plan(*UHF, ("days = 2", "days = 0.5"), ("cloud_fraction = 0.3", "cloud_fraction = 0.0"))
+    path = write_plan(*UHF, ("days = 2", f"days = {days:g}"), ("cloud_fraction = 0.3", "cloud_fraction = 0.0"))
     assert main(["plan", str(path), "--out", str(folder / "plan")]) == 0
     planned = read_budget(folder / "plan" / "budget.toml")
     planned = Budget(planned.plan, planned.created, planned.seed, planned.passes[:passes])
@@ -110,7 +110,7 @@ def test_the_loop_sends_what_was_planned(write_plan, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_day_of_passes(write_plan, tmp_path: Path) -> None:
-    flown = plan_and_fly(write_plan, tmp_path, passes=100, size=256, every_s=400.0)
+    flown = plan_and_fly(write_plan, tmp_path, passes=100, size=256, every_s=400.0, days=1)
     check(flown)
     assert len(flown.planned.passes) >= 5
 

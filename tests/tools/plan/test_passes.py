@@ -10,8 +10,8 @@ from sgp4.api import Satrec
 
 from swathpack.edge.downlink.budget import parse_time
 from swathpack.tools.plan.inputs import read_plan
-from swathpack.tools.plan.orbit import Satellite, epoch_s, timescale
 from swathpack.tools.plan.passes import find_contacts, find_sightings
+from swathpack.tools.plan.satellite import Satellite, epoch_s, timescale
 from swathpack.tools.plan.stations import Station
 
 ISS = (

@@ -66,7 +66,7 @@ def test_numbers_agree_everywhere(small_outcome) -> None:
 def test_tables(small_outcome) -> None:
     text = table(small_outcome)
     assert all(what in text for what, _, _ in headline(small_outcome))
-    both = compare_table(small_outcome, small_outcome)
+    both = compare_table([small_outcome, small_outcome])
     assert "+0 %" in both and "+0.0" in both
     assert change(10, 12, "a day") == "+20 %" and change(40.0, 41.5, "dB") == "+1.5" and change(0, 1, "x") == ""
     assert [number(v) for v in (1234.5, 12.34, 1.234, float("nan"))] == ["1,234", "12.3", "1.23", "-"]

@@ -27,8 +27,8 @@ def contact(
         replace(PLAN.satellites[0], name=satellite),
         place,
         Sighting(begin, end, begin, 30.0),
-        START + begin,
-        START + end,
+        round(START + begin, 3),
+        round(START + end, 3),
         START + steps + length / 2,
         length,
         np.full(len(steps), 30.0),
@@ -53,14 +53,14 @@ def random_contacts(seed: int, count: int) -> list[Contact]:
     random = np.random.default_rng(seed)
     found = []
     for number in range(1, count + 1):
-        begin = float(random.uniform(0, 4000))
+        begin = round(float(random.uniform(0, 4000)), 3)  # whole milliseconds, as all contacts
         found.append(
             contact(
                 number,
                 f"s{random.integers(3)}",
                 f"g{random.integers(3)}",
                 begin,
-                begin + float(random.uniform(200, 700)),
+                round(begin + float(random.uniform(200, 700)), 3),
                 float(random.uniform(0.5e6, 2e6)),
             )
         )

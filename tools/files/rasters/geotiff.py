@@ -1,41 +1,30 @@
-"""Series of GeoTIFFs, one per date (or one per date and grid: `..._10m.tif`, `..._20m.tif`, `..._60m.tif`).
-
-Band names come from the bands' descriptions (GDAL_METADATA) or from the caller; georeference tags are carried
-as they are and written back unchanged. Needs the `geo` extra.
-"""
+"""Frames back to GeoTIFFs: each file as it was read, in its type, with its nodata, mask, names and georeference."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
-from xml.sax.saxutils import escape
 
 import numpy as np
 from numpy.typing import NDArray
 
-from swathpack.edge.bands import BANDS, BandError, normalise_names
-from swathpack.edge.frame import Frame, FrameError, to_dn
+from swathpack.edge.frame import Frame
+from swathpack.edge.radiometry import Radiometry
 from swathpack.tools.errors import UserError
+from swathpack.tools.files.rasters import gdal_metadata
+from swathpack.tools.files.rasters.geokeys import tags_of
+from swathpack.tools.files.rasters.records import BandRecord, FileRecord
 from swathpack.tools.files.rasters.series import Series
+from swathpack.tools.files.rasters.tiff import GDAL_METADATA, GDAL_NODATA, SUFFIXES, sidecar, tifffile
 
-SUFFIXES = (".tif", ".tiff")
-GDAL_METADATA, GDAL_NODATA, DATETIME = 42112, 42113, 306
-# ModelPixelScale, ModelTiepoint, ModelTransformation, GeoKeyDirectory, GeoDoubleParams, GeoAsciiParams (OGC
-# GeoTIFF 1.1, section 7), RPC coefficients, and GDAL's own two.
-CARRIED = (33550, 33922, 34264, 34735, 34736, 34737, 50844, GDAL_METADATA, GDAL_NODATA)
-_GRID = re.compile(r"^(.*?)_(10|20|60)m$", re.IGNORECASE)
-_DATE = re.compile(r"(?<!\d)(19|20)\d\d-?[01]\d-?[0-3]\d(T\d{4,6})?(?!\d)")
-
-
-def _tifffile() -> Any:
-    try:
-        import tifffile
-    except ImportError as error:
-        raise UserError("GeoTIFFs need the extra 'geo': pip install 'swathpack[geo]'") from error
-    return tifffile
+# What can be written; everything else becomes deflate.
+_LOSSLESS = ("NONE", "ADOBE_DEFLATE", "DEFLATE", "LZW", "ZSTD", "LZMA", "PACKBITS")
+_USUAL = "ADOBE_DEFLATE"
+_ASCII, _RGB, _MASK_PAGE, _MASK_COLOUR = 2, 2, 4, 4
+_MASK_TEXT = '<GDALMetadata>\n  <Item name="INTERNAL_MASK_FLAGS_1">2</Item>\n</GDALMetadata>'
 
 
 def find_geotiffs(folder: Path) -> list[Path]:
@@ -43,185 +32,137 @@ def find_geotiffs(folder: Path) -> list[Path]:
     return sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
 
 
-def read_geotiffs(paths: Sequence[Path], bands: Sequence[str] | None = None) -> Series:
-    """One frame per date, in order of date where all are known, else of name. Raises UserError."""
-    groups: dict[str, list[Path]] = {}
-    for path in paths:
-        match = _GRID.match(path.stem)
-        groups.setdefault(match.group(1) if match else path.stem, []).append(path)
-    read = [_read_date(stem, files, bands) for stem, files in groups.items()]
-    if all(frame.time for frame, _ in read):
-        read.sort(key=lambda item: str(item[0].time).replace("-", ""))
-    return Series([frame for frame, _ in read], {"format": "geotiff", "files": [files for _, files in read]})
-
-
-def _read_date(stem: str, paths: list[Path], bands: Sequence[str] | None) -> tuple[Frame, list[dict[str, Any]]]:
-    planes: dict[str, NDArray[Any]] = {}
-    files, time, values = [], None, 0.0
-    single = bands if len(paths) == 1 else None
-    for path in paths:
-        data, file, found = _read_file(path, single)
-        time, values = time or found, float(file["nodata"])
-        for name, plane in zip(file["bands"], data):
-            if name in planes:
-                raise UserError(f"{path}: band {name} is also in another file of {stem}")
-            planes[name] = plane
-        files.append(file)
-    try:
-        # One file means one grid; several are put on the finest one.
-        if len(paths) == 1:
-            dn, valid = to_dn(np.stack(list(planes.values())), values)
-            frame = Frame(dn, tuple(planes), time, valid)
-        else:
-            frame = Frame.from_native(planes, nodata=values, time=time)
-        picked = [n for n in normalise_names(bands) if n in frame.bands] if bands else list(frame.bands)
-        return frame.select(picked), files
-    except (FrameError, BandError) as error:
-        raise UserError(f"{paths[0]}: {error}") from error
-
-
-def _read_file(path: Path, bands: Sequence[str] | None) -> tuple[NDArray[Any], dict[str, Any], str | None]:
-    tifffile = _tifffile()
-    try:
-        with tifffile.TiffFile(path) as tiff:
-            page = tiff.pages.first
-            data = _planes_first(tiff, page)
-            tags = {t.code: t for t in page.tags.values()}
-            carried = [[c, int(tags[c].dtype), tags[c].count, _plain(tags[c].value)] for c in CARRIED if c in tags]
-            layout = {
-                "planar": int(page.planarconfig) == 2,
-                "compression": page.compression.name,
-                "predictor": int(page.predictor),
-                "tile": list(page.tile[-2:]) if page.is_tiled else None,
-                "bigtiff": bool(tiff.is_bigtiff),
-            }
-            written = str(tags[DATETIME].value) if DATETIME in tags else None
-    except Exception as error:  # on damaged files tifffile raises nearly anything, struct.error included
-        raise UserError(f"{path}: not a readable TIFF ({error})") from error
-    xml = str(tags[GDAL_METADATA].value) if GDAL_METADATA in tags else ""
-    names = _names(path, _descriptions(xml, len(data)), bands, len(data))
-    nodata = _nodata(str(tags[GDAL_NODATA].value)) if GDAL_NODATA in tags else 0.0
-    file = {
-        "name": path.name,
-        "bands": list(names),
-        "tags": carried,
-        "nodata": nodata,
-        "dtype": data.dtype.str,
-        "datetime": written,
-    } | layout
-    match = _DATE.search(path.stem)
-    return data, file, match.group(0) if match else written
-
-
-def _planes_first(tiff: Any, page: Any) -> NDArray[Any]:
-    data = np.asarray(tiff.series[0].asarray())
-    if data.ndim == 3 and page.samplesperpixel > 1 and int(page.planarconfig) == 1:
-        return np.moveaxis(data, -1, 0)
-    if data.ndim == 2:
-        return data[None]
-    if data.ndim != 3:
-        raise ValueError(f"expected an image of bands, found shape {data.shape}")
-    return data
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, bytes):
-        return value.decode("latin-1")
-    return list(value) if isinstance(value, (tuple, np.ndarray)) else value
-
-
-def _nodata(text: str) -> float:
-    try:
-        return float(text.strip().strip("\0"))
-    except ValueError:
-        return 0.0
-
-
-def _descriptions(xml: str, count: int) -> list[str] | None:
-    """Band names in GDAL's XML, one for each sample, or None."""
-    try:
-        items = ElementTree.fromstring(xml.strip().strip("\0")).iter("Item") if xml else []
-    except ElementTree.ParseError:
-        return None
-    found = {int(i.get("sample", -1)): (i.text or "") for i in items if i.get("role") == "description"}
-    return [found[i] for i in range(count)] if all(i in found for i in range(count)) else None
-
-
-def _names(path: Path, described: list[str] | None, given: Sequence[str] | None, count: int) -> tuple[str, ...]:
-    for raw in (described, given):
-        try:
-            if raw is not None and len(raw) == count:
-                return normalise_names([r.split()[0] if r.split() else r for r in raw])
-        except BandError:
-            if raw is given:
-                raise UserError(f"{path}: band names {', '.join(raw)} are not Sentinel-2 bands") from None
-    if described is None and given is None and count == len(BANDS):
-        return BANDS
-    said = f"descriptions {', '.join(described)}" if described else "no band descriptions"
-    raise UserError(f"{path}: {count} bands with {said}; name all {count} with --bands B02,B03,...")
-
-
 def write_geotiffs(series: Series, folder: Path) -> list[Path]:
-    """One file per file that was read (or per date), uint16, with the tags it came with; returns the paths."""
+    """One file per file that was read (or per date) with all that its record holds; returns the paths."""
     folder.mkdir(parents=True, exist_ok=True)
     described = series.metadata.get("files") or [None] * len(series.frames)
     if len(described) != len(series.frames):
         raise UserError(f"metadata describes {len(described)} dates, the series has {len(series.frames)}")
     written: list[Path] = []
     for index, (frame, files) in enumerate(zip(series.frames, described)):
-        if files is None:
-            stem = re.sub(r"[^0-9A-Za-z_-]+", "", frame.time or "") or "date"
-            files = [{"name": f"{index:03d}_{stem}.tif", "bands": list(frame.bands)}]
-        native = frame.to_native()
-        for file in files:
-            names = [n for n in file["bands"] if n in native]
-            if names:
-                written.append(_write_file(folder / Path(file["name"]).name, native, names, file))
+        records = [FileRecord.from_json(f) for f in files] if files else [new_record(frame, index)]
+        native, valid = frame.to_native(), frame.native_valid()
+        for record in records:
+            if any(b.frame in native for b in record.bands):
+                written.append(_write_file(folder / Path(record.name).name, frame, native, valid, record))
     return written
 
 
-def _write_file(path: Path, native: dict[str, NDArray[np.uint16]], names: list[str], file: dict[str, Any]) -> Path:
-    tifffile = _tifffile()
-    data = np.stack([native[n] for n in names])
-    planar = bool(file.get("planar", True)) and len(names) > 1
-    image = data[0] if len(names) == 1 else data if planar else np.moveaxis(data, 0, -1)
-    compression = str(file.get("compression", "ADOBE_DEFLATE"))
-    options: dict[str, Any] = {"compression": None if compression == "NONE" else compression}
-    if file.get("predictor", 1) == 2 and options["compression"]:
-        options["predictor"] = 2
-    if file.get("tile"):
-        options["tile"] = tuple(file["tile"])
-    if len(names) > 1:
-        options["planarconfig"] = "separate" if planar else "contig"
-    tifffile.imwrite(
-        path,
-        np.ascontiguousarray(image),
-        photometric="minisblack",
-        metadata=None,
-        software=False,
-        bigtiff=bool(file.get("bigtiff")),
-        datetime=file.get("datetime"),
-        extratags=_tags(names, file),
-        **options,
-    )
+def new_record(frame: Frame, index: int) -> FileRecord:
+    """The record of a date that was not read from a raster file."""
+    stem = re.sub(r"[^0-9A-Za-z_-]+", "", frame.time or "") or "date"
+    bands = tuple(BandRecord(b, b, w) for b, w in zip(frame.bands, frame.wavelengths))
+    radiometry = frame.radiometry
+    nodata = None if radiometry.nodata == 0 else radiometry.nodata
+    return FileRecord(f"{index:03d}_{stem}.tif", bands, dtype=radiometry.dtype, nodata=nodata)
+
+
+def file_radiometry(series_wide: Radiometry, record: FileRecord) -> Radiometry:
+    """The series' radiometry with the type and nodata value of one file."""
+    fill = record.nodata if record.nodata is not None else float("nan") if record.mask == "nan" else 0.0
+    return replace(series_wide, dtype=record.dtype, nodata=fill)
+
+
+def _write_file(
+    path: Path,
+    frame: Frame,
+    native: dict[str, NDArray[np.uint16]],
+    valid: dict[str, NDArray[np.bool_]],
+    record: FileRecord,
+) -> Path:
+    kept = [i for i, b in enumerate(record.bands) if b.frame in native]
+    frames = [record.bands[i].frame for i in kept]
+    height, width = record.shape if all(record.shape) else native[frames[0]].shape
+    radiometry = file_radiometry(frame.radiometry, record)
+    held = np.stack([valid[n][:height, :width] for n in frames])
+    data = radiometry.to_values(np.stack([native[n][:height, :width] for n in frames]), held)
+    any_held = held.any(axis=0)
+    if record.alpha is not None:
+        at = min(record.alpha[0], len(data))
+        alpha = np.where(any_held, record.alpha[2], 0).astype(data.dtype)
+        data = np.insert(data, at, alpha, axis=0)
+    package = tifffile()
+    layout = _layout(record, len(data), len(kept) == len(record.bands))
+    tags = _tags(record, kept)
+    with package.TiffWriter(path, bigtiff=bool(record.layout.get("bigtiff"))) as writer:
+        writer.write(
+            _arranged(data, layout), software=False, metadata=None, datetime=record.datetime, extratags=tags, **layout
+        )
+        if record.mask == "internal":
+            writer.write(
+                any_held,
+                photometric=_MASK_COLOUR,
+                subfiletype=_MASK_PAGE,
+                metadata=None,
+                software=False,
+                compression=_USUAL,
+                **({"tile": layout["tile"]} if "tile" in layout else {}),
+            )
+    if record.mask == "sidecar":
+        extra = [(GDAL_METADATA, _ASCII, len(_MASK_TEXT) + 1, _MASK_TEXT, True)]
+        package.imwrite(
+            sidecar(path),
+            any_held.astype(np.uint8) * 255,
+            photometric="minisblack",
+            metadata=None,
+            software=False,
+            compression=_USUAL,
+            extratags=extra,
+        )
     return path
 
 
-def _tags(names: list[str], file: dict[str, Any]) -> list[tuple[int, int, int, Any, bool]]:
-    tags = {
-        code: (code, dtype, count, tuple(v) if isinstance(v, list) else v, True)
-        for code, dtype, count, v in file.get("tags", [])
+def _arranged(data: NDArray[Any], layout: dict[str, Any]) -> NDArray[Any]:
+    """(C, h, w) as tifffile takes it."""
+    if len(data) == 1:
+        return np.ascontiguousarray(data[0])
+    return np.ascontiguousarray(data if layout["planarconfig"] == "separate" else np.moveaxis(data, 0, -1))
+
+
+def _layout(record: FileRecord, count: int, whole: bool) -> dict[str, Any]:
+    """tifffile's options for the layout a file had; whole: all its bands are there."""
+    given = record.layout
+    compression = str(given.get("compression", _USUAL))
+    compression = compression if compression in _LOSSLESS else _USUAL
+    layout: dict[str, Any] = {
+        "photometric": "minisblack",
+        "compression": None if compression == "NONE" else compression,
     }
-    # The values written are DN with 0 as nodata, whatever the product used.
-    if file.get("nodata", 0.0) != 0:
-        tags[GDAL_NODATA] = (GDAL_NODATA, 2, 2, "0", True)
-    kept_all = names == file["bands"]
+    fits = (2, 3)[np.dtype(record.dtype).kind == "f"]
+    if given.get("predictor", 1) == fits and layout["compression"]:
+        layout["predictor"] = fits
+    if given.get("tile"):
+        layout["tile"] = tuple(given["tile"])
+    if count > 1:
+        layout["planarconfig"] = "separate" if given.get("planar", True) else "contig"
+        extras = list(given.get("extras", ())) if whole else []
+        base = 1
+        if whole and given.get("photometric") == _RGB and count >= 3:
+            layout["photometric"], base = "rgb", 3
+        if record.alpha is not None and not extras:
+            extras = [0] * (count - base - 1) + [record.alpha[1]]
+        if count - base == len(extras) and any(extras):
+            layout["extrasamples"] = extras
+    return layout
+
+
+def _tags(record: FileRecord, kept: Sequence[int]) -> list[tuple[int, int, int, Any, bool]]:
+    """The tags a file came with, or those its georeference makes; names for the samples that are there."""
+    given = list(record.tags) or tags_of(record.georeference)
+    tags = {c: (c, kind, n, tuple(v) if isinstance(v, list) else v, True) for c, kind, n, v in given}
+    names = [record.bands[i].name or record.bands[i].frame for i in kept]
     xml = str(tags[GDAL_METADATA][3]) if GDAL_METADATA in tags else ""
-    if not kept_all or _descriptions(xml, len(names)) is None:
-        items = "".join(
-            f'<Item name="DESCRIPTION" sample="{i}" role="description">{escape(n)}</Item>\n'
-            for i, n in enumerate(names)
-        )
-        text = f"<GDALMetadata>\n{items}</GDALMetadata>"
-        tags[GDAL_METADATA] = (GDAL_METADATA, 2, len(text) + 1, text, True)
+    described, samples = gdal_metadata.parse(xml).description, _samples(record, kept)
+    if len(kept) < len(record.bands) or any(s not in described for s in samples):
+        text = gdal_metadata.rewritten(xml, samples, names)
+        tags[GDAL_METADATA] = (GDAL_METADATA, _ASCII, len(text.encode()) + 1, text.encode(), True)
+    if record.nodata is not None and GDAL_NODATA not in tags:
+        text = f"{record.nodata:.17g}"
+        tags[GDAL_NODATA] = (GDAL_NODATA, _ASCII, len(text) + 1, text, True)
     return [tags[code] for code in sorted(tags)]
+
+
+def _samples(record: FileRecord, kept: Sequence[int]) -> list[int]:
+    """Sample numbers of bands in the file they came from, where an alpha sample may stand among them."""
+    at = record.alpha[0] if record.alpha is not None else len(record.bands)
+    return [i + (i >= at) for i in kept]

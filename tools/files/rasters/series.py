@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,19 +16,27 @@ from numpy.typing import NDArray
 from swathpack.edge.frame import Frame
 from swathpack.tools.errors import UserError
 
+MAX_METADATA_BYTES = 1 << 22  # as JSON, which takes some twenty times as much in memory
+MAX_ARRAY_BYTES = 1 << 26
 LISTED_ITEMS = 4096  # small arrays travel as JSON lists, larger ones as packed bytes
 
 
 @dataclass
 class Series:
-    """`frames` in file order and `metadata`, plain JSON types only, enough to write the same files again.
+    """`frames` in order of date and `metadata`, plain JSON types only, enough to write the same files again.
 
-    metadata["format"] is npz or geotiff; npz has "extra" (its other keys), geotiff has "files" (per frame,
-    the files with their bands and tags).
+    metadata["format"] is npz or raster; npz has "extra" (its other keys), raster has "files" (per frame, the
+    `records.FileRecord`s of its files as JSON). notes: what was assumed or left out, a sentence each. classes: per frame
+    the scene classes (h, w) that its files hold, or None. groups: per frame the number of its grid; frames of different
+    grids tell nothing of each other. dropped: bands that were left out since they are no reflectances.
     """
 
-    frames: list[Frame]
+    frames: Sequence[Frame]
     metadata: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    classes: list[NDArray[Any] | None] = field(default_factory=list)
+    groups: list[int] = field(default_factory=list)
+    dropped: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -39,17 +49,15 @@ def pack_metadata(metadata: dict[str, Any]) -> bytes:
     return zlib.compress(json.dumps(metadata, separators=(",", ":"), sort_keys=True).encode(), 9)
 
 
-def unpack_metadata(data: bytes, limit: int = 1 << 24) -> dict[str, Any]:
-    """The metadata of `pack_metadata`. Raises UserError when it is damaged or would unpack to over `limit`
-    bytes.
-    """
+def unpack_metadata(data: bytes, limit: int = MAX_METADATA_BYTES) -> dict[str, Any]:
+    """The metadata of `pack_metadata`. Raises UserError when it is damaged or would unpack to over `limit` bytes."""
     if not data:
         return {}
     try:
         stream = zlib.decompressobj()
         text = stream.decompress(data, limit)
         value = json.loads(text) if stream.eof else None
-    except (zlib.error, ValueError) as error:
+    except (zlib.error, ValueError, RecursionError) as error:
         raise UserError(f"metadata is damaged: {error}") from error
     if not isinstance(value, dict):
         raise UserError(f"metadata is damaged or larger than {limit} bytes")
@@ -66,9 +74,19 @@ def array_to_json(array: NDArray[Any]) -> dict[str, Any]:
 
 
 def array_from_json(item: dict[str, Any]) -> NDArray[Any]:
-    """The array of `array_to_json`."""
-    dtype = np.dtype(item["dtype"])
-    if "values" in item:
-        return np.array(item["values"], dtype).reshape(item["shape"])
-    raw = zlib.decompress(base64.b64decode(item["packed"]))
-    return np.frombuffer(raw, dtype).reshape(item["shape"]).copy()
+    """The array of `array_to_json`. Raises UserError for anything else, whatever it may claim to be."""
+    try:
+        dtype, shape = np.dtype(item["dtype"]), tuple(int(n) for n in item["shape"])
+        size = math.prod(shape) * dtype.itemsize
+        if dtype.hasobject or min(shape, default=0) < 0 or size > MAX_ARRAY_BYTES:
+            raise UserError(f"metadata: expected an array of at most {MAX_ARRAY_BYTES} bytes, found {dtype} {shape}")
+        if "values" in item:
+            values = list(item["values"])
+            if len(values) != math.prod(shape):
+                raise UserError(f"metadata: expected {math.prod(shape)} values, found {len(values)}")
+            return np.array(values, dtype).reshape(shape)
+        stream = zlib.decompressobj()
+        raw = stream.decompress(base64.b64decode(item["packed"]), size + 1)
+        return np.frombuffer(raw, dtype).reshape(shape).copy()
+    except (KeyError, TypeError, ValueError, OverflowError, zlib.error) as error:
+        raise UserError(f"metadata: expected an array, found {error}") from error

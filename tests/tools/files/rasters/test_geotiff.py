@@ -120,7 +120,7 @@ def test_other_nodata_and_types(tmp_path):
     series = read_series(tmp_path / "a.tif")
     assert (~series.frames[0].valid).sum() == 3 * 47
     write_series(series, tmp_path / "out")
-    assert tifffile.imread(tmp_path / "out" / "a.tif").dtype == np.uint16
+    assert tifffile.imread(tmp_path / "out" / "a.tif").dtype == np.int16
     assert read_series(tmp_path / "out").frames[0].valid.sum() == 30 * 47
 
 

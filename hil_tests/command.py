@@ -3,10 +3,12 @@
     swathpack hil standard --out campaign                       30 days against a process on this machine
     swathpack hil my.toml --board emulated-orin --out campaign  the same scenario on an emulated aarch64 board
     swathpack hil my.toml --board ssh:user@orin.local --out campaign
+    swathpack hil my.toml --check                               reads it, places its faults, runs nothing
     swathpack hil --list                                        the shipped scenarios
 
 Prints the verdict of every requirement and the fault table; writes report.html, campaign.json, junit.xml, events.jsonl
-and scenario.toml. Exit code 1 when a requirement is not met. docs/hil.md describes scenario files.
+and scenario.toml. Exit code 1 when a requirement is not met, 130 after Ctrl-C, with a report of what ran until then.
+docs/hil.md describes scenario files.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import argparse
 import shutil
 from pathlib import Path
 
-from swathpack.tools.errors import UserError
+from swathpack.tools.errors import RefusedError, UserError
 
 MARK = "board.log"  # what only a campaign's folder holds
 
@@ -32,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--days", type=float, help="length in days (default: as the file says)")
     parser.add_argument("--seed", type=int, help="seed of everything that is drawn (default: as the file says)")
+    parser.add_argument("--check", action="store_true", help="read and place everything, say what would run, then stop")
     parser.add_argument("--list", action="store_true", help="list the shipped scenarios, then stop")
 
 
@@ -46,23 +49,42 @@ def run(args: argparse.Namespace) -> int:
     if args.scenario is None:
         raise UserError("expected a scenario (see: swathpack hil --list)")
     scenario = read_scenario(args.scenario, args.days, args.seed)
-    folder = _fresh(args.out or Path(f"hil-{scenario.name}"))
+    from swathpack.hil_tests.boards.launch import check_board
+    from swathpack.hil_tests.campaigns.prepare import describe, prepare
+
+    check_board(args.board)
+    folder = args.out or Path(f"hil-{scenario.name}")
+    if not args.check:
+        _check_folder(folder)
+    ready = prepare(scenario, args.data)
+    if args.check:
+        print(describe(scenario, ready))
+        return 0
+    _empty(folder)
+    from swathpack.hil_tests.campaigns.verdict import STOPPED
     from swathpack.hil_tests.report.write import run_and_report
 
-    found, text = run_and_report(scenario, args.board, folder, args.data)
+    found, text = run_and_report(scenario, args.board, folder, args.data, ready)
     print(f"{text}\n\nreport: {folder / 'report.html'}")
+    if found[0].name == STOPPED:
+        return 130
     return 0 if all(v.good for v in found) else 1
 
 
-def _fresh(folder: Path) -> Path:
-    """The folder, empty; only a campaign's own is emptied. Raises UserError."""
+def _check_folder(folder: Path) -> None:
+    """Only a new folder or an earlier campaign's is written into. Raises RefusedError."""
+    if folder.exists() and not folder.is_dir():
+        raise RefusedError(f"--out {folder}: expected a folder, found a file")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / MARK).exists():
+        raise RefusedError(f"--out {folder}: not empty, and no earlier campaign's folder")
+
+
+def _empty(folder: Path) -> None:
+    """Make the folder, or empty an earlier campaign's. Raises UserError."""
     try:
         if folder.is_dir() and any(folder.iterdir()):
-            if not (folder / MARK).exists():
-                raise UserError(f"--out {folder}: not empty, and no earlier campaign's folder")
             shutil.rmtree(folder)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / MARK).touch()
     except OSError as error:
         raise UserError(f"--out {folder}: {error.strerror}") from error
-    return folder

@@ -1,0 +1,92 @@
+"""The manifest of a model folder: what refuses a wrong pairing of files, and what was proven of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from swathpack.edge.codec.base_layer import BASE_GROUPS
+from swathpack.edge.codec.digest import bytes_digest
+from swathpack.edge.codec.engines import BASE_GRAPH, DIGEST_BYTES, GOLDEN, GRAPH
+from swathpack.edge.codec.latents import CHANNELS, LAYERS
+from swathpack.edge.codec.network import ACT_BITS, IN_BITS, RES_BITS
+from swathpack.export.checks import describe_graph
+from swathpack.export.entropy_graph import entropy_graph
+from swathpack.export.golden import write_golden
+from swathpack.export.integer import INPUT_PEAK, LIMIT, prove_bounds
+
+MANIFEST = "manifest.json"
+ENGINE_FILES = (GRAPH, BASE_GRAPH, GOLDEN)
+MODEL_FILES = (".npz", ".onnx")  # measured tables (JSON) may be renewed without the model
+NETWORK = (".weight", ".bias", ".exponent")
+NAMES = ("base_index", "step_embed", "heads")
+
+Parameters = dict[str, NDArray[Any]]
+
+
+class ExportError(Exception):
+    """The export is refused; the message says which step and why."""
+
+
+def write_engine_files(parameters: Parameters, folder: Path) -> None:
+    """The graphs of both entropy passes, and the golden vectors."""
+    onnx.save(entropy_graph(parameters), str(folder / GRAPH))
+    onnx.save(entropy_graph(parameters, BASE_GROUPS), str(folder / BASE_GRAPH))
+    write_golden(parameters, folder / GOLDEN)
+
+
+def complete_manifest(folder: Path) -> None:
+    """Add to manifest.json what refuses a wrong pairing: digests of all files, ports of the graphs, number formats,
+    and the bound of every layer.
+    """
+    manifest = read_manifest(folder)
+    with np.load(folder / "entropy.npz", allow_pickle=False) as archive:
+        parameters = {k: archive[k] for k in archive.files}
+    network = {k: v for k, v in parameters.items() if k.endswith(NETWORK) or k in NAMES}
+    manifest["engine_files"] = {name: digest_of(folder / name) for name in ENGINE_FILES}
+    manifest["files"] = {p.name: digest_of(p) for p in sorted(folder.iterdir()) if p.suffix in MODEL_FILES}
+    manifest["graphs"] = {p.name: describe_graph(onnx.load(p)) for p in sorted(folder.glob("*.onnx"))}
+    manifest["integer"] = {
+        "activation_bits": ACT_BITS,
+        "input_bits": IN_BITS,
+        "residual_bits": RES_BITS,
+        "input_peak": INPUT_PEAK,
+        "limit": LIMIT,
+    }
+    manifest["network"] = {
+        "channels": CHANNELS,
+        "layers": LAYERS,
+        "width": int(network["step_embed"].shape[1]),
+        "blocks": sum(k.endswith("attention.query.weight") for k in network),
+        "heads": int(network["heads"]),
+    }
+    manifest["bounds"] = {
+        b.layer: {
+            "worst": b.worst,
+            "bits": round(float(np.log2(max(b.worst, 1))), 3),
+            "margin_bits": round(b.margin_bits, 3),
+        }
+        for b in prove_bounds(network)
+    }
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a folder. Raises ExportError."""
+    try:
+        found = json.loads((folder / MANIFEST).read_text())
+    except (OSError, ValueError) as error:
+        raise ExportError(f"{folder}: expected a model folder with {MANIFEST}: {error}") from error
+    if not isinstance(found, dict):
+        raise ExportError(f"{folder / MANIFEST}: expected a JSON object, found {type(found).__name__}")
+    return found
+
+
+def digest_of(path: Path) -> str:
+    """Of a file, as the manifest has it."""
+    return bytes_digest(path.read_bytes(), DIGEST_BYTES).hex()

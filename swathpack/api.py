@@ -1,0 +1,261 @@
+"""SwathPack from Python: compress, open, decompress, inpaint, inspect. numpy in and out; nothing is printed.
+
+Every function raises `swathpack.Error` or one of its kinds (`swathpack.tools.errors`) for bad input, with one message that
+names what was expected and what was found. Examples: docs/python.md.
+"""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from swathpack.edge.codec.latents import LAYERS
+from swathpack.edge.codec.model import EdgeModel
+from swathpack.edge.frame import Frame
+from swathpack.tools.errors import UserError
+from swathpack.tools.files.api import model as shipped_model
+from swathpack.tools.files.arrays import Times, as_series
+from swathpack.tools.files.lazy import Stream, open_model, values_of
+from swathpack.tools.files.outputs import Output, check_output
+from swathpack.tools.files.rasters import Series, is_folder, write_series
+from swathpack.tools.files.request import Request
+from swathpack.tools.public_errors import public_errors
+
+if TYPE_CHECKING:
+    from swathpack.tools.files.arrays import Source
+    from swathpack.tools.plan.inputs import Plan
+    from swathpack.tools.plan.model import Outcome
+
+ModelFolder = str | Path | None
+Tick = Callable[[], None]
+
+
+def _model(folder: ModelFolder, threads: int) -> EdgeModel:
+    return shipped_model(threads) if folder is None else open_model(folder, threads)
+
+
+def _paths(source: Any) -> list[Path]:
+    """The files among the sources: no output may be one of them."""
+    given = source if isinstance(source, (list, tuple)) else [source]
+    return [Path(item) for item in given if isinstance(item, (str, Path))]
+
+
+@public_errors()
+def compress(
+    source: Source,
+    *,
+    output: str | Path | None = None,
+    bytes: int | None = None,
+    bytes_per_frame: int | None = None,
+    quality: float | None = None,
+    layers: int | None = None,
+    lossless: bool = False,
+    max_error: int | None = None,
+    bands: Sequence[str] | None = None,
+    times: Times | None = None,
+    nodata: float = 0,
+    level: str = "unknown",
+    boa_offset: bool = False,
+    mode: str = "auto",
+    intra_every: int = 0,
+    fast: bool = False,
+    model: ModelFolder = None,
+    threads: int = 1,
+    force: bool = False,
+    progress: Tick = lambda: None,
+) -> Stream:
+    """Compress a series of one place, and give the stream; written to `output` too where that is given.
+
+    source: an array (T, C, H, W) or (C, H, W) of DN, a Frame or several, an xarray.DataArray with dimensions time, band, y,
+    x, or paths of an .npz, of GeoTIFFs or of a folder of them. Give at most one of
+
+        bytes            of the whole file, headers included, never exceeded
+        bytes_per_frame  the same for each frame
+        quality          level -56 (finest) .. 63 (coarsest), step 64 * 2^(quality/8) DN; 24 if nothing is given;
+                         layers: only the first so many of 16
+        lossless         every value comes back as it is
+        max_error        no value comes back off by more
+
+    bands: a name for each plane, or which of those that the source names; times: ISO 8601 texts, dates or datetime64.
+    nodata, level, boa_offset: of arrays, see `Frame.from_array`. mode: auto, learned or transform. intra_every: every Nth
+    frame without context. fast: half the time, some 3 % more bytes. model: another model's folder. force: replace an
+    output that exists. progress: called after each step. Raises Error, RefusedError, MissingPackageError.
+    """
+    request = Request(bytes, bytes_per_frame, quality, layers, lossless, max_error, mode, intra_every, fast)
+    place = None if output is None else Output(Path(output), _paths(source), force)
+    series = as_series(source, bands, times, nodata, level, boa_offset)
+    data = request.encode(_model(model, threads), series, progress)
+    if place is not None:
+        with place as path:
+            path.write_bytes(data)
+    stream = Stream(data, model=model, threads=threads)
+    left_out = [f"left out: {', '.join(series.dropped)}"] if series.dropped else []
+    stream.notes = (*series.notes, *left_out)
+    return stream
+
+
+@public_errors()
+def open(
+    source: str | Path | builtins.bytes, *, model: ModelFolder = None, threads: int = 1, partial: bool = False
+) -> Stream:
+    """A stream from its file or its bytes. Nothing is decoded before it is asked for: see `Stream`.
+
+    partial: parts that are missing or damaged read as 0 instead of raising StreamError. Raises Error, StreamError.
+    """
+    return Stream(_bytes_of(source), model=model, threads=threads, partial=partial)
+
+
+def _bytes_of(source: str | Path | builtins.bytes) -> builtins.bytes:
+    if isinstance(source, (builtins.bytes, bytearray, memoryview)):
+        return builtins.bytes(source)
+    if not isinstance(source, (str, Path)):
+        raise UserError(f"expected a path or bytes, found {type(source).__name__}")
+    try:
+        return Path(source).read_bytes()
+    except OSError as error:
+        raise UserError(f"cannot read {source}: {error.strerror or error}") from error
+
+
+def _stream_of(source: Stream | str | Path | builtins.bytes, model: ModelFolder, threads: int, partial: bool) -> Stream:
+    if isinstance(source, Stream):
+        return source
+    return Stream(_bytes_of(source), model=model, threads=threads, partial=partial)
+
+
+@public_errors()
+def decompress(
+    source: Stream | str | Path | builtins.bytes,
+    *,
+    output: str | Path | None = None,
+    bands: Sequence[str] | None = None,
+    layers: int = LAYERS,
+    model: ModelFolder = None,
+    threads: int = 1,
+    partial: bool = False,
+    force: bool = False,
+) -> NDArray[Any]:
+    """(T, C, H, W) values of all frames in the input's type, its nodata where there are none; written to `output` too where that is given.
+
+    output: an .npz, a .tif for one date, or a folder for GeoTIFFs, with what the input's files said beside the pixels.
+    layers: from how many of the 16 images are built. partial: what is missing comes as 0 instead of raising StreamError.
+    Raises Error, StreamError, RefusedError.
+    """
+    stream = _stream_of(source, model, threads, partial)
+    place = None
+    if output is not None:
+        place = Output(Path(output), _paths(source), force, folder=is_folder(Path(output)))
+    frames = [stream.frame(index, bands, layers) for index in range(len(stream))]
+    if place is not None:
+        with place as path:
+            write_series(Series(frames, stream.carried), path)
+    return np.stack([values_of(frame) for frame in frames])
+
+
+@public_errors()
+def inspect(source: Stream | str | Path | builtins.bytes) -> dict[str, Any]:
+    """What a stream holds as plain JSON types: bytes, layers, modes and contexts of every tile. Raises Error, StreamError."""
+    from swathpack.edge.stream import read_stream
+    from swathpack.tools.commands.inspect import describe
+
+    data = builtins.bytes(_stream_of(source, None, 1, partial=True))
+    return describe(read_stream(data), len(data))
+
+
+@dataclass(frozen=True, eq=False)
+class Inpainted:
+    """frames: with their clouds filled. filled: (T, H, W) bool, where. notes: by frame, what was told of its repair."""
+
+    frames: list[Frame]
+    filled: NDArray[np.bool_]
+    notes: dict[int, list[str]]
+
+    @property
+    def data(self) -> NDArray[np.uint16]:
+        """(T, C, H, W) counts."""
+        return np.stack([frame.data for frame in self.frames])
+
+
+@public_errors()
+def inpaint(
+    source: Source,
+    *,
+    clouds: NDArray[Any] | None = None,
+    frames: Sequence[int] | None = None,
+    later: bool = False,
+    method: str = "calibrated",
+    dilate: int = 2,
+    output: str | Path | None = None,
+    bands: Sequence[str] | None = None,
+    times: Times | None = None,
+    nodata: float = 0,
+    level: str = "unknown",
+    boa_offset: bool = False,
+    model: ModelFolder = None,
+    threads: int = 1,
+    force: bool = False,
+) -> Inpainted:
+    """Fill cloudy pixels with what the model and the other dates make likely; clear pixels stay as they are.
+
+    source and its keywords: as `compress`. clouds: (T, H, W), not zero where a cloud is; without it they are detected.
+    frames: which to repair, all by default. later: take from later dates too. method: calibrated, zero-shot or regression
+    (docs/inpainting.md). dilate: grow the clouds by so many pixels. output: as `decompress`. Raises Error, RefusedError.
+    """
+    from swathpack.tools.commands.inpaint import cube_of, repaired_frame
+    from swathpack.tools.inpaint import detect
+    from swathpack.tools.inpaint.repair import METHODS, Repairer
+
+    if method not in METHODS:
+        raise UserError(f"method: expected one of {', '.join(METHODS)}, found {method!r}")
+    place = None
+    if output is not None:
+        check_output(Path(output), _paths(source), force)
+        place = Output(Path(output), _paths(source), force, folder=is_folder(Path(output)))
+    series = as_series(source, bands, times, nodata, level, boa_offset)
+    given = series.frames
+    cloudy = detect.detect(given) if clouds is None else _checked(clouds, given)
+    cloudy = detect.dilated(cloudy, dilate)
+    wanted = [i for i in _chosen(frames, len(given)) if cloudy[i].any()]
+    repairer = Repairer(
+        cube_of(given, cloudy), None if method == "regression" else _model(model, threads), method, later
+    )
+    repairs = {i: repairer.repair(i, cloudy[i], lambda: None) for i in wanted}
+    after = [repaired_frame(f, repairs[i], cloudy[i]) if i in repairs else f for i, f in enumerate(given)]
+    filled = np.zeros(cloudy.shape, np.bool_)
+    for i, repair in repairs.items():
+        filled[i] = cloudy[i] & ~repair.unfilled
+    if place is not None:
+        with place as path:
+            write_series(replace(series, frames=after), path)
+    return Inpainted(after, filled, {i: list(repair.notes) for i, repair in repairs.items()})
+
+
+def _checked(clouds: NDArray[Any], frames: Sequence[Frame]) -> NDArray[np.bool_]:
+    expected = (len(frames), frames[0].height, frames[0].width)
+    if np.shape(clouds) != expected:
+        raise UserError(f"clouds: expected shape {expected}, found {np.shape(clouds)}")
+    cloudy: NDArray[np.bool_] = np.asarray(clouds) != 0
+    return cloudy
+
+
+def _chosen(frames: Sequence[int] | None, count: int) -> list[int]:
+    wanted = list(range(count)) if frames is None else sorted(set(frames))
+    if any(not 0 <= i < count for i in wanted):
+        raise UserError(f"frames: expected 0 to {count - 1}, found {wanted}")
+    return wanted
+
+
+@public_errors()
+def evaluate_plan(plan: Plan | str | Path, *, days: float | None = None, seed: int | None = None) -> Outcome:
+    """Passes, byte budgets and image quality of a plan: a `Plan`, a plan file or a preset's name. Raises Error."""
+    from swathpack.tools.plan.inputs import read_plan
+    from swathpack.tools.plan.model import evaluate
+
+    if isinstance(plan, (str, Path)):
+        plan = read_plan(plan, days=days, seed=seed)
+    return evaluate(plan)

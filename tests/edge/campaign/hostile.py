@@ -1,0 +1,200 @@
+"""The ground under fire: hostile files and packets in a process whose address space is limited to 1 GB.
+
+    python -m tests.edge.campaign hostile --size 100000      files and packets, a fifth of them files
+
+Every file goes through `inspect` and `decompress`, every pass of 200 packets through `receive` into one store, with
+`--list`, `--images` and `--drop` between. Fails on a traceback, on a command that ran out of memory, on an output or a
+store that is out of proportion.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import random
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+LIMIT_MB = 1024
+FILE_SHARE = 0.2
+PACKETS_A_PASS = 200
+MAX_PIXELS = 1 << 22  # larger ones are refused: the limit is what is tried, not the speed of the disk
+MOST_OUTPUT = 64 << 20
+STORE_RATIO = 60  # bytes of the store for each byte of packets: a row for every forged number
+
+
+@dataclass
+class Outcome:
+    """codes: exit codes by command. peak_mb: most address space."""
+
+    files: int = 0
+    packets: int = 0
+    file_bytes: int = 0
+    packet_bytes: int = 0
+    store_bytes: int = 0
+    largest_output: int = 0
+    slowest_s: float = 0.0
+    peak_mb: int = 0
+    base_mb: int = 0
+    cpu_s: float = 0.0
+    codes: dict[str, int] = field(default_factory=dict)
+    failures: list[str] = field(default_factory=list)
+
+    @property
+    def good(self) -> bool:
+        return not self.failures and self.peak_mb <= LIMIT_MB
+
+    def text(self) -> str:
+        """What is printed."""
+        codes = ", ".join(f"{name} {count}" for name, count in sorted(self.codes.items()))
+        lines = [
+            f"{self.files} files ({self.file_bytes} bytes), {self.packets} packets ({self.packet_bytes} bytes), "
+            f"{self.cpu_s:.0f} s of CPU",
+            f"address space: {self.base_mb} MB before, most {self.peak_mb} MB, limit {LIMIT_MB} MB",
+            f"store {self.store_bytes} bytes, largest output {self.largest_output} bytes, slowest {self.slowest_s:.1f} s of CPU",
+            f"exit codes: {codes}",
+            f"tracebacks, refusals for want of memory, outputs out of proportion: {len(self.failures)}",
+        ]
+        return "\n".join(lines + self.failures[:5])
+
+
+class Range:
+    """The commands in this process, the model loaded once."""
+
+    def __init__(self, folder: Path, seed: int) -> None:
+        from swathpack.edge.codec.model import EdgeModel
+        from swathpack.tools.commands import decompress, receive
+        from tests.edge.campaign.hostile_inputs import Real
+
+        self.folder, self.rng, self.out = folder, random.Random(seed), Outcome()
+        self.real = Real.of(EdgeModel())
+        decompress.open_model = lambda args: self.real.model
+        receive.EdgeModel = lambda *args: self.real.model  # type: ignore[assignment,misc]
+        self.codes: Counter[str] = Counter()
+
+    def run(self, *words: object) -> None:
+        """One command; anything but an exit code in words is a failure."""
+        from swathpack.tools.cli import main
+
+        said, start = io.StringIO(), time.process_time()
+        try:
+            with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+                code = main([str(w) for w in words])
+        except BaseException:
+            self.fail(words, traceback.format_exc()[-1500:])
+            return
+        self.out.slowest_s = max(self.out.slowest_s, time.process_time() - start)
+        self.codes[f"{words[0]} {code}"] += 1
+        if code not in (0, 1, 3) or "not enough memory" in said.getvalue():
+            self.fail(words, said.getvalue()[-500:])
+
+    def fail(self, words: tuple[object, ...], message: str) -> None:
+        self.out.failures.append(f"{' '.join(map(str, words))}: {message}")
+
+    def file(self) -> None:
+        """One hostile file."""
+        from tests.edge.campaign.hostile_inputs import FILES
+
+        data = self.rng.choice(FILES)(self.real, self.rng)
+        path = self.folder / "hostile.swp"
+        path.write_bytes(data)
+        self.run("inspect", path, *(["--json"] if self.rng.random() < 0.5 else []))
+        target = self.folder / self.rng.choice(("out.npz", "out.npz", "dates"))
+        self.run("decompress", path, "-o", target, "--force", "--max-pixels", MAX_PIXELS)
+        self.out.largest_output = max(self.out.largest_output, _size(target))
+        if _size(target) > MOST_OUTPUT:
+            self.fail(("decompress",), f"{_size(target)} bytes of output for {len(data)}: {data[:200].hex()}")
+        _clear(target)
+        self.out.files, self.out.file_bytes = self.out.files + 1, self.out.file_bytes + len(data)
+
+    def one_pass(self, number: int, packets: int) -> None:
+        """One hostile pass into the store."""
+        from tests.edge.campaign.hostile_inputs import hostile_pass
+
+        data = hostile_pass(self.real, self.rng, packets, number)
+        path, store = self.folder / f"pass-{number:06d}.bin", ("--store", self.folder / "ground.db")
+        path.write_bytes(data)
+        self.run("receive", path, *store, *self.reports())
+        path.unlink()
+        if number % 10 == 9:
+            self.run("receive", *store, "--list")
+        if number % 50 == 0:
+            self.run("receive", *store, "--images", self.folder / "images", "--max-pixels", MAX_PIXELS)
+            _clear(self.folder / "images")
+            self.run("receive", *store, "--drop", self.rng.choice(("0", "unread", "0/255/255", "9999", "x/y")))
+        self.out.packets, self.out.packet_bytes = self.out.packets + packets, self.out.packet_bytes + len(data)
+
+    def reports(self) -> list[object]:
+        """Options that ask for reports."""
+        return ["--reports", self.folder / "reports"]
+
+    def result(self) -> Outcome:
+        """All there is to tell."""
+        out = self.out
+        out.store_bytes = sum(p.stat().st_size for p in self.folder.glob("ground.db*"))
+        if out.store_bytes > STORE_RATIO * out.packet_bytes + (1 << 20):
+            self.fail(("receive",), f"a store of {out.store_bytes} bytes from {out.packet_bytes} of packets")
+        out.codes, out.peak_mb, out.cpu_s = dict(self.codes), _address_space("VmPeak"), time.process_time()
+        return out
+
+
+def work(folder: Path, size: int, seed: int) -> Outcome:
+    """The worker: everything in this process, under the limit."""
+    resource.setrlimit(resource.RLIMIT_AS, (LIMIT_MB << 20, LIMIT_MB << 20))
+    under_fire = Range(folder, seed)
+    under_fire.out.base_mb = _address_space("VmSize")
+    packets = round(size * (1 - FILE_SHARE))
+    passes = [PACKETS_A_PASS] * (packets // PACKETS_A_PASS) + [packets % PACKETS_A_PASS]
+    files = size - packets
+    for number, count in enumerate(passes):
+        under_fire.one_pass(number, count)
+        for _ in range(files * (number + 1) // len(passes) - files * number // len(passes)):
+            under_fire.file()
+    return under_fire.result()
+
+
+def campaign(folder: Path, size: int, seed: int = 1) -> Outcome:
+    """Run the worker in a process of its own."""
+    one = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
+    command = [sys.executable, "-m", "tests.edge.campaign.hostile", str(folder), str(size), str(seed)]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | one, cwd=Path(__file__).parents[3])
+    if done.returncode:
+        return Outcome(failures=[f"the process ended with {done.returncode}: {done.stderr[-2000:]}"])
+    return Outcome(**json.loads(done.stdout.splitlines()[-1]))
+
+
+def main(folder: Path, size: int | None, codec: str) -> tuple[str, bool]:
+    outcome = campaign(folder, size or 100_000)
+    return outcome.text(), outcome.good
+
+
+def _address_space(what: str) -> int:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(what):
+            return int(line.split()[1]) // 1024
+    return 0
+
+
+def _size(path: Path) -> int:
+    if path.is_dir():
+        return sum(p.stat().st_size for p in path.iterdir())
+    return path.stat().st_size if path.exists() else 0
+
+
+def _clear(path: Path) -> None:
+    for one in [*path.iterdir()] if path.is_dir() else [path]:
+        one.unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory(dir=sys.argv[1]) as name:
+        print(json.dumps(asdict(work(Path(name), int(sys.argv[2]), int(sys.argv[3])))))

@@ -1,0 +1,85 @@
+"""The C coder and its slow twin write the same bytes, decode the same from every prefix, and count layers alike."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from swathpack.edge.codec.transform_coder import bitplane, native, reference, reference_binary
+from swathpack.edge.codec.transform_coder.layout import Layout, Pyramid, layout_of
+
+pytestmark = pytest.mark.skipif(not native.available(), reason="the C library is not built")
+
+TARGETS = np.array([3, 40, 90, 200], np.uint64)
+
+
+def _values(layout: Layout, seed: int, peak: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    values = np.zeros(layout.n_values, np.int32)
+    for view, row in zip(layout.views(values), layout.subbands):
+        scale = peak / (1 + 8.0 ** (2 - row[12])) / (1 + row[13])
+        smooth = np.abs(rng.normal(size=view.shape)).cumsum(0).cumsum(1)
+        view[:] = np.rint(scale * rng.laplace(size=view.shape) * (smooth > np.median(smooth)))
+    return values
+
+
+@pytest.mark.parametrize(
+    ("pyramids", "peak"),
+    [
+        ((Pyramid(24, 20, 2, 2, 3),), 4000),
+        ((Pyramid(17, 33, 3, 1, 1),), 90),
+        ((Pyramid(16, 16, 1, 3, 3), Pyramid(5, 6, 0, 2, 2, 1)), 1 << 20),
+        ((Pyramid(1, 3, 0, 1, 1),), 5),
+        ((Pyramid(9, 9, 1, 4, 4),), 0),
+    ],
+)
+def test_same_bytes_sizes_and_errors(pyramids: tuple[Pyramid, ...], peak: int) -> None:
+    layout = layout_of(pyramids)
+    values = _values(layout, 1, 8 * peak)
+    planes = (int(np.abs(values).max()) >> 3).bit_length()
+    given = (layout.subbands, layout.n_values, layout.n_cells, planes, bitplane.model())
+    for limit in (1 << 20, 100):
+        fast = native.encode(*given, values, limit, TARGETS)
+        slow = reference.encode(*given, values, limit, TARGETS)
+        assert fast[0] == slow[0]
+        assert fast[1].tolist() == slow[1].tolist()
+        assert fast[2] == pytest.approx(slow[2], rel=1e-4)  # running sums against fresh ones
+    payload = native.encode(*given, values, 1 << 20, TARGETS)[0]
+    for size in {*range(0, len(payload), max(1, len(payload) // 9)), len(payload)}:
+        fast_known, slow_known = (c.decode(*given, payload[:size], TARGETS) for c in (native, reference))
+        assert np.array_equal(fast_known[0], slow_known[0])
+        assert np.array_equal(fast_known[1][fast_known[0] != 0], slow_known[1][slow_known[0] != 0])
+        assert fast_known[2] == slow_known[2]
+    back, bits, layers = native.decode(*given, payload, TARGETS)
+    assert layers == len(TARGETS) + 1 and not bits.any()
+    assert np.array_equal(np.abs(back) // 2, np.abs(values) >> 3)
+
+
+def test_constants_and_tables_are_the_same() -> None:
+    states, weights, size = native.constants()
+    assert (states, weights) == (reference.N_STATES, reference.N_SETS * reference.MAX_INPUTS)
+    tables = native.tables()
+    assert tables.nbytes == size
+    assert tables[: 2 * 4096].view(np.int16).tolist() == reference_binary.STRETCH
+    assert tables[2 * 4096 : 4 * 4096].view(np.uint16).tolist() == reference_binary.SQUASH
+    assert tables[4 * 4096 :].view(np.uint16).tolist() == reference_binary.RATE
+
+
+def test_a_known_stream_stays_as_it_is() -> None:
+    layout = layout_of((Pyramid(12, 12, 1, 2, 2),))
+    values = np.zeros(layout.n_values, np.int32)
+    for n, view in enumerate(layout.views(values)):
+        view[:] = (np.add.outer(np.arange(view.shape[0]) * 7, np.arange(view.shape[1]) * 5) * (n + 3)) % 201 - 100
+    states = np.zeros((reference.N_STATES, 2), np.uint16)
+    states[:, 0] = 32768
+    plain = (states, np.full(reference.N_SETS * reference.MAX_INPUTS, 5734, np.int32))
+    payload = reference.encode(layout.subbands, layout.n_values, layout.n_cells, 4, plain, values, 1 << 20, TARGETS)[0]
+    assert payload.hex() == GOLDEN
+
+
+GOLDEN = (
+    "0062c654df918177050c033593fbb45e2c28c422579d5afcb24486a53cdf90fb0e87b8d7d62c481b225bbed0a657eb6d3653"
+    "e1255f5a6834b8d2836a011e8e8eb3106c023bb7351c56195973669b44160877d02fcf4ed931fde1bf31450fb59330655a9e"
+    "601bb26f81c0129d2b12903f48ca74cb226ffc21385e4f6f67cb4746fb85ba4850c635aeef6ec949b76cb793cae9d96b0f47"
+    "97c782cbdc02eac8f4323cc15f3fc4"
+)

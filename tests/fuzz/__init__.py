@@ -1,0 +1,9 @@
+"""Coverage-guided fuzzing of every parser (atheris, libFuzzer), with a small committed corpus.
+
+    python -m tests.fuzz                         every target, 600 seconds in all; prints a table
+    python -m tests.fuzz --seconds 60 stream     one target
+    python -m tests.fuzz --keep                  what was found joins the committed corpus, minimised
+
+Checksums are off (`unchecked`): a mutant would else end at the first one. `tests.edge.campaign fuzz` runs the same
+parsers with checksums on. `test_fuzz.py` runs the corpus through every parser without atheris.
+"""

@@ -1,0 +1,106 @@
+"""See the package's docstring."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.fuzz.targets import CORPUS, MOST_BYTES, slug, targets
+
+SECONDS = 600
+SLOWEST_S = 20  # of one input; machines that test are busy
+MOST_MB = 1024
+
+
+@dataclass(frozen=True)
+class Found:
+    """What became of a target. coverage: libFuzzer's count of edges reached. failure: the end of what it said."""
+
+    name: str
+    inputs: int
+    coverage: int
+    corpus: int
+    failure: str = ""
+
+
+def fuzz(name: str, seconds: float, keep: bool = False) -> Found:
+    """Fuzz one target for a while from the committed corpus and the target's own seeds."""
+    committed = CORPUS / slug(name)
+    committed.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        fresh, seeds = Path(folder) / "fresh", Path(folder) / "seeds"
+        fresh.mkdir()
+        seeds.mkdir()
+        options = [
+            f"-max_total_time={max(round(seconds), 1)}",
+            f"-max_len={MOST_BYTES}",
+            f"-timeout={SLOWEST_S}",
+            f"-rss_limit_mb={MOST_MB}",
+            f"-artifact_prefix={folder}/",
+            "-print_final_stats=1",
+        ]
+        done = _run(name, [*options, str(fresh), str(committed), str(seeds)])
+        if keep and done.returncode == 0:
+            _merge(name, committed, [fresh, seeds])
+        return _found(name, done, Path(folder))
+
+
+def _run(name: str, words: list[str]) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "tests.fuzz.one", name, *words]
+    return subprocess.run(command, capture_output=True, text=True, errors="replace", cwd=Path(__file__).parents[2])
+
+
+def _merge(name: str, committed: Path, others: list[Path]) -> None:
+    """The smallest set of inputs that reaches what all of them reach."""
+    with tempfile.TemporaryDirectory() as folder:
+        least, seeds = Path(folder) / "least", Path(folder) / "seeds"
+        least.mkdir()
+        seeds.mkdir()
+        _run(name, ["-merge=1", f"-max_len={MOST_BYTES}", str(least), *map(str, [committed, *others, seeds])])
+        if any(least.iterdir()):
+            shutil.rmtree(committed)
+            shutil.copytree(least, committed)
+
+
+def _found(name: str, done: subprocess.CompletedProcess[str], folder: Path) -> Found:
+    said = done.stderr
+    coverage = [int(n) for n in re.findall(r" cov: (\d+) ", said)]
+    corpus = [int(n) for n in re.findall(r" corp: (\d+)/", said)]
+    inputs = re.search(r"number_of_executed_units: (\d+)", said)
+    failure = ""
+    if done.returncode:
+        crash = next((p for p in folder.iterdir() if p.is_file()), None)
+        shown = crash.read_bytes()[:200].hex() if crash else "no input kept"
+        failure = f"exit code {done.returncode}, input {shown}\n{said[-3000:]}"
+    return Found(name, int(inputs[1]) if inputs else 0, max(coverage, default=0), max(corpus, default=0), failure)
+
+
+def report(found: list[Found]) -> str:
+    """A table, and what failed."""
+    lines = ["target                   inputs  coverage  corpus  failures"]
+    for f in found:
+        lines.append(f"{f.name:20} {f.inputs:10}  {f.coverage:8}  {f.corpus:6}  {int(bool(f.failure)):8}")
+    lines.append(f"{sum(f.inputs for f in found)} inputs")
+    return "\n".join(lines + [f"{f.name}: {f.failure}" for f in found if f.failure])
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz")
+    parser.add_argument("names", nargs="*", help="targets (default: all)")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="in all")
+    parser.add_argument("--keep", action="store_true", help="take what was found into the committed corpus, minimised")
+    args = parser.parse_args()
+    names = args.names or [t.name for t in targets()]
+    found = [fuzz(name, args.seconds / len(names), args.keep) for name in names]
+    print(report(found))
+    return int(any(f.failure for f in found))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

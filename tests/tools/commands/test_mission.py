@@ -1,0 +1,66 @@
+"""`swathpack mission`: the file that --init writes is the loop's defaults, and flies a plan's budget."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+
+import pytest
+
+from swathpack.edge.config import Mission, parse_mission, read_mission
+from swathpack.tools.cli import main
+from swathpack.tools.commands.mission import WORDS, template
+from swathpack.tools.errors import REFUSED
+from tests.edge.downlink.test_budget import budget, format_budget
+
+PASSES = {"passes.bytes": 5, "passes.every_s": 2.0}
+
+
+def test_every_key_is_there_with_its_default(tmp_path: Path) -> None:
+    text = template(PASSES)
+    full = re.sub(r"^# ([a-z_]+ = )", r"\1", text, flags=re.M)
+    assert parse_mission(full, tmp_path) == parse_mission("[passes]\nbytes = 5\nevery_s = 2.0\n", tmp_path)
+    assert parse_mission(text, tmp_path) == parse_mission(full, tmp_path)
+    known = set()
+    for field in dataclasses.fields(Mission):
+        kind = field.default_factory if dataclasses.is_dataclass(field.default_factory) else None
+        part = text.split(f"\n[{field.name}]\n")[1].split("\n[")[0] if kind else text.split("\n[")[0]
+        for one in dataclasses.fields(kind) if kind else [field]:
+            assert re.search(rf"^(#|#  )? ?{one.name}( =|:)|of their own weight", part, re.M), one.name
+            known.add(f"{field.name}.{one.name}" if kind else field.name)
+    assert set(WORDS) <= known
+
+
+def test_init_and_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "plan").mkdir()
+    (tmp_path / "plan/budget.toml").write_text(format_budget(budget()))
+    made, planned = tmp_path / "flight/mission.toml", str(tmp_path / "plan/budget.toml")
+    made.parent.mkdir()
+    assert main(["mission", "--init", str(made), "--budget", planned]) == 1
+    assert "--satellite: expected one of sat-1, sat-2, found none" in capsys.readouterr().err
+    assert main(["mission", "--init", str(made), "--budget", planned, "--satellite", "sat-9"]) == 1
+    assert "found 'sat-9'" in capsys.readouterr().err and not made.exists()
+    assert main(["mission", "--init", str(made), "--budget", planned, "--satellite", "sat-1"]) == 0
+    assert main(["mission", str(made), "--check"]) == 0
+    assert "passes of sat-1 in plan plan: 2, 2026-12-01T00:00:00Z to" in capsys.readouterr().out
+    assert read_mission(made).passes.budget == made.parent / "../plan/budget.toml"
+    assert main(["mission", "--init", str(made)]) == REFUSED
+    assert "exists: give another name" in capsys.readouterr().err
+    assert main(["mission", "--init", str(tmp_path / "plain.toml")]) == 0
+    assert main(["mission", str(tmp_path / "plain.toml"), "--check"]) == 0
+    assert "2000000 bytes every 5400 s" in capsys.readouterr().out
+
+
+def test_what_is_wrong_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "m.toml").write_text("[coding]\nq = 99\n")
+    for arguments, message in (
+        ([], "expected a mission.toml to check, or --init"),
+        ([str(tmp_path / "m.toml")], "coding.q: expected 0 to 63, found 99"),
+        ([str(tmp_path / "none.toml")], "No such file"),
+        (["--init", str(tmp_path / "x.toml"), "--satellite", "a"], "with --budget only"),
+        (["--init", str(tmp_path / "x.toml"), "--budget", str(tmp_path / "none")], "cannot read the budget"),
+    ):
+        assert main(["mission", *arguments]) == 1
+        error = capsys.readouterr().err
+        assert message in error and error.count("\n") == 1

@@ -1,0 +1,157 @@
+"""Streams that claim much and hold little: what is claimed takes no memory, time or disk."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from swathpack.edge.stream import Extension, FrameRecord, Header, StreamWriter, pack_mask, read_stream
+from swathpack.tools.cli import main
+from swathpack.tools.errors import PARTLY, UserError
+from swathpack.tools.files.decoder import StreamDecoder
+from swathpack.tools.files.encoder import METADATA_TAG, SeriesEncoder
+from swathpack.tools.files.rasters import pack_metadata, read_series, unpack_metadata
+from tests.codec_models import shipped
+from tests.frames import series
+from tests.limits import swathpack
+
+
+def claims(**changes) -> Header:
+    """A header of the shipped model that claims whatever is asked for."""
+    fields = {"frames": 1, "height": 256, "width": 256, "bands": ("B02", "B03", "B04")}
+    return Header(model_digest=shipped().digest, tables_digest=shipped().tables_digest, **{**fields, **changes})
+
+
+def written(path: Path, writer: StreamWriter) -> Path:
+    path.write_bytes(writer.to_bytes())
+    return path
+
+
+@pytest.fixture(scope="module")
+def real() -> bytes:
+    """One date of 64 x 64 pixels, three bands."""
+    return SeriesEncoder(shipped(), series(64, 64, 1, bands=("B02", "B03", "B04"))).at_quality(30)
+
+
+def with_header(real: bytes, header: Header) -> StreamWriter:
+    writer = StreamWriter(header)
+    for segment in read_stream(real).segments:
+        writer.add(replace(segment, offset=0))
+    return writer
+
+
+@pytest.mark.parametrize(
+    "header", [claims(frames=65536, height=16384, width=16384), claims(height=16384, width=16384), claims(frames=65536)]
+)
+def test_a_bare_header_is_refused(tmp_path, header):
+    stream = written(tmp_path / "bomb.swp", StreamWriter(header))
+    said = swathpack("decompress", stream, "-o", tmp_path / "out.npz").refusal
+    assert "bomb.swp" in said and ("--max-pixels" in said or "no tile" in said)
+    assert not (tmp_path / "out.npz").exists()
+
+
+def test_many_frames_with_one_tile_are_refused_beyond_the_limit(tmp_path, real):
+    header = claims(frames=65536, height=4096, width=4096, tile_size=64)
+    stream = written(tmp_path / "bomb.swp", with_header(real, header))
+    said = swathpack("decompress", stream, "-o", tmp_path / "out").refusal
+    assert "1,099,511,627,776 pixels" in said and "--max-pixels" in said
+
+
+@pytest.mark.slow
+def test_a_large_frame_is_written_by_windows(tmp_path, real):
+    """Raw it is 12 times as large as the memory that is free under the limit would take."""
+    header = claims(height=11008, width=11008, tile_size=64)
+    stream = written(tmp_path / "large.swp", with_header(real, header))
+    ran = swathpack("decompress", stream, "-o", tmp_path / "out.npz", "--report", tmp_path / "report.json")
+    assert ran.code == PARTLY and ran.peak_mb < 1024 and "tiles 1-29583: not in the stream" in ran.out
+    assert (tmp_path / "report.json").stat().st_size < 2000 and (tmp_path / "out.npz").stat().st_size < 4 << 20
+    with np.load(tmp_path / "out.npz") as archive:
+        assert archive["data"].shape == (1, 3, 11008, 11008)
+        assert archive["data"][0, :, :64, :64].all() and not archive["data"][0, :, 64:, :128].any()
+
+
+def test_inspect_says_what_is_there(tmp_path, real):
+    stream = written(tmp_path / "many.swp", with_header(real, claims(frames=65536, height=64, width=64, tile_size=64)))
+    said = swathpack("inspect", stream)
+    assert "frames 1-65535: nothing sent" in said.out and len(said.out) < 4000
+    facts = json.loads(swathpack("inspect", stream, "--json").out)
+    assert facts["frames_without_data"] == [[1, 65535]] and len(facts["frames"]) == 1
+
+
+@pytest.mark.parametrize("side", [1024, pytest.param(8192, marks=pytest.mark.slow)])
+def test_masks_and_extensions_do_not_unpack_to_more_than_the_limit(tmp_path, real, side):
+    writer = with_header(real, claims(height=side, width=side, tile_size=64))
+    valid = np.ones((side, side), bool)
+    valid[::2] = False
+    writer.add(FrameRecord(0, None, pack_mask(valid)))
+    for _ in range(600):
+        writer.add(Extension(5, bytes(1 << 20)))
+    stream = written(tmp_path / "bomb.swp", writer)
+    assert stream.stat().st_size < 2 << 20
+    assert swathpack("inspect", stream).peak_mb < 400
+    ran = swathpack("decompress", stream, "-o", tmp_path / "out.npz")
+    assert ran.code == PARTLY and ran.peak_mb < 1024 and "extension" in ran.out
+
+
+def test_a_mask_of_another_size_is_named_and_the_pixels_are_kept(tmp_path, real):
+    writer = with_header(real, claims(height=64, width=64, tile_size=64))
+    writer.add(FrameRecord(0, None, pack_mask(np.eye(80, dtype=bool))))
+    decoded = StreamDecoder(shipped(), writer.to_bytes()).frames()
+    assert any("its mask cannot be used" in line for line in decoded.problems)
+    assert decoded.frames[0].valid.all()
+
+
+def test_latents_are_held_only_while_a_later_frame_names_them():
+    frames = series(64, 64, 5, seed=3)
+    decoder = StreamDecoder(shipped(), SeriesEncoder(shipped(), frames, mode="learned").at_quality(30))
+    most = 0
+    for index in range(len(frames)):
+        frame, _ = decoder.frame(index)
+        most = max(most, len(decoder.held))
+        assert frame.valid.all()
+    named = {(c.frame, s.tile) for s in decoder.stream.segments for c in s.contexts}
+    assert named and set(decoder.held) <= named and most <= len(named)
+    decoder.latent(len(frames), decoder.windows[0])
+    assert not decoder.held
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"format": "npz", "extra": {"x": {"dtype": "<U1000000", "shape": [4096], "values": ["a"] * 4096}}},
+        {"format": "npz", "extra": {"x": {"dtype": "|u1", "shape": [1 << 40], "packed": ""}}},
+        {"format": "npz", "extra": {"x": {"dtype": "|O", "shape": [1], "packed": ""}}},
+        {"format": "npz", "extra": [1], "native": "B02"},
+        {"format": "npz", "native": {"10m": ["B02"], "20m": 5}},
+        {"rank": 3, "has_dates": "no", "extra": {"data": 5}},
+        {"files": [[{"name": "../../out.tif", "bands": ["B02"], "tags": [[1, 2]], "tile": [0, -1]}]]},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("target", ["out.npz", "folder"])
+def test_metadata_of_any_shape_cost_themselves_only(tmp_path, real, metadata, target, capsys):
+    pytest.importorskip("tifffile")
+    writer = with_header(real, claims(height=64, width=64, tile_size=64))
+    writer.add(Extension(METADATA_TAG, pack_metadata(metadata)))
+    stream = written(tmp_path / "x.swp", writer)
+    code = (
+        main(["decompress", str(stream), "-o", str(tmp_path / "inner" / target)])
+        if target == "folder"
+        else main(["decompress", str(stream), "-o", str(tmp_path / target)])
+    )
+    said = capsys.readouterr()
+    assert code in (0, PARTLY) and (code == 0 or "what the stream says of its files" in said.out)
+    found = read_series(tmp_path / "inner" / target if target == "folder" else tmp_path / target)
+    assert found.frames[0].data.shape == (3, 64, 64) and not list(tmp_path.glob("*.tif"))
+
+
+def test_deep_metadata_are_refused_in_words():
+    with pytest.raises(UserError, match="metadata"):
+        unpack_metadata(zlib.compress(b"[" * 100_000))
+    with pytest.raises(UserError, match="larger than"):
+        unpack_metadata(zlib.compress(b'{"a":[' + b"[]," * (1 << 21) + b"0]}"))

@@ -1,0 +1,154 @@
+"""The flight loop's configuration: a commented file to begin with, and a check of one that is there.
+
+    swathpack mission --init mission.toml --budget plan/budget.toml --satellite sat-1
+    swathpack mission mission.toml --check
+
+The first writes every key with its default; the second reads the file and its budget as `python -m swathpack.edge` does
+and prints the passes. docs/runtime.md describes the keys.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from swathpack.edge.board import planned_passes
+from swathpack.edge.config import ConfigError, Mission, RegionConfig, read_mission
+from swathpack.edge.downlink.budget import Budget, BudgetError, format_time, read_budget
+from swathpack.tools.errors import RefusedError, UserError
+from swathpack.tools.files.outputs import write_text
+
+# What a key is for, where its name does not say it. A key without an entry stands alone.
+WORDS = {
+    "state": "folder of queue, contexts, spool and log",
+    "model": "folder of a model instead of the shipped one",
+    "source.kind": "folder, ring, tcp, udp, synthetic",
+    "source.path": "of a folder",
+    "source.name": "of a ring in shared memory",
+    "source.settle_s": "a file must not have grown for this long",
+    "source.count": "synthetic: frames in all, 0 for ever",
+    "port.kind": "file, tcp, udp",
+    "uplink.kind": "folder, udp",
+    "uplink.key_file": "secret shared with the ground (16 bytes or more); set one in flight",
+    "passes.budget": "budget.toml of swathpack plan",
+    "passes.satellite": "whose passes of the budget",
+    "passes.bytes": "without a budget: bytes of every pass, and",
+    "passes.every_s": "its interval",
+    "passes.patience": "passes to wait for a report before sending again",
+    "passes.paced": "send at the profile's rate",
+    "context.policy": "confirmed: only what the ground has said it holds; sent: in hope",
+    "coding.q": "quantiser step index, 0 fine to 63 coarse",
+    "coding.base": "most octaves to the base layer's step",
+    "coding.tile": "side in pixels, a multiple of 64",
+    "coding.engine": "of the entropy network: auto, or a name of swathpack engines list",
+    "coding.analysis": "float, int8",
+    "coding.cloud_discount": "share of its weight that a clouded tile loses",
+    "coding.rounds": "layers after which all tiles have had their turn",
+    "link.reserve_bytes": "of the budget per commit",
+    "link.erasure": "none, cauchy, raptorq",
+    "throttle.max_power_w": "0: no limit",
+    "throttle.min_energy": "0 to 1; 0: no limit",
+    "limits.keep_frames": "confirmed, coded",
+    "limits.memory_mb": "of the process, 0 for any",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `swathpack mission`."""
+    parser.add_argument("mission", nargs="?", type=Path, help="mission.toml to check")
+    parser.add_argument("--check", action="store_true", help="read the file and its budget, print the passes")
+    parser.add_argument("--init", type=Path, metavar="FILE", help="write a commented mission.toml, then stop")
+    parser.add_argument("--budget", type=Path, help="with --init: budget.toml of swathpack plan")
+    parser.add_argument("--satellite", help="with --budget: whose passes; needed where it plans several")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write or check. Raises UserError."""
+    if args.init is not None:
+        return _init(args)
+    if args.mission is None:
+        raise UserError("expected a mission.toml to check, or --init FILE")
+    try:
+        mission = read_mission(args.mission)
+        budget = planned_passes(mission) if mission.passes.budget is not None else None
+    except ConfigError as error:
+        raise UserError(f"{args.mission}: {error}") from error
+    every = f"{mission.passes.bytes} bytes every {mission.passes.every_s:g} s"
+    print(f"{args.mission}: good; {_passes(budget) if budget is not None else every}")
+    return 0
+
+
+def _passes(budget: Budget) -> str:
+    rows = budget.passes
+    name = ", ".join(budget.satellites())
+    if not rows:
+        return f"no pass of {name} in plan {budget.plan}"
+    return (
+        f"passes of {name} in plan {budget.plan}: {len(rows)}, {format_time(rows[0].start_s)[:19]}Z to "
+        f"{format_time(rows[-1].end_s)[:19]}Z, {sum(row.bytes for row in rows) / 1e6:,.1f} MB"
+    )
+
+
+def _init(args: argparse.Namespace) -> int:
+    given = {"passes.bytes": 2_000_000, "passes.every_s": 5400.0}
+    if args.budget is not None:
+        given = _of_budget(args.budget, args.satellite, args.init.parent)
+    elif args.satellite is not None:
+        raise UserError("--satellite: expected with --budget only")
+    if os.path.lexists(args.init):
+        raise RefusedError(f"--init: {args.init} exists: give another name")
+    write_text(args.init, template(given))
+    print(f"wrote {args.init}; check it with: swathpack mission {args.init} --check")
+    return 0
+
+
+def _of_budget(path: Path, satellite: str | None, folder: Path) -> dict[str, Any]:
+    try:
+        budget = read_budget(path, satellite)
+    except BudgetError as error:
+        raise UserError(f"--budget: {error}") from error
+    names = budget.satellites()
+    if satellite is None and len(names) > 1:
+        raise UserError(f"--satellite: expected one of {', '.join(names)}, found none")
+    return {"passes.budget": os.path.relpath(path, folder), "passes.satellite": satellite or "".join(names)}
+
+
+def template(given: dict[str, Any]) -> str:
+    """A mission.toml with these keys set, and all others as comments with their defaults."""
+    lines = ["# A mission for `python -m swathpack.edge --config THIS-FILE`. What stands behind a # is the default."]
+    lines.append("# Paths start at this file. docs/runtime.md has more about the keys.")
+    tables = [f for f in dataclasses.fields(Mission) if dataclasses.is_dataclass(f.default_factory)]
+    lines += [_line(f, "", given) for f in dataclasses.fields(Mission) if f not in tables]
+    for table in tables:
+        kind: Any = table.default_factory
+        lines += ["", f"[{table.name}]"]
+        lines += [_line(f, f"{table.name}.", given) for f in dataclasses.fields(kind) if f.name != "regions"]
+        if table.name == "coding":
+            lines += ["#   regions of their own weight, one table each:", "#   [[coding.regions]]"]
+            lines += [f"#   {f.name} = {_toml(f.default)}" for f in dataclasses.fields(RegionConfig)]
+    return "\n".join(lines) + "\n"
+
+
+def _line(item: dataclasses.Field[Any], prefix: str, given: dict[str, Any]) -> str:
+    key = prefix + item.name
+    words = f"    # {WORDS[key]}" if key in WORDS else ""
+    if key in given:
+        return f"{item.name} = {_toml(given[key])}{words}"
+    if item.default is None:
+        return f"#   {item.name}: {WORDS.get(key, 'a path')} (not set)"
+    return f"# {item.name} = {_toml(item.default)}{words}"
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, tuple):
+        return f"[{', '.join(_toml(item) for item in value)}]"
+    if isinstance(value, Enum):
+        value = value.value
+    if isinstance(value, (str, Path)):
+        return json.dumps(str(value), ensure_ascii=False)
+    return str(value).lower() if isinstance(value, bool) else repr(value)

@@ -1,0 +1,94 @@
+"""What became of a stream that was decoded: per frame and tile, in words and in numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from swathpack.edge.stream import Stream
+
+
+@dataclass
+class TileReport:
+    """What became of one tile of one frame. `latent_digest`: of the decoded latent, the same on every
+    machine.
+    """
+
+    tile: int
+    layers: int = 0
+    q: int = -1
+    contexts: list[int] = field(default_factory=list)
+    latent_digest: str = ""
+    problem: str = ""
+
+
+Range = tuple[int, int]  # the first and the last
+
+
+@dataclass
+class FrameReport:
+    """Per frame: the tiles that are in the stream, ranges of those that should be, and what is wrong in words."""
+
+    frame: int
+    time: Any
+    tiles: list[TileReport] = field(default_factory=list)
+    absent: list[Range] = field(default_factory=list)
+    problem: str = ""
+
+    @property
+    def empty(self) -> bool:
+        """Nothing of the frame is in the stream, and something should be."""
+        return bool(self.absent) and not self.tiles and not self.problem
+
+    def tells_of(self, tile: int) -> bool:
+        """Whether anything is wrong with a tile, or may be."""
+        named = any(t.tile == tile and t.problem for t in self.tiles)
+        return bool(self.problem) or named or any(first <= tile <= last for first, last in self.absent)
+
+    @property
+    def missing(self) -> list[str]:
+        """What is missing or damaged, a line each."""
+        if self.empty:
+            return [f"frame {self.frame}: not in the stream"]
+        own = [f"frame {self.frame}: {self.problem}"] if self.problem else []
+        own += [f"frame {self.frame}, tile {t.tile}: {t.problem}" for t in self.tiles if t.problem]
+        return own + [f"frame {self.frame}, {_several('tile', r)}: not in the stream" for r in self.absent]
+
+
+def _several(what: str, found: Range) -> str:
+    return f"{what} {found[0]}" if found[0] == found[1] else f"{what}s {found[0]}-{found[1]}"
+
+
+def ranges_of(flags: NDArray[np.bool_]) -> list[Range]:
+    """First and last index of every run of True in (n,) bool."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
+    return [(int(first), int(behind) - 1) for first, behind in edges.reshape(-1, 2)]
+
+
+@dataclass
+class Report:
+    """What became of a stream: its own problems and those of its frames."""
+
+    stream: Stream
+    frames: list[FrameReport]
+
+    @property
+    def whole(self) -> int:
+        """Frames of which nothing is missing."""
+        return sum(not r.missing for r in self.frames)
+
+    @property
+    def problems(self) -> list[str]:
+        """Everything that is not as it should be, in words; empty for a whole stream."""
+        found = [f"byte {p.offset}: {p.message}" for p in self.stream.problems]
+        for empty, some in groupby(self.frames, key=lambda r: r.empty):
+            run = list(some)
+            if empty and len(run) > 1:
+                found.append(f"frames {run[0].frame}-{run[-1].frame}: not in the stream")
+            else:
+                found += [line for report in run for line in report.missing]
+        return found

@@ -1,0 +1,358 @@
+"""One frame of a series at any level of quality: for every tile the better of the learned codec and the transform coder.
+
+A *level* is the one scale of quality: at level x a further bit must save at least 0.1155 step^2 of squared error, with
+step = 64 * 2^(x/8) DN, the quantiser step of the learned codec at q = x (0.1155 = 2 ln 2 / 12 is what a bit saves a uniform
+quantiser at high rate; Gray and Neuhoff, "Quantization", IEEE Trans. IT 44(6), 1998, section IV). Levels below 0 are
+finer than the learned codec goes. Equal level in all tiles is equal slope, the least error for the bytes
+(swathpack.edge.codec.rate).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from swathpack.edge.bands import BANDS, complete_dn
+from swathpack.edge.codec.base_layer import MAX_SHIFT, TRANSFORM, quality_of, usual_shift
+from swathpack.edge.codec.digest import context_digest
+from swathpack.edge.codec.latents import LAYERS, STEPS, step_dn
+from swathpack.edge.codec.layers import known_context
+from swathpack.edge.codec.model import EdgeModel
+from swathpack.edge.codec.pixels import TileWindow
+from swathpack.edge.codec.plain import (
+    LEAST_LEARNED_BANDS,
+    CodedPlain,
+    decode_plain,
+    encode_predictive,
+    encode_transform,
+)
+from swathpack.edge.codec.prediction import CodingContext
+from swathpack.edge.codec.tile_coder import (
+    DEAD_ZONE,
+    UNLIKE,
+    CodedLatent,
+    analyse_tile,
+    encode_tile,
+    likeness,
+    weigh_contexts,
+)
+from swathpack.edge.frame import Frame
+from swathpack.edge.stream import ContextRef, StreamWriter, payload_room, segment_overhead_bytes
+
+FINEST_LEVEL, COARSEST_LEVEL = -56.0, float(STEPS - 1)  # steps of 0.5 and 15,040 DN
+CONTEXT_BYTES = 5  # of a segment, for each context that it names
+HELD_DATES = 6  # earlier dates of a tile that the encoder chooses its two contexts from
+BIT_SAVES = 2 * np.log(2) / 12
+MODES = ("auto", "learned", "transform")
+USUAL_LEVEL = 28.0
+
+Context = tuple[ContextRef, CodingContext]
+Coded = CodedLatent | CodedPlain
+
+
+def slope_at(level: float) -> float:
+    """Squared error (DN^2) that a byte must save at a level."""
+    return float(8 * BIT_SAVES * step_dn(0) ** 2 * 2.0 ** (level / 4))
+
+
+@dataclass
+class Place:
+    """The latents of one tile that the decoder will hold, newest first."""
+
+    held: list[Context] = field(default_factory=list)
+
+    def push(self, frame: int, coded: CodedLatent, layers: int) -> None:
+        """Remember what a decoder holds of a tile now."""
+        known = known_context(coded.latent, coded.quality, layers)
+        ref = ContextRef(frame, layers, context_digest(known.latent, known.layers))
+        self.held = [(ref, known), *self.held][:HELD_DATES]
+
+    def nearest(self, coefficients: NDArray[np.float32]) -> list[Context]:
+        """The two held latents most like these coefficients, the better one first: a cloudy date explains
+        nothing.
+        """
+        ranked = [(likeness(coefficients, c[1]), c) for c in self.held]
+        ranked.sort(key=lambda r: r[0], reverse=True)
+        return [c for like, c in ranked[:2] if like > UNLIKE]
+
+
+@dataclass(frozen=True, eq=False)
+class Tile:
+    """One tile of a trial: how it is coded, the layers kept of it and the exact bytes of its segment, 0 without one."""
+
+    index: int
+    coded: Coded
+    layers: int
+    size: int
+    refs: tuple[ContextRef, ...] = ()
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One way to code a frame; tiles without any valid pixel are not among `tiles`."""
+
+    tiles: tuple[Tile, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all segments."""
+        return sum(tile.size for tile in self.tiles)
+
+    @property
+    def plain(self) -> bool:
+        """Whether any tile can be cut at any byte."""
+        return any(isinstance(tile.coded, CodedPlain) for tile in self.tiles)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """mode: auto (the better of both, a tile), learned or transform. slope, shift: of the learned codec, see
+    `swathpack.edge.codec.tile_coder.encode_tile` and `swathpack.edge.codec.base_layer.usual_shift`.
+    """
+
+    mode: str = "auto"
+    slope: float = 0.0
+    shift: int = MAX_SHIFT
+
+
+class FrameCoder:
+    """Codes one frame at any level; analysis and transform are done once, the mode of a tile is chosen once.
+
+    aim_bytes: of a tile's segment, about; most_bytes: never more than that.
+    """
+
+    def __init__(
+        self,
+        model: EdgeModel,
+        index: int,
+        frame: Frame,
+        windows: Sequence[TileWindow],
+        places: Sequence[Place],
+        choice: Choice,
+        aim_bytes: int,
+        most_bytes: int | None = None,
+    ) -> None:
+        self.model, self.index, self.frame, self.choice = model, index, frame, choice
+        self.windows, self.places = windows, places
+        self.aim_bytes, self.most_bytes = aim_bytes, most_bytes
+        self.live = [w for w in windows if w.of(frame.valid).any()]
+        self._plain: dict[int, CodedPlain] = {}
+        self._learned: dict[int, _Learned] = {}
+        self._open = self._eligible()
+
+    def _eligible(self) -> bool:
+        """Whether tiles may be coded by the learned codec and it has not been decided yet which."""
+        least = 1 if self.choice.mode == "learned" else LEAST_LEARNED_BANDS
+        known = set(self.frame.bands) <= set(BANDS) and len(self.frame.bands) >= least
+        return known and self.choice.mode != "transform"
+
+    @property
+    def free(self) -> bool:
+        """Whether every tile can be cut at any byte: none is the learned codec's."""
+        return not self._open and not self._learned
+
+    def give_up(self) -> None:
+        """Leave the learned codec: even its coarsest step is too large."""
+        self._open = False
+        self._learned.clear()
+
+    def forget_contexts(self) -> None:
+        """Choose contexts anew, among what the places hold now."""
+        for index, learned in self._learned.items():
+            learned.renew(self.places[index])
+
+    def remember(self, trial: Trial) -> None:
+        """What the decoder will hold after this trial becomes context of later frames."""
+        for tile in trial.tiles:
+            if tile.size and isinstance(tile.coded, CodedLatent):
+                self.places[tile.index].push(self.index, tile.coded, tile.layers)
+
+    def plain(self, window: TileWindow) -> CodedPlain:
+        """A tile by the transform coder, down to the finest level or most_bytes."""
+        if window.index not in self._plain:
+            data, valid = window.of(self.frame.data), window.of(self.frame.valid)
+            self._plain[window.index] = encode_transform(
+                data, valid, self.frame.bands, max_bytes=self.most_bytes, aim_bytes=self.aim_bytes
+            )
+        return self._plain[window.index]
+
+    def decide(self, q: int) -> None:
+        """Choose each tile's mode, once: the one with less error at the bytes that the learned codec takes at step q."""
+        if not self._open:
+            return
+        self._open = False
+        dn = complete_dn(self.frame)
+        for window in self.live:
+            learned = _Learned(self, window, analyse_tile(self.model, window.of(dn), window.of(self.frame.valid)))
+            if self.choice.mode == "learned" or self._wins(learned, window, q):
+                self._learned[window.index] = learned
+
+    def reconsider(self, q: int) -> bool:
+        """Leave the learned codec where it does not win at step q after all; whether anything changed."""
+        if self.choice.mode == "learned":
+            return False
+        lost = [w.index for w in self.live if w.index in self._learned and not self._wins(self._learned[w.index], w, q)]
+        for index in lost:
+            del self._learned[index]
+        return bool(lost)
+
+    def _wins(self, learned: _Learned, window: TileWindow, q: int) -> bool:
+        """Whether the learned codec's image at step q has less error than the transform coder's at as many bytes."""
+        coded = learned.at(q)
+        pixels = self.model.synthesise(coded.reconstruction())[:, : window.height, : window.width]
+        image = self.frame.counts_of(pixels[[BANDS.index(b) for b in self.frame.bands]])
+        room = int(coded.payload_sizes[LAYERS]) + CONTEXT_BYTES * len(learned.contexts)
+        plain = self.plain(window)
+        shape, valid = image.shape, window.of(self.frame.valid)
+        other = decode_plain(TRANSFORM, plain.payload[: max(room, plain.least)], shape, valid, self.frame.bands).counts
+        return self._error(image, window) < self._error(other, window)
+
+    def _error(self, image: NDArray[Any], window: TileWindow) -> float:
+        """Squared error over valid pixels, counts^2."""
+        difference = image.astype(np.float64) - window.of(self.frame.data)
+        return float((difference[:, window.of(self.frame.valid)] ** 2).sum())
+
+    def trial(self, level: float, dead_zone: float = DEAD_ZONE, layers: int = LAYERS) -> Trial:
+        """All tiles at one level, each with the first `layers` layers."""
+        q = min(max(round(level), 0), STEPS - 1)
+        self.decide(q)
+        return Trial(tuple(self._tile(window, level, q, dead_zone, layers) for window in self.live))
+
+    def _tile(self, window: TileWindow, level: float, q: int, dead_zone: float, layers: int) -> Tile:
+        learned = self._learned.get(window.index)
+        if learned is None:
+            coded = self.plain(window)
+            stop = min(coded.curve.bytes_at(slope_at(level)), int(coded.payload_sizes[layers]))
+            return self.cut(Tile(window.index, coded, LAYERS, 0), stop)
+        return self._sized(Tile(window.index, learned.at(q, dead_zone), layers, 0, learned.refs))
+
+    def whole(self, tile: Tile) -> CodedPlain:
+        """All that the transform coder made of a plain tile."""
+        return self._plain[tile.index]
+
+    def cut(self, tile: Tile, payload_bytes: int) -> Tile:
+        """A plain tile with that much of its payload, from its whole one; at least what tells its mean."""
+        whole = self.whole(tile)
+        return self._sized(Tile(tile.index, whole.cut(max(payload_bytes, whole.least)), LAYERS, 0))
+
+    def _sized(self, tile: Tile) -> Tile:
+        payload = int(tile.coded.payload_sizes[tile.layers])
+        empty = tile.coded.empty_segment(self.index, tile.index, tile.layers, tile.refs)
+        return Tile(tile.index, tile.coded, tile.layers, payload + segment_overhead_bytes(empty, payload), tile.refs)
+
+    def grown(self, tile: Tile, room: int) -> Tile:
+        """A plain tile with as much more of its payload as `room` more bytes hold."""
+        whole = self.whole(tile)
+        empty = whole.empty_segment(self.index, tile.index, LAYERS)
+        return self.cut(tile, min(payload_room(empty, tile.size + room), len(whole.payload)))
+
+    def exact(self, max_error: int) -> Trial:
+        """All tiles by the predictive coder: every valid count within `max_error`."""
+        tiles = []
+        for window in self.live:
+            coded = encode_predictive(window.of(self.frame.data), window.of(self.frame.valid), max_error)
+            tiles.append(self._sized(Tile(window.index, coded, LAYERS, 0)))
+        return Trial(tuple(tiles))
+
+    def write(self, writer: StreamWriter, trial: Trial) -> None:
+        """Append the segments and remember what the decoder will then hold."""
+        for tile in trial.tiles:
+            if tile.size:
+                writer.add(tile.coded.segment(self.index, tile.index, tile.layers, tile.refs))
+        self.remember(trial)
+
+
+class _Learned:
+    """One tile by the learned codec: its coefficients, the contexts that pay, what was coded of it."""
+
+    def __init__(self, frame: FrameCoder, window: TileWindow, coefficients: NDArray[np.float32]) -> None:
+        self.model, self.choice, self.coefficients = frame.model, frame.choice, coefficients
+        self._seen: dict[tuple[int, float], CodedLatent] = {}
+        self.renew(frame.places[window.index])
+
+    def renew(self, place: Place) -> None:
+        """Take contexts from what a place holds now."""
+        self.contexts = place.nearest(self.coefficients)
+        self._settled = not self.contexts
+        self._seen.clear()
+
+    @property
+    def refs(self) -> tuple[ContextRef, ...]:
+        """Of the contexts that are used."""
+        return tuple(ref for ref, _ in self.contexts)
+
+    def at(self, q: int, dead_zone: float = DEAD_ZONE) -> CodedLatent:
+        """Coded at a step, optimised in proportion to the dead zone."""
+        quality, given = quality_of(q, usual_shift(q, self.choice.shift)), [context for _, context in self.contexts]
+        if not self._settled:
+            self._settled = True
+            if not weigh_contexts(self.model, self.coefficients, quality, given)[0]:
+                self.contexts, given = [], []
+        if (q, dead_zone) not in self._seen:
+            slope = self.choice.slope * dead_zone / DEAD_ZONE
+            self._seen[q, dead_zone] = encode_tile(
+                self.model, self.coefficients, quality, given, min(dead_zone, 0.5), slope
+            )
+        return self._seen[q, dead_zone]
+
+
+Frames = Sequence[tuple[FrameCoder, Trial]]
+
+
+def fill(frames: Frames, room: int) -> list[Trial]:
+    """The same trials, their plain tiles cut anew so that all segments together fill `room` bytes: equal slope first, what
+    is left to where it saves most. Where room is short of even the least of every tile, the last tiles go without.
+    """
+    fixed = sum(t.size for _, trial in frames for t in trial.tiles if isinstance(t.coded, CodedLatent))
+    plain = [(coder, t) for coder, trial in frames for t in trial.tiles if isinstance(t.coded, CodedPlain)]
+
+    def at(level: float) -> list[Tile]:
+        return [c.cut(t, c.whole(t).curve.bytes_at(slope_at(level))) for c, t in plain]
+
+    tiles = at(_finest(lambda level: fixed + sum(t.size for t in at(level)), room))
+    left = room - fixed - sum(t.size for t in tiles)
+    for i in sorted(range(len(tiles)), key=lambda i: -_next_slope(plain[i][0], tiles[i])):
+        if left <= 0:
+            break
+        more = plain[i][0].grown(tiles[i], left)
+        left, tiles[i] = left - (more.size - tiles[i].size), more
+    for i in reversed(range(len(tiles))):
+        if left >= 0:
+            break
+        left, tiles[i] = left + tiles[i].size, Tile(tiles[i].index, tiles[i].coded, 0, 0)
+    found = iter(tiles)
+    return [
+        Trial(tuple(t if isinstance(t.coded, CodedLatent) else next(found) for t in trial.tiles)) for _, trial in frames
+    ]
+
+
+def _next_slope(coder: FrameCoder, tile: Tile) -> float:
+    curve = coder.whole(tile).curve
+    at = int(np.searchsorted(curve.sizes, len(tile.coded.payload)))  # type: ignore[union-attr]
+    return float(curve.slopes[min(at, len(curve.slopes) - 1)])
+
+
+def level_fitting(coders: Sequence[FrameCoder], room: int, tick: Callable[[], None] = lambda: None) -> float:
+    """The finest level at which the transform coder alone would fit all tiles into `room` bytes."""
+    if any(coder.choice.mode == "learned" for coder in coders):
+        return USUAL_LEVEL
+    curves = []
+    for coder in coders:
+        curves += [coder.plain(window).curve for window in coder.live]
+        tick()
+    return _finest(lambda level: sum(curve.bytes_at(slope_at(level)) for curve in curves), room)
+
+
+def _finest(size: Callable[[float], int], room: int) -> float:
+    """The finest level, to 1/64, at which the bytes fit; the coarsest where none does."""
+    low, high = 64 * int(FINEST_LEVEL), 64 * (int(COARSEST_LEVEL) + 64)
+    if size(low / 64) <= room:
+        return low / 64
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if size(middle / 64) <= room else (middle, high)
+    return high / 64

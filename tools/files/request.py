@@ -1,0 +1,85 @@
+"""How a series is to be coded: one request, the same from the command line and from Python."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from swathpack.edge.codec.base_layer import MAX_SHIFT
+from swathpack.edge.codec.latents import LAYERS
+from swathpack.edge.codec.model import EdgeModel
+from swathpack.edge.codec.tile_coder import RDO_SLOPE
+from swathpack.edge.radiometry import MAX_COUNT
+from swathpack.tools.errors import UserError
+from swathpack.tools.files.encoder import SeriesEncoder
+from swathpack.tools.files.frame_coder import COARSEST_LEVEL, FINEST_LEVEL, MODES
+from swathpack.tools.files.rasters import Series, pack_metadata
+
+DEFAULT_QUALITY = 24
+
+
+@dataclass(frozen=True)
+class Request:
+    """At most one of bytes, bytes_per_frame, quality, lossless and max_error; layers goes with quality.
+
+    Fields are the command's options; see `swathpack compress --help`. Raises UserError for values that mean nothing.
+    """
+
+    bytes: int | None = None
+    bytes_per_frame: int | None = None
+    quality: float | None = None
+    layers: int | None = None
+    lossless: bool = False
+    max_error: int | None = None
+    mode: str = MODES[0]
+    intra_every: int = 0
+    fast: bool = False
+    base: int = MAX_SHIFT
+
+    def __post_init__(self) -> None:
+        for name, low, high in (
+            ("bytes_per_frame", 1, 1 << 31),
+            ("bytes", 1, 1 << 31),
+            ("layers", 1, LAYERS),
+            ("quality", FINEST_LEVEL, COARSEST_LEVEL),
+            ("max_error", 0, MAX_COUNT),
+            ("intra_every", 0, 1 << 16),
+            ("base", 0, MAX_SHIFT),
+        ):
+            value = getattr(self, name)
+            if value is not None and not low <= value <= high:
+                raise UserError(f"{_option(name)}: expected {low:g} to {high:g}, found {value:g}")
+        if self.quality is not None and (self.bytes or self.bytes_per_frame):
+            raise UserError("--quality goes without a byte budget: the budget decides the quality")
+        if self.quality is not None and self.exact:
+            raise UserError("--quality goes without --lossless and --max-error: the error decides the quality")
+        goals = ("bytes", "bytes_per_frame", "layers", "lossless", "max_error")
+        given = [_option(name) for name in goals if getattr(self, name) not in (None, False)]
+        if len(given) > 1:
+            raise UserError(f"expected one of {', '.join(given)}")
+
+    @property
+    def exact(self) -> bool:
+        """Whether an error is given that no sample may exceed."""
+        return self.lossless or self.max_error is not None
+
+    def encode(self, model: EdgeModel, series: Series, tick: Callable[[], None] = lambda: None) -> builtins.bytes:
+        """The stream of a series. Raises UserError, FrameError, StreamError, PlainError."""
+        slope = 0.0 if self.fast else RDO_SLOPE
+        packed = pack_metadata(series.metadata)
+        encoder = SeriesEncoder(
+            model, series.frames, packed, self.intra_every, slope, self.base, self.mode, series.groups
+        )
+        if self.bytes is not None:
+            return encoder.in_total(self.bytes, tick)
+        if self.bytes_per_frame is not None:
+            return encoder.per_frame(self.bytes_per_frame, tick)
+        if self.exact:
+            return encoder.exact(self.max_error or 0, tick)
+        quality = DEFAULT_QUALITY if self.quality is None else self.quality
+        return encoder.at_quality(quality, self.layers or LAYERS, tick=tick)
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
