@@ -2,7 +2,8 @@
 
 Whoever signed it, a report is believed only as far as it can be true: bytes count as held when they went down at some
 time, layers as decoded when their bytes went down and the digest is that of our own latent. Layers that were proven so
-stay held while the ground's epoch lasts. No word of a report takes a tile out of the queue whose frame is gone.
+stay held while the ground's epoch lasts, unless it asks for the tile anew. No word of a report takes a tile out of the
+queue whose frame is gone.
 
 Order of writing: first the context store, then the queue, last the report's own number. A loss of power in between
 leaves a confirmed latent in the store and a tile that the report confirms again, which changes nothing.
@@ -125,6 +126,8 @@ class Confirmation:
                 if self._code_again(row, outcome, mismatch=not entry.intra):
                     continue
                 entry = replace(entry, layers=0)
+                # It has thrown away what it had: then this coding, the only one there can be, goes down again.
+                row = replace(row, confirmed=0) if entry.intra else row
             claimed = _claimed(entry).common(row.ever)
             context = self._confirmed(min(entry.layers, whole_layers(row.prefix, claimed)), row)
             if context is not None:

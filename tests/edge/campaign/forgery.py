@@ -157,6 +157,7 @@ class Liar:
 
     def __init__(self, world: World, rng: random.Random) -> None:
         self.world, self.rng = world, rng
+        self.asked: set[int] = set()  # segments that were asked for anew: the ground says that it has them no more
         self.look()
 
     def look(self) -> None:
@@ -189,8 +190,9 @@ class Liar:
         gaps = tuple((rng.randrange(500), rng.randrange(500)) for _ in range(rng.randrange(3)))
         headless = rng.random() < 0.3
         if headless:
-            return ReportEntry(number, TileKey(0, 0), 0, held, gaps=gaps, intra=rng.random() < 0.02, headless=True)
+            return ReportEntry(number, TileKey(0, 0), 0, held, gaps=gaps, headless=True)
         flags = (rng.random() < 0.1, rng.random() < 0.02)
+        self.asked |= {number} if flags[1] else set()
         return ReportEntry(number, key, layers, held, digest if layers else b"", gaps, *flags)
 
 
@@ -272,7 +274,7 @@ def _arm(
         result.applied += world.give(payload)
         result.reports += 1
         if result.reports % LOOK_EVERY == 0 or result.reports >= count:
-            _look(world, result, None if lying else before, proven)
+            _look(world, result, None if lying else before, {n: p for n, p in proven.items() if n not in liar.asked})
             if lying:
                 world.recode()
                 proven = _proven(world)

@@ -186,3 +186,17 @@ def rows(board: Board):
 
 def states(board: Board):
     return [(row.number, list(row.have), row.confirmed) for row in rows(board)]
+
+
+def test_what_the_ground_has_dropped_goes_down_again_also_when_its_frame_is_gone(board, tmp_path):
+    ground = Ground(tmp_path)
+    ground.hear(1, board.downlink(1, 9000))
+    board.uplink(ground.reports.packets(1, 0))
+    board.queue.work.done_with_frame(1)
+    key = TileKey(2, 1000)
+    assert ground.layers()[key] > 0 and ground.store.drop([key]) == 1 and key not in ground.layers()
+    for number in (2, 3):
+        board.uplink(ground.reports.packets(number - 1, 0))
+        ground.hear(number, board.downlink(number, 200_000))
+    assert set(ground.layers().values()) == {16} and len(ground.layers()) == TILES
+    assert board.downlink(4, 200_000) == [], "once is enough"

@@ -15,6 +15,7 @@ from swathpack.edge.install.link_keys import (
     parse_link_keys,
     read_link_keys,
 )
+from swathpack.edge.packets.space_packet import Apid, SpacePacket
 from swathpack.tools.cli import main
 
 ONE, TWO = bytes(range(32)).hex(), bytes(range(1, 33)).hex()
@@ -73,7 +74,7 @@ def test_the_ground_signs_with_the_lowest_slot_or_the_one_it_is_told(tmp_path: P
 def test_receive_writes_no_reports_that_nobody_signs_unless_told(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "pass-1.bin").write_bytes(b"")
+    (tmp_path / "pass-1.bin").write_bytes(SpacePacket(Apid.EVENT, 0, 1, 1, b"").pack())
     words = ["receive", str(tmp_path / "pass-1.bin"), "--store", str(tmp_path / "g"), "--reports", str(tmp_path / "up")]
     assert main(words) == 1
     assert "give --key-file, or --insecure" in capsys.readouterr().err
