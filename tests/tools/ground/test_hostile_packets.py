@@ -28,7 +28,7 @@ from swathpack.tools.ground.receiver import GroundReceiver
 from swathpack.tools.ground.reports import TELLINGS
 from swathpack.tools.ground.store import GroundStore, GroundStoreError
 from tests.codec_models import shipped
-from tests.edge.link import KEY, Board, Ground, acquire, scene
+from tests.edge.link import KEYS, Board, Ground, acquire, scene
 from tests.fake_codec import FakeSegmentDecoder
 from tests.frames import values
 from tests.limits import swathpack
@@ -119,7 +119,7 @@ def test_what_was_dropped_is_told_and_coded_again(tmp_path):
     assert ground.store.tile_frames() == [TileKey(0, 1000)] and ground.store.segment(1, numbers[1]) is None
     told = 0
     for n in range(2, 2 + TELLINGS):
-        entries = [e for p in ground.reports.reports(n, 0) for e in Report.unpack(p, KEY).entries]
+        entries = [e for p in ground.reports.reports(n, 0) for e in Report.unpack(p, KEYS).entries]
         told += any(e.number == numbers[1] and e.intra and e.held == 0 for e in entries)
     assert told == TELLINGS and not ground.store.to_tell(1, TELLINGS)
 
@@ -133,7 +133,7 @@ def test_two_receivers_on_one_store(tmp_path):
     assert list(reader.contents()) == [] and reader.epoch == 1
     with pytest.raises(GroundStoreError, match="readonly"):
         reader.set_meta("x", 1)
-    (tmp_path / "pass-1.bin").write_bytes(b"")
+    (tmp_path / "pass-1.bin").write_bytes(image([Piece(1, 0, b"x")]))
     code = "import sys; from swathpack.tools.cli import main; sys.exit(main(sys.argv[1:]))"
     words = ["receive", str(tmp_path / "pass-1.bin"), "--store", str(tmp_path / "g")]
     other = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True)
