@@ -37,7 +37,7 @@ class PlainError(ValueError):
 class CodedPlain:
     """A tile's payload, in layers. sizes: (17,) bytes of the first k layers. distortion: (17,) squared error over the valid
     pixels of all bands, counts^2. size: (h, w) latent positions that the tile would have. least: bytes of payload without
-    which nothing decodes.
+    which nothing decodes. fine: more points of bytes and error than the layers', where the coder has them.
     """
 
     quality: int
@@ -46,11 +46,12 @@ class CodedPlain:
     distortion: NDArray[np.float64]
     size: tuple[int, int]
     least: int = 1
+    fine: tuple[NDArray[np.int64], NDArray[np.float64]] | None = None
 
     @cached_property
     def curve(self) -> Curve:
         """How far the error falls with the bytes."""
-        return Curve.of(self.payload_sizes, self.distortion)
+        return Curve.of(*(self.fine or (self.payload_sizes, self.distortion)))
 
     @property
     def contexts(self) -> tuple[()]:
@@ -239,7 +240,8 @@ def encode_transform(
     shape = (counts.shape[0], counts.shape[1], counts.shape[2])
     ends = transform_coder.layer_ends(coded.payload, shape, _known(names), total)
     sizes = np.minimum(np.arange(LAYERS + 1) * total, total) if ends is None else ends
-    return CodedPlain(TRANSFORM, coded.payload, sizes, coded.distortion, latent_size(shape), coded.head)
+    fine = coded.curve_bytes, coded.curve_error
+    return CodedPlain(TRANSFORM, coded.payload, sizes, coded.distortion, latent_size(shape), coded.head, fine)
 
 
 def encode_lone(
@@ -254,7 +256,9 @@ def encode_lone(
     head = lone_head(names, counts.shape[-2], counts.shape[-1])
     coded = encode_transform(counts, valid, names, finest_dn, max_bytes - len(head), aim_bytes)
     sizes = coded.payload_sizes + np.where(np.arange(LAYERS + 1) > 0, len(head), 0)
-    return replace(coded, payload=head + coded.payload, payload_sizes=sizes, least=coded.least + len(head))
+    size, error = coded.fine or (coded.payload_sizes, coded.distortion)
+    fine = size + np.where(np.arange(len(size)) > 0, len(head), 0), error
+    return replace(coded, payload=head + coded.payload, payload_sizes=sizes, least=coded.least + len(head), fine=fine)
 
 
 def encode_predictive(counts: Samples, valid: NDArray[np.bool_], max_error: int = 0) -> CodedPlain:

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from swathpack.edge.bands import BANDS
 from swathpack.edge.codec.pixels import fill_invalid, tile_windows
+from swathpack.edge.codec.plain import Curve
 from swathpack.edge.codec.transform_coder import CodedTile, decode_tile, encode_tile
 from swathpack.tools.bench.peers.base import PeerError
 from swathpack.tools.bench.peers.klt import Klt, PlaneRange
@@ -78,8 +79,9 @@ def ours(scene: Scene, rates: tuple[float, ...]) -> list[float]:
         tiles.append(coded)
     found = []
     for budget in budgets:
+        given = share_out(tiles, budget) if len(tiles) > 1 else [min(budget, len(tiles[0].payload))]
         decoded, started = np.zeros(scene.data.shape, np.float32), True
-        for window, coded, size in zip(windows, tiles, share_out(tiles, budget)):
+        for window, coded, size in zip(windows, tiles, given):
             shape = (len(scene.data), window.height, window.width)
             tile = decode_tile(coded.payload[:size], shape, scene.names)
             window.of(decoded)[:] = tile.samples
@@ -89,35 +91,14 @@ def ours(scene: Scene, rates: tuple[float, ...]) -> list[float]:
 
 
 def share_out(tiles: list[CodedTile], budget: int) -> list[int]:
-    """Bytes a tile where the slope of squared error by bytes is the same for all, on the hulls of their layers."""
-    if len(tiles) == 1:
-        return [min(budget, len(tiles[0].payload))]
-    steps = []
-    for number, tile in enumerate(tiles):
-        vertices = _hull(tile)
-        for (size, error), (next_size, next_error) in zip(vertices, vertices[1:]):
-            steps.append(((error - next_error) / (next_size - size), number, next_size - size))
-    given = [0] * len(tiles)
-    for _, number, size in sorted(steps, reverse=True):
-        take = min(size, budget - sum(given))
-        given[number] += take
-    return given
-
-
-def _hull(tile: CodedTile) -> list[tuple[int, float]]:
-    points = list(zip(tile.sizes.tolist(), tile.distortion.tolist()))
-    at, found = 0, [points[0]]
-    while at < len(points) - 1:
-        slopes = [
-            (points[at][1] - error) / (size - points[at][0]) if size > points[at][0] else -1.0
-            for size, error in points[at + 1 :]
-        ]
-        best = int(np.argmax(slopes))
-        if slopes[best] <= 0:
-            break
-        at += 1 + best
-        found.append(points[at])
-    return found
+    """Bytes a tile where the slope of squared error by bytes is the same for all."""
+    curves = [Curve.of(tile.curve_bytes, tile.curve_error) for tile in tiles]
+    low, high = -60.0, 60.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        fits = sum(curve.bytes_at(2.0**middle) for curve in curves) <= budget
+        low, high = (low, middle) if fits else (middle, high)
+    return [curve.bytes_at(2.0**high) for curve in curves]
 
 
 # ---------------------------------------------------------------------------------------------------- JPEG2000

@@ -91,12 +91,14 @@ static inline int rc_bit(range_coder_t *c, int bit, uint32_t p)
     if (c->decoding) {
         bit = c->code < bound;
         if (c->slack && bit && (uint64_t)c->code + c->slack >= bound) c->settled = 0;
-        if (bit) c->range = bound;
-        else { c->code -= bound; c->range -= bound; }
+        uint32_t zero = (uint32_t)bit - 1; /* all ones for a zero: no branch on what cannot be foreseen */
+        c->code -= bound & zero;
+        c->range = bound + ((c->range - 2 * bound) & zero);
         while (c->range < 1u << 24) { c->range <<= 8; c->position++; rc_take_byte(c); }
     } else {
-        if (bit) c->range = bound;
-        else { c->low += bound; c->range -= bound; }
+        uint32_t zero = (uint32_t)bit - 1;
+        c->low += bound & zero;
+        c->range = bound + ((c->range - 2 * bound) & zero);
         while (c->range < 1u << 24) { c->range <<= 8; rc_shift(c); }
     }
     return bit;
@@ -167,9 +169,9 @@ static inline void model_tables(model_tables_t *t)
 
 static inline void prob_update(const model_tables_t *t, prob_t *s, int bit, int limit)
 {
-    int32_t target = bit ? 65535 : 0;
+    int32_t target = 65535 & -bit;
     s->p = (uint16_t)(s->p + (((target - s->p) * (int32_t)t->rate[s->n]) >> 15));
-    if (s->n < limit) s->n++;
+    s->n = (uint16_t)(s->n + (s->n < limit));
 }
 
 /* Code one decision with n mixed states and a set of n weights. */
@@ -185,7 +187,7 @@ static inline int mixed_bit(range_coder_t *c, const model_tables_t *t, int bit, 
     dot = dot > STRETCH_LIMIT ? STRETCH_LIMIT : dot < -STRETCH_LIMIT ? -STRETCH_LIMIT : dot;
     uint32_t p = t->squash[dot + 2048];
     bit = rc_bit(c, bit, p);
-    int32_t error = (bit ? 65536 : 0) - (int32_t)p;
+    int32_t error = (65536 & -bit) - (int32_t)p;
     for (int i = 0; i < n; i++) {
         int32_t w = weights[i] + ((odds[i] * error + (1 << (shift - 1))) >> shift);
         weights[i] = w > WEIGHT_LIMIT ? WEIGHT_LIMIT : w < -WEIGHT_LIMIT ? -WEIGHT_LIMIT : w;

@@ -67,32 +67,59 @@ static inline uint32_t place_in(const coder_t *c, uint32_t band, uint32_t y, uin
     return b->offset + y * b->stride + x;
 }
 
-static inline around_t look_around(const coder_t *c, const subband_t *b, uint32_t at, uint32_t y, uint32_t x)
+/* A subband with its relatives, found once. One that is missing is a row of zeros, which every row is. */
+typedef struct {
+    const subband_t *b;
+    const int32_t *known, *first, *second, *parent, *sibling, *other; /* at row 0, column 0 */
+    ptrdiff_t stride, first_stride, second_stride, parent_stride, sibling_stride, other_stride;
+} view_t;
+
+static const int32_t *relative(const coder_t *c, uint32_t band, ptrdiff_t *stride)
 {
-    const int32_t *k = c->known + at;
-    const uint8_t *w = WEIGHTS[b->kind];
-    const int8_t *g = SIGNED_WEIGHTS[b->kind][b->level > 0];
-    ptrdiff_t s = b->stride;
+    static const int32_t zeros[MAX_WIDTH + 2];
+    if (band == NONE) {
+        *stride = 0;
+        return zeros + 1;
+    }
+    *stride = c->bands[band].stride;
+    return c->known + c->bands[band].offset;
+}
+
+static view_t view_of(const coder_t *c, const subband_t *b)
+{
+    view_t v;
+    v.b = b; v.known = c->known + b->offset; v.stride = b->stride;
+    v.first = relative(c, b->first, &v.first_stride);
+    v.second = relative(c, b->second, &v.second_stride);
+    v.parent = relative(c, b->parent, &v.parent_stride);
+    v.sibling = relative(c, b->sibling, &v.sibling_stride);
+    v.other = relative(c, b->other, &v.other_stride);
+    return v;
+}
+
+static inline around_t look_around(const view_t *view, ptrdiff_t y, ptrdiff_t x)
+{
+    uint32_t kind = view->b->kind;
+    const uint8_t *w = WEIGHTS[kind];
+    const int8_t *g = SIGNED_WEIGHTS[kind][view->b->level > 0];
+    ptrdiff_t s = view->stride, fs = view->first_stride;
+    const int32_t *k = view->known + y * s + x, *f = view->first + y * fs + x;
     int32_t west = k[-1], east = k[1], north = k[-s], south = k[s];
     int32_t nw = k[-s - 1], ne = k[-s + 1], sw = k[s - 1], se = k[s + 1];
     uint32_t h = magnitude(west) + magnitude(east), v = magnitude(north) + magnitude(south);
-    around_t a = {0, 0, 0, b->kind == LH ? h : v, b->kind == LH ? v : h,
-                  magnitude(nw) + magnitude(ne) + magnitude(sw) + magnitude(se), 0,
-                  g[0] * (west + east) + g[1] * (north + south) + g[2] * (nw + ne + sw + se)};
+    around_t a;
+    a.along = kind == LH ? h : v;
+    a.across = kind == LH ? v : h;
+    a.diagonal = magnitude(nw) + magnitude(ne) + magnitude(sw) + magnitude(se);
+    a.predicted = g[0] * (west + east) + g[1] * (north + south) + g[2] * (nw + ne + sw + se);
+    a.parent = magnitude(view->parent[(y >> 1) * view->parent_stride + (x >> 1)]);
     a.space = w[0] * a.along + w[1] * a.across + w[2] * a.diagonal;
-    if (b->first != NONE) {
-        const int32_t *f = c->known + (at - b->offset + c->bands[b->first].offset);
-        a.cross = w[4] * magnitude(f[0])
-                + w[5] * (magnitude(f[-1]) + magnitude(f[1]) + magnitude(f[-s]) + magnitude(f[s]));
-        if (b->second != NONE) a.cross += w[6] * magnitude(c->known[at - b->offset + c->bands[b->second].offset]);
-    }
-    a.all = a.space + a.cross;
-    if (b->parent != NONE) {
-        a.parent = magnitude(c->known[place_in(c, b->parent, y >> 1, x >> 1)]);
-        a.all += w[3] * a.parent;
-    }
-    if (b->sibling != NONE) a.all += w[7] * magnitude(c->known[place_in(c, b->sibling, y, x)]);
-    if (b->other != NONE) a.all += w[8] * magnitude(c->known[place_in(c, b->other, y, x)]);
+    a.cross = w[4] * magnitude(f[0])
+            + w[5] * (magnitude(f[-1]) + magnitude(f[1]) + magnitude(f[-fs]) + magnitude(f[fs]))
+            + w[6] * magnitude(view->second[y * view->second_stride + x]);
+    a.all = a.space + a.cross + w[3] * a.parent
+          + w[7] * magnitude(view->sibling[y * view->sibling_stride + x])
+          + w[8] * magnitude(view->other[y * view->other_stride + x]);
     return a;
 }
 
@@ -189,10 +216,11 @@ static inline uint32_t cross_context(const around_t *a, int plane)
          + coarser_class(8 * a->parent >> plane);
 }
 
-static void code_significance(coder_t *c, const subband_t *b, uint32_t y, uint32_t x, uint32_t segment)
+static void code_significance(coder_t *c, const view_t *view, uint32_t y, uint32_t x, uint32_t segment)
 {
+    const subband_t *b = view->b;
     uint32_t at = b->offset + y * b->stride + x;
-    around_t a = look_around(c, b, at, y, x);
+    around_t a = look_around(view, y, x);
     int p = c->plane + 1; /* what is known is doubled */
     uint32_t all = log_class(a.all >> p, ALL_CLASSES - 1);
     prob_t *states[3] = {
@@ -213,17 +241,23 @@ static inline uint32_t offset_class(int32_t predicted, int32_t known, int plane)
     return away < -((int64_t)512 << plane) ? 0 : halves > 15 ? 15 : (uint32_t)halves;
 }
 
-static void code_refinement(coder_t *c, const subband_t *b, uint32_t y, uint32_t x)
+static void code_refinement(coder_t *c, const view_t *view, uint32_t y, uint32_t x)
 {
+    const subband_t *b = view->b;
     uint32_t at = b->offset + y * b->stride + x, top = top_bit(magnitude(c->known[at])) - 1;
-    uint32_t age = top - (uint32_t)c->plane;
-    around_t a = look_around(c, b, at, y, x);
-    age = age < 3 ? age - 1 : 2;
-    prob_t *states[2] = {
-        c->states + AT_REFINE + age * 12 + log_class(a.all >> (top + 1), 11),
-        c->states + AT_REFINE_OFFSET + (group_class(b) * 3 + age) * 16 + offset_class(a.predicted, c->known[at], c->plane),
-    };
-    int bit = decide(c, magnitude_bit(c, at), states, 2, SET_REFINE + age);
+    uint32_t age = top - (uint32_t)c->plane - 1;
+    int bit;
+    if (age >= MIXED_AGES) { /* hardly better than a coin */
+        bit = rc_bit(&c->rc, magnitude_bit(c, at), 32768);
+    } else {
+        around_t a = look_around(view, y, x);
+        prob_t *states[2] = {
+            c->states + AT_REFINE + age * 12 + log_class(a.all >> (top + 1), 11),
+            c->states + AT_REFINE_OFFSET + (group_class(b) * MIXED_AGES + age) * 16
+                + offset_class(a.predicted, c->known[at], c->plane),
+        };
+        bit = decide(c, magnitude_bit(c, at), states, 2, SET_REFINE + age);
+    }
     if (!c->rc.settled) return;
     if (!c->rc.decoding) c->error -= known_error(c, at, c->plane + 1);
     c->known[at] += (bit == (c->known[at] > 0) ? 1 : -1) * ((int32_t)1 << c->plane);
@@ -267,15 +301,16 @@ static uint32_t cell_surroundings(const coder_t *c, const subband_t *b, uint32_t
 }
 
 /* The coefficients of a cell in which something is known to be found in this plane. */
-static void code_new_cell(coder_t *c, const subband_t *b, uint32_t cy, uint32_t cx)
+static void code_new_cell(coder_t *c, const view_t *view, uint32_t cy, uint32_t cx)
 {
+    const subband_t *b = view->b;
     uint32_t y0 = cy * CELL, x0 = cx * CELL, y1 = y0 + CELL < b->height ? y0 + CELL : b->height,
              x1 = x0 + CELL < b->width ? x0 + CELL : b->width, left = (y1 - y0) * (x1 - x0), n = 0;
     for (uint32_t y = y0; y < y1; y++)
         for (uint32_t x = x0; x < x1; x++, left--) {
             uint32_t at = b->offset + y * b->stride + x;
             int bit = 1, p = c->plane + 1; /* the last one must be it when no other was */
-            around_t a = look_around(c, b, at, y, x);
+            around_t a = look_around(view, y, x);
             if (left > 1 || n > 0) {
                 prob_t *states[3] = {
                     c->states + AT_NEW_ALL + group_class(b) * ALL_CLASSES + log_class(a.all >> p, ALL_CLASSES - 1),
@@ -299,8 +334,9 @@ static int cell_holds(const coder_t *c, const subband_t *b, uint32_t cy, uint32_
     return any >> (c->plane + FRACTION) != 0;
 }
 
-static void code_cell(coder_t *c, const subband_t *b, uint32_t cy, uint32_t cx)
+static void code_cell(coder_t *c, const view_t *view, uint32_t cy, uint32_t cx)
 {
+    const subband_t *b = view->b;
     uint32_t cell = b->cell_offset + cy * b->cell_stride + cx, parent = 0, first = 0, sibling = 0;
     ptrdiff_t s = b->cell_stride;
     const uint8_t *e = c->cell + cell;
@@ -321,7 +357,7 @@ static void code_cell(coder_t *c, const subband_t *b, uint32_t cy, uint32_t cx)
     int bit = decide(c, c->rc.decoding ? 0 : cell_holds(c, b, cy, cx), states, 4, SET_CELL + b->level);
     if (!bit || !c->rc.settled) return;
     c->cell[cell] = (uint8_t)(c->plane + 1);
-    code_new_cell(c, b, cy, cx);
+    code_new_cell(c, view, cy, cx);
 }
 
 static int subband_holds(const coder_t *c, const subband_t *b)
@@ -356,16 +392,16 @@ static const uint8_t SEGMENT_OF[ALL_CLASSES] = {NEAR, NEAR, NEAR, WEAK, WEAK, WE
 static const uint8_t CELL_SEGMENT_OF[ALL_CLASSES] = {FAR, FAR, FAR, NEAR, NEAR, NEAR, NEAR, NEAR, WEAK, WEAK, FAIR, FAIR,
                                                      FAIR, FAIR, FAIR, FAIR, FAIR, FAIR, FAIR, FAIR, FAIR, FAIR, FAIR, FAIR};
 
-static inline uint32_t segment_of(const coder_t *c, const subband_t *b, uint32_t y, uint32_t x)
+static inline uint32_t segment_of(const coder_t *c, const view_t *view, uint32_t y, uint32_t x)
 {
-    uint32_t at = b->offset + y * b->stride + x;
-    if (c->known[at]) return REFINE;
-    return SEGMENT_OF[log_class(look_around(c, b, at, y, x).all >> (c->plane + 1), ALL_CLASSES - 1)];
+    if (view->known[y * view->stride + x]) return REFINE;
+    return SEGMENT_OF[log_class(look_around(view, y, x).all >> (c->plane + 1), ALL_CLASSES - 1)];
 }
 
 /* Puts down the segment of every entry of a subband in scanning order and counts them; returns where the notes end. */
 static uint8_t *classify_subband(const coder_t *c, const subband_t *b, uint8_t *note, uint32_t *count)
 {
+    const view_t view = view_of(c, b);
     for (uint32_t cy = 0; cy * CELL < b->height; cy++)
         for (uint32_t cx = 0; cx * CELL < b->width; cx++) {
             if (!c->cell[b->cell_offset + cy * b->cell_stride + cx]) {
@@ -375,7 +411,7 @@ static uint8_t *classify_subband(const coder_t *c, const subband_t *b, uint8_t *
             }
             for (uint32_t y = cy * CELL; y < (cy + 1) * CELL && y < b->height; y++)
                 for (uint32_t x = cx * CELL; x < (cx + 1) * CELL && x < b->width; x++) {
-                    *note = (uint8_t)segment_of(c, b, y, x);
+                    *note = (uint8_t)segment_of(c, &view, y, x);
                     count[*note++]++;
                 }
         }
@@ -422,12 +458,12 @@ static void code_segment(coder_t *c, uint32_t segment)
     c->segment = segment;
     c->done = 0;
     for (uint32_t i = 0; i < c->n_bands; i++) {
-        const subband_t *b = c->bands + i;
+        const view_t view = view_of(c, c->bands + i);
         for (uint32_t n = c->spans[i][segment].begin; n < c->spans[i][segment].end; n++) {
             SPLIT(c->list[n], y, x);
-            if (c->list[n] & CELL_FLAG) code_cell(c, b, y, x);
-            else if (segment == REFINE) code_refinement(c, b, y, x);
-            else code_significance(c, b, y, x, segment);
+            if (c->list[n] & CELL_FLAG) code_cell(c, &view, y, x);
+            else if (segment == REFINE) code_refinement(c, &view, y, x);
+            else code_significance(c, &view, y, x, segment);
             if (!c->rc.settled) return;
             c->done = n + 1;
             count(c);

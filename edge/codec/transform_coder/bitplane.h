@@ -25,7 +25,9 @@ enum { LL, HL, LH, HH }; /* kind: low-pass; horizontally high-pass; vertically; 
 
 #define CELL 4
 #define NONE 0xFFFFFFFFu
-#define MAX_MARKS 16
+#define MAX_MARKS 64
+#define MAX_WIDTH 4095
+#define MIXED_AGES 2 /* bits after the first that are worth a model */
 #define MAX_PLANES 23 /* so that sums of doubled magnitudes with weights up to 127 fit 32 bits */
 #define FRACTION 3 /* bits of the encoder's values below plane 0: never coded, but known for the error */
 
@@ -55,8 +57,8 @@ enum {
     AT_CELL_COMPONENT = AT_CELL_FOUR + 16 * 3 * 3,  /* group, component, cells around */
     AT_CELL_SUM = AT_CELL_COMPONENT + GROUPS * 48,  /* level, values around */
     AT_REFINE = AT_CELL_SUM + 3 * ALL_CLASSES,      /* bits known, expected magnitude */
-    AT_REFINE_OFFSET = AT_REFINE + 3 * 12,          /* group, bits known, where the prediction lies */
-    AT_SIGN = AT_REFINE_OFFSET + GROUPS * 3 * 16,   /* signs beside, group */
+    AT_REFINE_OFFSET = AT_REFINE + MIXED_AGES * 12,         /* group, bits known, where the prediction lies */
+    AT_SIGN = AT_REFINE_OFFSET + GROUPS * MIXED_AGES * 16,   /* signs beside, group */
     AT_SIGN_CROSS = AT_SIGN + 9 * GROUPS,           /* signs of first and second, component, level */
     AT_SIGN_PREDICTED = AT_SIGN_CROSS + 9 * 16 * 3, /* group, size of the prediction */
     AT_START = AT_SIGN_PREDICTED + GROUPS * 8,      /* which relatives have started */
@@ -65,7 +67,7 @@ enum {
 
 /* Sets of mixing weights. */
 enum { SET_SIGNIFICANCE = 0, SET_CELL = 3 * SEGMENTS, SET_NEW = SET_CELL + 3, SET_REFINE = SET_NEW + 3,
-       SET_SIGN = SET_REFINE + 3, N_SETS = SET_SIGN + 3 };
+       SET_SIGN = SET_REFINE + MIXED_AGES, N_SETS = SET_SIGN + 3 };
 
 typedef struct { uint32_t begin, end; } span_t;
 

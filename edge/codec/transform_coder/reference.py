@@ -21,15 +21,15 @@ from swathpack.edge.codec.transform_coder.reference_binary import (
 LL, HL, LH, HH = range(4)
 STRONG, LIKELY, GOOD, FAIR, WEAK, REFINE, NEAR, FAR, SEGMENTS = range(9)
 FRACTION = 3
-LIMIT, LEARNING_SHIFT, MISSING = 255, 16, 1.08
+LIMIT, LEARNING_SHIFT, MIXED_AGES, MISSING = 255, 16, 2, 1.08
 ALL_CLASSES, GROUPS, MAX_INPUTS = 24, 9, 6
 
 # Sizes of the kinds of contexts, in the order of bitplane.h.
 SIZES = {
     **{"all": GROUPS * 24, "space": 245, "cross": 245, "new_all": GROUPS * 24, "new": 36, "new_cross": 245},
-    **{"cell_near": 90, "cell_four": 144, "cell_component": GROUPS * 48, "cell_sum": 72, "refine": 36},
+    **{"cell_near": 90, "cell_four": 144, "cell_component": GROUPS * 48, "cell_sum": 72, "refine": 24},
     **{
-        "refine_offset": GROUPS * 48,
+        "refine_offset": GROUPS * 32,
         "sign": 9 * GROUPS,
         "sign_cross": 9 * 48,
         "sign_predicted": GROUPS * 8,
@@ -38,7 +38,7 @@ SIZES = {
 }
 STARTS = dict(zip(SIZES, np.cumsum([0, *SIZES.values()]).tolist()))
 SET_CELL = 3 * SEGMENTS
-SET_NEW, SET_REFINE, SET_SIGN = SET_CELL + 3, SET_CELL + 6, SET_CELL + 9
+SET_NEW, SET_REFINE, SET_SIGN = SET_CELL + 3, SET_CELL + 6, SET_CELL + 8
 N_STATES, N_SETS = sum(SIZES.values()), SET_SIGN + 3
 
 WEIGHTS = (
@@ -267,17 +267,21 @@ class BitPlanes:
             self.code_sign(b, at, a.predicted)
 
     def code_refinement(self, b: Subband, y: int, x: int) -> None:
-        """The next bit of a value that was found before."""
-        at, a = b.place(y, x), self.look_around(b, y, x)
+        """The next bit of a value that was found before; those after the second are hardly better than a coin."""
+        at = b.place(y, x)
         known, top = self.known[at], abs(self.known[at]).bit_length() - 2
-        age = min(top - self.plane, 3) - 1
-        away = (-a.predicted if known < 0 else a.predicted) - 64 * abs(known)
-        offset = min(max((away + (512 << self.plane)) // (64 << self.plane), 0), 15)
-        states = [
-            self.state("refine", age * 12 + log_class(a.all >> (top + 1), 11)),
-            self.state("refine_offset", (b.group * 3 + age) * 16 + offset),
-        ]
-        bit = self.decide(self.magnitude_bit(at), states, SET_REFINE + age)
+        age = top - self.plane - 1
+        if age < MIXED_AGES:
+            a = self.look_around(b, y, x)
+            away = (-a.predicted if known < 0 else a.predicted) - 64 * abs(known)
+            offset = min(max((away + (512 << self.plane)) // (64 << self.plane), 0), 15)
+            states = [
+                self.state("refine", age * 12 + log_class(a.all >> (top + 1), 11)),
+                self.state("refine_offset", (b.group * MIXED_AGES + age) * 16 + offset),
+            ]
+            bit = self.decide(self.magnitude_bit(at), states, SET_REFINE + age)
+        else:
+            bit = self.coder.bit(self.magnitude_bit(at), 32768)
         if self.coder.settled:
             self.known[at] += (1 if bit == (known > 0) else -1) << self.plane
 

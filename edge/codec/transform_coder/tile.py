@@ -6,7 +6,7 @@ pixels -> bands on their own grids -> 9/7 wavelet -> a spectral basis per zone o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -29,6 +29,7 @@ from swathpack.edge.codec.transform_coder.spectral import (
 )
 
 LAYERS = 16
+POINTS = 4  # of the curve a layer
 FIRST_LAYER_BPPB, LAYER_RATIO = 0.01, 1.5  # layers end at these rates: 0.01, 0.015, ... bits a pixel and band
 AIM_BPPB = 0.25  # the rate that bases are chosen for, when nothing is said,
 AIM_SHARES = (0.25, 1.0, 4.0, 16.0)  # and those around it, for an embedded payload serves them all
@@ -52,14 +53,17 @@ class CodedTile:
 
     sizes: (17,) bytes. distortion: (17,) squared error over the valid pixels of all bands, DN^2, with k layers.
     layers: how many there are; where the room ended before the last, sizes and distortion stay the same beyond.
-    head: bytes without which nothing of the payload decodes.
+    head: bytes without which nothing of the payload decodes. curve_bytes, curve_error: the same, four points a layer,
+    for rate control that cuts between layers.
     """
 
     payload: bytes
     sizes: NDArray[np.int64]
     distortion: NDArray[np.float64]
     layers: int
-    head: int = 0
+    head: int
+    curve_bytes: NDArray[np.int64]
+    curve_error: NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,6 +106,14 @@ def layer_targets(samples: int) -> NDArray[np.uint64]:
     return np.ceil(rates * samples / 8).astype(np.uint64)
 
 
+def curve_targets(samples: int) -> NDArray[np.uint64]:
+    """(60,) as layer_targets, which are every fourth of them, with three more before each."""
+    rates = FIRST_LAYER_BPPB * LAYER_RATIO ** (np.arange(1 - POINTS, POINTS * (LAYERS - 2) + 1) / POINTS)
+    found = np.ceil(rates * samples / 8).astype(np.uint64)
+    found[POINTS - 1 :: POINTS] = layer_targets(samples)
+    return found
+
+
 def first_target(shape: tuple[int, int, int]) -> int:
     """Bytes behind the header at which the first layer of a tile is whole."""
     return int(layer_targets(int(np.prod(shape)))[0]) + END_SLACK
@@ -130,14 +142,11 @@ def encode_tile(
     header, matrices = _analyse(samples, valid, expected, _step_index(finest_step), aim)
     head = _write_header(header, len(samples), expected)
     layout = layout_of(tuple(part.pyramid for part in header.parts))
-    targets = layer_targets(samples.size)
     body, sizes, errors = bitplane.encode(
-        layout, header.planes, layout.scatter(matrices), max(limit - len(head), 0), targets
+        layout, header.planes, layout.scatter(matrices), max(limit - len(head), 0), curve_targets(samples.size)
     )
-    payload = (head + body)[:limit]
-    share = float(valid.mean())
-    coded = _coded(payload, len(head) + sizes, errors * step_of(header.step) ** 2 * share, _energy(samples, valid))
-    return replace(coded, head=len(head))
+    payload, unit = (head + body)[:limit], step_of(header.step) ** 2 * float(valid.mean())
+    return _coded(payload, len(head), len(head) + sizes, errors * unit, _energy(samples, valid))
 
 
 def coefficients_of(
@@ -155,11 +164,13 @@ def _step_index(finest_step: float) -> int:
     return int(np.clip(np.floor(STEPS_AN_OCTAVE * np.log2(finest_step) + 1e-9) + STEP_BIAS, 0, (1 << STEP_BITS) - 1))
 
 
-def _coded(payload: bytes, ends: NDArray[np.int64], errors: NDArray[np.float64], energy: float) -> CodedTile:
-    sizes = np.concatenate([[0], np.minimum(ends, len(payload))]).astype(np.int64)
-    distortion = np.minimum.accumulate(np.concatenate([[energy], errors]))
+def _coded(payload: bytes, head: int, ends: NDArray[np.int64], errors: NDArray[np.float64], energy: float) -> CodedTile:
+    curve = np.concatenate([[0], np.minimum(ends, len(payload))]).astype(np.int64)
+    error = np.minimum.accumulate(np.concatenate([[energy], errors]))
+    of_layers = np.array([0, *range(POINTS, POINTS * (LAYERS - 1) + 1, POINTS), len(curve) - 1])
+    sizes, distortion = curve[of_layers], error[of_layers]
     layers = int(np.searchsorted(sizes, len(payload), "left")) if len(payload) < ends[-1] else LAYERS
-    return CodedTile(payload, sizes, distortion, layers)
+    return CodedTile(payload, sizes, distortion, layers, head, curve, error)
 
 
 def decode_tile(payload: bytes, shape: tuple[int, int, int], names: Sequence[str] | None = None) -> DecodedTile:
