@@ -13,7 +13,6 @@ from swathpack.edge.codec.base_layer import known_part
 from swathpack.edge.codec.flight import FlightCodec, FlightTile
 from swathpack.edge.codec.protocol import TileKey, TilePixels
 from swathpack.edge.codec.rangecoder import RunChecks
-from swathpack.edge.install.link_keys import UNSIGNED
 from swathpack.edge.packets.pieces import Piece, pack_pieces
 from swathpack.edge.packets.report import Report
 from swathpack.edge.packets.space_packet import Apid, SpacePacket
