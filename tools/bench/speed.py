@@ -103,7 +103,6 @@ def watch_codec(clock: StageClock, model: EdgeModel) -> None:
         (model, "analyse", "analysis"),
         (tile_coder, "quantise", "quantiser, RDO"),
         (tile_coder, "choose_levels", "quantiser, RDO"),
-        (flight, "quantise", "quantiser, RDO"),
         (context_choice, "predict", "entropy pass"),
         (tile_coder, "predict", "entropy pass"),
         (layers, "predict", "entropy pass"),

@@ -116,5 +116,5 @@ def test_bad_folders_are_named(folder: Path, tmp_path: Path, monkeypatch: pytest
     with pytest.raises(UserError, match="empty folder"):
         adapt.run(arguments(folder, "-o", folder))
     monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(UserError, match=r"swathpack\[train\]"):
+    with pytest.raises(ModuleNotFoundError):  # which the command tells in one line: tests/test_installed.py
         adapt.run(arguments(folder, "-o", tmp_path / "m"))
