@@ -35,6 +35,7 @@ class BlockFile:
     """
 
     def __init__(self, path: Path, size: int) -> None:
+        path = Path(path)
         self._path, fresh = path, not path.exists()
         try:
             self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
