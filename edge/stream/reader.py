@@ -15,6 +15,7 @@ import zlib
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from swathpack.edge.codec.base_layer import is_learned
 from swathpack.edge.stream import records, segment
 from swathpack.edge.stream.errors import StreamError
 from swathpack.edge.stream.header import Header, unpack_header
@@ -181,15 +182,19 @@ class _Scanner:
 
     def _segment(self, at: int) -> tuple[Segment, int]:
         front, start = segment.unpack_front(self.data, at, self.binding)
-        stop = start + front.payload_bytes
+        stop = start + segment.wire_bytes(front, front.payload_bytes)
         end = stop + RECORD_CRC_BYTES
-        found = replace(front, payload=self.data[start:stop], truncated=end > len(self.data))
-        if found.truncated:
-            message = f"{front.name}: cut, {len(found.payload)} of {front.payload_bytes} payload bytes"
-            raise _Broken("truncated", message, end, found, start)
-        if not self._crc_holds(at, stop):
-            raise _Broken("damaged", f"{front.name}: payload damaged", end, replace(found, damaged=True), start)
-        return found, end
+        taken = segment.payload_of(front, self.data, start)
+        whole = end <= len(self.data) and self._crc_holds(at, stop)
+        if whole:
+            return replace(front, payload=taken.payload, truncated=False), end
+        # What no CRC vouches for: all of it where checks within may yet confirm some, else what is confirmed.
+        kept = taken.payload if is_learned(front.quality_byte) else taken.payload[: taken.confirmed]
+        if end > len(self.data):
+            message = f"{front.name}: cut, {len(taken.payload)} of {front.payload_bytes} payload bytes"
+            raise _Broken("truncated", message, end, replace(front, payload=kept), start)
+        part = replace(front, payload=kept, truncated=False, damaged=True)
+        raise _Broken("damaged", f"{front.name}: payload damaged", end, part, start)
 
     def _other(self, at: int) -> tuple[FrameRecord | Extension, int]:
         start, stop = records.body_bounds(self.data, at, self.binding)

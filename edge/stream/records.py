@@ -36,6 +36,7 @@ GEOREFERENCE, SOURCE, LICENCE, ATTRIBUTION, TEXT = 1, 2, 3, 4, 5
 MAX_EXTENSION_BYTES = 1 << 20
 _MASK_BIT, _OFFSET_BIT, _HOLES_BIT = 0x10, 0x20, 0x40
 _CRC_BYTES = 4
+_SKIP_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -126,17 +127,30 @@ def mask_rows(mask: bytes, height: int, width: int, rows: int) -> Iterator[NDArr
     size.
     """
     unpacker = _Inflater(mask)
-    bits, above = np.zeros(0, np.uint8), np.zeros(width, np.uint8)
+    marks = _MarkedRows(unpacker, 0, width)
     for top in range(0, height, rows):
-        count = min(rows, height - top) * width
-        plain = unpacker.take((max(count - bits.size, 0) + 7) // 8)
-        bits = np.concatenate([bits, np.unpackbits(np.frombuffer(plain, np.uint8))])
-        steps, bits = bits[:count].reshape(-1, width), bits[count:].copy()
-        steps[0] ^= above
-        missing = np.bitwise_xor.accumulate(steps, axis=0)
-        above = missing[-1].copy()
-        yield missing == 0
+        yield ~marks.take(min(rows, height - top))
     unpacker.done()
+
+
+class _MarkedRows:
+    """Rows of marks out of deflated bits, each row XORed with the one above; the first starts at bit `skip` (0..7)."""
+
+    def __init__(self, unpacker: _Inflater, skip: int, width: int) -> None:
+        self._unpacker, self._skip = unpacker, skip
+        self._bits, self._above = np.zeros(0, np.uint8), np.zeros(width, np.uint8)
+
+    def take(self, rows: int) -> NDArray[np.bool_]:
+        """The next rows (rows, width), True where marked."""
+        count = rows * self._above.size
+        plain = self._unpacker.take((max(count + self._skip - self._bits.size, 0) + 7) // 8)
+        bits = np.concatenate([self._bits, np.unpackbits(np.frombuffer(plain, np.uint8))])[self._skip :]
+        steps, self._bits, self._skip = bits[:count].reshape(rows, -1), bits[count:].copy(), 0
+        steps[0] ^= self._above
+        marked = np.bitwise_xor.accumulate(steps, axis=0)
+        self._above = marked[-1].copy()
+        flags: NDArray[np.bool_] = marked != 0
+        return flags
 
 
 class _Inflater:
@@ -145,6 +159,17 @@ class _Inflater:
     def __init__(self, data: bytes) -> None:
         self._unpacker = zlib.decompressobj(-15)
         self._packed = data
+
+    def here(self) -> _Inflater:
+        """Another one that goes on from here."""
+        twin = _Inflater(self._packed)
+        twin._unpacker = self._unpacker.copy()
+        return twin
+
+    def skip(self, size: int) -> None:
+        """Pass over `size` bytes."""
+        while size:
+            size -= len(self.take(min(size, _SKIP_BYTES)))
 
     def take(self, size: int) -> bytes:
         """The next `size` bytes."""
@@ -184,11 +209,23 @@ def pack_holes(holes: NDArray[np.bool_]) -> bytes | None:
 
 def unpack_holes(holes: bytes, bands: int, height: int, width: int) -> NDArray[np.bool_]:
     """The inverse of pack_holes."""
-    count = bands * height * width
-    bits = np.frombuffer(_inflate(holes, (count + 7) // 8), dtype=np.uint8)
-    steps = np.unpackbits(bits, count=count).reshape(bands, height, width)
-    found: NDArray[np.bool_] = np.bitwise_xor.accumulate(steps, axis=1) != 0
-    return found
+    return np.concatenate(list(hole_rows(holes, bands, height, width, height)), axis=1)
+
+
+def hole_rows(holes: bytes, bands: int, height: int, width: int, rows: int) -> Iterator[NDArray[np.bool_]]:
+    """Packed holes as bool arrays (bands, rows, width) from the top, the last one with what is left. No more is kept
+    than is asked for: every band is unpacked by itself. StreamError before the first rows if they are not of that size.
+    """
+    unpacker, marks, at = _Inflater(holes), [], 0
+    for band in range(bands):
+        start, skip = divmod(band * height * width, 8)
+        unpacker.skip(start - at)
+        at = start
+        marks.append(_MarkedRows(unpacker.here(), skip, width))
+    unpacker.skip((bands * height * width + 7) // 8 - at)
+    unpacker.done()
+    for top in range(0, height, rows):
+        yield np.stack([band.take(min(rows, height - top)) for band in marks])
 
 
 def pack_frame(record: FrameRecord, binding: int) -> bytes:

@@ -14,7 +14,8 @@
 | varint | only if frames back is 0: frame difference (context - this), signed |
 | varint | payload length |
 | 2 | CRC-16 (CCITT) of all before, started from the binding's low 16 bits, little-endian |
-| n | payload: range coder bytes, with checks between layers (swathpack.edge.codec.rangecoder.checks) |
+| n | payload: learned tiles: range coder bytes, with checks between layers (swathpack.edge.codec.rangecoder.checks);
+      others: the coder's bytes, with checks between chunks (chunks.py), which the length does not count |
 | 4 | CRC-32 of all before, started from the binding, little-endian |
 
 The CRC-16 guards the length: a flipped bit in it must not make a whole segment look like a cut one, whose
@@ -29,6 +30,7 @@ from dataclasses import dataclass, field
 
 from swathpack.edge.codec.base_layer import MAX_SHIFT, PREDICTIVE, TRANSFORM, is_learned
 from swathpack.edge.codec.digest import CONTEXT_DIGEST_BYTES, MODEL_DIGEST_BYTES, TABLES_DIGEST_BYTES
+from swathpack.edge.stream.chunks import Taken, checked_bytes, take_checks, with_checks
 from swathpack.edge.stream.errors import StreamError
 from swathpack.edge.stream.header import VERSION
 from swathpack.edge.stream.wire import MAX_VARINT, Cursor, signed_varint, varint
@@ -171,13 +173,29 @@ def pack_segment(segment: Segment, binding: int) -> bytes:
         raise StreamError(f"a cut or damaged segment cannot be written ({segment.name})")
     front = _front(segment, len(segment.payload))
     check = binascii.crc_hqx(front, binding & 0xFFFF)
-    body = front + check.to_bytes(HEADER_CRC_BYTES, "little") + segment.payload
+    payload = segment.payload if is_learned(segment.quality_byte) else with_checks(segment.payload, check)
+    body = front + check.to_bytes(HEADER_CRC_BYTES, "little") + payload
     return body + zlib.crc32(body, binding).to_bytes(RECORD_CRC_BYTES, "little")
 
 
 def segment_overhead_bytes(segment: Segment, payload_bytes: int) -> int:
     """Exact bytes of the record around a payload of that length (the segment's own payload is ignored)."""
-    return len(_front(segment, payload_bytes)) + HEADER_CRC_BYTES + RECORD_CRC_BYTES
+    checks = wire_bytes(segment, payload_bytes) - payload_bytes
+    return len(_front(segment, payload_bytes)) + HEADER_CRC_BYTES + checks + RECORD_CRC_BYTES
+
+
+def wire_bytes(segment: Segment, payload_bytes: int) -> int:
+    """Bytes that a payload of that length takes in the record: learned ones hold their checks, others have them added."""
+    return payload_bytes if is_learned(segment.quality_byte) else checked_bytes(payload_bytes)
+
+
+def payload_of(segment: Segment, data: bytes, start: int) -> Taken:
+    """The payload of a record as far as `data` holds it, from `start` on. Of a learned one nothing is confirmed here."""
+    wire = data[start : start + wire_bytes(segment, segment.payload_bytes)]
+    if is_learned(segment.quality_byte):
+        return Taken(wire, 0, False)
+    check = int.from_bytes(data[start - HEADER_CRC_BYTES : start], "little")
+    return take_checks(wire, segment.payload_bytes, check)
 
 
 def payload_room(segment: Segment, room_bytes: int) -> int:

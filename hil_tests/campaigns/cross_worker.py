@@ -29,7 +29,7 @@ from swathpack.edge.codec.prediction import CodingContext
 from swathpack.edge.codec.rangecoder import backend
 from swathpack.edge.codec.tile_coder import analyse_tile, encode_tile
 from swathpack.edge.stream import ContextRef, lone_binding, pack_segment
-from swathpack.edge.stream.segment import unpack_front
+from swathpack.edge.stream.segment import payload_of, unpack_front
 
 QUALITY = 12  # fine enough that most layers carry symbols
 MAX_CONTEXTS = 2
@@ -79,7 +79,7 @@ def decode(model: EdgeModel, coded: dict[str, NDArray[Any]]) -> dict[str, NDArra
             segment, start = unpack_front(data, at, binding)
             size = (segment.grid_h, segment.grid_w)
             decoder = tile_decoder(model.engine, model.tables, _contexts(earlier), segment.quality_byte, size)
-            if decoder.decode(data[start : start + segment.payload_bytes], LAYERS) != LAYERS:
+            if decoder.decode(payload_of(segment, data, start).payload, LAYERS) != LAYERS:
                 raise SystemExit(f"tile {place}: the payload ends early")
             digests.append(latent_digest(decoder.latent))
             earlier.append(decoder.latent)

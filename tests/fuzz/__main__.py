@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -11,6 +13,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.fuzz.one import SELF
 from tests.fuzz.targets import CORPUS, MOST_BYTES, slug, targets
 
 SECONDS = 600
@@ -52,8 +55,14 @@ def fuzz(name: str, seconds: float, keep: bool = False) -> Found:
 
 
 def _run(name: str, words: list[str]) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "tests.fuzz.one", name, *words]
-    return subprocess.run(command, capture_output=True, text=True, errors="replace", cwd=Path(__file__).parents[2])
+    command = [sys.executable, "-m", "tests.fuzz.one", name]
+    root = Path(__file__).parents[2]
+    with tempfile.TemporaryDirectory() as folder:
+        again = Path(folder) / "again"
+        again.write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n')
+        again.chmod(0o755)
+        env = os.environ | {SELF: str(again)}
+        return subprocess.run([*command, *words], capture_output=True, text=True, errors="replace", cwd=root, env=env)
 
 
 def _merge(name: str, committed: Path, others: list[Path]) -> None:

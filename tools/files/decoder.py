@@ -6,9 +6,8 @@ layer that arrived whole; tiles without any layer come out as nodata.
 
 from __future__ import annotations
 
-import zlib
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,23 +16,23 @@ from numpy.typing import NDArray
 from swathpack.edge.bands import BANDS
 from swathpack.edge.codec.base_layer import TRANSFORM, is_learned
 from swathpack.edge.codec.digest import array_digest, bytes_digest, context_digest
-from swathpack.edge.codec.latents import LAYERS, Latent
+from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.codec.layers import EmbeddedDecoder, known_context, tile_decoder
 from swathpack.edge.codec.model import EdgeModel
 from swathpack.edge.codec.pixels import TileWindow, tile_windows
-from swathpack.edge.codec.plain import PlainError, decode_plain
+from swathpack.edge.codec.plain import PlainError, decode_plain, greatest_error
 from swathpack.edge.codec.prediction import CodingContext, CodingError, TileDecoder
 from swathpack.edge.frame import Frame
 from swathpack.edge.radiometry import MAX_COUNT
-from swathpack.edge.stream import FrameRecord, Header, Segment, Stream, StreamError, read_stream
+from swathpack.edge.stream import Header, Segment, Stream, StreamError, read_stream
 from swathpack.edge.stream.segment import SYNC, unpack_front
 from swathpack.tools import errors
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.decode_report import FrameReport, Report, TileReport, ranges_of
+from swathpack.tools.files.frame_rows import HoleRows, ValidRows
+from swathpack.tools.files.held_latents import HeldLatents, Place
 
 MAX_PIXELS = 1 << 30  # in all frames, unless more is asked for
-HELD_BYTES = 1 << 28  # of packed latents, most of which no other frame needs
-Place = tuple[int, int]  # frame and tile
 
 
 @dataclass
@@ -57,26 +56,6 @@ class Decoded:
     def header(self) -> Header:
         """Of the stream."""
         return self.report.stream.header
-
-
-@dataclass(frozen=True, eq=False)
-class Held:
-    """A latent that later frames may name as context, packed: most are small."""
-
-    packed: bytes
-    shape: tuple[int, ...]
-    quality: int
-    layers: int
-
-    @classmethod
-    def of(cls, latent: Latent, quality: int, layers: int) -> Held:
-        """Pack a latent (512, h, w)."""
-        return cls(zlib.compress(np.ascontiguousarray(latent).data, 1), latent.shape, quality, layers)
-
-    @property
-    def latent(self) -> Latent:
-        """The latent as it was."""
-        return np.frombuffer(zlib.decompress(self.packed), np.int16).reshape(self.shape)
 
 
 _DOUBT = "its record may be among what was damaged: nodata and time are uncertain"
@@ -107,57 +86,6 @@ def _is_segment(data: bytes, at: int, header: Header) -> bool:
     return data[at] == SYNC
 
 
-class _ValidRows:
-    """What is valid of a frame, unpacked by rows of tiles as they are asked for, from the top."""
-
-    def __init__(self, record: FrameRecord | None, header: Header) -> None:
-        self._record = record if record is not None and record.mask is not None else None
-        self._header, self._next = header, 0
-        self._rows: Iterator[NDArray[np.bool_]] = iter(())
-        self._row = np.zeros((0, 0), np.bool_)
-        self._start()
-
-    def _start(self) -> None:
-        h = self._header
-        if self._record is not None:
-            self._rows = self._record.valid_rows(h.height, h.width, h.tile_size)
-        self._next = 0
-
-    def forget(self) -> None:
-        """Take everything as valid."""
-        self._record = None
-
-    def tiles(self) -> NDArray[np.bool_] | None:
-        """(n,) bool, tiles in which anything is valid; None for all. Raises StreamError if the mask does not fit."""
-        if self._record is None:
-            return None
-        starts = np.arange(0, self._header.width, self._header.tile_size)
-        found = np.concatenate([np.logical_or.reduceat(row.any(axis=0), starts) for row in self._rows])
-        self._start()
-        return found
-
-    def of(self, window: TileWindow) -> NDArray[np.bool_]:
-        """(h, w) bool of a window; windows in the order of their numbers."""
-        if self._record is None:
-            return np.ones((window.height, window.width), np.bool_)
-        while self._next <= window.top // self._header.tile_size:
-            self._row, self._next = next(self._rows), self._next + 1
-        return self._row[:, window.left : window.left + window.width]
-
-
-def contexts_named(segments: Iterable[Segment]) -> tuple[set[Place], dict[int, list[Place]]]:
-    """The tile-frames that segments name as context, and the same by the last frame that does."""
-    last: dict[Place, int] = {}
-    for s in segments:
-        for context in s.contexts:
-            place = (context.frame, s.tile)
-            last[place] = max(last.get(place, 0), s.frame)
-    by_frame: dict[int, list[Place]] = {}
-    for place, frame in last.items():
-        by_frame.setdefault(frame, []).append(place)
-    return set(last), by_frame
-
-
 def check_pixels(header: Header, limit: int) -> None:
     """Refuse a stream that claims more than `limit` pixels in all its frames."""
     claimed = header.frames * header.height * header.width
@@ -172,12 +100,13 @@ def _joined(segments: Sequence[Segment], report: TileReport) -> bytes:
     """The payload that the segments of a plain tile are pieces of, as far as it is here; the report says what is not."""
     payload, stop = b"", 0
     for segment in segments:
-        if segment.layer_start != stop or segment.quality_byte != report.q or segment.damaged:
+        if segment.layer_start != stop or segment.quality_byte != report.q:
             report.problem = f"layers from {stop} on are missing"
             break
         payload, stop = payload + segment.payload, segment.layer_stop
-        if segment.truncated:
-            report.problem = f"cut: {len(segment.payload)} of {segment.payload_bytes} payload bytes, unchecked"
+        if not segment.sound:
+            how = "damaged" if segment.damaged else "cut"
+            report.problem = f"{how}: {len(segment.payload)} of {segment.payload_bytes} payload bytes are good"
             break
     return payload
 
@@ -209,9 +138,7 @@ class StreamDecoder:
         self.tiles_of: dict[int, list[int]] = {}
         for frame, tile in sorted(self.by_tile):
             self.tiles_of.setdefault(frame, []).append(tile)
-        self.held: dict[Place, Held] = {}
-        self._held_bytes, self._at = 0, -1
-        self._named, self._last_use = contexts_named(self.stream.segments)
+        self.held = HeldLatents(self.stream.segments)
         self.masks = {r.index: r for r in self.stream.frames}
         self.doubtful = doubtful_frames(self.stream, data)
 
@@ -266,9 +193,9 @@ class StreamDecoder:
         `report` is filled on the way. Call in rising order of frames.
         """
         index, outline = report.frame, self.outline(report.frame)
-        valid = _ValidRows(self.masks.get(index), self.header)
+        valid = ValidRows(self.masks.get(index), self.header)
         wanted = self._wanted(report, valid, only)
-        holes = self._holes(report)
+        holes = HoleRows(self.masks.get(index), self.header)
         for tile in self.tiles_of.get(index, []):
             if only is not None and tile not in only:
                 continue
@@ -279,7 +206,7 @@ class StreamDecoder:
             found, counts, known = self._counts(index, window, layers, outline, valid.of(window))
             report.tiles.append(found)
             if counts is not None:
-                lacking = window.of(holes) if holes is not None else np.zeros((0, 0, 0), np.bool_)
+                lacking = self._lacking(report, holes, window)
                 empty = ~known | lacking if lacking.size else np.broadcast_to(~known, counts.shape)
                 data = np.where(empty, 0, counts).astype(np.uint16)
                 yield window, replace(outline, data=data, valid=known, holes=lacking)
@@ -291,6 +218,10 @@ class StreamDecoder:
         first = min(self.by_tile[index, window.index], key=lambda s: s.layer_start)
         if not is_learned(first.quality_byte):
             return self._plain(index, window, layers, outline, valid)
+        foreign = [b for b in outline.bands if b not in BANDS]
+        if foreign:
+            problem = f"expected a tile of the learned codec to have its bands, found {' '.join(foreign)}"
+            return TileReport(window.index, problem=problem), None, valid
         report, decoder = self.latent(index, window)
         if decoder is None:
             return report, None, valid
@@ -301,7 +232,7 @@ class StreamDecoder:
         self, index: int, window: TileWindow, layers: int, outline: Frame, valid: NDArray[np.bool_]
     ) -> tuple[TileReport, NDArray[np.uint16] | None, NDArray[np.bool_]]:
         """A tile without the network: its segments' payloads are pieces of one."""
-        self._advance(index)
+        self.held.advance(index)
         segments = sorted(self.by_tile[index, window.index], key=lambda s: s.layer_start)
         report = TileReport(window.index, q=segments[0].quality_byte)
         payload = _joined(segments, report)
@@ -315,25 +246,23 @@ class StreamDecoder:
         if not found.known.any():
             report.problem = report.problem or "cut before its first layer"
             return report, None, valid
-        low, high = outline.radiometry.limits if report.q == TRANSFORM else (0, MAX_COUNT)
-        counts = np.clip(np.rint(found.counts), low, high).astype(np.uint16)
+        if report.q == TRANSFORM:
+            return report, outline.radiometry.nearest(found.counts), valid & found.known.all(axis=0)
+        counts = np.clip(np.rint(found.counts), 0, MAX_COUNT).astype(np.uint16)
+        if greatest_error(payload) != 0:
+            counts = outline.radiometry.off_nodata(counts)
         return report, counts, valid & found.known.all(axis=0)
 
-    def _holes(self, report: FrameReport) -> NDArray[np.bool_] | None:
-        """(C, H, W) bool, where single bands lack data; None without any, or where they cannot be used."""
-        header, record = self.header, self.masks.get(report.frame)
-        if record is None or record.holes is None:
-            return None
-        if len(header.bands) * header.height * header.width > self.max_pixels:
-            report.problem = f"its holes are more than {self.max_pixels:,} samples (--max-pixels)"
-            return None
+    def _lacking(self, report: FrameReport, holes: HoleRows, window: TileWindow) -> NDArray[np.bool_]:
+        """(C, h, w) bool, where single bands lack data, or nothing where none do or it cannot be told."""
         try:
-            return record.band_holes(len(header.bands), header.height, header.width)
+            return holes.of(window)
         except StreamError as error:
+            holes.forget()
             report.problem = f"its holes cannot be used: {error}"
-            return None
+            return holes.of(window)
 
-    def _wanted(self, report: FrameReport, valid: _ValidRows, only: Container[int] | None) -> NDArray[np.bool_] | None:
+    def _wanted(self, report: FrameReport, valid: ValidRows, only: Container[int] | None) -> NDArray[np.bool_] | None:
         """(n,) bool, tiles in which anything is valid, None for all; tells the report which are not in the stream."""
         absent = np.ones(len(self.windows), np.bool_)
         absent[self.tiles_of.get(report.frame, [])] = False
@@ -349,7 +278,7 @@ class StreamDecoder:
 
     def latent(self, index: int, window: TileWindow) -> tuple[TileReport, TileDecoder | EmbeddedDecoder | None]:
         """The latent of one tile without its image, None if there is none; call in rising order of frames."""
-        self._advance(index)
+        self.held.advance(index)
         report = TileReport(window.index)
         segments = sorted(self.by_tile.get((index, window.index), []), key=lambda s: s.layer_start)
         if not segments or segments[0].layer_start != 0:
@@ -360,20 +289,6 @@ class StreamDecoder:
             report.problem = report.problem or "cut before its first layer"
             return report, None
         return report, decoder
-
-    def _advance(self, index: int) -> None:
-        """Let go of latents that no frame from `index` on names."""
-        for frame in range(self._at, index):
-            for place in self._last_use.pop(frame, ()):
-                gone = self.held.pop(place, None)
-                self._held_bytes -= len(gone.packed) if gone else 0
-        self._at = max(self._at, index)
-
-    def _hold(self, place: Place, decoder: TileDecoder | EmbeddedDecoder, quality: int) -> None:
-        if place not in self._named or self._held_bytes > HELD_BYTES:
-            return
-        self.held[place] = Held.of(decoder.latent, quality, decoder.layers)
-        self._held_bytes += len(self.held[place].packed)
 
     def _decode(
         self, segments: list[Segment], window: TileWindow, report: TileReport
@@ -400,7 +315,7 @@ class StreamDecoder:
         report.layers, report.q = decoder.layers, decoder.q
         report.contexts = [c.frame for c in first.contexts]
         report.latent_digest = array_digest(decoder.latent, 8).hex()
-        self._hold((first.frame, window.index), decoder, first.quality_byte)
+        self.held.keep((first.frame, window.index), decoder.latent, first.quality_byte, decoder.layers)
         return decoder
 
     def _take(self, segment: Segment, decoder: TileDecoder | EmbeddedDecoder) -> str:

@@ -25,13 +25,16 @@ ROW_STEP = 6  # strips start where every grid of Sentinel-2 does
 
 @dataclass
 class _Entry:
-    """A frame's outline and its pixels: arrays, or where they start in the scratch file, or nothing."""
+    """A frame's outline and its pixels: arrays, or where they start in the scratch file, or nothing. Holes only where
+    single bands lack data.
+    """
 
     outline: Frame
     data: NDArray[np.uint16] | None = None
     valid: NDArray[np.bool_] | None = None
+    holes: NDArray[np.bool_] | None = None
     start: int = -1
-    holes: NDArray[np.bool_] | None = None  # in memory: only frames of which single bands lack data have any
+    holes_start: int = -1
 
 
 class FrameStore(Sequence[Frame]):
@@ -59,9 +62,7 @@ class FrameStore(Sequence[Frame]):
         if entry.data is None and entry.start < 0:
             self._make_room(entry)
         if tile.holes.size:
-            if entry.holes is None:
-                entry.holes = np.zeros((len(tile.data), self.height, self.width), np.bool_)
-            window.of(entry.holes)[:] = tile.holes
+            self._put_holes(entry, window, tile)
         if entry.data is not None and entry.valid is not None:
             window.of(entry.data)[:] = tile.data
             window.of(entry.valid)[:] = tile.valid
@@ -69,6 +70,20 @@ class FrameStore(Sequence[Frame]):
         for band in range(len(tile.data)):
             self._write(entry.start + 2 * self._plane * band, 2, window, tile.data[band])
         self._write(entry.start + 2 * self._plane * len(tile.data), 1, window, tile.valid)
+
+    def _put_holes(self, entry: _Entry, window: TileWindow, tile: Frame) -> None:
+        size = self._plane * len(tile.data)
+        if entry.holes is None and entry.holes_start < 0:
+            if size <= self._left:
+                self._left -= size
+                entry.holes = np.zeros((len(tile.data), self.height, self.width), np.bool_)
+            else:
+                entry.holes_start = self._scratch_room(size)
+        if entry.holes is not None:
+            window.of(entry.holes)[:] = tile.holes
+            return
+        for band, holes in enumerate(tile.holes):
+            self._write(entry.holes_start + self._plane * band, 1, window, holes)
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -112,11 +127,15 @@ class FrameStore(Sequence[Frame]):
             entry.data = np.zeros((bands, self.height, self.width), np.uint16)
             entry.valid = np.zeros((self.height, self.width), np.bool_)
             return
+        entry.start = self._scratch_room(size)
+
+    def _scratch_room(self, size: int) -> int:
+        """Where so many bytes start in the scratch file. What is not written to takes no room on the disk and reads as 0."""
         if self._scratch is None:
             self._scratch = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115 - `close` does
-        # What no tile is written to stays a hole: it takes no room on the disk and reads as zero.
-        entry.start, self._end = self._end, self._end + size
+        start, self._end = self._end, self._end + size
         self._scratch.truncate(self._end)
+        return start
 
     def _write(self, start: int, item: int, window: TileWindow, plane: NDArray[Any]) -> None:
         assert self._scratch is not None
@@ -138,8 +157,15 @@ class FrameStore(Sequence[Frame]):
         o = entry.outline
         names, grid = tuple(o.bands[b] for b in bands), tuple(o.grid[b] for b in bands)
         nm = tuple(o.wavelengths[b] for b in bands)
-        holes = np.zeros((0, 0, 0), np.bool_) if entry.holes is None else entry.holes[list(bands), rows]
+        holes = self._holes(entry, bands, rows)
         return replace(o, data=data, valid=valid, bands=names, grid=grid, wavelengths=nm, holes=holes)
+
+    def _holes(self, entry: _Entry, bands: Sequence[int], rows: slice) -> NDArray[np.bool_]:
+        if entry.holes is not None:
+            return entry.holes[list(bands), rows]
+        if entry.holes_start < 0:
+            return np.zeros((0, 0, 0), np.bool_)
+        return np.stack([self._read(entry.holes_start + self._plane * b, np.dtype(np.bool_), rows) for b in bands])
 
     def _read(self, start: int, dtype: np.dtype[Any], rows: slice) -> NDArray[Any]:
         assert self._scratch is not None

@@ -27,8 +27,9 @@ from swathpack.tools.errors import StreamError, UserError
 from swathpack.tools.files.api import model as shipped_model
 from swathpack.tools.files.api import record_sizes
 from swathpack.tools.files.decode_report import FrameReport
-from swathpack.tools.files.decoder import HELD_BYTES, Place, StreamDecoder
+from swathpack.tools.files.decoder import StreamDecoder
 from swathpack.tools.files.encoder import METADATA_TAG
+from swathpack.tools.files.held_latents import RecentLatents
 from swathpack.tools.files.outputs import write_bytes
 from swathpack.tools.files.rasters.records import Georeference
 from swathpack.tools.files.rasters.series import array_from_json, unpack_metadata
@@ -58,6 +59,10 @@ class FrameInfo:
 class LazyDecoder(StreamDecoder):
     """Decodes tiles in any order: first the frames that a tile was coded against, as far as their latents are not here."""
 
+    def __init__(self, model: EdgeModel, data: bytes, coder: str | None = None) -> None:
+        super().__init__(model, data, coder)
+        self.held = RecentLatents(self.stream.segments)
+
     def _counts(self, index: int, window: TileWindow, *rest: Any) -> Any:
         for frame in self._needed(index, window.index):
             self.latent(frame, window)
@@ -77,15 +82,6 @@ class LazyDecoder(StreamDecoder):
 
     def _learned(self, index: int, tile: int) -> bool:
         return all(is_learned(s.quality_byte) for s in self.by_tile.get((index, tile), ()))
-
-    def _advance(self, index: int) -> None:
-        """Frames come in any order: no latent is ever of no more use."""
-
-    def _hold(self, place: Place, decoder: Any, quality: int) -> None:
-        """Make room by letting go of the oldest: what is needed again is decoded again."""
-        while self._held_bytes > HELD_BYTES:
-            self._held_bytes -= len(self.held.pop(next(iter(self.held))).packed)
-        super()._hold(place, decoder, quality)
 
 
 class Stream:

@@ -14,12 +14,21 @@ from swathpack.edge.codec.flight import coding_context
 from swathpack.edge.codec.latents import CHANNELS, LAYERS
 from swathpack.edge.codec.layers import EmbeddedDecoder, tile_decoder
 from swathpack.edge.codec.model import EdgeModel
-from swathpack.edge.codec.plain import DecodedPlain, LoneTile, PlainError, decode_lone, lone_ends, seals
+from swathpack.edge.codec.plain import (
+    DecodedPlain,
+    LoneTile,
+    PlainError,
+    decode_lone,
+    latent_size,
+    lone_ends,
+    read_lone_head,
+    seals,
+)
 from swathpack.edge.codec.prediction import CodingError, Reconstruction, TileDecoder
 from swathpack.edge.codec.protocol import ContextLatent, TileKey
 from swathpack.edge.stream import StreamError, lone_binding
 from swathpack.edge.stream.header import READABLE
-from swathpack.edge.stream.segment import RECORD_CRC_BYTES, SYNC, Segment, unpack_front
+from swathpack.edge.stream.segment import RECORD_CRC_BYTES, SYNC, Segment, payload_of, unpack_front, wire_bytes
 from swathpack.tools.ground.decoder import DecodeError, SegmentHead
 
 LONGEST_FRONT = 40
@@ -36,7 +45,7 @@ class _Front:
     @property
     def total_bytes(self) -> int:
         """Of the whole record."""
-        return self.start + self.segment.payload_bytes + RECORD_CRC_BYTES
+        return self.start + wire_bytes(self.segment, self.segment.payload_bytes) + RECORD_CRC_BYTES
 
 
 class EdgeSegmentDecoder:
@@ -90,8 +99,10 @@ class EdgeSegmentDecoder:
         front = self._front(data)
         if front is None:
             raise DecodeError(f"{len(data)} bytes are too few for a segment's head")
+        payload = payload_of(front.segment, data, front.start).payload
         try:
-            return decode_lone(data[front.start : front.start + front.segment.payload_bytes])
+            _check_size(payload, (front.segment.grid_h, front.segment.grid_w))
+            return decode_lone(payload)
         except PlainError as error:
             raise DecodeError(str(error)) from error
 
@@ -99,18 +110,22 @@ class EdgeSegmentDecoder:
         s = front.segment
         if s.layer_start or s.contexts or s.quality_byte != TRANSFORM:
             raise DecodeError("expected a whole transform-coded tile without contexts")
-        size, payload = (s.grid_h, s.grid_w), data[front.start : front.start + s.payload_bytes]
-        nothing = np.zeros((LAYERS, *size), np.int16)
-        if self._whole_but_wrong(data, front):
-            raise DecodeError("the checksum of the whole segment differs", nothing, 0)
+        size, (payload, confirmed, failed) = (s.grid_h, s.grid_w), payload_of(s, data, front.start)
+        fault = "a check between its chunks differs" if failed else ""
+        if not failed and self._whole_but_wrong(data, front):
+            payload, fault = payload[:confirmed], "the checksum of the whole segment differs"
         try:
+            _check_size(payload, size)
             ends = lone_ends(payload, s.payload_bytes)
         except PlainError as error:
             raise DecodeError(str(error)) from error
-        if ends is None:
-            return nothing, 0
-        layers = int((ends[1:] <= len(payload)).sum())
-        return seals(payload[: int(ends[layers])], ends, size), layers
+        latent, layers = np.zeros((LAYERS, *size), np.int16), 0
+        if ends is not None:
+            layers = int((ends[1:] <= len(payload)).sum())
+            latent = seals(payload[: int(ends[layers])], ends, size)
+        if fault:
+            raise DecodeError(fault, latent, layers)
+        return latent, layers
 
     def reconstruction(self, data: bytes, contexts: Sequence[ContextLatent]) -> Reconstruction:
         """What synthesis takes, with the model's means for layers that `data` lacks. Raises DecodeError."""
@@ -126,7 +141,7 @@ class EdgeSegmentDecoder:
             raise DecodeError("coded against other contexts than those given")
         if s.layer_start:
             raise DecodeError(f"expected layers from 0, found from {s.layer_start}")
-        payload, checked = data[front.start : front.start + s.payload_bytes], front.version > 1
+        payload, checked = payload_of(s, data, front.start).payload, front.version > 1
         try:
             coding = [coding_context(c) for c in contexts]
             decoder = tile_decoder(self.model.engine, self.model.tables, coding, s.quality_byte, (s.grid_h, s.grid_w))
@@ -147,3 +162,12 @@ class EdgeSegmentDecoder:
         stop = front.total_bytes - RECORD_CRC_BYTES
         expected = int.from_bytes(data[stop : front.total_bytes], "little")
         return zlib.crc32(data[:stop], self._bindings[front.version]) != expected
+
+
+def _check_size(payload: bytes, size: tuple[int, int]) -> None:
+    """That a lone payload's own size is the one of its segment's head. Raises PlainError."""
+    lone = read_lone_head(payload)
+    if lone is not None and latent_size(lone.shape) != size:
+        raise PlainError(
+            f"expected a tile of {size[0]} x {size[1]} positions, found {lone.height} x {lone.width} pixels"
+        )

@@ -16,13 +16,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from swathpack.edge.bands import BANDS, complete_bands
+from swathpack.edge.bands import BANDS, BandError, complete_bands
 from swathpack.edge.codec.base_layer import is_learned, step_of
 from swathpack.edge.codec.latents import STRIDE
 from swathpack.edge.codec.model import EdgeModel
 from swathpack.edge.codec.pixels import TileWindow
 from swathpack.edge.codec.protocol import TileKey
-from swathpack.edge.frame import Frame
+from swathpack.edge.frame import Frame, FrameError
 from swathpack.edge.packets.report import held_digest
 from swathpack.edge.stages.intake import TILE_BITS
 from swathpack.tools.errors import UserError
@@ -108,7 +108,7 @@ def place_frames(store: GroundStore, model: EdgeModel, place: Place, scratch: Pa
         outline = Frame(empty, BANDS, time=spoken_time(time), valid=nothing)
         frames.begin(outline)
         for held in some:
-            pixels = _tile(store, model, held.key)
+            pixels = tile_image(store, model, held.key)
             if pixels is None:
                 continue
             data = np.clip(np.rint(pixels), 1, MAX_DN).astype(np.uint16)
@@ -116,8 +116,8 @@ def place_frames(store: GroundStore, model: EdgeModel, place: Place, scratch: Pa
     return frames
 
 
-def _tile(store: GroundStore, model: EdgeModel, key: TileKey) -> NDArray[np.float32] | None:
-    """The pixels (12, 16h, 16w) DN of a tile-frame, from the segment that brought the latent that is held."""
+def tile_image(store: GroundStore, model: EdgeModel, key: TileKey) -> NDArray[np.float32] | None:
+    """The pixels (12, 16h, 16w) DN of a tile-frame, from the segment that brought what is held of it; None if that is gone."""
     held = store.latent(key)
     assert held is not None
     decoder = EdgeSegmentDecoder(model)
@@ -143,7 +143,10 @@ def _transform_tile(decoder: EdgeSegmentDecoder, prefix: bytes, shape: tuple[int
     """The same of a transform-coded tile; bands that it lacks are filled by regression, rows and columns repeated."""
     lone, found = decoder.image(prefix)
     counts = np.clip(np.rint(found.counts), 1, MAX_DN).astype(np.uint16)
-    full = complete_bands(Frame(counts, lone.names)).data.astype(np.float32)
+    try:
+        full = complete_bands(Frame(counts, lone.names)).data.astype(np.float32)
+    except (BandError, FrameError) as error:
+        raise DecodeError(str(error)) from error
     beyond = (shape[1] * STRIDE - lone.height, shape[2] * STRIDE - lone.width)
     return np.pad(full, ((0, 0), (0, beyond[0]), (0, beyond[1])), mode="edge")
 

@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-NAMES = ("budgets", "loss", "kill", "disk", "fuzz", "soak", "erasure", "rate", "hostile", "powercut", "forgery")
+NAMES = ("budgets", "loss", "kill", "disk", "fuzz", "soak", "erasure", "rate", "powercut", "forgery", "hostile")
 
 
 def main() -> int:

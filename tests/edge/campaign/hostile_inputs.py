@@ -14,6 +14,7 @@ import numpy as np
 from swathpack.edge.bands import BANDS
 from swathpack.edge.codec.flight import FlightCodec
 from swathpack.edge.codec.model import EdgeModel
+from swathpack.edge.codec.plain import lone_head
 from swathpack.edge.codec.protocol import TileKey, TilePixels
 from swathpack.edge.packets.pieces import MAX_SEGMENT_BYTES, Piece, pack_pieces
 from swathpack.edge.packets.space_packet import Apid, SpacePacket
@@ -53,11 +54,11 @@ class Real:
             SeriesEncoder(model, series(48, 80, dates, seed=seed)).at_quality(q)
             for dates, seed, q in ((1, 1, 20), (2, 2, 40), (3, 3, 50))
         ]
-        codec, segments = FlightCodec(model, 40), []
+        codecs, segments = (FlightCodec(model, 40), FlightCodec(model, 30, mode="transform")), []
         for seed in range(3):
             pixels = values(64, 64, 1, seed)[0].astype(np.uint16)
             tile = TilePixels(TileKey(seed, 1000), pixels, BANDS, np.ones((64, 64), bool))
-            segments.append(codec.encode(tile, ()).segment(0, 16))
+            segments += [c.encode(tile, ()).segment(0, 16) for c in codecs]
         return cls(model, streams, segments)
 
 
@@ -66,14 +67,14 @@ def header(real: Real, rng: random.Random, small: bool = False) -> Header:
     height, width = (rng.choice(SIDES[:6] if small else SIDES) for _ in range(2))
     if height * width > 1 << 28:
         width = 64
-    bands = tuple(rng.sample(BANDS, rng.randrange(1, 13)))
+    bands = tuple(rng.sample((*BANDS, "B10", "green"), rng.randrange(1, 13)))
     return Header(
         real.model.digest,
         real.model.tables_digest,
         rng.choice(COUNTS[:5] if small else COUNTS),
         height,
         width,
-        tuple(sorted(bands, key=BANDS.index)),
+        bands if rng.random() < 0.2 else tuple(sorted(bands, key=(*BANDS, "B10", "green").index)),
         tile_size=rng.choice((64, 128, 256)),
         boa_offset=rng.random() < 0.3,
     )
@@ -124,17 +125,18 @@ def _segment(real: Real, rng: random.Random, writer: StreamWriter) -> bytes:
     contexts = tuple(
         ContextRef(rng.randrange(1 << 20), rng.randrange(1, 17), rng.randbytes(4)) for _ in range(rng.randrange(3))
     )
+    quality, flags = rng.choice(((63, 3), (62, 3), (rng.randrange(40), rng.randrange(3)), (rng.randrange(40), 2)))
     segment = Segment(
         rng.choice((0, rng.randrange(header.frames))),
         rng.choice((0, rng.randrange(header.n_tiles))),
-        rng.randrange(40),
+        quality,
         start,
         rng.randrange(1, 17 - start),
         rng.choice((4, 16, rng.randrange(1, 17))),
         rng.choice((4, 16, rng.randrange(1, 17))),
         contexts if rng.random() < 0.2 else (),
-        flags=rng.randrange(3),
-        payload=rng.randbytes(rng.choice((0, 3, 40, 700))),
+        flags=flags,
+        payload=rng.randbytes(rng.choice((0, 3, 40, 700, 2500))),
     )
     return pack_segment(segment, header.binding)
 
@@ -228,15 +230,21 @@ def _parity(rng: random.Random) -> bytes:
 def _forged(real: Real, rng: random.Random) -> Piece:
     """A whole segment of our model at any tile and time: its head is right, its payload is noise or real."""
     model = real.model
-    good = rng.random() < 0.3
+    side = (4, 4) if rng.random() < 0.3 else (rng.randrange(1, 17), rng.randrange(1, 17))
+    quality, flags, head = rng.randrange(40), rng.randrange(3), b""
+    if rng.random() < 0.2:  # of the transform coder, whose payload says what it is
+        quality, flags = 63, 3
+        names = rng.choice((BANDS, ("B02", "B03"), ("B02", "green"), tuple(f"x{i}" for i in range(16))))
+        head = lone_head(names, *(min(16 * n, 256) - rng.choice((0, 0, 9)) for n in side))
     segment = Segment(
         rng.choice((1000, rng.randrange(1 << 38))),
         rng.choice((0, 255 << 8 | 255, rng.randrange(1 << 34))),
-        rng.randrange(40),
+        quality,
         0,
         16,
-        *((4, 4) if good else (rng.randrange(1, 17), rng.randrange(1, 17))),
-        (ContextRef(rng.randrange(2000), 16, rng.randbytes(4)),) if rng.random() < 0.2 else (),
-        payload=rng.randbytes(rng.choice((0, 20, 300))),
+        *side,
+        (ContextRef(rng.randrange(2000), 16, rng.randbytes(4)),) if rng.random() < 0.2 and flags < 3 else (),
+        flags=flags,
+        payload=head + rng.randbytes(rng.choice((0, 20, 300, 1500))),
     )
     return Piece(rng.randrange(1 << 20), 0, pack_segment(segment, lone_binding(model.digest, model.tables_digest)))

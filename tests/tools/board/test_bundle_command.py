@@ -50,7 +50,7 @@ def test_the_same_command_makes_the_same_bytes(key: Path, capsys: pytest.Capture
     [
         ("x.zip", [], "expected a name that ends in"),
         ("x.tar.zst", ["--unsigned"], "expected --key FILE"),
-        ("none/x.tar.zst", [], "No such file"),
+        ("none/x.tar.zst", [], "no such folder"),
         ("x.tar.zst", ["--oldest-allowed", "1800000000"], "oldest allowed"),
         ("x.tar.zst", ["--model", "/nowhere"], "model in /nowhere"),
     ],

@@ -11,7 +11,7 @@ from swathpack.edge.bands import BANDS
 from swathpack.edge.codec.base_layer import PREDICTIVE, TRANSFORM, is_learned
 from swathpack.edge.codec.plain import Curve, greatest_error
 from swathpack.edge.frame import Frame
-from swathpack.edge.stream import read_stream
+from swathpack.edge.stream import StreamWriter, read_stream
 from swathpack.tools.files.decoder import Decoded, StreamDecoder
 from swathpack.tools.files.encoder import SeriesEncoder
 from tests.codec_models import shipped
@@ -109,11 +109,18 @@ def test_fewer_layers_of_a_transform_tile_are_a_coarser_image() -> None:
     assert found == sorted(found) and found[-1] > found[1] + 5
 
 
-def test_a_damaged_transform_tile_is_named_and_left_out() -> None:
-    data = bytearray(SeriesEncoder(shipped(), frames_of(BANDS[:3])).at_quality(10))
-    data[len(data) // 2] ^= 4
-    found = decode(bytes(data))
-    assert found.problems and not found.frames[0].valid.any()
+def test_a_damaged_transform_tile_is_named_and_keeps_its_good_beginning() -> None:
+    data = SeriesEncoder(shipped(), frames_of(BANDS[:3])).at_quality(10)
+    stream = read_stream(data)
+    (whole,) = stream.segments
+    middle = len(data) // 2
+    for bad in (data[:middle] + bytes([data[middle] ^ 4]) + data[middle + 1 :], data[:middle] + data[middle + 29 :]):
+        found = decode(bad)
+        (part,) = read_stream(bad).segments
+        assert found.report.whole == 0 and len(part.payload) == len(whole.payload) // 2 // 1024 * 1024
+        writer = StreamWriter(stream.header)
+        writer.add(replace(whole, payload=part.payload, payload_bytes=-1))
+        np.testing.assert_array_equal(found.frames[0].data, decode(writer.to_bytes()).frames[0].data)
 
 
 def test_the_curve_is_convex_and_inverts() -> None:

@@ -21,10 +21,12 @@ def filled(frames, folder, memory_bytes, leave_out=()):
     """A store with the frames' tiles of 32 pixels, those of `leave_out` missing."""
     store = FrameStore(HEIGHT, WIDTH, folder, memory_bytes)
     for index, frame in enumerate(frames):
-        store.begin(replace(frame, data=frame.data[:, :1, :1], valid=np.zeros((1, 1), bool)))
+        nothing = np.zeros((0, 0, 0), bool)
+        store.begin(replace(frame, data=frame.data[:, :1, :1], valid=np.zeros((1, 1), bool), holes=nothing))
         for window in tile_windows(HEIGHT, WIDTH, 32):
             if (index, window.index) not in leave_out and index != 1:
-                tile = replace(frame, data=window.of(frame.data), valid=window.of(frame.valid))
+                holes = window.of(frame.holes) if frame.holes.size else frame.holes
+                tile = replace(frame, data=window.of(frame.data), valid=window.of(frame.valid), holes=holes)
                 store.put(window, tile)
     return store
 
@@ -33,7 +35,11 @@ def filled(frames, folder, memory_bytes, leave_out=()):
 def frames() -> list[Frame]:
     made = series(HEIGHT, WIDTH, 4, bands=("B02", "B05", "B01"))
     made[2].data[:, 5:20, 7:30] = 0
-    return [Frame(f.data, f.bands, f.time, grid=(1, 2, 6)) for f in made]
+    found = [Frame(f.data, f.bands, f.time, grid=(1, 2, 6)) for f in made]
+    holes = np.zeros(found[3].data.shape, bool)
+    holes[1, 10:40, 3:50] = True
+    found[3].data[holes] = 0
+    return [*found[:3], replace(found[3], holes=holes)]
 
 
 @pytest.mark.parametrize("memory_bytes", [1 << 27, HEIGHT * WIDTH * 8, 0], ids=["memory", "mixed", "scratch"])
@@ -44,12 +50,15 @@ def test_what_is_put_comes_back(tmp_path, frames, memory_bytes, monkeypatch):
     for index in (2, 3):
         np.testing.assert_array_equal(store[index].data, frames[index].data)
         np.testing.assert_array_equal(store[index].valid, frames[index].valid)
+        np.testing.assert_array_equal(store[index].holes, frames[index].holes)
         assert (store[index].bands, store[index].time, store[index].grid) == (
             frames[index].bands, frames[index].time, frames[index].grid,
         )  # fmt: skip
         parts = list(strips(store, index, "B05"))
         assert len(parts) > 1 and all(p.bands == ("B05",) and p.grid == (2,) for p in parts)
         np.testing.assert_array_equal(np.concatenate([p.data for p in parts], 1)[0], frames[index].data[1])
+        if frames[index].holes.size:
+            np.testing.assert_array_equal(np.concatenate([p.holes for p in parts], 1)[0], frames[index].holes[1])
     assert not store[0].data[:, 32:, 64:].any() and not store[0].valid[32:, 64:].any() and store[0].valid[:32].all()
     assert not store[1].data.any() and not store[1].valid.any() and store[1].data.shape == frames[1].data.shape
     assert [f.time for f in Dates(store, [0, 3])] == [frames[0].time, frames[3].time]

@@ -133,7 +133,7 @@ def test_two_receivers_on_one_store(tmp_path):
     assert list(reader.contents()) == [] and reader.epoch == 1
     with pytest.raises(GroundStoreError, match="readonly"):
         reader.set_meta("x", 1)
-    (tmp_path / "pass-1.bin").write_bytes(b"")
+    (tmp_path / "pass-1.bin").write_bytes(image([Piece(1, 0, b"x")]))
     code = "import sys; from swathpack.tools.cli import main; sys.exit(main(sys.argv[1:]))"
     words = ["receive", str(tmp_path / "pass-1.bin"), "--store", str(tmp_path / "g")]
     other = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True)
