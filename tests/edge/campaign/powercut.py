@@ -24,7 +24,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from swathpack.hil_tests.simulation import disk
-from tests.edge.campaign.powercut_parts import CARELESS, PARTS, Part
+from tests.edge.campaign.powercut_base import Part
+from tests.edge.campaign.powercut_parts import CARELESS, PARTS
 
 ROOT = Path(__file__).resolve().parents[3]
 MODES = (("killed", 1.0, False), ("all lost", 0.0, False), ("half lost", 0.5, True))

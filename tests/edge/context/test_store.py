@@ -1,6 +1,7 @@
 """The context store: what was put comes back checked, whatever the order, the damage or the power does."""
 
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -164,7 +165,7 @@ def test_memory_limit_is_stated_and_kept(tmp_path, log):
 
 def test_a_disk_that_cannot_hold_the_file_is_one_clear_error(log):
     with pytest.raises(StorageError, match="cannot allocate"):
-        ContextStore.open("/proc/context", GEOMETRY, MODEL, log)  # type: ignore[arg-type]
+        ContextStore.open(Path("/proc/context"), GEOMETRY, MODEL, log)
 
 
 def test_superblock_golden_bytes():
