@@ -12,7 +12,7 @@ from pathlib import Path
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.edge.campaign")
     parser.add_argument(
-        "name", choices=["budgets", "loss", "kill", "disk", "fuzz", "soak", "erasure", "rate", "hostile"]
+        "name", choices=["budgets", "loss", "kill", "disk", "fuzz", "soak", "erasure", "rate", "hostile", "splices"]
     )
     parser.add_argument("--size", type=int, help="passes, kills, tiles or seconds: see the campaign")
     parser.add_argument("--codec", choices=["fake", "edge"], default="fake")

@@ -1,8 +1,10 @@
 """Small versions of the campaigns; the full ones are marked slow."""
 
+import random
+
 import pytest
 
-from tests.edge.campaign import budgets, disk, erasure, fuzz, hostile, kill, loss, rate, soak
+from tests.edge.campaign import budgets, disk, erasure, fuzz, hostile, kill, loss, rate, soak, splices
 
 
 @pytest.mark.parametrize("passes", [12, pytest.param(200, marks=pytest.mark.slow)])
@@ -101,3 +103,14 @@ def test_the_ground_under_fire(tmp_path, size):
     assert outcome.good, outcome.text()
     assert outcome.files == size // 5 and outcome.packets == size - size // 5
     assert {"decompress 1", "decompress 3", "inspect 0", "inspect 1", "receive 0"} <= set(outcome.codes)
+
+
+def test_splices_small():
+    found = splices.caught(60, random.Random(1))
+    assert [c.wrong for c in found] == [0, 0] and all(c.refused > 20 and c.kept > 50 for c in found)
+
+
+@pytest.mark.slow
+def test_splices(tmp_path):
+    text, good = splices.main(tmp_path, 3000, "edge")
+    assert good, text
