@@ -72,7 +72,7 @@ demo: setup
 lint: setup-test
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet .
-	@$(BIN)/mypy --strict -p swathpack.edge
+	@$(BIN)/mypy --strict --follow-imports=silent -p swathpack.edge
 	@$(BIN)/python -m tests.directions
 
 test: lint
@@ -88,9 +88,10 @@ train: setup-test
 	@$(BIN)/python -m swathpack.codec.train_transform --data $(DATA) --out $(RUNS)/transform
 	@$(BIN)/python -m swathpack.codec.train_entropy --data $(DATA) --transform $(RUNS)/transform/transform.pt --out $(RUNS)/entropy --bf16 --min-bands 9
 	@$(BIN)/python -m swathpack.export.edge_model --transform $(RUNS)/transform/transform.pt --entropy $(RUNS)/entropy/entropy.pt --out $(RUNS)/edge
+	@$(BIN)/python -m swathpack.codec.fit_prior --data $(DATA) --model $(RUNS)/edge --out $(RUNS)/prior.npz
 	@$(BIN)/python -m swathpack.codec.reconstructions --data $(DATA) --model $(RUNS)/edge --out $(RUNS)/reconstructions
 	@$(BIN)/python -m swathpack.codec.train_synthesis --examples $(RUNS)/reconstructions --transform $(RUNS)/transform/transform.pt --out $(RUNS)/synthesis --bf16
-	@$(BIN)/python -m swathpack.export.edge_model --transform $(RUNS)/synthesis/transform.pt --entropy $(RUNS)/entropy/entropy.pt
+	@$(BIN)/python -m swathpack.export.edge_model --transform $(RUNS)/synthesis/transform.pt --entropy $(RUNS)/entropy/entropy.pt --prior $(RUNS)/prior.npz
 
 hil: setup-test
 	@$(BIN)/swathpack hil standard --out $(RUNS)/hil $(if $(wildcard $(DATA)/catalog.json),--data $(DATA)) $(HIL_ARGS)

@@ -170,6 +170,12 @@ class CropSampler:
         likeness = [float((small[0] * s).sum() / (np.linalg.norm(small[0]) * np.linalg.norm(s) + 1)) for s in small[1:]]
         return crop if likeness[0] >= likeness[1] else crop[[0, 2, 1]]
 
+    def as_taken(self, size: int) -> NDArray[np.float32]:
+        """(n, 12, size, size) float32 DN of one place, n 1..3: a frame and up to two other real dates, unchanged."""
+        cube = self.cubes[self.rng.choice(len(self.cubes), p=self.probability)]
+        dates = self.rng.permutation(cube.data.shape[0])[:3]
+        return self._crop(cube, [int(d) for d in dates], size)
+
     def sequence(self, count: int, size: int) -> NDArray[np.float32]:
         """(count, 3, 12, size, size) float32 DN: the frame, then the nearer and the farther context date."""
         out = np.empty((count, 3, len(BANDS), size, size), np.float32)

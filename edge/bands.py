@@ -217,6 +217,25 @@ def complete_dn(frame: Frame, path: Path = STATISTICS_FILE) -> NDArray[np.float3
     return full
 
 
+def filled_counts(frame: Frame, path: Path = STATISTICS_FILE) -> NDArray[np.uint16]:
+    """(C, H, W) counts of a frame with its holes filled, so that they cost little: from the other bands as `complete_dn`
+    does, bands that the codec does not know by their mean.
+    """
+    if not frame.holes.any():
+        return frame.data
+    out = frame.data.copy()
+    dn = complete_dn(frame, path) if coded(frame.bands) else None
+    for i, band in enumerate(frame.bands):
+        hole = frame.holes[i] & frame.valid
+        if not hole.any():
+            continue
+        if dn is not None and band in BANDS:
+            out[i][hole] = frame.counts_of(dn[BANDS.index(band)])[hole]
+        elif frame.band_valid(i).any():
+            out[i][hole] = round(float(frame.data[i][frame.band_valid(i)].mean()))
+    return out
+
+
 def _completed(
     given: NDArray[np.generic], names: tuple[str, ...], level: str, valid: NDArray[np.bool_], path: Path
 ) -> NDArray[np.generic]:

@@ -112,14 +112,37 @@ class Radiometry:
         return ((counts.astype(np.float32) - np.float32(self.zero)) * np.float32(self.gain)).astype(np.float32)
 
     def from_dn(self, dn: NDArray[np.floating]) -> NDArray[np.uint16]:
-        """The nearest counts of DN, within `limits`; one that would look like nodata moves to the next."""
-        scaled = dn if self.plain else dn / np.float32(self.gain) + np.float32(self.zero)
+        """The nearest counts of DN, as `nearest` has them."""
+        return self.nearest(dn if self.plain else dn / np.float32(self.gain) + np.float32(self.zero))
+
+    def nearest(self, counts: NDArray[np.floating]) -> NDArray[np.uint16]:
+        """Whole counts of decoded ones, within `limits`; one that would look like nodata moves to the next."""
         low, high = self.limits
-        counts: NDArray[np.uint16] = np.clip(np.rint(scaled), low, high).astype(np.uint16)
-        nodata = self.nodata * self.scale + self.shift
-        if low <= nodata <= high:
-            counts[counts == round(nodata)] = round(nodata) + (1 if nodata < high else -1)
-        return counts
+        out: NDArray[np.uint16] = np.clip(np.rint(counts), low, high).astype(np.uint16)
+        nodata = self._nodata_count()
+        if nodata is not None and low <= nodata <= high:
+            out[out == nodata] = nodata + (1 if nodata < high else -1)
+        return out
+
+    def off_nodata(self, counts: NDArray[np.uint16]) -> NDArray[np.uint16]:
+        """Counts of near-lossless data without those that look like nodata, where nodata is the least or the greatest value
+        of the type: the next value is nearer to what was there, so that no error grows.
+        """
+        bounds = np.iinfo(self.dtype) if self.integer else None
+        ends = (
+            (0, MAX_COUNT)
+            if bounds is None
+            else (bounds.min * self.scale + self.shift, bounds.max * self.scale + self.shift)
+        )
+        nodata = self._nodata_count()
+        if nodata is None or nodata not in ends:
+            return counts
+        return np.where(counts == nodata, nodata + (1 if nodata == ends[0] else -1), counts).astype(np.uint16)
+
+    def _nodata_count(self) -> int | None:
+        """The count that would be read as nodata, None where there is none."""
+        count = self.nodata * self.scale + self.shift
+        return round(count) if 0 <= count <= MAX_COUNT else None
 
     def _bounds(self) -> tuple[int, int]:
         bounds = np.iinfo(self.dtype)

@@ -37,6 +37,18 @@ def test_importing_loads_nothing() -> None:
     assert done.stdout.split() == ["False", "False", "True"]
 
 
+def test_a_board_has_what_it_flies(tmp_path: Path) -> None:
+    package = Path(swathpack.__file__).parent
+    (tmp_path / "swathpack").mkdir()
+    (tmp_path / "swathpack/__init__.py").write_bytes((package / "__init__.py").read_bytes())
+    (tmp_path / "swathpack/edge").symlink_to((package / "edge").resolve())
+    # An editable install would find the other parts all the same.
+    code = "import sys; sys.meta_path[:] = [f for f in sys.meta_path if 'Editable' not in repr(f)]\n"
+    code += "import swathpack; print(swathpack.Mission.__name__, swathpack.__file__, hasattr(swathpack, 'compress'))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["Mission", str(tmp_path / "swathpack/__init__.py"), "False"]
+
+
 @pytest.mark.parametrize("name", swathpack.__all__)
 def test_every_public_name_is_there(name: str) -> None:
     if name in ("Plan", "Outcome", "read_plan"):

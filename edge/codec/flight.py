@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from swathpack.edge.bands import BandError, complete_bands
 from swathpack.edge.codec.base_layer import MAX_SHIFT, quality_of, usual_shift
+from swathpack.edge.codec.context_choice import Pass
 from swathpack.edge.codec.digest import context_digest
 from swathpack.edge.codec.engines.batching import Batching, side_by_side
 from swathpack.edge.codec.latents import GROUP, LAYERS, LatentError
@@ -27,7 +28,6 @@ from swathpack.edge.codec.rangecoder import RangeCoderError
 from swathpack.edge.codec.tile_coder import (
     UNLIKE,
     CodedLatent,
-    Pass,
     analyse_tile,
     encode_tile,
     likeness,
@@ -179,8 +179,8 @@ class FlightCodec:
         fitting = sorted((c for c in fitting if like[id(c)] > UNLIKE), key=lambda c: -like[id(c)])[:2]
         if not fitting:
             return [], None
-        pays, done = weigh_contexts(self.model, coefficients, self.quality, [coded[id(c)] for c in fitting])
-        return fitting if pays else [], done
+        kept, done = weigh_contexts(self.model, coefficients, self.quality, [coded[id(c)] for c in fitting])
+        return [fitting[i] for i in kept], done
 
 
 def _better(plain: CodedPlain, learned: CodedLatent | CodedPlain) -> bool:

@@ -37,6 +37,7 @@ from swathpack.edge.codec.prediction import (
     predict,
 )
 from swathpack.edge.codec.rangecoder import Decoder, Encoder, RunChecks, new_encoder
+from swathpack.edge.codec.rangecoder.adaptive import Adaptation, kind_of, new_adaptation
 from swathpack.edge.codec.reading import read_layers
 from swathpack.edge.codec.tables import ProbabilityTables
 
@@ -78,26 +79,32 @@ class CodedLayers:
 
 def encode_layers(
     tables: ProbabilityTables,
-    prediction: Prediction,
+    prediction: Prediction | None,
     latent: Latent,
     start: int = 0,
     stop: int = LAYERS,
     coder: str | None = None,
     base: CodedBase | None = None,
+    adaptation: Adaptation | None = None,
 ) -> CodedLayers:
-    """Range-code layers [start, stop); every shorter prefix can be taken from the result afterwards."""
-    encoder, phase = new_encoder(tables, coder), phase_map(*latent.shape[1:]).reshape(-1)
-    fine = _Groups(encoder, phase, prediction, latent, None if base is None else base.base)
-    coarse = None if base is None else _Groups(encoder, phase, base.prediction, base.base.values)
+    """Range-code layers [start, stop); every shorter prefix can be taken from the result afterwards.
+
+    prediction: of the latent, given its base where it has one; None will do for the base alone.
+    adaptation: to go on from, in place of what a payload starts with (for learning priors).
+    """
+    encoder = new_encoder(tables, coder)
+    if adaptation is None:
+        adaptation = new_adaptation(tables, (latent.shape[1], latent.shape[2]), GROUP)
+    known = None if base is None else base.base
+    fine = None if prediction is None else _Groups(encoder, adaptation, prediction, latent, known)
     marks, checks = [encoder.checkpoint()], RunChecks()
     for j in range(start, stop):
         checks.write(encoder)
-        if coarse is None:
-            checks.cover(fine.write(j, j + 1))
-        elif j == 0:
-            checks.cover(coarse.write(0, BASE_GROUPS))
+        if base is not None and j == 0:
+            checks.cover(_Groups(encoder, adaptation, base.prediction, base.base.values).write(0, BASE_GROUPS))
         else:
-            checks.cover(fine.write(*groups_of(j)))
+            assert fine is not None
+            checks.cover(fine.write(*((j, j + 1) if base is None else groups_of(j))))
         marks.append(encoder.checkpoint())
     sizes = np.array([m.size_bytes for m in marks], np.int64)
     return CodedLayers(start, sizes, lambda n: encoder.payload(marks[n]) if n else b"")
@@ -109,12 +116,13 @@ class _Groups:
     def __init__(
         self,
         encoder: Encoder,
-        phase: NDArray[np.int8],
+        adaptation: Adaptation | None,
         prediction: Prediction,
         latent: Latent,
         base: Base | None = None,
     ) -> None:
-        self.encoder, self.phase, self.latent = encoder, phase, latent
+        self.encoder, self.adaptation, self.latent = encoder, adaptation, latent
+        self.phase = phase_map(*latent.shape[1:]).reshape(-1)
         self.symbols, self.index = prediction.symbols(latent), prediction.table_index
         self.bins = None
         if base is not None:
@@ -124,14 +132,24 @@ class _Groups:
     def write(self, first: int, last: int) -> Latent:
         """Groups [first, last); returns their values (n, h, w)."""
         for g in range(first, last):
-            parts = [self.phase == f for f in range(PHASES)] if g == 0 else [slice(None)]
-            for here in parts:
-                rows = [self.symbols[g][:, here].ravel(), self.index[g][:, here].ravel()]
-                if self.bins is not None and g < BASE_GROUPS:
-                    self.encoder.encode_bounded(*rows, *(ends[g][:, here].ravel() for ends in self.bins))
-                else:
-                    self.encoder.encode(*rows)
+            bins = self.bins if g < BASE_GROUPS else None
+            if self.adaptation is not None:
+                self.adaptation.begin(kind_of(g, BASE_GROUPS, bins is not None))
+            for here in [self.phase == f for f in range(PHASES)] if g == 0 else [slice(None)]:
+                rows = [self.symbols[g][:, here], self.index[g][:, here]]
+                self._put(rows, here, [] if bins is None else [ends[g][:, here] for ends in bins])
         return self.latent[first * GROUP : last * GROUP]
+
+    def _put(self, rows: list[NDArray[Any]], here: Any, bins: list[NDArray[Any]]) -> None:
+        """Symbols and table indexes (32, n) at the positions `here`, in bins where there are any."""
+        symbols, index = rows
+        if self.adaptation is not None:
+            places = self.adaptation.places[here]
+            self.encoder.encode_adaptive(symbols, index, self.adaptation, places, *bins)
+        elif bins:
+            self.encoder.encode_bounded(symbols.ravel(), index.ravel(), *(ends.ravel() for ends in bins))
+        else:
+            self.encoder.encode(symbols.ravel(), index.ravel())
 
 
 def known_context(latent: Latent, quality: int, layers: int) -> CodingContext:
@@ -166,12 +184,12 @@ class EmbeddedDecoder:
         """As `TileDecoder.decode`."""
         return read_layers(self, payload, count, coder, checked)
 
-    def read_layer(self, decoder: Decoder) -> Latent:
+    def read_layer(self, decoder: Decoder, adaptation: Adaptation | None = None) -> Latent:
         """The values (n, h, w) that the next layer brings, of the base or refined. Errors as `TileDecoder.read_layer`."""
         latent, last = self._groups()
         first = latent.layers
         while latent.layers < last:
-            latent.read_layer(decoder)
+            latent.read_layer(decoder, adaptation)
         self.layers += 1
         return latent.latent[first * GROUP : last * GROUP]
 

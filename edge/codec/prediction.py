@@ -34,6 +34,7 @@ from swathpack.edge.codec.latents import (
 )
 from swathpack.edge.codec.network import GATE_BITS
 from swathpack.edge.codec.rangecoder import Decoder
+from swathpack.edge.codec.rangecoder.adaptive import Adaptation, kind_of
 from swathpack.edge.codec.rangecoder.bounded import MAX_SPAN, interval_edges
 from swathpack.edge.codec.reading import CodingError as CodingError
 from swathpack.edge.codec.reading import read_layers
@@ -244,10 +245,17 @@ class TileDecoder:
         """
         return read_layers(self, payload, count, coder, checked)
 
-    def read_layer(self, decoder: Decoder) -> Latent:
-        """The next layer (32, h, w) from a range decoder. Raises what that does, and CodingError."""
+    def read_layer(self, decoder: Decoder, adaptation: Adaptation | None = None) -> Latent:
+        """The next layer (32, h, w) from a range decoder, with what was learned of its payload where scales adapt. Raises
+        what that does, and CodingError.
+        """
+        if adaptation is not None:
+            bounded = self.bins is not None and self.layers < BASE_GROUPS
+            adaptation.begin(kind_of(self.layers, BASE_GROUPS, bounded))
 
-        def read(index: NDArray[np.uint16], low: IntArray | None, high: IntArray | None) -> IntArray:
+        def read(index: NDArray[np.uint16], low: IntArray | None, high: IntArray | None, here: Any) -> IntArray:
+            if adaptation is not None:
+                return decoder.decode_adaptive(index, adaptation, adaptation.places[here], low, high).astype(np.int64)
             if low is None or high is None:
                 return decoder.decode(index.ravel()).astype(np.int64).reshape(index.shape)
             found = decoder.decode_bounded(index.ravel(), low.ravel(), high.ravel())
@@ -343,7 +351,7 @@ class TileDecoder:
                 expected = np.clip(expected, low, high)
             return expected if given is None else np.where(given == EXPECTED, expected, given)
         bounds = (None, None) if low is None or high is None else (low - floor, high - floor)
-        values: IntArray = read(index, *bounds) + floor
+        values: IntArray = read(index, *bounds, here) + floor
         if np.abs(values).max(initial=0) > self.limit:
             raise CodingError(f"a value beyond {self.limit}; the payload is not from this model")
         return values

@@ -40,6 +40,12 @@ MAX_SHIFT = 8
 MAX_ESCAPE_ORDER = 16
 MAX_TABLES = 1 << 15
 COST_UNIT = 1.0 / 65536.0  # bits per unit of the integer cost tables
+SLOPE_BITS = 8  # fraction bits of slopes, in bits per scale
+SLOPE_LIMIT = 4 << SLOPE_BITS
+DISTANCE_BITS = 8  # fraction bits of expected distances, in 1/8 step
+DISTANCE_LIMIT = 4095  # of a symbol from its mean, in 1/8 step
+PRIOR_LIMIT = 20 << 16
+PRIOR_SHAPE = (3, 2, 16, 16)  # see swathpack.edge.codec.rangecoder.adaptive
 
 N_FRACTIONS = 8
 N_SCALES = 64
@@ -123,6 +129,7 @@ class ProbabilityTables:
     escape_order: (n_tables,) uint8, order of the Exp-Golomb code of an escape.
     n_fractions: tables are laid out as fraction * n_scales + scale.
     sigmas: (n_scales,) float64 in steps, for training and planning only; decides no bit, not digested.
+    prior: PRIOR_SHAPE int32, where adaptive coding starts (`swathpack.edge.codec.rangecoder.adaptive`); None: scales do not adapt.
     """
 
     widths: NDArray[np.uint32]
@@ -131,6 +138,7 @@ class ProbabilityTables:
     escape_order: NDArray[np.uint8]
     n_fractions: int = N_FRACTIONS
     sigmas: FloatArray = field(default_factory=sigma_grid)
+    prior: NDArray[np.int32] | None = None
 
     def __post_init__(self) -> None:
         _check_layout(self)
@@ -162,6 +170,44 @@ class ProbabilityTables:
         """(n_entries,) uint32: cost of each slot in 1/65536 bit, without escape remainder and low bits."""
         bits = PRECISION_BITS - np.log2(self.widths.astype(np.float64))
         return np.rint(bits / COST_UNIT).astype(np.uint32)
+
+    @cached_property
+    def slope(self) -> NDArray[np.int16]:
+        """(n_entries,) int16: by how much more a slot's symbol costs with the next wider scale than with the next
+        narrower one, halved, in 1/256 bit and within SLOPE_LIMIT. Integers throughout, as both sides code by it.
+        """
+        table = np.repeat(np.arange(self.n_tables), 2 * self.half.astype(np.int64) + 2)
+        half, shift = self.half[table].astype(np.int64), self.shift[table].astype(np.int64)
+        value = np.arange(table.size) - self.start[table].astype(np.int64) - half
+        symbol = (value << shift) + ((1 << shift) >> 1)
+        scale = table % self.n_scales
+        wider = self._integer_cost(table + (scale < self.n_scales - 1), symbol)
+        narrower = self._integer_cost(table - (scale > 0), symbol)
+        slope: NDArray[np.int16] = np.clip((wider - narrower) >> 1, -SLOPE_LIMIT, SLOPE_LIMIT).astype(np.int16)
+        return slope
+
+    def _integer_cost(self, table: NDArray[np.int64], symbol: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Cost of symbols (n,) with tables (n,) in 1/256 bit, free of floating point."""
+        half, shift = self.half[table].astype(np.int64), self.shift[table].astype(np.int64)
+        value = symbol >> shift
+        excess = np.abs(value) - half - 1
+        slot = np.where(excess >= 0, 2 * half + 1, value + half)
+        width = self.widths[self.start[table].astype(np.int64) + slot].astype(np.int64)
+        cost = ((PRECISION_BITS + shift) << SLOPE_BITS) - log2_integer(width)
+        escape = _escape_bits(excess, self.escape_order[table]) << SLOPE_BITS
+        return cost + np.where(excess >= 0, escape, 0)
+
+    @cached_property
+    def expected(self) -> NDArray[np.int32]:
+        """(n_tables,) int32: mean distance of a symbol from the predicted mean, in 1/256 of 1/8 step."""
+        found = np.empty(self.n_tables, np.int64)
+        for k in range(self.n_tables):
+            half, shift = int(self.half[k]), int(self.shift[k])
+            eighths = 8 * (k // self.n_scales) // self.n_fractions
+            middle = (np.arange(-half, half + 2) << shift) + ((1 << shift) >> 1)
+            distance = np.abs(8 * middle - eighths)
+            found[k] = (self.table_widths(k).astype(np.int64) * distance).sum() >> (PRECISION_BITS - DISTANCE_BITS)
+        return np.minimum(found, DISTANCE_LIMIT << DISTANCE_BITS).astype(np.int32)
 
     def table_widths(self, index: int) -> NDArray[np.uint32]:
         """Widths of one table, (2 S + 2,) uint32; the last is the escape."""
@@ -196,7 +242,8 @@ class ProbabilityTables:
         return arrays_digest(self._coding_arrays(), n_bytes)
 
     def _coding_arrays(self) -> dict[str, NDArray[Any]]:
-        return {
+        prior = {} if self.prior is None else {"tables_prior": self.prior}
+        return prior | {
             "tables_widths": self.widths,
             "tables_half": self.half,
             "tables_shift": self.shift,
@@ -218,6 +265,7 @@ class ProbabilityTables:
                 shift=_integers(arrays["tables_shift"], np.uint8),
                 escape_order=_integers(arrays["tables_escape_order"], np.uint8),
                 n_fractions=int(arrays["tables_n_fractions"]),
+                prior=_integers(arrays["tables_prior"], np.int32) if "tables_prior" in arrays else None,
                 sigmas=np.asarray(arrays["tables_sigmas"], dtype=np.float64),
             )
         except (KeyError, TypeError) as error:
@@ -233,6 +281,21 @@ class ProbabilityTables:
         """Read tables from an npz (extra keys are ignored)."""
         with np.load(path, allow_pickle=False) as arrays:
             return ProbabilityTables.from_arrays(arrays)
+
+
+def log2_integer(values: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Floor of 256 log2 of values (n,) in 1..2^31: one bit of the fraction for each squaring of the mantissa."""
+    whole = np.zeros(values.shape, np.int64)
+    for step in (16, 8, 4, 2, 1):
+        whole += step * ((values >> (whole + step)) > 0)
+    mantissa = (values.astype(np.uint64) << np.uint64(31)) >> whole.astype(np.uint64)
+    found = whole
+    for _ in range(SLOPE_BITS):
+        mantissa = (mantissa * mantissa) >> np.uint64(31)
+        carry = mantissa >> np.uint64(32)
+        found = 2 * found + carry.astype(np.int64)
+        mantissa >>= carry
+    return found
 
 
 def _integers(array: Any, dtype: Any) -> NDArray[Any]:
@@ -261,6 +324,8 @@ def _check_layout(tables: ProbabilityTables) -> None:
         largest = int(getattr(tables, name).max())
         if largest > limit:
             raise TableError(f"expected {name} at most {limit}, found {largest}")
+    if tables.prior is not None and (tables.prior.shape != PRIOR_SHAPE or np.abs(tables.prior).max() > PRIOR_LIMIT):
+        raise TableError(f"prior: expected {PRIOR_SHAPE} within {PRIOR_LIMIT}, found {tables.prior.shape}")
     if tables.sigmas.shape != (n // tables.n_fractions,):
         raise TableError(f"expected {n // tables.n_fractions} sigmas, found {tables.sigmas.shape}")
 

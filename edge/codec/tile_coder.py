@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swathpack.edge.codec.base_layer import BASE_GROUPS, quality_of, refined_groups, shift_of, step_of, usual_shift
+from swathpack.edge.codec.context_choice import Kept, Pass, choose_contexts
 from swathpack.edge.codec.latents import GROUP, LAYERS, Latent, finest_step, phase_map, quantise, rescale
-from swathpack.edge.codec.layers import CodedBase, CodedLayers, encode_layers, make_base
+from swathpack.edge.codec.layers import CodedBase, CodedLayers, encode_layers
 from swathpack.edge.codec.model import EdgeModel
 from swathpack.edge.codec.pixels import fill_invalid
 from swathpack.edge.codec.prediction import EXPECTED, CodingContext, Prediction, Reconstruction, TileDecoder, predict
@@ -49,40 +50,14 @@ def within_reach(coefficients: NDArray[np.float32], quality: int) -> int:
     return quality if q <= step_of(quality) else quality_of(q, usual_shift(q, shift_of(quality)))
 
 
-@dataclass(frozen=True, eq=False)
-class Pass:
-    """An entropy pass that is known already: over the base, where the quality has one, else over the latent."""
-
-    base: CodedBase | None
-    prediction: Prediction | None
-
-    @classmethod
-    def over(cls, model: EdgeModel, latent: Latent, contexts: Sequence[CodingContext], quality: int) -> Pass:
-        """The pass over a latent (512, h, w) or its base."""
-        base = make_base(model.engine, latent, contexts, quality)
-        return cls(base, None if base else predict(model.engine, latent, contexts, step_of(quality)))
-
-    def bits(self, model: EdgeModel, latent: Latent) -> float:
-        """What the base or the latent costs."""
-        if self.base is None:
-            assert self.prediction is not None
-            return model.tables.cost_bits(self.prediction.table_index, self.prediction.symbols(latent))
-        p, groups = self.base.prediction, slice(0, BASE_GROUPS)
-        return model.tables.cost_bits(p.table_index[groups], p.symbols(self.base.base.values)[groups])
-
-
 def weigh_contexts(
     model: EdgeModel, coefficients: NDArray[np.float32], quality: int, contexts: Sequence[CodingContext]
-) -> tuple[bool, Pass]:
-    """Whether the latent (its base, where it has one) costs fewer bits with these contexts than without any, and the
-    cheaper pass, which `encode_tile` takes.
+) -> tuple[Kept, Pass]:
+    """Which of at most two contexts, best first, pay for a tile, and the passes that are done by then: see
+    `swathpack.edge.codec.context_choice`. Both are what `encode_tile` takes.
     """
     quality = within_reach(coefficients, quality)
-    latent = quantise(coefficients, step_of(quality), DEAD_ZONE)
-    found = [Pass.over(model, latent, given, quality) for given in (contexts, ())]
-    costs = [p.bits(model, latent) for p in found]
-    pays = bool(costs[0] < costs[1])
-    return pays, found[0 if pays else 1]
+    return choose_contexts(model, quantise(coefficients, step_of(quality), DEAD_ZONE), quality, contexts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,26 +190,20 @@ def encode_tile(
     """Quantise coefficients with the step of a quality byte, or the finest that holds them (`within_reach`), and predict
     every symbol against the contexts, best first.
 
-    done: the pass over the latent quantised with that dead zone against these contexts, where it is known already.
+    done: passes over the latent quantised with that dead zone against these contexts, as far as they are done.
     slope > 0 (squared steps per bit) adds a pass of `choose_levels`: about 3 % fewer bits for twice the time.
     """
     quality = within_reach(coefficients, quality)
     q = step_of(quality)
     latent = quantise(coefficients, q, dead_zone)
     if done is None:
-        done = Pass.over(model, latent, contexts, quality)
-    base, prediction = done.base, done.prediction or _refined(model, latent, contexts, q, done.base)
+        done = Pass.first(model, latent, contexts, quality)
+    prediction = done.whole(model, latent, contexts, quality)
     if slope > 0:
         latent = choose_levels(model, coefficients, q, latent, prediction, slope)
-        base = make_base(model.engine, latent, contexts, quality)
-        prediction = _refined(model, latent, contexts, q, base)
-    return CodedLatent(model, coefficients, latent, quality, prediction, tuple(contexts), base)
-
-
-def _refined(
-    model: EdgeModel, latent: Latent, contexts: Sequence[CodingContext], q: int, base: CodedBase | None
-) -> Prediction:
-    return predict(model.engine, latent, contexts, q, base.base if base else None)
+        done = Pass.first(model, latent, contexts, quality)
+        prediction = done.whole(model, latent, contexts, quality)
+    return CodedLatent(model, coefficients, latent, quality, prediction, tuple(contexts), done.base)
 
 
 def encode_sparse(

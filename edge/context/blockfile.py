@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 from typing import Protocol
 
+from swathpack.edge.install.durable import sync_folder
+
 
 class StorageError(Exception):
     """The disk refused: message names the file, the operation and the system's reason."""
@@ -33,11 +35,13 @@ class BlockFile:
     """
 
     def __init__(self, path: Path, size: int) -> None:
-        self._path = path
+        self._path, fresh = path, not path.exists()
         try:
             self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
             if os.fstat(self._fd).st_size < size:
                 os.posix_fallocate(self._fd, 0, size)
+            if fresh:
+                sync_folder(path.parent)  # what is synced into a file is lost with its name
         except OSError as error:
             raise StorageError(f"{path}: cannot allocate {size} bytes: {error.strerror}") from error
 

@@ -27,7 +27,8 @@ from pathlib import Path
 from swathpack.edge.install.durable import make_folder, replace_durably, sync_tree
 from swathpack.edge.install.facts import read_facts
 from swathpack.edge.install.installer import Installer, roll_back
-from swathpack.edge.install.manifest import Refused, read_keys
+from swathpack.edge.install.keys import apply_changes, read_ring
+from swathpack.edge.install.manifest import Refused
 from swathpack.edge.install.receive import bundle_path, bytes_here, receive
 from swathpack.edge.install.record import Record
 from swathpack.edge.install.report import Reporter
@@ -41,7 +42,7 @@ from swathpack.edge.install.service import (
     unit_is_of_another_slot,
 )
 from swathpack.edge.install.slots import MAX_TRIES, Slots
-from swathpack.edge.install.verify import check_slot
+from swathpack.edge.install.verify import check_slot, read_slot_manifest
 
 PROTOCOL = 1
 
@@ -81,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _facts(args: argparse.Namespace, places: Places, report: Reporter) -> int:
     facts = asdict(read_facts(places.base, places.root))
-    keys, record = sorted(read_keys(places.base / "trusted")), asdict(Slots(places.base).read())
+    keys, record = sorted(read_ring(places.trusted).keys), asdict(Slots(places.base).read())
     _answer({"protocol": PROTOCOL, "facts": facts, "trusted": keys, "record": record})
     return 0
 
@@ -176,7 +177,7 @@ def _confirm(args: argparse.Namespace, places: Places, report: Reporter) -> int:
     record = slots.confirm()
     try:
         _renew(slots, record, places)
-    except OSError as error:
+    except (OSError, Refused) as error:
         # A status other than 0 would end the runtime, which is well.
         report.say("start", "note", f"the installer stays as it is: {error}")
     report.say("start", "done", f"slot {record.active} is ready")
@@ -184,11 +185,15 @@ def _confirm(args: argparse.Namespace, places: Places, report: Reporter) -> int:
 
 
 def _renew(slots: Slots, record: Record, places: Places) -> None:
-    """Installer and fallback of this slot, unless newer ones are in use: an older one may not read their record."""
+    """The bundle's changes of keys take effect. Installer and fallback of this slot, unless newer ones are in use: an
+    older one may not read their record.
+    """
+    slot = slots.folder(record.active)
+    apply_changes(places.trusted, read_slot_manifest(slot, record.slots[record.active].bundle).keys)
     release = record.slots[record.active].release
     if release >= record.agent:
-        _renew_agent(slots.folder(record.active) / "runtime/swathpack", places.base / "agent")
-        place_fallback(slots.folder(record.active), places)
+        _renew_agent(slot / "runtime/swathpack", places.base / "agent")
+        place_fallback(slot, places)
     if release > record.agent:
         slots.update(lambda now: replace(now, agent=release))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import tarfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
@@ -31,8 +32,8 @@ def read_head(archive: tarfile.TarFile, keys: dict[str, bytes]) -> Manifest:
         signature = _small(archive, SIGNATURE)
     except (tarfile.TarError, EOFError) as error:
         raise Refused("damaged", f"not a whole bundle: {error}") from error
-    check_signature(data, signature, keys)
-    return parse_manifest(data)
+    signer = check_signature(data, signature, keys)
+    return replace(parse_manifest(data), signer=signer)
 
 
 def open_bundle(stream: IO[bytes]) -> tarfile.TarFile:

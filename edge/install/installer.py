@@ -21,7 +21,8 @@ from pathlib import Path
 from swathpack.edge.install.archive import check_all, open_bundle, read_head, unpack
 from swathpack.edge.install.durable import make_folder, sync_folder, sync_tree
 from swathpack.edge.install.facts import check_age, check_board, check_clock, check_space, read_facts
-from swathpack.edge.install.manifest import Manifest, Refused, not_keys, read_keys
+from swathpack.edge.install.keys import check_authority, known_time, read_ring
+from swathpack.edge.install.manifest import Manifest, Refused
 from swathpack.edge.install.packages import SITE, check_packages, unpack_wheel, wheels_of
 from swathpack.edge.install.power import set_power_mode
 from swathpack.edge.install.record import GOOD, STEPS, Record, Slot, any_trace, mark, set_mark
@@ -71,14 +72,18 @@ class Installer:
     def _judge(self, bundle: Path) -> Manifest:
         """All reasons to refuse, before anything is written."""
         self.report.say("verify", "begin", bundle.name)
-        keys = read_keys(self.places.base / "trusted")
-        for name in not_keys(self.places.base / "trusted"):
+        ring = read_ring(self.places.trusted)
+        for name in ring.strays:
             self.report.say("verify", "note", f"trusted/{name} is no key: it is passed over")
+        keys = ring.public()
         with bundle.open("rb") as stream, open_bundle(stream) as archive:
             manifest = read_head(archive, keys)
         facts = read_facts(self.places.base, self.places.root)
         check_board(manifest, facts)
-        check_age(manifest, self.slots.read().floor)
+        record = self.slots.read()
+        flown = [record.floor, record.agent, *(slot.release for slot in record.slots.values() if slot.good)]
+        check_authority(manifest, ring, known_time(facts.clock, flown))
+        check_age(manifest, record.floor)
         check_clock(manifest, facts, self.other_clock)
         with bundle.open("rb") as stream:
             check_all(stream, keys)
@@ -136,7 +141,7 @@ class Installer:
         part = folder.with_name(folder.name + ".part")
         shutil.rmtree(part, ignore_errors=True)
         make_folder(part)
-        unpack(bundle, part, read_keys(self.places.base / "trusted"), self._progress("unpack"))
+        unpack(bundle, part, read_ring(self.places.trusted).public(), self._progress("unpack"))
         set_mark(part, "unpacked", manifest.identity)
         part.rename(folder)
         sync_folder(folder.parent)

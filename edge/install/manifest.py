@@ -14,8 +14,8 @@ import base64
 import binascii
 import hashlib
 import json
+import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from swathpack.edge.install.ed25519 import verify
@@ -25,6 +25,8 @@ CONTEXT = b"swathpack flight bundle manifest, format 1\n"
 KEY_WORD = "swathpack-ed25519"
 MANIFEST, SIGNATURE = "manifest.json", "manifest.sig"
 MAX_MANIFEST_BYTES = 4 << 20
+MAX_KEY_LINE = 512
+_KEY_ID = re.compile(r"[0-9a-f]{16}")
 FOLDERS = ("runtime/", "wheels/", "unit/")
 # What the device tree calls the modules; the kit's name holds one of these.
 MODELS = {
@@ -54,8 +56,21 @@ class FileEntry:
 
 
 @dataclass(frozen=True)
+class KeyChanges:
+    """What a bundle changes of the keys that a board trusts (`swathpack.edge.install.keys`). trust: public lines;
+    revoke: key ids.
+    """
+
+    trust: tuple[str, ...] = ()
+    revoke: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.trust or self.revoke)
+
+
+@dataclass(frozen=True)
 class Manifest:
-    """A bundle's manifest.
+    """A bundle's manifest. signer: id of the key that signed it, "" where that was not asked.
 
     release: seconds since 1970 that order the bundles. oldest_allowed: releases before this one are refused once
     this one has proved itself. needs_bytes: on the board's disk while it is installed. python: "3.10", the
@@ -74,6 +89,8 @@ class Manifest:
     needs_bytes: int
     files: tuple[FileEntry, ...]
     identity: str
+    keys: KeyChanges = KeyChanges()
+    signer: str = ""
 
     @property
     def short(self) -> str:
@@ -89,11 +106,12 @@ def parse_manifest(data: bytes) -> Manifest:
             raise Refused("format", f"bundle format: expected {FORMAT}, found {values['format']!r}")
         entries = tuple(_entry(item) for item in values["files"])
         given = {name: _typed(values, name, kind) for name, kind in _FIELDS.items()}
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        changes = _key_changes(values.get("keys", {}))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise Refused("damaged", f"{MANIFEST}: {type(error).__name__}: {error}") from error
     if len({e.path for e in entries}) != len(entries):
         raise Refused("damaged", f"{MANIFEST}: lists a file twice")
-    return Manifest(files=entries, identity=hashlib.sha256(data).hexdigest(), **given)
+    return Manifest(files=entries, identity=hashlib.sha256(data).hexdigest(), keys=changes, **given)
 
 
 _FIELDS: dict[str, type] = {
@@ -128,6 +146,24 @@ def _entry(item: Any) -> FileEntry:
     return FileEntry(path, size, _typed(item, "sha256", str))
 
 
+def _key_changes(values: Any) -> KeyChanges:
+    trust, revoke = (_typed({name: [], **values}, name, list) for name in ("trust", "revoke"))
+    for line in trust:
+        if not isinstance(line, str) or len(line) > MAX_KEY_LINE or not _is_key(line):
+            raise ValueError(f"keys.trust: expected lines of public keys, found {line!r:.80}")
+    for name in revoke:
+        if not isinstance(name, str) or not _KEY_ID.fullmatch(name):
+            raise ValueError(f"keys.revoke: expected ids of keys, found {name!r:.80}")
+    return KeyChanges(tuple(trust), tuple(revoke))
+
+
+def _is_key(line: str) -> bool:
+    try:
+        return bool(read_public_key(line))
+    except Refused:
+        return False
+
+
 def key_id(public_key: bytes) -> str:
     """Short name of a public key (32 bytes)."""
     return hashlib.sha256(public_key).hexdigest()[:16]
@@ -143,24 +179,6 @@ def read_public_key(text: str) -> bytes:
     if len(key) != 32:
         raise Refused("key", f"expected a line '{KEY_WORD} BASE64', found {text.strip()[:60]!r}")
     return key
-
-
-def read_keys(folder: Path) -> dict[str, bytes]:
-    """All trusted keys of a folder by id; a file that is no key costs no other (`not_keys`)."""
-    found = (_key_of(path) for path in sorted(folder.glob("*.pub")))
-    return {key_id(key): key for key in found if key is not None}
-
-
-def not_keys(folder: Path) -> list[str]:
-    """Names of files in the folder of trusted keys that are none."""
-    return [path.name for path in sorted(folder.glob("*.pub")) if _key_of(path) is None]
-
-
-def _key_of(path: Path) -> bytes | None:
-    try:
-        return read_public_key(path.read_text(errors="replace"))
-    except (OSError, Refused):
-        return None
 
 
 def check_signature(manifest: bytes, signature: bytes | None, keys: dict[str, bytes]) -> str:

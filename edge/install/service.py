@@ -44,6 +44,10 @@ class Places:
         return self.mission.with_name("link.keys")
 
     @property
+    def trusted(self) -> Path:
+        return self.base / "trusted"
+
+    @property
     def fallback(self) -> Path:
         return self.base / FALLBACK
 

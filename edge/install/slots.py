@@ -94,18 +94,22 @@ class Slots:
 
     def begin_start(self) -> tuple[Record, bool]:
         """Count a start before it happens; goes back to the other slot when too many failed. -> fell back."""
-        fell_back = False
+        fallen, fell_back = self._fallen(), False
 
         def change(record: Record) -> Record:
             nonlocal fell_back
+            if fallen and record.slots[fallen].bundle:
+                record = _fallen_back(record, fallen)
             if record.tries >= MAX_TRIES and _can_go_back(record):
                 why = f"slot {record.active} failed {record.tries} starts in a row: back to slot {record.other}"
                 record, fell_back = _gone_back(record, why), True
             return replace(record, tries=record.tries + 1)
 
-        self._note_fallen()
         record = self.update(change)
         self.link(record)
+        if (self.root / FALLEN).exists():
+            (self.root / FALLEN).unlink()
+            sync_folder(self.root)
         return record, fell_back
 
     def confirm(self) -> Record:
@@ -114,28 +118,19 @@ class Slots:
         def change(record: Record) -> Record:
             slot = replace(record.slots[record.active], good=True, failed=False)
             floor = max(record.floor, slot.oldest_allowed)
-            set_good_mark(self.folder(record.active), slot.bundle, floor)
             return replace(record.with_slot(record.active, slot), tries=0, floor=floor)
 
-        return self.update(change)
+        record = self.update(change)
+        set_good_mark(self.folder(record.active), record.slots[record.active].bundle, record.floor)
+        return record
 
-    def _note_fallen(self) -> None:
-        """The fallback (`export/bundle/data/fallback.sh`) has gone back without the record: the record follows."""
-        path = self.root / FALLEN
+    def _fallen(self) -> str:
+        """The slot that the fallback (`export/bundle/data/fallback.sh`) went back to without the record, or ""."""
         try:
-            name = path.read_text(errors="replace").strip()
+            name = (self.root / FALLEN).read_text(errors="replace").strip()
         except OSError:
-            return
-
-        def change(record: Record) -> Record:
-            left = _not(name)
-            record = record.with_slot(left, replace(record.slots[left], failed=bool(record.slots[left].bundle)))
-            return replace(record, active=name, tries=0, last=f"the fallback went back to slot {name}")
-
-        if name in NAMES and self.read().slots[name].bundle:
-            self.update(change)
-        path.unlink(missing_ok=True)
-        sync_folder(self.root)
+            return ""
+        return name if name in NAMES else ""
 
     def _with_floor(self, record: Record) -> Record:
         """What the slots have ruled out stays ruled out, whatever became of the record."""
@@ -159,5 +154,7 @@ def _gone_back(record: Record, why: str) -> Record:
     return replace(record.with_slot(record.active, left), active=record.other, tries=0, last=why)
 
 
-def _not(name: str) -> str:
-    return "b" if name == "a" else "a"
+def _fallen_back(record: Record, name: str) -> Record:
+    left = "b" if name == "a" else "a"
+    record = record.with_slot(left, replace(record.slots[left], failed=bool(record.slots[left].bundle)))
+    return replace(record, active=name, tries=0, last=f"the fallback went back to slot {name}")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import swathpack
 from swathpack.edge.codec.model import model_digest
-from swathpack.edge.install.manifest import FORMAT
+from swathpack.edge.install.manifest import FORMAT, KeyChanges
 from swathpack.export.bundle.boards import KITS, PYTHON_OF_JETPACK
 from swathpack.export.bundle.coder import LIBRARY
 
@@ -56,6 +56,7 @@ class Order:
     model: Path = PARTS / "models/edge"
     wheels: tuple[Path, ...] = ()
     library: bytes | None = None
+    keys: KeyChanges = KeyChanges()
 
 
 @dataclass(frozen=True)
@@ -147,6 +148,8 @@ def _manifest(order: Order, files: dict[str, bytes]) -> bytes:
         "needs_bytes": _needed(files),
         "files": listed,
     }
+    if order.keys:
+        values["keys"] = {"trust": list(order.keys.trust), "revoke": list(order.keys.revoke)}
     return json.dumps(values, indent=1).encode()
 
 

@@ -25,7 +25,10 @@ def _public_bytes(key: Ed25519PrivateKey) -> bytes:
 
 
 def make_key(path: Path, comment: str) -> Path:
-    """Write a new secret to `path` and its public line to `path.pub`; never over an existing one, both or none."""
+    """Write a new secret to `path` and its public line to `path.pub`; never over an existing one, both or none.
+
+    comment: may begin with `role=...` and `expires=...` (`swathpack.edge.install.keys`).
+    """
     key = Ed25519PrivateKey.generate()
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     public = path.with_name(path.name + ".pub")

@@ -189,7 +189,9 @@ class FaultDesk:
         hit = passed.damaged if injection and injection.kind == "bit_errors" else len(c.lost.get(number, []))
         if injection is not None and not injection.injected and hit:
             injection.injected = True
-            noticed = counts["damaged packets"] if injection.kind == "bit_errors" else counts["lost image packets"]
+            # A packet whose head is hit is no packet any more: its bytes are found lying between the others.
+            damaged = counts["damaged packets"] + bool(counts["stray bytes"])
+            noticed = damaged if injection.kind == "bit_errors" else counts["lost image packets"]
             if noticed:
                 what = "damaged" if injection.kind == "bit_errors" else "missing"
                 injection.tell(c.now, f"{noticed} packets {what} at the ground")

@@ -343,7 +343,7 @@ class Campaign:
             self.record.note(self.now, "judge", "wrong image", tile=key.tile, frame=key.time)
         self.held[key] = max(self.held.get(key, 0), held.layers)
         if wrong is None or "no frame" not in wrong.against:
-            psnr = round(self.truth.psnr(held), 2)
+            psnr = round(self.truth.psnr(key, self.ground.image(key)), 2)
             self.record.quality.append(
                 {"t": self.now, "tile": key.tile, "time": key.time, "layers": held.layers, "psnr": psnr}
             )

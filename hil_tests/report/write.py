@@ -79,7 +79,7 @@ def pictures(campaign: Campaign, record: Record) -> list[dict[str, str]]:
         held = campaign.ground.store.latent(key)
         if held is None:
             continue
-        before, after = Frame(campaign.truth.pixels(key), BANDS), Frame(campaign.truth.image(held), BANDS)
+        before, after = Frame(campaign.truth.pixels(key), BANDS), Frame(campaign.ground.image(key), BANDS)
         stretch = Stretch.of(before, TRUE_COLOUR)
         day = (shot.time - campaign.start_s) / 86400
         title = ", ".join(f"{kind.replace('_', ' ')} ({strength:g})" for kind, strength in shot.wrongs) or "as it is"

@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
+from swathpack.edge.bands import BANDS
+from swathpack.edge.codec.latents import STRIDE
 from swathpack.edge.codec.model import EdgeModel
 from swathpack.edge.codec.protocol import TileKey
 from swathpack.edge.install.link_keys import LinkKey
@@ -12,6 +17,7 @@ from swathpack.edge.packets.errors import PacketError
 from swathpack.edge.packets.pieces import unpack_pieces
 from swathpack.edge.packets.space_packet import Apid, SpacePacket
 from swathpack.tools.ground.codec_decoder import EdgeSegmentDecoder
+from swathpack.tools.ground.images import tile_image
 from swathpack.tools.ground.receiver import GroundReceiver
 from swathpack.tools.ground.reports import ReportWriter
 from swathpack.tools.ground.store import GroundStore
@@ -37,6 +43,15 @@ class GroundSegment:
         updates = receiver.settle(number)
         self.counts += receiver.counts
         return [update.key for update in updates], receiver.counts
+
+    def image(self, key: TileKey) -> NDArray[np.uint16]:
+        """(12, 16h, 16w) DN of a tile-frame as `swathpack receive --images` makes it; 1 where nothing came."""
+        pixels = tile_image(self.store, self.model, key)
+        held = self.store.latent(key)
+        assert held is not None
+        if pixels is None:
+            pixels = np.zeros((len(BANDS), held.latent.shape[1] * STRIDE, held.latent.shape[2] * STRIDE), np.float32)
+        return np.clip(np.rint(pixels), 1, 65535).astype(np.uint16)
 
     def reports(self, number: int, store_id: int, now: float) -> list[bytes]:
         """Command packets about this pass and the two before it."""

@@ -11,9 +11,11 @@ from swathpack.edge.bands import (
     complete_bands,
     complete_dn,
     completion_matrix,
+    filled_counts,
     normalise_name,
 )
 from swathpack.edge.frame import Frame
+from swathpack.edge.radiometry import Radiometry
 
 
 @pytest.mark.parametrize(
@@ -114,6 +116,21 @@ def test_a_hole_is_filled_as_a_band_that_is_not_there():
     without = complete_dn(Frame(data[:2], ("B02", "B03")))
     assert np.allclose(with_hole[:, :4], without[:, :4], atol=0.6)  # there they are whole numbers
     assert (with_hole[BANDS.index("B08"), 4:] == data[2, 4:]).all()
+
+
+def test_filled_counts_change_holes_alone() -> None:
+    data = np.random.default_rng(2).integers(200, 4000, (3, 8, 6), np.uint16)
+    holes = np.zeros(data.shape, bool)
+    holes[1, :4] = holes[2, :2] = True
+    signed = Radiometry("int16", shift=32768, zero=32768)
+    frame = Frame(
+        np.where(holes, 0, data + 32768).astype(np.uint16), ("B02", "pan", "B08"), holes=holes, radiometry=signed
+    )
+    filled = filled_counts(frame)
+    assert (filled[~holes] == frame.data[~holes]).all() and (filled[holes] > 32768).all()
+    assert abs(int(filled[1, 0, 0]) - frame.data[1, 4:].mean()) < 1
+    whole = Frame(data, ("B02", "B03", "B08"))
+    assert filled_counts(whole) is whole.data
 
 
 def test_unknown_bands_are_left_out_of_what_is_coded():

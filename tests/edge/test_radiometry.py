@@ -71,6 +71,14 @@ def test_exact_counts_give_exact_values_zero_included() -> None:
     assert (PLAIN.to_values(counts, np.ones(4, np.bool_)) == counts).all()
 
 
+def test_near_lossless_data_move_off_nodata_towards_what_they_were() -> None:
+    counts = np.array([0, 5, 22769, 65535], np.uint16)
+    assert PLAIN.off_nodata(counts).tolist() == [1, 5, 22769, 65535]
+    assert Radiometry(nodata=65535).off_nodata(counts).tolist() == [0, 5, 22769, 65534]
+    assert INT16.off_nodata(counts).tolist() == counts.tolist()  # -9999 has values on both sides
+    assert Radiometry("uint8", nodata=255).off_nodata(np.array([255, 0], np.uint16)).tolist() == [254, 0]
+
+
 def test_nodata_beyond_a_float_type_is_its_end() -> None:
     back = Radiometry("float32", nodata=-1.7976931348623157e308).to_values(
         np.zeros(1, np.uint16), np.zeros(1, np.bool_)

@@ -13,7 +13,7 @@ from swathpack.hil_tests.boards.launch import launcher
 from swathpack.hil_tests.report.write import run_and_report
 from swathpack.hil_tests.scenario.read import parse_scenario, read_scenario
 from swathpack.tools.cli import main
-from swathpack.tools.errors import UserError
+from swathpack.tools.errors import REFUSED, UserError
 
 pytest.importorskip("skyfield")
 TINY = """
@@ -107,7 +107,7 @@ def test_the_standard_campaign(tmp_path):
 
 def test_the_command_refuses_what_it_cannot_do(tmp_path, capsys):
     (tmp_path / "mine.txt").touch()
-    assert main(["hil", "quick", "--out", str(tmp_path)]) == 1
+    assert main(["hil", "quick", "--out", str(tmp_path)]) == REFUSED
     assert "no earlier campaign's folder" in capsys.readouterr().err and (tmp_path / "mine.txt").exists()
     assert main(["hil", "nonsense", "--out", str(tmp_path / "x")]) == 1
     assert "shipped: quick, standard" in capsys.readouterr().err

@@ -93,7 +93,7 @@ class StageClock:
 
 def watch_codec(clock: StageClock, model: EdgeModel) -> None:
     """Put the parts of the flying codec under the clock."""
-    from swathpack.edge.codec import flight, layers, tile_coder
+    from swathpack.edge.codec import context_choice, flight, layers, tile_coder
     from swathpack.edge.codec import model as model_module
 
     for owner, name, stage in (
@@ -103,8 +103,11 @@ def watch_codec(clock: StageClock, model: EdgeModel) -> None:
         (model, "analyse", "analysis"),
         (tile_coder, "quantise", "quantiser, RDO"),
         (tile_coder, "choose_levels", "quantiser, RDO"),
+        (flight, "quantise", "quantiser, RDO"),
+        (context_choice, "predict", "entropy pass"),
         (tile_coder, "predict", "entropy pass"),
         (layers, "predict", "entropy pass"),
+        (context_choice, "encode_layers", "range coding"),
         (tile_coder, "encode_layers", "range coding"),
         (flight, "pack_segment", "packing"),
     ):

@@ -39,7 +39,7 @@ SETS: dict[str, tuple[str, ...]] = {
     "13": (*BANDS[:10], "B10", *BANDS[10:]),
 }
 RATES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 3.0)
-LEVELS = np.arange(30.0, 96.0, 3.0)  # OpenJPEG's quality, dB against 65,535
+LEVELS = np.arange(30.0, 96.0, 2.0)  # OpenJPEG's quality, dB against 65,535
 TILE = 256
 Reals = NDArray[np.float64]
 

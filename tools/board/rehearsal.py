@@ -14,7 +14,7 @@ from typing import Any
 
 from swathpack.edge.install.facts import JETPACK_OF_L4T, Facts
 from swathpack.edge.install.manifest import MODELS, key_id, read_public_key
-from swathpack.edge.install.slots import Record, Slot
+from swathpack.edge.install.record import Record, Slot
 from swathpack.tools.board.flash import PROTOCOL, Cargo
 from swathpack.tools.board.remote import AGENT, Remote, Say
 

@@ -34,6 +34,7 @@ from swathpack.tools.errors import RefusedError, UserError
 from swathpack.tools.files.api import frame_bytes
 from swathpack.tools.files.decoder import StreamDecoder
 from swathpack.tools.files.encoder import SeriesEncoder
+from swathpack.tools.files.outputs import Output
 from swathpack.tools.files.rasters import read_series
 from swathpack.tools.files.rasters.tiff import SUFFIXES
 from swathpack.tools.progress import Progress
@@ -226,12 +227,13 @@ def train(
 def write(args: argparse.Namespace, out: Path, transform: Any, entropy: Any, notes: dict[str, Any]) -> None:
     """A whole model directory; files of parts that were not trained are those of the base model, byte for byte."""
     from swathpack.edge.codec.model import model_digest
+    from swathpack.edge.codec.tables import ProbabilityTables
     from swathpack.export.edge_model import write_model
     from swathpack.export.integer import BoundError
     from swathpack.export.manifest import complete_manifest
 
     try:
-        write_model(transform, entropy, out, notes)
+        write_model(transform, entropy, out, notes, ProbabilityTables.load(args.model / "entropy.npz").prior)
     except BoundError as error:
         raise UserError(f"the adapted network would not decode exactly: {error}; try fewer --minutes") from error
     untouched = {
@@ -258,7 +260,8 @@ def run(args: argparse.Namespace) -> int:
     base = _open(args.model)
     seen = sum(len(p.training) for p in places)
     print(f"{len(places)} series, {seen} dates to train on, {held} later dates held out")
-    with _workshop(args.output) as folder:
+    output = Output(args.output, [args.folder, args.model], folder=True)
+    with output as made, tempfile.TemporaryDirectory(dir=made.parent) as folder:
         scratch = Path(folder)
         start, busy = time.monotonic(), time.process_time()
         notes: dict[str, Any] = {
@@ -276,28 +279,15 @@ def run(args: argparse.Namespace) -> int:
             "dates": seen,
             "series": len(places),
         }
-        made = scratch / "model"
         write(args, made, transform, entropy, notes)
         adapted = _open(made)
         if held:
             text, numbers = _verdict(base, adapted, places)
             (made / "adapted.json").write_text(json.dumps(numbers | notes["training"], indent=1) + "\n")
             print(text)
-        if args.output.is_dir():
-            args.output.rmdir()
-        made.rename(args.output)
     counts = ", ".join(f"{n} steps of {part}" for part, n in steps.items())
     print(f"{args.output}: model {adapted.digest.hex()}, {minutes:g} minutes, {cpu:g} of CPU ({counts})")
     return 0
-
-
-def _workshop(output: Path) -> tempfile.TemporaryDirectory[str]:
-    """A folder beside the output, so that the finished model moves there in one step."""
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        return tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.")
-    except OSError as error:
-        raise UserError(f"cannot write {output}: {error.strerror or error}") from error
 
 
 def _open(directory: Path) -> EdgeModel:

@@ -10,12 +10,15 @@ same bytes.
 from __future__ import annotations
 
 import argparse
+import base64
 import hashlib
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from swathpack.edge.install.manifest import parse_manifest
+from swathpack.edge.install.keys import MISSION, RELEASE, trusted_key
+from swathpack.edge.install.manifest import KEY_WORD, KeyChanges, Refused, parse_manifest, read_public_key
 from swathpack.export.bundle.boards import KITS, PYTHON_OF_JETPACK
 from swathpack.export.bundle.coder import CoderMissing, cross_compiled
 from swathpack.export.bundle.contents import BundleError, Contents, Order, collect, release_time
@@ -33,6 +36,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--out", type=Path, help="X.tar.zst to flash; X.deb or X.overlay.tar for an image")
     parser.add_argument("--key", type=Path, help="the secret that signs; boards must trust its public half")
     parser.add_argument("--new-key", type=Path, metavar="FILE", help="make a key pair FILE and FILE.pub, and end")
+    parser.add_argument("--role", choices=(MISSION, RELEASE), default=MISSION, help="of the new key (default: mission)")
+    parser.add_argument("--expires", default="", metavar="YYYY-MM-DD", help="last day of the new key (default: none)")
+    parser.add_argument(
+        "--trust-key", type=Path, action="append", default=[], metavar="KEY.pub",
+        help="boards trust this key too, once the bundle has started well; signed with a mission key",
+    )  # fmt: skip
+    parser.add_argument(
+        "--revoke-key", action="append", default=[], metavar="ID", help="and never again the key of this id"
+    )
     parser.add_argument("--unsigned", action="store_true", help="no signature: every board refuses it")
     parser.add_argument(
         "--release", type=int, help="seconds since 1970 (default: SOURCE_DATE_EPOCH or the last commit)"
@@ -64,12 +76,38 @@ def run(args: argparse.Namespace) -> int:
     signing = _signing()
     try:
         if args.new_key:
-            public = signing.make_key(args.new_key, args.new_key.stem)
+            public = signing.make_key(args.new_key, _key_words(args))
             print(f"secret {args.new_key}: keep it off boards and out of git\npublic {public}: what boards trust")
             return 0
         return _make(args, signing)
     except (BundleError, WheelsMissing, signing.SigningError, OSError) as error:
         raise UserError(str(error)) from error
+
+
+def _key_words(args: argparse.Namespace) -> str:
+    """What the public line of a new key says behind the key."""
+    words = [f"role={args.role}"] if args.role != MISSION else []
+    words += [f"expires={args.expires}"] if args.expires else []
+    line = " ".join([*words, args.new_key.stem])
+    try:
+        trusted_key(f"{KEY_WORD} {base64.b64encode(bytes(32)).decode()} {line}")
+    except Refused as refused:
+        raise UserError(f"--{refused}") from refused
+    return line
+
+
+def _key_changes(args: argparse.Namespace) -> KeyChanges:
+    """What the bundle changes of the keys that boards trust. Raises UserError, OSError."""
+    try:
+        lines = [path.read_text().strip() for path in args.trust_key]
+        for line in lines:
+            trusted_key(line)
+    except Refused as refused:
+        raise UserError(f"--trust-key: {refused}") from refused
+    for name in args.revoke_key:
+        if not re.fullmatch(r"[0-9a-f]{16}", name):
+            raise UserError(f"--revoke-key: expected the id of a key, 16 hexadecimal digits, found {name!r}")
+    return KeyChanges(tuple(lines), tuple(args.revoke_key))
 
 
 def _make(args: argparse.Namespace, signing: Any) -> int:
@@ -82,14 +120,23 @@ def _make(args: argparse.Namespace, signing: Any) -> int:
         raise UserError("expected --key FILE (make one: swathpack bundle --new-key FILE), or --unsigned")
     output = Output(args.out, filter(None, [args.key, *args.wheel]), args.force)
     key = signing.read_key(args.key) if args.key else None
-    contents = collect(_order(args))
+    contents = collect(replace(_order(args), keys=_key_changes(args)))
     signature = signing.sign(key, contents.manifest) if key else b""
-    public = signing.public_line_of(key) if key else ""
+    public = _public_line(args.key, signing.public_line_of(key)) if key else ""
     data = _form(form, contents, signature, public)
     with output as place:
         place.write_bytes(data)
     _tell(args.out, data, contents)
     return 0
+
+
+def _public_line(secret: Path, plain: str) -> str:
+    """The line of the key's .pub file, which says its role and its last day; the bare one without that file."""
+    path = secret.with_name(secret.name + ".pub")
+    line = path.read_text() if path.exists() else plain
+    if read_public_key(line) != read_public_key(plain):
+        raise UserError(f"{path}: expected the public half of {secret}")
+    return line
 
 
 def _order(args: argparse.Namespace) -> Order:

@@ -69,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=MODES[0],
         help="how tiles are coded: auto (default) takes the better, a tile",
     )
-    add_reading_arguments(parser)
+    add_reading_arguments(parser, grids=True)
     parser.add_argument(
         "--intra-every",
         type=int,

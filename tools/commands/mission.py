@@ -34,7 +34,8 @@ WORDS = {
     "source.count": "synthetic: frames in all, 0 for ever",
     "port.kind": "file, tcp, udp",
     "uplink.kind": "folder, udp",
-    "uplink.key_file": "secret shared with the ground (16 bytes or more); set one in flight",
+    "uplink.insecure": "reports that nobody signs are taken, instead of a key_file",
+    "uplink.key_file": "made by swathpack keys link.keys; the ground has a copy",
     "passes.budget": "budget.toml of swathpack plan",
     "passes.satellite": "whose passes of the budget",
     "passes.bytes": "without a budget: bytes of every pass, and",
@@ -43,6 +44,8 @@ WORDS = {
     "passes.paced": "send at the profile's rate",
     "context.policy": "confirmed: only what the ground has said it holds; sent: in hope",
     "coding.q": "quantiser step index, 0 fine to 63 coarse",
+    "coding.mode": "learned, transform, or auto for the better of both, a tile",
+    "coding.finest_dn": "of the transform coder's last bit plane",
     "coding.base": "most octaves to the base layer's step",
     "coding.tile": "side in pixels, a multiple of 64",
     "coding.engine": "of the entropy network: auto, or a name of swathpack engines list",
@@ -119,7 +122,8 @@ def _of_budget(path: Path, satellite: str | None, folder: Path) -> dict[str, Any
 
 
 def template(given: dict[str, Any]) -> str:
-    """A mission.toml with these keys set, and all others as comments with their defaults."""
+    """A mission.toml with these keys set, and all others as comments with their defaults; reports are to be signed."""
+    given = {"uplink.key_file": "link.keys", **given}
     lines = ["# A mission for `python -m swathpack.edge --config THIS-FILE`. What stands behind a # is the default."]
     lines.append("# Paths start at this file. docs/runtime.md has more about the keys.")
     tables = [f for f in dataclasses.fields(Mission) if dataclasses.is_dataclass(f.default_factory)]

@@ -14,7 +14,9 @@ from swathpack.edge.stream import Stream, read_stream
 from swathpack.tools.files.decoder import StreamDecoder
 from swathpack.tools.files.encoder import SeriesEncoder
 
-CODING_VERSION = 3  # of what the encoder makes of one model; from 2 on with a base layer
+CODING_VERSION = (
+    4  # of what the encoder makes of one model; from 2 on with a base layer, from 4 on with adaptive scales
+)
 
 
 @lru_cache(maxsize=2)

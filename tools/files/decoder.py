@@ -20,7 +20,7 @@ from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.codec.layers import EmbeddedDecoder, known_context, tile_decoder
 from swathpack.edge.codec.model import EdgeModel
 from swathpack.edge.codec.pixels import TileWindow, tile_windows
-from swathpack.edge.codec.plain import PlainError, decode_plain
+from swathpack.edge.codec.plain import PlainError, decode_plain, greatest_error
 from swathpack.edge.codec.prediction import CodingContext, CodingError, TileDecoder
 from swathpack.edge.frame import Frame
 from swathpack.edge.radiometry import MAX_COUNT
@@ -246,8 +246,11 @@ class StreamDecoder:
         if not found.known.any():
             report.problem = report.problem or "cut before its first layer"
             return report, None, valid
-        low, high = outline.radiometry.limits if report.q == TRANSFORM else (0, MAX_COUNT)
-        counts = np.clip(np.rint(found.counts), low, high).astype(np.uint16)
+        if report.q == TRANSFORM:
+            return report, outline.radiometry.nearest(found.counts), valid & found.known.all(axis=0)
+        counts = np.clip(np.rint(found.counts), 0, MAX_COUNT).astype(np.uint16)
+        if greatest_error(payload) != 0:
+            counts = outline.radiometry.off_nodata(counts)
         return report, counts, valid & found.known.all(axis=0)
 
     def _lacking(self, report: FrameReport, holes: HoleRows, window: TileWindow) -> NDArray[np.bool_]:

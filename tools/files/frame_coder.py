@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from swathpack.edge.bands import BANDS, complete_dn
+from swathpack.edge.bands import BANDS, complete_dn, filled_counts
 from swathpack.edge.codec.base_layer import MAX_SHIFT, TRANSFORM, quality_of, usual_shift
+from swathpack.edge.codec.context_choice import Pass
 from swathpack.edge.codec.digest import context_digest
 from swathpack.edge.codec.latents import LAYERS, STEPS, step_dn
 from swathpack.edge.codec.layers import known_context
@@ -54,9 +55,9 @@ Context = tuple[ContextRef, CodingContext]
 Coded = CodedLatent | CodedPlain
 
 
-def slope_at(level: float) -> float:
-    """Squared error (DN^2) that a byte must save at a level."""
-    return float(8 * BIT_SAVES * step_dn(0) ** 2 * 2.0 ** (level / 4))
+def slope_at(level: float, gain: float = 1.0) -> float:
+    """Squared error (counts^2) that a byte must save at a level; gain: DN of a count."""
+    return float(8 * BIT_SAVES * (step_dn(0) / gain) ** 2 * 2.0 ** (level / 4))
 
 
 @dataclass
@@ -140,6 +141,7 @@ class FrameCoder:
         self.windows, self.places = windows, places
         self.aim_bytes, self.most_bytes = aim_bytes, most_bytes
         self.live = [w for w in windows if w.of(frame.valid).any()]
+        self.gain, self.counts = frame.radiometry.gain, filled_counts(frame)
         self._plain: dict[int, CodedPlain] = {}
         self._learned: dict[int, _Learned] = {}
         self._open = self._eligible()
@@ -174,7 +176,7 @@ class FrameCoder:
     def plain(self, window: TileWindow) -> CodedPlain:
         """A tile by the transform coder, down to the finest level or most_bytes."""
         if window.index not in self._plain:
-            data, valid = window.of(self.frame.data), window.of(self.frame.valid)
+            data, valid = window.of(self.counts), window.of(self.frame.valid)
             self._plain[window.index] = encode_transform(
                 data, valid, self.frame.bands, max_bytes=self.most_bytes, aim_bytes=self.aim_bytes
             )
@@ -213,7 +215,7 @@ class FrameCoder:
 
     def _error(self, image: NDArray[Any], window: TileWindow) -> float:
         """Squared error over valid pixels, counts^2."""
-        difference = image.astype(np.float64) - window.of(self.frame.data)
+        difference = image.astype(np.float64) - window.of(self.counts)
         return float((difference[:, window.of(self.frame.valid)] ** 2).sum())
 
     def trial(self, level: float, dead_zone: float = DEAD_ZONE, layers: int = LAYERS) -> Trial:
@@ -226,7 +228,7 @@ class FrameCoder:
         learned = self._learned.get(window.index)
         if learned is None:
             coded = self.plain(window)
-            stop = min(coded.curve.bytes_at(slope_at(level)), int(coded.payload_sizes[layers]))
+            stop = min(coded.curve.bytes_at(slope_at(level, self.gain)), int(coded.payload_sizes[layers]))
             return self.cut(Tile(window.index, coded, LAYERS, 0), stop)
         return self._sized(Tile(window.index, learned.at(q, dead_zone), layers, 0, learned.refs))
 
@@ -278,6 +280,7 @@ class _Learned:
         """Take contexts from what a place holds now."""
         self.contexts = place.nearest(self.coefficients)
         self._settled = not self.contexts
+        self._done: tuple[int, Pass] | None = None
         self._seen.clear()
 
     @property
@@ -290,12 +293,14 @@ class _Learned:
         quality, given = quality_of(q, usual_shift(q, self.choice.shift)), [context for _, context in self.contexts]
         if not self._settled:
             self._settled = True
-            if not weigh_contexts(self.model, self.coefficients, quality, given)[0]:
-                self.contexts, given = [], []
+            kept, done = weigh_contexts(self.model, self.coefficients, quality, given)
+            self.contexts, given = [self.contexts[i] for i in kept], [given[i] for i in kept]
+            self._done = q, done
         if (q, dead_zone) not in self._seen:
             slope = self.choice.slope * dead_zone / DEAD_ZONE
+            done = self._done[1] if self._done and (q, dead_zone) == (self._done[0], DEAD_ZONE) else None
             self._seen[q, dead_zone] = encode_tile(
-                self.model, self.coefficients, quality, given, min(dead_zone, 0.5), slope
+                self.model, self.coefficients, quality, given, min(dead_zone, 0.5), slope, done
             )
         return self._seen[q, dead_zone]
 
@@ -311,7 +316,7 @@ def fill(frames: Frames, room: int) -> list[Trial]:
     plain = [(coder, t) for coder, trial in frames for t in trial.tiles if isinstance(t.coded, CodedPlain)]
 
     def at(level: float) -> list[Tile]:
-        return [c.cut(t, c.whole(t).curve.bytes_at(slope_at(level))) for c, t in plain]
+        return [c.cut(t, c.whole(t).curve.bytes_at(slope_at(level, c.gain))) for c, t in plain]
 
     tiles = at(_finest(lambda level: fixed + sum(t.size for t in at(level)), room))
     left = room - fixed - sum(t.size for t in tiles)
@@ -342,9 +347,9 @@ def level_fitting(coders: Sequence[FrameCoder], room: int, tick: Callable[[], No
         return USUAL_LEVEL
     curves = []
     for coder in coders:
-        curves += [coder.plain(window).curve for window in coder.live]
+        curves += [(coder.plain(window).curve, coder.gain) for window in coder.live]
         tick()
-    return _finest(lambda level: sum(curve.bytes_at(slope_at(level)) for curve in curves), room)
+    return _finest(lambda level: sum(curve.bytes_at(slope_at(level, gain)) for curve, gain in curves), room)
 
 
 def _finest(size: Callable[[float], int], room: int) -> float:

@@ -108,7 +108,7 @@ def place_frames(store: GroundStore, model: EdgeModel, place: Place, scratch: Pa
         outline = Frame(empty, BANDS, time=spoken_time(time), valid=nothing)
         frames.begin(outline)
         for held in some:
-            pixels = _tile(store, model, held.key)
+            pixels = tile_image(store, model, held.key)
             if pixels is None:
                 continue
             data = np.clip(np.rint(pixels), 1, MAX_DN).astype(np.uint16)
@@ -116,8 +116,8 @@ def place_frames(store: GroundStore, model: EdgeModel, place: Place, scratch: Pa
     return frames
 
 
-def _tile(store: GroundStore, model: EdgeModel, key: TileKey) -> NDArray[np.float32] | None:
-    """The pixels (12, 16h, 16w) DN of a tile-frame, from the segment that brought the latent that is held."""
+def tile_image(store: GroundStore, model: EdgeModel, key: TileKey) -> NDArray[np.float32] | None:
+    """The pixels (12, 16h, 16w) DN of a tile-frame, from the segment that brought what is held of it; None if that is gone."""
     held = store.latent(key)
     assert held is not None
     decoder = EdgeSegmentDecoder(model)

@@ -67,6 +67,7 @@ class GroundReceiver:
         for packet in self._deframer.flush():
             self._packet(packet)
         self.counts["damaged packets"] = self._deframer.counts.damaged
+        self.counts["stray bytes"] = self._deframer.counts.garbage_bytes
         self.counts["lost image packets"] = self.sequence.lost[Apid.IMAGE]
         self._settle_touched(pass_number)
         updates, self._grown = self._grown, []

@@ -11,6 +11,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from swathpack.edge.codec.predictive import reference
 from swathpack.edge.codec.predictive.interface import (
     LAYERS,
     MAX_BANDS,
@@ -24,6 +25,7 @@ from swathpack.edge.codec.predictive.interface import (
     checked_valid,
 )
 from swathpack.edge.codec.predictive.native import Workspace
+from swathpack.edge.codec.rangecoder import native as library
 
 __all__ = [
     "LAYERS",
@@ -33,9 +35,15 @@ __all__ = [
     "Decoded",
     "PredictiveError",
     "Workspace",
+    "backend",
     "decode",
     "encode",
 ]
+
+
+def backend() -> str:
+    """`native`, or `reference` where the C library is not built: the same bytes, some thousand times slower."""
+    return "native" if library.available() else "reference"
 
 
 def _workspace(given: Workspace | None, shape: tuple[int, int, int]) -> Workspace:
@@ -60,6 +68,8 @@ def encode(
     checked = checked_samples(samples)
     shape = checked_shape(checked.shape)
     mask, errors = checked_valid(valid, shape), checked_errors(max_error, shape[0])
+    if backend() == "reference":
+        return reference.encode(checked, mask, errors)
     return _workspace(workspace, shape).encode(checked, mask, errors)
 
 
@@ -76,4 +86,6 @@ def decode(
     """
     shape = checked_shape(shape)
     mask, errors = checked_valid(valid, shape), checked_errors(max_error, shape[0])
+    if backend() == "reference":
+        return reference.decode(payload, shape, mask, errors)
     return _workspace(workspace, shape).decode(payload, mask, errors)

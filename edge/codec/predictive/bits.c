@@ -3,7 +3,7 @@
 
 void bits_reset(bit_t *b, size_t n)
 {
-    static const bit_t even = {32768, 32768, 0, 0};
+    static const bit_t even = {32768, 0};
     for (size_t i = 0; i < n; i++) b[i] = even;
 }
 
@@ -12,23 +12,18 @@ void coder_start_encoding(coder_t *c, uint8_t *out, size_t capacity)
     *c = (coder_t){UINT64_MAX, 0, 0, out, capacity, 0, 1, OK};
 }
 
-void coder_put_word(coder_t *c)
-{
-    if (UNLIKELY(c->size - c->at < 16)) { /* a run always has room to be closed */
-        c->failed = TOO_LONG;
-    } else {
-        for (int i = 0; i < 4; i++) c->bytes[c->at++] = (uint8_t)(c->lower >> (56 - 8 * i));
-    }
-    c->lower <<= 32;
-    c->range <<= 32;
-}
-
 /* The interval passed 2^64: one more for the bytes already written. It cannot run past the first of them, because
  * the whole run stays below 1. */
-void coder_carry(coder_t *c)
+void carry_into(uint8_t *bytes, size_t size)
 {
-    size_t i = c->at;
-    while (i > 0 && ++c->bytes[--i] == 0) {}
+    while (size > 0 && ++bytes[--size] == 0) {}
+}
+
+uint64_t last_word(const uint8_t *bytes, size_t left)
+{
+    uint32_t word = 0;
+    for (size_t i = 0; i < left; i++) word |= (uint32_t)bytes[i] << (24 - 8 * i);
+    return (uint64_t)(UINT32_MAX >> (8 * left)) << 32 | word;
 }
 
 /* Shortest n such that every continuation of n bytes stays in the interval; the interval is at least 2^32 wide. */
@@ -41,7 +36,7 @@ size_t coder_finish(coder_t *c)
         if (n == 0 ? c->range != UINT64_MAX : up + unit > c->range) continue;
         if (n == 0) break; /* nothing was coded */
         uint64_t value = c->lower + up;
-        if (value < c->lower) coder_carry(c);
+        if (value < c->lower) carry_into(c->bytes, c->at);
         for (unsigned i = 0; i < n; i++) c->bytes[c->at++] = (uint8_t)(value >> (56 - 8 * i));
         break;
     }
@@ -60,28 +55,10 @@ size_t coder_prefix(const mark_t *m, const uint8_t *bytes, size_t size)
     return size;
 }
 
-static uint32_t next_word(coder_t *c, uint32_t *unknown)
-{
-    size_t left = c->size - c->at, have = left < 4 ? left : 4;
-    uint32_t word = 0;
-    for (size_t i = 0; i < have; i++) word |= (uint32_t)c->bytes[c->at + i] << (24 - 8 * i);
-    c->at += have;
-    *unknown = have == 4 ? 0 : UINT32_MAX >> (8 * have);
-    return word;
-}
-
-void coder_take_word(coder_t *c)
-{
-    uint32_t unknown, word = next_word(c, &unknown);
-    c->lower = c->lower << 32 | word; /* below 2^32 before: inside the interval */
-    c->unknown = c->unknown << 32 | unknown;
-    c->range <<= 32;
-}
-
 void coder_start_decoding(coder_t *c, const uint8_t *payload, size_t size)
 {
     *c = (coder_t){UINT64_MAX, 0, 0, (uint8_t *)(uintptr_t)payload, size, 0, 0, OK};
-    for (int i = 0; i < 2; i++) coder_take_word(c);
+    for (int i = 0; i < 2; i++) take_word(c);
     c->range = UINT64_MAX;
 }
 

@@ -24,8 +24,8 @@ enum { OK = 0, CORRUPT = 4, ENDED = 5, TOO_LONG = 7 }; /* as in rangecoder/coder
 #define PROBABILITY_BITS 16
 #define MAX_RAW_BITS 16
 
-/* Probability of a 1 in 1/65536 as the mean of a quick and a slow average; both adapt faster at first. */
-typedef struct { uint16_t quick, slow, seen, unused; } bit_t;
+/* Probability of a 1 in 1/65536, and how many bits have shaped it: it moves faster at first. */
+typedef struct { uint16_t one, seen; } bit_t;
 
 typedef struct {
     uint64_t range;
@@ -42,46 +42,72 @@ void coder_start_encoding(coder_t *c, uint8_t *out, size_t capacity);
 void coder_start_decoding(coder_t *c, const uint8_t *payload, size_t size);
 size_t coder_finish(coder_t *c);                                   /* closes the run; length, 0 if TOO_LONG */
 size_t coder_prefix(const mark_t *m, const uint8_t *bytes, size_t size); /* least prefix that holds all up to m */
-void coder_put_word(coder_t *c);
-void coder_take_word(coder_t *c);
-void coder_carry(coder_t *c);
+void carry_into(uint8_t *bytes, size_t size);
+uint64_t last_word(const uint8_t *bytes, size_t left); /* word and, above it, the mask of its bits that are not there */
 
-INLINE void coder_narrow(coder_t *c, uint64_t left, uint64_t width)
+/* Everything below is inlined into loops that keep a coder in registers: no function may take its address. */
+
+INLINE void put_word(coder_t *c)
+{
+    if (UNLIKELY(c->size - c->at < 16)) { /* a run always has room to be closed */
+        c->failed = TOO_LONG;
+    } else {
+        for (int i = 0; i < 4; i++) c->bytes[c->at + (size_t)i] = (uint8_t)(c->lower >> (56 - 8 * i));
+        c->at += 4;
+    }
+    c->lower <<= 32;
+    c->range <<= 32;
+}
+
+INLINE void take_word(coder_t *c)
+{
+    uint64_t word, left = c->size - c->at;
+    if (UNLIKELY(left < 4)) {
+        word = last_word(c->bytes + c->at, left);
+        c->at = c->size;
+    } else {
+        const uint8_t *p = c->bytes + c->at;
+        word = (uint64_t)p[0] << 24 | (uint64_t)p[1] << 16 | (uint64_t)p[2] << 8 | p[3];
+        c->at += 4;
+    }
+    c->lower = c->lower << 32 | (uint32_t)word; /* below 2^32 before: it was inside the interval */
+    c->unknown = c->unknown << 32 | word >> 32;
+    c->range <<= 32;
+}
+
+INLINE void narrow(coder_t *c, uint64_t left, uint64_t width)
 {
     if (c->encoding) {
         uint64_t lower = c->lower + left;
-        if (UNLIKELY(lower < c->lower)) coder_carry(c);
+        if (UNLIKELY(lower < c->lower)) carry_into(c->bytes, c->at);
         c->lower = lower;
     } else {
         c->lower -= left;
-        if (UNLIKELY(c->unknown != 0) && (c->unknown >= width || c->lower >= width - c->unknown)) c->failed = ENDED;
+        if (UNLIKELY(c->unknown != 0) && (c->unknown >= width || c->lower >= width - c->unknown) &&
+            !c->failed)
+            c->failed = ENDED;
     }
     c->range = width;
     if (UNLIKELY(width < ((uint64_t)1 << 32))) {
-        if (c->encoding) coder_put_word(c);
-        else coder_take_word(c);
+        if (c->encoding) put_word(c);
+        else take_word(c);
     }
 }
 
-static const uint8_t ADAPTATION[32] = {2, 2, 3, 3, 3, 4, 4, 4, 4, 4, 4, 5, 5, 5, 5, 5,
-                                       5, 5, 5, 5, 5, 5, 5, 6, 6, 6, 6, 6, 6, 6, 6, 7};
-#define QUICK_RATE 5
+#define SEEN_LIMIT 31
+static const uint8_t ADAPTATION[SEEN_LIMIT + 1] = {2, 2, 3, 3, 3, 4, 4, 4, 4, 4, 4, 5, 5, 5, 5, 5,
+                                                   5, 5, 5, 5, 5, 5, 5, 6, 6, 6, 6, 6, 6, 6, 6, 7};
 
 INLINE int code_bit(coder_t *c, bit_t *b, int bit)
 {
-    uint64_t bound = (c->range >> PROBABILITY_BITS) * (((uint32_t)b->quick + b->slow) >> 1);
+    uint32_t one = b->one, seen = b->seen, rate = ADAPTATION[seen];
+    uint64_t bound = (c->range >> PROBABILITY_BITS) * one;
     if (!c->encoding) bit = c->lower < bound;
-    if (bit) coder_narrow(c, 0, bound);
-    else coder_narrow(c, bound, c->range - bound);
-    unsigned slow = ADAPTATION[b->seen], quick = slow < QUICK_RATE ? slow : QUICK_RATE;
-    b->seen = (uint16_t)(b->seen + (b->seen < 31));
-    if (bit) {
-        b->quick = (uint16_t)(b->quick + ((65535 - b->quick) >> quick));
-        b->slow = (uint16_t)(b->slow + ((65535 - b->slow) >> slow));
-    } else {
-        b->quick = (uint16_t)(b->quick - (b->quick >> quick));
-        b->slow = (uint16_t)(b->slow - (b->slow >> slow));
-    }
+    b->seen = (uint16_t)(seen + (seen < SEEN_LIMIT));
+    /* Masks, not branches: which way a bit falls is the one thing that cannot be foreseen. */
+    uint64_t taken = (uint64_t)0 - (uint64_t)(bit & 1), rest = c->range - bound;
+    b->one = (uint16_t)(one + (((65535 - one) >> rate) & (uint32_t)taken) - ((one >> rate) & ~(uint32_t)taken));
+    narrow(c, bound & ~taken, rest ^ ((rest ^ bound) & taken));
     return bit;
 }
 
@@ -94,7 +120,7 @@ INLINE uint32_t code_raw(coder_t *c, unsigned n, uint32_t value)
         uint64_t q = c->lower / width;
         value = q >> n ? (1u << n) - 1 : (uint32_t)q;
     }
-    coder_narrow(c, value * width, width);
+    narrow(c, value * width, width);
     return value;
 }
 

@@ -12,7 +12,8 @@ static int32_t gcd32(int32_t a, int32_t b)
 }
 
 /* Do two lines of n pixels, `step` apart each, differ at a pixel that is valid in both? */
-static int lines_differ(const int32_t *a, const int32_t *b, const uint8_t *va, const uint8_t *vb, int32_t n, size_t step)
+static int lines_differ(const int32_t *a, const int32_t *b, const uint8_t *va, const uint8_t *vb, int32_t n,
+                        size_t step)
 {
     for (int32_t i = 0; i < n; i++, a += step, b += step, va += step, vb += step)
         if (*a != *b && *va && *vb) return 1;
@@ -69,8 +70,6 @@ int32_t grid_rows(const grid_t *g, int32_t height, int32_t done)
 
 void start_plane(plane_t *p, int32_t value)
 {
-    for (int32_t y = -2; y < 0; y++)
-        for (int32_t x = -PAD; x < p->width + PAD; x++) p->at[y * p->stride + x] = (int16_t)value;
     for (int32_t x = -PAD; x < 0; x++) p->at[x] = (int16_t)value;
 }
 
@@ -82,30 +81,39 @@ void start_row(plane_t *p, int32_t y)
         for (int32_t x = -PAD; x < 0; x++) row[x] = row[-p->stride];
 }
 
+/* What stands right of a row: its last pixel. The first row stands above itself, too. */
 void end_row(plane_t *p, int32_t y)
 {
     int16_t *row = p->at + y * p->stride;
     for (int32_t x = 0; x < PAD; x++) row[p->width + x] = row[p->width - 1];
+    for (int32_t k = 1; k <= 2 && y == 0; k++)
+        memcpy(row - k * p->stride - PAD, row - PAD, (size_t)(p->width + 2 * PAD) * sizeof *row);
 }
 
-static int same_grid(const grid_t *a, const grid_t *b)
+int same_grid(const grid_t *a, const grid_t *b)
 {
     return a->fy == b->fy && a->fx == b->fx && a->oy == b->oy && a->ox == b->ox;
 }
 
-/* Means of plane `from` (grid g) over the pixels of each cell of row y of grid h. */
-static void mean_row(const plane_t *from, const grid_t *g, plane_t *to, const grid_t *h, int32_t y, int32_t height,
-                     int32_t width)
+/* Means of band `from` over the pixels of each cell of row y of band `to`. */
+static void mean_row(const tile_t *t, int32_t from, int32_t to, plane_t *ref, int32_t y)
 {
-    int32_t sum[MAX_SIDE] = {0}, first = max32(y * h->fy - h->oy, 0), last = min32((y + 1) * h->fy - h->oy, height);
+    const grid_t *g = &t->band[from].grid, *h = &t->band[to].grid;
+    const plane_t *plane = &t->plane[from];
+    int32_t sum[MAX_SIDE] = {0}, first = max32(y * h->fy - h->oy, 0), last = min32((y + 1) * h->fy - h->oy, t->height);
     for (int32_t row = first; row < last; row++) {
-        const int16_t *p = from->at + (row + g->oy) / g->fy * from->stride;
-        for (int32_t x = 0; x < width; x++) sum[(x + h->ox) / h->fx] += p[(x + g->ox) / g->fx];
+        const int16_t *p = plane->at + (row + g->oy) / g->fy * plane->stride;
+        if (g->fx == 1)
+            for (int32_t x = 0; x < t->width; x++) sum[x] += p[x];
+        else
+            for (int32_t x = 0; x < t->width; x++) sum[x] += p[t->column[from][x]];
     }
-    int16_t *out = to->at + y * to->stride;
-    for (int32_t i = 0; i < to->width; i++) {
-        int32_t cells = (min32((i + 1) * h->fx - h->ox, width) - max32(i * h->fx - h->ox, 0)) * (last - first);
-        out[i] = (int16_t)((sum[i] + cells / 2) / cells);
+    int16_t *out = ref->at + y * ref->stride;
+    for (int32_t i = 0; i < ref->width; i++) {
+        int32_t left = max32(i * h->fx - h->ox, 0), right = min32((i + 1) * h->fx - h->ox, t->width), total = 0;
+        int32_t pixels = (right - left) * (last - first);
+        for (int32_t x = left; x < right; x++) total += sum[x];
+        out[i] = (int16_t)((total + pixels / 2) / pixels);
     }
 }
 
@@ -120,11 +128,30 @@ void build_refs(tile_t *t, int32_t b, int32_t from, int32_t to)
             continue;
         }
         for (int32_t y = from; y < to; y++) {
-            mean_row(&t->plane[band->refs[k]], &other->grid, ref, &band->grid, y, t->height, t->width);
+            mean_row(t, (int32_t)band->refs[k], b, ref, y);
             if (y == 0)
                 for (int32_t x = -PAD; x < 0; x++) ref->at[x] = ref->at[0];
             start_row(ref, y);
             end_row(ref, y);
         }
     }
+}
+
+/* Ranks of the codes that pixels have; between two of them a code's rank lies between theirs. */
+void make_ranks(band_t *b)
+{
+    int32_t n = 0, before = -1;
+    for (int32_t code = 0; code <= b->last; code++) {
+        if (!b->used[code]) continue;
+        int32_t from = before < 0 ? code : before;
+        b->code_of[n] = (uint16_t)code;
+        b->rank16[code] = 16 * (uint32_t)n;
+        for (int32_t i = from + 1; i < code; i++)
+            b->rank16[i] = 16 * (uint32_t)(n - 1) + (uint32_t)(16 * (i - from) / (code - from));
+        for (int32_t i = 0; before < 0 && i < code; i++) b->rank16[i] = 0;
+        before = code;
+        n++;
+    }
+    for (int32_t i = before + 1; i <= b->last + 1; i++) b->rank16[i] = 16 * (uint32_t)(n ? n - 1 : 0);
+    b->last_rank = n - 1;
 }

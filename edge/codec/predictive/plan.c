@@ -12,6 +12,22 @@ uint64_t isqrt64(uint64_t v)
     return root;
 }
 
+/* log2 in 1/256, 0 for 0. */
+int32_t log2_256(uint64_t v)
+{
+    if (v == 0) return 0;
+    int32_t top = 0;
+    while (v >> (top + 1)) top++;
+    uint64_t m = top > 31 ? v >> (top - 31) : v << (31 - top); /* [2^31, 2^32) */
+    int32_t out = top;
+    for (int i = 0; i < 8; i++) {
+        m = m * m >> 31;
+        out = 2 * out + (m >> 32 ? 1 : 0);
+        if (m >> 32) m >>= 1;
+    }
+    return out;
+}
+
 static int32_t common_divisor(int32_t a, int32_t b)
 {
     while (b) {
@@ -39,9 +55,187 @@ void find_range(band_t *b, const int32_t *s, const uint8_t *valid, int32_t n)
     b->last = (high - low) / b->gcd;
     b->shift = b->last >> 15 ? 1 : 0;
     b->grid = (grid_t){1, 1, 0, 0};
+    b->last_rank = b->last;
+    b->listed = b->copies = b->fine = b->shared = b->phased = 0;
+    b->cells_from = -1;
     if (b->last) return;
     b->n_refs = b->tap_set = b->scale = 0;
+    b->weight_bits = WEIGHT_BITS;
     b->classes = 1;
+}
+
+/* log2 in 1/256, to about 1/64, quickly; 0 for 0. */
+static int32_t rough_log2(uint32_t v)
+{
+    if (v == 0) return 0;
+    int32_t top = (int32_t)ilog2(v), m = (int32_t)(top > 8 ? v >> (top - 8) : v << (8 - top)) & 255;
+    return 256 * top + m + (m * (256 - m) * 88 >> 16);
+}
+
+/* Is a pixel's value coded by prediction? */
+int counts(const tile_t *t, int32_t band, int32_t y, int32_t x)
+{
+    const plane_t *p = &t->plane[band];
+    const int16_t *at = p->at + y * p->stride + x;
+    if (t->band[band].copies && (at[0] == at[-1] || at[0] == at[-p->stride])) return 0;
+    return cell_is_valid(t, band, y, x);
+}
+
+/* Which codes pixels of a band have, and how many pixels that are coded by prediction have each. */
+static void count_codes(const tile_t *t, int32_t band, uint32_t *count)
+{
+    const plane_t *p = &t->plane[band];
+    uint8_t *used = t->band[band].used;
+    memset(count, 0, ((size_t)t->band[band].last + 1) * sizeof *count);
+    memset(used, 0, (size_t)t->band[band].last + 1);
+    for (int32_t y = 0; y < p->height; y++)
+        for (int32_t x = 0; x < p->width; x++) {
+            if (!cell_is_valid(t, band, y, x)) continue;
+            int32_t code = p->at[y * p->stride + x];
+            used[code] = 1;
+            count[code] += (uint32_t)counts(t, band, y, x);
+        }
+}
+
+/* Lists the codes that pixels have, in blocks where that saves more than it costs. */
+static void choose_list(band_t *b, const uint32_t *count)
+{
+    for (int32_t start = 0; start <= b->last; start += MAP_BLOCK) {
+        int32_t end = min32(start + MAP_BLOCK, b->last + 1), used = 0, all = end - start;
+        int64_t pixels = 0;
+        for (int32_t i = start; i < end; i++) {
+            used += b->used[i];
+            pixels += count[i];
+        }
+        int64_t density = used ? rough_log2((uint32_t)all) - rough_log2((uint32_t)used) : 0;
+        int64_t empty = used < all ? rough_log2((uint32_t)all) - rough_log2((uint32_t)(all - used)) : 0;
+        int64_t cost = used * density + (all - used) * empty;
+        if (pixels * density > cost + cost / 8 + 512) b->listed = 1;
+        else memset(b->used + start, 1, (size_t)all);
+    }
+    if (b->listed) make_ranks(b);
+}
+
+/* Bits of 256 that coding the lowest bits by how often ranks occur saves: blocks of 2^fine ranks are not even. 2^shared
+ * blocks learn together.
+ */
+static int64_t gain_of_fine(const band_t *b, const uint32_t *count, uint32_t fine, uint32_t shared)
+{
+    int64_t gain = 0;
+    int32_t size = 1 << fine, step = size << shared;
+    for (int32_t start = 0; start <= b->last_rank; start += step) {
+        uint32_t sum[1 << FINE_LIMIT] = {0}, total = 0;
+        int64_t bits = 0;
+        for (int32_t i = 0; i < step && start + i <= b->last_rank; i++) sum[i & (size - 1)] += count[start + i];
+        for (int32_t i = 0; i < size; i++) total += sum[i];
+        int32_t log = rough_log2(total);
+        for (int32_t i = 0; i < size; i++) bits += (int64_t)sum[i] * (log - rough_log2(sum[i]));
+        gain += (int64_t)total * fine * 256 - bits - (total ? (size - 1) * (log + 256) / 2 : 0);
+    }
+    return gain;
+}
+
+/* How many of a rank's lowest bits are worth coding so; errors must be well above them. */
+static void choose_fine(band_t *b, uint32_t *count)
+{
+    int64_t best = 0, pixels = 0;
+    for (int32_t i = 0; i <= b->last; i++) { /* from codes to ranks, in place: a rank is at most its code */
+        uint32_t n = count[i];
+        pixels += n;
+        if (!b->listed) continue;
+        count[i] = 0;
+        if (b->used[i]) count[b->rank16[i] >> 4] = n;
+    }
+    for (uint32_t fine = 1; fine <= FINE_LIMIT && fine + FINE_BELOW + b->listed <= b->scale; fine++) {
+        for (uint32_t shared = 0; shared <= SHARED_LIMIT; shared++) {
+            int64_t gain = gain_of_fine(b, count, fine, shared);
+            if (gain <= best + pixels * LEAST_FINE) continue;
+            best = gain;
+            b->fine = fine;
+            b->shared = shared;
+        }
+    }
+}
+
+void choose_values(tile_t *t, int32_t band, uint32_t *count)
+{
+    band_t *b = &t->band[band];
+    if (b->last >= MAP_LIMIT) return;
+    count_codes(t, band, count);
+    choose_list(b, count);
+    choose_fine(b, count);
+}
+
+/* Are pixels in one place of cells of 2 x 2 smoother than in another? Interpolation to twice the size does that. */
+static int phased(const tile_t *t, int32_t band)
+{
+    const plane_t *p = &t->plane[band];
+    int64_t across[2] = {1, 1}, down[2] = {1, 1};
+    for (int32_t y = 1; y + 1 < p->height; y += 1 + 2 * (p->height / (2 * LOOK_ROWS)))
+        for (int32_t x = 1; x + 1 < p->width; x++) {
+            const int16_t *at = p->at + y * p->stride + x;
+            int32_t h = 2 * at[0] - at[-1] - at[1], v = 2 * at[0] - at[-p->stride] - at[p->stride];
+            across[x & 1] += h < 0 ? -h : h;
+            down[y & 1] += v < 0 ? -v : v;
+        }
+    for (int i = 0; i < 2; i++)
+        if (across[i] > across[1 - i] * 9 / 8 || down[i] > down[1 - i] * 9 / 8) return 1;
+    return 0;
+}
+
+/* Do neighbours have one value more often than chance has it? By chance, no difference is about as likely as the most
+ * likely of the other small ones.
+ */
+static int repeats(const tile_t *t, int32_t band)
+{
+    const plane_t *p = &t->plane[band];
+    int32_t count[2][2 * SMALL + 1] = {{0}}, n = 0;
+    for (int32_t y = 1; y < p->height; y += 1 + p->height / LOOK_ROWS)
+        for (int32_t x = 1; x < p->width; x++) {
+            const int16_t *at = p->at + y * p->stride + x;
+            const int32_t d[2] = {at[0] - at[-1], at[0] - at[-p->stride]};
+            if (!cell_is_valid(t, band, y, x)) continue;
+            for (int i = 0; i < 2; i++)
+                if (d[i] >= -SMALL && d[i] <= SMALL) count[i][d[i] + SMALL]++;
+            n++;
+        }
+    for (int i = 0; i < 2; i++) {
+        int32_t same = count[i][SMALL], other = 0;
+        for (int k = 0; k <= 2 * SMALL; k++)
+            if (k != SMALL) other = max32(other, count[i][k]);
+        if (same > 2 * other && same - other > n / LEAST_REPEATS) return 1;
+    }
+    return 0;
+}
+
+/* How many pixels agree in two bands on being as the one before. */
+static int64_t agreement(const plane_t *a, const plane_t *b)
+{
+    int64_t n = 0;
+    for (int32_t y = 0; y < a->height; y += 1 + a->height / LOOK_ROWS)
+        for (int32_t x = 1; x < a->width; x++) {
+            const int16_t *p = a->at + y * a->stride + x, *q = b->at + y * b->stride + x;
+            n += (p[0] == p[-1]) == (q[0] == q[-1]);
+        }
+    return n;
+}
+
+static void choose_cells(tile_t *t, int32_t i)
+{
+    int32_t band = t->order[i];
+    band_t *b = &t->band[band];
+    const plane_t *p = &t->plane[band];
+    b->copies = (uint32_t)repeats(t, band);
+    b->phased = !b->copies && phased(t, band);
+    int64_t rows = (p->height - 1) / (1 + p->height / LOOK_ROWS) + 1, best = rows * p->width * 7 / 8;
+    for (int32_t k = 0; k < i && b->copies; k++) {
+        int32_t a = t->order[k];
+        if (!t->band[a].copies || !same_grid(&t->band[a].grid, &b->grid)) continue;
+        int64_t agreed = agreement(p, &t->plane[a]);
+        if (agreed <= best) continue;
+        best = agreed;
+        b->cells_from = a;
+    }
 }
 
 /* The difference that says how alike bands are, over two pixels both ways. */
@@ -133,5 +327,8 @@ void choose_structure(tile_t *t)
     correlate(t, r);
     choose_order(t, r);
     for (int32_t i = 0; i < t->n_bands; i++)
-        if (t->band[t->order[i]].last) choose_references(t, i, r);
+        if (t->band[t->order[i]].last) {
+            choose_references(t, i, r);
+            choose_cells(t, i);
+        }
 }

@@ -22,16 +22,24 @@ enum { BAD_INPUT = 1, NO_ROOM = 2 };
 #define MAX_SIDE 256
 #define MAX_REFS 3
 #define MAX_CLASSES 4
-#define OWN_TAPS 24                               /* three rows of 8 */
-#define REF_TAPS 12                               /* three rows of 4 */
-#define MAX_TAPS (OWN_TAPS + MAX_REFS * REF_TAPS) /* 60 */
-#define LANES 64                                  /* whole vectors of 8; those behind the taps are 0 */
+#define OWN_LANES 16                              /* rows y - 1 and y - 2 from x - 3 to x + 4 */
+#define REF_LANES 24                              /* rows y - 1, y, y + 1 of a reference from x - 1 to x + 6 */
+#define LANES (OWN_LANES + MAX_REFS * REF_LANES)  /* 88: whole vectors of 8 */
+#define LEFT_TAPS 3                               /* pixels x - 1, x - 2, x - 3; their weights stand behind the lanes */
+#define WEIGHTS (LANES + LEFT_TAPS)
+#define OWN_TAPS (OWN_LANES + LEFT_TAPS)          /* bits of a set: lanes, then pixels before */
+#define MOST_TAPS 52                              /* that any set has */
 #define GROUPS (1 + MAX_REFS)                     /* of taps: own, and one per reference */
 #define TAP_SETS 6
-#define WEIGHT_BITS 13     /* 1 is 2^13 */
+#define WEIGHT_BITS 13     /* 1 is 2^13, or less where a band has large weights */
+#define LEAST_WEIGHT_BITS 8
 #define WEIGHT_LIMIT 65535 /* sum of magnitudes of a set: |difference| < 2^15 keeps sums inside 32 bits */
 #define FRACTION 4         /* predictions and errors are in 1/16 */
 #define PAD 8              /* pixels left and right of a row */
+#define MAP_LIMIT 16384    /* codes of a band whose values may be listed */
+#define FINE_LIMIT 3
+#define SHARED_LIMIT 3
+#define MAP_BLOCK 64       /* codes that are listed, or not, together */
 
 /* Pixels per sample of a band's own grid, and where the first whole cell starts (each way). */
 typedef struct { int32_t fy, fx, oy, ox; } grid_t;
@@ -46,25 +54,55 @@ typedef struct {
     uint32_t shift;           /* of codes to the 15 bits that prediction works on */
     int32_t start;            /* stands for the pixels before the first, in those 15 bits */
     grid_t grid;
+    uint32_t listed;          /* are codes that no pixel has left out of the count? Then these hold: */
+    int32_t last_rank;        /* greatest rank of a code among those that pixels have; without a list, last */
+    uint16_t *code_of;        /* by rank */
+    uint32_t *rank16;         /* by code, in 1/16; of codes that no pixel has, in between */
+    uint32_t fine;            /* lowest bits of a rank that are coded by how often its neighbours occur */
+    uint32_t shared;          /* 2^shared values of the bits above have one tree of those bits: */
+    bit_t *often;             /* 2^fine nodes a tree */
+    uint8_t *used;            /* by code; whole blocks of MAP_BLOCK are 1 where nothing is listed */
+    uint32_t copies;          /* do pixels repeat the one before or above, as cells of a coarser grid do? */
+    int32_t cells_from;       /* the earlier band whose cells are likely these, or -1 */
     uint32_t n_refs, refs[MAX_REFS];
     uint32_t tap_set, classes; /* classes: 1, 2 or 4 */
+    uint32_t phased;           /* classes are the places in cells of 2 x 2 pixels, not activity */
     uint32_t scale;            /* ilog2 of the expected error in 1/16, for the first row's contexts */
     uint32_t threshold[MAX_CLASSES - 1]; /* activity8 indexes at which the next class starts */
+    uint32_t weight_bits;      /* a weight of 1 is 2^weight_bits */
     uint32_t exponent[GROUPS]; /* weights are multiples of 2^exponent */
-    int16_t weight[MAX_CLASSES][LANES];
+    int16_t weight[MAX_CLASSES][WEIGHTS];
 } band_t;
 
 typedef struct {
     int32_t n_bands, height, width;
     const uint8_t *valid;     /* (height, width), 0 where there is no data */
+    int all_valid, exact;     /* exact: planes hold the samples, as the encoder's do */
+    uint8_t column[MAX_BANDS][MAX_SIDE]; /* cell of a band's own grid by pixel */
     int32_t order[MAX_BANDS];
     band_t band[MAX_BANDS];
     plane_t plane[MAX_BANDS];
     plane_t ref[MAX_BANDS][MAX_REFS]; /* the references on the band's own grid */
+    uint8_t *cells[MAX_BANDS];        /* of bands with copies, (height, width) of the band's grid: NEW .. HOLE */
 } tile_t;
 
-/* Which of the taps a set uses, own (bit i: tap i) and of each reference. */
+/* Where a pixel's value comes from: coded, the pixel before, the pixel above, or nothing valid there. */
+enum { NEW = 0, LEFT = 1, ABOVE = 2, HOLE = 3 };
+
+/* Which taps a set has: own, and of each reference. */
 extern const uint32_t OWN_SET[TAP_SETS], REF_SET[TAP_SETS];
+
+/* Index of a tap's weight. */
+static inline uint32_t lane_of(uint32_t group, uint32_t bit)
+{
+    if (group) return OWN_LANES + REF_LANES * (group - 1) + bit;
+    return bit < OWN_LANES ? bit : LANES + bit - OWN_LANES;
+}
+
+static inline uint32_t group_of(uint32_t lane)
+{
+    return lane < OWN_LANES || lane >= LANES ? 0 : 1 + (lane - OWN_LANES) / REF_LANES;
+}
 
 static inline int32_t min32(int32_t a, int32_t b) { return a < b ? a : b; }
 static inline int32_t max32(int32_t a, int32_t b) { return a > b ? a : b; }
@@ -87,43 +125,31 @@ static inline uint32_t activity8(uint32_t v)
     return 8 * (top - 2) + ((v >> (top - 3)) & 7);
 }
 
-/* |differences| around a pixel; p: the pixel, r: samples from a row to the next. */
+/* |differences| between the pixels above one; p: the pixel, r: samples from a row to the next. */
 static inline uint32_t activity(const int16_t *p, int32_t r)
 {
-    int32_t w = p[-1], n = p[-r], nw = p[-r - 1], ne = p[-r + 1], ww = p[-2], nn = p[-2 * r];
-    uint32_t sum = 0;
-    const int32_t d[5] = {w - nw, n - nw, n - ne, w - ww, n - nn};
-    for (int i = 0; i < 5; i++) sum += (uint32_t)(d[i] < 0 ? -d[i] : d[i]);
-    return sum;
+    int32_t n = p[-r], nw = p[-r - 1], ne = p[-r + 1], left = n - nw, right = n - ne;
+    int32_t up = n - p[-2 * r], west = nw - p[-2 * r - 1], east = ne - p[-2 * r + 1];
+    return (uint32_t)((left < 0 ? -left : left) + (right < 0 ? -right : right) + (up < 0 ? -up : up) +
+                      (west < 0 ? -west : west) + (east < 0 ? -east : east));
 }
 
-/* The weighted mean of the causal neighbours that differences are taken from; the same place in a reference. */
-static inline int32_t centre(const int16_t *p, int32_t r)
+/* Differences of a pixel's lanes from the pixel above, or in a reference from a mean of those that would be known. */
+INLINE void gather(const int16_t *own, int32_t stride, const int16_t *const (*refs)[3], uint32_t n_refs, int32_t x,
+                   int16_t *out)
 {
-    return (3 * (p[-1] + p[-r]) + p[-r - 1] + p[-r + 1] + 4) >> 3;
-}
-
-/* Taps of one pixel: `own` at the pixel, refs[i][0..2] at the same place of a reference, a row above, in it, below. */
-INLINE int32_t gather(const int16_t *own, int32_t stride, const int16_t *const (*refs)[3], uint32_t n_refs, int32_t x,
-                      int16_t *out)
-{
-    const int16_t *p = own + x;
-    int32_t m = centre(p, stride);
-    for (int i = 0; i < 8; i++) {
-        out[i] = (int16_t)(p[i - 8] - m);
-        out[8 + i] = (int16_t)(p[i - 3 - stride] - m);
-        out[16 + i] = (int16_t)(p[i - 3 - 2 * stride] - m);
-    }
+    const int16_t *p = own + x - stride;
+    int16_t above = p[0];
+    for (int i = 0; i < 8; i++) out[i] = (int16_t)(p[i - 3] - above);
+    for (int i = 0; i < 8; i++) out[8 + i] = (int16_t)(p[i - 3 - stride] - above);
     for (uint32_t k = 0; k < n_refs; k++) {
         const int16_t *up = refs[k][0] + x, *at = refs[k][1] + x, *down = refs[k][2] + x;
-        int32_t mr = (3 * (at[-1] + up[0]) + up[-1] + up[1] + 4) >> 3;
-        for (int i = 0; i < 4; i++) {
-            out[OWN_TAPS + REF_TAPS * k + i] = (int16_t)(up[i - 1] - mr);
-            out[OWN_TAPS + REF_TAPS * k + 4 + i] = (int16_t)(at[i - 1] - mr);
-            out[OWN_TAPS + REF_TAPS * k + 8 + i] = (int16_t)(down[i - 1] - mr);
-        }
+        int16_t mean = (int16_t)((3 * (at[-1] + up[0]) + up[-1] + up[1] + 4) >> 3);
+        int16_t *o = out + OWN_LANES + REF_LANES * k;
+        for (int i = 0; i < 8; i++) o[i] = (int16_t)(up[i - 1] - mean);
+        for (int i = 0; i < 8; i++) o[8 + i] = (int16_t)(at[i - 1] - mean);
+        for (int i = 0; i < 8; i++) o[16 + i] = (int16_t)(down[i - 1] - mean);
     }
-    return m;
 }
 
 /* Rows y - 1, y, y + 1 of a reference; those outside 0..end - 1 are replaced by row y. */
@@ -141,6 +167,8 @@ void build_refs(tile_t *t, int32_t b, int32_t from, int32_t to);
 void start_plane(plane_t *p, int32_t value);
 void start_row(plane_t *p, int32_t y);
 void end_row(plane_t *p, int32_t y);
+void make_ranks(band_t *b); /* code_of and rank16 from used */
+int same_grid(const grid_t *a, const grid_t *b);
 
 /* header.c: the plan in the payload; CORRUPT in c->failed where no encoder writes such a one */
 void code_plan(coder_t *c, tile_t *t);

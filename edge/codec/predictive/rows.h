@@ -10,14 +10,17 @@ typedef struct {
     int32_t codes[MAX_SIDE];
     uint8_t okay[MAX_SIDE];
     uint32_t above[MAX_SIDE];
+    int32_t partial[MAX_SIDE];
+    uint8_t class[MAX_SIDE];
 } work_t;
 
 /* Codes row y of a band, of which rows up to end - 1 are known in its references; how many pixels are coded: all but
  * after a failure. w->codes and w->okay hold the row. */
-int code_row(work_t *w, residual_t *r, int32_t band, int32_t y, int32_t end);
-/* Codes (if there are samples) and validity of a row of cells: the first valid pixel of a cell stands for it. */
-void load_row(work_t *w, const band_t *b, const int32_t *samples, int32_t y);
+int32_t code_row(coder_t *c, work_t *w, const residual_t *r, int32_t band, int32_t y, int32_t end);
+/* Which cells of a row hold a valid pixel, and the codes of those; a cell's first valid pixel stands for it. */
+void load_validity(work_t *w, int32_t band, int32_t y);
+void load_codes(work_t *w, int32_t band, const int32_t *samples, int32_t y);
 /* The first `done` cells of a row into the pixels they cover. */
-void store_row(const work_t *w, const band_t *b, int32_t *samples, uint8_t *known, int32_t y, int32_t done);
+void store_row(const work_t *w, int32_t band, int32_t *samples, uint8_t *known, int32_t y, int32_t done);
 
 #endif

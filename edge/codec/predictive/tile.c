@@ -4,6 +4,7 @@
 
 int cell_is_valid(const tile_t *t, int32_t band, int32_t y, int32_t x)
 {
+    if (t->all_valid) return 1;
     const grid_t *g = &t->band[band].grid;
     for (int32_t row = max32(y * g->fy - g->oy, 0); row < min32((y + 1) * g->fy - g->oy, t->height); row++)
         for (int32_t c = max32(x * g->fx - g->ox, 0); c < min32((x + 1) * g->fx - g->ox, t->width); c++)
@@ -36,7 +37,8 @@ static void make_planes(arena_t *a, tile_t *t)
 {
     for (int32_t b = 0; b < t->n_bands; b++) {
         const grid_t *g = &t->band[b].grid;
-        make_plane(a, &t->plane[b], grid_rows(g, t->height, t->height), grid_rows(&(grid_t){g->fx, 1, g->ox, 0}, t->width, t->width));
+        make_plane(a, &t->plane[b], grid_rows(g, t->height, t->height), (t->width - 1 + g->ox) / g->fx + 1);
+        for (int32_t x = 0; x < t->width; x++) t->column[b][x] = (uint8_t)((x + g->ox) / g->fx);
     }
 }
 
@@ -49,16 +51,49 @@ static void make_refs(arena_t *a, tile_t *t)
 
 static size_t error_bytes(int32_t width) { return ((size_t)(width + 2 * ERROR_PAD) * sizeof(uint16_t) + 63) / 64 * 64; }
 
+static size_t map_bytes(void)
+{
+    return (MAP_LIMIT + 64) * (sizeof(bit_t) + sizeof(uint32_t) + sizeof(uint16_t) + sizeof(uint8_t));
+}
+
+static void make_maps(arena_t *a, tile_t *t)
+{
+    for (int32_t b = 0; b < t->n_bands; b++) {
+        uint8_t *memory = take(a, map_bytes());
+        t->band[b].often = (bit_t *)(void *)memory;
+        memory += (MAP_LIMIT + 64) * sizeof(bit_t);
+        t->band[b].rank16 = (uint32_t *)(void *)memory;
+        t->band[b].code_of = (uint16_t *)(void *)(memory + (MAP_LIMIT + 64) * sizeof(uint32_t));
+        t->band[b].used = memory + (MAP_LIMIT + 64) * (sizeof(uint32_t) + sizeof(uint16_t));
+    }
+}
+
+static void make_cells(arena_t *a, tile_t *t)
+{
+    for (int32_t b = 0; b < t->n_bands; b++)
+        if (t->band[b].copies) t->cells[b] = take(a, (size_t)t->plane[b].height * (size_t)t->plane[b].width);
+}
+
 static void start_models(arena_t *a, work_t *w)
 {
     for (int32_t b = 0; b < w->tile.n_bands; b++) {
         model_t *m = &w->model[b];
         int32_t width = w->tile.plane[b].width;
-        bits_reset((bit_t *)m->level, sizeof m->level / (sizeof(bit_t)));
+        for (uint32_t i = 0; i < LEVELS; i++) start_level(&m->level[i], i);
         bits_reset(m->beyond.more, NUMBER_BITS);
+        bits_reset(&m->left[0][0][0][0], sizeof m->left / sizeof(bit_t));
+        bits_reset(&m->above[0][0][0], sizeof m->above / sizeof(bit_t));
+        if (w->tile.band[b].fine) bits_reset(w->tile.band[b].often, MAP_LIMIT + 64);
+        m->heights = take(a, (size_t)width);
+        memset(m->heights, 0, (size_t)width);
+        m->given = take(a, (size_t)width * sizeof(int32_t));
+        m->coded = take(a, (size_t)width * sizeof(int32_t));
+        m->wide = (uint32_t *)take(a, ((size_t)width + 2 * WIDE) * sizeof(uint32_t)) + WIDE;
+        for (int32_t x = -WIDE; x < width + WIDE; x++) m->wide[x] = 8u << w->tile.band[b].scale;
         for (int i = 0; i < 3; i++) {
             m->error[i] = (uint16_t *)take(a, error_bytes(width)) + ERROR_PAD;
-            for (int32_t x = -ERROR_PAD; x < width + ERROR_PAD; x++) m->error[i][x] = (uint16_t)(1u << w->tile.band[b].scale);
+            for (int32_t x = -ERROR_PAD; x < width + ERROR_PAD; x++)
+                m->error[i][x] = (uint16_t)(1u << w->tile.band[b].scale);
         }
         start_plane(&w->tile.plane[b], w->tile.band[b].start);
     }
@@ -68,7 +103,9 @@ API size_t sp_predictive_memory(int32_t n_bands, int32_t height, int32_t width)
 {
     size_t bands = (size_t)n_bands, fit = (sizeof(fit_t) + 63) / 64 * 64;
     return (sizeof(work_t) + 63) / 64 * 64 + fit +
-           bands * ((1 + MAX_REFS) * plane_bytes(height, width) + 3 * error_bytes(width));
+           bands * ((1 + MAX_REFS) * plane_bytes(height, width) + 3 * error_bytes(width) + map_bytes() + 64 +
+                    (size_t)height * (size_t)width + 63 +
+                    3 * ((size_t)width * sizeof(int32_t) + 63) + ((size_t)width + 2 * WIDE) * sizeof(uint32_t) + 63);
 }
 
 static int bad_shape(int32_t n_bands, int32_t height, int32_t width)
@@ -85,6 +122,8 @@ static work_t *start(arena_t *a, void *memory, int32_t n_bands, int32_t height, 
     w->tile.height = height;
     w->tile.width = width;
     w->tile.valid = valid;
+    w->tile.all_valid = !memchr(valid, 0, (size_t)height * (size_t)width);
+    make_maps(a, &w->tile);
     return w;
 }
 
@@ -97,7 +136,8 @@ static void fill_plane(work_t *w, int32_t band, const int32_t *samples)
     start_plane(p, 0);
     for (int32_t y = 0; y < p->height; y++) {
         int16_t *row = p->at + y * p->stride;
-        load_row(w, b, samples, y);
+        load_validity(w, band, y);
+        load_codes(w, band, samples, y);
         start_row(p, y);
         for (int32_t x = 0; x < p->width; x++) {
             row[x] = (int16_t)(w->okay[x] ? w->codes[x] >> b->shift : row[x - 1]);
@@ -120,21 +160,37 @@ static void make_plan(arena_t *a, work_t *w, const int32_t *samples, const int32
         if (t->band[b].last) find_grid(&t->band[b].grid, s, t->valid, t->height, t->width);
     }
     make_planes(a, t);
-    for (int32_t b = 0; b < t->n_bands; b++) fill_plane(w, b, samples + (size_t)b * pixels);
+    t->exact = t->all_valid; /* holes are filled otherwise for the plan */
+    for (int32_t b = 0; b < t->n_bands; b++) {
+        fill_plane(w, b, samples + (size_t)b * pixels);
+        t->exact &= max_error[b] == 0;
+    }
     choose_structure(t);
     make_refs(a, t);
+    make_cells(a, t);
     for (int32_t b = 0; b < t->n_bands; b++) {
         if (!t->band[b].last) continue;
         build_refs(t, b, 0, t->plane[b].height);
         choose_predictor(fit, t, b, max_error);
+        if (!max_error[b]) choose_values(t, b, fit->count);
     }
 }
 
-static residual_t residual_of(coder_t *c, work_t *w, int32_t band, int32_t max_error)
+static residual_t residual_of(work_t *w, int32_t band, int32_t max_error)
 {
     const band_t *b = &w->tile.band[band];
     int32_t step = 2 * (max_error / b->gcd) + 1;
-    return (residual_t){c, &w->model[band], step, b->last, 65536u / (uint32_t)step};
+    int loose = step >> 1 > (1 << b->scale) / 16;
+    return (residual_t){&w->model[band], step, b->last_rank >> b->fine, 65536u / (uint32_t)step, loose};
+}
+
+/* A row's codes for the encoder: its plane still holds them unless it has too few bits. */
+static void take_codes(work_t *w, int32_t band, const int32_t *samples, int32_t y)
+{
+    const plane_t *p = &w->tile.plane[band];
+    if (w->tile.band[band].shift) load_codes(w, band, samples, y);
+    else
+        for (int32_t x = 0; x < p->width; x++) w->codes[x] = p->at[y * p->stride + x];
 }
 
 /* One band's rows of a strip, whose pixels end before row `bottom`. */
@@ -144,14 +200,15 @@ static void code_strip(coder_t *c, work_t *w, int32_t band, int32_t top, int32_t
     tile_t *t = &w->tile;
     const band_t *b = &t->band[band];
     int32_t from = grid_rows(&b->grid, t->height, top), to = grid_rows(&b->grid, t->height, bottom);
-    residual_t r = residual_of(c, w, band, max_error);
-    if (b->last) build_refs(t, band, from, to);
+    residual_t r = residual_of(w, band, max_error);
+    if (b->last && !t->exact) build_refs(t, band, from, to);
     for (int32_t y = from; y < to && !c->failed; y++) {
-        load_row(w, b, in, y);
+        load_validity(w, band, y);
+        if (in) take_codes(w, band, in, y);
         int32_t done = t->plane[band].width;
-        if (b->last) done = code_row(w, &r, band, y, to);
+        if (b->last) done = code_row(c, w, &r, band, y, to);
         else memset(w->codes, 0, sizeof w->codes);
-        if (out) store_row(w, b, out, known, y, done);
+        if (out) store_row(w, band, out, known, y, done);
     }
 }
 
@@ -163,7 +220,8 @@ static void code_layer(coder_t *c, work_t *w, int layer, const int32_t *max_erro
     for (int32_t i = 0; i < t->n_bands && !c->failed; i++) {
         int32_t b = t->order[i];
         size_t at = (size_t)b * (size_t)t->height * (size_t)t->width;
-        code_strip(c, w, b, top, bottom, max_error[b], in ? in + at : NULL, out ? out + at : NULL, known ? known + at : NULL);
+        code_strip(c, w, b, top, bottom, max_error[b], in ? in + at : NULL, out ? out + at : NULL,
+                   known ? known + at : NULL);
     }
 }
 
@@ -210,6 +268,7 @@ API int sp_predictive_decode(const uint8_t *payload, size_t size, const uint8_t 
     if (c.failed) return c.failed == ENDED ? OK : c.failed;
     make_planes(&a, &w->tile);
     make_refs(&a, &w->tile);
+    make_cells(&a, &w->tile);
     start_models(&a, w);
     while (*layers < LAYERS) {
         code_layer(&c, w, *layers, max_error, NULL, samples, known);

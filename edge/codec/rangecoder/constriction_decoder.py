@@ -16,6 +16,7 @@ from weakref import WeakKeyDictionary, proxy
 import numpy as np
 from numpy.typing import NDArray
 
+from swathpack.edge.codec.rangecoder.adaptive import Adaptation, Learner, PlainTables, checked_rows
 from swathpack.edge.codec.rangecoder.bounded import checked_interval, interval_edges
 from swathpack.edge.codec.rangecoder.interface import PayloadEnded, RangeCoderError, checked_bits, checked_index
 from swathpack.edge.codec.rangecoder.reference import MAX_ESCAPE_TOP, chunks
@@ -80,8 +81,8 @@ _MODELS: WeakKeyDictionary[ProbabilityTables, Models] = WeakKeyDictionary()
 class _Lane:
     """One decoding pass over a payload with one continuation."""
 
-    def __init__(self, models: Models, words: NDArray[np.uint32]) -> None:
-        self.models = models
+    def __init__(self, models: Models, tables: ProbabilityTables, words: NDArray[np.uint32]) -> None:
+        self.models, self.tables = models, tables
         self._coder = translated(_package().stream.queue.RangeDecoder, words)
         # constriction's decoder does not tell where it is, its encoder does: what was decoded is encoded again.
         self._twin = _package().stream.queue.RangeEncoder()
@@ -115,6 +116,13 @@ class _Lane:
                 model = self.models.categorical((row[:n] - 1).astype(np.float32))
                 out[i] += int(self._take(model, 1)[0])
         return out
+
+    def symbol(self, table: int, low: int | None, high: int | None) -> int:
+        """One symbol of a table, whole; low, high: where it is known to lie."""
+        if low is None or high is None:
+            return int(self.batch(np.array([table], np.uint16))[0])
+        widths = np.diff(PlainTables.of(self.tables).edges(table, low, high))
+        return int(self.bounded(np.array([low], np.int32), widths[None], np.array([high - low + 1]))[0])
 
     def _slots(self, ordered: NDArray[np.uint16]) -> NDArray[np.int32]:
         values = np.empty(ordered.size, dtype=np.int32)
@@ -182,7 +190,7 @@ class ConstrictionDecoder:
         self._tables = tables
         models = Models.of(tables)
         fills = (0x00,) if complete else (0x00, 0xFF)
-        self._lanes = [_Lane(models, payload_words(bytes(payload), fill)) for fill in fills]
+        self._lanes = [_Lane(models, tables, payload_words(bytes(payload), fill)) for fill in fills]
         self._failure: RangeCoderError | None = None
 
     def decode(self, table_index: NDArray[Any]) -> NDArray[np.int32]:
@@ -195,6 +203,25 @@ class ConstrictionDecoder:
         widths = np.diff(interval_edges(self._tables, index, first, last))
         count = last.astype(np.int64) - first + 1
         return self._kept(lambda lane: lane.bounded(first, widths, count))
+
+    def decode_adaptive(
+        self,
+        table_index: NDArray[Any],
+        adaptation: Adaptation,
+        places: NDArray[Any],
+        low: NDArray[Any] | None = None,
+        high: NDArray[Any] | None = None,
+    ) -> NDArray[np.int32]:
+        _, index, first, last = checked_rows(adaptation, None, table_index, places, low, high)
+        learned = []
+
+        def batch(lane: _Lane) -> NDArray[np.int32]:
+            learned.append(adaptation.copy())  # lanes differ where the payload ends
+            return Learner(learned[-1]).batch(index, places, first, last, lane.symbol)
+
+        found = self._kept(batch)
+        adaptation.adopt(learned[-1])
+        return found.reshape(np.shape(table_index))
 
     def decode_bits(self, n_bits: int) -> int:
         count = checked_bits(n_bits)

@@ -1,5 +1,5 @@
 /* The decoder: it knows which bits of its window the payload covers. See coder.h. */
-#include "coder.h"
+#include "adaptive.h"
 
 typedef struct {
     uint64_t lower, range, point;
@@ -83,6 +83,26 @@ static int get_bits(decoder_t *d, unsigned n_bits, uint32_t *out)
     return OK;
 }
 
+/* The slot of table k that the payload points at. */
+static inline int get_slot(decoder_t *d, const tables_t *t, uint32_t k, uint32_t *slot)
+{
+    const uint32_t *cum = t->cum + t->start[k];
+    uint64_t scale = d->range >> PRECISION;
+    uint32_t q;
+    int rc = quantile(d, scale, &q);
+    if (rc) return rc;
+    const uint16_t *lut = t->lut + (size_t)k * LUT_SIZE + (q >> (PRECISION - LUT_BITS));
+    uint32_t low = lut[0], high = lut[1]; /* cum[low] <= q < cum[high + 1] */
+    while (high - low > 8) {
+        uint32_t middle = (low + high + 1) / 2;
+        if (cum[middle] <= q) low = middle;
+        else high = middle - 1;
+    }
+    while (cum[low + 1] <= q) low++;
+    *slot = low;
+    return narrow(d, scale, cum[low], cum[low + 1] - cum[low]);
+}
+
 /* Slots of the whole batch, in sorted order, written to `out` as v (escape: half + 1). */
 static int decode_slots(decoder_t *handle, const tables_t *t, const uint16_t *index, const uint32_t *perm,
                         size_t n, int32_t *out, size_t *rest)
@@ -91,22 +111,11 @@ static int decode_slots(decoder_t *handle, const tables_t *t, const uint16_t *in
     int rc = OK;
     *rest = 0;
     for (size_t i = 0; i < n; i++) {
-        uint32_t k = index[perm[i]], q;
-        const uint32_t *cum = t->cum + t->start[k];
-        uint64_t scale = d.range >> PRECISION;
-        if ((rc = quantile(&d, scale, &q))) break;
-        const uint16_t *lut = t->lut + (size_t)k * LUT_SIZE + (q >> (PRECISION - LUT_BITS));
-        uint32_t low = lut[0], high = lut[1]; /* cum[low] <= q < cum[high + 1] */
-        while (high - low > 8) {
-            uint32_t middle = (low + high + 1) / 2;
-            if (cum[middle] <= q) low = middle;
-            else high = middle - 1;
-        }
-        while (cum[low + 1] <= q) low++;
-        if ((rc = narrow(&d, scale, cum[low], cum[low + 1] - cum[low]))) break;
+        uint32_t k = index[perm[i]], slot;
+        if ((rc = get_slot(&d, t, k, &slot))) break;
         int32_t half = t->half[k];
-        *rest += t->shift[k] != 0 || (int32_t)low > 2 * half;
-        out[perm[i]] = (int32_t)low - half;
+        *rest += t->shift[k] != 0 || (int32_t)slot > 2 * half;
+        out[perm[i]] = (int32_t)slot - half;
     }
     *handle = d;
     return rc;
@@ -127,6 +136,17 @@ static int get_escape(decoder_t *d, int32_t half, unsigned order, unsigned shift
     return OK;
 }
 
+static int get_low_bits(decoder_t *d, unsigned shift, int32_t *symbol)
+{
+    uint32_t low;
+    int rc = get_bits(d, shift, &low);
+    if (rc) return rc;
+    int32_t s = *symbol * (int32_t)(1u << shift) + (int32_t)low;
+    if (s <= -SYMBOL_LIMIT || s >= SYMBOL_LIMIT) return CORRUPT;
+    *symbol = s;
+    return OK;
+}
+
 static int decode_rest(decoder_t *d, const tables_t *t, const uint16_t *index, const uint32_t *perm, size_t n,
                        int32_t *out)
 {
@@ -137,12 +157,8 @@ static int decode_rest(decoder_t *d, const tables_t *t, const uint16_t *index, c
         if ((rc = get_escape(d, t->half[k], t->order[k], t->shift[k], &out[perm[i]]))) return rc;
     }
     for (size_t i = 0; i < n; i++) {
-        uint32_t shift = t->shift[index[perm[i]]], low;
-        if (!shift) continue;
-        if ((rc = get_bits(d, shift, &low))) return rc;
-        int32_t s = out[perm[i]] * (int32_t)(1u << shift) + (int32_t)low;
-        if (s <= -SYMBOL_LIMIT || s >= SYMBOL_LIMIT) return CORRUPT;
-        out[perm[i]] = s;
+        uint32_t shift = t->shift[index[perm[i]]];
+        if (shift && (rc = get_low_bits(d, shift, &out[perm[i]]))) return rc;
     }
     return OK;
 }
@@ -165,22 +181,29 @@ API int sp_decode(decoder_t *d, const tables_t *t, const uint16_t *index, size_t
     return rc;
 }
 
+/* mean: slope of the interval. */
+static int get_between(decoder_t *d, const tables_t *t, uint32_t k, int32_t low, int32_t high, int32_t *out,
+                       int32_t *mean)
+{
+    uint32_t edges[MAX_SPAN + 1], q, rank = 0;
+    *out = low;
+    *mean = interval_edges(t, k, low, high, edges);
+    if (low == high) return OK;
+    uint64_t scale = d->range >> PRECISION;
+    int rc = quantile(d, scale, &q);
+    if (rc) return rc;
+    while (edges[rank + 1] <= q) rank++;
+    *out += (int32_t)rank;
+    return narrow(d, scale, edges[rank], edges[rank + 1] - edges[rank]);
+}
+
 static int decode_intervals(decoder_t *d, const tables_t *t, const uint16_t *index, const int32_t *low,
                             const int32_t *high, size_t n, int32_t *out)
 {
-    for (size_t i = 0; i < n; i++) {
-        uint32_t edges[MAX_SPAN + 1], q, rank = 0;
-        out[i] = low[i];
-        if (low[i] == high[i]) continue;
-        uint64_t scale = d->range >> PRECISION;
-        int rc = quantile(d, scale, &q);
-        if (rc) return rc;
-        interval_edges(t, index[i], low[i], high[i], edges);
-        while (edges[rank + 1] <= q) rank++;
-        if ((rc = narrow(d, scale, edges[rank], edges[rank + 1] - edges[rank]))) return rc;
-        out[i] += (int32_t)rank;
-    }
-    return OK;
+    int rc = OK;
+    int32_t mean;
+    for (size_t i = 0; !rc && i < n; i++) rc = get_between(d, t, index[i], low[i], high[i], &out[i], &mean);
+    return rc;
 }
 
 /* Decode the next batch of symbols known to lie in [low, high]. Errors as in sp_decode. */
@@ -194,6 +217,49 @@ API int sp_decode_bounded(decoder_t *d, const tables_t *t, const uint16_t *index
     if (rc) {
         d->failed = rc;
         memset(out, 0, n * sizeof *out);
+    }
+    return rc;
+}
+
+static int get_symbol(decoder_t *d, const tables_t *t, uint32_t k, int32_t *out)
+{
+    uint32_t slot;
+    int32_t half = t->half[k];
+    int rc = get_slot(d, t, k, &slot);
+    if (rc) return rc;
+    *out = (int32_t)slot - half;
+    if (*out > half && (rc = get_escape(d, half, t->order[k], t->shift[k], out))) return rc;
+    return t->shift[k] ? get_low_bits(d, t->shift[k], out) : OK;
+}
+
+static int decode_adaptive(decoder_t *d, const tables_t *t, const adapt_t *a, const uint16_t *index,
+                           const int32_t *low, const int32_t *high, const uint32_t *places, size_t n, int32_t *out)
+{
+    for (size_t channel = 0, i = 0; channel < a->n_channels; channel++) {
+        for (size_t at = 0; at < n; at++, i++) {
+            choice_t choice = choose_table(t, a, (uint32_t)channel, places[at], index[i]);
+            uint32_t k = choice.table;
+            int32_t mean = 0;
+            int rc = low ? get_between(d, t, k, low[i], high[i], &out[i], &mean) : get_symbol(d, t, k, &out[i]);
+            if (rc) return rc;
+            learn(t, a, &choice, index[i], out[i], slope_of(t, k, out[i]) - mean);
+        }
+    }
+    return OK;
+}
+
+/* Decode the next adaptive batch, see sp_encode_adaptive. Errors as in sp_decode. */
+API int sp_decode_adaptive(decoder_t *d, const tables_t *t, const adapt_t *a, const uint16_t *index,
+                           const int32_t *low, const int32_t *high, const uint32_t *places, size_t n, int32_t *out)
+{
+    if (d->failed) return d->failed;
+    int rc = check_adaptive(t, a, index, places, n);
+    if (!rc && low) rc = check_intervals(t, index, low, high, n * a->n_channels);
+    if (rc) return rc;
+    rc = decode_adaptive(d, t, a, index, low, high, places, n, out);
+    if (rc) {
+        d->failed = rc;
+        memset(out, 0, n * a->n_channels * sizeof *out);
     }
     return rc;
 }

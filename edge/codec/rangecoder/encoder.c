@@ -1,5 +1,5 @@
 /* The encoder: interval arithmetic, carries, and closing a stream. See coder.h. */
-#include "coder.h"
+#include "adaptive.h"
 
 typedef struct {
     uint64_t lower, range;
@@ -185,6 +185,58 @@ API int sp_encode_bounded(encoder_t *e, const tables_t *t, const int32_t *symbol
         put(&e->s, e->words, at[0], at[1] - at[0]);
     }
     return OK;
+}
+
+static void put_symbol(encoder_t *e, const tables_t *t, uint32_t k, int32_t symbol)
+{
+    const uint32_t *cum = t->cum + t->start[k] + slot_of(t, k, symbol);
+    int32_t half = t->half[k], v = floor_shift(symbol, t->shift[k]);
+    put(&e->s, e->words, cum[0], cum[1] - cum[0]);
+    if (v > half || v < -half) put_escape(&e->s, e->words, v, half, t->order[k]);
+    put_bits(&e->s, e->words, (uint32_t)(symbol + SYMBOL_LIMIT) & ((1u << t->shift[k]) - 1), t->shift[k]);
+}
+
+/* Returns the mean slope of the interval. */
+static int32_t put_between(encoder_t *e, const tables_t *t, uint32_t k, int32_t symbol, int32_t low, int32_t high)
+{
+    uint32_t edges[MAX_SPAN + 1];
+    int32_t mean = interval_edges(t, k, low, high, edges);
+    if (low < high) put(&e->s, e->words, edges[symbol - low], edges[symbol - low + 1] - edges[symbol - low]);
+    return mean;
+}
+
+static int check_symbols(const tables_t *t, const uint16_t *index, const int32_t *symbols, const int32_t *low,
+                         const int32_t *high, size_t n)
+{
+    int rc = low ? check_intervals(t, index, low, high, n) : OK;
+    for (size_t i = 0; !rc && i < n; i++) {
+        if (symbols[i] <= -SYMBOL_LIMIT || symbols[i] >= SYMBOL_LIMIT) rc = BAD_SYMBOL;
+        if (low && (symbols[i] < low[i] || symbols[i] > high[i])) rc = BAD_SYMBOL;
+    }
+    return rc;
+}
+
+/* Append an adaptive batch: n symbols of each channel, one channel after the other; low and high as in a bounded
+ * batch, or NULL. On any error the encoder is as before; NO_MEMORY may leave the adaptation ahead of it. */
+API int sp_encode_adaptive(encoder_t *e, const tables_t *t, const adapt_t *a, const int32_t *symbols,
+                           const uint16_t *index, const int32_t *low, const int32_t *high, const uint32_t *places,
+                           size_t n)
+{
+    int rc = check_adaptive(t, a, index, places, n);
+    if (!rc) rc = check_symbols(t, index, symbols, low, high, n * a->n_channels);
+    state_t before = e->s;
+    for (size_t channel = 0, i = 0; !rc && channel < a->n_channels; channel++) {
+        rc = reserve(e, n * (low ? 1 : ESCAPE_STEPS + 1));
+        for (size_t at = 0; !rc && at < n; at++, i++) {
+            choice_t choice = choose_table(t, a, (uint32_t)channel, places[at], index[i]);
+            int32_t slope = slope_of(t, choice.table, symbols[i]);
+            if (low) slope -= put_between(e, t, choice.table, symbols[i], low[i], high[i]);
+            else put_symbol(e, t, choice.table, symbols[i]);
+            learn(t, a, &choice, index[i], symbols[i], slope);
+        }
+    }
+    if (rc) e->s = before;
+    return rc;
 }
 
 API size_t sp_state_size(void) { return sizeof(state_t); }

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from swathpack.edge.codec.tables import MAX_TABLES, SYMBOL_LIMIT
+
+if TYPE_CHECKING:
+    from swathpack.edge.codec.rangecoder.adaptive import Adaptation
 
 
 class RangeCoderError(Exception):
@@ -51,6 +54,20 @@ class Encoder(Protocol):
         (`swathpack.edge.codec.rangecoder.bounded`). RangeCoderError leaves the encoder as it was.
         """
 
+    def encode_adaptive(
+        self,
+        symbols: NDArray[Any],
+        table_index: NDArray[Any],
+        adaptation: Adaptation,
+        places: NDArray[Any],
+        low: NDArray[Any] | None = None,
+        high: NDArray[Any] | None = None,
+    ) -> None:
+        """Append a batch of all channels (c, n) of the group that `adaptation` has begun, at places (n,), channel by
+        channel in that order, with tables shifted by what was learned, and learn from it (`swathpack.edge.codec.rangecoder.adaptive`).
+        low, high: (c, n), where the symbols are known to lie. RangeCoderError leaves the encoder as it was.
+        """
+
     def encode_bits(self, value: int, n_bits: int) -> None:
         """Append a whole number of 0 to 16 bits, all equally likely. RangeCoderError leaves the encoder as it was."""
 
@@ -84,6 +101,16 @@ class Decoder(Protocol):
 
     def decode_bounded(self, table_index: NDArray[Any], low: NDArray[Any], high: NDArray[Any]) -> NDArray[np.int32]:
         """The next batch of symbols known to lie in [low, high], (n,) int32; errors as in `decode`."""
+
+    def decode_adaptive(
+        self,
+        table_index: NDArray[Any],
+        adaptation: Adaptation,
+        places: NDArray[Any],
+        low: NDArray[Any] | None = None,
+        high: NDArray[Any] | None = None,
+    ) -> NDArray[np.int32]:
+        """The next batch, (c, n) int32, see `Encoder.encode_adaptive`; errors as in `decode`."""
 
     def decode_bits(self, n_bits: int) -> int:
         """A whole number of 0 to 16 bits; errors as in `decode`."""

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swathpack.edge.codec.digest import bytes_digest
+from swathpack.edge.codec.rangecoder.adaptive import CLASS_OF, RATE, Adaptation, checked_rows
 from swathpack.edge.codec.rangecoder.bounded import checked_interval
 from swathpack.edge.codec.rangecoder.interface import (
     Checkpoint,
@@ -28,7 +29,7 @@ from swathpack.edge.codec.tables import ProbabilityTables
 # One library for all the C of the codec: whatever builds or bundles it compiles SOURCES in FOLDER.
 FOLDER = Path(__file__).resolve().parent.parent
 _FILES = {
-    "rangecoder": ("tables.c", "bounded.c", "encoder.c", "decoder.c"),
+    "rangecoder": ("tables.c", "bounded.c", "adaptive.c", "encoder.c", "decoder.c"),
     "transform_coder": ("bitplane.c", "wavelet.c"),
     "predictive": ("bits.c", "grid.c", "header.c", "plan.c", "fit.c", "rows.c", "tile.c"),
 }
@@ -45,6 +46,7 @@ _MESSAGES = {
     6: "probability tables break a rule",
     7: "batch or buffer has the wrong length",
     8: "checkpoint does not belong to this encoder",
+    9: "place outside the latent",
 }
 
 
@@ -66,7 +68,7 @@ def _declare(lib: ctypes.CDLL) -> ctypes.CDLL:
     p, size, u64 = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_uint64
     out, flag = ctypes.POINTER(ctypes.c_void_p), ctypes.c_int
     signatures: dict[str, tuple[Any, list[Any]]] = {
-        "sp_tables_new": (flag, [out, p, size, p, p, p, ctypes.c_uint32]),
+        "sp_tables_new": (flag, [out, p, size, p, p, p, ctypes.c_uint32, ctypes.c_uint32, p, p]),
         "sp_tables_free": (None, [p]),
         "sp_tables_part": (p, [p, ctypes.c_uint32]),
         "sp_tables_frame_size": (size, []),
@@ -75,6 +77,8 @@ def _declare(lib: ctypes.CDLL) -> ctypes.CDLL:
         "sp_encode": (flag, [p, p, p, p, size]),
         "sp_encode_bounded": (flag, [p, p, p, p, p, p, size]),
         "sp_decode_bounded": (flag, [p, p, p, p, p, size, p]),
+        "sp_encode_adaptive": (flag, [p, p, p, p, p, p, p, p, size]),
+        "sp_decode_adaptive": (flag, [p, p, p, p, p, p, p, size, p]),
         "sp_encode_bits": (flag, [p, ctypes.c_uint32, ctypes.c_uint32]),
         "sp_encoder_position": (u64, [p]),
         "sp_state_size": (size, []),
@@ -144,6 +148,9 @@ class _Tables:
             tables.shift.ctypes.data,
             tables.escape_order.ctypes.data,
             tables.n_tables,
+            tables.n_scales,
+            tables.slope.ctypes.data,
+            tables.expected.ctypes.data,
         )
         _check(code)
         weakref.finalize(self, lib.sp_tables_free, self.handle)
@@ -167,6 +174,8 @@ def memory_of(tables: ProbabilityTables) -> dict[str, NDArray[np.uint8]]:
         "shift": n,
         "order": n,
         "lut": 2 * n * LUT_SIZE,
+        "slope": 2 * edges,
+        "info": 8 * n,
     }
     places = (lib.sp_tables_part(handle, part) for part in range(len(sizes)))
     return {
@@ -179,6 +188,28 @@ def _c_tables(tables: ProbabilityTables) -> _Tables:
     if tables not in _TABLES:
         _TABLES[tables] = _Tables(tables)
     return _TABLES[tables]
+
+
+class _Adaptation(ctypes.Structure):
+    """adapt_t of adaptive.h over the arrays of an `Adaptation`, which must outlive it."""
+
+    _fields_ = [
+        *((name, ctypes.c_void_p) for name in ("contexts", "channels", "seen", "map", "rates", "classes")),
+        *((name, ctypes.c_uint32) for name in ("n_channels", "height", "width")),
+    ]
+
+    @classmethod
+    def of(cls, a: Adaptation) -> _Adaptation:
+        arrays = (a.contexts[a.kind], a.of_channels, a.seen, a.map, RATE, CLASS_OF)
+        return cls(*(array.ctypes.data for array in arrays), a.channels, *a.size)
+
+
+def _places(places: NDArray[Any]) -> NDArray[np.uint32]:
+    return np.ascontiguousarray(places, np.uint32)
+
+
+def _address(array: NDArray[Any] | None) -> int | None:
+    return None if array is None else array.ctypes.data
 
 
 class NativeEncoder:
@@ -208,6 +239,25 @@ class NativeEncoder:
         arrays = (batch, index, first, last)
         places = (a.ctypes.data for a in arrays)
         _check(self._lib.sp_encode_bounded(self._handle, self._tables.handle, *places, batch.size))
+        self._symbols += batch.size
+
+    def encode_adaptive(
+        self,
+        symbols: NDArray[Any],
+        table_index: NDArray[Any],
+        adaptation: Adaptation,
+        places: NDArray[Any],
+        low: NDArray[Any] | None = None,
+        high: NDArray[Any] | None = None,
+    ) -> None:
+        batch, index, first, last = checked_rows(adaptation, symbols, table_index, places, low, high)
+        assert batch is not None
+        where, state = _places(places), _Adaptation.of(adaptation)
+        rows = (batch.ctypes.data, index.ctypes.data, _address(first), _address(last), where.ctypes.data)
+        code = self._lib.sp_encode_adaptive(
+            self._handle, self._tables.handle, ctypes.addressof(state), *rows, where.size
+        )
+        _check(code)
         self._symbols += batch.size
 
     def encode_bits(self, value: int, n_bits: int) -> None:
@@ -266,6 +316,25 @@ class NativeDecoder:
         out = np.empty(index.size, dtype=np.int32)
         places = (a.ctypes.data for a in (index, first, last))
         code = self._lib.sp_decode_bounded(self._handle, self._tables.handle, *places, index.size, out.ctypes.data)
+        self._overran = self._overran or code == _ENDED
+        _check(code)
+        return out
+
+    def decode_adaptive(
+        self,
+        table_index: NDArray[Any],
+        adaptation: Adaptation,
+        places: NDArray[Any],
+        low: NDArray[Any] | None = None,
+        high: NDArray[Any] | None = None,
+    ) -> NDArray[np.int32]:
+        _, index, first, last = checked_rows(adaptation, None, table_index, places, low, high)
+        where, state = _places(places), _Adaptation.of(adaptation)
+        out = np.empty(np.shape(table_index), dtype=np.int32)
+        rows = (index.ctypes.data, _address(first), _address(last), where.ctypes.data)
+        code = self._lib.sp_decode_adaptive(
+            self._handle, self._tables.handle, ctypes.addressof(state), *rows, where.size, out.ctypes.data
+        )
         self._overran = self._overran or code == _ENDED
         _check(code)
         return out

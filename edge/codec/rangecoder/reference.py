@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from swathpack.edge.codec.rangecoder.adaptive import Adaptation, Learner, PlainTables, checked_rows
 from swathpack.edge.codec.rangecoder.bounded import checked_interval, interval_edges
 from swathpack.edge.codec.rangecoder.interface import (
     Checkpoint,
@@ -31,6 +32,10 @@ MAX_ESCAPE_TOP = 17
 _FULL = (1 << 64) - 1
 _WORD = 1 << 32
 Kept = TypeVar("Kept")
+
+
+def _whole_numbers(batch: NDArray[np.int32]) -> Iterator[int]:
+    return iter(batch.tolist())
 
 
 def coding_order(table_index: NDArray[np.uint16]) -> list[int]:
@@ -80,6 +85,38 @@ class ReferenceEncoder:
             if row[1] < TOTAL:  # a single value takes nothing
                 self._put(row[rank], row[rank + 1] - row[rank])
         self._symbols += batch.size
+
+    def encode_adaptive(
+        self,
+        symbols: NDArray[Any],
+        table_index: NDArray[Any],
+        adaptation: Adaptation,
+        places: NDArray[Any],
+        low: NDArray[Any] | None = None,
+        high: NDArray[Any] | None = None,
+    ) -> None:
+        batch, index, first, last = checked_rows(adaptation, symbols, table_index, places, low, high)
+        assert batch is not None
+        learner, values = Learner(adaptation), _whole_numbers(batch)
+
+        def put(table: int, least: int | None, most: int | None) -> int:
+            symbol = next(values)
+            if least is None or most is None:
+                self._put_symbol(symbol, table)
+            else:
+                edges = PlainTables.of(self._tables).edges(table, least, most)
+                if edges[1] < TOTAL:
+                    self._put(edges[symbol - least], edges[symbol - least + 1] - edges[symbol - least])
+            return symbol
+
+        learner.batch(index, places, first, last, put)
+        self._symbols += batch.size
+
+    def _put_symbol(self, symbol: int, table: int) -> None:
+        shift = int(self._tables.shift[table])
+        self._put_slot(symbol >> shift, table)
+        self._put_escape(symbol >> shift, table)
+        self._put_bits(symbol & ((1 << shift) - 1), shift)
 
     def encode_bits(self, value: int, n_bits: int) -> None:
         self._put_bits(value, checked_bits(n_bits, value))
@@ -187,6 +224,24 @@ class ReferenceDecoder:
         first, last = checked_interval(low, high, table_index)
         return self._kept(lambda: self._decode_bounded(index, first, last))
 
+    def decode_adaptive(
+        self,
+        table_index: NDArray[Any],
+        adaptation: Adaptation,
+        places: NDArray[Any],
+        low: NDArray[Any] | None = None,
+        high: NDArray[Any] | None = None,
+    ) -> NDArray[np.int32]:
+        _, index, first, last = checked_rows(adaptation, None, table_index, places, low, high)
+
+        def get(table: int, least: int | None, most: int | None) -> int:
+            if least is None or most is None:
+                return self._get_symbol(table)
+            return least + self._get_rank(PlainTables.of(self._tables).edges(table, least, most))
+
+        found = self._kept(lambda: Learner(adaptation).batch(index, places, first, last, get))
+        return found.reshape(np.shape(table_index))
+
     def decode_bits(self, n_bits: int) -> int:
         count = checked_bits(n_bits)
         return self._kept(lambda: self._get_bits(count))
@@ -206,11 +261,25 @@ class ReferenceDecoder:
     ) -> NDArray[np.int32]:
         out = low.copy()
         for i, row in enumerate(interval_edges(self._tables, index, low, high).tolist()):
-            if row[1] < TOTAL:
-                rank = bisect_right(row, self._quantile()) - 1
-                self._narrow(row[rank], row[rank + 1] - row[rank])
-                out[i] += rank
+            out[i] += self._get_rank(row)
         return out
+
+    def _get_rank(self, edges: list[int]) -> int:
+        if edges[1] == TOTAL:
+            return 0
+        rank = bisect_right(edges, self._quantile()) - 1
+        self._narrow(edges[rank], edges[rank + 1] - edges[rank])
+        return rank
+
+    def _get_symbol(self, table: int) -> int:
+        value = self._get_slot(table)
+        if value > int(self._tables.half[table]):
+            value = self._get_escape(table)
+        shift = int(self._tables.shift[table])
+        symbol = (value << shift) + self._get_bits(shift)
+        if shift and not -SYMBOL_LIMIT < symbol < SYMBOL_LIMIT:
+            raise RangeCoderError(f"corrupt payload: symbol {symbol}")
+        return symbol
 
     def _decode(self, index: NDArray[np.uint16]) -> NDArray[np.int32]:
         out = np.zeros(index.size, dtype=np.int32)

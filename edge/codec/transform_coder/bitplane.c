@@ -4,7 +4,7 @@
 #define CELL_FLAG 0x80000000u
 #define SPLIT(entry, y, x) uint32_t y = (entry) >> 12 & 0x7FFFF, x = (entry) & 0xFFF
 
-enum { LIMIT = 255, LEARNING_SHIFT = 16, RECONSTRUCTION = 27 /* of 64: where in its interval a value is expected */ };
+enum { LIMIT = 255, LEARNING_SHIFT = 16 };
 
 /* Coefficients that are missing go together: their errors add up to more in the pixels than the 9/7 wavelet's norms say. */
 #define MISSING 1.08
@@ -115,7 +115,10 @@ static inline double missing_error(const coder_t *c, uint32_t at)
 
 static inline double known_error(const coder_t *c, uint32_t at, int plane)
 {
-    double middle = .5 * magnitude(c->known[at]) - (double)((uint32_t)1 << plane) * (32 - RECONSTRUCTION) / 64;
+    /* Where in its interval a value is expected, in 1/64: lower the fewer of its bits are known. */
+    uint32_t twice = magnitude(c->known[at]), intervals = twice >> (plane + 1);
+    uint32_t inside = intervals < 2 ? 27 : intervals < 4 ? 29 : 30;
+    double middle = .5 * twice - (double)((uint32_t)1 << plane) * (32 - inside) / 64;
     double error = (magnitude(c->values[at]) + .5) / (1 << FRACTION) - middle;
     return error * error;
 }
@@ -559,4 +562,12 @@ API int sp_bitplane_decode(const job_t *job, const uint8_t *in, size_t size, con
     memcpy(values, c->known, sizeof *values * job->n_values);
     *layers = c->marked;
     return OK;
+}
+
+/* What the model had become when a job in this working memory ended; for training. */
+API void sp_bitplane_learned(const uint8_t *workspace, prob_t *states, int32_t *weights)
+{
+    const coder_t *c = (const coder_t *)workspace;
+    memcpy(states, c->states, sizeof(prob_t) * N_STATES);
+    memcpy(weights, c->weights, sizeof(int32_t) * N_SETS * MAX_INPUTS);
 }

@@ -41,6 +41,7 @@ def _library() -> ctypes.CDLL:
         "sp_bitplane_constants": (None, [p]),
         "sp_bitplane_tables": (None, [p]),
         "sp_bitplane_workspace": (size, [u32, u32, u32]),
+        "sp_bitplane_learned": (None, [p, p, p]),
         "sp_bitplane_encode": (ctypes.c_int, [job, p, u64, p, u32, p, size, p, p]),
         "sp_bitplane_decode": (ctypes.c_int, [job, p, size, p, u32, p, p, p]),
     }
@@ -141,6 +142,29 @@ def encode(
         )
     )
     return out[: int(sizes[-1])].tobytes(), sizes, distortion
+
+
+def learned(
+    subbands: NDArray[np.uint32],
+    n_values: int,
+    n_cells: int,
+    planes: int,
+    model: tuple[NDArray[np.uint16], NDArray[np.int32]],
+    values: NDArray[np.int32],
+) -> tuple[NDArray[np.uint16], NDArray[np.int32]]:
+    """The model after coding all planes of `values`, for training."""
+    call, none = _Call(subbands, n_values, n_cells, planes, *model), np.zeros(0, np.uint64)
+    out, size, error = np.empty(4 * n_values + 1024, np.uint8), np.zeros(1, np.uint64), np.zeros(1)
+    places = (a.ctypes.data for a in (size, error))
+    limit = out.size
+    _check(
+        _library().sp_bitplane_encode(
+            ctypes.byref(call.job), values.ctypes.data, limit, none.ctypes.data, 0, out.ctypes.data, limit, *places
+        )
+    )
+    states, weights = np.empty_like(model[0]), np.empty_like(model[1])
+    _library().sp_bitplane_learned(call.kept[-1].ctypes.data, states.ctypes.data, weights.ctypes.data)
+    return states, weights
 
 
 def decode(

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from swathpack.edge.codec.pixels import fill_invalid
+from swathpack.edge.codec.transform_coder.fill import fill_smoothly
 from swathpack.edge.codec.transform_coder.header import BitReader, BitWriter
 from swathpack.edge.codec.transform_coder.wavelet import SMALLEST_SIDE
 
@@ -42,7 +42,7 @@ class Grid:
         """(C, H, W) pixels, alike in every cell where valid, and their validity -> (C, h, w), smooth where none is."""
         height, width = valid.shape
         if self.factor == 1 and not self.top and not self.left:
-            return fill_invalid(pixels, valid)
+            return fill_smoothly(pixels, valid)
         rows, columns = self.size(height, width)
         inside = (
             (self.top, rows * self.factor - height - self.top),
@@ -53,7 +53,7 @@ class Grid:
         count = known.sum((1, 3))
         parts = np.pad(np.where(valid, pixels, 0), ((0, 0), *inside)).reshape(len(pixels), *split)
         means = parts.sum((2, 4), dtype=np.float64) / np.maximum(count, 1)
-        return fill_invalid(means.astype(np.float32), count > 0)
+        return fill_smoothly(means.astype(np.float32), count > 0)
 
 
 @dataclass(frozen=True)

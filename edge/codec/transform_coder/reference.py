@@ -21,7 +21,7 @@ from swathpack.edge.codec.transform_coder.reference_binary import (
 LL, HL, LH, HH = range(4)
 STRONG, LIKELY, GOOD, FAIR, WEAK, REFINE, NEAR, FAR, SEGMENTS = range(9)
 FRACTION = 3
-LIMIT, LEARNING_SHIFT, RECONSTRUCTION, MISSING = 255, 16, 27, 1.08
+LIMIT, LEARNING_SHIFT, MISSING = 255, 16, 1.08
 ALL_CLASSES, GROUPS, MAX_INPUTS = 24, 9, 6
 
 # Sizes of the kinds of contexts, in the order of bitplane.h.
@@ -414,8 +414,9 @@ class BitPlanes:
         for b in self.bands:
             for at in (b.place(y, x) for y in range(b.height) for x in range(b.width)):
                 m, v = abs(self.known[at]), abs(self.values[at])
-                width = 1 << (self.plane + (at in pending))
-                middle = 0.5 * m - width * (32 - RECONSTRUCTION) / 64 if m else 0.0
+                plane = self.plane + (at in pending)
+                inside = 27 if m >> (plane + 1) < 2 else 29 if m >> (plane + 1) < 4 else 30
+                middle = 0.5 * m - (1 << plane) * (32 - inside) / 64 if m else 0.0
                 error = (v + 0.5 if v else 0.0) / (1 << FRACTION) - middle
                 total += error * error * (1 if m else MISSING)
         return total

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from swathpack.edge.bands import BANDS, load_statistics
 from swathpack.edge.codec.transform_coder import bitplane, wavelet
 from swathpack.edge.codec.transform_coder.header import BitReader, BitsEnded, BitWriter
-from swathpack.edge.codec.transform_coder.layout import Pyramid, layout_of
+from swathpack.edge.codec.transform_coder.layout import Layout, Pyramid, layout_of
 from swathpack.edge.codec.transform_coder.rasters import Raster, find_rasters, read_rasters, write_rasters
 from swathpack.edge.codec.transform_coder.spectral import (
     Aim,
@@ -127,8 +127,7 @@ def encode_tile(
     limit = 4 * samples.size + 4096 if max_bytes is None else max_bytes
     aim = min(limit, samples.size) if aim_bytes is None else aim_bytes
     aim = max(1, int(AIM_BPPB * samples.size / 8)) if max_bytes is None and aim_bytes is None else aim
-    step = int(np.clip(np.floor(STEPS_AN_OCTAVE * np.log2(finest_step) + 1e-9) + STEP_BIAS, 0, (1 << STEP_BITS) - 1))
-    header, matrices = _analyse(samples, valid, expected, step, aim)
+    header, matrices = _analyse(samples, valid, expected, _step_index(finest_step), aim)
     head = _write_header(header, len(samples), expected)
     layout = layout_of(tuple(part.pyramid for part in header.parts))
     targets = layer_targets(samples.size)
@@ -139,6 +138,21 @@ def encode_tile(
     share = float(valid.mean())
     coded = _coded(payload, len(head) + sizes, errors * step_of(header.step) ** 2 * share, _energy(samples, valid))
     return replace(coded, head=len(head))
+
+
+def coefficients_of(
+    samples: NDArray[np.generic], names: Sequence[str] | None, finest_step: float
+) -> tuple[Layout, int, NDArray[np.int32]]:
+    """What `encode_tile` gives the bit planes of a tile that is all valid: layout, planes, values."""
+    checked, valid = _checked(samples, None)
+    aim = max(1, int(AIM_BPPB * samples.size / 8))
+    header, matrices = _analyse(checked, valid, _expected(names, len(samples)), _step_index(finest_step), aim)
+    layout = layout_of(tuple(part.pyramid for part in header.parts))
+    return layout, header.planes, layout.scatter(matrices)
+
+
+def _step_index(finest_step: float) -> int:
+    return int(np.clip(np.floor(STEPS_AN_OCTAVE * np.log2(finest_step) + 1e-9) + STEP_BIAS, 0, (1 << STEP_BITS) - 1))
 
 
 def _coded(payload: bytes, ends: NDArray[np.int64], errors: NDArray[np.float64], energy: float) -> CodedTile:

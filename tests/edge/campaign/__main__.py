@@ -8,12 +8,25 @@ import sys
 import tempfile
 from pathlib import Path
 
+NAMES = (
+    "budgets",
+    "loss",
+    "kill",
+    "disk",
+    "fuzz",
+    "soak",
+    "erasure",
+    "rate",
+    "powercut",
+    "forgery",
+    "hostile",
+    "splices",
+)
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.edge.campaign")
-    parser.add_argument(
-        "name", choices=["budgets", "loss", "kill", "disk", "fuzz", "soak", "erasure", "rate", "hostile", "splices"]
-    )
+    parser.add_argument("name", choices=NAMES)
     parser.add_argument("--size", type=int, help="passes, kills, tiles or seconds: see the campaign")
     parser.add_argument("--codec", choices=["fake", "edge"], default="fake")
     parser.add_argument("--folder", type=Path, help="where to work (default: a temporary folder)")

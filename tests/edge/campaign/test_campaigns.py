@@ -4,7 +4,23 @@ import random
 
 import pytest
 
-from tests.edge.campaign import budgets, disk, erasure, fuzz, hostile, kill, loss, rate, soak, splices
+from swathpack.edge.downlink import confirm
+from swathpack.edge.packets.ranges import RangeSet
+from tests.edge.campaign import (
+    budgets,
+    disk,
+    erasure,
+    forgery,
+    fuzz,
+    hostile,
+    kill,
+    loss,
+    powercut,
+    powercut_parts,
+    rate,
+    soak,
+    splices,
+)
 
 
 @pytest.mark.parametrize("passes", [12, pytest.param(200, marks=pytest.mark.slow)])
@@ -69,6 +85,51 @@ def test_fuzz_small():
 def test_fuzz():
     found, before, after = fuzz.campaign(420.0)
     assert [t.failures for t in found if t.failures] == [] and after < before + 10
+
+
+def test_forgery_small(tmp_path):
+    results = forgery.campaign(tmp_path, 3000)
+    assert all(r.good and not r.idle for r in results), forgery.report(results)
+
+
+def test_the_forgery_campaign_sees_what_it_looks_for(tmp_path, monkeypatch):
+    class Believed(RangeSet):
+        def common(self, other: RangeSet) -> RangeSet:
+            return RangeSet(self)
+
+    true = confirm._claimed
+    monkeypatch.setattr(confirm, "_claimed", lambda entry: Believed(true(entry)))
+    found = {r.name: r for r in forgery.campaign(tmp_path, 1500)}
+    assert not found["with a key"].good and not found["insecure"].good
+
+
+@pytest.mark.slow
+def test_forgery(tmp_path):
+    results = forgery.campaign(tmp_path, 1_000_000)
+    assert all(r.good and not r.idle for r in results), forgery.report(results)
+
+
+QUICK = ("boots", "link record", "spool", "files", "link keys")
+
+
+@pytest.mark.parametrize("names", [QUICK, ("queue",), ("slots",), ("upgrade",), ("ground store",)])
+def test_powercut_small(tmp_path, names):
+    every = {QUICK: 3, ("queue",): 9, ("slots",): 11, ("upgrade",): 13, ("ground store",): 13}[names]
+    results = powercut.campaign(tmp_path, every, names)
+    assert {r.name for r in results} == set(names)
+    assert not any(r.wrong for r in results), powercut.report(results)
+
+
+def test_the_power_cut_campaign_sees_what_it_looks_for(tmp_path):
+    """A part that renames without a sync, and one that writes over its file, leave neither the old nor the new."""
+    results = powercut.campaign(tmp_path, 1, [part.name for part in powercut_parts.CARELESS])
+    assert len(results) == 2 and all(r.wrong for r in results), powercut.report(results)
+
+
+@pytest.mark.slow
+def test_powercut(tmp_path):
+    results = powercut.campaign(tmp_path, 1)
+    assert all(r.good for r in results), powercut.report(results)
 
 
 def test_erasure_repairs_and_never_wrongly():

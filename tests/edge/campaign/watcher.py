@@ -138,7 +138,7 @@ class Watcher:
 
 def waiting(store: GroundStore) -> int:
     """Segments that the ground cannot decode now for want of context."""
-    return int(store._db.execute("SELECT count(*) FROM segments WHERE state = ?", (WAITING,)).fetchone()[0])
+    return int(store._db.row("SELECT count(*) FROM segments WHERE state = ?", WAITING)[0])
 
 
 def _split(key: TileKey) -> tuple[int, int, int, int]:

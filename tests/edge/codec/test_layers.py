@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -12,6 +14,7 @@ from swathpack.edge.codec.latents import GROUP, LATENT_LIMIT, LAYERS
 from swathpack.edge.codec.layers import CodedBase, EmbeddedDecoder, encode_layers, known_context, tile_decoder
 from swathpack.edge.codec.network import ExactNetwork
 from swathpack.edge.codec.prediction import Base, CodingContext, CodingError, TileDecoder, bins_of, predict
+from swathpack.edge.codec.tables import PRIOR_SHAPE
 from swathpack.edge.codec.tile_coder import RDO_SLOPE, CodedLatent, analyse_tile, encode_tile
 from swathpack.edge.stream import lone_binding, pack_segment
 from swathpack.edge.stream.segment import unpack_front
@@ -113,6 +116,30 @@ def test_coders_and_engines_agree() -> None:
     found = EmbeddedDecoder(twin, shipped().tables, tile.contexts, tile.quality, SIZE)
     assert found.decode(tile.layers.payload(LAYERS), LAYERS, "reference") == LAYERS
     np.testing.assert_array_equal(found.latent, tile.latent)
+
+
+@pytest.mark.parametrize("coder", ["native", "reference", "constriction"])
+@pytest.mark.parametrize("quality", [quality_of(26), quality_of(26, 2)])
+@pytest.mark.parametrize("adaptive", [False, True])
+def test_tables_say_whether_scales_adapt(adaptive: bool, quality: int, coder: str) -> None:
+    """Every coder reads what the C coder wrote, layers [0, 16) and [3, 16), with the same tables only."""
+    if coder == "constriction":
+        pytest.importorskip("constriction")
+    prior = np.random.default_rng(4).integers(-(1 << 18), 1 << 18, PRIOR_SHAPE).astype(np.int32)
+    tables, other = (replace(shipped().tables, prior=p) for p in ((prior, None) if adaptive else (None, prior)))
+    tile = encode_tile(shipped(), coefficients(), quality)
+    found = [tile_decoder(shipped().engine, t, (), quality, SIZE) for t in (tables, tables, other)]
+    coded = encode_layers(tables, tile.prediction, tile.latent, base=tile.base)
+    whole = coded.payload(LAYERS)
+    rest = encode_layers(tables, tile.prediction, tile.latent, 3, LAYERS, base=tile.base).payload(LAYERS - 3)
+    assert found[0].decode(whole, LAYERS, coder) == LAYERS
+    assert found[1].decode(coded.payload(3), 3, coder) == 3
+    assert found[1].decode(rest, LAYERS - 3, coder) == LAYERS - 3
+    for same in found[:2]:
+        np.testing.assert_array_equal(same.latent, tile.latent)
+    with suppress(CodingError):
+        found[2].decode(whole, LAYERS, coder)
+    assert not np.array_equal(found[2].latent, tile.latent)
 
 
 def test_the_base_alone_is_the_coarse_codec() -> None:

@@ -40,7 +40,7 @@ def check(samples, valid=None, max_error=0):
     return tile
 
 
-KINDS = ("noise", "signed", "constant", "walk", "extremes", "cells", "sparse", "scene")
+KINDS = ("noise", "signed", "constant", "walk", "extremes", "cells", "skewed", "sparse", "uneven", "twice", "scene")
 
 
 def samples_of(kind: str, seed: int, bands: int, height: int, width: int) -> np.ndarray:
@@ -59,6 +59,18 @@ def samples_of(kind: str, seed: int, bands: int, height: int, width: int) -> np.
     if kind == "cells":
         fine = np.kron(rng.integers(0, 4000, shape), np.ones((1, 3, 2), int))
         return fine[:, 2 : 2 + height, 1 : 1 + width]
+    if kind == "skewed":  # coarser cells under a turned grid: nearest neighbours repeat without a period
+        rows, columns = np.mgrid[:height, :width]
+        y, x = (rows + 0.1 * columns) / 1.9, (columns - 0.1 * rows + 5) / 1.9
+        return scene(seed, bands, 60, 40)[:, y.astype(int), np.abs(x).astype(int)]
+    if kind == "uneven":  # values that a gain makes rare or twice as common
+        return np.floor(scene(seed, bands, height, width) * rng.choice([0.6, 1.7])).astype(np.int64)
+    if kind == "twice":  # interpolated to twice the size
+        small = scene(seed, bands, height // 2 + 2, width // 2 + 2, noise=5)
+        fine = (
+            np.repeat(np.repeat(small, 2, 1), 2, 2)[:, 1:, 1:] + np.repeat(np.repeat(small, 2, 1), 2, 2)[:, :-1, :-1]
+        ) // 2
+        return fine[:, :height, :width]
     if kind == "sparse":
         return rng.integers(0, 40, shape) * 117 - 500
     return scene(seed, bands, height, width)

@@ -9,7 +9,7 @@ from swathpack.edge.codec.base_layer import quality_of
 from swathpack.edge.codec.latents import CONTEXT_LIMIT, LAYERS, LatentError, finest_step, quantise
 from swathpack.edge.codec.layers import tile_decoder
 from swathpack.edge.codec.prediction import CodingContext, TileDecoder
-from swathpack.edge.codec.tile_coder import CodedLatent, analyse_tile, encode_sparse, encode_tile, weigh_contexts
+from swathpack.edge.codec.tile_coder import CodedLatent, analyse_tile, encode_sparse, encode_tile
 from swathpack.edge.stream import ContextRef
 from tests.codec_models import shipped
 from tests.frames import values
@@ -114,21 +114,3 @@ def test_coefficients_that_are_not_numbers_are_refused() -> None:
     broken[5, 1, 1] = np.nan
     with pytest.raises(LatentError, match="found nan"):
         encode_tile(shipped(), broken, 24)
-
-
-@pytest.mark.parametrize("slope", [0.0, 0.09])
-@pytest.mark.parametrize("shift", [0, 2])
-def test_weighing_contexts_gives_what_coding_needs(slope: float, shift: int) -> None:
-    """The pass handed on is the one that `encode_tile` would make itself."""
-    model, q = shipped(), 24
-    image = values(64, 64, 1, 7)[0].astype(np.float32)
-    now = analyse_tile(model, image, np.ones((64, 64), np.bool_))
-    same = CodingContext(encode_tile(model, now, q).latent, q)
-    noise = np.random.default_rng(1).integers(-40, 40, same.latent.shape).astype(np.int16)
-    for contexts, expected in (([same], True), ([CodingContext(noise, q)], False)):
-        pays, done = weigh_contexts(model, now, quality_of(q, shift), contexts)
-        assert pays is expected
-        used = contexts if pays else []
-        handed = encode_tile(model, now, quality_of(q, shift), used, slope=slope, done=done)
-        own = encode_tile(model, now, quality_of(q, shift), used, slope=slope)
-        assert handed.layers.payload(LAYERS) == own.layers.payload(LAYERS)

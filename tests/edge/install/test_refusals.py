@@ -13,7 +13,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from swathpack.edge.install.archive import check_all, unpack
 from swathpack.edge.install.installer import Installer
-from swathpack.edge.install.manifest import Refused, not_keys, parse_manifest, read_keys
+from swathpack.edge.install.keys import read_ring
+from swathpack.edge.install.manifest import Refused, parse_manifest
 from swathpack.edge.install.record import Record
 from swathpack.edge.install.report import Reporter
 from swathpack.edge.install.slots import Slots
@@ -88,7 +89,7 @@ def test_paths_that_lead_elsewhere_are_refused(name: str) -> None:
 
 def test_links_and_extra_files_are_refused(tmp_path: Path) -> None:
     places, path = kit(tmp_path / "root"), bundle(tmp_path)
-    keys = read_keys(places.base / "trusted")
+    keys = read_ring(places.trusted).public()
     with path.open("rb") as stream:
         assert check_all(stream, keys).version == "1.0"
     data = path.read_bytes()
@@ -120,8 +121,8 @@ def test_a_file_that_is_no_key_costs_no_other(tmp_path: Path, capsys: pytest.Cap
     for name, data in (("empty.pub", b""), ("binary.pub", bytes(range(256))), ("short.pub", b"swathpack-ed25519 AAAA")):
         (trusted / name).write_bytes(data)
     (trusted / "folder.pub").mkdir()
-    assert len(read_keys(trusted)) == 1
-    assert not_keys(trusted) == ["binary.pub", "empty.pub", "folder.pub", "short.pub"]
+    assert len(read_ring(trusted).keys) == 1
+    assert read_ring(trusted).strays == ["binary.pub", "empty.pub", "folder.pub", "short.pub"]
     path = bundle(tmp_path, jetpack=7)
     with pytest.raises(Refused, match="bundle for JetPack 7"):
         Installer(places, Reporter()).install(path)

@@ -11,7 +11,7 @@ from swathpack.edge.codec.base_layer import step_of
 from swathpack.edge.codec.flight import FlightCodec
 from swathpack.edge.sources.synthetic import SyntheticSource
 from swathpack.tools.ground.codec_decoder import EdgeSegmentDecoder
-from swathpack.tools.ground.images import place_frames
+from swathpack.tools.ground.images import place_frames, places
 from swathpack.tools.ground.receiver import GroundReceiver
 from tests.codec_models import shipped
 from tests.distortion import check_never_worse, made_scene, rmse
@@ -49,9 +49,10 @@ def fly(folder: Path, q: int, budget: int) -> tuple[list[float], list[int]]:
     assert flight.board.log.counts["tile_failed"] == 0
     held = [station.store.latent(key) for key in sorted(station.store.tile_frames(), key=lambda k: k.time)]
     flight.board.close()
-    frames = place_frames(station.store, shipped())[0]
-    assert len(frames) == len(SCENES), "every date sends something"
-    errors = [rmse(scene, found.data) for scene, found in zip(SCENES, frames)]
+    place = next(places(station.store))
+    assert len(place.times) == len(SCENES), "every date sends something"
+    frames = place_frames(station.store, shipped(), place, folder)
+    errors = [rmse(scene, frames[t].data) for t, scene in enumerate(SCENES)]
     return errors, [step_of(h.q) for h in held if h is not None]
 
 

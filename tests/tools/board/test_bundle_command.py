@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from swathpack.tools.board.flash import load
 from swathpack.tools.cli import main
 
 
@@ -49,7 +50,7 @@ def test_the_same_command_makes_the_same_bytes(key: Path, capsys: pytest.Capture
     [
         ("x.zip", [], "expected a name that ends in"),
         ("x.tar.zst", ["--unsigned"], "expected --key FILE"),
-        ("none/x.tar.zst", [], "No such file"),
+        ("none/x.tar.zst", [], "no such folder"),
         ("x.tar.zst", ["--oldest-allowed", "1800000000"], "oldest allowed"),
         ("x.tar.zst", ["--model", "/nowhere"], "model in /nowhere"),
     ],
@@ -73,3 +74,30 @@ def test_a_key_is_never_overwritten(key: Path, capsys: pytest.CaptureFixture[str
     before = key.read_bytes()
     assert main(["bundle", "--new-key", str(key)]) == 1
     assert "File exists" in capsys.readouterr().err and key.read_bytes() == before
+
+
+def test_keys_with_roles_and_bundles_that_change_them(tmp_path, capsys):
+    key, new = tmp_path / "mission.key", tmp_path / "release.key"
+    assert main(["bundle", "--new-key", str(key)]) == 0
+    assert main(["bundle", "--new-key", str(new), "--role", "release", "--expires", "2030-01-31"]) == 0
+    assert " role=release expires=2030-01-31 " in (tmp_path / "release.key.pub").read_text()
+    assert main(["bundle", "--new-key", str(tmp_path / "x"), "--expires", "soon"]) == 1
+    assert "--expires: expected YYYY-MM-DD" in capsys.readouterr().err and not (tmp_path / "x").exists()
+    out, more = tmp_path / "a.tar.zst", ["--trust-key", str(new) + ".pub", "--revoke-key", "0123456789abcdef"]
+    words = [
+        "bundle",
+        "--board",
+        "orin-agx",
+        "--jetpack",
+        "6",
+        "--no-wheels",
+        "--release",
+        "1700000000",
+        "-o",
+        str(out),
+    ]
+    assert main([*words, "--key", str(key), *more]) == 0
+    changes = load(out).manifest.keys
+    assert changes.revoke == ("0123456789abcdef",) and changes.trust[0].endswith("expires=2030-01-31 release")
+    assert main([*words, "--force", "--key", str(key), "--revoke-key", "no id"]) == 1
+    assert "--revoke-key: expected the id of a key" in capsys.readouterr().err

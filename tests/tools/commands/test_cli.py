@@ -160,7 +160,7 @@ def test_inspect_reads_for_people(cube: Path, capsys: Any) -> None:
     said = capsys.readouterr().out
     assert "2 frames of 12 bands, 48 x 64 pixels" in said and "frame 0 to layer 16" in said
     stream.write_bytes(stream.read_bytes()[:-9])
-    assert swathpack("inspect", stream) == 0
+    assert swathpack("inspect", stream) == PARTLY
     assert "problem at byte" in capsys.readouterr().out
 
 

@@ -20,7 +20,8 @@ PASSES = {"passes.bytes": 5, "passes.every_s": 2.0}
 def test_every_key_is_there_with_its_default(tmp_path: Path) -> None:
     text = template(PASSES)
     full = re.sub(r"^# ([a-z_]+ = )", r"\1", text, flags=re.M)
-    assert parse_mission(full, tmp_path) == parse_mission("[passes]\nbytes = 5\nevery_s = 2.0\n", tmp_path)
+    least = '[passes]\nbytes = 5\nevery_s = 2.0\n[uplink]\nkey_file = "link.keys"\n'
+    assert parse_mission(full, tmp_path) == parse_mission(least, tmp_path)
     assert parse_mission(text, tmp_path) == parse_mission(full, tmp_path)
     known = set()
     for field in dataclasses.fields(Mission):

@@ -64,7 +64,7 @@ def test_page_is_self_contained(outcome: demo.Outcome, monkeypatch: pytest.Monke
     sources = re.findall(r'src="([^"]{0,40})', page)
     assert len(sources) >= 6
     assert all(s.startswith("data:image/png;base64,") for s in sources)
-    assert "http" not in page
+    assert "http" not in re.sub(r"base64,[^\"]*", "", page), "links; four letters of a picture do not count"
 
 
 def test_damaged_stream_is_an_error_of_the_demo(tmp_path: Path) -> None:

@@ -78,7 +78,9 @@ def test_the_runtime_takes_the_file(name: str, tmp_path: Path, model: EdgeModel,
     plan = read_plan(name, days=2)
     (tmp_path / "budget.toml").write_text(format_budget(planned(plan)[0]), encoding="utf-8")
     for satellite in plan.satellites:
-        text = f'[passes]\nbudget = "budget.toml"\nsatellite = {json.dumps(satellite.name)}\n'
+        text = (
+            f'[passes]\nbudget = "budget.toml"\nsatellite = {json.dumps(satellite.name)}\n[uplink]\ninsecure = true\n'
+        )
         (tmp_path / "mission.toml").write_text(text, encoding="utf-8")
         assert runtime.main(["--config", str(tmp_path / "mission.toml"), "--check"]) == 0, capsys.readouterr().err
 

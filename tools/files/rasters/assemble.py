@@ -51,7 +51,7 @@ def grouped(grids: Sequence[Grid], each_grid: bool) -> tuple[list[int], list[str
         if at is None and firsts and not each_grid:
             raise UserError(
                 f"{grid.where} is on another grid than {firsts[0].where}: {firsts[0].difference(grid)}. One series is of one "
-                "grid: put the dates on it, or give --each-its-own-grid to code each grid without context from the others"
+                "grid: put the dates on it, or (compress) give --each-its-own-grid to code each without context from the others"
             )
         if at is None:
             firsts.append(grid)

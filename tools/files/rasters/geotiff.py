@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,10 +41,10 @@ def write_geotiffs(series: Series, folder: Path) -> list[Path]:
     written: list[Path] = []
     for index, (frame, files) in enumerate(zip(series.frames, described)):
         records = [FileRecord.from_json(f) for f in files] if files else [new_record(frame, index)]
-        native, valid = frame.to_native(), frame.native_valid()
+        native = _Native(frame.radiometry, frame.to_native(), frame.native_valid())
         for record in records:
-            if any(b.frame in native for b in record.bands):
-                written.append(_write_file(folder / Path(record.name).name, frame, native, valid, record))
+            if any(b.frame in native.counts for b in record.bands):
+                written.append(_write_file(folder / Path(record.name).name, native, record))
     return written
 
 
@@ -63,53 +63,46 @@ def file_radiometry(series_wide: Radiometry, record: FileRecord) -> Radiometry:
     return replace(series_wide, dtype=record.dtype, nodata=fill)
 
 
-def _write_file(
-    path: Path,
-    frame: Frame,
-    native: dict[str, NDArray[np.uint16]],
-    valid: dict[str, NDArray[np.bool_]],
-    record: FileRecord,
-) -> Path:
-    kept = [i for i, b in enumerate(record.bands) if b.frame in native]
-    frames = [record.bands[i].frame for i in kept]
-    height, width = record.shape if all(record.shape) else native[frames[0]].shape
-    radiometry = file_radiometry(frame.radiometry, record)
-    held = np.stack([valid[n][:height, :width] for n in frames])
-    data = radiometry.to_values(np.stack([native[n][:height, :width] for n in frames]), held)
-    any_held = held.any(axis=0)
-    if record.alpha is not None:
-        at = min(record.alpha[0], len(data))
-        alpha = np.where(any_held, record.alpha[2], 0).astype(data.dtype)
-        data = np.insert(data, at, alpha, axis=0)
-    package = tifffile()
+@dataclass(frozen=True)
+class _Native:
+    """Counts and validity of a frame's bands, each on its own grid."""
+
+    radiometry: Radiometry
+    counts: dict[str, NDArray[np.uint16]]
+    valid: dict[str, NDArray[np.bool_]]
+
+
+def _write_file(path: Path, native: _Native, record: FileRecord) -> Path:
+    kept = [i for i, b in enumerate(record.bands) if b.frame in native.counts]
+    data, held = _values(native, record, kept)
     layout = _layout(record, len(data), len(kept) == len(record.bands))
-    tags = _tags(record, kept)
-    with package.TiffWriter(path, bigtiff=bool(record.layout.get("bigtiff"))) as writer:
-        writer.write(
-            _arranged(data, layout), software=False, metadata=None, datetime=record.datetime, extratags=tags, **layout
-        )
+    options = {"metadata": None, "software": False}
+    with tifffile().TiffWriter(path, bigtiff=bool(record.layout.get("bigtiff"))) as writer:
+        tags = _tags(record, kept)
+        writer.write(_arranged(data, layout), datetime=record.datetime, extratags=tags, **options, **layout)
         if record.mask == "internal":
-            writer.write(
-                any_held,
-                photometric=_MASK_COLOUR,
-                subfiletype=_MASK_PAGE,
-                metadata=None,
-                software=False,
-                compression=_USUAL,
-                **({"tile": layout["tile"]} if "tile" in layout else {}),
-            )
+            like = {"tile": layout["tile"]} if "tile" in layout else {}
+            mask = {"photometric": _MASK_COLOUR, "subfiletype": _MASK_PAGE, "compression": _USUAL}
+            writer.write(held, **mask, **options, **like)
     if record.mask == "sidecar":
         extra = [(GDAL_METADATA, _ASCII, len(_MASK_TEXT) + 1, _MASK_TEXT, True)]
-        package.imwrite(
-            sidecar(path),
-            any_held.astype(np.uint8) * 255,
-            photometric="minisblack",
-            metadata=None,
-            software=False,
-            compression=_USUAL,
-            extratags=extra,
-        )
+        gray = {"photometric": "minisblack", "compression": _USUAL}
+        tifffile().imwrite(sidecar(path), held.astype(np.uint8) * 255, extratags=extra, **gray, **options)
     return path
+
+
+def _values(native: _Native, record: FileRecord, kept: Sequence[int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """The file's samples (C, h, w) in its type, alpha among them, and where any band has data (h, w)."""
+    names = [record.bands[i].frame for i in kept]
+    height, width = record.shape if all(record.shape) else native.counts[names[0]].shape
+    held = np.stack([native.valid[n][:height, :width] for n in names])
+    counts = np.stack([native.counts[n][:height, :width] for n in names])
+    data: NDArray[Any] = file_radiometry(native.radiometry, record).to_values(counts, held)
+    any_held: NDArray[np.bool_] = np.asarray(held.any(axis=0))
+    if record.alpha is not None:
+        at, _, value = record.alpha
+        data = np.insert(data, min(at, len(data)), np.where(any_held, value, 0).astype(data.dtype), axis=0)
+    return data, any_held
 
 
 def _arranged(data: NDArray[Any], layout: dict[str, Any]) -> NDArray[Any]:

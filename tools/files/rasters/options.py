@@ -41,8 +41,8 @@ def options_of(bands: Sequence[str] | None, options: ReadOptions | None) -> Read
     return ReadOptions(tuple(bands or ()))
 
 
-def add_reading_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments that say how input is to be read."""
+def add_reading_arguments(parser: argparse.ArgumentParser, grids: bool = False) -> None:
+    """Arguments that say how input is to be read. grids: the command can do with dates of different grids."""
     parser.add_argument(
         "--bands", metavar="A,B,...", help="bands to take, or names for all bands of files that name none"
     )
@@ -52,6 +52,8 @@ def add_reading_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--scale", type=float, metavar="N", help="DN (reflectance x 10000) = value x N: 10000 for float reflectance"
     )
+    if not grids:
+        return
     parser.add_argument(
         "--each-its-own-grid",
         action="store_true",
@@ -66,4 +68,4 @@ def reading_options(args: argparse.Namespace) -> ReadOptions:
         waves = [float(w) for w in (args.wavelengths or "").split(",") if w.strip()]
     except ValueError as error:
         raise UserError(f"--wavelengths: expected numbers, found {args.wavelengths!r}") from error
-    return ReadOptions(tuple(bands), tuple(waves), args.scale, args.each_its_own_grid)
+    return ReadOptions(tuple(bands), tuple(waves), args.scale, bool(getattr(args, "each_its_own_grid", False)))

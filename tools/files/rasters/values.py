@@ -28,6 +28,8 @@ def radiometry_of(scenes: Sequence[Scene], scale: float | None) -> tuple[Radiome
         found = replace(found, shift=shift, zero=float(shift))
     else:
         found = _fitted(found, scenes, scale)
+    if not found.integer or found.scale != 1:
+        notes.append(f"{dtype.name} values are kept in steps of {1 / found.scale:g}")
     if scale is not None and found.integer and found.scale == 1:
         return replace(found, gain=scale), notes
     if linear is not None and found.integer:

@@ -128,6 +128,7 @@ def test_reflectances_are_named_and_the_scale_is_offered(tmp_path: Path) -> None
         read_series(path)
     series = read_series(path, options=ReadOptions(scale=10000))
     assert (series.frames[0].data == image()).all() and series.frames[0].radiometry.plain
+    assert series.notes == ["float32 values are kept in steps of 0.0001"]
     back = tifffile.imread(there_and_back(path, scale=10000))
     assert back.dtype == np.float32 and np.abs(back - tifffile.imread(path)).max() < 1e-6
 
@@ -209,13 +210,17 @@ def test_wrong_options_are_refused() -> None:
 # --- through the codec --------------------------------------------------------------------------------------
 
 
-def test_negative_values_and_nodata_come_through_the_codec(tmp_path: Path) -> None:
+def test_negative_values_and_nodata_come_through_the_codec(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = land()[0].astype(np.int32) - 1500
     data = np.maximum(data, -100).astype(np.int16)
     data[:, :3], data[3, 20:30, 20:30] = -9999, -9999
     write_tiff(tmp_path / "a.tif", data, nodata="-9999")
     assert main(["compress", str(tmp_path / "a.tif"), "-o", str(tmp_path / "a.swp"), "--quality", "0", "--fast"]) == 0
     assert main(["decompress", str(tmp_path / "a.swp"), "-o", str(tmp_path / "out")]) == 0
+    capsys.readouterr()
+    assert main(["inspect", str(tmp_path / "a.swp"), "--json"]) == 0
+    samples = json.loads(capsys.readouterr().out)["samples"]
+    assert (samples["dtype"], samples["nodata"], samples["shift"]) == ("int16", -9999, 32768)
     back = tifffile.imread(tmp_path / "out" / "a.tif")
     assert back.dtype == np.int16 and tag(tmp_path / "out" / "a.tif") == "-9999"
     assert ((back == -9999) == (data == -9999)).all()
@@ -231,3 +236,27 @@ def test_bytes_come_through_the_codec_as_bytes(tmp_path: Path) -> None:
     assert main(["decompress", str(tmp_path / "a.swp"), "-o", str(tmp_path / "out")]) == 0
     back = tifffile.imread(tmp_path / "out" / "a.tif")
     assert back.dtype == np.uint8 and np.sqrt(((back.astype(int) - data) ** 2).mean()) < 8
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "uint16"])
+def test_lossless_files_are_equal_in_every_sample_and_tag(tmp_path: Path, dtype: str) -> None:
+    nodata = {"uint8": "0", "int16": "-9999", "uint16": "65535"}[dtype]
+    data = (land()[0] // 40).clip(0, 255).astype(dtype) if dtype == "uint8" else land()[0].astype(dtype)
+    if dtype == "int16":
+        data -= 1500
+    data[:, :3, 10:40], data[3, 20:30, 20:30], data[1, 40, 40] = (int(nodata),) * 3
+    write_tiff(tmp_path / "a.tif", data, nodata=nodata)
+    assert main(["compress", str(tmp_path / "a.tif"), "-o", str(tmp_path / "a.swp"), "--lossless"]) == 0
+    assert main(["decompress", str(tmp_path / "a.swp"), "-o", str(tmp_path / "out")]) == 0
+    same_file(tmp_path / "a.tif", tmp_path / "out" / "a.tif")
+
+
+def test_a_greatest_error_holds_and_makes_no_data_look_like_nodata(tmp_path: Path) -> None:
+    data = np.minimum(land()[0], 40)
+    data[:, :16] = np.arange(1, 9).astype(np.uint16).repeat(8)
+    data[:, :3] = 0
+    write_tiff(tmp_path / "a.tif", data, nodata="0")
+    assert main(["compress", str(tmp_path / "a.tif"), "-o", str(tmp_path / "a.swp"), "--max-error", "5"]) == 0
+    assert main(["decompress", str(tmp_path / "a.swp"), "-o", str(tmp_path / "out")]) == 0
+    back = tifffile.imread(tmp_path / "out" / "a.tif")
+    assert ((back == 0) == (data == 0)).all() and np.abs(back.astype(int) - data).max() <= 5

@@ -1,6 +1,6 @@
 """Mean and covariance of the twelve bands, and how well missing bands are filled from them.
 
-    python -m swathpack.calibration.band_statistics --data ../shared/data -o models/edge/band_statistics.npz
+    python -m swathpack.tools.calibrate.band_statistics --data ../shared/data -o models/edge/band_statistics.npz
 
 Reads the training cubes that hold all twelve bands, writes mean and covariance (pooled; and robust ones per
 product level for the regression), and prints the error of `swathpack.edge.bands.completion_matrix` on the validation

@@ -1,0 +1,31 @@
+"""Filling of invalid pixels: valid ones stay, planes are continued, holes are smooth."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from swathpack.edge.codec.transform_coder.fill import fill_smoothly
+
+
+def test_valid_pixels_stay_and_a_constant_is_continued() -> None:
+    rng = np.random.default_rng(0)
+    data = rng.normal(size=(2, 37, 22)).astype(np.float32)
+    valid = rng.random((37, 22)) > 0.4
+    assert np.array_equal(fill_smoothly(data, valid)[:, valid], data[:, valid])
+    filled = fill_smoothly(np.full((1, 37, 22), 7, np.float32), valid)
+    assert np.allclose(filled, 7)
+
+
+def test_a_slope_is_continued_across_a_hole_without_steps() -> None:
+    slope = np.add.outer(np.arange(48.0), 2 * np.arange(48.0)).astype(np.float32)[None]
+    valid = np.ones((48, 48), np.bool_)
+    valid[16:32, 12:36] = False
+    filled = fill_smoothly(np.where(valid, slope, 0), valid)
+    assert np.abs(filled - slope).max() < 12
+    assert np.abs(np.diff(filled, axis=2)).max() < 8
+
+
+def test_nothing_valid_gives_zeros_and_everything_valid_gives_the_data() -> None:
+    data = np.ones((1, 5, 4), np.float32)
+    assert not fill_smoothly(data, np.zeros((5, 4), np.bool_)).any()
+    assert fill_smoothly(data, np.ones((5, 4), np.bool_)) is data
