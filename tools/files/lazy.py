@@ -21,13 +21,13 @@ from swathpack.edge.codec.model import EdgeModel, ModelError
 from swathpack.edge.codec.pixels import TileWindow
 from swathpack.edge.codec.plain import mode_name
 from swathpack.edge.frame import Frame, FrameError
+from swathpack.edge.stream import Segment, read_stream
 from swathpack.edge.stream import StreamError as FormatError
-from swathpack.edge.stream import read_stream
 from swathpack.tools.errors import StreamError, UserError
 from swathpack.tools.files.api import model as shipped_model
 from swathpack.tools.files.api import record_sizes
 from swathpack.tools.files.decode_report import FrameReport
-from swathpack.tools.files.decoder import StreamDecoder
+from swathpack.tools.files.decoder import MAX_PIXELS, StreamDecoder
 from swathpack.tools.files.encoder import METADATA_TAG
 from swathpack.tools.files.held_latents import RecentLatents
 from swathpack.tools.files.outputs import write_bytes
@@ -165,18 +165,21 @@ class Stream:
     @cached_property
     def frames(self) -> tuple[FrameInfo, ...]:
         """What is there of each frame."""
-        sizes = record_sizes(self._stream, self.nbytes)
-        return tuple(self._info(index, sizes) for index in range(len(self)))
+        spent, by_frame = [0] * len(self), dict[int, list[Segment]]()
+        for (index, _), size in record_sizes(self._stream, self.nbytes).items():
+            spent[index] += size
+        for s in self._stream.segments:
+            by_frame.setdefault(s.frame, []).append(s)
+        return tuple(self._info(index, spent[index], by_frame.get(index, [])) for index in range(len(self)))
 
-    def _info(self, index: int, sizes: dict[tuple[int, int], int]) -> FrameInfo:
-        segments = [s for s in self._stream.segments if s.frame == index]
+    def _info(self, index: int, nbytes: int, segments: Sequence[Segment]) -> FrameInfo:
         stops: dict[int, int] = {}
         for s in segments:
             stops[s.tile] = max(stops.get(s.tile, 0), s.layer_stop)
         return FrameInfo(
             index,
             self._stream.time(index),  # type: ignore[arg-type]
-            sum(n for (frame, _), n in sizes.items() if frame == index),
+            nbytes,
             len(stops),
             (min(stops.values(), default=0), max(stops.values(), default=0)),
             tuple(sorted({mode_name(s.quality_byte) for s in segments})),
@@ -237,6 +240,7 @@ class Stream:
         if not 0 <= layers <= LAYERS:
             raise UserError(f"layers: expected 0 to {LAYERS}, found {layers}")
         rows, columns = _bounds(window, self.shape[2:])
+        _check_size(1, rows, columns)
         decoder = self._decoder
         report, outline = decoder.report(frame % len(self)), decoder.outline(frame % len(self))
         parts = {w.index: _overlap(w, rows, columns) for w in decoder.windows if _meet(w, rows, columns)}
@@ -254,6 +258,7 @@ class Stream:
 
     def read_all(self, bands: Sequence[str] | None = None, layers: int = LAYERS) -> NDArray[Any]:
         """(T, C, H, W) values of all frames."""
+        _check_size(len(self), *_bounds(None, self.shape[2:]))
         return np.stack([self.read(index, bands, layers) for index in range(len(self))])
 
     def to_xarray(self, bands: Sequence[str] | None = None, layers: int = LAYERS, window: Window | None = None) -> Any:
@@ -300,6 +305,15 @@ def _overlap(tile: TileWindow, rows: slice, columns: slice) -> tuple[Window, Win
         return slice(top - y, bottom - y), slice(left - x, right - x)
 
     return area(tile.top, tile.left), area(rows.start, columns.start)
+
+
+def _check_size(frames: int, rows: slice, columns: slice) -> None:
+    """Refuse to make arrays of more than MAX_PIXELS: a header may claim them, whatever the stream holds."""
+    pixels = frames * (rows.stop - rows.start) * (columns.stop - columns.start)
+    if pixels > MAX_PIXELS:
+        raise UserError(
+            f"expected at most {MAX_PIXELS:,} pixels at a time, found {pixels:,}: read a window or frame by frame"
+        )
 
 
 def _bounds(window: Window | None, size: tuple[int, ...]) -> Window:

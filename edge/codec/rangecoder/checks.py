@@ -5,7 +5,10 @@ looks like layers. So where a layer begins and at least CHECK_WORDS words have l
 CHECK_BITS plain bits stand before it: the low bits of the CRC-32 over every value of the run so far. Redundancy that is
 proportional to the bytes, as with a forbidden symbol (Boyd, Cleary, Irvine, Rinsma-Melchert, Witten, "Integrating error
 detection into arithmetic coding", IEEE Trans. Communications 45(1), 1997), but paid only where a layer ends: at most
-12 bits for 512 bytes, 0.293 %. Noise passes one check in 4,096 times.
+12 bits for 512 bytes, 0.293 %.
+
+Noise passes one check in 4,096 times. So once anything shows that a run is damaged, the last check that held is taken back
+(`doubt`): what stays is wrong once in 4,096^2 times.
 """
 
 from __future__ import annotations
@@ -32,7 +35,7 @@ class RunChecks:
     """
 
     def __init__(self) -> None:
-        self.confirmed = 0
+        self.confirmed = self._before = 0
         self._covered = self._crc = self._mark = 0
 
     def cover(self, values: NDArray[np.int16]) -> None:
@@ -52,7 +55,11 @@ class RunChecks:
         found = decoder.decode_bits(CHECK_BITS)
         if found != self._value():
             raise CheckFailedError(f"expected check {self._value():03x}, found {found:03x}")
-        self.confirmed = self._covered
+        self._before, self.confirmed = self.confirmed, self._covered
+
+    def doubt(self) -> None:
+        """The run is damaged somewhere: the last check that held counts no more."""
+        self.confirmed = self._before
 
     def _due(self, position: int) -> bool:
         due = self._covered > 0 and position - self._mark >= CHECK_WORDS

@@ -8,7 +8,20 @@ import sys
 import tempfile
 from pathlib import Path
 
-NAMES = ("budgets", "loss", "kill", "disk", "fuzz", "soak", "erasure", "rate", "powercut", "forgery", "hostile")
+NAMES = (
+    "budgets",
+    "loss",
+    "kill",
+    "disk",
+    "fuzz",
+    "soak",
+    "erasure",
+    "rate",
+    "powercut",
+    "forgery",
+    "hostile",
+    "splices",
+)
 
 
 def main() -> int:

@@ -1,5 +1,7 @@
 """Small versions of the campaigns; the full ones are marked slow."""
 
+import random
+
 import pytest
 
 from swathpack.edge.downlink import confirm
@@ -17,6 +19,7 @@ from tests.edge.campaign import (
     powercut_parts,
     rate,
     soak,
+    splices,
 )
 
 
@@ -161,3 +164,14 @@ def test_the_ground_under_fire(tmp_path, size):
     assert outcome.good, outcome.text()
     assert outcome.files == size // 5 and outcome.packets == size - size // 5
     assert {"decompress 1", "decompress 3", "inspect 0", "inspect 1", "receive 3"} <= set(outcome.codes)
+
+
+def test_splices_small():
+    found = splices.caught(60, random.Random(1))
+    assert [c.wrong for c in found] == [0, 0] and all(c.refused > 20 and c.kept > 50 for c in found)
+
+
+@pytest.mark.slow
+def test_splices(tmp_path):
+    text, good = splices.main(tmp_path, 3000, "edge")
+    assert good, text
