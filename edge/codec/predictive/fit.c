@@ -33,9 +33,9 @@ static int32_t survey(fit_t *f, const tile_t *t, int32_t band)
     int32_t n = (p->height - 2) * p->width, histogram[ACTIVITIES] = {0};
     int64_t total = 0;
     f->n = 0;
-    f->stride = max32(1, n / FIT_SAMPLES) | 1;
-    for (int32_t i = 0; i < n; i += f->stride) {
-        int32_t y = 2 + i / p->width, x = i % p->width;
+    f->looks = min32(n, min32(FIT_SAMPLES, n / 3 + 1024));
+    for (int32_t k = 0; k < f->looks; k++) {
+        int32_t i = (int32_t)((int64_t)k * n / f->looks), y = 2 + i / p->width, x = i % p->width;
         if (!counts(t, band, y, x)) continue;
         uint32_t a = activity(p->at + y * p->stride + x, p->stride);
         total += a;
@@ -111,11 +111,11 @@ static void accumulate(fit_t *f, const tile_t *t, int32_t band)
     memset(f->product, 0, sizeof f->product);
     memset(f->filled, 0, sizeof f->filled);
     f->weight = 0;
-    for (int32_t i = 0; i < n; i += f->stride) {
-        int32_t y = 2 + i / p->width, x = i % p->width;
+    for (int32_t k = 0; k < f->looks; k++) {
+        int32_t i = (int32_t)((int64_t)k * n / f->looks), y = 2 + i / p->width, x = i % p->width;
         if (!counts(t, band, y, x)) continue;
-        for (uint32_t k = 0; k < t->band[band].n_refs && y != before; k++)
-            ref_rows(&t->ref[band][k], y, p->height, rows[k]);
+        for (uint32_t r = 0; r < t->band[band].n_refs && y != before; r++)
+            ref_rows(&t->ref[band][r], y, p->height, rows[r]);
         before = y;
         add_sample(f, p, &t->band[band], (const int16_t *const (*)[3])rows, y, x);
     }
@@ -125,8 +125,8 @@ static void accumulate(fit_t *f, const tile_t *t, int32_t band)
 /* What quantisation adds to the squares of the taps: they will be read from decoded samples. */
 static int64_t noise(const fit_t *f, const band_t *b, int32_t max_error)
 {
-    int64_t step = (2 * (int64_t)(max_error / b->gcd) + 1) >> b->shift;
-    return (16 * step * step / 12 * (f->weight >> 8) >> 12) >> (2 * f->shift);
+    int64_t step = step_of(b, max_error) >> b->shift;
+    return step > 1 ? (16 * step * step / 12 * (f->weight >> 8) >> 12) >> (2 * f->shift) : 0;
 }
 
 /* That noise in a product of two taps, or a tap and the target (tap n_lanes): the pixel above, from which own taps and
@@ -291,9 +291,9 @@ static void solve_all(fit_t *f, const tile_t *t, int32_t band, const int32_t *ma
     f->n_lanes = (int32_t)list_lanes(b->n_refs, f->lane, f->end);
     f->lane[f->n_lanes] = WEIGHTS; /* the target */
     accumulate(f, t, band);
-    f->noise[0] = max_error[band] ? noise(f, b, max_error[band]) : 0;
+    f->noise[0] = noise(f, b, max_error[band]);
     for (uint32_t k = 0; k < b->n_refs; k++)
-        f->noise[k + 1] = max_error[b->refs[k]] ? noise(f, &t->band[b->refs[k]], max_error[b->refs[k]]) : 0;
+        f->noise[k + 1] = noise(f, &t->band[b->refs[k]], max_error[b->refs[k]]);
     int64_t target = f->noise[0];
     for (uint32_t c = 0; c < MAX_CLASSES; c++) target += f->product[c][f->n_lanes][f->n_lanes];
     f->target_log = even_log(target);
@@ -326,7 +326,7 @@ void choose_predictor(fit_t *f, tile_t *t, int32_t band, const int32_t *max_erro
     }
     solve_all(f, t, band, max_error);
     uint32_t log = 0;
-    int64_t error = 0, pixels = (int64_t)f->n * f->stride;
+    int64_t error = 0, pixels = (int64_t)f->n * (t->plane[band].height - 2) * t->plane[band].width / f->looks;
     choose_size(f, f->solution, pixels, f->n + shifted(f->noise[0], 30 - f->target_log), &log, &b->tap_set);
     b->classes = 1u << log;
     if (b->classes == 1) b->phased = 0;

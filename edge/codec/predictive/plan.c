@@ -39,7 +39,7 @@ static int32_t common_divisor(int32_t a, int32_t b)
 }
 
 /* Least value, greatest code and common divisor over the valid pixels. */
-void find_range(band_t *b, const int32_t *s, const uint8_t *valid, int32_t n)
+void find_range(band_t *b, const int32_t *s, const uint8_t *valid, int32_t n, int32_t max_error)
 {
     int32_t low = INT32_MAX, high = INT32_MIN, divisor = 0;
     for (int32_t i = 0; i < n; i++)
@@ -52,6 +52,7 @@ void find_range(band_t *b, const int32_t *s, const uint8_t *valid, int32_t n)
         if (valid[i] && s[i] != low) divisor = common_divisor(s[i] - low, divisor);
     b->low = low;
     b->gcd = divisor ? divisor : 1;
+    if (2 * max_error + 1 > b->gcd * step_of(b, max_error)) b->gcd = 1; /* coarser steps without it */
     b->last = (high - low) / b->gcd;
     b->shift = b->last >> 15 ? 1 : 0;
     b->grid = (grid_t){1, 1, 0, 0};
@@ -147,7 +148,7 @@ static void choose_fine(band_t *b, uint32_t *count)
         if (b->used[i]) count[b->rank16[i] >> 4] = n;
     }
     for (uint32_t fine = 1; fine <= FINE_LIMIT && fine + FINE_BELOW + b->listed <= b->scale; fine++) {
-        for (uint32_t shared = 0; shared <= SHARED_LIMIT; shared++) {
+        for (uint32_t shared = 0; shared <= SHARED_LIMIT; shared += 2) {
             int64_t gain = gain_of_fine(b, count, fine, shared);
             if (gain <= best + pixels * LEAST_FINE) continue;
             best = gain;
@@ -183,13 +184,26 @@ static int phased(const tile_t *t, int32_t band)
     return 0;
 }
 
-/* Do neighbours have one value more often than chance has it? By chance, no difference is about as likely as the most
- * likely of the other small ones.
+/* Saved: the residuals of the pixels that repeat, some log2(change / step) + 2 bits each. To pay: at most the entropy of
+ * whether a pixel does.
  */
-static int repeats(const tile_t *t, int32_t band)
+static int worth_copying(const band_t *b, int32_t n, int32_t repeated, int64_t change, int32_t max_error)
+{
+    int64_t step = step_of(b, max_error) >> b->shift, others = n - repeated;
+    int64_t bits = rough_log2((uint32_t)change + 1) - rough_log2((uint32_t)(step > 1 ? step : 1)) + 512;
+    int64_t entropy = repeated * (int64_t)(rough_log2((uint32_t)n) - rough_log2((uint32_t)repeated)) +
+                      others * (int64_t)(rough_log2((uint32_t)n) - rough_log2((uint32_t)others));
+    return repeated * bits > entropy;
+}
+
+/* Do neighbours have one value more often than chance has it, and is it worth a bit a pixel to say where? By chance, no
+ * difference is about as likely as the most likely of the other small ones.
+ */
+static int repeats(const tile_t *t, int32_t band, int32_t max_error)
 {
     const plane_t *p = &t->plane[band];
-    int32_t count[2][2 * SMALL + 1] = {{0}}, n = 0;
+    int32_t count[2][2 * SMALL + 1] = {{0}}, n = 0, repeated = 0;
+    int64_t change = 0;
     for (int32_t y = 1; y < p->height; y += 1 + p->height / LOOK_ROWS)
         for (int32_t x = 1; x < p->width; x++) {
             const int16_t *at = p->at + y * p->stride + x;
@@ -197,15 +211,19 @@ static int repeats(const tile_t *t, int32_t band)
             if (!cell_is_valid(t, band, y, x)) continue;
             for (int i = 0; i < 2; i++)
                 if (d[i] >= -SMALL && d[i] <= SMALL) count[i][d[i] + SMALL]++;
+            repeated += d[0] == 0 || d[1] == 0;
+            change += d[0] < 0 ? -d[0] : d[0];
             n++;
         }
+    int more = 0;
     for (int i = 0; i < 2; i++) {
         int32_t same = count[i][SMALL], other = 0;
         for (int k = 0; k <= 2 * SMALL; k++)
             if (k != SMALL) other = max32(other, count[i][k]);
-        if (same > 2 * other && same - other > n / LEAST_REPEATS) return 1;
+        more |= same > 2 * other && same - other > n / LEAST_REPEATS;
     }
-    return 0;
+    int32_t changed = n - count[0][SMALL];
+    return more && worth_copying(&t->band[band], n, repeated, changed ? change / changed : 0, max_error);
 }
 
 /* How many pixels agree in two bands on being as the one before. */
@@ -220,12 +238,12 @@ static int64_t agreement(const plane_t *a, const plane_t *b)
     return n;
 }
 
-static void choose_cells(tile_t *t, int32_t i)
+static void choose_cells(tile_t *t, int32_t i, const int32_t *max_error)
 {
     int32_t band = t->order[i];
     band_t *b = &t->band[band];
     const plane_t *p = &t->plane[band];
-    b->copies = (uint32_t)repeats(t, band);
+    b->copies = (uint32_t)repeats(t, band, max_error[band]);
     b->phased = !b->copies && phased(t, band);
     int64_t rows = (p->height - 1) / (1 + p->height / LOOK_ROWS) + 1, best = rows * p->width * 7 / 8;
     for (int32_t k = 0; k < i && b->copies; k++) {
@@ -321,7 +339,7 @@ static void choose_references(tile_t *t, int32_t i, int32_t correlation[MAX_BAND
     }
 }
 
-void choose_structure(tile_t *t)
+void choose_structure(tile_t *t, const int32_t *max_error)
 {
     int32_t r[MAX_BANDS][MAX_BANDS];
     correlate(t, r);
@@ -329,6 +347,6 @@ void choose_structure(tile_t *t)
     for (int32_t i = 0; i < t->n_bands; i++)
         if (t->band[t->order[i]].last) {
             choose_references(t, i, r);
-            choose_cells(t, i);
+            choose_cells(t, i, max_error);
         }
 }

@@ -77,7 +77,7 @@ typedef struct {
 typedef struct {
     int32_t n_bands, height, width;
     const uint8_t *valid;     /* (height, width), 0 where there is no data */
-    int all_valid, exact;     /* exact: planes hold the samples, as the encoder's do */
+    int all_valid, exact;     /* exact: references need not be built again to encode */
     uint8_t column[MAX_BANDS][MAX_SIDE]; /* cell of a band's own grid by pixel */
     int32_t order[MAX_BANDS];
     band_t band[MAX_BANDS];
@@ -91,6 +91,9 @@ enum { NEW = 0, LEFT = 1, ABOVE = 2, HOLE = 3 };
 
 /* Which taps a set has: own, and of each reference. */
 extern const uint32_t OWN_SET[TAP_SETS], REF_SET[TAP_SETS];
+
+/* Codes from one decoded value to the next: errors up to half of that. */
+static inline int32_t step_of(const band_t *b, int32_t max_error) { return 2 * (max_error / b->gcd) + 1; }
 
 /* Index of a tap's weight. */
 static inline uint32_t lane_of(uint32_t group, uint32_t bit)

@@ -29,7 +29,7 @@ typedef struct { int32_t width, reached; } run_t; /* pixels of the cell so far i
 
 static const uint8_t FRACTION_CONTEXT[16] = {0, 0, 0, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 4, 4, 4};
 
-typedef struct { model_t *m; int32_t step, last; uint32_t inverse; int loose; } residual_t;
+typedef struct { model_t *m; int32_t step, last; uint32_t inverse; } residual_t;
 
 #define TRUST 14 /* how many values the prior counts for */
 

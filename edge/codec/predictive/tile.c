@@ -156,32 +156,31 @@ static void make_plan(arena_t *a, work_t *w, const int32_t *samples, const int32
     fit_t *fit = take(a, sizeof *fit);
     for (int32_t b = 0; b < t->n_bands; b++) {
         const int32_t *s = samples + (size_t)b * pixels;
-        find_range(&t->band[b], s, t->valid, (int32_t)pixels);
+        find_range(&t->band[b], s, t->valid, (int32_t)pixels, max_error[b]);
         if (t->band[b].last) find_grid(&t->band[b].grid, s, t->valid, t->height, t->width);
     }
     make_planes(a, t);
     t->exact = t->all_valid; /* holes are filled otherwise for the plan */
     for (int32_t b = 0; b < t->n_bands; b++) {
         fill_plane(w, b, samples + (size_t)b * pixels);
-        t->exact &= max_error[b] == 0;
+        t->exact &= step_of(&t->band[b], max_error[b]) == 1;
     }
-    choose_structure(t);
+    choose_structure(t, max_error);
     make_refs(a, t);
     make_cells(a, t);
     for (int32_t b = 0; b < t->n_bands; b++) {
         if (!t->band[b].last) continue;
         build_refs(t, b, 0, t->plane[b].height);
         choose_predictor(fit, t, b, max_error);
-        if (!max_error[b]) choose_values(t, b, fit->count);
+        if (step_of(&t->band[b], max_error[b]) == 1) choose_values(t, b, fit->count);
     }
 }
 
 static residual_t residual_of(work_t *w, int32_t band, int32_t max_error)
 {
     const band_t *b = &w->tile.band[band];
-    int32_t step = 2 * (max_error / b->gcd) + 1;
-    int loose = step >> 1 > (1 << b->scale) / 16;
-    return (residual_t){&w->model[band], step, b->last_rank >> b->fine, 65536u / (uint32_t)step, loose};
+    int32_t step = step_of(b, max_error);
+    return (residual_t){&w->model[band], step, b->last_rank >> b->fine, 65536u / (uint32_t)step};
 }
 
 /* A row's codes for the encoder: its plane still holds them unless it has too few bits. */

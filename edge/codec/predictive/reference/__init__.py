@@ -29,18 +29,18 @@ Samples = NDArray[np.int32]
 def make_plan(tile: Tile, samples: Samples, max_error: list[int]) -> None:
     """All of the encoder's choices."""
     for b, band in enumerate(tile.bands):
-        find_range(band, samples[b], tile.valid)
+        find_range(band, samples[b], tile.valid, max_error[b])
         if band.last:
             band.grid = find_grid(samples[b], tile.valid)
     tile.make_planes()
     for b in range(tile.n_bands):
         fill_plane(tile, b, samples[b])
-    choose_structure(tile)
+    choose_structure(tile, max_error)
     for b, band in enumerate(tile.bands):
         if band.last:
             tile.build_refs(b, 0, tile.planes[b].height)
             choose_predictor(tile, b, max_error)
-            if not max_error[b]:
+            if band.step(max_error[b]) == 1:
                 choose_values(tile, b)
 
 
@@ -50,9 +50,8 @@ class _Strips:
     def __init__(self, tile: Tile, coder: Coder, max_error: list[int]) -> None:
         self.tile, self.coder, self.models = tile, coder, []
         for b, band in enumerate(tile.bands):
-            step = 2 * (max_error[b] // band.gcd) + 1
             tile.planes[b].start = band.start
-            self.models.append(Model(band, tile.planes[b].width, step, step >> 1 > (1 << band.scale) // 16))
+            self.models.append(Model(band, tile.planes[b].width, band.step(max_error[b])))
             if band.copies:
                 tile.cells[b] = np.full((tile.planes[b].height, tile.planes[b].width), HOLE, np.int8)
 

@@ -78,11 +78,12 @@ class Survey:
     def __init__(self, tile: Tile, b: int) -> None:
         plane = tile.planes[b]
         n = (plane.height - 2) * plane.width
-        self.stride = max(1, n // FIT_SAMPLES) | 1
-        places = [(2 + i // plane.width, i % plane.width) for i in range(0, n, self.stride)]
+        looks = min(n, FIT_SAMPLES, n // 3 + 1024)
+        places = [(2 + k * n // looks // plane.width, k * n // looks % plane.width) for k in range(looks)]
         self.places = [(y, x) for y, x in places if counts(tile, b, y, x)]
         if not self.places:
             return
+        self.pixels = len(self.places) * n // looks
         found = [activity(plane, y, x) for y, x in self.places]
         mean = sum(found) // len(found)
         soften = mean // 8 + 1
@@ -127,8 +128,8 @@ class Products:
 
     def noise(self, band: Band, max_error: int, shift: int) -> int:
         """What quantisation adds to the squares of a band's taps."""
-        step = 2 * (max_error // band.gcd) + 1 >> band.shift
-        return (16 * step * step // 12 * (self.weight >> 8) >> 12) >> 2 * shift if max_error else 0
+        step = band.step(max_error) >> band.shift
+        return (16 * step * step // 12 * (self.weight >> 8) >> 12) >> 2 * shift if step > 1 else 0
 
 
 def _even_log(v: int) -> int:
@@ -275,9 +276,9 @@ def choose_predictor(tile: Tile, b: int, max_error: list[int]) -> None:
         band.refs, band.phased = [], 0
         band.weight = [dict.fromkeys(band.taps(), 0)]
         return
-    fit, pixels = Fit(tile, b, survey, max_error), len(survey.places) * survey.stride
+    fit = Fit(tile, b, survey, max_error)
     floor = len(survey.places) + shifted(fit.noise[0], 30 - fit.target_log)
-    log, band.tap_set = fit.choose_size(pixels, floor)
+    log, band.tap_set = fit.choose_size(survey.pixels, floor)
     band.classes, end = 1 << log, fit.ends[band.tap_set]
     band.phased = band.phased if log else 0
     quarters = {1: [], 2: survey.quarter[1:2], 4: survey.quarter}
@@ -286,6 +287,6 @@ def choose_predictor(tile: Tile, b: int, max_error: list[int]) -> None:
     error = shifted(sum(s.left_over(end) for s in solutions), fit.target_log - 30)
     weights = [s.weights(end) for s in solutions]
     band.weight_bits = _weight_bits(weights)
-    band.exponent = fit.units(band, error, pixels >> log)
+    band.exponent = fit.units(band, error, survey.pixels >> log)
     band.weight = [_kept(band, fit.taps, w) for w in weights]
     band.scale = fit.error_scale(error, survey.shift + band.shift)

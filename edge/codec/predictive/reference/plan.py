@@ -21,8 +21,8 @@ from swathpack.edge.codec.predictive.reference.tile import (
 
 UNIT = 32768
 DETAIL_SAMPLES = 1024
-LEAST_GAIN, LEAST_OWN, LEAST_REPEATS, LEAST_FINE = 256, 64, 24, 8
-LOOK_ROWS, SMALL, FINE_BELOW = 64, 8, 6
+LEAST_GAIN, LEAST_OWN, LEAST_REPEATS, LEAST_FINE = 256, 64, 24, 4
+LOOK_ROWS, SMALL, FINE_BELOW = 64, 8, 3
 
 Samples = NDArray[np.int32]
 
@@ -41,12 +41,14 @@ def rough_log2(v: int) -> int:
     return 256 * top + m + (m * (256 - m) * 88 >> 16)
 
 
-def find_range(band: Band, samples: Samples, valid: NDArray[np.uint8]) -> None:
+def find_range(band: Band, samples: Samples, valid: NDArray[np.uint8], max_error: int) -> None:
     """Least value, greatest code and common divisor over the valid pixels."""
     values = samples[valid != 0].tolist()
     if values:
         band.low = min(values)
         band.gcd = gcd(*(v - band.low for v in values)) or 1
+        if 2 * max_error + 1 > band.gcd * band.step(max_error):  # coarser steps without it
+            band.gcd = 1
         band.last = (max(values) - band.low) // band.gcd
     band.shift = int(band.last >= 1 << 15)
 
@@ -149,7 +151,7 @@ def _choose_fine(band: Band, count: list[int]) -> None:
     for fine in range(1, FINE_LIMIT + 1):
         if fine + FINE_BELOW + band.listed > band.scale:
             break
-        for shared in range(SHARED_LIMIT + 1):
+        for shared in range(0, SHARED_LIMIT + 1, 2):
             gain = _gain_of_fine(count, fine, shared)
             if gain > best + pixels * LEAST_FINE:
                 best, band.fine, band.shared = gain, fine, shared
@@ -166,8 +168,8 @@ def _phased(tile: Tile, b: int) -> bool:
     return any(v[i] > v[1 - i] * 9 // 8 for v in (across, down) for i in (0, 1))
 
 
-def _repeats(tile: Tile, b: int) -> bool:
-    """Do neighbours have one value more often than chance has it?"""
+def _repeats(tile: Tile, b: int, max_error: int) -> bool:
+    """Do neighbours have one value more often than chance has it, and is it worth saying where?"""
     plane = tile.planes[b]
     found: tuple[list[int], list[int]] = ([], [])
     for y in range(1, plane.height, 1 + plane.height // LOOK_ROWS):
@@ -175,17 +177,26 @@ def _repeats(tile: Tile, b: int) -> bool:
             if tile.cell_is_valid(b, y, x):
                 found[0].append(plane.at(y, x) - plane.at(y, x - 1))
                 found[1].append(plane.at(y, x) - plane.at(y - 1, x))
+    more = False
     for d in found:
         other = max(d.count(k) for k in range(-SMALL, SMALL + 1) if k)
-        if d.count(0) > 2 * other and d.count(0) - other > len(d) // LEAST_REPEATS:
-            return True
-    return False
+        more |= d.count(0) > 2 * other and d.count(0) - other > len(d) // LEAST_REPEATS
+    return more and _worth_copying(tile.bands[b], *found, max_error)
 
 
-def _choose_cells(tile: Tile, i: int) -> None:
+def _worth_copying(band: Band, left: list[int], up: list[int], max_error: int) -> bool:
+    """Saved: the residuals of the pixels that repeat. To pay: at most the entropy of whether a pixel does."""
+    n, repeated, changed = len(left), sum(not d or not e for d, e in zip(left, up)), len(left) - left.count(0)
+    change = sum(map(abs, left)) // changed if changed else 0
+    bits = rough_log2(change + 1) - rough_log2(max(band.step(max_error) >> band.shift, 1)) + 512
+    entropy = sum(part * (rough_log2(n) - rough_log2(part)) for part in (repeated, n - repeated))
+    return repeated * bits > entropy
+
+
+def _choose_cells(tile: Tile, i: int, max_error: list[int]) -> None:
     b = tile.order[i]
     band, plane = tile.bands[b], tile.planes[b]
-    band.copies = int(_repeats(tile, b))
+    band.copies = int(_repeats(tile, b, max_error[b]))
     band.phased = int(not band.copies and _phased(tile, b))
     rows = plane.rows[:: 1 + plane.height // LOOK_ROWS]
     best, same = rows.size * 7 // 8, rows[:, 1:] == rows[:, :-1]
@@ -257,11 +268,11 @@ def _choose_references(tile: Tile, i: int, correlation: list[list[int]]) -> None
             r[k] = [v - quotient(column[k] * c, column[best]) for v, c in zip(row, column)]
 
 
-def choose_structure(tile: Tile) -> None:
+def choose_structure(tile: Tile, max_error: list[int]) -> None:
     """Order, references and cells; the planes hold the samples."""
     r = _correlate(tile)
     _choose_order(tile, r)
     for i, b in enumerate(tile.order):
         if tile.bands[b].last:
             _choose_references(tile, i, r)
-            _choose_cells(tile, i)
+            _choose_cells(tile, i, max_error)

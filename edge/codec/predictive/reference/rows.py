@@ -66,7 +66,6 @@ class Model:
     band: Band
     width: int
     step: int
-    loose: bool
     levels: dict[int, Level] = field(default_factory=dict)
     beyond: list[Bit] = field(default_factory=numbers)
     copies: dict[tuple[int, ...], Bit] = field(default_factory=dict)
@@ -252,9 +251,6 @@ class Row:
         predicted = (16 * above + (total + (1 << drop - 1) >> drop)) << band.shift
         return max(0, min(predicted, band.last << 4))
 
-    def _alike(self, code: int, given: int, coded: int) -> int:
-        return int(code == given or (self.model.loose and abs(code - coded) <= self.model.step >> 1))
-
     def _copy(self, coder: Coder, x: int, given: int) -> int:
         """Does a pixel repeat the one before or above?"""
         assert self.cells is not None
@@ -264,11 +260,11 @@ class Row:
         if x and cells[y, x - 1] != HOLE:
             over, beside = int(above == LEFT), int(y > 0 and x + 1 < len(cells[y]) and cells[y - 1, x + 1] == LEFT)
             bit = model.copies.setdefault((0, self.run, over, beside, other), Bit())
-            if coder.bit(bit, self._alike(given, model.given[x - 1], model.coded[x - 1])):
+            if coder.bit(bit, int(given == model.given[x - 1])):
                 return LEFT
         if above != HOLE:
             bit = model.copies.setdefault((1, model.heights[x], int(x > 0 and model.heights[x - 1] > 0), other), Bit())
-            if coder.bit(bit, self._alike(given, model.given[x], model.coded[x])):
+            if coder.bit(bit, int(given == model.given[x])):
                 return ABOVE
         return NEW
 

@@ -91,6 +91,10 @@ class Band:
     exponent: list[int] = field(default_factory=lambda: [0])
     weight: list[dict[Tap, int]] = field(default_factory=lambda: [{}])
 
+    def step(self, max_error: int) -> int:
+        """Codes from one decoded value to the next: errors up to half of that."""
+        return 2 * (max_error // self.gcd) + 1
+
     def taps(self) -> list[Tap]:
         """Those of the band's set, group by group."""
         sets = [OWN_SET[self.tap_set]] + [REF_SET[self.tap_set]] * len(self.refs)
