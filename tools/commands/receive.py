@@ -55,6 +55,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"take out of the store: {DROP_FORMS}; the board is told to code it again",
     )
     parser.add_argument(
+        "--epoch", type=int, default=1, metavar="N",
+        help="life of this store, remembered by it: one more than before where a store was lost or put back from a copy",
+    )  # fmt: skip
+    parser.add_argument(
         "--key-file", type=Path, help="link keys shared with the board (swathpack keys): sign the reports"
     )
     parser.add_argument(
@@ -74,10 +78,12 @@ def run(args: argparse.Namespace) -> int:
     """Drop, receive every pass in turn, write images, list: what is asked for, in this order."""
     if not (args.passes or args.images or args.list or args.drop):
         raise UserError("nothing to do: expected pass files, --images, --list or --drop")
+    if not 1 <= args.epoch < 1 << 32:
+        raise UserError(f"--epoch: expected 1 to {(1 << 32) - 1}, found {args.epoch}")
     try:
         key = _key(args)
         _check_files(args)
-        store = GroundStore(args.store, write=bool(args.passes or args.drop))
+        store = GroundStore(args.store, args.epoch, write=bool(args.passes or args.drop))
         try:
             return _run(args, store, key)
         finally:

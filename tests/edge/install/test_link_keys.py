@@ -9,12 +9,15 @@ import pytest
 
 from swathpack.edge.install.link_keys import (
     HEADLINE,
+    UNSIGNED,
     LinkKeyError,
     choose_key,
     make_link_keys,
     parse_link_keys,
     read_link_keys,
 )
+from swathpack.edge.packets.deframer import Deframer
+from swathpack.edge.packets.report import Report
 from swathpack.edge.packets.space_packet import Apid, SpacePacket
 from swathpack.tools.cli import main
 
@@ -87,3 +90,21 @@ def test_receive_writes_no_reports_that_nobody_signs_unless_told(
     assert main([*words, "--key-file", str(tmp_path / "keys"), "--key-slot", "9"]) == 1
     assert "expected a key slot of 0, 1" in capsys.readouterr().err
     assert main([*words, "--key-file", str(tmp_path / "keys")]) == 0 and main([*words, "--insecure"]) == 0
+
+
+def test_a_store_that_was_lost_begins_a_new_epoch(tmp_path: Path) -> None:
+    (tmp_path / "pass-1.bin").write_bytes(SpacePacket(Apid.EVENT, 0, 1, 1, b"").pack())
+    words = [
+        "receive",
+        str(tmp_path / "pass-1.bin"),
+        "--store",
+        str(tmp_path / "g"),
+        "--reports",
+        str(tmp_path / "up"),
+        "--insecure",
+    ]
+    for more, epoch in ((["--epoch", "3"], 3), ([], 3), (["--epoch", "2"], 3)):
+        assert main([*words, *more]) == 0
+        packets = Deframer().feed((tmp_path / "up/reports-000001.bin").read_bytes())
+        assert {Report.unpack(packet.payload, dict([UNSIGNED])).epoch for packet in packets} == {epoch}
+    assert main([*words, "--epoch", "0"]) == 1
