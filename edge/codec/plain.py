@@ -324,7 +324,7 @@ def _head(payload: bytes) -> tuple[int, int]:
 
 def _decode_transform(payload: bytes, shape: tuple[int, int, int], names: Sequence[str], layers: int) -> DecodedPlain:
     known = _known(names)
-    ends = transform_coder.layer_ends(payload, shape, known, len(payload))
+    ends = transform_coder.layer_ends(payload, shape, known, 1 << 40)  # not cut by what there is of it
     if layers < LAYERS and ends is not None:
         # With no layer at all the header alone still tells the means.
         payload = payload[: int(ends[layers]) if layers else int(ends[1] - transform_coder.first_target(shape))]

@@ -37,7 +37,9 @@ AIM_SHARES = (0.25, 1.0, 4.0, 16.0)  # and those around it, for an embedded payl
 MAX_BANDS, MAX_SIDE = 16, 4095
 STEP_BITS, STEPS_AN_OCTAVE, STEP_BIAS = 6, 4, 16
 PLANE_BITS = 5
-END_SLACK = 2  # bytes that the binary coder may still hold back when a layer's target is reached
+# A mark stands within the decision that reaches its target, which moves the coder by at most two bytes: one beyond the
+# target. The decoder has then read four bytes more, those of its code value.
+END_SLACK = 5
 FRACTION = 1 << bitplane.FRACTION
 LARGEST = (1 << bitplane.MAX_PLANES) * FRACTION - 1
 MEAN_UNIT_BITS, MEAN_ORDER = 3, 6

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from swathpack.edge.bands import BANDS
-from swathpack.edge.codec.transform_coder import LAYERS, TransformCoderError, decode_tile, encode_tile
+from swathpack.edge.codec.transform_coder import LAYERS, TransformCoderError, decode_tile, encode_tile, layer_ends
 from tests import frames
 
 FOUR = ("B02", "B03", "B04", "B08")
@@ -151,3 +151,17 @@ def test_damaged_payloads_decode_to_something_or_are_refused() -> None:
             damaged[at] = rng.integers(0, 256)
         with contextlib.suppress(TransformCoderError):
             assert decode_tile(bytes(damaged), tile.shape, FOUR).samples.shape == tile.shape
+
+
+@pytest.mark.parametrize("seed", [*range(10), 38, 58])
+def test_layers_end_where_any_prefix_says_they_do(seed: int) -> None:
+    """What `layer_ends` computes from the header alone must hold the layer, and waste at most the slack."""
+    rng = np.random.default_rng(seed)
+    bands, height, width = int(rng.integers(1, 6)), int(rng.integers(40, 130)), int(rng.integers(40, 130))
+    tile = (2000 + 300 * rng.normal(size=(bands, height, width)).cumsum(1)).clip(0, 65535).astype(np.uint16)
+    coded = encode_tile(tile)
+    ends = layer_ends(coded.payload[:400], tile.shape, None, len(coded.payload))
+    assert ends is not None
+    assert (ends >= coded.sizes).all() and (ends[1:-1] <= coded.sizes[1:-1] + 5).all()
+    for k in range(1, LAYERS):
+        assert decode_tile(coded.payload[: ends[k]], tile.shape).layers >= k
