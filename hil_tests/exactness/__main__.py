@@ -6,7 +6,8 @@
 
 A cell counts symbols whose mean or table differ between the two sides: one is enough to lose a tile. Latents
 come from val frames of the data folder when it is there, else they are drawn like real ones; further ones are
-saturated, zero, and random extremes. "golden" says what the golden vectors decide about the engine on that
+saturated, zero, and random extremes. The pixels of transform tiles are compared bit for bit: C, its numpy twin, several
+threads. "golden" says what the golden vectors decide about the engine on that
 machine. The exit status is 1 when an engine that they admit differs from int64 in any symbol.
 
 Emulated processors run the same wheels under qemu-user-static (`apt-get install qemu-user-static`); aarch64
@@ -34,6 +35,7 @@ from swathpack.edge.codec.model import DEFAULT_DIRECTORY, EdgeModel
 from swathpack.edge.codec.prediction import CodingContext
 from swathpack.export.golden import EXTREMES, like_real
 from swathpack.hil_tests.boards.emulated_root import EmulationMissing, python_under
+from swathpack.hil_tests.exactness import pixels
 from swathpack.hil_tests.exactness.worker import (
     Result,
     Stepped,
@@ -196,13 +198,16 @@ def onnx_rows(model: EdgeModel, level: str, tiles: list[Tile], batches: tuple[in
     return rows
 
 
-def emulated_rows(directory: Path, tiles: list[Tile], machine: str) -> list[Row]:
-    """float32 and the four levels on an emulated processor, in a process of its own."""
+def emulated_rows(
+    directory: Path, tiles: list[Tile], machine: str, payloads: list[pixels.Payload] | None = None
+) -> tuple[list[Row], dict[str, list[str]]]:
+    """float32 and the four levels on an emulated processor, in a process of its own; and the pixels of the payloads."""
     names = ["float32", *(f"onnxruntime:{level}" for level in LEVELS)]
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         inputs, out = Path(folder, "in.npz"), Path(folder, "out.npz")
         write_inputs(inputs, tiles)
+        pixels.save(Path(folder, "payloads.npz"), payloads or [])
         command = [
             *python_under(machine),
             "-m",
@@ -213,6 +218,8 @@ def emulated_rows(directory: Path, tiles: list[Tile], machine: str) -> list[Row]
             str(inputs),
             "--out",
             str(out),
+            "--payloads",
+            str(Path(folder, "payloads.npz")),
             "--engines",
             ",".join(names),
         ]
@@ -221,7 +228,8 @@ def emulated_rows(directory: Path, tiles: list[Tile], machine: str) -> list[Row]
             for name in names:
                 result = {key: archive[f"{name}.{key}"] for key in ("mean8", "table")}
                 rows.append(Row(name, machine, result, str(archive[f"{name}.refusal"])))
-    return rows
+            drawn = {key: archive[key].tolist() for key in archive.files if key.startswith("pixels ")}
+    return rows, drawn
 
 
 # --- report
@@ -301,7 +309,21 @@ def native_part(args: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
     symbols = rows[0].result["mean8"].size
     title = f"mismatched symbols of {symbols} in {len(tiles)} latents ({source}; the others adversarial)"
     print_part(title, rows, columns)
-    return report(rows, columns, {"symbols": symbols, "real": source}), failures(rows, reference_of(rows, columns))
+    drawn, wrong = pixel_part("here", pixels.here(payloads := pixels.drawn_payloads()), payloads)
+    note = {"symbols": symbols, "real": source, **drawn}
+    return report(rows, columns, note), failures(rows, reference_of(rows, columns)) + wrong
+
+
+def pixel_part(
+    machine: str, rows: dict[str, list[str]], payloads: list[pixels.Payload]
+) -> tuple[dict[str, Any], list[str]]:
+    """Against the numpy twin on this machine: prints a line a row; report and rows that differ."""
+    counts = pixels.different(rows, pixels.digests(payloads, twin=True))
+    print(f"\n{machine}: transform tiles of {len(payloads)} that are drawn otherwise than by numpy here")
+    for name, count in counts.items():
+        print(f"  {name:20s}{count:4d}")
+    label = "" if machine == "here" else f"{machine} "
+    return {"different_pixels": counts}, [label + name for name, count in counts.items() if count]
 
 
 def emulated_part(args: argparse.Namespace, machine: str) -> tuple[dict[str, Any], list[str]]:
@@ -309,10 +331,12 @@ def emulated_part(args: argparse.Namespace, machine: str) -> tuple[dict[str, Any
     small, _ = gather(args.model, args.data, 4, args.emulated_tiles)
     model = EdgeModel(args.model, engine="float32")
     here = [Row(n, "here", predictions(create_engine(n, model), small), None) for n in ("int64", "float32")]
-    found = emulated_rows(args.model, small, machine)
+    payloads = pixels.drawn_payloads()
+    found, drawn = emulated_rows(args.model, small, machine, payloads)
     symbols = here[0].result["mean8"].size
     print_part(f"{machine}: mismatched symbols of {symbols} in {len(small)} latents", found, here)
-    return report(found, here, {"symbols": symbols}), failures(found, here[0])
+    note, wrong = pixel_part(machine, drawn, payloads)
+    return report(found, here, {"symbols": symbols, **note}), failures(found, here[0]) + wrong
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -5,7 +5,8 @@
 
 Imports nothing beyond edge/ and numpy, so that it also runs on an emulated processor. `in.npz` is what
 `swathpack.hil_tests.exactness.write_inputs` writes. `out.npz` holds per engine `<engine>.mean8` and `<engine>.table`,
-one value per symbol of all latents, and `<engine>.refusal`, the golden vectors' verdict ("" when they admit it).
+one value per symbol of all latents, and `<engine>.refusal`, the golden vectors' verdict ("" when they admit it). With
+`--payloads FILE` also every row of `swathpack.hil_tests.exactness.pixels`, a digest a payload.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from swathpack.edge.codec.engines import EngineRefused, create_engine, open_engi
 from swathpack.edge.codec.latents import GROUP, LAYERS, Latent, phase_map
 from swathpack.edge.codec.model import EdgeModel
 from swathpack.edge.codec.prediction import Base, CodingContext, Prediction, predict
+from swathpack.hil_tests.exactness import pixels
 
 Tile = tuple[Latent, list[CodingContext], int]
 Result = dict[str, NDArray[Any]]
@@ -139,6 +141,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--inputs", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--payloads", type=Path, help="transform tiles to decode as well")
     parser.add_argument("--engines", required=True, help="names, separated by commas")
     args = parser.parse_args()
     model, tiles = EdgeModel(args.model, engine="float32"), read_inputs(args.inputs)
@@ -147,6 +150,8 @@ def main() -> None:
         for key, value in predictions(create_engine(name, model), tiles).items():
             out[f"{name}.{key}"] = value
         out[f"{name}.refusal"] = np.array(refusal(name, model))
+    if args.payloads:
+        out.update({name: np.array(row) for name, row in pixels.here(pixels.load(args.payloads)).items()})
     np.savez_compressed(args.out, **out)
 
 

@@ -15,6 +15,7 @@ torch = pytest.importorskip("torch")
 
 from swathpack.hil_tests.boards.emulated_root import EmulationMissing, python_under  # noqa: E402
 from swathpack.hil_tests.exactness import __main__ as exactness  # noqa: E402
+from swathpack.hil_tests.exactness import pixels  # noqa: E402
 from swathpack.hil_tests.exactness.__main__ import Row, adversarial_tiles, failures, mismatches, report, synthetic_tiles  # noqa: E402
 from swathpack.hil_tests.exactness.torch_engine import TorchEngine  # noqa: E402
 from swathpack.hil_tests.exactness.worker import Stepped, batch_predictions, predictions, read_inputs  # noqa: E402
@@ -81,6 +82,24 @@ def test_inputs_survive_the_way_to_another_processor(tiles: list[Any], truth: An
     assert mismatches(truth, predictions(ExactNetwork(random_parameters()), read_inputs(tmp_path / "in.npz"))) == 0
 
 
+def test_pixels_are_the_same_by_every_way_and_a_difference_is_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    payloads = pixels.drawn_payloads()
+    pixels.save(tmp_path / "payloads.npz", payloads)
+    assert pixels.load(tmp_path / "payloads.npz") == payloads
+    truth, rows = pixels.digests(payloads), pixels.here(payloads)
+    assert len(set(truth)) == len(payloads) and set(pixels.different(rows, truth).values()) == {0}
+
+    def otherwise(basis: Any, components: Any) -> Any:
+        return (basis[:, ::-1].astype(np.float64) @ components[::-1]).astype(np.float32)
+
+    monkeypatch.setattr("swathpack.edge.codec.transform_coder.spectral.turned_back", otherwise)
+    counts = pixels.different(pixels.here(payloads), truth)
+    assert counts["pixels numpy"] > 0
+    assert exactness.pixel_part("z80", pixels.here(payloads), payloads)[1] != []
+
+
 def test_unknown_processor_is_named() -> None:
     with pytest.raises(EmulationMissing, match="expected one of haswell, nehalem, aarch64, found z80"):
         python_under("z80")
@@ -97,7 +116,9 @@ def test_emulated_processor(machine: str) -> None:
         pytest.skip(str(error))
     model = EdgeModel(DEFAULT_DIRECTORY, engine="float32")
     small = adversarial_tiles(4, np.random.default_rng(3))[3:4]
-    rows = exactness.emulated_rows(DEFAULT_DIRECTORY, small, machine)
+    payloads = pixels.drawn_payloads()
+    rows, drawn = exactness.emulated_rows(DEFAULT_DIRECTORY, small, machine, payloads)
+    assert set(pixels.different(drawn, pixels.digests(payloads)).values()) == {0}
     here = Row("int64", "here", predictions(ExactNetwork(model.parameters, np.int64), small), "")
     assert failures(rows, here) == []
     fused = {r.name: r.refused for r in rows if r.name in ("onnxruntime:extended", "onnxruntime:all")}

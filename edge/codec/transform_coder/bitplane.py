@@ -53,7 +53,7 @@ def reconstruct(values: NDArray[np.int32], bits: NDArray[np.uint8], step: float)
     Within its interval a value is expected at 27/64 when it has just been found, at 29/64 and 30/64 when one or more of
     its bits are known: means over training scenes.
     """
-    twice, length = np.abs(values), np.exp2(bits.astype(np.float32))
+    twice, length = np.abs(values), np.left_shift(1, bits.astype(np.int32)).astype(np.float32)
     intervals = twice >> (bits.astype(np.int32) + 1)
     below = np.where(intervals < 2, np.float32(5 / 64), np.where(intervals < 4, np.float32(3 / 64), np.float32(2 / 64)))
     expected = np.float32(0.5) * twice.astype(np.float32) - below * length

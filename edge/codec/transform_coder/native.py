@@ -38,6 +38,7 @@ def _library() -> ctypes.CDLL:
     signatures: dict[str, tuple[Any, list[Any]]] = {
         "sp_wavelet_forward": (None, [p, p, u32, u32, u32, p, p]),
         "sp_wavelet_inverse": (None, [p, p, u32, u32, u32, p, p]),
+        "sp_spectral_inverse": (None, [p, u32, p, p, size, size]),
         "sp_bitplane_constants": (None, [p]),
         "sp_bitplane_tables": (None, [p]),
         "sp_bitplane_workspace": (size, [u32, u32, u32]),
@@ -67,6 +68,21 @@ def wavelet(
     for plane, result in zip(data, out):
         function(plane.ctypes.data, result.ctypes.data, height, width, levels, scales.ctypes.data, work.ctypes.data)
     return out
+
+
+def spectral_inverse(
+    basis: NDArray[np.float32], components: NDArray[np.float32], bands: NDArray[np.float32], start: int, stop: int
+) -> None:
+    """sp_spectral_inverse on columns [start, stop) of the first rows of `components` into `bands`, both (C, N) C contiguous."""
+    rows, at = np.ascontiguousarray(basis), components.itemsize * start  # rows: must live while C reads it
+    _library().sp_spectral_inverse(
+        rows.ctypes.data,
+        len(rows),
+        components.ctypes.data + at,
+        bands.ctypes.data + at,
+        components.shape[1],
+        stop - start,
+    )
 
 
 @lru_cache(maxsize=1)

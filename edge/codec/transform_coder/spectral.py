@@ -10,10 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from swathpack.edge.codec.transform_coder import native
+from swathpack.edge.codec.transform_coder.exact import eigenvectors, turn_of
 from swathpack.edge.codec.transform_coder.header import BitReader, BitWriter
 from swathpack.edge.codec.transform_coder.layout import Pyramid
 
@@ -38,22 +41,22 @@ def angles_of(basis: Matrix, bits: int) -> list[int]:
         for i in range(j + 1, size):
             angle = min(max(round(math.atan2(rest[i][j], rest[j][j]) / unit), -half), half - 1)
             angles.append(angle)
-            _turn(rest, j, i, -angle * unit)
+            _turn(rest, j, i, -angle, bits)
     return angles
 
 
 def basis_of(angles: Sequence[int], size: int, bits: int) -> Matrix:
     """The basis (size, size) of its angles."""
-    basis, unit = np.eye(size).tolist(), math.pi / (1 << bits)
+    basis = np.eye(size).tolist()
     pairs = [(j, i) for j in range(size - 1) for i in range(j + 1, size)]
     for (j, i), angle in zip(reversed(pairs), reversed(angles)):
-        _turn(basis, j, i, angle * unit)
+        _turn(basis, j, i, angle, bits)
     return np.array(basis)
 
 
-def _turn(rows: list[list[float]], j: int, i: int, angle: float) -> None:
+def _turn(rows: list[list[float]], j: int, i: int, angle: int, bits: int) -> None:
     """Rotates rows j and i in place."""
-    c, s = math.cos(angle), math.sin(angle)
+    c, s = turn_of(angle, bits)
     a, b = rows[j], rows[i]
     rows[j] = [c * x - s * y for x, y in zip(a, b)]
     rows[i] = [s * x + c * y for x, y in zip(a, b)]
@@ -86,12 +89,23 @@ class Spectrum:
         return out
 
     def inverse(self, components: Coefficients) -> Coefficients:
-        """The way back."""
+        """The way back, the same bits on every machine."""
         out = np.zeros_like(components)
         for z in self.zones:
-            here = np.s_[: z.size, z.start : z.stop]
-            out[here] = z.basis.astype(np.float32) @ components[here]
+            here, basis = np.s_[: z.size, z.start : z.stop], z.basis.astype(np.float32)
+            if native.available():
+                native.spectral_inverse(basis, components, out, z.start, z.stop)
+            else:
+                out[here] = turned_back(basis, components[here])
         return out
+
+
+def turned_back(basis: NDArray[np.float32], components: Coefficients) -> Coefficients:
+    """basis (S, S) times components (S, N) as spectral.c has it: products and sums rounded one by one, in rising order."""
+    out = np.zeros_like(components)
+    for factors, component in zip(basis.T, components):
+        out += factors[:, None] * component
+    return out
 
 
 def zone_columns(pyramid: Pyramid, zones: int) -> list[tuple[int, int, int]]:
@@ -154,7 +168,7 @@ class Moments:
 
 
 def vectors_of(moment: Matrix) -> Matrix:
-    """Eigenvectors as columns, largest eigenvalue first, each with its largest entry positive."""
+    """Eigenvectors as columns, largest eigenvalue first, each with its largest entry positive; of the encoder alone."""
     vectors = np.linalg.eigh(moment)[1][:, ::-1]
     peaks = vectors[np.abs(vectors).argmax(axis=0), np.arange(len(vectors))]
     return np.asarray(vectors * np.where(peaks < 0, -1.0, 1.0))
@@ -195,8 +209,13 @@ def choose_spectrum(moments: Moments, aims: Sequence[Aim], default: Matrix | Non
 def default_spectrum(pyramid: Pyramid, covariance: Matrix) -> Spectrum:
     """The bases that go without saying: eigenvectors of a covariance (B, B) of the bands."""
     columns = zone_columns(pyramid, least_zones(pyramid))
-    zones = [Zone(*place, vectors_of(covariance[: place[2], : place[2]])) for place in columns]
+    zones = [Zone(*place, _vectors_of(covariance[: place[2], : place[2]].tobytes(), place[2])) for place in columns]
     return Spectrum(tuple(zones), (), 0)
+
+
+@lru_cache(maxsize=64)
+def _vectors_of(covariance: bytes, size: int) -> Matrix:
+    return eigenvectors(np.frombuffer(covariance, np.float64).reshape(size, size))
 
 
 def write_spectrum(spectrum: Spectrum, out: BitWriter) -> None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from swathpack.edge.bands import BANDS, load_statistics
 from swathpack.edge.codec.transform_coder import bitplane, wavelet
+from swathpack.edge.codec.transform_coder.exact import power_of_two
 from swathpack.edge.codec.transform_coder.header import BitReader, BitsEnded, BitWriter
 from swathpack.edge.codec.transform_coder.layout import Layout, Pyramid, layout_of
 from swathpack.edge.codec.transform_coder.rasters import Raster, find_rasters, read_rasters, write_rasters
@@ -99,7 +100,7 @@ class _Header:
 
 def step_of(index: int) -> float:
     """DN of plane 0."""
-    return float(2.0 ** ((index - STEP_BIAS) / STEPS_AN_OCTAVE))
+    return power_of_two(index - STEP_BIAS)
 
 
 def layer_targets(samples: int) -> NDArray[np.uint64]:

@@ -3,9 +3,14 @@
  *
  * Subbands lie one after another, coarsest first: LL, then per level HL (horizontally high-pass), LH, HH. Each is scaled
  * by a gain, so that an error in a coefficient is an equal error in the picture. */
+#include <float.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+
+#if defined(__FAST_MATH__) || FLT_EVAL_METHOD != 0
+#error "float32 must be rounded after every operation: the ground draws the same pixels as the board"
+#endif
 
 #if defined(__GNUC__)
 #define API __attribute__((visibility("default")))
