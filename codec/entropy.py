@@ -141,6 +141,7 @@ class Attention(nn.Module):
     """ReLU attention of layer tokens at one position over earlier layers and both contexts."""
 
     quantised = False
+    mask: Tensor
 
     def __init__(self) -> None:
         super().__init__()
@@ -179,7 +180,8 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, context: Tensor, size: tuple[int, int]) -> Tensor:
         x = x + self.attention(saturate(x, self.quantised), context)
-        return x + self.spatial(saturate(x, self.quantised), size)
+        out: Tensor = x + self.spatial(saturate(x, self.quantised), size)
+        return out
 
 
 def planes(latent: Tensor) -> Tensor:
@@ -349,7 +351,8 @@ class EntropyModel(nn.Module):
             * 2.0**-ACT
         )
         joined = torch.cat([x0, features, phase.expand(b, -1, -1)], 2)
-        return self.first_head(saturate(F.relu(self.first_hidden(joined)), self.quantised))
+        out: Tensor = self.first_head(saturate(F.relu(self.first_hidden(joined)), self.quantised))
+        return out
 
 
 def logistic_bits(latent: Tensor, mean: Tensor, index: Tensor) -> Tensor:

@@ -140,7 +140,7 @@ def train(args: argparse.Namespace) -> None:
             found = model.synthesis(y, q, told)
         loss = loss_of(frames, found, q)
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_([p for g in optimiser.param_groups for p in g["params"]], 1.0)
         optimiser.step()
         with torch.no_grad():

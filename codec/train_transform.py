@@ -143,7 +143,7 @@ def train(args: argparse.Namespace) -> None:
         q = torch.from_numpy(sampler.rng.integers(*Q_RANGE, args.batch))
         loss, rate_bits, error = loss_of(model, prior, frames, q, draw_keep(sampler.rng, args.batch))
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_([p for g in optimiser.param_groups for p in g["params"]], 1.0)
         optimiser.step()
         with torch.no_grad():

@@ -146,7 +146,7 @@ def _encode_equal(imported: Imported, arrays: list[Frames], keep: int) -> list[b
 
 
 def _by_parts(y: Tensor, encode: Any) -> list[FrameBody]:
-    return [body for part in y.split(FRAMES_AT_ONCE) for body in encode(part)]
+    return [body for part in torch.split(y, FRAMES_AT_ONCE) for body in encode(part)]
 
 
 def _check_model(imported: Imported, header: Header) -> None:

@@ -108,7 +108,7 @@ def main() -> int:
     source = args.tiles if args.half == "encode" else args.coded
     with np.load(source) as archive:
         given = {name: archive[name] for name in archive.files}
-    result = encode(model, given["tiles"]) if args.half == "encode" else decode(model, given)
+    result: dict[str, Any] = encode(model, given["tiles"]) if args.half == "encode" else decode(model, given)
     np.savez(args.out, **result)
     print(f"{args.half}: {platform.machine()}, range coder {backend()}, {time.process_time():.0f} s CPU")
     return 0

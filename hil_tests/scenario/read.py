@@ -12,7 +12,7 @@ import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from swathpack.edge.toml_lite import TomlError, loads
 from swathpack.hil_tests.scenario.catalogue import CATALOGUE
@@ -166,7 +166,8 @@ def parse_scenario(text: str, name: str = "scenario", changes: dict[str, Any] | 
     scenario = _build(Scenario, {"name": name} | values, "", name)
     scenario = dataclasses.replace(scenario, **built)
     _check_together(scenario)
-    return scenario
+    out: Scenario = scenario
+    return out
 
 
 def _fault(row: Any, prefix: str, where: str) -> Fault:
@@ -206,7 +207,8 @@ def _check(item: dataclasses.Field[Any], value: Any, key: str, where: str) -> No
         if not isinstance(value, list) or not 0 < len(value) <= MAX_AT:
             raise UserError(f"{where}: {key}: expected a list of 1 to {MAX_AT} numbers, found {value!r}")
         for one in value:
-            _check(dataclasses.field(default=0.0, metadata=item.metadata), one, key, where)
+            number: Any = dataclasses.field(default=0.0, metadata=item.metadata)
+            _check(number, one, key, where)
         return
     allowed = (int, float) if kind is float else (kind,)
     if not isinstance(value, allowed) or isinstance(value, bool) != (kind is bool):
@@ -214,7 +216,7 @@ def _check(item: dataclasses.Field[Any], value: Any, key: str, where: str) -> No
         raise UserError(f"{where}: {key}: expected {words.get(kind, kind.__name__)}, found {value!r}")
     if value == "" and (item.default != "" or item.name in ("kind", "name")):
         raise UserError(f"{where}: {key}: expected a text that is not empty")
-    low, high, words_allowed = (item.metadata.get(k) for k in ("low", "high", "words"))
+    low, high, words_allowed = (cast(Any, item.metadata).get(k) for k in ("low", "high", "words"))
     if words_allowed and value not in words_allowed:
         near = difflib.get_close_matches(value, words_allowed, 1)
         hint = f" (did you mean {near[0]}?)" if near else ""

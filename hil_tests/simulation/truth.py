@@ -102,4 +102,4 @@ class Truth:
         """Of the ground's image (12, h, w) against the frame as the sensor gave it; peak 10,000 DN."""
         pixels = self.pixels(key)
         error = (image[:, : pixels.shape[1], : pixels.shape[2]].astype(np.float64) - pixels)[:, pixels.any(axis=0)]
-        return float(10 * np.log10(PEAK_DN**2 / max(np.mean(error**2), 1e-9)))
+        return float(10 * np.log10(PEAK_DN**2 / max(float(np.mean(error**2)), 1e-9)))

@@ -38,7 +38,7 @@ TILE = 256
 
 def points_of(model: EdgeModel, frame: np.ndarray[Any, Any], q: int) -> tuple[list[float], list[float]]:
     """bppb and PSNR of k = 0..16 layers of one frame (12, H, W), at most 256 x 256."""
-    valid = frame.any(axis=0)
+    valid = np.asarray(frame.any(axis=0), np.bool_)
     coefficients = analyse_tile(model, frame, valid)
     quality_byte = quality_of(q, usual_shift(q))
     coded = encode_tile(model, coefficients, quality_byte)

@@ -215,11 +215,12 @@ def days_of(times: Sequence[str | None]) -> NDArray[np.float64]:
     step = float(np.median(np.diff(days[known]) / np.diff(at[known])))
     first, last = at[known][0], at[known][-1]
     inside = np.interp(at, at[known], days[known])
-    return np.where(
+    out: NDArray[np.float64] = np.where(
         at < first,
         days[first] - step * (first - at),
         np.where(at > last, days[last] + step * (at - last), inside),
     )
+    return out
 
 
 def _day(time: str | None) -> float:

@@ -298,9 +298,9 @@ class _Learned:
             self._done = q, done
         if (q, dead_zone) not in self._seen:
             slope = self.choice.slope * dead_zone / DEAD_ZONE
-            done = self._done[1] if self._done and (q, dead_zone) == (self._done[0], DEAD_ZONE) else None
+            passed = self._done[1] if self._done and (q, dead_zone) == (self._done[0], DEAD_ZONE) else None
             self._seen[q, dead_zone] = encode_tile(
-                self.model, self.coefficients, quality, given, min(dead_zone, 0.5), slope, done
+                self.model, self.coefficients, quality, given, min(dead_zone, 0.5), slope, passed
             )
         return self._seen[q, dead_zone]
 

@@ -155,8 +155,8 @@ class GroundStore:
             held = self.latent(key)
             if held is not None:
                 common = min(layers, held.layers)
-                parts = [known_part(x, common, q) for x in (held.latent, latent)]
-                alike = held.q == q and np.array_equal(*parts)
+                old, new = (known_part(x, common, q) for x in (held.latent, latent))
+                alike = held.q == q and np.array_equal(old, new)
                 if not alike and not replace:
                     return False
                 if alike and layers <= held.layers:

@@ -94,7 +94,8 @@ def _ramp(start: int, count: int, side: int) -> NDArray[np.float64]:
     at = np.arange(count, dtype=np.float64)
     low = at + 1 if start > 0 else np.full(count, np.inf)
     high = count - at if start + count < side else np.full(count, np.inf)
-    return np.minimum(np.minimum(low, high), WINDOW - STEP) / (WINDOW - STEP)
+    out: NDArray[np.float64] = np.minimum(np.minimum(low, high), WINDOW - STEP) / (WINDOW - STEP)
+    return out
 
 
 class Repairer:
@@ -135,7 +136,7 @@ class Repairer:
         frames, clear = window.of(self.cube.frames), window.of(self.cube.clear).copy()
         gap = window.of(hole)
         clear[date] &= ~gap
-        part = Cube(frames, clear, self.cube.bands, self.cube.days, self.cube.level)  # type: ignore[arg-type]
+        part = Cube(frames, clear, self.cube.bands, self.cube.days, self.cube.level)
         sources = self._sources(part, date, gap, notes)
         if not sources:
             return self._alone(part, date, window, notes)

@@ -71,7 +71,7 @@ def _pasted(cube: Cube, date: int, hole: Mask, predicted: Floats, coded: list[in
             slice(window.top, window.top + window.height),
             slice(window.left, window.left + window.width),
         )
-        total[:, rows, columns] += spread(window.of(residual), window.of(clear)) * share  # type: ignore[arg-type]
+        total[:, rows, columns] += spread(window.of(residual), window.of(clear)) * share
         weight[rows, columns] += share
     estimate = np.stack([fill_invalid(image[i : i + 1], clear)[0] for i in range(len(image))])
     estimate[coded] = predicted + total / weight

@@ -42,17 +42,20 @@ class Trial:
     @property
     def truth(self) -> NDArray[np.float32]:
         """(C, H, W) DN of the date as it is."""
-        return self.whole.frames[self.date]
+        out: NDArray[np.float32] = self.whole.frames[self.date]
+        return out
 
     @property
     def scored(self) -> Mask:
         """(H, W) pixels whose truth is known and hidden."""
-        return self.mask & self.whole.clear[self.date]
+        out: Mask = self.mask & self.whole.clear[self.date]
+        return out
 
     @property
     def hole(self) -> Mask:
         """(H, W) pixels to repair: hidden ones and real clouds."""
-        return self.mask | ~self.whole.clear[self.date]
+        out: Mask = self.mask | ~self.whole.clear[self.date]
+        return out
 
     @property
     def cover(self) -> float:
@@ -101,7 +104,7 @@ def synthetic(name: str, cube: Cube, dates: int) -> Iterator[Trial]:
         for low, high in COVERS:
             rng = np.random.default_rng([zlib.crc32(name.encode()), date, round(100 * low)])
             cover = rng.uniform(low, high)
-            mask = cloud_mask(*cube.clear.shape[1:], cover, rng, LARGEST)
+            mask = cloud_mask(cube.clear.shape[1], cube.clear.shape[2], cover, rng, LARGEST)
             yield from _hidden(name, "synthetic", cube, date, mask)
 
 

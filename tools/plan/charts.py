@@ -7,8 +7,10 @@ import math
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from swathpack.edge.downlink.budget import format_time
 from swathpack.tools.pages.svg import COLOURS, Plot, legend, text
@@ -112,7 +114,7 @@ def _wrap(longitude: float) -> float:
     return (longitude + 180) % 360 - 180
 
 
-def _unbroken(longitude: np.ndarray, latitude: np.ndarray) -> list[list[tuple[float, float]]]:  # type: ignore[type-arg]
+def _unbroken(longitude: NDArray[Any], latitude: NDArray[Any]) -> list[list[tuple[float, float]]]:
     """The track cut where it leaves the map at the antimeridian."""
     cuts = np.flatnonzero(np.abs(np.diff(longitude)) > 180) + 1
     pieces = zip(np.split(longitude, cuts), np.split(latitude, cuts))
@@ -302,7 +304,7 @@ def daily_bytes(outcome: Outcome, width: int = WIDTH, beside: Sequence[Outcome] 
     return plot.svg("bytes per day") + legend([("#b5dcf4", "what the passes carry"), ("#0072b2", "used by images")])
 
 
-def _by_day(outcome: Outcome) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
+def _by_day(outcome: Outcome) -> tuple[NDArray[Any], NDArray[Any]]:
     """(days,) image GB that the passes carry and that are used."""
     plan = outcome.plan
     days = max(1, math.ceil(plan.days))

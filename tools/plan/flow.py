@@ -225,7 +225,8 @@ class Flow:
 
     def _choose(self, ready: list[Batch], target: NDArray[np.int64], budget: int) -> list[Batch]:
         """The ready batches, in order, that fit into this pass at the quality the look-ahead can hold."""
-        chosen, left = [], budget
+        chosen: list[Batch] = []
+        left = budget
         for batch in ready:
             cost = int(self._costs[target[self._type(batch)]]) * batch.tiles
             if cost > left and chosen:
@@ -271,7 +272,8 @@ class _Demand:
     def between(self, first: int, until_s: float) -> Array:
         """(types,) tiles of batches from number `first` on that are captured by `until_s`."""
         last = int(np.searchsorted(self._time, until_s, side="right"))
-        return self._sum[max(last, first)] - self._sum[first]
+        out: Array = self._sum[max(last, first)] - self._sum[first]
+        return out
 
 
 def _split(tiles: int) -> list[int]:
