@@ -224,9 +224,14 @@ class Temporal(nn.Module):
         x: Tensor = self.transform.synthesis_transform.transforms(y_hat + self._dequantizer(features))
         return x
 
+    @property
+    def blank(self) -> Tensor:
+        """(1, C, 1, 1): the learned latent that stands before a first frame."""
+        return self._temporal_pad_token_maker.value
+
     def first_context(self) -> Tensor:
         """(1, 128, d): the context of a first frame; a constant, the same for every window."""
-        blank = self._temporal_pad_token_maker.value.expand(1, -1, WINDOW, WINDOW)
+        blank = self.blank.expand(1, -1, WINDOW, WINDOW)
         encoded = self.entropy_model.encode_windows(self.entropy_model.context_windows(blank))
         return self.entropy_model.join_context(encoded, encoded)
 

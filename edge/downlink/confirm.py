@@ -128,7 +128,7 @@ class Confirmation:
                 entry = replace(entry, layers=0)
                 # It has thrown away what it had: then this coding, the only one there can be, goes down again.
                 row = replace(row, confirmed=0) if entry.intra else row
-            claimed = _claimed(entry).common(row.ever)
+            claimed = claimed_of(entry).common(row.ever)
             context = self._confirmed(min(entry.layers, whole_layers(row.prefix, claimed)), row)
             if context is not None:
                 contexts.append(context)
@@ -203,7 +203,7 @@ def _proven(row: TileRow, confirmed: int) -> int:
     return int(row.prefix[confirmed]) if confirmed else 0
 
 
-def _claimed(entry: ReportEntry) -> RangeSet:
+def claimed_of(entry: ReportEntry) -> RangeSet:
     """The bytes that an entry says are at the ground."""
     claimed, at = RangeSet([(0, entry.held)]), entry.held
     for missing, there in entry.gaps:

@@ -133,7 +133,7 @@ class Report:
         for entry in self.entries:
             out += _pack_entry(entry, before, self.last)
             before = entry
-        return bytes(out) + _tag(key.secret, bytes(out))
+        return bytes(out) + tag_of(key.secret, bytes(out))
 
     @classmethod
     def unpack(cls, data: bytes, keys: Mapping[int, bytes]) -> Report:
@@ -173,7 +173,7 @@ def held_digests(key: TileKey, q: int, latent: NDArray[np.int16]) -> bytes:
     return b"".join(held_digest(key, q, layers, latent) for layers in range(LAYERS + 1))
 
 
-def _tag(secret: bytes, body: bytes) -> bytes:
+def tag_of(secret: bytes, body: bytes) -> bytes:
     return hmac.digest(secret, body, "sha256")[:TAG_BYTES]
 
 
@@ -182,7 +182,7 @@ def _check_tag(body: bytes, tag: bytes, keys: Mapping[int, bytes]) -> None:
     if secret is None:
         expected = " or ".join(map(_signer, sorted(keys)))
         raise PacketError(f"expected a report signed by {expected}, found one by {_signer(body[_SLOT_AT])}")
-    if not hmac.compare_digest(_tag(secret, body), tag):
+    if not hmac.compare_digest(tag_of(secret, body), tag):
         raise PacketError(f"the tag is not the one of key {body[_SLOT_AT]}")
 
 

@@ -204,7 +204,7 @@ class Encode:
         out: queue.Queue[Finished],
         flight: InFlight,
     ) -> None:
-        self._codec, self._scrubber, self._canary, self._queue = codec, scrubber, canary, work
+        self.codec, self._scrubber, self._canary, self._queue = codec, scrubber, canary, work
         self._log, self._telemetry = log, telemetry
         self._inbox, self._out, self._flight = inbox, out, flight
         self._held: list[Finished] = []
@@ -249,7 +249,7 @@ class Encode:
         return True
 
     def _encode(self, prepared: Prepared) -> Finished:
-        coded = self._codec.encode(prepared.tile, prepared.contexts)
+        coded = self.codec.encode(prepared.tile, prepared.contexts)
         segment = coded.segment(0, LAYERS)
         check_coded(coded, segment)
         return Finished(prepared.work, coded, segment)

@@ -111,6 +111,10 @@ class GroundStore:
             if (found := self.segment(*place)) is not None:
                 yield found
 
+    def waiting_count(self) -> int:
+        """Segments of all tiles that could not be decoded for want of context."""
+        return int(self._db.row("SELECT count(*) FROM segments WHERE state = ?", WAITING)[0])
+
     def save(self, segments: Iterable[HeldSegment], pass_number: int) -> None:
         """Write segments, united with what is here of them, and note that this pass touched them."""
         with self._db.transaction():

@@ -43,7 +43,7 @@ def world_map(outcome: Outcome, width: int = WIDTH) -> str:
     plan = outcome.plan
     plot = Plot(width, width // 2 + 10, (-180, 180), (-90, 90), (4, 4, 20, 34))
     plot.box(-180, 180, -90, 90, "#eaf2f8")
-    for ring in (piece for whole in coastline() for piece in _both_sides(whole)):
+    for ring in (piece for whole in coastline() for piece in both_sides(whole)):
         points = " ".join(f"{plot.px(x):.1f},{plot.py(y):.1f}" for x, y in ring)
         plot.add(f'<polygon fill="#dcd8cc" stroke="#b9b4a5" stroke-width=".6" points="{points}"/>')
     plot.frame(
@@ -95,7 +95,7 @@ def _areas(plot: Plot, outcome: Outcome) -> None:
             )
 
 
-def _both_sides(ring: list[tuple[float, float]]) -> list[list[tuple[float, float]]]:
+def both_sides(ring: list[tuple[float, float]]) -> list[list[tuple[float, float]]]:
     """A ring that crosses the antimeridian as two copies, each clamped to the map; others as they are."""
     x = np.array([point[0] for point in ring])
     if np.abs(np.diff(x, append=x[0])).max() < 180:

@@ -41,7 +41,7 @@ class Batching:
         self.engine, self.width = engine, width
         self.batches: list[int] = []  # sizes of the last batches, for measurements
         self._lanes = lanes
-        self._waiting: list[_Request] = []
+        self.waiting: list[_Request] = []
         self._ready = threading.Condition()
 
     def __getattr__(self, name: str) -> Any:
@@ -58,10 +58,10 @@ class Batching:
     def _answer(self, tile: tuple[Any, ...]) -> Any:
         mine = _Request(tile)
         with self._ready:
-            self._waiting.append(mine)
+            self.waiting.append(mine)
         while True:
             with self._ready:
-                while not mine.done and not (self._waiting and self._lanes):
+                while not mine.done and not (self.waiting and self._lanes):
                     self._ready.wait()
                 if mine.done:
                     break
@@ -73,9 +73,9 @@ class Batching:
 
     def _take(self) -> list[_Request]:
         """The oldest request and those of its size that fit with it; holds a lane."""
-        size = self._waiting[0].tile[5]
-        batch = [r for r in self._waiting if r.tile[5] == size][: self.width]
-        self._waiting = [r for r in self._waiting if r not in batch]
+        size = self.waiting[0].tile[5]
+        batch = [r for r in self.waiting if r.tile[5] == size][: self.width]
+        self.waiting = [r for r in self.waiting if r not in batch]
         self._lanes -= 1
         self.batches = [*self.batches[-255:], len(batch)]
         return batch

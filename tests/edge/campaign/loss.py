@@ -184,8 +184,8 @@ def series(
     """One run over all dates; adds to the result."""
     text = MISSION.replace("[context]", f'[context]\npolicy = "{case.policy}"').replace("= 512", "= 256")
     flight = Flight(folder, text=text)
-    flight.loop.intake._source = source = DatedSource(ground)
-    flight.loop.encode._codec = codec
+    flight.loop.intake.source = source = DatedSource(ground)
+    flight.loop.encode.codec = codec
     station = Station(folder, flight)
     station.receiver = GroundReceiver(station.store, codec, 4096)
     rng = random.Random(seed)

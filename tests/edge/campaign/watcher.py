@@ -19,7 +19,7 @@ from swathpack.edge.sources.acquisition import Acquisition
 from swathpack.edge.sources.synthetic import SyntheticSource
 from swathpack.tools.ground.receiver import GroundReceiver
 from swathpack.tools.ground.reports import ReportWriter
-from swathpack.tools.ground.store import WAITING, GroundStore
+from swathpack.tools.ground.store import GroundStore
 from tests.edge.link import KEY
 from tests.fake_codec import FakeSegmentDecoder, FakeTileCodec
 
@@ -138,7 +138,7 @@ class Watcher:
 
 def waiting(store: GroundStore) -> int:
     """Segments that the ground cannot decode now for want of context."""
-    return int(store._db.row("SELECT count(*) FROM segments WHERE state = ?", WAITING)[0])
+    return store.waiting_count()
 
 
 def _split(key: TileKey) -> tuple[int, int, int, int]:

@@ -37,8 +37,8 @@ def fly(folder: Path, q: int, budget: int) -> tuple[list[float], list[int]]:
     folder.mkdir()
     mission = MISSION.replace("tile = 64", "tile = 256")
     flight = Flight(folder, text=mission)
-    flight.loop.encode._codec = FlightCodec(shipped(), q)
-    flight.loop.intake._source = BrightSource(flight.clock)
+    flight.loop.encode.codec = FlightCodec(shipped(), q)
+    flight.loop.intake.source = BrightSource(flight.clock)
     station = Station(folder, flight)
     station.receiver = GroundReceiver(station.store, EdgeSegmentDecoder(shipped()), 4096)
     for number in range(len(SCENES)):

@@ -38,8 +38,8 @@ class Source(SyntheticSource):
 def fly(folder: Path, budget: int, mode: str) -> tuple[list[float], Flight, Station]:
     """RMSE of every date on the ground after a pass of so many bytes each, with a report behind it."""
     flight = Flight(folder, text=MISSION.replace("tile = 64", "tile = 256"))
-    flight.loop.encode._codec = FlightCodec(shipped(), 28, mode=mode)
-    flight.loop.intake._source = Source(flight.clock)
+    flight.loop.encode.codec = FlightCodec(shipped(), 28, mode=mode)
+    flight.loop.intake.source = Source(flight.clock)
     station = Station(folder, flight)
     station.receiver = GroundReceiver(station.store, EdgeSegmentDecoder(shipped()), 4096)
     for number in range(DATES):

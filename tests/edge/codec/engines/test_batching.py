@@ -46,7 +46,7 @@ def called(batching: Batching, values: list[Any], sizes: dict[Any, tuple[int, in
     threads = [threading.Thread(target=call, args=(n,)) for n in range(len(values))]
     for n, thread in enumerate(threads):
         thread.start()
-        while sum(map(len, batching.engine.seen)) + len(batching._waiting) <= n:
+        while sum(map(len, batching.engine.seen)) + len(batching.waiting) <= n:
             threading.Event().wait(0.001)
     return threads, answers
 
