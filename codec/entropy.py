@@ -19,8 +19,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from swathpack.codec.transform import CHANNELS, GROUP, LAYERS, STEPS
+from swathpack.edge.codec.latents import CHANNELS, GROUP, LAYERS
 from swathpack.edge.codec.tables import N_SCALES, SIGMA_MAX, SIGMA_MIN
+from swathpack.edge.stream.quality import STEPS
 
 WIDTH = 96
 HEADS = 3

@@ -24,9 +24,10 @@ from swathpack.codec.base_layer import BASE_GROUPS, base_of, bin_of, bits_in_bin
 from swathpack.codec.data import CropSampler, Cube, load_cubes
 from swathpack.codec.entropy import Context, EntropyModel, logistic_bits
 from swathpack.codec.train_transform import learning_rates
-from swathpack.codec.transform import CHANNELS, GROUP, LAYERS, EdgeTransform, load_weights, step
-from swathpack.edge.codec.base_layer import STEPS_PER_OCTAVE, usual_shift
-from swathpack.edge.codec.latents import CONTEXT_LIMIT, LATENT_LIMIT, STEPS
+from swathpack.codec.transform import EdgeTransform, load_weights, step
+from swathpack.edge.codec.base_layer import usual_shift
+from swathpack.edge.codec.latents import CHANNELS, CONTEXT_LIMIT, GROUP, LATENT_LIMIT, LAYERS
+from swathpack.edge.stream.quality import STEPS, STEPS_PER_OCTAVE
 
 Q_RANGE = (4, 56)
 TABLES = ("base_index", "step_embed")

@@ -20,7 +20,9 @@ from torch import Tensor, nn
 
 from swathpack.codec.basis import dct_klt_basis
 from swathpack.codec.data import CropSampler, Cube, load_cubes
-from swathpack.codec.transform import CHANNELS, GROUP, LAYERS, STEPS, UNIT, EdgeTransform, step
+from swathpack.codec.transform import UNIT, EdgeTransform, step
+from swathpack.edge.codec.latents import CHANNELS, GROUP, LAYERS
+from swathpack.edge.stream.quality import STEPS
 
 LAGRANGE = 0.16  # squared error per bit, in squared steps: the slope of a dead-zone quantiser at middle rates
 Q_RANGE = (6, 52)

@@ -17,14 +17,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-CHANNELS = 512
-LAYERS = 16
-STRIDE = 16
+from swathpack.edge.codec.latents import CHANNELS, STRIDE
+
 KERNEL = 24
 OVERLAP = (KERNEL - STRIDE) // 2
-STEPS = 64  # q = 0..63
 UNIT = 64.0  # DN; coefficients and steps are in this unit, so step(q) = 2^(q/8)
-GROUP = CHANNELS // LAYERS
 SCALES = 64
 EIGHTHS = 8
 FAR = 4  # steps; further from the predicted mean, values tell no more about where in its step a coefficient lies

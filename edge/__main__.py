@@ -33,7 +33,6 @@ from swathpack.edge.codec.engines.report import report_engines
 from swathpack.edge.codec.flight import FlightCodec
 from swathpack.edge.codec.model import DEFAULT_DIRECTORY, EdgeModel, ModelError
 from swathpack.edge.config import ConfigError, Mission, read_mission
-from swathpack.edge.context.blockfile import StorageError
 from swathpack.edge.context.store import MemoryLimitError
 from swathpack.edge.downlink.schedule import Schedule, SingleContact
 from swathpack.edge.downlink.schema import QueueError
@@ -44,6 +43,7 @@ from swathpack.edge.loop import FlightLoop
 from swathpack.edge.packets.erasure import CODES
 from swathpack.edge.packets.errors import PacketError
 from swathpack.edge.sources.acquisition import SourceError
+from swathpack.edge.storage.blockfile import StorageError
 
 RESTART = 3
 _FAILURES = (ConfigError, ModelError, QueueError, StorageError, MemoryLimitError, SourceError)

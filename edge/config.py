@@ -15,9 +15,9 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from swathpack.edge.codec.base_layer import MAX_SHIFT
+from swathpack.edge.codec.settings import CodecSettings
 from swathpack.edge.context.layout import Geometry
-from swathpack.edge.context.policy import ContextSettings, Policy
+from swathpack.edge.downlink.context_policy import ContextSettings, Policy
 from swathpack.edge.downlink.passrun import LinkSettings
 from swathpack.edge.downlink.plan import PlanSettings
 from swathpack.edge.health.throttle import ThrottleSettings
@@ -62,7 +62,7 @@ class PortConfig:
 
 @dataclass(frozen=True)
 class UplinkConfig:
-    """[uplink] kind: folder or udp. key_file: the secrets shared with the ground (`swathpack.edge.install.link_keys`).
+    """[uplink] kind: folder or udp. key_file: the secrets shared with the ground (`swathpack.edge.packets.link_keys`).
 
     insecure: reports are taken from whoever reaches the uplink.
     """
@@ -119,22 +119,14 @@ class RegionConfig:
 
 
 @dataclass(frozen=True)
-class CodingConfig:
-    """[coding] tile: side in pixels. cloud_discount: share of its weight that a fully clouded tile loses.
+class CodingConfig(CodecSettings):
+    """[coding] besides the codec's settings. tile: side in pixels. cloud_discount: share of its weight that a fully clouded tile loses.
 
-    q: quantiser step index of every tile. base: most octaves from its step to that of the base layer, 0 for no
-    base (`swathpack.edge.codec.base_layer.usual_shift`). slope: of rate-distortion optimised quantisation, 0 for none.
-    mode: of every tile, learned, transform, or auto for the better of both (`swathpack.edge.codec.plain`). finest_dn: of
-    the transform coder's last bit plane. engine: of the entropy network. analysis: float or int8, see
+    engine: of the entropy network. analysis: float or int8, see
     `swathpack.edge.codec.analysis`. canary_s: seconds between two codings of the canary tile.
     """
 
     tile: int = 256
-    q: int = 28
-    base: int = MAX_SHIFT
-    slope: float = 0.0
-    mode: str = "auto"
-    finest_dn: float = 4.0
     engine: str = "auto"
     analysis: str = "float"
     threads: int = 1

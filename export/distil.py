@@ -35,9 +35,9 @@ from swathpack.codec.terracodec.checkpoint import CheckpointError, Imported, loa
 from swathpack.codec.terracodec.gaussian import flex_sigma, trained_sigma
 from swathpack.codec.terracodec.tt import Temporal
 from swathpack.codec.train_entropy import TABLES, draw_known, make_context, quantise
-from swathpack.codec.transform import CHANNELS, GROUP, LAYERS
 from swathpack.edge.codec.digest import bytes_digest
 from swathpack.edge.codec.engines import DIGEST_BYTES, GOLDEN, GRAPH
+from swathpack.edge.codec.latents import CHANNELS, GROUP, LAYERS
 from swathpack.edge.codec.model import model_digest
 from swathpack.edge.codec.tables import Mixture, build
 from swathpack.export.entropy_graph import entropy_graph

@@ -22,8 +22,9 @@ from swathpack.codec.terracodec.elic import Elic, ElicSizes
 from swathpack.codec.terracodec.fp import FactorizedPrior
 from swathpack.codec.terracodec.gaussian import SIGMA_MIN_CODED, SIGMA_MIN_ELIC, STEPS_PER_UNIT, gaussian_tables
 from swathpack.codec.terracodec.tt import CONTEXT_FRAMES, CONTEXT_TOKENS, TOKENS, Temporal, TemporalSizes
-from swathpack.edge.codec.digest import MODEL_DIGEST_BYTES, arrays_digest
+from swathpack.edge.codec.digest import arrays_digest
 from swathpack.edge.codec.tables import ProbabilityTables, TableError
+from swathpack.edge.stream.wire import MODEL_DIGEST_BYTES
 
 FAMILIES = ("fp", "elic", "tt", "flextec")
 FORMAT = "swathpack-terracodec"

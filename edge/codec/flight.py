@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swathpack.edge.bands import BandError, complete_bands
-from swathpack.edge.codec.base_layer import MAX_SHIFT, quality_of, usual_shift
+from swathpack.edge.codec.base_layer import usual_shift
 from swathpack.edge.codec.context_choice import Pass
 from swathpack.edge.codec.digest import context_digest
 from swathpack.edge.codec.engines.batching import Batching, side_by_side
@@ -25,6 +25,7 @@ from swathpack.edge.codec.plain import CodedPlain, PlainError, encode_lone, few_
 from swathpack.edge.codec.prediction import CodingContext, CodingError
 from swathpack.edge.codec.protocol import CodecError, ContextLatent, TileKey, TilePixels
 from swathpack.edge.codec.rangecoder import RangeCoderError
+from swathpack.edge.codec.settings import CodecSettings
 from swathpack.edge.codec.tile_coder import (
     UNLIKE,
     CodedLatent,
@@ -33,9 +34,9 @@ from swathpack.edge.codec.tile_coder import (
     likeness,
     weigh_contexts,
 )
-from swathpack.edge.config import CodingConfig
 from swathpack.edge.frame import Frame, FrameError
 from swathpack.edge.stream import ContextRef, StreamError, lone_binding, pack_segment, segment_overhead_bytes
+from swathpack.edge.stream.quality import MAX_SHIFT, quality_of
 
 
 def coding_context(context: ContextLatent) -> CodingContext:
@@ -109,7 +110,7 @@ class FlightCodec:
         self._threads = 2 * batch if batch > 1 else 1
 
     @classmethod
-    def configured(cls, model: EdgeModel, coding: CodingConfig) -> FlightCodec:
+    def configured(cls, model: EdgeModel, coding: CodecSettings) -> FlightCodec:
         """As the mission file says."""
         return cls(model, coding.q, coding.slope, coding.base, coding.mode, coding.finest_dn)
 

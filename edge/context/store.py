@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 
 from swathpack.edge import events
 from swathpack.edge.codec.base_layer import known_groups, known_part
-from swathpack.edge.codec.protocol import LAYERS, ContextLatent, TileKey
-from swathpack.edge.context.blockfile import BlockFile, Blocks
+from swathpack.edge.codec.latents import LAYERS
+from swathpack.edge.codec.protocol import ContextLatent, TileKey
 from swathpack.edge.context.layout import (
     DIRECTORY_OFFSET,
     ENTRY,
@@ -38,6 +38,7 @@ from swathpack.edge.context.layout import (
     valid_entries,
 )
 from swathpack.edge.events import EventLog
+from swathpack.edge.storage.blockfile import BlockFile, Blocks
 
 KEPT_PER_TILE = 2
 _LOAD_ENTRIES = 1 << 16

@@ -15,7 +15,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from swathpack.edge import events
-from swathpack.edge.codec.base_layer import is_learned
 from swathpack.edge.codec.protocol import ContextLatent
 from swathpack.edge.context.store import ContextStore
 from swathpack.edge.downlink.link_record import LinkRecord
@@ -27,6 +26,7 @@ from swathpack.edge.events import EventLog
 from swathpack.edge.packets.errors import PacketError
 from swathpack.edge.packets.ranges import RangeSet
 from swathpack.edge.packets.report import DIGEST_BYTES, Report, ReportEntry
+from swathpack.edge.stream.quality import is_learned
 
 _BATCH = 64
 

@@ -16,10 +16,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from swathpack.edge.context.blockfile import StorageError
 from swathpack.edge.frame import FrameError
-from swathpack.edge.install.durable import make_folder, replace_durably, sync_folder
 from swathpack.edge.sources.acquisition import Acquisition
+from swathpack.edge.storage.blockfile import StorageError
+from swathpack.edge.storage.durable import make_folder, replace_durably, sync_folder
 
 SUFFIX = ".swf"
 _OLD_NAME = re.compile(r".*-[0-9a-f]{8}\.swf")  # names once ended in a CRC-32, which is found twice soon

@@ -5,7 +5,7 @@ Report (big-endian), the payload of one command packet:
     mark     2   "SR"
     version  1   2
     flags    1   bit 0: `full`, the ground lists everything it holds in the range, not only this pass's news
-    slot     1   of the key that signs (`swathpack.edge.install.link_keys`), 255: nobody signs
+    slot     1   of the key that signs (`swathpack.edge.packets.link_keys`), 255: nobody signs
     store    2   life of the board's queue that the segment numbers belong to
     epoch    4   life of the ground's store; a higher one than before: the ground starts anew
     number   4   of this report, rising
@@ -43,9 +43,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swathpack.edge.codec.base_layer import known_groups, known_part
-from swathpack.edge.codec.protocol import LAYERS, TileKey
-from swathpack.edge.install.link_keys import OPEN_SLOT, LinkKey
+from swathpack.edge.codec.latents import LAYERS
+from swathpack.edge.codec.protocol import TileKey
 from swathpack.edge.packets.errors import PacketError
+from swathpack.edge.packets.link_keys import OPEN_SLOT, LinkKey
 from swathpack.edge.packets.varint import read_varint, unzigzag, write_varint, zigzag
 
 _HEAD = struct.Struct(">2sBBBHIIIIIqH")

@@ -19,12 +19,12 @@ import numpy as np
 
 from swathpack.edge import events
 from swathpack.edge.clock import Clock
+from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.codec.pixels import tile_windows
-from swathpack.edge.codec.protocol import LAYERS, CodecError, CodedTile, ContextLatent, TileCodec, TileKey, TilePixels
+from swathpack.edge.codec.protocol import CodecError, CodedTile, ContextLatent, TileCodec, TileKey, TilePixels
 from swathpack.edge.config import CodingConfig
-from swathpack.edge.context.blockfile import StorageError
-from swathpack.edge.context.policy import ContextChooser
 from swathpack.edge.downlink.ballast import Ballast
+from swathpack.edge.downlink.context_policy import ContextChooser
 from swathpack.edge.downlink.queue import DownlinkQueue
 from swathpack.edge.downlink.spool import Spool
 from swathpack.edge.downlink.work import Work
@@ -34,6 +34,7 @@ from swathpack.edge.health.scrub import Scrubber
 from swathpack.edge.health.telemetry import Telemetry
 from swathpack.edge.health.throttle import Throttle
 from swathpack.edge.sources.acquisition import Acquisition
+from swathpack.edge.storage.blockfile import StorageError
 
 _FRAMES_IN_MEMORY = 2
 _SHED_REMEMBERED = 65536

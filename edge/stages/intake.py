@@ -9,7 +9,6 @@ import numpy as np
 from swathpack.edge import events
 from swathpack.edge.codec.pixels import tile_windows
 from swathpack.edge.config import CodingConfig
-from swathpack.edge.context.blockfile import StorageError
 from swathpack.edge.downlink.ballast import Ballast
 from swathpack.edge.downlink.queue import DownlinkQueue
 from swathpack.edge.downlink.schema import QueueError
@@ -20,6 +19,7 @@ from swathpack.edge.frame import Frame
 from swathpack.edge.health.telemetry import Telemetry
 from swathpack.edge.sources.acquisition import Acquisition, FrameSource, Offer
 from swathpack.edge.sources.cloud import cloud_share
+from swathpack.edge.storage.blockfile import StorageError
 
 TILE_BITS = 8
 MAX_TILES = 1 << TILE_BITS  # rows, and columns, of tiles within a place

@@ -15,10 +15,10 @@ import zlib
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from swathpack.edge.codec.base_layer import is_learned
 from swathpack.edge.stream import records, segment
 from swathpack.edge.stream.errors import StreamError
 from swathpack.edge.stream.header import Header, unpack_header
+from swathpack.edge.stream.quality import is_learned
 from swathpack.edge.stream.records import Extension, FrameRecord
 from swathpack.edge.stream.segment import RECORD_CRC_BYTES, Segment
 from swathpack.edge.stream.times import Time

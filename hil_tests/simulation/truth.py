@@ -13,8 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swathpack.edge.bands import BANDS, complete_bands
-from swathpack.edge.codec.base_layer import is_learned, known_part
-from swathpack.edge.codec.digest import CONTEXT_DIGEST_BYTES
+from swathpack.edge.codec.base_layer import known_part
 from swathpack.edge.codec.latents import quantise
 from swathpack.edge.codec.model import EdgeModel
 from swathpack.edge.codec.pixels import tile_windows
@@ -22,6 +21,8 @@ from swathpack.edge.codec.protocol import ContextLatent, TileKey
 from swathpack.edge.codec.tile_coder import DEAD_ZONE, analyse_tile
 from swathpack.edge.frame import Frame
 from swathpack.edge.stages.intake import tile_id
+from swathpack.edge.stream.quality import is_learned
+from swathpack.edge.stream.wire import CONTEXT_DIGEST_BYTES
 from swathpack.hil_tests.simulation.sensor import Shot, SimulatedSensor
 
 PEAK_DN = 10_000.0

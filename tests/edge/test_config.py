@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from swathpack.edge.config import ConfigError, parse_mission, read_mission
-from swathpack.edge.context.policy import Policy
+from swathpack.edge.downlink.context_policy import Policy
 
 PASSES = "[passes]\nbytes = 5000\nevery_s = 600\n"
 OPEN = PASSES + "[uplink]\ninsecure = true\n"

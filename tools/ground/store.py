@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swathpack.edge.codec.base_layer import known_groups, known_part
-from swathpack.edge.codec.protocol import LAYERS, ContextLatent, TileKey
+from swathpack.edge.codec.latents import LAYERS
+from swathpack.edge.codec.protocol import ContextLatent, TileKey
 from swathpack.edge.context.layout import pack_latent, unpack_latent
 from swathpack.edge.packets.errors import PacketError
 from swathpack.edge.packets.ranges import RangeSet

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from swathpack.edge.bands import BANDS, completion_matrix
 from swathpack.edge.codec.model import EdgeModel
 from swathpack.edge.codec.pixels import TileWindow, fill_invalid
+from swathpack.tools.inpaint.cube import Cube
 from swathpack.tools.inpaint.fill import TileFiller
 from swathpack.tools.inpaint.regression import nearness, regressed, spread
 from swathpack.tools.inpaint.sources import MIN_PIXELS, Source, ranked, relate, without_holes
@@ -32,19 +33,6 @@ ENOUGH = 512  # clear pixels of a window, below which the whole frame is asked
 Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 Predict = Callable[[Floats, Mask, Sequence[Floats]], Floats]
-
-
-@dataclass(frozen=True, eq=False)
-class Cube:
-    """A series as arrays: frames (T, C, H, W) float32 DN without offset, clear (T, H, W) bool (valid and not
-    masked), C band names, days (T,) float64 and the processing level.
-    """
-
-    frames: Floats
-    clear: Mask
-    bands: tuple[str, ...]
-    days: NDArray[np.float64]
-    level: str = "unknown"
 
 
 @dataclass

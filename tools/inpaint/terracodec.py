@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from swathpack.edge.bands import BANDS
 from swathpack.edge.codec.pixels import fill_invalid
 from swathpack.tools.errors import UserError
+from swathpack.tools.inpaint.cube import Cube
 from swathpack.tools.inpaint.regression import spread
-from swathpack.tools.inpaint.repair import Cube, Repair, completed, taper, windows
+from swathpack.tools.inpaint.repair import Repair, completed, taper, windows
 
 Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]

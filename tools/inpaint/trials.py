@@ -12,12 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swathpack.edge.bands import BANDS
-from swathpack.tools.commands.inpaint import DILATE, cube_of
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.rasters import read_series
 from swathpack.tools.inpaint.clouds import cloud_mask
-from swathpack.tools.inpaint.detect import detect, dilated
-from swathpack.tools.inpaint.repair import Cube
+from swathpack.tools.inpaint.cube import Cube, cube_of
+from swathpack.tools.inpaint.detect import DILATE, detect, dilated
 
 COVERS = ((0.05, 0.10), (0.10, 0.25), (0.25, 0.50), (0.50, 0.75), (0.75, 1.00))
 CLEAR_DATE = 0.15  # at most so much real cloud on a date that is hidden under synthetic ones

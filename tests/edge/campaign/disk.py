@@ -22,7 +22,8 @@ import numpy as np
 
 from swathpack.edge.bands import BANDS
 from swathpack.edge.codec.base_layer import known_part
-from swathpack.edge.codec.protocol import LAYERS, TileKey, TilePixels
+from swathpack.edge.codec.latents import LAYERS
+from swathpack.edge.codec.protocol import TileKey, TilePixels
 from swathpack.edge.context.layout import ENTRY_BYTES, SUPERBLOCK_BYTES
 from swathpack.edge.downlink.schedule import Contact
 from swathpack.edge.downlink.schema import QueueCorruptError

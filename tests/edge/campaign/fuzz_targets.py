@@ -30,10 +30,10 @@ from swathpack.edge.downlink.budget import BudgetError, parse_budget
 from swathpack.edge.events import EventError, EventLog, unpack_events
 from swathpack.edge.frame import Frame, FrameError
 from swathpack.edge.health.telemetry import TelemetryError, pack_sample, unpack_sample
-from swathpack.edge.install.link_keys import HEADLINE, LinkKey, LinkKeyError, parse_link_keys
 from swathpack.edge.packets.deframer import Deframer
 from swathpack.edge.packets.erasure import CODES, CauchyCode, ErasureDecoder, parity_payloads
 from swathpack.edge.packets.errors import PacketError
+from swathpack.edge.packets.link_keys import HEADLINE, LinkKey, LinkKeyError, parse_link_keys
 from swathpack.edge.packets.pieces import Piece, pack_pieces, unpack_pieces
 from swathpack.edge.packets.report import TAG_BYTES, Report, ReportEntry, tag_of
 from swathpack.edge.packets.space_packet import Apid, SpacePacket

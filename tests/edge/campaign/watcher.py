@@ -11,7 +11,8 @@ import numpy as np
 from swathpack.edge.bands import BANDS
 from swathpack.edge.clock import SystemClock
 from swathpack.edge.codec.base_layer import known_part
-from swathpack.edge.codec.protocol import LAYERS, TileKey, TilePixels
+from swathpack.edge.codec.latents import LAYERS
+from swathpack.edge.codec.protocol import TileKey, TilePixels
 from swathpack.edge.frame import Frame
 from swathpack.edge.packets.deframer import Deframer
 from swathpack.edge.packets.space_packet import Apid

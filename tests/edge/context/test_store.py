@@ -8,10 +8,10 @@ import pytest
 
 from swathpack.edge.clock import ManualClock
 from swathpack.edge.codec.protocol import ContextLatent, TileKey
-from swathpack.edge.context.blockfile import StorageError
 from swathpack.edge.context.layout import ENTRY_BYTES, SUPERBLOCK_BYTES, Geometry, Superblock
 from swathpack.edge.context.store import ContextStore, MemoryLimitError
 from swathpack.edge.events import EventLog
+from swathpack.edge.storage.blockfile import StorageError
 from tests.edge.context.power_cut import PowerCut, PowerCutDisk
 
 GEOMETRY = Geometry(slots=64, slot_bytes=2048, ways=16)

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swathpack.edge.codec.protocol import TileKey
-from swathpack.edge.install.link_keys import UNSIGNED, LinkKey
 from swathpack.edge.packets.errors import PacketError
+from swathpack.edge.packets.link_keys import UNSIGNED, LinkKey
 from swathpack.edge.packets.report import Report, ReportEntry, held_digest, held_digests
 
 KEY = LinkKey(3, b"a shared key of the mission")

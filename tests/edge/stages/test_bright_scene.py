@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from swathpack.edge.clock import ManualClock
-from swathpack.edge.codec.base_layer import step_of
 from swathpack.edge.codec.flight import FlightCodec
 from swathpack.edge.sources.synthetic import SyntheticSource
+from swathpack.edge.stream.quality import step_of
 from swathpack.tools.ground.codec_decoder import EdgeSegmentDecoder
 from swathpack.tools.ground.images import place_frames, places
 from swathpack.tools.ground.receiver import GroundReceiver

@@ -9,11 +9,11 @@ import pytest
 
 from swathpack.edge.bands import BANDS
 from swathpack.edge.clock import ManualClock
-from swathpack.edge.codec.base_layer import TRANSFORM
 from swathpack.edge.codec.flight import FlightCodec
 from swathpack.edge.codec.plain import lone_ends, lone_head, read_lone_head
 from swathpack.edge.codec.protocol import TileKey, TilePixels
 from swathpack.edge.sources.synthetic import SyntheticSource
+from swathpack.edge.stream.quality import TRANSFORM
 from swathpack.tools.ground.codec_decoder import EdgeSegmentDecoder
 from swathpack.tools.ground.images import place_frames, places
 from swathpack.tools.ground.receiver import GroundReceiver
