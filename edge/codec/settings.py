@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from swathpack.edge.schema import key
 from swathpack.edge.stream.quality import MAX_SHIFT
 
 
@@ -15,8 +16,8 @@ class CodecSettings:
     bit plane; more of a tile than that is never sent.
     """
 
-    q: int = 28
-    base: int = MAX_SHIFT
-    slope: float = 0.0
-    mode: str = "auto"
-    finest_dn: float = 4.0
+    q: int = key(28, 0, 63)
+    base: int = key(MAX_SHIFT, 0, 3)
+    slope: float = key(0.0, 0.0, 1.0)
+    mode: str = key("auto", words=("auto", "learned", "transform"))
+    finest_dn: float = key(4.0, 0.5, 4096.0)

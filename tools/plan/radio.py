@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from swathpack.tools.plan.schema import Section, did_you_mean
+from swathpack.edge.schema import did_you_mean
+from swathpack.tools.plan.schema import Section
 
 # Downlink allocations to Earth exploration-satellite service (ITU Radio Regulations, article 5), GHz.
 BANDS: dict[str, tuple[float, float]] = {

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from swathpack.edge.schema import did_you_mean
 from swathpack.edge.toml_lite import loads
 from swathpack.tools.errors import UserError
 from swathpack.tools.plan.radio import Radio
-from swathpack.tools.plan.schema import Section, did_you_mean
+from swathpack.tools.plan.schema import Section
 
 CATALOGUE = Path(__file__).parent / "presets" / "stations.toml"
 CLIMATES = ["polar", "temperate", "arid", "subtropical", "tropical"]
