@@ -7,7 +7,6 @@ contexts are named by their times too; it is bound to the model's and the tables
 from __future__ import annotations
 
 from collections.abc import Sequence
-from copy import copy
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,7 +16,6 @@ from swathpack.edge.bands import BandError, complete_bands
 from swathpack.edge.codec.base_layer import usual_shift
 from swathpack.edge.codec.context_choice import Pass
 from swathpack.edge.codec.digest import context_digest
-from swathpack.edge.codec.engines.batching import Batching, side_by_side
 from swathpack.edge.codec.latents import GROUP, LAYERS, LatentError
 from swathpack.edge.codec.layers import known_context
 from swathpack.edge.codec.model import EdgeModel
@@ -103,11 +101,6 @@ class FlightCodec:
         self.model, self.q, self.slope, self.shift = model, q, slope, shift
         self.mode, self.finest_dn = mode, finest_dn
         self.binding = lone_binding(model.digest, model.tables_digest)
-        batch = getattr(model.engine, "batch", 1)  # of engines on a GPU
-        if batch > 1:
-            self.model = copy(model)
-            self.model.engine = Batching(model.engine, batch)
-        self._threads = 2 * batch if batch > 1 else 1
 
     @classmethod
     def configured(cls, model: EdgeModel, coding: CodecSettings) -> FlightCodec:
@@ -125,19 +118,6 @@ class FlightCodec:
             return self._encode(tile, contexts)
         except (FrameError, BandError, LatentError, CodingError, PlainError, RangeCoderError, StreamError) as error:
             raise CodecError(f"tile {tile.key.tile}: {error}") from error
-
-    def encode_many(self, tiles: Sequence[tuple[TilePixels, Sequence[ContextLatent]]]) -> list[FlightTile | CodecError]:
-        """`encode` of several tiles, side by side where the engine takes batches: copies, analysis, entropy pass and
-        range coding of different tiles overlap. A tile that fails gives its error, the others their result.
-        """
-
-        def one(given: tuple[TilePixels, Sequence[ContextLatent]]) -> FlightTile | CodecError:
-            try:
-                return self.encode(*given)
-            except CodecError as error:
-                return error
-
-        return side_by_side(one, tiles, self._threads)
 
     def _encode(self, tile: TilePixels, contexts: Sequence[ContextLatent]) -> FlightTile:
         for context in contexts:
