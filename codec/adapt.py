@@ -29,7 +29,7 @@ from swathpack.codec.entropy import EntropyModel
 from swathpack.codec.reconstructions import eighths, example
 from swathpack.codec.train_entropy import TABLES, batch_of, losses
 from swathpack.codec.train_synthesis import loss_of, tensors
-from swathpack.codec.train_transform import learning_rates
+from swathpack.codec.trainer import learning_rates
 from swathpack.codec.transform import EdgeTransform
 from swathpack.edge.codec.model import EdgeModel
 from swathpack.edge.codec.prediction import Reconstruction
