@@ -72,7 +72,7 @@ demo: setup
 lint: setup-test
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet .
-	@$(BIN)/mypy --strict --follow-imports=silent -p swathpack.edge
+	@$(BIN)/mypy --strict $(foreach part,edge codec calibration export tools hil_tests,-p swathpack.$(part))
 	@$(BIN)/python -m tests.directions
 
 test: lint

@@ -182,7 +182,9 @@ def quantise(
 
     The bias takes up the offset and what rounding does to the mean of the data.
     """
-    weights, exponents, planes = {}, {}, statistics.planes
+    weights: dict[int, NDArray[np.int8]] = {}
+    exponents: dict[int, NDArray[np.int64]] = {}
+    planes = statistics.planes
     correction = np.zeros(len(kernel))
     for cell, covariance, mean in zip(cells_of(planes), statistics.covariances, statistics.means):
         summed = summed_kernel(kernel, cell)

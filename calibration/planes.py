@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from swathpack.edge.codec.latents import CHANNELS, STRIDE
 
 FloatArray = NDArray[np.float32]
+Kind = TypeVar("Kind", bound=np.generic)
 BANDS = 12
 KERNEL = 24
 GRID = 8  # pixels; kernel, stride and margin are multiples of it, so patches are 3 x 3 squares of the grid
@@ -110,7 +112,7 @@ def summed_kernel(kernel: NDArray[np.floating], cell: int) -> NDArray[np.float64
     return total
 
 
-def as_matrix(kernel: NDArray[np.generic], cell: int) -> NDArray[np.generic]:
+def as_matrix(kernel: NDArray[Kind], cell: int) -> NDArray[Kind]:
     """Summed kernel (512, 12, s, s) -> (features, 512) in the order of `patches`."""
     u = GRID // cell
     six = kernel.reshape(-1, BANDS, SPAN, u, SPAN, u).transpose(2, 4, 1, 3, 5, 0)

@@ -41,8 +41,7 @@ def _inverse_factor(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
     scale = np.trace(matrix) / n
     normal = matrix / scale if scale > 0 else np.zeros_like(matrix)
     inverse = np.linalg.inv(normal + DAMPING * np.eye(n))
-    factor: NDArray[np.float64] = np.linalg.cholesky((inverse + inverse.T) / 2).T
-    return factor
+    return np.linalg.cholesky((inverse + inverse.T) / 2).T.astype(np.float64)
 
 
 def channel_exponents(kernel: NDArray[np.floating]) -> NDArray[np.int64]:
@@ -51,7 +50,8 @@ def channel_exponents(kernel: NDArray[np.floating]) -> NDArray[np.int64]:
     peak = np.maximum(np.abs(flat).max(axis=1), 2.0**-40)
     widest = np.floor(np.log2((PEAK + 0.49) / peak)).astype(np.int64)
     errors = [((nearest(flat, e) / np.exp2(e)[:, None] - flat) ** 2).sum(axis=1) for e in (widest, widest + 1)]
-    return np.where(errors[1] < errors[0], widest + 1, widest)
+    best: NDArray[np.int64] = np.where(errors[1] < errors[0], widest + 1, widest)
+    return best
 
 
 def nearest(flat: NDArray[np.floating], exponent: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -29,7 +29,7 @@ from swathpack.codec.entropy import EntropyModel
 from swathpack.codec.reconstructions import eighths, example
 from swathpack.codec.train_entropy import TABLES, batch_of, losses
 from swathpack.codec.train_synthesis import loss_of, tensors
-from swathpack.codec.train_transform import learning_rates
+from swathpack.codec.trainer import learning_rates
 from swathpack.codec.transform import EdgeTransform
 from swathpack.edge.codec.model import EdgeModel
 from swathpack.edge.codec.prediction import Reconstruction
@@ -81,7 +81,7 @@ def train_for(
         for group, (_, rate) in zip(optimiser.param_groups, groups):
             group["lr"] = rate * learning_rates(max(progress, 1e-3))
         optimiser.zero_grad(set_to_none=True)
-        loss().backward()
+        torch.autograd.backward(loss())
         nn.utils.clip_grad_norm_(trained, 1.0)
         optimiser.step()
         with torch.no_grad():
@@ -111,14 +111,15 @@ class Examples:
 
 def _row(frame: NDArray[np.float32], q: int, found: Reconstruction) -> dict[str, NDArray[Any]]:
     values, mean = eighths(found.values), eighths(found.mean)
-    return {"frame": frame, "q": np.float32(q), "values8": values, "mean8": mean, "scale": found.scale}  # type: ignore[dict-item]
+    return {"frame": frame, "q": np.array(q, np.float32), "values8": values, "mean8": mean, "scale": found.scale}
 
 
 def gather(model: EdgeModel, sampler: CropSampler, effort: Effort, tick: Tick = lambda: None) -> Examples:
     """Codes crops with the real encoder until the effort is spent: every step, contexts, some without their last
     layers.
     """
-    start, rows = time.monotonic(), []
+    start = time.monotonic()
+    rows: list[dict[str, NDArray[Any]]] = []
     while len(rows) < effort.steps and (not rows or time.monotonic() - start < effort.seconds):
         crops = np.rint(np.clip(sampler.sequence(1, effort.size)[0], 0, 65535)).astype(np.float32)
         q, _, found = example(model, crops, sampler.rng)
@@ -165,6 +166,6 @@ def adapt_entropy(
         # As in general training: relative rate, so that coarse steps count, and a share of the absolute one.
         parts = losses(model, batch, sampler.rng)
         relative = sum((bits / (bits.detach() + 200)).mean() for bits in parts)
-        return relative + 2 * (sum(parts) / (12 * effort.size**2)).mean()
+        return relative + 2 * (torch.stack(parts).sum(0) / (12 * effort.size**2)).mean()
 
     return train_for(model, [(others, ENTROPY_RATE), (tables, TABLE_RATE)], loss, effort, tick)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from swathpack.codec.entropy import LOG_RATIO
-from swathpack.codec.transform import CHANNELS, GROUP
+from swathpack.edge.codec.latents import CHANNELS, GROUP
 from swathpack.edge.codec.tables import SIGMA_MIN
 
 BASE_GROUPS = 6  # as swathpack.edge.codec.base_layer

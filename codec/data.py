@@ -62,7 +62,7 @@ def load_cubes(root: Path, split: str, min_bands: int = 12) -> list[Cube]:
             continue
         data = data[:, [bands.index(b) for b in present]]
         # A zero in one band of dark water is a value; zero in all bands is nodata.
-        valid = (data > 0).any(axis=1)
+        valid = np.asarray((data > 0).any(axis=1), np.bool_)
         if len(present) < len(BANDS):
             data = _complete(data, present)
         weight = DULL_WEIGHT if any(s in entry["file"] for s in DULL_SOURCES) else 1.0
@@ -131,7 +131,7 @@ class CropSampler:
         ndvi = (x[7] - x[3]) / np.maximum(x[7] + x[3], 1)
         amount = self.rng.normal(0, 0.25) * np.clip(ndvi, 0, 1)
         tilt = np.array([0, 0, 0, -0.6, -0.3, 0.4, 0.6, 0.7, 0.7, 0.5, -0.3, -0.6], np.float32)[:, None, None]
-        out = self._jitter(x * (1 + amount[None] * tilt), 0.6)
+        out: NDArray[np.floating] = self._jitter(x * (1 + amount[None] * tilt), 0.6)
         if self.rng.random() < 0.3:  # misregistration below a pixel
             share = self.rng.uniform(0, 0.5)
             out = (1 - share) * out + share * np.roll(out, self.rng.choice([-1, 1]), axis=int(self.rng.integers(1, 3)))
@@ -140,13 +140,14 @@ class CropSampler:
             out = self._cloud(out, height, width)
         return np.maximum(out, 0).astype(np.float32)
 
-    def _cloud(self, x: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
+    def _cloud(self, x: NDArray[np.floating], height: int, width: int) -> NDArray[np.floating]:
         grid = np.fft.fft2(self.rng.normal(size=(height, width)))
         radius = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.fftfreq(width)[None])
         field = np.real(np.fft.ifft2(grid / (radius + 2 / height) ** 1.7))
         field = (field - field.mean()) / field.std()
         alpha = np.clip((field - self.rng.normal(0.3, 0.7)) * 1.5, 0, 1)
-        return x * (1 - alpha) + alpha * self.rng.uniform(3000, 9000)
+        out: NDArray[np.floating] = x * (1 - alpha) + alpha * self.rng.uniform(3000, 9000)
+        return out
 
     def frames(self, count: int, size: int) -> NDArray[np.float32]:
         """(count, 12, size, size) float32 DN."""

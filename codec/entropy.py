@@ -19,8 +19,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from swathpack.codec.transform import CHANNELS, GROUP, LAYERS, STEPS
+from swathpack.edge.codec.latents import CHANNELS, GROUP, LAYERS
 from swathpack.edge.codec.tables import N_SCALES, SIGMA_MAX, SIGMA_MIN
+from swathpack.edge.stream.quality import STEPS
 
 WIDTH = 96
 HEADS = 3
@@ -141,6 +142,7 @@ class Attention(nn.Module):
     """ReLU attention of layer tokens at one position over earlier layers and both contexts."""
 
     quantised = False
+    mask: Tensor
 
     def __init__(self) -> None:
         super().__init__()
@@ -179,7 +181,8 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, context: Tensor, size: tuple[int, int]) -> Tensor:
         x = x + self.attention(saturate(x, self.quantised), context)
-        return x + self.spatial(saturate(x, self.quantised), size)
+        out: Tensor = x + self.spatial(saturate(x, self.quantised), size)
+        return out
 
 
 def planes(latent: Tensor) -> Tensor:
@@ -349,7 +352,8 @@ class EntropyModel(nn.Module):
             * 2.0**-ACT
         )
         joined = torch.cat([x0, features, phase.expand(b, -1, -1)], 2)
-        return self.first_head(saturate(F.relu(self.first_hidden(joined)), self.quantised))
+        out: Tensor = self.first_head(saturate(F.relu(self.first_hidden(joined)), self.quantised))
+        return out
 
 
 def logistic_bits(latent: Tensor, mean: Tensor, index: Tensor) -> Tensor:

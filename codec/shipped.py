@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from swathpack.codec.entropy import ACT, ANCHORS, RES, EntropyModel, PerLayer, Shared, Spatial
-from swathpack.codec.transform import STEPS, EdgeTransform, LatentNetwork, PostFilter
+from swathpack.codec.transform import EdgeTransform, LatentNetwork, PostFilter
+from swathpack.edge.stream.quality import STEPS
 
 Arrays = dict[str, NDArray[Any]]
 

@@ -11,10 +11,8 @@ resumes. --start takes the weights of another run first.
 from __future__ import annotations
 
 import argparse
-import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -23,10 +21,11 @@ from torch import Tensor, nn
 from swathpack.codec.base_layer import BASE_GROUPS, base_of, bin_of, bits_in_bins, with_base
 from swathpack.codec.data import CropSampler, Cube, load_cubes
 from swathpack.codec.entropy import Context, EntropyModel, logistic_bits
-from swathpack.codec.train_transform import learning_rates
-from swathpack.codec.transform import CHANNELS, GROUP, LAYERS, EdgeTransform, load_weights, step
-from swathpack.edge.codec.base_layer import STEPS_PER_OCTAVE, usual_shift
-from swathpack.edge.codec.latents import CONTEXT_LIMIT, LATENT_LIMIT, STEPS
+from swathpack.codec.trainer import Trainer, averaged
+from swathpack.codec.transform import EdgeTransform, load_weights, step
+from swathpack.edge.codec.base_layer import usual_shift
+from swathpack.edge.codec.latents import CHANNELS, CONTEXT_LIMIT, GROUP, LATENT_LIMIT, LAYERS
+from swathpack.edge.stream.quality import STEPS, STEPS_PER_OCTAVE
 
 Q_RANGE = (4, 56)
 TABLES = ("base_index", "step_embed")
@@ -206,68 +205,28 @@ def train(args: argparse.Namespace) -> None:
         weight_decay=0.01,
         betas=(0.9, 0.98),
     )
-    base = [g["lr"] for g in optimiser.param_groups]
-    ema = {k: v.clone() for k, v in model.state_dict().items()}
-    state: dict[str, Any] = {"step": 0, "seconds": 0.0}
-    file = args.out / "entropy.pt"
-    args.out.mkdir(parents=True, exist_ok=True)
-    if file.exists():
-        saved = torch.load(file, weights_only=True)
-        model.load_state_dict(saved["model"])
-        optimiser.load_state_dict(saved["optimiser"])
-        ema, state = saved["ema"], saved["state"]
-    elif args.start:
-        ema = torch.load(args.start, weights_only=True)["ema"]
-        model.load_state_dict(ema)
-        ema = {k: v.clone() for k, v in ema.items()}
-    sampler = CropSampler(cubes, args.seed + state["step"])
-    print(
-        f"step {state['step']}  {sum(p.numel() for p in model.parameters())} parameters, {len(cubes)} cubes",
-        flush=True,
-    )
-    average, last_report = None, state["seconds"]
-    while (progress := state["seconds"] / (60 * args.minutes)) < 1:
-        tick = time.monotonic()
-        for group, rate in zip(optimiser.param_groups, base):
-            group["lr"] = rate * learning_rates(max(progress, 1e-3))
+    run = Trainer(model, optimiser, args.out / "entropy.pt", args.minutes, args.report)
+    if args.start and not run.resumed:
+        model.load_state_dict(torch.load(args.start, weights_only=True)["ema"])
+        run.ema = averaged(model)
+    sampler = CropSampler(cubes, args.seed + run.step)
+    parameters = sum(p.numel() for p in model.parameters())
+    print(f"step {run.step}  {parameters} parameters, {len(cubes)} cubes", flush=True)
+    quantised = False
+
+    def loss(progress: float) -> tuple[Tensor, float]:
+        nonlocal quantised
         quantised = progress > 1 - args.quantised_share
         model.set_quantised(quantised)
         batch = batch_of(sampler, transform, args.batch, args.size)
         with torch.autocast("cpu", torch.bfloat16, enabled=args.bf16 and not quantised):
             plain, refined = losses(model, batch, sampler.rng)
-        loss = ((plain + refined) / (12 * args.size**2)).mean()
+        absolute = ((plain + refined) / (12 * args.size**2)).mean()
         # Relative rate: a step at a coarse q counts as much as one at a fine q.
         relative = (plain / (plain.detach() + 200) + refined / (refined.detach() + 200)).mean()
-        optimiser.zero_grad(set_to_none=True)
-        (relative + 2 * loss).backward()
-        nn.utils.clip_grad_norm_([p for g in optimiser.param_groups for p in g["params"]], 1.0)
-        optimiser.step()
-        with torch.no_grad():
-            for key, value in model.state_dict().items():
-                ema[key].lerp_(value, 0.005 if state["step"] > 200 else 0.1)
-        state["step"] += 1
-        state["seconds"] += time.monotonic() - tick
-        average = loss.item() if average is None else 0.98 * average + 0.02 * loss.item()
-        if state["seconds"] - last_report > args.report or state["seconds"] >= 60 * args.minutes:
-            last_report = state["seconds"]
-            live = {k: v.clone() for k, v in model.state_dict().items()}
-            model.load_state_dict(ema)
-            text = evaluate(model, transform, val[::2], quantised)
-            print(
-                f"step {state['step']}  {state['seconds'] / 60:.1f} min  loss {average:.4f}  {text}"
-                f"{'  quantised' if quantised else ''}",
-                flush=True,
-            )
-            model.load_state_dict(live)
-            torch.save(
-                {
-                    "model": model.state_dict(),
-                    "optimiser": optimiser.state_dict(),
-                    "ema": ema,
-                    "state": state,
-                },
-                file,
-            )
+        return relative + 2 * absolute, absolute.item()
+
+    run.run(loss, lambda: evaluate(model, transform, val[::2], quantised) + ("  quantised" if quantised else ""))
 
 
 def main() -> None:

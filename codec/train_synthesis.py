@@ -11,7 +11,6 @@ missing layers. Prints PSNR on val at four steps and for few layers; writes `tra
 from __future__ import annotations
 
 import argparse
-import time
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -19,12 +18,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from swathpack.codec.reconstructions import EIGHTHS, VAL_SHARD
 from swathpack.codec.train_entropy import load_transform
-from swathpack.codec.train_transform import LAGRANGE, learning_rates
-from swathpack.codec.transform import UNIT, EdgeTransform, Expectation, load_weights, step
+from swathpack.codec.train_transform import LAGRANGE
+from swathpack.codec.trainer import Trainer
+from swathpack.codec.transform import UNIT, EdgeTransform, Expectation, step
 
 POOL = 12  # shards in memory at a time
 FRESH = 40  # training steps until one of them is replaced
@@ -92,19 +92,6 @@ def evaluate(model: EdgeTransform, val: Shard) -> str:
     return "  ".join(f"q{q} k{k}: {np.mean(v):.3f}" for (q, k), v in sorted(found.items())) + " dB"
 
 
-def save(file: Path, model: EdgeTransform, optimiser: Any, ema: dict[str, Tensor], state: dict[str, Any]) -> None:
-    part = file.with_suffix(".part")
-    torch.save({"model": model.state_dict(), "optimiser": optimiser.state_dict(), "ema": ema, "state": state}, part)
-    part.rename(file)
-
-
-def report(model: EdgeTransform, ema: dict[str, Tensor], val: Shard, words: str) -> None:
-    live = {k: v.clone() for k, v in model.state_dict().items()}
-    model.load_state_dict(ema)
-    print(f"{words}  {evaluate(model, val)}", flush=True)
-    model.load_state_dict(live)
-
-
 def train(args: argparse.Namespace) -> None:
     torch.manual_seed(args.seed)
     torch.set_num_threads(args.threads)
@@ -117,42 +104,19 @@ def train(args: argparse.Namespace) -> None:
         {"params": [model.synthesis_kernel], "lr": args.rate / 10},
     ]
     optimiser = torch.optim.Adam(groups)
-    base = [g["lr"] for g in optimiser.param_groups]
-    ema = {k: v.clone() for k, v in model.state_dict().items()}
-    state: dict[str, Any] = {"step": 0, "seconds": 0.0}
-    file = args.out / "transform.pt"
-    args.out.mkdir(parents=True, exist_ok=True)
-    if file.exists():
-        saved = torch.load(file, weights_only=True)
-        load_weights(model, saved["model"])
-        optimiser.load_state_dict(saved["optimiser"])
-        ema, state = saved["ema"], saved["state"]
-    pool = Pool(args.examples, args.seed + state["step"])
-    report(model, ema, val, f"step {state['step']}")
-    last_report = state["seconds"]
-    while (progress := state["seconds"] / (60 * args.minutes)) < 1:
-        tick = time.monotonic()
-        for group, rate in zip(optimiser.param_groups, base):
-            group["lr"] = rate * learning_rates(max(progress, 1e-3))
+    run = Trainer(model, optimiser, args.out / "transform.pt", args.minutes, args.report, early=0.05)
+    pool = Pool(args.examples, args.seed + run.step)
+    run.tell("", lambda: evaluate(model, val))
+
+    def loss(_: float) -> tuple[Tensor, float]:
         frames, y, q, expected = pool.batch(args.batch)
         told = expected if pool.rng.random() > BLIND else None
         with torch.autocast("cpu", torch.bfloat16, enabled=args.bf16):
             found = model.synthesis(y, q, told)
-        loss = loss_of(frames, found, q)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_([p for g in optimiser.param_groups for p in g["params"]], 1.0)
-        optimiser.step()
-        with torch.no_grad():
-            for key, value in model.state_dict().items():
-                ema[key].lerp_(value, 0.005 if state["step"] > 200 else 0.05)
-        state["step"] += 1
-        state["seconds"] += time.monotonic() - tick
-        if state["seconds"] - last_report > args.report or state["seconds"] >= 60 * args.minutes:
-            last_report = state["seconds"]
-            words = f"step {state['step']}  {state['seconds'] / 60:.1f} min  loss {loss.item():.4f}"
-            report(model, ema, val, words)
-            save(file, model, optimiser, ema, state)
+        error = loss_of(frames, found, q)
+        return error, error.item()
+
+    run.run(loss, lambda: evaluate(model, val))
 
 
 def main() -> None:

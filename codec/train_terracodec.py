@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from swathpack.codec.adapt import Effort, train_for
 from swathpack.codec.data import CropSampler, load_cubes
-from swathpack.codec.terracodec.checkpoint import L2A_MEAN, L2A_STD, from_model, save_model
+from swathpack.codec.terracodec.checkpoint import L2A_MEAN, L2A_STD, Model, from_model, save_model
 from swathpack.codec.terracodec.elic import Elic, ElicSizes, pick_colour
 from swathpack.codec.terracodec.fp import FactorizedPrior
 from swathpack.codec.terracodec.gaussian import trained_sigma
@@ -51,7 +51,7 @@ class _Soft:
     """A StepCoder that adds up bits and lets gradients through the rounding."""
 
     def __init__(self, y: Tensor, groups: tuple[int, ...]) -> None:
-        self.parts, self.bits = y.split(groups, 1), y.new_zeros(())
+        self.parts, self.bits = torch.split(y, list(groups), 1), y.new_zeros(())
 
     def __call__(self, step: int, mean: Tensor, sigma: Tensor) -> Tensor:
         k, colour = divmod(step, 2)
@@ -68,7 +68,7 @@ def _fp(model: FactorizedPrior, x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _elic(model: Elic, x: Tensor) -> tuple[Tensor, Tensor]:
-    y, hyper = model.analysis(x[:, 0]), model.latent_codec["hyper"]
+    y, hyper = model.analysis(x[:, 0]), model.latent_codec.hyper
     z = hyper.h_a(y)
     medians = hyper.entropy_bottleneck.medians()[None, :, None, None]
     bits = hyper.entropy_bottleneck.bits(z + torch.rand_like(z) - 0.5).sum()
@@ -79,7 +79,9 @@ def _elic(model: Elic, x: Tensor) -> tuple[Tensor, Tensor]:
 
 def _temporal(model: Temporal, x: Tensor, keep: int) -> tuple[Tensor, Tensor]:
     """Three dates, the oldest first coded; context stays teacher-forced whatever `keep` is."""
-    bits, earlier, images = x.new_zeros(()), [], []
+    bits = x.new_zeros(())
+    earlier: list[Tensor] = []
+    images: list[Tensor] = []
     for t in reversed(range(x.shape[1])):
         y = model.analysis(x[:, t])
         mean, raw, features = model.predict(y, earlier)
@@ -104,20 +106,20 @@ def _masked(model: Temporal, y: Tensor, features: Tensor, cost: Tensor, keep: in
     return y, features, cost
 
 
-def build(family: str, widths: tuple[int, ...], d_model: int) -> nn.Module:
+def build(family: str, widths: tuple[int, ...], d_model: int) -> Model:
     """A new model. widths: FP N,M; ELIC N,M with M over 128; temporal models the four channel counts."""
     model = _new(family, widths, d_model)
     # Latents that all round to zero would leave the synthesis blind.
     side = model.transform.analysis_transform if isinstance(model, Temporal) else model.g_a
-    last = [m for m in side.modules() if isinstance(m, nn.Conv2d) and m.stride == (2, 2)][-1]  # type: ignore[union-attr]
+    last = [m for m in side.modules() if isinstance(m, nn.Conv2d) and m.stride == (2, 2)][-1]
     with torch.no_grad():
         x = torch.randn(2, 12, 64, 64)
         for _ in range(3):  # the attention behind it is not linear
-            last.weight *= START_SPREAD / model.analysis(x).std()  # type: ignore[operator]
+            last.weight *= START_SPREAD / model.analysis(x).std()
     return model
 
 
-def _new(family: str, widths: tuple[int, ...], d_model: int) -> nn.Module:
+def _new(family: str, widths: tuple[int, ...], d_model: int) -> Model:
     wanted = {"fp": 2, "elic": 2}.get(family, 4)
     if len(widths) != wanted:
         raise ValueError(f"{family}: expected {wanted} widths, found {len(widths)}")

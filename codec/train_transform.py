@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import argparse
 import math
-import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +18,10 @@ from torch import Tensor, nn
 
 from swathpack.codec.basis import dct_klt_basis
 from swathpack.codec.data import CropSampler, Cube, load_cubes
-from swathpack.codec.transform import CHANNELS, GROUP, LAYERS, STEPS, UNIT, EdgeTransform, step
+from swathpack.codec.trainer import Trainer
+from swathpack.codec.transform import UNIT, EdgeTransform, step
+from swathpack.edge.codec.latents import CHANNELS, GROUP, LAYERS
+from swathpack.edge.stream.quality import STEPS
 
 LAGRANGE = 0.16  # squared error per bit, in squared steps: the slope of a dead-zone quantiser at middle rates
 Q_RANGE = (6, 52)
@@ -99,11 +100,6 @@ def evaluate(model: EdgeTransform, prior: StaticPrior, cubes: list[Cube]) -> str
     return "  ".join(parts)
 
 
-def learning_rates(progress: float) -> float:
-    """Warm-up over 2 %, then cosine to 2 %."""
-    return min(progress / 0.02, 1.0) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
-
-
 def train(args: argparse.Namespace) -> None:
     torch.manual_seed(args.seed)
     torch.set_num_threads(args.threads)
@@ -121,57 +117,17 @@ def train(args: argparse.Namespace) -> None:
             {"params": prior.parameters(), "lr": 2e-2},
         ]
     )
-    base = [g["lr"] for g in optimiser.param_groups]
-    ema: dict[str, Tensor] = {k: v.clone() for k, v in model.state_dict().items()}
-    state: dict[str, Any] = {"step": 0, "seconds": 0.0}
-    file = args.out / "transform.pt"
-    args.out.mkdir(parents=True, exist_ok=True)
-    if file.exists():
-        saved = torch.load(file, weights_only=True)
-        model.load_state_dict(saved["model"])
-        prior.load_state_dict(saved["prior"])
-        optimiser.load_state_dict(saved["optimiser"])
-        ema, state = saved["ema"], saved["state"]
-    sampler = CropSampler(cubes, args.seed + state["step"])
-    print(f"step {state['step']}  {evaluate(model, prior, val)}", flush=True)
-    average, last_report = None, state["seconds"]
-    while (progress := state["seconds"] / (60 * args.minutes)) < 1:
-        tick = time.monotonic()
-        for group, rate in zip(optimiser.param_groups, base):
-            group["lr"] = rate * learning_rates(max(progress, 1e-3))
+    run = Trainer(model, optimiser, args.out / "transform.pt", args.minutes, 120, warm=100, prior=prior)
+    sampler = CropSampler(cubes, args.seed + run.step)
+    print(f"step {run.step}  {evaluate(model, prior, val)}", flush=True)
+
+    def loss(_: float) -> tuple[Tensor, float]:
         frames = torch.from_numpy(sampler.frames(args.batch, args.size))
         q = torch.from_numpy(sampler.rng.integers(*Q_RANGE, args.batch))
-        loss, rate_bits, error = loss_of(model, prior, frames, q, draw_keep(sampler.rng, args.batch))
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_([p for g in optimiser.param_groups for p in g["params"]], 1.0)
-        optimiser.step()
-        with torch.no_grad():
-            for key, value in model.state_dict().items():
-                ema[key].lerp_(value, 0.005 if state["step"] > 100 else 0.1)
-        state["step"] += 1
-        state["seconds"] += time.monotonic() - tick
-        average = loss.item() if average is None else 0.98 * average + 0.02 * loss.item()
-        if state["seconds"] - last_report > 120 or state["seconds"] >= 60 * args.minutes:
-            last_report = state["seconds"]
-            live = {k: v.clone() for k, v in model.state_dict().items()}
-            model.load_state_dict(ema)
-            print(
-                f"step {state['step']}  {state['seconds'] / 60:.1f} min  loss {average:.4f}  "
-                f"{evaluate(model, prior, val)}",
-                flush=True,
-            )
-            model.load_state_dict(live)
-            torch.save(
-                {
-                    "model": model.state_dict(),
-                    "prior": prior.state_dict(),
-                    "optimiser": optimiser.state_dict(),
-                    "ema": ema,
-                    "state": state,
-                },
-                file,
-            )
+        found, *_rest = loss_of(model, prior, frames, q, draw_keep(sampler.rng, args.batch))
+        return found, found.item()
+
+    run.run(loss, lambda: evaluate(model, prior, val))
 
 
 def main() -> None:

@@ -17,14 +17,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-CHANNELS = 512
-LAYERS = 16
-STRIDE = 16
+from swathpack.edge.codec.latents import CHANNELS, STRIDE
+
 KERNEL = 24
 OVERLAP = (KERNEL - STRIDE) // 2
-STEPS = 64  # q = 0..63
 UNIT = 64.0  # DN; coefficients and steps are in this unit, so step(q) = 2^(q/8)
-GROUP = CHANNELS // LAYERS
 SCALES = 64
 EIGHTHS = 8
 FAR = 4  # steps; further from the predicted mean, values tell no more about where in its step a coefficient lies
@@ -57,7 +54,8 @@ class Residual(nn.Module):
         self.second = nn.Conv2d(width, width, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.second(F.relu(self.first(x)))
+        out: Tensor = x + self.second(F.relu(self.first(x)))
+        return out
 
 
 class Expectation(NamedTuple):
@@ -107,10 +105,12 @@ class LatentNetwork(nn.Module):
         condition = self.step(torch.cat([s, s * s], 1))[:, :, None, None]
         h = self.enter(torch.cat([squashed, squashed.abs()], 1)) + condition
         if expected is None:
-            return self.leave(F.relu(self.body(F.relu(h))))
+            out: Tensor = self.leave(F.relu(self.body(F.relu(h))))
+            return out
         away = (expected.mean - y).clamp(-FAR, FAR)
         h = h + self.side(torch.cat([away, (expected.scale.to(y.dtype) - 16) / 16], 1))
-        return self.leave(F.relu(self.body(F.relu(h)))) + self.centroid(y, expected)
+        out = self.leave(F.relu(self.body(F.relu(h)))) + self.centroid(y, expected)
+        return out
 
 
 class PostFilter(nn.Module):
@@ -138,6 +138,9 @@ class PostFilter(nn.Module):
 
 class EdgeTransform(nn.Module):
     """g_a and g_s of the edge preset."""
+
+    band_mean: Tensor
+    deviation: Tensor
 
     def __init__(self) -> None:
         super().__init__()
@@ -177,7 +180,8 @@ class EdgeTransform(nn.Module):
         """
         estimate = latent + self.latent_network(latent, q, expected)
         x = self.linear_synthesis(estimate * step(q)[:, None, None, None])
-        return self.post_filter(x, q) * UNIT + self.band_mean[:, None, None]
+        filtered: Tensor = self.post_filter(x, q)
+        return filtered * UNIT + self.band_mean[:, None, None]
 
 
 def load_weights(model: EdgeTransform, state: dict[str, Tensor]) -> None:

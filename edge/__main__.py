@@ -33,7 +33,6 @@ from swathpack.edge.codec.engines.report import report_engines
 from swathpack.edge.codec.flight import FlightCodec
 from swathpack.edge.codec.model import DEFAULT_DIRECTORY, EdgeModel, ModelError
 from swathpack.edge.config import ConfigError, Mission, read_mission
-from swathpack.edge.context.blockfile import StorageError
 from swathpack.edge.context.store import MemoryLimitError
 from swathpack.edge.downlink.schedule import Schedule, SingleContact
 from swathpack.edge.downlink.schema import QueueError
@@ -44,6 +43,7 @@ from swathpack.edge.loop import FlightLoop
 from swathpack.edge.packets.erasure import CODES
 from swathpack.edge.packets.errors import PacketError
 from swathpack.edge.sources.acquisition import SourceError
+from swathpack.edge.storage.blockfile import StorageError
 
 RESTART = 3
 _FAILURES = (ConfigError, ModelError, QueueError, StorageError, MemoryLimitError, SourceError)
@@ -63,7 +63,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         mission = read_mission(args.config)
         _check_files(mission, args.once)
-        model = _open_model(mission)
+        model = open_model(mission)
         if args.check:
             _tell(f"configuration {args.config}: good; model {model.digest.hex()} from {model.directory}")
             for one in model.engine_events:
@@ -77,7 +77,7 @@ def main(argv: list[str] | None = None) -> int:
         return 130
 
 
-def _open_model(mission: Mission) -> EdgeModel:
+def open_model(mission: Mission) -> EdgeModel:
     # Whatever is configured, a refused engine is followed by the next, and by the processor's own at the end.
     order = f"{mission.coding.engine},auto"
     return EdgeModel(mission.model or DEFAULT_DIRECTORY, mission.coding.threads, order, mission.coding.analysis)
@@ -118,7 +118,7 @@ def _assemble(board: Board, model: EdgeModel, once: bool, began: float) -> Fligh
     report_engines(board.log, model.engine_events)
     codec = FlightCodec.configured(model, mission.coding)
     scrubber = Scrubber(board.log)
-    watch_model(scrubber, model, lambda: _open_model(mission))
+    watch_model(scrubber, model, lambda: open_model(mission))
     schedule: Schedule = make_schedule(mission, clock, board.queue)
     if once:
         schedule = SingleContact(max(board.queue.passes.all(), default=-1) + 1, mission.passes.bytes)

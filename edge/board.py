@@ -20,12 +20,11 @@ from pathlib import Path
 from swathpack.edge import events
 from swathpack.edge.clock import Clock
 from swathpack.edge.config import ConfigError, Mission
-from swathpack.edge.context.blockfile import StorageError
-from swathpack.edge.context.policy import ContextChooser
 from swathpack.edge.context.store import ContextStore
 from swathpack.edge.downlink.ballast import Ballast
 from swathpack.edge.downlink.budget import Budget, BudgetError, read_budget
 from swathpack.edge.downlink.confirm import Confirmation
+from swathpack.edge.downlink.context_policy import ContextChooser
 from swathpack.edge.downlink.link_record import LinkRecord
 from swathpack.edge.downlink.ports import FilePort, Port, TcpPort, UdpPort
 from swathpack.edge.downlink.queue import DownlinkQueue
@@ -37,14 +36,15 @@ from swathpack.edge.health.boots import Boot, begin_store, next_boot
 from swathpack.edge.health.jsonl import JsonLines
 from swathpack.edge.health.lock import StateLock
 from swathpack.edge.health.telemetry import Telemetry
-from swathpack.edge.install.durable import make_folder, sync_folder
-from swathpack.edge.install.link_keys import UNSIGNED, LinkKeyError, read_link_keys
+from swathpack.edge.packets.link_keys import UNSIGNED, LinkKeyError, read_link_keys
 from swathpack.edge.sources.acquisition import FrameSource
 from swathpack.edge.sources.folder import FolderSource
 from swathpack.edge.sources.ring import RingSource
 from swathpack.edge.sources.sockets import TcpSource, UdpSource
 from swathpack.edge.sources.synthetic import SyntheticSource
 from swathpack.edge.stages.uplink import CommandFolder, CommandSocket, CommandSource
+from swathpack.edge.storage.blockfile import StorageError
+from swathpack.edge.storage.durable import make_folder, sync_folder
 
 
 @dataclass(frozen=True)

@@ -133,7 +133,7 @@ class FlightLoop:
         self._tell_started(started)
 
         while not self._wake.wait(BEAT_S):
-            if self._all_alive(workers):
+            if self.all_alive(workers):
                 self._notifier.alive()
 
         self._notifier.stopping(self._reason)
@@ -185,7 +185,7 @@ class FlightLoop:
         self.board.log.report(events.STARTED, seconds=seconds, tiles=waiting)
         self._notifier.ready()
 
-    def _all_alive(self, workers: list[Worker]) -> bool:
+    def all_alive(self, workers: list[Worker]) -> bool:
         """No stage has been in one step for too long: else the watchdog is left to restart the process."""
         oldest = min(workers, key=lambda worker: worker.beat)
         waited = self.board.clock.monotonic() - oldest.beat

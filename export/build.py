@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import onnx
@@ -41,6 +41,7 @@ ENGINES = ("float32", "onnxruntime:basic", "onnxruntime:extended")
 MUST_PASS = ENGINES[:2]  # int8 kernels may fail on a processor without VNNI; float32 arithmetic may not
 Parameters = dict[str, NDArray[Any]]
 Tell = Callable[[str], None]
+Loaded = TypeVar("Loaded")
 
 
 @dataclass(frozen=True)
@@ -172,13 +173,15 @@ def _from_checkpoints(source: Source, made: Path) -> None:
     from swathpack.codec.train_entropy import load_transform
     from swathpack.export.edge_model import load_entropy, write_model
 
-    loaded = []
-    for path, load in ((source.transform, load_transform), (source.entropy, load_entropy)):
-        try:
-            loaded.append(load(path))
-        except Exception as error:  # torch raises kinds of its own for damaged and foreign files
-            raise ExportError(f"{path}: not a checkpoint of this codec: {error}") from error
-    write_model(loaded[0], loaded[1], made, {"attribution": ATTRIBUTION})
+    transform, entropy = _loaded(source.transform, load_transform), _loaded(source.entropy, load_entropy)
+    write_model(transform, entropy, made, {"attribution": ATTRIBUTION})
+
+
+def _loaded(path: Path, load: Callable[[Path], Loaded]) -> Loaded:
+    try:
+        return load(path)
+    except Exception as error:  # torch raises kinds of its own for damaged and foreign files
+        raise ExportError(f"{path}: not a checkpoint of this codec: {error}") from error
 
 
 ATTRIBUTION = "Trained on modified Copernicus Sentinel data 2015-2024."

@@ -35,9 +35,9 @@ from swathpack.codec.terracodec.checkpoint import CheckpointError, Imported, loa
 from swathpack.codec.terracodec.gaussian import flex_sigma, trained_sigma
 from swathpack.codec.terracodec.tt import Temporal
 from swathpack.codec.train_entropy import TABLES, draw_known, make_context, quantise
-from swathpack.codec.transform import CHANNELS, GROUP, LAYERS
 from swathpack.edge.codec.digest import bytes_digest
 from swathpack.edge.codec.engines import DIGEST_BYTES, GOLDEN, GRAPH
+from swathpack.edge.codec.latents import CHANNELS, GROUP, LAYERS
 from swathpack.edge.codec.model import model_digest
 from swathpack.edge.codec.tables import Mixture, build
 from swathpack.export.entropy_graph import entropy_graph
@@ -63,7 +63,7 @@ class Teacher:
     @property
     def model(self) -> Temporal:
         """The network."""
-        return self.imported.model  # type: ignore[return-value]
+        return self.imported.of(Temporal)
 
     @torch.no_grad()
     def latents(self, frames: Tensor) -> Tensor:
@@ -138,7 +138,7 @@ def draw(teacher: Teacher, sampler: CropSampler, count: int, size: int) -> Batch
     """A batch: its first half at the teacher's step with both dates known, the rest at any."""
     rng, soft, device = sampler.rng, (count + 1) // 2, teacher.slots.device
     frames = torch.from_numpy(sampler.sequence(count, size)).to(device)
-    z = teacher.latents(frames.flatten(0, 1)).unflatten(0, (count, 3))
+    z = torch.unflatten(teacher.latents(frames.flatten(0, 1)), 0, (count, 3))
     q = torch.from_numpy(rng.integers(*Q_RANGE, count)).to(device)
     q[:soft] = Q_TEACHER
     known = draw_known(rng, count).to(device)
@@ -219,7 +219,8 @@ def train_synthesis(teacher: Teacher, sampler: CropSampler, effort: Effort) -> i
     def loss() -> Tensor:
         frames = torch.from_numpy(sampler.frames(effort.batch, effort.size)).to(teacher.slots.device)
         error = layers(torch.round(teacher.latents(frames))) - (frames - mean) / std
-        return error.square().mean()
+        mean_square: Tensor = error.square().mean()
+        return mean_square
 
     return train_for(layers, [(list(layers.parameters()), 1e-4)], loss, effort)
 
@@ -244,7 +245,8 @@ def export(student: EntropyModel, teacher: Teacher, out: Path, notes: dict[str, 
     parameters = integer_parameters(student.cpu())
     bounds = prove_bounds(parameters)
     tables = build(mixture=Mixture(logistic=1.0, gaussian=0.0, laplace=0.0))
-    np.savez_compressed(out / "entropy.npz", **{**parameters, **tables.to_arrays()})
+    arrays: dict[str, Any] = {**parameters, **tables.to_arrays()}
+    np.savez_compressed(out / "entropy.npz", **arrays)
     onnx.save(entropy_graph(parameters), str(out / GRAPH))
     write_golden(parameters, out / GOLDEN)
     mean, std = (t.cpu().numpy().astype(np.float32) for t in (teacher.imported.mean, teacher.imported.std))

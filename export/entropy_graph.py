@@ -34,7 +34,15 @@ def _power(bits: Any) -> Any:
 
 
 class EntropyGraph(Graph):
-    """Builder with the network's own operations; tokens are (B, J, P, width)."""
+    """Builder with the network's own operations; tokens are (B, J, P, width).
+
+    b, h, w, n: one-element tensors of the batch, rows, columns and positions, see `_sizes`.
+    """
+
+    b: str
+    h: str
+    w: str
+    n: str
 
     def __init__(self, parameters: Parameters, layers: int = LAYERS) -> None:
         super().__init__("swathpack_entropy")

@@ -29,7 +29,8 @@ def like_real(parameters: dict[str, NDArray[Any]], q: int, size: tuple[int, int]
     sigma = SIGMA_MIN * (SIGMA_MAX / SIGMA_MIN) ** (index / (N_SCALES - 1))
     noise = rng.laplace(size=(CHANNELS, size[0] + 1, size[1] + 1))
     smooth = (noise[:, 1:, 1:] + noise[:, :-1, 1:] + noise[:, 1:, :-1]) / 2
-    return np.clip(np.rint(sigma[:, None, None] * smooth), -LATENT_LIMIT, LATENT_LIMIT).astype(np.int16)
+    out: Latent = np.clip(np.rint(sigma[:, None, None] * smooth), -LATENT_LIMIT, LATENT_LIMIT).astype(np.int16)
+    return out
 
 
 def golden_inputs(parameters: dict[str, NDArray[Any]], seed: int = 2026) -> Cases:

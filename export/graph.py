@@ -31,7 +31,7 @@ class Graph:
     def output(self, name: str, shape: list[Any], kind: int = TensorProto.FLOAT) -> None:
         self.outputs.append(helper.make_tensor_value_info(name, kind, shape))
 
-    def constant(self, name: str, value: NDArray[Any]) -> str:
+    def constant(self, name: str, value: NDArray[Any] | np.generic) -> str:
         self.initialisers.append(numpy_helper.from_array(np.asarray(value, order="C"), name))
         return name
 

@@ -25,7 +25,7 @@ from swathpack.codec.entropy import (
     Spatial,
     weight_exponent,
 )
-from swathpack.codec.transform import STEPS
+from swathpack.edge.stream.quality import STEPS
 
 LIMIT = 1 << 22  # with the offset of 1/4, an accumulator needs two bits below the unit: 2^22 * 4 = 2^24
 INPUT_PEAK = 128

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from swathpack.codec.terracodec.layers import AttentionBlock, ResidualUnit
-from swathpack.codec.transform import CHANNELS, OVERLAP
+from swathpack.codec.transform import OVERLAP
+from swathpack.edge.codec.latents import CHANNELS
 from swathpack.export.graph import Graph
 
 

@@ -15,7 +15,8 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from swathpack.codec.transform import EIGHTHS, FAR, OVERLAP, STRIDE, UNIT, EdgeTransform, PostFilter
+from swathpack.codec.transform import EIGHTHS, FAR, OVERLAP, UNIT, EdgeTransform, PostFilter
+from swathpack.edge.codec.latents import STRIDE
 from swathpack.export.graph import Graph
 
 

@@ -206,8 +206,9 @@ def inpaint(
     frames: which to repair, all by default. later: take from later dates too. method: calibrated, zero-shot or regression
     (docs/inpainting.md). dilate: grow the clouds by so many pixels. output: as `decompress`. Raises Error, RefusedError.
     """
-    from swathpack.tools.commands.inpaint import cube_of, repaired_frame
+    from swathpack.tools.commands.inpaint import repaired_frame
     from swathpack.tools.inpaint import detect
+    from swathpack.tools.inpaint.cube import cube_of
     from swathpack.tools.inpaint.repair import METHODS, Repairer
 
     if method not in METHODS:

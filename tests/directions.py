@@ -1,6 +1,8 @@
-"""`python -m tests.directions`: imports point down, between parts and between files, those in functions too.
+"""`python -m tests.directions`: imports point down, between parts, folders and files, those in functions too.
 
-Prints what points up or in a circle, exit code 1 then; part of `make lint`. Imports for type checkers only do not count.
+Of what stands in one folder, files and folders alike, each may be used from one side only: no two reach into each other,
+nor any circle of them. Prints what points up or in a circle, exit code 1 then; part of `make lint`. Imports for type
+checkers only do not count.
 """
 
 from __future__ import annotations
@@ -55,6 +57,20 @@ def upward(uses: Graph) -> list[str]:
     return [f"{a} -> {b}" for a, b in pairs if level[b.split(".")[1]] > level[a.split(".")[1]]]
 
 
+def neighbours(uses: Graph) -> Graph:
+    """The same between what stands side by side: `a.b.c -> a.d.e` is `a.b -> a.d`."""
+    out: Graph = {}
+    for a, used in uses.items():
+        for b in used:
+            pair = list(zip(a.split("."), b.split(".")))
+            depth = next((i for i, (x, y) in enumerate(pair) if x != y), len(pair)) + 1
+            one, other = (".".join(name.split(".")[:depth]) for name in (a, b))
+            if depth <= len(pair):  # else the one is the other's own folder
+                out.setdefault(one, set()).add(other)
+                out.setdefault(other, set())
+    return out
+
+
 def circles(uses: Graph) -> list[str]:
     """Groups of modules that import each other (Tarjan's strongly connected components)."""
     number: dict[str, int] = {}
@@ -85,8 +101,10 @@ def circles(uses: Graph) -> list[str]:
 def main() -> int:
     sys.setrecursionlimit(10_000)
     uses = graph(modules())
-    wrong = [f"points up: {line}" for line in upward(uses)] + [f"circle: {line}" for line in circles(uses)]
-    print("\n".join(wrong) or f"{len(uses)} modules: imports point down")
+    wrong = [f"points up: {line}" for line in upward(uses)] + [
+        f"circle: {line}" for g in (uses, neighbours(uses)) for line in circles(g)
+    ]
+    print("\n".join(dict.fromkeys(wrong)) or f"{len(uses)} modules: imports point down")
     return 1 if wrong else 0
 
 

@@ -19,7 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from swathpack.edge.codec.protocol import LAYERS, CodecError, ContextLatent, TileKey, TilePixels
+from swathpack.edge.codec.latents import LAYERS
+from swathpack.edge.codec.protocol import CodecError, ContextLatent, TileKey, TilePixels
 from swathpack.tools.ground.decoder import DecodeError, SegmentHead
 
 _HEAD = struct.Struct(">2sqqBBHBBB")

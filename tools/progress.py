@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TextIO, TypeVar
 
 Item = TypeVar("Item")
@@ -22,7 +22,9 @@ QUIET_S = 2.0  # no bar for what is over sooner
 class Progress:
     """Counts steps of `total` and draws how far it is; `clock` gives seconds and can be replaced in tests."""
 
-    def __init__(self, total: int, label: str, stream: TextIO | None = None, clock=time.monotonic) -> None:
+    def __init__(
+        self, total: int, label: str, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.total, self.label, self.done = total, label, 0
         self.stream = sys.stderr if stream is None else stream
         self.clock = clock

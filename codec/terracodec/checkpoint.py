@@ -12,7 +12,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -22,16 +22,26 @@ from swathpack.codec.terracodec.elic import Elic, ElicSizes
 from swathpack.codec.terracodec.fp import FactorizedPrior
 from swathpack.codec.terracodec.gaussian import SIGMA_MIN_CODED, SIGMA_MIN_ELIC, STEPS_PER_UNIT, gaussian_tables
 from swathpack.codec.terracodec.tt import CONTEXT_FRAMES, CONTEXT_TOKENS, TOKENS, Temporal, TemporalSizes
-from swathpack.edge.codec.digest import MODEL_DIGEST_BYTES, arrays_digest
+from swathpack.edge.codec.digest import arrays_digest
 from swathpack.edge.codec.tables import ProbabilityTables, TableError
+from swathpack.edge.stream.wire import MODEL_DIGEST_BYTES
 
 FAMILIES = ("fp", "elic", "tt", "flextec")
 FORMAT = "swathpack-terracodec"
 VERSION = 1
 PREFIX = "model."
 # Filled by the published coders' `update`, empty before it: their length says nothing about the model.
-FREE_BUFFERS = ("_offset", "_quantized_cdf", "_cdf_length", "_indexes_table", "_prior_mean", "_prior_scale")
-FREE_BUFFERS += ("scale_table",)
+FREE_BUFFERS = (
+    "_offset",
+    "_quantized_cdf",
+    "_cdf_length",
+    "_indexes_table",
+    "_prior_mean",
+    "_prior_scale",
+    "scale_table",
+)
+Model = FactorizedPrior | Elic | Temporal
+M = TypeVar("M", FactorizedPrior, Elic, Temporal)
 
 # SSL4EO-S12 v1.1 L2A, B01..B12 without B10: the published 12-band models are trained on data standardised so.
 L2A_MEAN = (
@@ -79,7 +89,7 @@ class Imported:
     """
 
     family: str
-    model: nn.Module
+    model: Model
     mean: Tensor
     std: Tensor
     tables: dict[str, ProbabilityTables]
@@ -89,6 +99,12 @@ class Imported:
     def parameters(self) -> int:
         """Number of learned values."""
         return sum(p.numel() for p in self.model.parameters())
+
+    def of(self, kind: type[M]) -> M:
+        """The model, known to be of a kind. CheckpointError for another."""
+        if not isinstance(self.model, kind):
+            raise CheckpointError(f"expected a model of class {kind.__name__}, found family {self.family}")
+        return self.model
 
 
 def read_state(path: str | Path) -> State:
@@ -159,6 +175,10 @@ def _inputs(state: State, name: str) -> int:
     return shape[1]
 
 
+def _two_widths(state: State, layers: str) -> tuple[int, int]:
+    return _width(state, f"{layers}.0.weight"), _width(state, f"{layers}.2.weight")
+
+
 def build_fp(state: State) -> FactorizedPrior:
     """An empty model of the state's sizes."""
     first = "g_a.0.weight"
@@ -179,8 +199,8 @@ def build_elic(state: State) -> Elic:
         groups=tuple(_inputs(state, f"{group.format(k)}.context_prediction.weight") for k in range(count)),
         hyper_mid=_inputs(state, "latent_codec.hyper.h_s.2.weight"),
         side=_width(state, "latent_codec.hyper.h_s.4.weight"),
-        channel_hidden=tuple(_width(state, f"latent_codec.y.channel_context.y1.{i}.weight") for i in (0, 2)),
-        aggregate_hidden=tuple(_width(state, f"{hidden}.{i}.weight") for i in (0, 2)),
+        channel_hidden=_two_widths(state, "latent_codec.y.channel_context.y1"),
+        aggregate_hidden=_two_widths(state, hidden),
     )
     if sum(sizes.groups) != sizes.m:
         raise CheckpointError(f"expected groups that sum to {sizes.m} channels, found {sizes.groups}")
@@ -222,7 +242,7 @@ def _check_temporal(state: State, sizes: TemporalSizes) -> None:
         raise CheckpointError(f"expected latent channels divisible by 64 to repack, found {sizes.channels}")
 
 
-def model_from_state(state: State, family: str | None = None) -> tuple[str, nn.Module]:
+def model_from_state(state: State, family: str | None = None) -> tuple[str, Model]:
     """(family, model in eval mode) from stripped tensors. `family` overrides for TT weights trained with
     repacking but without mask tokens, which no name gives away. Every name and shape must fit."""
     found = recognise(state)
@@ -238,7 +258,7 @@ def model_from_state(state: State, family: str | None = None) -> tuple[str, nn.M
     return chosen, model.requires_grad_(False).eval()
 
 
-def _build(state: State, family: str) -> nn.Module:
+def _build(state: State, family: str) -> Model:
     if family == "fp":
         return build_fp(state)
     if family == "elic":
@@ -287,12 +307,12 @@ def model_digest(model: nn.Module) -> bytes:
     return arrays_digest(arrays, MODEL_DIGEST_BYTES)
 
 
-def build_tables(family: str, model: nn.Module) -> dict[str, ProbabilityTables]:
-    """The integer tables that the family codes with."""
-    if family == "fp":
+def build_tables(model: Model) -> dict[str, ProbabilityTables]:
+    """The integer tables that the model codes with."""
+    if isinstance(model, FactorizedPrior):
         return {"y": model.entropy_bottleneck.tables()}
-    if family == "elic":
-        hyper = model.latent_codec["hyper"].entropy_bottleneck.tables()
+    if isinstance(model, Elic):
+        hyper = model.latent_codec.hyper.entropy_bottleneck.tables()
         return {"hyper": hyper, "y": gaussian_tables(SIGMA_MIN_ELIC, 1)}
     return {"y": gaussian_tables(SIGMA_MIN_CODED, STEPS_PER_UNIT)}
 
@@ -315,7 +335,7 @@ def import_checkpoint(
 
 
 def from_model(
-    family: str, model: nn.Module, mean: tuple[float, ...] | None = None, std: tuple[float, ...] | None = None
+    family: str, model: Model, mean: tuple[float, ...] | None = None, std: tuple[float, ...] | None = None
 ) -> Imported:
     """Wrap a model that is already in memory."""
     if mean is None and std is None and model.bands == len(L2A_MEAN):
@@ -326,7 +346,7 @@ def from_model(
         )
     if not all(np.isfinite(v) for v in (*mean, *std)) or min(std) <= 0:
         raise CheckpointError("expected finite means and standard deviations above 0")
-    tables = build_tables(family, model)
+    tables = build_tables(model)
     return Imported(family, model, torch.tensor(mean), torch.tensor(std), tables, model_digest(model))
 
 

@@ -121,6 +121,20 @@ class GroupCodec(nn.Module):
         )
         self.latent_codec = nn.ModuleDict({f"y{k}": Group(sizes, k) for k in range(len(sizes.groups))})
 
+    def group(self, k: int) -> Group:
+        """The k-th group of channels."""
+        found = self.latent_codec[f"y{k}"]
+        assert isinstance(found, Group)
+        return found
+
+
+class LatentCodec(nn.Module):
+    """`latent_codec` of the layout."""
+
+    def __init__(self, sizes: ElicSizes) -> None:
+        super().__init__()
+        self.y, self.hyper = GroupCodec(sizes), Hyper(sizes)
+
 
 class StepCoder(Protocol):
     """Called once per step with means and scales of one group and colour; returns round(y - mean)."""
@@ -141,7 +155,7 @@ class Elic(nn.Module):
         widths = (sizes.n, sizes.n, sizes.n, sizes.m)
         self.g_a = nn.Sequential(*analysis_layers(sizes.bands, widths, BottleneckBlock))
         self.g_s = nn.Sequential(*synthesis_layers(sizes.bands, widths, BottleneckBlock))
-        self.latent_codec = nn.ModuleDict({"y": GroupCodec(sizes), "hyper": Hyper(sizes)})
+        self.latent_codec = LatentCodec(sizes)
 
     @property
     def steps(self) -> int:
@@ -150,21 +164,24 @@ class Elic(nn.Module):
 
     def analysis(self, x: Tensor) -> Tensor:
         """(B, bands, H, W) standardised -> latent (B, M, H/16, W/16)."""
-        return self.g_a(x)
+        y: Tensor = self.g_a(x)
+        return y
 
     def synthesis(self, y_hat: Tensor) -> Tensor:
         """Latent -> (B, bands, H, W) standardised, not clamped."""
-        return self.g_s(y_hat)
+        x: Tensor = self.g_s(y_hat)
+        return x
 
     def hyper_symbols(self, y: Tensor) -> Tensor:
         """(B, M, h, w) -> integer steps of the hyper latent (B, N, h/4, w/4), as float."""
-        hyper = self.latent_codec["hyper"]
+        hyper = self.latent_codec.hyper
         return torch.round(hyper.h_a(y) - hyper.entropy_bottleneck.medians()[None, :, None, None])
 
     def side_parameters(self, symbols: Tensor) -> Tensor:
         """Hyper symbols -> side information (B, side, h, w)."""
-        hyper = self.latent_codec["hyper"]
-        return hyper.h_s(symbols + hyper.entropy_bottleneck.medians()[None, :, None, None])
+        hyper = self.latent_codec.hyper
+        side: Tensor = hyper.h_s(symbols + hyper.entropy_bottleneck.medians()[None, :, None, None])
+        return side
 
     def run_groups(self, side: Tensor, coder: StepCoder) -> Tensor:
         """Walk groups and colours in order, asking `coder` for the symbols; returns y_hat (B, M, h, w)."""
@@ -184,10 +201,11 @@ class Elic(nn.Module):
 
     def _channel_context(self, k: int, done: list[Tensor]) -> Tensor:
         seen = done[:1] if k == 1 else [done[0], done[-1]]
-        return self.latent_codec["y"].channel_context[f"y{k}"](torch.cat(seen, 1))
+        context: Tensor = self.latent_codec.y.channel_context[f"y{k}"](torch.cat(seen, 1))
+        return context
 
     def _run_group(self, k: int, parameters: Tensor, coder: StepCoder) -> Tensor:
-        group = self.latent_codec["y"].latent_codec[f"y{k}"]
+        group = self.latent_codec.y.group(k)
         b, _, h, w = parameters.shape
         y_hat = parameters.new_zeros(b, self.sizes.groups[k], h, w)
         for colour in (0, 1):
@@ -216,10 +234,10 @@ class Recorder:
     """A StepCoder that quantises y and keeps the means and scales it was shown."""
 
     def __init__(self, y: Tensor, groups: tuple[int, ...]) -> None:
-        self.parts = y.split(groups, 1)
+        self.parts = torch.split(y, list(groups), 1)
         self.means, self.sigmas = torch.zeros_like(y), torch.zeros_like(y)
-        self._mean_parts = self.means.split(groups, 1)
-        self._sigma_parts = self.sigmas.split(groups, 1)
+        self._mean_parts = torch.split(self.means, list(groups), 1)
+        self._sigma_parts = torch.split(self.sigmas, list(groups), 1)
 
     def __call__(self, step: int, mean: Tensor, sigma: Tensor) -> Tensor:
         """Symbols of the step; see StepCoder."""

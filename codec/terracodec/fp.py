@@ -39,11 +39,13 @@ class FactorizedPrior(nn.Module):
 
     def analysis(self, x: Tensor) -> Tensor:
         """(B, bands, H, W) standardised -> latent (B, M, H/16, W/16)."""
-        return self.g_a(x)
+        y: Tensor = self.g_a(x)
+        return y
 
     def synthesis(self, y_hat: Tensor) -> Tensor:
         """Latent -> (B, bands, H, W) standardised, not clamped."""
-        return self.g_s(y_hat)
+        x: Tensor = self.g_s(y_hat)
+        return x
 
     def symbols(self, y: Tensor) -> Tensor:
         """Integer steps from the medians, as float: (B, M, h, w)."""

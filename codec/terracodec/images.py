@@ -8,28 +8,30 @@ from torch import Tensor
 from swathpack.codec.terracodec.checkpoint import Imported
 from swathpack.codec.terracodec.coding import FrameDecoder, FrameEncoder, decode_channels, encode_channels
 from swathpack.codec.terracodec.elic import Elic, pick_colour
+from swathpack.codec.terracodec.fp import FactorizedPrior
 from swathpack.codec.terracodec.gaussian import SIGMA_MIN_ELIC
 from swathpack.codec.terracodec.stream import FrameBody, StreamError
 
 
 def encode_fp(imported: Imported, y: Tensor) -> list[FrameBody]:
     """Latents (B, M, h, w) -> one body per frame."""
-    symbols = imported.model.symbols(y)
+    symbols = imported.of(FactorizedPrior).symbols(y)
     return [FrameBody(encode_channels(imported.tables["y"], frame)) for frame in symbols]
 
 
 def decode_fp(imported: Imported, bodies: list[FrameBody], grid: tuple[int, int]) -> Tensor:
     """Bodies -> quantised latents (B, M, h, w)."""
-    shape = (imported.model.latent_channels, *grid)
+    model = imported.of(FactorizedPrior)
+    shape = (model.latent_channels, *grid)
     symbols = [decode_channels(imported.tables["y"], body.payload, shape) for body in bodies]
-    return imported.model.dequantise(torch.stack(symbols))
+    return model.dequantise(torch.stack(symbols))
 
 
 class _ElicEncoder:
     """StepCoder of the encoder: one FrameEncoder per frame of the batch."""
 
     def __init__(self, imported: Imported, y: Tensor) -> None:
-        self._parts = y.split(imported.model.sizes.groups, 1)
+        self._parts = torch.split(y, list(imported.of(Elic).sizes.groups), 1)
         self.frames = [FrameEncoder(imported.tables["y"], SIGMA_MIN_ELIC) for _ in range(y.shape[0])]
 
     def __call__(self, step: int, mean: Tensor, sigma: Tensor) -> Tensor:
@@ -55,7 +57,7 @@ class _ElicDecoder:
 
 def encode_elic(imported: Imported, y: Tensor) -> list[FrameBody]:
     """Latents (B, M, h, w) -> one body per frame."""
-    model: Elic = imported.model  # type: ignore[assignment]
+    model = imported.of(Elic)
     hyper = model.hyper_symbols(y)
     coder = _ElicEncoder(imported, y)
     model.run_groups(model.side_parameters(hyper), coder)
@@ -65,7 +67,7 @@ def encode_elic(imported: Imported, y: Tensor) -> list[FrameBody]:
 
 def decode_elic(imported: Imported, bodies: list[FrameBody], grid: tuple[int, int], first: int) -> Tensor:
     """Bodies of frames `first`, `first + 1`, ... -> quantised latents (B, M, h, w)."""
-    model: Elic = imported.model  # type: ignore[assignment]
+    model = imported.of(Elic)
     shape = (model.sizes.n, grid[0] // 4, grid[1] // 4)
     hyper = torch.stack([decode_channels(imported.tables["hyper"], body.hyper, shape) for body in bodies])
     _check_steps(bodies, model.steps)

@@ -38,9 +38,9 @@ def inpaint_series(
     is predicted from the learned constant alone, so put a clear date first.
     """
     masks = _checked(imported, frames, masks, mode)
-    model: Temporal = imported.model  # type: ignore[assignment]
+    model = imported.of(Temporal)
     ys = latents(imported, frames)
-    context = Context(model, 1, tuple(ys.shape[2:]))
+    context = Context(model, 1, (ys.shape[2], ys.shape[3]))
     out = []
     for y, mask in zip(ys, masks):
         latent, features = repair_latent(context, y[None], latent_mask(mask, model.ALIGN), mode)
@@ -83,7 +83,7 @@ def _repairer(model: Temporal, wanted: Tensor, chosen: Tensor) -> Any:
 def latent_mask(mask: NDArray[np.bool_], align: int) -> Tensor:
     """(H, W) bool -> (h, w) float: 1 where any pixel of the latent's 16x16 block is cloudy. What is added by
     padding to whole windows is clear."""
-    height, width = padded_size(*mask.shape, align)
+    height, width = padded_size(mask.shape[0], mask.shape[1], align)
     padded = np.zeros((1, 1, height, width), np.float32)
     padded[0, 0, : mask.shape[0], : mask.shape[1]] = mask
     return fn.max_pool2d(torch.from_numpy(padded), TRANSFORM_STRIDE)[0, 0]

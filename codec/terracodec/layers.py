@@ -81,7 +81,8 @@ class BottleneckBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> same shape."""
-        return x + self.conv3(fn.relu(self.conv2(fn.relu(self.conv1(x)))))
+        out: Tensor = x + self.conv3(fn.relu(self.conv2(fn.relu(self.conv1(x)))))
+        return out
 
 
 class ResidualUnit(nn.Module):
@@ -109,7 +110,8 @@ class AttentionBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> same shape."""
-        return x + self.conv_a(x) * torch.sigmoid(self.conv_b(x))
+        out: Tensor = x + self.conv_a(x) * torch.sigmoid(self.conv_b(x))
+        return out
 
 
 class ResidualBlock(nn.Module):

@@ -20,7 +20,8 @@ from swathpack.codec.terracodec.stream import MAX_PIXELS, FrameBody, Header, Str
 from swathpack.codec.terracodec.temporal import decode_temporal, encode_temporal
 from swathpack.codec.terracodec.tiling import TRANSFORM_STRIDE, pad_frames, padded_size, tiled_analysis, tiled_synthesis
 from swathpack.codec.terracodec.tt import TOKENS
-from swathpack.edge.codec.digest import TABLES_DIGEST_BYTES, bytes_digest
+from swathpack.edge.codec.digest import bytes_digest
+from swathpack.edge.stream.wire import TABLES_DIGEST_BYTES
 
 FRAMES_AT_ONCE = 8
 Frames = NDArray[Any]
@@ -146,7 +147,7 @@ def _encode_equal(imported: Imported, arrays: list[Frames], keep: int) -> list[b
 
 
 def _by_parts(y: Tensor, encode: Any) -> list[FrameBody]:
-    return [body for part in y.split(FRAMES_AT_ONCE) for body in encode(part)]
+    return [body for part in torch.split(y, FRAMES_AT_ONCE) for body in encode(part)]
 
 
 def _check_model(imported: Imported, header: Header) -> None:

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from swathpack.edge.codec.digest import MODEL_DIGEST_BYTES, TABLES_DIGEST_BYTES
+from swathpack.edge.stream.wire import MODEL_DIGEST_BYTES, TABLES_DIGEST_BYTES
 
 MAGIC = b"SWTC"
 VERSION = 1

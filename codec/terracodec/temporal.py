@@ -7,7 +7,7 @@ not grow with the frame beyond its context; a group is also the unit of the chec
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -51,18 +51,18 @@ class Context:
     def push(self, latent: Tensor) -> None:
         """Add a decoded latent (B, C, h, w); the last two are kept."""
         entropy = self.model.entropy_model
-        windows = entropy.context_windows(latent).unflatten(0, (self.batch, self.windows))
+        windows = torch.unflatten(entropy.context_windows(latent), 0, (self.batch, self.windows))
         parts = [entropy.encode_windows(windows[:, g].flatten(0, 1)) for g in self.groups()]
-        parts = [part.unflatten(0, (self.batch, -1)) for part in parts]
+        parts = [torch.unflatten(part, 0, (self.batch, -1)) for part in parts]
         self._encoded = [*self._encoded[-1:], torch.cat(parts, 1)]
 
     def split(self, latent: Tensor) -> Tensor:
         """(B, C, h, w) -> tokens (B, windows, 16, C)."""
-        return self.model.entropy_model.to_tokens(latent).unflatten(0, (self.batch, self.windows))
+        return torch.unflatten(self.model.entropy_model.to_tokens(latent), 0, (self.batch, self.windows))
 
     def join(self, parts: list[Tensor]) -> Tensor:
         """Values or features of all groups, each (B * m, 16, c) -> (B, c, h, w)."""
-        tokens = torch.cat([part.unflatten(0, (self.batch, -1)) for part in parts], 1)
+        tokens = torch.cat([torch.unflatten(part, 0, (self.batch, -1)) for part in parts], 1)
         return self.model.entropy_model.from_tokens(tokens.flatten(0, 1), (self.rows, self.columns))
 
 
@@ -111,7 +111,7 @@ def encode_temporal(imported: Imported, latents: list[Tensor], keep: int) -> lis
 
     keep: tokens that are sent, 0..16; the rest take their predicted, rounded mean.
     """
-    model: Temporal = imported.model  # type: ignore[assignment]
+    model = imported.of(Temporal)
     batch, _, h, w = latents[0].shape
     context = Context(model, batch, (h, w))
     bodies = []
@@ -142,15 +142,15 @@ def _encode_frame(imported: Imported, context: Context, latent: Tensor, keep: in
 
 def _put_tokens(coders: list[FrameEncoder], rules: list[int], values: Tensor, mean: Tensor, raw: Tensor) -> None:
     batch = len(coders)
-    split = [part.unflatten(0, (batch, -1)) for part in (values, mean, raw)]
+    split = [torch.unflatten(part, 0, (batch, -1)) for part in (values, mean, raw)]
     for coder, rule, v, m, r in zip(coders, rules, *split):
         for j in range(v.shape[1]):
             coder.put(v[:, j], m[:, j], SIGMA_RULES[rule](r[:, j]))
 
 
-def _filler(coders: list[FrameEncoder] | list[FrameDecoder]) -> Chooser:
+def _filler(coders: Sequence[FrameEncoder | FrameDecoder]) -> Chooser:
     def choose(_: int, mean: Tensor, __: Tensor) -> Tensor:
-        parts = mean.unflatten(0, (len(coders), -1))
+        parts = torch.unflatten(mean, 0, (len(coders), -1))
         return torch.cat([coder.fill(part) for coder, part in zip(coders, parts)])
 
     return choose
@@ -158,7 +158,7 @@ def _filler(coders: list[FrameEncoder] | list[FrameDecoder]) -> Chooser:
 
 def _cheaper_rules(tables: ProbabilityTables, values: Tensor, mean: Tensor, raw: Tensor, batch: int) -> list[int]:
     """Which of the two scale activations costs each series fewer bits (FlexTEC's code has used both)."""
-    split = [part.unflatten(0, (batch, -1)) for part in (values, mean, raw)]
+    split = [torch.unflatten(part, 0, (batch, -1)) for part in (values, mean, raw)]
     return [
         min(range(len(SIGMA_RULES)), key=lambda i: _bits(tables, v, m, SIGMA_RULES[i](r))) for v, m, r in zip(*split)
     ]
@@ -175,7 +175,7 @@ def decode_temporal(
     imported: Imported, bodies: list[list[FrameBody]], keep: int, grid: tuple[int, int]
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """bodies: [date][series]. Yields per date the latent (B, C, h, w) and the features (B, d, h, w)."""
-    model: Temporal = imported.model  # type: ignore[assignment]
+    model = imported.of(Temporal)
     context = Context(model, len(bodies[0]), grid)
     for number, frame in enumerate(bodies):
         latent, features = _decode_frame(imported, context, frame, keep, number)
@@ -210,7 +210,7 @@ def _taker(coders: list[FrameDecoder], rules: list[Callable[[Tensor], Tensor]], 
     def choose(j: int, mean: Tensor, raw: Tensor) -> Tensor:
         if j >= keep:
             return fill(j, mean, raw)
-        means, raws = (part.unflatten(0, (len(coders), -1)) for part in (mean, raw))
+        means, raws = (torch.unflatten(part, 0, (len(coders), -1)) for part in (mean, raw))
         return torch.cat([c.take(m, rule(r)) for c, rule, m, r in zip(coders, rules, means, raws)])
 
     return choose

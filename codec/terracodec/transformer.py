@@ -39,11 +39,12 @@ class Attention(nn.Module):
         if keys.shape[0] != query.shape[0]:
             keys, values = (m.expand(query.shape[0], -1, -1, -1) for m in memory)
         mixed = fn.scaled_dot_product_attention(query, keys, values, is_causal=causal)
-        return self.proj(mixed.transpose(1, 2).flatten(2))
+        out: Tensor = self.proj(mixed.transpose(1, 2).flatten(2))
+        return out
 
 
 def _split(x: Tensor) -> Tensor:
-    return x.unflatten(-1, (HEADS, -1)).transpose(1, 2)
+    return torch.unflatten(x, -1, (HEADS, -1)).transpose(1, 2)
 
 
 class Mlp(nn.Module):
@@ -56,7 +57,8 @@ class Mlp(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., width) -> same shape."""
-        return self.fc2(fn.gelu(self.fc1(x)))
+        out: Tensor = self.fc2(fn.gelu(self.fc1(x)))
+        return out
 
 
 @dataclass
@@ -88,7 +90,8 @@ class Block(nn.Module):
         x = x + self.mlp1(self.norm1b(x))
         normed = self.norm2a(x)
         x = x + self.cross_attention(normed, self.cross_attention.keys_values(normed))
-        return x + self.mlp2(self.norm2b(x))
+        out: Tensor = x + self.mlp2(self.norm2b(x))
+        return out
 
     def decode(self, x: Tensor, cache: BlockCache) -> Tensor:
         """Decoder use: the next t tokens (n, t, width); either the first ones or a single one (t = 1)."""
@@ -101,7 +104,8 @@ class Block(nn.Module):
         x = x + self.self_attention(normed, cache.past, causal=x.shape[1] > 1)
         x = x + self.mlp1(self.norm1b(x))
         x = x + self.cross_attention(self.norm2a(x), cache.context)
-        return x + self.mlp2(self.norm2b(x))
+        out: Tensor = x + self.mlp2(self.norm2b(x))
+        return out
 
 
 class Stack(nn.Module):
@@ -120,7 +124,11 @@ class Stack(nn.Module):
 
     def caches(self, context: Tensor) -> list[BlockCache]:
         """Fresh caches for one context (n or 1, t, width)."""
-        return [BlockCache(block.cross_attention.keys_values(context)) for block in self.layers.values()]
+        return [BlockCache(block.cross_attention.keys_values(context)) for block in self.blocks()]
+
+    def blocks(self) -> list[Block]:
+        """The layers, first to last."""
+        return [block for block in self.layers.values() if isinstance(block, Block)]
 
 
 @dataclass

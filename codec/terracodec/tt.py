@@ -59,6 +59,11 @@ class Learned(nn.Module):
         super().__init__()
         self.register_parameter(name, nn.Parameter(0.02 * torch.randn(shape)))
 
+    @property
+    def value(self) -> Tensor:
+        """The tensor, whatever it is called."""
+        return next(self.parameters())
+
 
 class IndexedGaussian(TableBuffers):
     """Named buffers of the published coder; not read."""
@@ -126,11 +131,13 @@ class EntropyModel(nn.Module):
     def encode_windows(self, windows: Tensor) -> Tensor:
         """Context tokens of one earlier latent (n, 64, C) -> (n, 64, d), by itself."""
         embedded = self.post_embedding_layernorm(self.encoder_embedding(windows / LATENT_NORM))
-        return self.encoder_sep(embedded + self.enc_position_sep._pos)
+        encoded: Tensor = self.encoder_sep(embedded + self.enc_position_sep.value)
+        return encoded
 
     def join_context(self, older: Tensor, newer: Tensor) -> Tensor:
         """Two encoded latents, oldest first (the same twice if there is one) -> (n, 128, d)."""
-        return self.encoder_joint(torch.cat([older, newer], 1) + self.enc_position_joint._pos)
+        context: Tensor = self.encoder_joint(torch.cat([older, newer], 1) + self.enc_position_joint.value)
+        return context
 
     def start(self, context: Tensor) -> DecoderState:
         """A decoder before its first token; `context` may have one window that serves all."""
@@ -144,15 +151,15 @@ class EntropyModel(nn.Module):
         """
         t = previous.shape[1]
         embedded = self.post_embedding_layernorm(self.decoder_embedding(previous / LATENT_NORM))
-        x = embedded + self.dec_position._pos[:, state.taken : state.taken + t]
-        for block, cache in zip(self.decoder.layers.values(), state.caches):
+        x: Tensor = embedded + self.dec_position.value[:, state.taken : state.taken + t]
+        for block, cache in zip(self.decoder.blocks(), state.caches):
             x = block.decode(x, cache)
         state.taken += t
         return x
 
     def start_token(self, windows: int) -> Tensor:
         """(windows, 1, C): what stands before the first token."""
-        return self.learned_zero.sym.expand(windows, 1, -1)
+        return self.learned_zero.value.expand(windows, 1, -1)
 
     def shifted(self, tokens: Tensor) -> Tensor:
         """(n, t, C) -> the same moved right by one, the start token first."""
@@ -163,15 +170,21 @@ class EntropyModel(nn.Module):
         return self.mean_head(features), self.scale_head(features)
 
 
+class Side(nn.Module):
+    """One transform under its published name."""
+
+    def __init__(self, layers: list[nn.Module]) -> None:
+        super().__init__()
+        self.transforms = nn.Sequential(*layers)
+
+
 class Transform(nn.Module):
     """The two transforms under their published names."""
 
     def __init__(self, sizes: TemporalSizes) -> None:
         super().__init__()
-        for name, layers in (("analysis", analysis_layers), ("synthesis", synthesis_layers)):
-            side = nn.Module()
-            side.transforms = nn.Sequential(*layers(sizes.bands, sizes.widths, ResidualUnit))
-            self.add_module(f"{name}_transform", side)
+        self.analysis_transform = Side(analysis_layers(sizes.bands, sizes.widths, ResidualUnit))
+        self.synthesis_transform = Side(synthesis_layers(sizes.bands, sizes.widths, ResidualUnit))
 
 
 class Dequantizer(nn.Module):
@@ -183,7 +196,8 @@ class Dequantizer(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, d, h, w) -> (B, C, h, w)."""
-        return self.process_conv(features)
+        added: Tensor = self.process_conv(features)
+        return added
 
 
 class Temporal(nn.Module):
@@ -202,15 +216,22 @@ class Temporal(nn.Module):
 
     def analysis(self, x: Tensor) -> Tensor:
         """(B, bands, H, W) standardised -> latent (B, C, H/16, W/16)."""
-        return self.transform.analysis_transform.transforms(x)
+        y: Tensor = self.transform.analysis_transform.transforms(x)
+        return y
 
     def synthesis(self, y_hat: Tensor, features: Tensor) -> Tensor:
         """Latent and decoder features (B, d, h, w) -> (B, bands, H, W) standardised, not clamped."""
-        return self.transform.synthesis_transform.transforms(y_hat + self._dequantizer(features))
+        x: Tensor = self.transform.synthesis_transform.transforms(y_hat + self._dequantizer(features))
+        return x
+
+    @property
+    def blank(self) -> Tensor:
+        """(1, C, 1, 1): the learned latent that stands before a first frame."""
+        return self._temporal_pad_token_maker.value
 
     def first_context(self) -> Tensor:
         """(1, 128, d): the context of a first frame; a constant, the same for every window."""
-        blank = self._temporal_pad_token_maker.weight.expand(1, -1, WINDOW, WINDOW)
+        blank = self.blank.expand(1, -1, WINDOW, WINDOW)
         encoded = self.entropy_model.encode_windows(self.entropy_model.context_windows(blank))
         return self.entropy_model.join_context(encoded, encoded)
 

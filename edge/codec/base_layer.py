@@ -11,8 +11,8 @@ and is coded with the model's probabilities inside it.
     layer 1        groups 0 and 1, refined
     layer j > 1    group j: refined where it has a base, else as it is
 
-Quality is one byte everywhere a tile-frame's step is named: bits 0-5 the step index q, bits 6-7 the shift (0: no
-base, and layer j is group j). Everything here is integer arithmetic on (512, h, w) latents.
+The quality byte says step and shift (`swathpack.edge.stream.quality`). Everything here is integer arithmetic on
+(512, h, w) latents.
 """
 
 from __future__ import annotations
@@ -20,42 +20,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from swathpack.edge.codec.latents import LAYERS, STEPS, Latent
+from swathpack.edge.codec.latents import LAYERS, Latent
+from swathpack.edge.stream.quality import MAX_SHIFT, is_learned, shift_of
 
 BASE_GROUPS = 6  # two entropy passes, one of them over 6 of 16 layers, are what fits 5 GMAC a tile
-MAX_SHIFT = 3
 FINE = 24  # to this step a base three octaves coarser saves more bytes than one of two, beyond it fewer
 COARSE = 47  # beyond it a base two octaves coarser is off the scale, and one of one octave is a poor first layer
-STEPS_PER_OCTAVE = 8
-# Quality bytes that no step and base make: tiles coded without the network (swathpack.edge.codec.plain).
-TRANSFORM, PREDICTIVE = 0xFF, 0xFE
-
-
-def quality_of(q: int, shift: int = 0) -> int:
-    """The quality byte of step q (0..63) and base shift (0..3)."""
-    if not (0 <= q < STEPS and 0 <= shift <= MAX_SHIFT and q + STEPS_PER_OCTAVE * shift < STEPS):
-        raise ValueError(f"expected a step 0..{STEPS - 1} whose base is one too, found {q} with shift {shift}")
-    return q | shift << 6
-
-
-def step_of(quality: int) -> int:
-    """Step index q of a quality byte."""
-    return quality & (STEPS - 1)
-
-
-def shift_of(quality: int) -> int:
-    """Base shift of a quality byte; 0: no base."""
-    return quality >> 6
-
-
-def base_step_of(quality: int) -> int:
-    """Step index of the base."""
-    return step_of(quality) + STEPS_PER_OCTAVE * shift_of(quality)
-
-
-def is_learned(quality: int) -> bool:
-    """Whether a quality byte is one of the learned codec: a step and a base that is one too."""
-    return base_step_of(quality) < STEPS
 
 
 def usual_shift(q: int, most: int = MAX_SHIFT) -> int:

@@ -13,11 +13,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from swathpack.edge.codec.base_layer import step_of
 from swathpack.edge.codec.latents import LAYERS, Latent
 from swathpack.edge.codec.layers import CodedBase, encode_layers, make_base
 from swathpack.edge.codec.model import EdgeModel
 from swathpack.edge.codec.prediction import CodingContext, Prediction, predict
+from swathpack.edge.stream.quality import step_of
 
 WINS, LOSES = 0.9, 1.05  # ratios of first-pass bytes with contexts to those without, from which on the base decides
 REF_BYTES = 6  # of a context's reference in a segment

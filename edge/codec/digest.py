@@ -13,9 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-CONTEXT_DIGEST_BYTES = 4
-MODEL_DIGEST_BYTES = 8
-TABLES_DIGEST_BYTES = 4
+from swathpack.edge.stream.wire import CONTEXT_DIGEST_BYTES
 
 
 class DigestError(ValueError):

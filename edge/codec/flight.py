@@ -7,17 +7,15 @@ contexts are named by their times too; it is bound to the model's and the tables
 from __future__ import annotations
 
 from collections.abc import Sequence
-from copy import copy
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from swathpack.edge.bands import BandError, complete_bands
-from swathpack.edge.codec.base_layer import MAX_SHIFT, quality_of, usual_shift
+from swathpack.edge.codec.base_layer import usual_shift
 from swathpack.edge.codec.context_choice import Pass
 from swathpack.edge.codec.digest import context_digest
-from swathpack.edge.codec.engines.batching import Batching, side_by_side
 from swathpack.edge.codec.latents import GROUP, LAYERS, LatentError
 from swathpack.edge.codec.layers import known_context
 from swathpack.edge.codec.model import EdgeModel
@@ -25,6 +23,7 @@ from swathpack.edge.codec.plain import CodedPlain, PlainError, encode_lone, few_
 from swathpack.edge.codec.prediction import CodingContext, CodingError
 from swathpack.edge.codec.protocol import CodecError, ContextLatent, TileKey, TilePixels
 from swathpack.edge.codec.rangecoder import RangeCoderError
+from swathpack.edge.codec.settings import CodecSettings
 from swathpack.edge.codec.tile_coder import (
     UNLIKE,
     CodedLatent,
@@ -33,9 +32,9 @@ from swathpack.edge.codec.tile_coder import (
     likeness,
     weigh_contexts,
 )
-from swathpack.edge.config import CodingConfig
 from swathpack.edge.frame import Frame, FrameError
 from swathpack.edge.stream import ContextRef, StreamError, lone_binding, pack_segment, segment_overhead_bytes
+from swathpack.edge.stream.quality import MAX_SHIFT, quality_of
 
 
 def coding_context(context: ContextLatent) -> CodingContext:
@@ -102,14 +101,9 @@ class FlightCodec:
         self.model, self.q, self.slope, self.shift = model, q, slope, shift
         self.mode, self.finest_dn = mode, finest_dn
         self.binding = lone_binding(model.digest, model.tables_digest)
-        batch = getattr(model.engine, "batch", 1)  # of engines on a GPU
-        if batch > 1:
-            self.model = copy(model)
-            self.model.engine = Batching(model.engine, batch)
-        self._threads = 2 * batch if batch > 1 else 1
 
     @classmethod
-    def configured(cls, model: EdgeModel, coding: CodingConfig) -> FlightCodec:
+    def configured(cls, model: EdgeModel, coding: CodecSettings) -> FlightCodec:
         """As the mission file says."""
         return cls(model, coding.q, coding.slope, coding.base, coding.mode, coding.finest_dn)
 
@@ -124,19 +118,6 @@ class FlightCodec:
             return self._encode(tile, contexts)
         except (FrameError, BandError, LatentError, CodingError, PlainError, RangeCoderError, StreamError) as error:
             raise CodecError(f"tile {tile.key.tile}: {error}") from error
-
-    def encode_many(self, tiles: Sequence[tuple[TilePixels, Sequence[ContextLatent]]]) -> list[FlightTile | CodecError]:
-        """`encode` of several tiles, side by side where the engine takes batches: copies, analysis, entropy pass and
-        range coding of different tiles overlap. A tile that fails gives its error, the others their result.
-        """
-
-        def one(given: tuple[TilePixels, Sequence[ContextLatent]]) -> FlightTile | CodecError:
-            try:
-                return self.encode(*given)
-            except CodecError as error:
-                return error
-
-        return side_by_side(one, tiles, self._threads)
 
     def _encode(self, tile: TilePixels, contexts: Sequence[ContextLatent]) -> FlightTile:
         for context in contexts:

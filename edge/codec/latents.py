@@ -11,11 +11,12 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from swathpack.edge.stream.quality import STEPS
+
 CHANNELS = 512
 LAYERS = 16
 GROUP = CHANNELS // LAYERS
 STRIDE = 16
-STEPS = 64
 STEP_UNIT_DN = 64.0
 LATENT_LIMIT = 32760  # of coded values: int16, and a multiple of 8 so that a base in fine steps does not leave it
 CONTEXT_LIMIT = 2047  # of contexts and bases in the current step: all that the high part of int8 tells (16 * 127 + 15)

@@ -14,17 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from swathpack.edge.codec.base_layer import (
-    BASE_GROUPS,
-    base_of,
-    base_step_of,
-    groups_of,
-    known_groups,
-    known_part,
-    refined_groups,
-    shift_of,
-    step_of,
-)
+from swathpack.edge.codec.base_layer import BASE_GROUPS, base_of, groups_of, known_groups, known_part, refined_groups
 from swathpack.edge.codec.latents import GROUP, LATENT_LIMIT, LAYERS, PHASES, Latent, phase_map
 from swathpack.edge.codec.prediction import (
     Base,
@@ -40,6 +30,7 @@ from swathpack.edge.codec.rangecoder import Decoder, Encoder, RunChecks, new_enc
 from swathpack.edge.codec.rangecoder.adaptive import Adaptation, kind_of, new_adaptation
 from swathpack.edge.codec.reading import read_layers
 from swathpack.edge.codec.tables import ProbabilityTables
+from swathpack.edge.stream.quality import base_step_of, shift_of, step_of
 
 
 @dataclass(frozen=True, eq=False)

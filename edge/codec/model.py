@@ -24,13 +24,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from swathpack.edge.codec.digest import MODEL_DIGEST_BYTES, bytes_digest
+from swathpack.edge.codec.digest import bytes_digest
 from swathpack.edge.codec.engines import DIGEST_BYTES, EngineEvent
 from swathpack.edge.codec.latents import CHANNELS
 from swathpack.edge.codec.network import ExactNetwork
 from swathpack.edge.codec.pixels import padded
 from swathpack.edge.codec.prediction import EntropyEngine, Reconstruction
 from swathpack.edge.codec.tables import ProbabilityTables, TableError
+from swathpack.edge.stream.wire import MODEL_DIGEST_BYTES
 
 DEFAULT_DIRECTORY = Path(__file__).resolve().parent.parent.parent / "models" / "edge"
 NO_SCALE = 16  # the scale index that moves nothing in synthesis

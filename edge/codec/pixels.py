@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from swathpack.edge.codec.latents import STRIDE
 OVERLAP = 4  # pixels by which the 24-pixel kernels reach beyond their 16-pixel block
 
 FloatArray = NDArray[np.float32]
+Kind = TypeVar("Kind", bound=np.generic)
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class TileWindow:
         """Latent rows and columns."""
         return -(-self.height // STRIDE), -(-self.width // STRIDE)
 
-    def of(self, array: NDArray[np.generic]) -> NDArray[np.generic]:
+    def of(self, array: NDArray[Kind]) -> NDArray[Kind]:
         """The window's part of an array (..., H, W)."""
         return array[..., self.top : self.top + self.height, self.left : self.left + self.width]
 

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from swathpack.edge.bands import BANDS
 from swathpack.edge.codec import predictive, transform_coder
-from swathpack.edge.codec.base_layer import PREDICTIVE, TRANSFORM, shift_of, step_of
 from swathpack.edge.codec.latents import LAYERS, STRIDE
 from swathpack.edge.stream import ContextRef, Segment
 from swathpack.edge.stream.header import BAND_ORDER
+from swathpack.edge.stream.quality import PREDICTIVE, TRANSFORM, shift_of, step_of
 
 MAX_BANDS = 16
 FINEST_DN = 0.5  # of the transform coder's last bit plane, when nothing is said

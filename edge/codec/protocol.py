@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from swathpack.edge.codec.base_layer import known_groups, known_part
 from swathpack.edge.codec.digest import context_digest
+from swathpack.edge.codec.latents import LAYERS
 
-LAYERS = 16
 POSITION_STRIDE = 16  # pixels per latent position, each way
 
 

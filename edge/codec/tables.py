@@ -30,7 +30,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from swathpack.edge.codec.digest import TABLES_DIGEST_BYTES, arrays_digest
+from swathpack.edge.codec.digest import arrays_digest
+from swathpack.edge.stream.wire import TABLES_DIGEST_BYTES
 
 PRECISION_BITS = 24
 TOTAL = 1 << PRECISION_BITS

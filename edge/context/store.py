@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 
 from swathpack.edge import events
 from swathpack.edge.codec.base_layer import known_groups, known_part
-from swathpack.edge.codec.protocol import LAYERS, ContextLatent, TileKey
-from swathpack.edge.context.blockfile import BlockFile, Blocks
+from swathpack.edge.codec.latents import LAYERS
+from swathpack.edge.codec.protocol import ContextLatent, TileKey
 from swathpack.edge.context.layout import (
     DIRECTORY_OFFSET,
     ENTRY,
@@ -38,6 +38,7 @@ from swathpack.edge.context.layout import (
     valid_entries,
 )
 from swathpack.edge.events import EventLog
+from swathpack.edge.storage.blockfile import BlockFile, Blocks
 
 KEPT_PER_TILE = 2
 _LOAD_ENTRIES = 1 << 16
@@ -154,7 +155,7 @@ class ContextStore:
             written = 0
             batch: dict[int, _Planned] = {}  # by first slot: one latent per set, so that plans cannot clash
             for context in contexts:
-                first = self._first_slot(context.key.tile)
+                first = self.first_slot(context.key.tile)
                 if first in batch or len(batch) >= _BATCH:
                     written += self._commit(list(batch.values()))
                     batch = {}
@@ -184,11 +185,16 @@ class ContextStore:
             self._write_superblock(replace(self._super, ground_epoch=ground_epoch))
 
     def _slots_of(self, tile: int) -> NDArray[np.int64]:
-        first = self._first_slot(tile)
+        first = self.first_slot(tile)
         held = self._tile[first : first + self.geometry.ways]
         return first + np.nonzero((held == tile) & (held >= 0))[0]
 
-    def _first_slot(self, tile: int) -> int:
+    def slots(self, tile: int | None = None, time: int | None = None) -> list[int]:
+        """Numbers of the slots that hold something, or a tile, or a tile of one time."""
+        mine = self._tile >= 0 if tile is None else self._tile == tile
+        return np.flatnonzero(mine if time is None else mine & (self._time == time)).tolist()
+
+    def first_slot(self, tile: int) -> int:
         mixed = (tile * _MIX) & 0xFFFFFFFFFFFFFFFF
         return (mixed >> 33) % self.geometry.sets * self.geometry.ways
 
@@ -221,7 +227,7 @@ class ContextStore:
 
     def _choose_slot(self, tile: int) -> tuple[int, bool]:
         """A free slot of the tile's set, else the one needed longest ago; True when it holds something."""
-        first = self._first_slot(tile)
+        first = self.first_slot(tile)
         held = self._tile[first : first + self.geometry.ways]
         need = self._need[first : first + self.geometry.ways].astype(np.int64)
         need[held < 0] = -1

@@ -15,7 +15,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from swathpack.edge import events
-from swathpack.edge.codec.base_layer import is_learned
 from swathpack.edge.codec.protocol import ContextLatent
 from swathpack.edge.context.store import ContextStore
 from swathpack.edge.downlink.link_record import LinkRecord
@@ -27,6 +26,7 @@ from swathpack.edge.events import EventLog
 from swathpack.edge.packets.errors import PacketError
 from swathpack.edge.packets.ranges import RangeSet
 from swathpack.edge.packets.report import DIGEST_BYTES, Report, ReportEntry
+from swathpack.edge.stream.quality import is_learned
 
 _BATCH = 64
 
@@ -128,7 +128,7 @@ class Confirmation:
                 entry = replace(entry, layers=0)
                 # It has thrown away what it had: then this coding, the only one there can be, goes down again.
                 row = replace(row, confirmed=0) if entry.intra else row
-            claimed = _claimed(entry).common(row.ever)
+            claimed = claimed_of(entry).common(row.ever)
             context = self._confirmed(min(entry.layers, whole_layers(row.prefix, claimed)), row)
             if context is not None:
                 contexts.append(context)
@@ -203,7 +203,7 @@ def _proven(row: TileRow, confirmed: int) -> int:
     return int(row.prefix[confirmed]) if confirmed else 0
 
 
-def _claimed(entry: ReportEntry) -> RangeSet:
+def claimed_of(entry: ReportEntry) -> RangeSet:
     """The bytes that an entry says are at the ground."""
     claimed, at = RangeSet([(0, entry.held)]), entry.held
     for missing, there in entry.gaps:

@@ -14,7 +14,7 @@ import struct
 import zlib
 from pathlib import Path
 
-from swathpack.edge.context.blockfile import BlockFile
+from swathpack.edge.storage.blockfile import BlockFile
 
 _COPY = struct.Struct("<4sB3xI")
 _SIZE = 32

@@ -19,6 +19,7 @@ from swathpack.edge.events import EventLog
 from swathpack.edge.packets.erasure import CODES, ErasureCode, parity_packet_bytes, parity_payloads
 from swathpack.edge.packets.pieces import HEAD_BYTES, SMALLEST_PACKET, PiecePacker, Span
 from swathpack.edge.packets.space_packet import OVERHEAD_BYTES, Apid, SpacePacket
+from swathpack.edge.schema import key
 
 LAST_PACKET = 2 * SMALLEST_PACKET  # a remainder below this is joined with the packet before it
 
@@ -31,12 +32,12 @@ class LinkSettings:
     housekeeping_share: of the budget at most goes to events and telemetry.
     """
 
-    packet_bytes: int = 1024
-    reserve_bytes: int = 65536
-    erasure: str = "none"
-    block_packets: int = 40
-    parity_packets: int = 4
-    housekeeping_share: float = 0.02
+    packet_bytes: int = key(1024, 192, 65542)
+    reserve_bytes: int = key(65536, 1024, (1 << 30) - 1)
+    erasure: str = key("none", words=("none", "cauchy", "raptorq"))
+    block_packets: int = key(40, 1, 128)
+    parity_packets: int = key(4, 0, 127)
+    housekeeping_share: float = key(0.02, 0.0, 0.5)
 
 
 @dataclass

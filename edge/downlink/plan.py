@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from swathpack.edge.codec.protocol import LAYERS
+from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.codec.rate import RatePlanner
 from swathpack.edge.downlink.tiles import QueueTable
 from swathpack.edge.packets.pieces import HEAD_BYTES, Span

@@ -9,7 +9,7 @@ import socket
 from pathlib import Path
 from typing import Protocol
 
-from swathpack.edge.install.durable import make_folder, replace_durably
+from swathpack.edge.storage.durable import make_folder, replace_durably
 
 
 class PortError(Exception):

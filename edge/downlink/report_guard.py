@@ -10,8 +10,8 @@ from __future__ import annotations
 from swathpack.edge.downlink.database import Database
 from swathpack.edge.downlink.link_record import LinkRecord
 from swathpack.edge.downlink.queue import DownlinkQueue
-from swathpack.edge.install.link_keys import OPEN_SLOT
 from swathpack.edge.packets.errors import PacketError
+from swathpack.edge.packets.link_keys import OPEN_SLOT
 from swathpack.edge.packets.report import Report
 
 EPOCH_STEP = 16  # a ground that begins anew counts one on; some of these may have been lost on the way

@@ -16,10 +16,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from swathpack.edge.context.blockfile import StorageError
 from swathpack.edge.frame import FrameError
-from swathpack.edge.install.durable import make_folder, replace_durably, sync_folder
 from swathpack.edge.sources.acquisition import Acquisition
+from swathpack.edge.storage.blockfile import StorageError
+from swathpack.edge.storage.durable import make_folder, replace_durably, sync_folder
 
 SUFFIX = ".swf"
 _OLD_NAME = re.compile(r".*-[0-9a-f]{8}\.swf")  # names once ended in a CRC-32, which is found twice soon
@@ -54,7 +54,7 @@ class Spool:
         data = acquisition.pack()
         if self.free_bytes() < self._min_free_bytes + len(data):
             raise SpoolFullError(f"spool: {self.free_bytes()} bytes free, {self._min_free_bytes} are kept")
-        path = self._path(acquisition.name)
+        path = self.path_of(acquisition.name)
         part = path.with_suffix(".part")
         try:
             with open(part, "wb") as file:
@@ -70,7 +70,7 @@ class Spool:
 
     def get(self, name: str) -> Acquisition:
         """A frame. Raises StorageError when it cannot be read, FrameError when it is damaged or another."""
-        found = self._read(self._path(name))
+        found = self._read(self.path_of(name))
         if found.name != name:
             raise FrameError("wire", f"expected frame {name}, found {found.name}")
         return found
@@ -78,7 +78,7 @@ class Spool:
     def remove(self, name: str) -> None:
         """Delete a frame; none there is no error."""
         try:
-            self._path(name).unlink(missing_ok=True)
+            self.path_of(name).unlink(missing_ok=True)
         except OSError as error:
             raise StorageError(f"spool: {error.strerror}") from error
 
@@ -86,7 +86,7 @@ class Spool:
         """Frames in the folder of which the queue knows nothing, one at a time; those that are damaged are deleted,
         those that cannot be read stay, and of both it is told why.
         """
-        paths = {self._path(name) for name in known}
+        paths = {self.path_of(name) for name in known}
         for path in sorted(self.folder.glob(f"*{SUFFIX}")):
             if path in paths:
                 continue
@@ -118,10 +118,10 @@ class Spool:
         for path in self.folder.glob(f"*{SUFFIX}"):
             if _OLD_NAME.fullmatch(path.name):
                 with contextlib.suppress(FrameError, StorageError):  # `orphans` says what is wrong with it
-                    path.replace(self._path(self._read(path).name))
+                    path.replace(self.path_of(self._read(path).name))
         sync_folder(self.folder)
 
-    def _path(self, name: str) -> Path:
+    def path_of(self, name: str) -> Path:
         """A file name for any frame name: readable characters, and a digest that keeps names apart."""
         readable = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "_" for c in name[:80])
         return self.folder / f"{readable}-{hashlib.sha256(name.encode()).hexdigest()[:32]}{SUFFIX}"

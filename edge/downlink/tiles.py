@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from swathpack.edge.codec.protocol import LAYERS, CodedTile, ContextLatent, TileKey
+from swathpack.edge.codec.latents import LAYERS
+from swathpack.edge.codec.protocol import CodedTile, ContextLatent, TileKey
 from swathpack.edge.context.layout import pack_latent, unpack_latent
 from swathpack.edge.downlink.database import Database
 from swathpack.edge.downlink.schema import QueueCorruptError

@@ -16,7 +16,7 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from swathpack.edge.context.blockfile import BlockFile
+from swathpack.edge.storage.blockfile import BlockFile
 
 _COPY = struct.Struct("<4sIHH")
 _SIZE = 32

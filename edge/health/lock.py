@@ -7,7 +7,7 @@ import fcntl
 import os
 from pathlib import Path
 
-from swathpack.edge.context.blockfile import StorageError
+from swathpack.edge.storage.blockfile import StorageError
 
 
 class StateLock:

@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from swathpack.edge import events
 from swathpack.edge.bands import BANDS
 from swathpack.edge.codec.base_layer import BASE_GROUPS
+from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.codec.model import EdgeModel, ModelError
-from swathpack.edge.codec.protocol import LAYERS, ContextLatent, TileCodec, TileKey, TilePixels
+from swathpack.edge.codec.protocol import ContextLatent, TileCodec, TileKey, TilePixels
 from swathpack.edge.codec.rangecoder import TABLES_FRAME, RangeCoderError, tables_memory
 from swathpack.edge.events import EventLog
 from swathpack.edge.health.scrub import Scrubber, octets

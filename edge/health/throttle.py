@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from swathpack.edge.schema import key
+
 STEPS = (1.0, 0.75, 0.5, 0.25, 0.0)  # share of the load, by severity
 
 
@@ -21,11 +23,11 @@ class ThrottleSettings:
     margin: of a limit, below which a reading must stay for hold_s seconds before the load rises again.
     """
 
-    max_temperature_c: float = 85.0
-    max_power_w: float = 0.0
-    min_energy: float = 0.0
-    margin: float = 0.05
-    hold_s: float = 30.0
+    max_temperature_c: float = key(85.0, 0.0, 200.0)
+    max_power_w: float = key(0.0, 0.0, 10000.0)
+    min_energy: float = key(0.0, 0.0, 1.0)
+    margin: float = key(0.05, 0.0, 0.5)
+    hold_s: float = key(30.0, 0.0, 3600.0)
 
 
 @dataclass(frozen=True)

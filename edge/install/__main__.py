@@ -24,7 +24,6 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from swathpack.edge.install.durable import make_folder, replace_durably, sync_tree
 from swathpack.edge.install.facts import read_facts
 from swathpack.edge.install.installer import Installer, roll_back
 from swathpack.edge.install.keys import apply_changes, read_ring
@@ -43,6 +42,7 @@ from swathpack.edge.install.service import (
 )
 from swathpack.edge.install.slots import MAX_TRIES, Slots
 from swathpack.edge.install.verify import check_slot, read_slot_manifest
+from swathpack.edge.storage.durable import make_folder, replace_durably, sync_tree
 
 PROTOCOL = 1
 

@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
-from swathpack.edge.install.durable import sync_tree
 from swathpack.edge.install.manifest import (
     MANIFEST,
     MAX_MANIFEST_BYTES,
@@ -20,6 +19,7 @@ from swathpack.edge.install.manifest import (
     check_signature,
     parse_manifest,
 )
+from swathpack.edge.storage.durable import sync_tree
 
 _BLOCK = 1 << 20
 Progress = Callable[[int, int], None]

@@ -19,7 +19,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from swathpack.edge.install.archive import check_all, open_bundle, read_head, unpack
-from swathpack.edge.install.durable import make_folder, sync_folder, sync_tree
 from swathpack.edge.install.facts import check_age, check_board, check_clock, check_space, read_facts
 from swathpack.edge.install.keys import check_authority, known_time, read_ring
 from swathpack.edge.install.manifest import Manifest, Refused
@@ -30,6 +29,7 @@ from swathpack.edge.install.report import Reporter
 from swathpack.edge.install.service import Places, ensure_started, place_unit, restart
 from swathpack.edge.install.slots import Slots
 from swathpack.edge.install.verify import check_contents, check_slot, read_slot_manifest
+from swathpack.edge.storage.durable import make_folder, sync_folder, sync_tree
 
 SELFTEST_LIMIT_S = 3600.0
 LOCK_WAIT_S = 1800.0

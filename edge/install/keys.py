@@ -21,8 +21,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 
-from swathpack.edge.install.durable import make_folder, sync_folder, write_durably
 from swathpack.edge.install.manifest import KeyChanges, Manifest, Refused, key_id, read_public_key
+from swathpack.edge.storage.durable import make_folder, sync_folder, write_durably
 
 MISSION, RELEASE = "mission", "release"
 REVOKED = "revoked"

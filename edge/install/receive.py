@@ -8,8 +8,8 @@ import re
 from pathlib import Path
 from typing import IO
 
-from swathpack.edge.install.durable import make_folder, replace_durably, sync_folder
 from swathpack.edge.install.manifest import Refused
+from swathpack.edge.storage.durable import make_folder, replace_durably, sync_folder
 
 _BLOCK = 1 << 18
 _DIGEST = re.compile(r"[0-9a-f]{64}")

@@ -14,8 +14,8 @@ import zlib
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from swathpack.edge.install.durable import write_durably
 from swathpack.edge.install.manifest import MANIFEST, Refused, parse_manifest
+from swathpack.edge.storage.durable import write_durably
 
 NAMES = ("a", "b")
 COPIES = ("state.1", "state.2")

@@ -9,9 +9,9 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from swathpack.edge.install.durable import make_folder, write_durably
-from swathpack.edge.install.link_keys import make_link_keys
 from swathpack.edge.install.manifest import Refused
+from swathpack.edge.packets.link_keys import make_link_keys
+from swathpack.edge.storage.durable import make_folder, write_durably
 
 UNIT = "swathpack.service"
 MISSION = "mission.toml"

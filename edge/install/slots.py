@@ -18,7 +18,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from swathpack.edge.install.durable import make_folder, sync_folder
 from swathpack.edge.install.record import (
     NAMES,
     Record,
@@ -30,6 +29,7 @@ from swathpack.edge.install.record import (
     set_good_mark,
     write_copies,
 )
+from swathpack.edge.storage.durable import make_folder, sync_folder
 
 MAX_TRIES = 3
 FALLEN = "fallen"

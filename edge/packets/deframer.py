@@ -38,6 +38,11 @@ class Deframer:
         self._max = max_packet_bytes
         self._buffer = bytearray()
 
+    @property
+    def held_bytes(self) -> int:
+        """What waits for the rest of a packet."""
+        return len(self._buffer)
+
     def feed(self, data: bytes) -> list[SpacePacket]:
         """Packets completed by these bytes, in the order of their arrival."""
         self._buffer += data

@@ -225,9 +225,9 @@ class ErasureDecoder:
     def __init__(self, apid: int, keep: int = 4096) -> None:
         self.restored = 0
         self._apid, self._keep = apid, min(keep, SEQUENCE_MODULUS // 2)
-        self._packet_bytes = self._parity_bytes = 0
-        self._packets: dict[int, bytes] = {}
-        self._blocks: dict[tuple[int, int], _Block] = {}
+        self.packet_bytes = self.parity_bytes = 0
+        self.packets: dict[int, bytes] = {}
+        self.blocks: dict[tuple[int, int], _Block] = {}
         self._codes: dict[int, ErasureCode] = {0: CauchyCode()}
 
     def source(self, packet: SpacePacket) -> list[SpacePacket]:
@@ -236,7 +236,7 @@ class ErasureDecoder:
             return []
         self._remember(packet)
         sequence = packet.sequence
-        mine = [key for key, b in self._blocks.items() if (sequence - key[0]) % SEQUENCE_MODULUS < b.count]
+        mine = [key for key, b in self.blocks.items() if (sequence - key[0]) % SEQUENCE_MODULUS < b.count]
         return [found for key in mine for found in self._try(key)]
 
     def parity(self, packet: SpacePacket) -> list[SpacePacket]:
@@ -251,33 +251,33 @@ class ErasureDecoder:
             self._codes[code] = RaptorQCode()
         if code not in self._codes:
             raise PacketError(f"expected a known erasure code, found {code}")
-        block = self._blocks.setdefault((first, packet.pass_number), _Block(count, code))
+        block = self.blocks.setdefault((first, packet.pass_number), _Block(count, code))
         if (block.count, block.code) == (count, code):
-            self._parity_bytes += len(payload) - _HEAD.size - len(block.parity.get(index, b""))
+            self.parity_bytes += len(payload) - _HEAD.size - len(block.parity.get(index, b""))
             block.parity[index] = payload[_HEAD.size :]
-        while len(self._blocks) > 64 or self._parity_bytes > KEEP_BYTES:
-            self._forget(next(iter(self._blocks)))
+        while len(self.blocks) > 64 or self.parity_bytes > KEEP_BYTES:
+            self._forget(next(iter(self.blocks)))
         return self._try((first, packet.pass_number))
 
     def _remember(self, packet: SpacePacket) -> None:
         """Keep a packet for the blocks to come; the oldest give way."""
-        self._packet_bytes -= len(self._packets.pop(packet.sequence, b""))
-        self._packets[packet.sequence] = packet.pack()
-        self._packet_bytes += len(self._packets[packet.sequence])
-        while len(self._packets) > self._keep or self._packet_bytes > KEEP_BYTES:
-            self._packet_bytes -= len(self._packets.pop(next(iter(self._packets))))
+        self.packet_bytes -= len(self.packets.pop(packet.sequence, b""))
+        self.packets[packet.sequence] = packet.pack()
+        self.packet_bytes += len(self.packets[packet.sequence])
+        while len(self.packets) > self._keep or self.packet_bytes > KEEP_BYTES:
+            self.packet_bytes -= len(self.packets.pop(next(iter(self.packets))))
 
     def _forget(self, key: tuple[int, int]) -> None:
-        block = self._blocks.pop(key, None)
-        self._parity_bytes -= sum(map(len, block.parity.values())) if block else 0
+        block = self.blocks.pop(key, None)
+        self.parity_bytes -= sum(map(len, block.parity.values())) if block else 0
 
     def _try(self, key: tuple[int, int]) -> list[SpacePacket]:
         """Rebuild a block when enough is here; every rebuilt packet must pass its own checksums."""
-        block = self._blocks.get(key)
+        block = self.blocks.get(key)
         if block is None:
             return []
         sequences = [(key[0] + k) % SEQUENCE_MODULUS for k in range(block.count)]
-        lost = [k for k, sequence in enumerate(sequences) if sequence not in self._packets]
+        lost = [k for k, sequence in enumerate(sequences) if sequence not in self.packets]
         if len(lost) > len(block.parity):
             return []
         found = self._rebuild(block, sequences, lost) if lost else []
@@ -288,7 +288,7 @@ class ErasureDecoder:
 
     def _rebuild(self, block: _Block, sequences: list[int], lost: list[int]) -> list[SpacePacket]:
         length = max(map(len, block.parity.values())) - (4 if block.code == 1 else 0)
-        have = {k: self._symbol(self._packets[s], length) for k, s in enumerate(sequences) if k not in lost}
+        have = {k: self._symbol(self.packets[s], length) for k, s in enumerate(sequences) if k not in lost}
         same = {i: p for i, p in block.parity.items() if len(p) == max(map(len, block.parity.values()))}
         if any(len(symbol) > length for symbol in have.values()):
             return []

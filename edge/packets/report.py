@@ -5,7 +5,7 @@ Report (big-endian), the payload of one command packet:
     mark     2   "SR"
     version  1   2
     flags    1   bit 0: `full`, the ground lists everything it holds in the range, not only this pass's news
-    slot     1   of the key that signs (`swathpack.edge.install.link_keys`), 255: nobody signs
+    slot     1   of the key that signs (`swathpack.edge.packets.link_keys`), 255: nobody signs
     store    2   life of the board's queue that the segment numbers belong to
     epoch    4   life of the ground's store; a higher one than before: the ground starts anew
     number   4   of this report, rising
@@ -43,9 +43,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swathpack.edge.codec.base_layer import known_groups, known_part
-from swathpack.edge.codec.protocol import LAYERS, TileKey
-from swathpack.edge.install.link_keys import OPEN_SLOT, LinkKey
+from swathpack.edge.codec.latents import LAYERS
+from swathpack.edge.codec.protocol import TileKey
 from swathpack.edge.packets.errors import PacketError
+from swathpack.edge.packets.link_keys import OPEN_SLOT, LinkKey
 from swathpack.edge.packets.varint import read_varint, unzigzag, write_varint, zigzag
 
 _HEAD = struct.Struct(">2sBBBHIIIIIqH")
@@ -133,7 +134,7 @@ class Report:
         for entry in self.entries:
             out += _pack_entry(entry, before, self.last)
             before = entry
-        return bytes(out) + _tag(key.secret, bytes(out))
+        return bytes(out) + tag_of(key.secret, bytes(out))
 
     @classmethod
     def unpack(cls, data: bytes, keys: Mapping[int, bytes]) -> Report:
@@ -173,7 +174,7 @@ def held_digests(key: TileKey, q: int, latent: NDArray[np.int16]) -> bytes:
     return b"".join(held_digest(key, q, layers, latent) for layers in range(LAYERS + 1))
 
 
-def _tag(secret: bytes, body: bytes) -> bytes:
+def tag_of(secret: bytes, body: bytes) -> bytes:
     return hmac.digest(secret, body, "sha256")[:TAG_BYTES]
 
 
@@ -182,7 +183,7 @@ def _check_tag(body: bytes, tag: bytes, keys: Mapping[int, bytes]) -> None:
     if secret is None:
         expected = " or ".join(map(_signer, sorted(keys)))
         raise PacketError(f"expected a report signed by {expected}, found one by {_signer(body[_SLOT_AT])}")
-    if not hmac.compare_digest(_tag(secret, body), tag):
+    if not hmac.compare_digest(tag_of(secret, body), tag):
         raise PacketError(f"the tag is not the one of key {body[_SLOT_AT]}")
 
 

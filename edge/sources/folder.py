@@ -21,8 +21,8 @@ import numpy as np
 
 from swathpack.edge.clock import Clock
 from swathpack.edge.frame import Frame, FrameError
-from swathpack.edge.install.durable import make_folder, replace_durably
 from swathpack.edge.sources.acquisition import MAX_NAME, Acquisition, Offer, SourceError, offer, place_of
+from swathpack.edge.storage.durable import make_folder, replace_durably
 
 
 @dataclass

@@ -38,20 +38,20 @@ def _view(memory: shared_memory.SharedMemory) -> memoryview:
 class _Ring:
     def __init__(self, memory: shared_memory.SharedMemory) -> None:
         self._memory = memory
-        self._view = _view(memory)
-        magic, self.slots, self.slot_bytes, _, _ = _HEADER.unpack_from(self._view)
+        self.view = _view(memory)
+        magic, self.slots, self.slot_bytes, _, _ = _HEADER.unpack_from(self.view)
         good = magic == _MAGIC and 1 <= self.slots <= MAX_SLOTS
         if not good or ring_bytes(self.slots, self.slot_bytes) > memory.size:
             raise SourceError(f"shared memory {memory.name}: expected a ring, found {magic!r}")
 
     def _count(self, at: int) -> int:
-        return int(_COUNT.unpack_from(self._view, at)[0])
+        return int(_COUNT.unpack_from(self.view, at)[0])
 
-    def _slot(self, count: int) -> int:
+    def slot_offset(self, count: int) -> int:
         return _HEADER_BYTES + count % int(self.slots) * (8 + int(self.slot_bytes))
 
     def close(self) -> None:
-        self._view = memoryview(b"")
+        self.view = memoryview(b"")
         self._memory.close()
 
 
@@ -71,10 +71,10 @@ class RingWriter(_Ring):
         written = self._count(_WRITTEN_AT)
         if written - self._count(_TAKEN_AT) >= self.slots:
             return False
-        at = self._slot(written)
-        _COUNT.pack_into(self._view, at, len(message))
-        self._view[at + 8 : at + 8 + len(message)] = message
-        _COUNT.pack_into(self._view, _WRITTEN_AT, written + 1)
+        at = self.slot_offset(written)
+        _COUNT.pack_into(self.view, at, len(message))
+        self.view[at + 8 : at + 8 + len(message)] = message
+        _COUNT.pack_into(self.view, _WRITTEN_AT, written + 1)
         return True
 
     def close(self) -> None:
@@ -103,17 +103,17 @@ class RingSource(_Ring):
             self._mark_taken(written)
             return Offer("ring", None, f"expected at most {self.slots} frames, found {written - taken}")
         self._offered = taken
-        at = self._slot(taken)
+        at = self.slot_offset(taken)
         length = min(self._count(at), self.slot_bytes)
         if length > self._max_bytes:
             found = f"expected a message of at most {self._max_bytes} bytes, found {length}"
             return Offer(f"ring {taken}", None, found, taken)
-        return offer(f"ring {taken}", bytes(self._view[at + 8 : at + 8 + length]), self._max_bytes, taken)
+        return offer(f"ring {taken}", bytes(self.view[at + 8 : at + 8 + length]), self._max_bytes, taken)
 
     def done(self, offer: Offer) -> None:
         if offer.token == self._offered:
             self._mark_taken(self._offered + 1)
 
     def _mark_taken(self, count: int) -> None:
-        _COUNT.pack_into(self._view, _TAKEN_AT, count)
+        _COUNT.pack_into(self.view, _TAKEN_AT, count)
         self._offered = -1

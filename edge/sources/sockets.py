@@ -34,7 +34,7 @@ class MessageSplitter:
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
-        self._head, self._message = bytearray(), bytearray()
+        self._head, self.message = bytearray(), bytearray()
         self._length = -1
 
     @property
@@ -45,16 +45,16 @@ class MessageSplitter:
     def feed(self, data: bytes) -> list[bytearray]:
         """Messages completed by these bytes. Raises SourceError when a length is beyond the limit."""
         found, at = [], 0
-        while at < len(data) or self._length == len(self._message):
+        while at < len(data) or self._length == len(self.message):
             if self._length < 0:
                 at = self._take(self._head, data, at, _LENGTH.size)
                 if len(self._head) == _LENGTH.size:
                     self._begin()
             else:
-                at = self._take(self._message, data, at, self._length)
-                if len(self._message) == self._length:
-                    found.append(self._message)
-                    self._head, self._message, self._length = bytearray(), bytearray(), -1
+                at = self._take(self.message, data, at, self._length)
+                if len(self.message) == self._length:
+                    found.append(self.message)
+                    self._head, self.message, self._length = bytearray(), bytearray(), -1
         return found
 
     def _begin(self) -> None:
@@ -85,8 +85,8 @@ class PartAssembler:
     def __init__(self, max_bytes: int) -> None:
         self.lost = 0
         self._max_bytes = max_bytes
-        self._open: dict[int, _OpenMessage] = {}
-        self._total = 0
+        self.open: dict[int, _OpenMessage] = {}
+        self.held_bytes = 0
 
     def feed(self, datagram: bytes) -> bytes | None:
         """The message that this datagram completes, or None."""
@@ -95,13 +95,13 @@ class PartAssembler:
         mark, number, part, parts = _PART.unpack_from(datagram)
         if mark != _MARK or part >= parts:
             return None
-        message = self._open.setdefault(number, _OpenMessage(parts))
+        message = self.open.setdefault(number, _OpenMessage(parts))
         if parts == message.parts:
             self._put(message, part, datagram[_PART.size :])
-        while len(self._open) > MAX_OPEN_MESSAGES or self._total > self._max_bytes:
+        while len(self.open) > MAX_OPEN_MESSAGES or self.held_bytes > self._max_bytes:
             self.lost += 1
-            self._let_go(next(iter(self._open)))
-        if number not in self._open or len(message.pieces) < message.parts:
+            self._let_go(next(iter(self.open)))
+        if number not in self.open or len(message.pieces) < message.parts:
             return None
         self._let_go(number)
         return b"".join(message.pieces[i] for i in range(message.parts))
@@ -110,10 +110,10 @@ class PartAssembler:
         more = len(data) - len(message.pieces.get(part, b""))
         message.pieces[part] = data
         message.size += more
-        self._total += more
+        self.held_bytes += more
 
     def _let_go(self, number: int) -> None:
-        self._total -= self._open.pop(number).size
+        self.held_bytes -= self.open.pop(number).size
 
 
 def parts_of(message: int, data: bytes) -> Iterator[bytes]:
@@ -203,13 +203,13 @@ class TcpSource(_SocketSource):
         super().__init__(socket.SOCK_STREAM, host, port, max_bytes)
         self._max_senders, self._idle_s, self._message_s = max_senders, idle_s, message_s
         self._clock = clock or SystemClock()
-        self._senders: dict[socket.socket, _Sender] = {}
+        self.senders: dict[socket.socket, _Sender] = {}
         self._socket.listen(max_senders)
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._socket, selectors.EVENT_READ)
 
     def close(self) -> None:
-        for sender in list(self._senders):
+        for sender in list(self.senders):
             self._drop(sender)
         self._selector.close()
         super().close()
@@ -225,7 +225,7 @@ class TcpSource(_SocketSource):
 
     def _expire(self, now: float) -> None:
         """Drop who stalls in the middle of a message, and read again from who waited for room that there is now."""
-        for link, sender in list(self._senders.items()):
+        for link, sender in list(self.senders.items()):
             if sender.waits:
                 self._resume(link, sender, now)
             elif sender.splitter.claimed >= 0 and now - sender.heard > self._idle_s:
@@ -240,25 +240,25 @@ class TcpSource(_SocketSource):
             link, _ = self._socket.accept()
         except OSError:
             return  # it went away before we answered
-        if len(self._senders) >= self._max_senders:
+        if len(self.senders) >= self._max_senders:
             self._make_room(now)
-        if len(self._senders) >= self._max_senders:
+        if len(self.senders) >= self._max_senders:
             link.close()
             self._refused.append(f"more than {self._max_senders} senders")
             return
         link.setblocking(False)
-        self._senders[link] = _Sender(MessageSplitter(self._max_bytes), now, now)
+        self.senders[link] = _Sender(MessageSplitter(self._max_bytes), now, now)
         self._selector.register(link, selectors.EVENT_READ)
 
     def _make_room(self, now: float) -> None:
         """Drop the sender that has been silent longest between messages."""
-        silent = [(s.heard, link) for link, s in self._senders.items() if s.splitter.claimed < 0]
+        silent = [(s.heard, link) for link, s in self.senders.items() if s.splitter.claimed < 0]
         heard, link = min(silent, key=lambda found: found[0], default=(now, None))
         if link is not None and now - heard > self._idle_s:
             self._drop(link)
 
     def _read(self, link: socket.socket, now: float) -> None:
-        sender = self._senders[link]
+        sender = self.senders[link]
         idle = sender.splitter.claimed < 0
         try:
             data = link.recv(_READ_BYTES)
@@ -281,7 +281,7 @@ class TcpSource(_SocketSource):
 
     def _in_progress(self) -> int:
         """Bytes that the messages of all senders that are read will take."""
-        return sum(s.claimed for s in self._senders.values() if not s.waits)
+        return sum(s.claimed for s in self.senders.values() if not s.waits)
 
     def _resume(self, link: socket.socket, sender: _Sender, now: float) -> None:
         if self._in_progress() + sender.claimed <= self._max_bytes:
@@ -289,7 +289,7 @@ class TcpSource(_SocketSource):
             self._selector.register(link, selectors.EVENT_READ)
 
     def _drop(self, link: socket.socket) -> None:
-        sender = self._senders.pop(link)
+        sender = self.senders.pop(link)
         if not sender.waits:
             self._selector.unregister(link)
         link.close()

@@ -19,12 +19,12 @@ import numpy as np
 
 from swathpack.edge import events
 from swathpack.edge.clock import Clock
+from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.codec.pixels import tile_windows
-from swathpack.edge.codec.protocol import LAYERS, CodecError, CodedTile, ContextLatent, TileCodec, TileKey, TilePixels
+from swathpack.edge.codec.protocol import CodecError, CodedTile, ContextLatent, TileCodec, TileKey, TilePixels
 from swathpack.edge.config import CodingConfig
-from swathpack.edge.context.blockfile import StorageError
-from swathpack.edge.context.policy import ContextChooser
 from swathpack.edge.downlink.ballast import Ballast
+from swathpack.edge.downlink.context_policy import ContextChooser
 from swathpack.edge.downlink.queue import DownlinkQueue
 from swathpack.edge.downlink.spool import Spool
 from swathpack.edge.downlink.work import Work
@@ -34,6 +34,7 @@ from swathpack.edge.health.scrub import Scrubber
 from swathpack.edge.health.telemetry import Telemetry
 from swathpack.edge.health.throttle import Throttle
 from swathpack.edge.sources.acquisition import Acquisition
+from swathpack.edge.storage.blockfile import StorageError
 
 _FRAMES_IN_MEMORY = 2
 _SHED_REMEMBERED = 65536
@@ -204,7 +205,7 @@ class Encode:
         out: queue.Queue[Finished],
         flight: InFlight,
     ) -> None:
-        self._codec, self._scrubber, self._canary, self._queue = codec, scrubber, canary, work
+        self.codec, self._scrubber, self._canary, self._queue = codec, scrubber, canary, work
         self._log, self._telemetry = log, telemetry
         self._inbox, self._out, self._flight = inbox, out, flight
         self._held: list[Finished] = []
@@ -249,7 +250,7 @@ class Encode:
         return True
 
     def _encode(self, prepared: Prepared) -> Finished:
-        coded = self._codec.encode(prepared.tile, prepared.contexts)
+        coded = self.codec.encode(prepared.tile, prepared.contexts)
         segment = coded.segment(0, LAYERS)
         check_coded(coded, segment)
         return Finished(prepared.work, coded, segment)

@@ -42,7 +42,7 @@ class Downlink:
     ) -> None:
         self.schedule = schedule
         self._port, self._queue = port, queue
-        self._confirmation, self._clock, self._log, self._telemetry = confirmation, clock, log, telemetry
+        self._confirmation, self.clock, self._log, self._telemetry = confirmation, clock, log, telemetry
         self._plan, self._link, self._patience = plan, link, patience
         self._run: PassRun | None = None
         self._packet: bytes | None = None  # planned, not yet taken by the port
@@ -69,7 +69,7 @@ class Downlink:
             self._run = None
 
     def _begin(self, contact: Contact) -> PassRun | None:
-        if self._queue.passes.ended(contact.number) or self._clock.monotonic() < self._look_again:
+        if self._queue.passes.ended(contact.number) or self.clock.monotonic() < self._look_again:
             return None
         try:
             self._port.open(contact.number)
@@ -91,12 +91,12 @@ class Downlink:
         return self._run
 
     def _send_one(self, run: PassRun, contact: Contact) -> bool:
-        if self._clock.monotonic() < self._look_again:
+        if self.clock.monotonic() < self._look_again:
             return False
         with self._telemetry.timed("packet"):
             self._packet = self._packet or run.next_packet()
         if self._packet is None:
-            self._look_again = self._clock.monotonic() + REFRESH_S
+            self._look_again = self.clock.monotonic() + REFRESH_S
             run.refresh()
             return False
         if run.used + len(self._packet) > contact.due_bytes:
@@ -127,11 +127,11 @@ class Downlink:
 
     def _trouble(self, error: PortError) -> None:
         self._log.report(events.PORT_FAILED, error=str(error))
-        self._look_again = self._clock.monotonic() + RETRY_S
+        self._look_again = self.clock.monotonic() + RETRY_S
 
     def _housekeeping(self) -> Callable[[int], tuple[int, bytes]]:
         """Telemetry once, then events, most severe first."""
-        sample = [pack_sample(self._telemetry.sample(), self._clock.wall())]
+        sample = [pack_sample(self._telemetry.sample(), self.clock.wall())]
 
         def payload(room: int) -> tuple[int, bytes]:
             if sample and len(sample[0]) <= room:

@@ -111,16 +111,16 @@ class Health:
         samples: JsonLines | None,
         fatal: Callable[[str], None],
     ) -> None:
-        self._clock, self._log, self._telemetry = clock, log, telemetry
+        self.clock, self._log, self._telemetry = clock, log, telemetry
         self._queue, self._context, self._spool, self._ballast = queue, context, spool, ballast
         self._scrubber, self._throttle, self._readings, self._samples = scrubber, throttle, readings, samples
         self._retention = Retention(queue, spool, ballast, log, limits, max_tries)
         self._watch = ClockWatch(clock)
         self._sample_at = self._tidy_at = self._load_at = clock.monotonic()
-        self._memory_mb, self._fatal, self._grace_until = limits.memory_mb, fatal, self._sample_at + GRACE_S
+        self.memory_mb, self.fatal, self._grace_until = limits.memory_mb, fatal, self._sample_at + GRACE_S
 
     def step(self) -> bool:
-        now = self._clock.monotonic()
+        now = self.clock.monotonic()
         jump = self._watch.check()
         if jump is not None:
             self._log.report(events.CLOCK_JUMP, seconds=jump)
@@ -149,9 +149,9 @@ class Health:
 
     def _check_memory(self, now: float, found_mb: float) -> None:
         """What leaks takes the board with it in the end: a restart in time costs seconds and no data."""
-        if 0 < self._memory_mb < found_mb and now >= self._grace_until:
-            self._log.report(events.MEMORY_HIGH, found=int(found_mb), allowed=self._memory_mb)
-            self._fatal("too much memory")
+        if 0 < self.memory_mb < found_mb and now >= self._grace_until:
+            self._log.report(events.MEMORY_HIGH, found=int(found_mb), allowed=self.memory_mb)
+            self.fatal("too much memory")
 
     def _sample(self) -> None:
         gauges = {
@@ -169,7 +169,7 @@ class Health:
             self._telemetry.gauge(name, value)
         if self._samples is not None:
             try:
-                self._samples.write(json_line(self._telemetry.sample(), self._clock.wall()))
+                self._samples.write(json_line(self._telemetry.sample(), self.clock.wall()))
             except OSError as error:
                 self._samples = None
                 self._log.report(events.SINK_FAILED, error=str(error))

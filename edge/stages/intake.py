@@ -9,7 +9,6 @@ import numpy as np
 from swathpack.edge import events
 from swathpack.edge.codec.pixels import tile_windows
 from swathpack.edge.config import CodingConfig
-from swathpack.edge.context.blockfile import StorageError
 from swathpack.edge.downlink.ballast import Ballast
 from swathpack.edge.downlink.queue import DownlinkQueue
 from swathpack.edge.downlink.schema import QueueError
@@ -20,6 +19,7 @@ from swathpack.edge.frame import Frame
 from swathpack.edge.health.telemetry import Telemetry
 from swathpack.edge.sources.acquisition import Acquisition, FrameSource, Offer
 from swathpack.edge.sources.cloud import cloud_share
+from swathpack.edge.storage.blockfile import StorageError
 
 TILE_BITS = 8
 MAX_TILES = 1 << TILE_BITS  # rows, and columns, of tiles within a place
@@ -47,14 +47,14 @@ class Intake:
         coding: CodingConfig,
         work_tiles: int,
     ) -> None:
-        self._source, self._spool, self._queue, self._ballast = source, spool, queue, ballast
-        self._log, self._telemetry, self._coding, self._work_tiles = log, telemetry, coding, work_tiles
+        self.source, self._spool, self._queue, self._ballast = source, spool, queue, ballast
+        self._log, self._telemetry, self._coding, self.work_tiles = log, telemetry, coding, work_tiles
         self._held: Offer | None = None
 
     def step(self) -> bool:
-        if not self._ballast.intact or self._queue.work.work_count() >= self._work_tiles:
+        if not self._ballast.intact or self._queue.work.work_count() >= self.work_tiles:
             return False
-        offer = self._held or self._source.poll()
+        offer = self._held or self.source.poll()
         if offer is None:
             return False
         # Held until it is accepted or refused: a full disk now must not cost the frame.
@@ -66,7 +66,7 @@ class Intake:
             self._log.report(events.DISK_FULL, what=str(error), free=self._spool.free_bytes())
             return False
         self._held = None
-        self._source.done(offer)
+        self.source.done(offer)
         return True
 
     def adopt(self) -> int:

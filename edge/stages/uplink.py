@@ -12,10 +12,10 @@ from swathpack.edge import events
 from swathpack.edge.downlink.confirm import Confirmation
 from swathpack.edge.events import EventLog
 from swathpack.edge.health.telemetry import Telemetry
-from swathpack.edge.install.durable import make_folder, sync_folder
 from swathpack.edge.packets.deframer import Deframer
 from swathpack.edge.packets.space_packet import Apid
 from swathpack.edge.sources.acquisition import SourceError
+from swathpack.edge.storage.durable import make_folder, sync_folder
 
 MAX_COMMAND_BYTES = 65542
 MAX_FILE_BYTES = 1 << 24

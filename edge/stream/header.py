@@ -32,12 +32,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from swathpack.edge.bands import DROPPED, NATIVE_M
-from swathpack.edge.codec.digest import MODEL_DIGEST_BYTES, TABLES_DIGEST_BYTES
 from swathpack.edge.radiometry import PLAIN, Radiometry
 from swathpack.edge.stream.errors import StreamError
 from swathpack.edge.stream.samples import pack_radiometry, unpack_radiometry
 from swathpack.edge.stream.times import NONE, Time, pack_times, series_kind, unpack_times
-from swathpack.edge.stream.wire import Cursor, text_bytes, varint
+from swathpack.edge.stream.wire import MODEL_DIGEST_BYTES, TABLES_DIGEST_BYTES, Cursor, text_bytes, varint
 
 MAGIC = b"SWP"
 VERSION = 2

@@ -15,10 +15,10 @@ import zlib
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from swathpack.edge.codec.base_layer import is_learned
 from swathpack.edge.stream import records, segment
 from swathpack.edge.stream.errors import StreamError
 from swathpack.edge.stream.header import Header, unpack_header
+from swathpack.edge.stream.quality import is_learned
 from swathpack.edge.stream.records import Extension, FrameRecord
 from swathpack.edge.stream.segment import RECORD_CRC_BYTES, Segment
 from swathpack.edge.stream.times import Time
@@ -117,7 +117,7 @@ class _Part:
     problem: int
 
 
-class _Scanner:
+class Scanner:
     """One pass over the records of a file. `parts`: segments that are not whole, each where a record was due."""
 
     def __init__(self, data: bytes, at: int, binding: int) -> None:
@@ -132,7 +132,7 @@ class _Scanner:
         due: int | None = self.at  # where a record must start, if known
         while self.at < len(self.data):
             try:
-                record, end = self._record(self.at)
+                record, end = self.record(self.at)
             except _Broken as broken:
                 self.budget -= _TRY_COST
                 if self.at == due:
@@ -171,7 +171,7 @@ class _Scanner:
         self.at = found.start() if found else len(self.data)
         return found is not None
 
-    def _record(self, at: int) -> tuple[Record, int]:
+    def record(self, at: int) -> tuple[Record, int]:
         kind = _KINDS.get(self.data[at])
         if kind is None:
             raise _Broken("damaged", f"no record at offset {at}")
@@ -185,7 +185,7 @@ class _Scanner:
         stop = start + segment.wire_bytes(front, front.payload_bytes)
         end = stop + RECORD_CRC_BYTES
         taken = segment.payload_of(front, self.data, start)
-        whole = end <= len(self.data) and self._crc_holds(at, stop)
+        whole = end <= len(self.data) and self.crc_holds(at, stop)
         if whole:
             return replace(front, payload=taken.payload, truncated=False), end
         # What no CRC vouches for: all of it where checks within may yet confirm some, else what is confirmed.
@@ -201,7 +201,7 @@ class _Scanner:
         kind, end = _KINDS[self.data[at]], stop + RECORD_CRC_BYTES
         if end > len(self.data):
             raise _Broken("truncated", f"{kind} record at offset {at}: cut", end)
-        if not self._crc_holds(at, stop):
+        if not self.crc_holds(at, stop):
             raise _Broken("damaged", f"{kind} record at offset {at}: content damaged", end)
         body = self.data[start:stop]
         if kind == "frame":
@@ -210,7 +210,7 @@ class _Scanner:
         self.content -= len(extension.data)
         return extension, end
 
-    def _crc_holds(self, at: int, stop: int) -> bool:
+    def crc_holds(self, at: int, stop: int) -> bool:
         if self.budget <= 0:
             return False
         expected = int.from_bytes(self.data[stop : stop + RECORD_CRC_BYTES], "little")
@@ -224,7 +224,7 @@ def read_stream(data: bytes) -> Stream:
     """Read a whole file. StreamError only when the file header is unusable; all else is in `problems`."""
     data = bytes(data)
     header, at = unpack_header(data)
-    scanner = _Scanner(data, at, header.binding)
+    scanner = Scanner(data, at, header.binding)
     scanner.scan()
     problems = _length_problems(header, len(data)) + scanner.problems.all()
     sifted = _Sieve(header)
@@ -247,7 +247,7 @@ def read_segment(data: bytes, binding: int) -> Segment:
     if not data or data[0] != segment.SYNC:
         raise StreamError(f"expected a segment record, found {data[:1].hex() or 'nothing'}")
     try:
-        record, end = _Scanner(data, 0, binding)._segment(0)
+        record, end = Scanner(data, 0, binding)._segment(0)
     except _Broken as broken:
         raise StreamError(broken.message) from broken
     if end != len(data):

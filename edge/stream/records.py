@@ -92,14 +92,14 @@ class Extension:
             )
 
 
-def _deflate(data: bytes) -> bytes:
+def deflate(data: bytes) -> bytes:
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
     return packer.compress(data) + packer.flush()
 
 
 def _inflate(data: bytes, size: int) -> bytes:
     """Exactly `size` bytes; longer or shorter content is StreamError, and no more is ever made."""
-    unpacker = _Inflater(data)
+    unpacker = Inflater(data)
     plain = unpacker.take(size)
     unpacker.done()
     return plain
@@ -113,7 +113,7 @@ def pack_mask(valid: NDArray[np.bool_]) -> bytes | None:
         return None
     missing = ~valid
     missing[1:] ^= ~valid[:-1]
-    return _deflate(np.packbits(missing).tobytes())
+    return deflate(np.packbits(missing).tobytes())
 
 
 def unpack_mask(mask: bytes, height: int, width: int) -> NDArray[np.bool_]:
@@ -126,7 +126,7 @@ def mask_rows(mask: bytes, height: int, width: int, rows: int) -> Iterator[NDArr
     data. No more is unpacked than is asked for. StreamError, at the latest behind the last rows, if it is not of that
     size.
     """
-    unpacker = _Inflater(mask)
+    unpacker = Inflater(mask)
     marks = _MarkedRows(unpacker, 0, width)
     for top in range(0, height, rows):
         yield ~marks.take(min(rows, height - top))
@@ -136,7 +136,7 @@ def mask_rows(mask: bytes, height: int, width: int, rows: int) -> Iterator[NDArr
 class _MarkedRows:
     """Rows of marks out of deflated bits, each row XORed with the one above; the first starts at bit `skip` (0..7)."""
 
-    def __init__(self, unpacker: _Inflater, skip: int, width: int) -> None:
+    def __init__(self, unpacker: Inflater, skip: int, width: int) -> None:
         self._unpacker, self._skip = unpacker, skip
         self._bits, self._above = np.zeros(0, np.uint8), np.zeros(width, np.uint8)
 
@@ -153,16 +153,16 @@ class _MarkedRows:
         return flags
 
 
-class _Inflater:
+class Inflater:
     """Raw deflated content piece by piece; a piece that is not there, or more behind the last, is StreamError."""
 
     def __init__(self, data: bytes) -> None:
         self._unpacker = zlib.decompressobj(-15)
         self._packed = data
 
-    def here(self) -> _Inflater:
+    def here(self) -> Inflater:
         """Another one that goes on from here."""
-        twin = _Inflater(self._packed)
+        twin = Inflater(self._packed)
         twin._unpacker = self._unpacker.copy()
         return twin
 
@@ -204,7 +204,7 @@ def pack_holes(holes: NDArray[np.bool_]) -> bytes | None:
         return None
     steps = holes.copy()
     steps[:, 1:] ^= holes[:, :-1]
-    return _deflate(np.packbits(steps).tobytes())
+    return deflate(np.packbits(steps).tobytes())
 
 
 def unpack_holes(holes: bytes, bands: int, height: int, width: int) -> NDArray[np.bool_]:
@@ -216,7 +216,7 @@ def hole_rows(holes: bytes, bands: int, height: int, width: int, rows: int) -> I
     """Packed holes as bool arrays (bands, rows, width) from the top, the last one with what is left. No more is kept
     than is asked for: every band is unpacked by itself. StreamError before the first rows if they are not of that size.
     """
-    unpacker, marks, at = _Inflater(holes), [], 0
+    unpacker, marks, at = Inflater(holes), [], 0
     for band in range(bands):
         start, skip = divmod(band * height * width, 8)
         unpacker.skip(start - at)
@@ -237,7 +237,7 @@ def pack_frame(record: FrameRecord, binding: int) -> bytes:
         layout |= _HOLES_BIT
         mask = varint(len(mask)) + mask + record.holes
     body = varint(record.index) + bytes([layout]) + time + mask
-    return _wrap(FRAME_SYNC, body, binding)
+    return wrap_record(FRAME_SYNC, body, binding)
 
 
 def unpack_frame(body: bytes, offset: int = 0) -> FrameRecord:
@@ -257,11 +257,11 @@ def unpack_frame(body: bytes, offset: int = 0) -> FrameRecord:
 
 def pack_extension(extension: Extension, binding: int) -> bytes:
     """The bytes of an extension record, deflated if that is shorter."""
-    packed = _deflate(extension.data)
+    packed = deflate(extension.data)
     deflated = len(packed) < len(extension.data)
     content = packed if deflated else extension.data
     body = bytes([extension.tag, deflated]) + varint(len(extension.data)) + content
-    return _wrap(EXTENSION_SYNC, body, binding)
+    return wrap_record(EXTENSION_SYNC, body, binding)
 
 
 def unpack_extension(body: bytes, offset: int = 0, limit: int = MAX_EXTENSION_BYTES) -> Extension:
@@ -279,7 +279,7 @@ def unpack_extension(body: bytes, offset: int = 0, limit: int = MAX_EXTENSION_BY
     return Extension(tag, data, offset)
 
 
-def _wrap(sync: int, body: bytes, binding: int) -> bytes:
+def wrap_record(sync: int, body: bytes, binding: int) -> bytes:
     front = bytes([sync]) + varint(len(body))
     record = front + bytes([_front_check(front, binding)]) + body
     return record + zlib.crc32(record, binding).to_bytes(_CRC_BYTES, "little")

@@ -28,12 +28,19 @@ import binascii
 import zlib
 from dataclasses import dataclass, field
 
-from swathpack.edge.codec.base_layer import MAX_SHIFT, PREDICTIVE, TRANSFORM, is_learned
-from swathpack.edge.codec.digest import CONTEXT_DIGEST_BYTES, MODEL_DIGEST_BYTES, TABLES_DIGEST_BYTES
 from swathpack.edge.stream.chunks import Taken, checked_bytes, take_checks, with_checks
 from swathpack.edge.stream.errors import StreamError
 from swathpack.edge.stream.header import VERSION
-from swathpack.edge.stream.wire import MAX_VARINT, Cursor, signed_varint, varint
+from swathpack.edge.stream.quality import MAX_SHIFT, PREDICTIVE, TRANSFORM, is_learned
+from swathpack.edge.stream.wire import (
+    CONTEXT_DIGEST_BYTES,
+    MAX_VARINT,
+    MODEL_DIGEST_BYTES,
+    TABLES_DIGEST_BYTES,
+    Cursor,
+    signed_varint,
+    varint,
+)
 
 SYNC = 0xE1
 MAX_QUALITY = 63

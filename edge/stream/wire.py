@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from swathpack.edge.stream.errors import StreamError
 
+CONTEXT_DIGEST_BYTES, MODEL_DIGEST_BYTES, TABLES_DIGEST_BYTES = 4, 8, 4  # how much of a SHA-256 names each
 MAX_VARINT_BYTES = 6
 MAX_VARINT = (1 << (7 * MAX_VARINT_BYTES)) - 1
 

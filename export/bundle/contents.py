@@ -79,7 +79,7 @@ def collect(order: Order) -> Contents:
     if order.library is not None:
         files[f"runtime/swathpack/edge/codec/rangecoder/{LIBRARY}"] = order.library
     files = dict(sorted(files.items()))
-    return Contents(files, _manifest(order, files))
+    return Contents(files, manifest_of(order, files))
 
 
 def release_time() -> int:
@@ -128,7 +128,7 @@ def _wheels(paths: tuple[Path, ...]) -> dict[str, bytes]:
         raise BundleError(str(error)) from error
 
 
-def _manifest(order: Order, files: dict[str, bytes]) -> bytes:
+def manifest_of(order: Order, files: dict[str, bytes]) -> bytes:
     listed = [
         {"path": path, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for path, data in files.items()
     ]

@@ -50,7 +50,7 @@ def wheel_files(python: str, cache: Path = CACHE) -> list[Path]:
     """The files of `pins(python)`, fetched where the cache lacks them. Raises WheelsMissing."""
     missing = [pin for pin in pins(python) if not _good(cache / pin.file, pin.sha256)]
     if missing:
-        _download(missing, python, cache)
+        download(missing, python, cache)
     for pin in missing:
         if not _good(cache / pin.file, pin.sha256):
             raise WheelsMissing(f"{pin.file}: pip fetched no file with the pinned digest {pin.sha256[:16]}")
@@ -61,7 +61,7 @@ def _good(path: Path, sha256: str) -> bool:
     return path.exists() and hashlib.sha256(path.read_bytes()).hexdigest() == sha256
 
 
-def _download(missing: list[Pin], python: str, cache: Path) -> None:
+def download(missing: list[Pin], python: str, cache: Path) -> None:
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         wanted = Path(folder, "requirements.txt")

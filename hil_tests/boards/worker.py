@@ -25,8 +25,9 @@ import numpy as np
 from swathpack.edge.board import make_schedule, make_source, open_board, uplink_keys
 from swathpack.edge.clock import ManualClock
 from swathpack.edge.codec.flight import FlightCodec
+from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.codec.model import DEFAULT_DIRECTORY, EdgeModel
-from swathpack.edge.codec.protocol import LAYERS, CodedTile, ContextLatent, TilePixels
+from swathpack.edge.codec.protocol import CodedTile, ContextLatent, TilePixels
 from swathpack.edge.config import Mission, read_mission
 from swathpack.edge.downlink.schema import QueueCorruptError
 from swathpack.edge.events import Event

@@ -30,8 +30,9 @@ from swathpack.edge.bands import BANDS
 from swathpack.edge.clock import ManualClock
 from swathpack.edge.codec.base_layer import known_part
 from swathpack.edge.codec.flight import FlightCodec
+from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.codec.model import EdgeModel
-from swathpack.edge.codec.protocol import LAYERS, ContextLatent, TileKey, TilePixels
+from swathpack.edge.codec.protocol import ContextLatent, TileKey, TilePixels
 from swathpack.edge.events import EventLog
 from swathpack.edge.health.model_memory import Canary, watch_model
 from swathpack.edge.health.scrub import Scrubber

@@ -82,8 +82,8 @@ def main() -> int:
     args = parser.parse_args()
     total = 0
     try:
-        make = real_tiles if args.data else synthetic_tiles
-        pixels = make(*([args.data] if args.data else []), args.tiles, args.dates)
+        sizes = args.tiles, args.dates
+        pixels = real_tiles(args.data, *sizes) if args.data else synthetic_tiles(*sizes)
         with open_board(args.board) as board, open_board("local") as here, tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             np.savez(folder / "tiles.npz", tiles=pixels)

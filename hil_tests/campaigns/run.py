@@ -20,10 +20,11 @@ from typing import Any
 
 import numpy as np
 
+from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.codec.model import DEFAULT_DIRECTORY, EdgeModel
-from swathpack.edge.codec.protocol import LAYERS, TileKey
+from swathpack.edge.codec.protocol import TileKey
 from swathpack.edge.downlink.budget import Pass
-from swathpack.edge.install.link_keys import LinkKey, link_keys_text
+from swathpack.edge.packets.link_keys import LinkKey, link_keys_text
 from swathpack.hil_tests.boards.boardside import SimBoard
 from swathpack.hil_tests.boards.launch import Launcher
 from swathpack.hil_tests.boards.wire import Message

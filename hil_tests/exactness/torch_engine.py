@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from swathpack.codec.entropy import ACT, FLAG, GATE_GRID, GROUP, IN, RES, SCALE_GRID, EntropyModel, residual, saturate
-from swathpack.edge.codec.latents import LAYERS, phase_map
+from swathpack.codec.entropy import ACT, FLAG, GATE_GRID, IN, RES, SCALE_GRID, EntropyModel, residual, saturate
+from swathpack.edge.codec.latents import GROUP, LAYERS, phase_map
 
 Array = NDArray[Any]
 

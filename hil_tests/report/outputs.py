@@ -33,13 +33,14 @@ def summary(record: Record, found: list[Verdict]) -> dict[str, Any]:
     left_out = ("log", "samples", "pictures", "quality")
     whole = {f.name: getattr(record, f.name) for f in dataclasses.fields(record) if f.name not in left_out}
     plain = json.loads(json.dumps(whole, default=dataclasses.asdict))
-    return plain | {
+    out: dict[str, Any] = plain | {
         "schema": "swathpack-hil-1",
         "digest": record.digest(),
         "good": all(v.good for v in found),
         "verdicts": [dataclasses.asdict(v) for v in found],
         "faults": [dataclasses.asdict(row) | {"good": row.good} for row in fault_table(record)],
     }
+    return out
 
 
 def junit(record: Record, found: list[Verdict]) -> str:

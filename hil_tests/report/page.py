@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timezone
 
 from swathpack.hil_tests.campaigns.record import Record
@@ -195,7 +196,7 @@ def _end(status: int | None) -> str:
 
 
 def _books(r: Record) -> str:
-    def cells(values: dict[str, float]) -> str:
+    def cells(values: Mapping[str, float]) -> str:
         rows = ((text(k.replace("_", " ")), f"{v:,.10g}") for k, v in sorted(values.items()))
         return "".join(f"<tr><td>{k}</td><td class=n>{v}</td></tr>" for k, v in rows)
 

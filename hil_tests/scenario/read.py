@@ -7,24 +7,19 @@ Tables and keys are the dataclasses below; a key that is not theirs, or a value 
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from swathpack.edge.schema import SchemaError, key, read
 from swathpack.edge.toml_lite import TomlError, loads
 from swathpack.hil_tests.scenario.catalogue import CATALOGUE
 from swathpack.tools.errors import UserError
 
 FOLDER = Path(__file__).with_name("scenarios")
 ENGINES = r"auto|float32|int64|onnxruntime(:(off|basic|extended|all))?|tensorrt(:dla[01])?"
-MAX_AT = 1000
-
-
-def _key(default: Any, low: float | None = None, high: float | None = None, words: tuple[str, ...] = ()) -> Any:
-    return field(default=default, metadata={"low": low, "high": high, "words": words})
 
 
 @dataclass(frozen=True)
@@ -33,53 +28,53 @@ class Passes:
 
     plan: str = "s-band-cubesat"
     station: str = ""  # only this one of the plan's stations
-    min_elevation_deg: float = _key(10.0, 0, 89)  # of a pass's top
-    share: float = _key(0.001, 1e-6, 1)
-    per_day: int = _key(3, 1, 40)  # at most, the highest of a day
+    min_elevation_deg: float = key(10.0, 0, 89)  # of a pass's top
+    share: float = key(0.001, 1e-6, 1)
+    per_day: int = key(3, 1, 40)  # at most, the highest of a day
 
 
 @dataclass(frozen=True)
 class Sensor:
     """[sensor] data: real (cubes of --data), demo (downloaded), synthetic, or auto: the first that is there."""
 
-    data: str = _key("auto", words=("auto", "real", "demo", "synthetic"))
-    places: int = _key(6, 1, 64)
-    every_h: float = _key(24.0, 0.5, 240)
-    height: int = _key(128, 64, 512)
-    width: int = _key(64, 64, 512)
+    data: str = key("auto", words=("auto", "real", "demo", "synthetic"))
+    places: int = key(6, 1, 64)
+    every_h: float = key(24.0, 0.5, 240)
+    height: int = key(128, 64, 512)
+    width: int = key(64, 64, 512)
 
 
 @dataclass(frozen=True)
 class Link:
     """[link] packet loss and bit errors fall from `low` at 10 degrees of elevation towards `high` overhead."""
 
-    loss_low: float = _key(0.08, 0, 0.9)
-    loss_high: float = _key(0.004, 0, 0.9)
-    bit_errors_low: float = _key(2e-6, 0, 0.01)
-    bit_errors_high: float = _key(1e-8, 0, 0.01)
-    packet_bytes: int = _key(512, 192, 4096)
+    loss_low: float = key(0.08, 0, 0.9)
+    loss_high: float = key(0.004, 0, 0.9)
+    bit_errors_low: float = key(2e-6, 0, 0.01)
+    bit_errors_high: float = key(1e-8, 0, 0.01)
+    packet_bytes: int = key(512, 192, 4096)
 
 
 @dataclass(frozen=True)
 class BoardModel:
     """[board] the codec's settings, and the board's power and heat as lumped parts."""
 
-    tile: int = _key(64, 64, 256)
-    q: int = _key(28, 0, 63)
+    tile: int = key(64, 64, 256)
+    q: int = key(28, 0, 63)
     engine: str = "auto"
-    encode_s: float = _key(0.5, 0, 60)
-    canary_s: float = _key(3600.0, 1, 86400)
-    restart_s: float = _key(20.0, 1, 600)
-    idle_w: float = _key(3.0, 0, 100)
-    coding_w: float = _key(12.0, 0, 100)
-    radio_w: float = _key(8.0, 0, 100)
-    panel_w: float = _key(14.0, 0, 1000)
-    battery_wh: float = _key(40.0, 1, 1000)
-    heat_capacity_j_k: float = _key(900.0, 10, 1e6)
-    conductance_w_k: float = _key(0.25, 0.001, 100)
-    sunlit_c: float = _key(20.0, -100, 100)
-    eclipse_c: float = _key(-15.0, -100, 100)
-    max_temperature_c: float = _key(60.0, 20, 120)
+    encode_s: float = key(0.5, 0, 60)
+    canary_s: float = key(3600.0, 1, 86400)
+    restart_s: float = key(20.0, 1, 600)
+    idle_w: float = key(3.0, 0, 100)
+    coding_w: float = key(12.0, 0, 100)
+    radio_w: float = key(8.0, 0, 100)
+    panel_w: float = key(14.0, 0, 1000)
+    battery_wh: float = key(40.0, 1, 1000)
+    heat_capacity_j_k: float = key(900.0, 10, 1e6)
+    conductance_w_k: float = key(0.25, 0.001, 100)
+    sunlit_c: float = key(20.0, -100, 100)
+    eclipse_c: float = key(-15.0, -100, 100)
+    max_temperature_c: float = key(60.0, 20, 120)
 
 
 @dataclass(frozen=True)
@@ -90,32 +85,32 @@ class Fault:
     one from then on.
     """
 
-    kind: str = _key("", words=tuple(CATALOGUE))
-    count: int = _key(1, 0, 1000)
-    hours: float = _key(0.0, 0, 240)
-    strength: float = _key(0.0, 0, 1e9)
-    at_h: tuple[float, ...] = _key((), 0, 24 * 400)
+    kind: str = key("", words=tuple(CATALOGUE))
+    count: int = key(1, 0, 1000)
+    hours: float = key(0.0, 0, 240)
+    strength: float = key(0.0, 0, 1e9)
+    at_h: tuple[float, ...] = key((), 0, 24 * 400)
 
 
 @dataclass(frozen=True)
 class Require:
     """[require] what the campaign must reach besides the promises that always hold."""
 
-    days: float = _key(0.0, 0, 1000)
-    passes: int = _key(0, 0, 100000)
-    injections: int = _key(0, 0, 1000)  # of every fault class of the scenario
-    psnr_db: float = _key(0.0, 0, 100)  # median over tiles at the end, against the frame as the sensor gave it
+    days: float = key(0.0, 0, 1000)
+    passes: int = key(0, 0, 100000)
+    injections: int = key(0, 0, 1000)  # of every fault class of the scenario
+    psnr_db: float = key(0.0, 0, 100)  # median over tiles at the end, against the frame as the sensor gave it
 
 
 @dataclass(frozen=True)
 class Scenario:
     """The whole file."""
 
-    name: str = ""
+    name: str = "scenario"
     description: str = ""
     start: str = "2026-12-01T00:00:00Z"
-    days: float = _key(30.0, 0.01, 400)
-    seed: int = _key(1, 0, 2**31)
+    days: float = key(30.0, 0.01, 400)
+    seed: int = key(1, 0, 2**31)
     passes: Passes = field(default_factory=Passes)
     sensor: Sensor = field(default_factory=Sensor)
     link: Link = field(default_factory=Link)
@@ -124,7 +119,7 @@ class Scenario:
     fault: tuple[Fault, ...] = ()
 
 
-_TABLES = {"passes": Passes, "sensor": Sensor, "link": Link, "board": BoardModel, "require": Require}
+_TABLES = ("passes", "sensor", "link", "board", "require")
 
 
 def find_scenario(given: str) -> Path:
@@ -157,70 +152,26 @@ def parse_scenario(text: str, name: str = "scenario", changes: dict[str, Any] | 
     if not values:
         raise UserError(f"{name}: expected a scenario, found no key in it")
     values |= changes or {}
-    faults = values.pop("fault", [])
-    if not isinstance(faults, list):
-        raise UserError(f"{name}: fault: expected [[fault]] tables")
-    built = {"fault": tuple(_fault(row, f"fault {i}.", name) for i, row in enumerate(faults, 1))}
-    for key, kind in _TABLES.items():
-        built[key] = _build(kind, values.pop(key, {}), f"{key}.", name)
-    scenario = _build(Scenario, {"name": name} | values, "", name)
-    scenario = dataclasses.replace(scenario, **built)
+    try:
+        scenario = read(Scenario, {"name": name} | values)
+    except SchemaError as error:
+        raise UserError(f"{name}: {error}") from error
+    given = zip(scenario.fault, values.get("fault", []))
+    faults = tuple(_counted(fault, row, f"{name}: fault {i}.") for i, (fault, row) in enumerate(given, 1))
+    scenario = dataclasses.replace(scenario, fault=faults)
     _check_together(scenario)
     return scenario
 
 
-def _fault(row: Any, prefix: str, where: str) -> Fault:
+def _counted(fault: Fault, row: dict[str, Any], where: str) -> Fault:
     """One [[fault]]: it says what it is, and `count` is how many times it names."""
-    fault: Fault = _build(Fault, row, prefix, where)
     if not fault.kind:
-        raise UserError(f"{where}: {prefix}kind: expected one of {', '.join(CATALOGUE)}, found none")
+        raise UserError(f"{where}kind: expected one of {', '.join(CATALOGUE)}, found none")
     if not fault.at_h:
         return fault
     if row.get("count", len(fault.at_h)) != len(fault.at_h):
-        raise UserError(f"{where}: {prefix}count: expected {len(fault.at_h)}, as at_h has times, found {fault.count}")
+        raise UserError(f"{where}count: expected {len(fault.at_h)}, as at_h has times, found {fault.count}")
     return dataclasses.replace(fault, count=len(fault.at_h))
-
-
-def _build(kind: type, values: Any, prefix: str, where: str) -> Any:
-    if not isinstance(values, dict):
-        raise UserError(f"{where}: {prefix.rstrip('.')}: expected a table, found {values!r}")
-    known = {f.name: f for f in dataclasses.fields(kind) if not dataclasses.is_dataclass(f.default_factory)}
-    for key, value in values.items():
-        if key not in known:
-            near = difflib.get_close_matches(key, known, 1)
-            hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
-            raise UserError(f"{where}: {prefix}{key or repr(key)}: no such key; {hint}")
-        _check(known[key], value, prefix + key, where)
-    return kind(**{k: _plain(v, known[k].default) for k, v in values.items()})
-
-
-def _plain(value: Any, default: Any) -> Any:
-    if isinstance(default, tuple):
-        return tuple(float(item) for item in value)
-    return float(value) if isinstance(default, float) else value
-
-
-def _check(item: dataclasses.Field[Any], value: Any, key: str, where: str) -> None:
-    kind = type(item.default)
-    if kind is tuple:
-        if not isinstance(value, list) or not 0 < len(value) <= MAX_AT:
-            raise UserError(f"{where}: {key}: expected a list of 1 to {MAX_AT} numbers, found {value!r}")
-        for one in value:
-            _check(dataclasses.field(default=0.0, metadata=item.metadata), one, key, where)
-        return
-    allowed = (int, float) if kind is float else (kind,)
-    if not isinstance(value, allowed) or isinstance(value, bool) != (kind is bool):
-        words = {int: "a whole number", float: "a number", str: "a text"}
-        raise UserError(f"{where}: {key}: expected {words.get(kind, kind.__name__)}, found {value!r}")
-    if value == "" and (item.default != "" or item.name in ("kind", "name")):
-        raise UserError(f"{where}: {key}: expected a text that is not empty")
-    low, high, words_allowed = (item.metadata.get(k) for k in ("low", "high", "words"))
-    if words_allowed and value not in words_allowed:
-        near = difflib.get_close_matches(value, words_allowed, 1)
-        hint = f" (did you mean {near[0]}?)" if near else ""
-        raise UserError(f"{where}: {key}: expected one of {', '.join(words_allowed)}, found {value!r}{hint}")
-    if low is not None and not low <= value <= high:
-        raise UserError(f"{where}: {key}: expected {low:g} to {high:g}, found {value!r}")
 
 
 def _check_together(s: Scenario) -> None:
@@ -233,13 +184,13 @@ def _check_together(s: Scenario) -> None:
         raise UserError(
             f"{s.name}: start: expected a UTC time such as 2026-12-01T00:00:00Z, found {s.start!r}"
         ) from None
-    for key, value in (
+    for name, value in (
         ("board.tile", s.board.tile),
         ("sensor.height", s.sensor.height),
         ("sensor.width", s.sensor.width),
     ):
         if value % 64:
-            raise UserError(f"{s.name}: {key}: expected a multiple of 64, found {value}")
+            raise UserError(f"{s.name}: {name}: expected a multiple of 64, found {value}")
     if s.link.loss_high > s.link.loss_low or s.link.bit_errors_high > s.link.bit_errors_low:
         raise UserError(f"{s.name}: link: expected loss and bit errors at low elevation to be the larger ones")
     if not all(re.fullmatch(ENGINES, name.strip()) for name in s.board.engine.split(",")):
@@ -266,9 +217,9 @@ def to_toml(s: Scenario) -> str:
     lines = [
         f"{f.name} = {value(getattr(s, f.name))}" for f in dataclasses.fields(s) if f.name not in (*_TABLES, "fault")
     ]
-    for key in _TABLES:
-        part = getattr(s, key)
-        lines += ["", f"[{key}]", *(f"{f.name} = {value(getattr(part, f.name))}" for f in dataclasses.fields(part))]
+    for table in _TABLES:
+        part = getattr(s, table)
+        lines += ["", f"[{table}]", *(f"{f.name} = {value(getattr(part, f.name))}" for f in dataclasses.fields(part))]
     for fault in s.fault:
         given = [f.name for f in dataclasses.fields(fault) if f.name != "at_h" or fault.at_h]
         lines += ["", "[[fault]]", *(f"{name} = {value(getattr(fault, name))}" for name in given)]

@@ -12,8 +12,8 @@ from swathpack.edge.bands import BANDS
 from swathpack.edge.codec.latents import STRIDE
 from swathpack.edge.codec.model import EdgeModel
 from swathpack.edge.codec.protocol import TileKey
-from swathpack.edge.install.link_keys import LinkKey
 from swathpack.edge.packets.errors import PacketError
+from swathpack.edge.packets.link_keys import LinkKey
 from swathpack.edge.packets.pieces import unpack_pieces
 from swathpack.edge.packets.space_packet import Apid, SpacePacket
 from swathpack.tools.ground.codec_decoder import EdgeSegmentDecoder

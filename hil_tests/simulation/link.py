@@ -42,12 +42,14 @@ class RadioLink:
         self.counts["bytes sent"] += len(packet)
         elevation = one.elevation_at(time_s) if one is not None else -90.0
         if elevation < 0:
-            return self._lost(packet, "packets at no pass")
+            self._lost(packet, "packets at no pass")
+            return None
         loss = by_elevation(self.settings.loss_low, self.settings.loss_high, elevation)
         # Drawn whether needed or not: what happens to one packet does not shift the luck of the next.
         chance, errors = self.rng.random(), self._flips(packet, elevation, trouble)
         if trouble.dead_from_s <= time_s < trouble.dead_to_s or chance < 1 - (1 - loss) * (1 - trouble.loss):
-            return self._lost(packet, "packets lost")
+            self._lost(packet, "packets lost")
+            return None
         self.counts["bytes arrived"] += len(packet)
         if len(errors):
             self.counts["packets damaged"] += 1

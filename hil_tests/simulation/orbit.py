@@ -50,7 +50,8 @@ class Orbit:
         towards = _sun_direction(time_s)
         along = (position * towards).sum(axis=1)
         across = np.linalg.norm(position - along[:, None] * towards, axis=1)
-        return (along > 0) | (across > EARTH_KM)
+        out: NDArray[np.bool_] = (along > 0) | (across > EARTH_KM)
+        return out
 
     def check(self) -> list[str]:
         """What contradicts geometry: passes that overlap, and ranges that no orbit of this height gives."""

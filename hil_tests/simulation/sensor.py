@@ -55,7 +55,7 @@ class SimulatedSensor:
         """(12, H, W) DN as the detector gives them, everything that is wrong with the values included; 0 where NaN."""
         rng = np.random.default_rng([self._seed, shot.place, shot.number])
         dates = self.places[shot.place].dates
-        image = _season(dates[(shot.time // 86400) % len(dates)], shot.time)
+        image = season(dates[(shot.time // 86400) % len(dates)], shot.time)
         image = image + rng.normal(0, DETECTOR_DN, image.shape).astype(np.float32)
         for kind, strength in shot.wrongs:
             if kind in CHANGES:
@@ -90,11 +90,12 @@ def _floating(data: NDArray[np.generic], kinds: set[str]) -> NDArray[np.float32]
     return out
 
 
-def _season(image: Image, time: int) -> Image:
+def season(image: Image, time: int) -> Image:
     """Vegetation a little greener or browner by the day of the year, as the NDVI of each pixel allows."""
     ndvi = (image[7] - image[3]) / np.maximum(image[7] + image[3], 1)
     swing = 0.2 * np.cos(2 * np.pi * (time / 86400 - 172) / 365.25)
-    return np.maximum(image * (1 + swing * np.clip(ndvi, 0, 1)[None] * SEASON), 1).astype(np.float32)
+    out: Image = np.maximum(image * (1 + swing * np.clip(ndvi, 0, 1)[None] * SEASON), 1).astype(np.float32)
+    return out
 
 
 def smooth(shape: tuple[int, int], rng: np.random.Generator) -> NDArray[np.float64]:
@@ -102,7 +103,8 @@ def smooth(shape: tuple[int, int], rng: np.random.Generator) -> NDArray[np.float
     radius = np.hypot(np.fft.fftfreq(shape[0])[:, None], np.fft.rfftfreq(shape[1])[None])
     radius[0, 0] = 1.0
     field = np.fft.irfft2(np.fft.rfft2(rng.normal(size=shape)) / radius**1.7, shape)
-    return (field - field.mean()) / field.std()
+    out: NDArray[np.float64] = (field - field.mean()) / field.std()
+    return out
 
 
 def _clouds(image: Image, share: float, rng: np.random.Generator) -> Image:

@@ -13,8 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swathpack.edge.bands import BANDS, complete_bands
-from swathpack.edge.codec.base_layer import is_learned, known_part
-from swathpack.edge.codec.digest import CONTEXT_DIGEST_BYTES
+from swathpack.edge.codec.base_layer import known_part
 from swathpack.edge.codec.latents import quantise
 from swathpack.edge.codec.model import EdgeModel
 from swathpack.edge.codec.pixels import tile_windows
@@ -22,6 +21,8 @@ from swathpack.edge.codec.protocol import ContextLatent, TileKey
 from swathpack.edge.codec.tile_coder import DEAD_ZONE, analyse_tile
 from swathpack.edge.frame import Frame
 from swathpack.edge.stages.intake import tile_id
+from swathpack.edge.stream.quality import is_learned
+from swathpack.edge.stream.wire import CONTEXT_DIGEST_BYTES
 from swathpack.hil_tests.simulation.sensor import Shot, SimulatedSensor
 
 PEAK_DN = 10_000.0
@@ -102,4 +103,4 @@ class Truth:
         """Of the ground's image (12, h, w) against the frame as the sensor gave it; peak 10,000 DN."""
         pixels = self.pixels(key)
         error = (image[:, : pixels.shape[1], : pixels.shape[2]].astype(np.float64) - pixels)[:, pixels.any(axis=0)]
-        return float(10 * np.log10(PEAK_DN**2 / max(np.mean(error**2), 1e-9)))
+        return float(10 * np.log10(PEAK_DN**2 / max(float(np.mean(error**2)), 1e-9)))

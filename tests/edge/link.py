@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from swathpack.edge.clock import ManualClock
-from swathpack.edge.codec.protocol import LAYERS, TileKey, TilePixels
+from swathpack.edge.codec.latents import LAYERS
+from swathpack.edge.codec.protocol import TileKey, TilePixels
 from swathpack.edge.context.layout import Geometry
 from swathpack.edge.context.store import ContextStore
 from swathpack.edge.downlink.confirm import Confirmation
@@ -18,8 +19,8 @@ from swathpack.edge.downlink.plan import PlanSettings
 from swathpack.edge.downlink.queue import DownlinkQueue
 from swathpack.edge.downlink.work import Work
 from swathpack.edge.events import EventLog
-from swathpack.edge.install.link_keys import LinkKey, link_keys_text
 from swathpack.edge.packets.deframer import Deframer
+from swathpack.edge.packets.link_keys import LinkKey, link_keys_text
 from swathpack.tools.ground.receiver import GroundReceiver
 from swathpack.tools.ground.reports import ReportWriter
 from swathpack.tools.ground.store import GroundStore

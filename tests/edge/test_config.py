@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from swathpack.edge.config import ConfigError, parse_mission, read_mission
-from swathpack.edge.context.policy import Policy
+from swathpack.edge.downlink.context_policy import Policy
 
 PASSES = "[passes]\nbytes = 5000\nevery_s = 600\n"
 OPEN = PASSES + "[uplink]\ninsecure = true\n"
@@ -54,17 +54,26 @@ def test_values_of_every_kind():
 @pytest.mark.parametrize(
     "text, message",
     [
-        ("[passes]\nbites = 1", r"passes.bites: no such key; did you mean bytes"),
+        ("[passes]\nbites = 1", r"passes.bites: no such key; did you mean 'bytes'"),
         ("pass = 1", "pass: no such key"),
         (GOOD + "[link]\npacket_bytes = 100", "link.packet_bytes: expected 192 to 65542, found 100"),
-        (GOOD + "[link]\npacket_bytes = true", "link.packet_bytes: expected a whole number, found True"),
+        (
+            GOOD + "[link]\npacket_bytes = true",
+            "link.packet_bytes: expected a whole number from 192 to 65542, found True",
+        ),
         (GOOD + "[link]\npacket_bytes = 1.5", "link.packet_bytes: expected a whole number"),
         (GOOD + '[link]\nerasure = "xor"', "link.erasure: expected one of none, cauchy, raptorq"),
         (GOOD + "[source]\nkind = 3", "source.kind: expected a text"),
         (GOOD + "[throttle]\nmargin = nan", "throttle.margin: expected 0 to 0.5"),
         ("source = 3\n" + GOOD, "source.*: expected a table"),
         (GOOD + "[coding]\nrounds = [4, 1]", "coding.rounds: expected rising layer counts"),
-        (GOOD + '[coding]\nrounds = ["a"]', "coding.rounds: expected whole numbers"),
+        (GOOD + '[coding]\nrounds = ["a"]', "coding.rounds: expected a whole number, found"),
+        (GOOD + "[coding]\nrounds = []", "coding.rounds: expected a list of 1 to 1000"),
+        (GOOD + "[source]\nname = ''", "source.name: expected a text that is not empty"),
+        (
+            GOOD + "[[coding.regions]]\nplace = 1\n[[coding.regions]]\nweigth = 1",
+            "coding.regions 2.weigth: no such key; did you mean 'weight'",
+        ),
         (GOOD + "[coding]\ntile = 100", "coding.tile: expected a multiple of 64"),
         (GOOD + "[[coding.regions]]\nrows = [1]", "coding.regions: expected rows"),
         (GOOD + "[context]\nslots = 100", "context: expected slots in whole sets"),

@@ -252,7 +252,7 @@ def test_cached_packages_are_checked(tmp_path: Path, monkeypatch: pytest.MonkeyP
     data = wheel("tiny")
     pin = wheels.Pin("3.10", "tiny", "1", "tiny-1-py3-none-any.whl", hashlib.sha256(data).hexdigest())
     monkeypatch.setattr(wheels, "pins", lambda python: [pin])
-    monkeypatch.setattr(wheels, "_download", lambda missing, python, cache: None)
+    monkeypatch.setattr(wheels, "download", lambda missing, python, cache: None)
     (tmp_path / pin.file).write_bytes(data)
     assert wheels.wheel_files("3.10", tmp_path) == [tmp_path / pin.file]
     (tmp_path / pin.file).write_bytes(data[:-1])

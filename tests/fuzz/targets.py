@@ -62,7 +62,7 @@ def file_targets() -> list[Target]:
     head = EdgeSegmentDecoder(SimpleNamespace(digest=b"modelmod", tables_digest=b"tabl")).head  # type: ignore[arg-type]
     return [
         Target("mask", lambda d: list(mask_rows(d, 64, 48, 16)), (StreamError,), [pack_mask(mask) or b""], ()),
-        Target("inspect", _inspect, (StreamError,), [fuzz_targets._stream()], ()),
+        Target("inspect", _inspect, (StreamError,), [fuzz_targets.small_stream()], ()),
         Target("metadata", _metadata, (UserError,), [zlib.decompress(pack_metadata(metadata))], ()),
         Target("segment head", head, (DecodeError,), [segment, segment[:12]], ()),
     ]

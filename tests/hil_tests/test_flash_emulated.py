@@ -79,7 +79,7 @@ def pack(
     files, manifest = made.files, made.manifest
     if crash:
         files = {**files, "runtime/swathpack/edge/__main__.py": CRASH}
-        manifest = bundle_contents._manifest(order, files)
+        manifest = bundle_contents.manifest_of(order, files)
     path = folder / f"{name}.tar.zst"
     path.write_bytes(compressed(bundle_tar(files, manifest, sign(key, manifest) if key else b"", release)))
     return path

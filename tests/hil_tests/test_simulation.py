@@ -113,11 +113,11 @@ def test_seasons_change_vegetation_only():
     water = np.full((12, 8, 8), 300, np.float32)
     green = np.full((12, 8, 8), 500, np.float32)
     green[6:10] = 4000
-    from swathpack.hil_tests.simulation.sensor import _season
+    from swathpack.hil_tests.simulation.sensor import season
 
     june, december = 172 * 86400, 355 * 86400
-    assert np.allclose(_season(water, june), _season(water, december))
-    assert (_season(green, june)[7] > 1.1 * _season(green, december)[7]).all()
+    assert np.allclose(season(water, june), season(water, december))
+    assert (season(green, june)[7] > 1.1 * season(green, december)[7]).all()
 
 
 def test_flips_change_one_bit_and_nothing_else():

@@ -98,7 +98,7 @@ def parameters(model: Any) -> int:
 
 def measure(directory: Path = DEFAULT_DIRECTORY, side: int = 256) -> dict[str, Any]:
     """GMAC, parameters and file bytes of all parts."""
-    parts = {}
+    parts: dict[str, dict[str, Any]] = {}
     with np.load(directory / "entropy.npz") as archive:
         unique = sum(v.size for k, v in archive.items() if k.endswith((".weight", ".bias")))
         width = archive["step_embed"].shape[1]

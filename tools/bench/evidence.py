@@ -17,6 +17,7 @@ from swathpack.tools.bench import metrics, summary
 from swathpack.tools.bench.cubes import BenchCube
 from swathpack.tools.bench.measure import Cache, Measured, Point, measure, measure_point
 from swathpack.tools.bench.peers import PEERS, VARIANTS, Peer, PeerError, make
+from swathpack.tools.bench.peers.swathpack import SwathPack
 from swathpack.tools.bench.peers.terracodec import TerraCodec
 from swathpack.tools.progress import Progress
 
@@ -45,7 +46,9 @@ def measure_evidence(loaded: Sequence[BenchCube], cache: Cache, files: Sequence[
     files: TerraCodec models (.swt) to measure beside them. Raises PeerError for a file that is none.
     """
     others = {peer.name: peer for peer in map(TerraCodec, files)}
-    found, absent, versions = {}, {}, {}
+    found: dict[str, list[Measured]] = {}
+    absent: dict[str, str] = {}
+    versions: dict[str, str] = {}
     for name in (*PEERS, *VARIANTS):
         try:
             versions[name] = make(name).version
@@ -68,7 +71,7 @@ def _sparser(name: str, cube: BenchCube) -> Peer | None:
     """Our codec with every second step for a long series, None (as listed) for the rest."""
     if name != OURS or cube.data.shape[0] <= LONG_SERIES:
         return None
-    peer = make(name)
+    peer = SwathPack()
     peer.knobs = peer.knobs[::2]
     return peer
 
@@ -117,7 +120,7 @@ def band_table(measured: dict[str, list[Measured]], rate: float = BAND_RATE) -> 
     """Per codec the mean over those cubes on which every codec reaches the rate."""
     rows = {name: [bands_at(i, rate) for i in items] for name, items in measured.items() if name in PEERS}
     shared = [i for i in range(len(next(iter(rows.values()), []))) if all(r[i] is not None for r in rows.values())]
-    means = {name: np.mean([r[i] for i in shared], axis=0).tolist() for name, r in rows.items() if shared}
+    means = {n: np.mean(np.array([r[i] for i in shared], float), axis=0).tolist() for n, r in rows.items() if shared}
     return {"bppb": rate, "cubes": len(shared), "psnr": means}
 
 

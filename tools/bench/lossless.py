@@ -17,6 +17,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ class Times:
 def cuts(scene: Scene) -> list[Cut]:
     """The scene's tiles, in 8 bits where that is enough."""
     kind = np.uint8 if scene.data.max() < 256 else np.uint16
-    windows = tile_windows(*scene.data.shape[1:], TILE)
+    windows = tile_windows(scene.data.shape[1], scene.data.shape[2], TILE)
     return [Cut(np.ascontiguousarray(w.of(scene.data), kind), np.ascontiguousarray(w.of(scene.valid))) for w in windows]
 
 
@@ -124,9 +125,13 @@ def print_sizes(
     print(row("ours / peer, worst", [*(f"{v:.3f}" for v in (bits[:, :1] / bits).max(0)), f"{ratios.max():.3f}"]))
 
 
+def _bounded(peer: Callable[[NDArray[Any], int], float], max_error: int, tile: NDArray[Any]) -> float:
+    return peer(tile, max_error)
+
+
 def near_lossless(max_error: int) -> dict[str, Callable[[NDArray[Any]], float]]:
     """The peers that guarantee a greatest error."""
-    return {name: (lambda tile, peer=peer: peer(tile, max_error)) for name, peer in NEAR_LOSSLESS.items()}
+    return {name: partial(_bounded, peer, max_error) for name, peer in NEAR_LOSSLESS.items()}
 
 
 def print_times(scenes: list[Scene]) -> None:

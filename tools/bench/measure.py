@@ -68,9 +68,8 @@ def measure_point(peer: Peer, cube: BenchCube, knob: float) -> Point:
         raise PeerError(f"{peer.name}: decoded {decoded.shape}, expected {cube.data.shape}")
     rows = [_compare(a, b, v) for a, b, v in zip(cube.data, decoded, cube.valid)]
     rates = [metrics.bppb(n, cube.data.shape[1:]) for n in encoded.frame_bytes]
-    columns = [list(c) for c in zip(*rows)]
-    *qualities, bands = columns
-    return Point(float(knob), rates, *qualities, middle - start, end - middle, bands)
+    psnr, ssim, sam, ndvi, ndwi, water, bands = (list(c) for c in zip(*rows))
+    return Point(float(knob), rates, psnr, ssim, sam, ndvi, ndwi, water, middle - start, end - middle, bands)
 
 
 def _compare(a: np.ndarray, b: np.ndarray, valid: np.ndarray) -> tuple[Any, ...]:

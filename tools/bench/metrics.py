@@ -66,14 +66,16 @@ def bppb(byte_count: float, shape: Sequence[int]) -> float:
 
 def _window() -> Array:
     taps = np.exp(-0.5 * (np.arange(-SSIM_RADIUS, SSIM_RADIUS + 1) / SSIM_SIGMA) ** 2)
-    return taps / taps.sum()
+    out: Array = taps / taps.sum()
+    return out
 
 
 def _blur(x: Array) -> Array:
     """Separable Gaussian over the last two axes, windows inside the image only."""
     taps, size = _window(), 2 * SSIM_RADIUS
     rows = sum(w * x[..., i : x.shape[-2] - size + i, :] for i, w in enumerate(taps))
-    return sum(w * rows[..., i : x.shape[-1] - size + i] for i, w in enumerate(taps))
+    out: Array = sum(w * rows[..., i : x.shape[-1] - size + i] for i, w in enumerate(taps))
+    return out
 
 
 def ssim(reference: ArrayLike, decoded: ArrayLike, valid: Mask | None = None, data_range: float = PEAK) -> float:
@@ -119,7 +121,8 @@ def normalised_difference(image: ArrayLike, bands: Sequence[str], first: str, se
     """(first - second) / (first + second) per pixel, 0 where both are 0."""
     data, names = np.asarray(image, np.float64), list(bands)
     a, b = data[names.index(first)], data[names.index(second)]
-    return (a - b) / np.where(a + b == 0, 1, a + b)
+    out: Array = (a - b) / np.where(a + b == 0, 1, a + b)
+    return out
 
 
 def ndvi(image: ArrayLike, bands: Sequence[str]) -> Array:

@@ -19,11 +19,12 @@ from typing import Any
 import numpy as np
 
 from swathpack.edge.bands import BANDS
-from swathpack.edge.codec.base_layer import quality_of, usual_shift
+from swathpack.edge.codec.base_layer import usual_shift
 from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.codec.layers import tile_decoder
 from swathpack.edge.codec.model import EdgeModel
 from swathpack.edge.codec.tile_coder import analyse_tile, encode_tile
+from swathpack.edge.stream.quality import quality_of
 from swathpack.tools.bench.cubes import load
 from swathpack.tools.bench.metrics import psnr
 from swathpack.tools.files.outputs import Output, add_force
@@ -38,7 +39,7 @@ TILE = 256
 
 def points_of(model: EdgeModel, frame: np.ndarray[Any, Any], q: int) -> tuple[list[float], list[float]]:
     """bppb and PSNR of k = 0..16 layers of one frame (12, H, W), at most 256 x 256."""
-    valid = frame.any(axis=0)
+    valid = np.asarray(frame.any(axis=0), np.bool_)
     coefficients = analyse_tile(model, frame, valid)
     quality_byte = quality_of(q, usual_shift(q))
     coded = encode_tile(model, coefficients, quality_byte)

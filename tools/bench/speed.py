@@ -18,7 +18,7 @@ import json
 import multiprocessing
 import sys
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -52,7 +52,7 @@ class StageClock:
     """CPU seconds by stage; a stage inside another counts for itself only."""
 
     def __init__(self) -> None:
-        self.seconds: Counter[str] = Counter()
+        self.seconds: dict[str, float] = defaultdict(float)
         self._stack: list[str] = []
         self._since = 0.0
         self._watched: list[tuple[object, str, Any]] = []
@@ -159,7 +159,7 @@ def cut(frame: Frames, time_s: int) -> list[TilePixels]:
         TilePixels(
             TileKey(w.index, time_s), np.ascontiguousarray(w.of(frame)), BANDS, np.ascontiguousarray(w.of(valid))
         )
-        for w in tile_windows(*frame.shape[1:], SIDE)
+        for w in tile_windows(frame.shape[1], frame.shape[2], SIDE)
     ]
 
 

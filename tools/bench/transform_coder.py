@@ -19,6 +19,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,7 +71,7 @@ def rmse(scene: Scene, decoded: NDArray[np.floating]) -> float:
 
 def ours(scene: Scene, rates: tuple[float, ...]) -> list[float]:
     """RMSE at each rate; nan where the bytes do not even hold the headers."""
-    windows = list(tile_windows(*scene.data.shape[1:], TILE))
+    windows = list(tile_windows(scene.data.shape[1], scene.data.shape[2], TILE))
     budgets = [int(rate * scene.data.size / 8) for rate in rates]
     tiles = []
     for window in windows:
@@ -123,7 +124,13 @@ def jpeg2000(scene: Scene, klt: bool) -> list[tuple[float, float]]:
     side = 16 * count + (16 * count**2 if klt else 0)
     points = []
     for level in LEVELS + 20 * np.log10(scale.step):
-        options = {"codecformat": "j2k", "mct": False, "reversible": False, "resolutions": 6, "numthreads": 1}
+        options: dict[str, Any] = {
+            "codecformat": "j2k",
+            "mct": False,
+            "reversible": False,
+            "resolutions": 6,
+            "numthreads": 1,
+        }
         stream = imagecodecs.jpeg2k_encode(image if count > 1 else image[0], level=level, planar=count > 1, **options)
         back = imagecodecs.jpeg2k_decode(stream, planar=True, numthreads=1).reshape(image.shape)
         decoded = np.einsum("ij,ihw->jhw", basis, scale.dequantise(back)) + transform.mean[:, None, None]
@@ -136,7 +143,8 @@ def jpeg2000(scene: Scene, klt: bool) -> list[tuple[float, float]]:
 def at_rates(points: list[tuple[float, float]], rates: tuple[float, ...]) -> list[float]:
     """RMSE at each rate, linear between points in the logarithms; nan outside."""
     curve = np.log(np.maximum(np.array(sorted(set(points))), 1e-3))
-    return [float(e) for e in np.exp(np.interp(np.log(rates), *curve.T, left=np.nan, right=np.nan))]
+    x, y = curve.T
+    return [float(e) for e in np.exp(np.interp(np.log(rates), x, y, left=np.nan, right=np.nan))]
 
 
 # ------------------------------------------------------------------------------------------------------ scenes
@@ -162,7 +170,7 @@ def sensor_scenes(folder: Path) -> Iterator[Scene]:
         data = tifffile.imread(path)
         data = data[None] if data.ndim == 2 else data
         data = np.moveaxis(data, -1, 0) if data.shape[-1] < 17 else data
-        yield Scene(path.stem, data.astype(np.uint16), data.any(axis=0), None)
+        yield Scene(path.stem, data.astype(np.uint16), np.asarray(data.any(axis=0), np.bool_), None)
 
 
 # ------------------------------------------------------------------------------------------------------ report

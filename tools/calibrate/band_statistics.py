@@ -13,6 +13,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -116,7 +117,7 @@ def run(args: argparse.Namespace) -> int:
     kinds = {"pooled": statistics(train), "unknown": statistics(train, robust=True)}
     for level in ("L1C", "L2A"):
         kinds[level] = statistics([c for c in train if level_of[c.name] == level], robust=True)
-    arrays = {f"{k}_mean": v.mean for k, v in kinds.items()}
+    arrays: dict[str, Any] = {f"{k}_mean": v.mean for k, v in kinds.items()}
     arrays |= {f"{k}_covariance": v.covariance for k, v in kinds.items()}
     with output as place:
         np.savez(place, bands=np.array(BANDS), **arrays)

@@ -141,14 +141,14 @@ def judge(model: EdgeModel, places: Sequence[Place], bar: Progress) -> Judged:
     """
     rates, qualities = [], []
     for q in JUDGED_STEPS:
-        found = [pair for place in places if place.held for pair in _held_out(model, place, q)]
+        found = [pair for place in places if place.held for pair in held_out(model, place, q)]
         bar.step(note=f"step {q}")
         rates.append(float(np.mean([r for r, _ in found])))
         qualities.append(metrics.mean_psnr(p for _, p in found))
     return Judged(rates, qualities)
 
 
-def _held_out(model: EdgeModel, place: Place, q: int) -> list[tuple[float, float]]:
+def held_out(model: EdgeModel, place: Place, q: int) -> list[tuple[float, float]]:
     """(bppb, PSNR) of each held-out date at step q."""
     frames = place.frames[-(place.held + LEAD_IN) :]
     stream = SeriesEncoder(model, frames, mode="learned").at_quality(q)

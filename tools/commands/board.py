@@ -12,7 +12,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from swathpack.edge.install.link_keys import LinkKeyError, parse_link_keys, write_new
+from swathpack.edge.packets.link_keys import LinkKeyError, parse_link_keys, write_new
 from swathpack.tools.board.remote import ConnectionLost, Remote, RemoteError
 from swathpack.tools.commands.flash import add_target, remote_of, show
 from swathpack.tools.errors import UserError

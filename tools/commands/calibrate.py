@@ -18,8 +18,8 @@ from pathlib import Path
 import onnx
 
 from swathpack.calibration.analysis import CalibrationError, forms
-from swathpack.edge.codec.latents import STEPS
 from swathpack.edge.codec.model import DEFAULT_DIRECTORY, EdgeModel, ModelError
+from swathpack.edge.stream.quality import STEPS
 from swathpack.export.analysis_int8 import FILE, analysis_int8_graph
 from swathpack.tools.calibrate import report
 from swathpack.tools.calibrate.campaign import GOAL_PERCENT, Campaign, steps

@@ -21,13 +21,13 @@ from pathlib import Path
 
 import numpy as np
 
-from swathpack.edge.codec.base_layer import MAX_SHIFT
 from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.codec.model import DEFAULT_DIRECTORY, EdgeModel, ModelError
 from swathpack.edge.codec.pixels import tile_windows
 from swathpack.edge.codec.plain import PlainError, mode_name
 from swathpack.edge.frame import Frame, FrameError
 from swathpack.edge.stream import StreamError, read_stream
+from swathpack.edge.stream.quality import MAX_SHIFT
 from swathpack.tools.errors import DONE, UserError
 from swathpack.tools.files.encoder import TILE
 from swathpack.tools.files.frame_coder import COARSEST_LEVEL, FINEST_LEVEL, MODES

@@ -48,7 +48,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Entry point of the command."""
-    from swathpack.export.build import ExportError, build, verify
+    from swathpack.export.build import build, verify
+    from swathpack.export.manifest import ExportError
 
     inputs = list(filter(None, [args.model, args.transform, args.entropy, args.verify]))
     check_outputs((args.out, args.json), inputs, args.force)

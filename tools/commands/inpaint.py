@@ -30,11 +30,11 @@ from swathpack.tools.files.rasters.options import add_reading_arguments, reading
 from swathpack.tools.files.rasters.series import array_to_json
 from swathpack.tools.files.rasters.tiff import SUFFIXES
 from swathpack.tools.inpaint import detect, masks, terracodec
+from swathpack.tools.inpaint.cube import Cube, cube_of
 from swathpack.tools.inpaint.page import Shown, page
-from swathpack.tools.inpaint.repair import METHODS, Cube, Repair, Repairer, windows
+from swathpack.tools.inpaint.repair import METHODS, Repair, Repairer, windows
 from swathpack.tools.progress import Progress
 
-DILATE = 2
 MAX_DILATE = 512
 METHOD_HELP = (
     "calibrated: codec's prediction and other dates, fitted on clear pixels; zero-shot: the codec alone; "
@@ -96,7 +96,7 @@ def _add_mask_arguments(parser: argparse.ArgumentParser) -> None:
         help="classes that count as cloud (default %(default)s; others worth "
         "thinking of: 2 dark, 7 unclassified, 11 snow)",
     )
-    add("--dilate", type=int, default=DILATE, metavar="N", help="grow masks by N pixels (default %(default)s)")
+    add("--dilate", type=int, default=detect.DILATE, metavar="N", help="grow masks by N pixels (default %(default)s)")
     add(
         "--dates",
         help="dates to repair: comma-separated numbers from 0 or ISO dates (default: all with clouds)",
@@ -196,38 +196,6 @@ def _classes(text: str) -> list[int]:
     if not words or any(not w.isdigit() or int(w) > masks.SCL_LAST for w in words):
         raise UserError(f"--scl-classes: expected numbers from 0 to {masks.SCL_LAST}, found {text!r}")
     return [int(w) for w in words]
-
-
-def cube_of(frames: Sequence[Frame], cloudy: Mask) -> Cube:
-    """The series as arrays without offset, masked pixels not clear."""
-    plain = [f.without_offset() for f in frames]
-    data = np.stack([f.data for f in plain]).astype(np.float32)
-    clear = np.stack([f.valid & ~f.holes.any(axis=0) if f.holes.size else f.valid for f in plain]) & ~cloudy
-    return Cube(data, clear, frames[0].bands, days_of([f.time for f in frames]), frames[0].level)
-
-
-def days_of(times: Sequence[str | None]) -> NDArray[np.float64]:
-    """Days since 1970 of ISO texts; those that are none lie between their neighbours, or one usual step beyond."""
-    days = np.array([_day(t) for t in times])
-    known, at = np.isfinite(days), np.arange(len(days))
-    if known.sum() < 2:
-        return at.astype(np.float64)
-    step = float(np.median(np.diff(days[known]) / np.diff(at[known])))
-    first, last = at[known][0], at[known][-1]
-    inside = np.interp(at, at[known], days[known])
-    return np.where(
-        at < first,
-        days[first] - step * (first - at),
-        np.where(at > last, days[last] + step * (at - last), inside),
-    )
-
-
-def _day(time: str | None) -> float:
-    digits = (time or "").replace("-", "")[:8]
-    try:
-        return float(np.datetime64(f"{digits[:4]}-{digits[4:6]}-{digits[6:8]}", "D").astype(np.int64))
-    except ValueError:
-        return float("nan")
 
 
 def repair_series(args: argparse.Namespace, series: Series, cloudy: Mask) -> tuple[dict[int, Repair], list[str]]:

@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from swathpack.edge.codec.base_layer import PREDICTIVE, base_step_of, is_learned
 from swathpack.edge.codec.plain import greatest_error, mode_name
 from swathpack.edge.radiometry import Radiometry
 from swathpack.edge.stream import Segment, Stream, StreamError, read_stream
+from swathpack.edge.stream.quality import PREDICTIVE, base_step_of, is_learned
 from swathpack.tools.commands.decompress import read_bytes
 from swathpack.tools.errors import DONE, PARTLY, UserError
 from swathpack.tools.files.api import record_sizes

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from swathpack.edge.install.link_keys import MADE_SLOTS, OPEN_SLOT, make_link_keys
+from swathpack.edge.packets.link_keys import MADE_SLOTS, OPEN_SLOT, make_link_keys
 from swathpack.tools.errors import UserError
 
 

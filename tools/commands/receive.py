@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from swathpack.edge.codec.model import EdgeModel, ModelError
-from swathpack.edge.install.link_keys import UNSIGNED, LinkKey, LinkKeyError, choose_key, read_link_keys
 from swathpack.edge.packets.deframer import Deframer
+from swathpack.edge.packets.link_keys import UNSIGNED, LinkKey, LinkKeyError, choose_key, read_link_keys
 from swathpack.tools.errors import DONE, PARTLY, UserError
 from swathpack.tools.files.decoder import MAX_PIXELS
 from swathpack.tools.files.outputs import check_output, write_bytes

@@ -127,7 +127,7 @@ def ground_side(stream: Path, folder: Path) -> list[Frame]:
     """
     images = folder / f"{stream.stem}.npz"
     _swathpack("decompress", str(stream), "-o", str(images), "--force")
-    return read_series(images).frames
+    return list(read_series(images).frames)
 
 
 def _swathpack(*arguments: str) -> None:

@@ -15,6 +15,7 @@ import tarfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -151,13 +152,13 @@ def _member(archive: Path, ending: str) -> bytes:
         raise UserError(f"{archive.name}: no readable {ending} inside") from error
 
 
-def _read_nrt(archive: Path) -> dict[str, NDArray]:
+def _read_nrt(archive: Path) -> dict[str, NDArray[Any]]:
     """The two NetCDF-4 (HDF5) cubes on their native grids."""
     try:
         import h5py
     except ImportError as error:
         raise UserError("the Romania series needs h5py: pip install 'swathpack[demo]'") from error
-    arrays: dict[str, NDArray] = {}
+    arrays: dict[str, NDArray[Any]] = {}
     for (file, names), grid in zip(_NRT_FILES.items(), ("10m", "20m")):
         with h5py.File(io.BytesIO(_member(archive, file))) as cube:
             planes = [np.asarray(cube[key][...]) for key in names.values()]
@@ -171,7 +172,7 @@ def _read_nrt(archive: Path) -> dict[str, NDArray]:
     return arrays | {"level": np.array("L2A"), "boa_offset_1000": np.array("no")}
 
 
-def _dates(time) -> NDArray:
+def _dates(time: Any) -> NDArray[np.str_]:
     """CF time ("days since 2015-08-01 ...") to ISO dates."""
     units = time.attrs["units"]
     unit, _, start = (units.decode() if isinstance(units, bytes) else str(units)).partition(" since ")
@@ -181,7 +182,7 @@ def _dates(time) -> NDArray:
     return days.astype("datetime64[D]").astype(str)
 
 
-def _read_s2cloudless(archive: Path) -> dict[str, NDArray]:
+def _read_s2cloudless(archive: Path) -> dict[str, NDArray[Any]]:
     """The 13-band reflectances of the package's own test, as DN."""
     with np.load(io.BytesIO(_member(archive, "TestInputs/input_arrays.npz"))) as arrays:
         scene, mask = arrays["s2_im"], arrays["cl_mask"]
@@ -196,7 +197,7 @@ def _read_s2cloudless(archive: Path) -> dict[str, NDArray]:
     }
 
 
-def _store(arrays: dict[str, NDArray], path: Path) -> None:
+def _store(arrays: dict[str, Any], path: Path) -> None:
     """Whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.stem}.{os.getpid()}.npz")

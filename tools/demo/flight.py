@@ -17,7 +17,7 @@ import numpy as np
 import swathpack
 from swathpack.edge.bands import BANDS
 from swathpack.edge.frame import Frame
-from swathpack.edge.install.link_keys import make_link_keys
+from swathpack.edge.packets.link_keys import make_link_keys
 from swathpack.tools.bench.metrics import psnr
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.rasters import Series, read_series

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 ERROR_GAIN = 4
 CHART_BPPB = 0.6
+Scale = Callable[[float], float]
 CHART_W, CHART_H = 640, 300
 LEFT, RIGHT, TOP, BOTTOM = 48, 16, 16, 40
 
@@ -243,7 +244,7 @@ def _curve(views: Views) -> str:
     )
 
 
-def _line(points, kind: str, label: str, most: float, x, y) -> str:
+def _line(points: Iterable[tuple[float, float]], kind: str, label: str, most: float, x: Scale, y: Scale) -> str:
     shown = sorted(p for p in points if p[0] <= most)
     if len(shown) < 2:
         return ""

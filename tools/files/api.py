@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 
-from swathpack.edge.codec.base_layer import MAX_SHIFT
 from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.codec.model import EdgeModel
 from swathpack.edge.codec.tile_coder import RDO_SLOPE
 from swathpack.edge.frame import Frame
 from swathpack.edge.stream import Stream, read_stream
+from swathpack.edge.stream.quality import MAX_SHIFT
 from swathpack.tools.files.decoder import StreamDecoder
 from swathpack.tools.files.encoder import SeriesEncoder
 

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swathpack.edge.bands import BANDS
-from swathpack.edge.codec.base_layer import TRANSFORM, is_learned
 from swathpack.edge.codec.digest import array_digest, bytes_digest, context_digest
 from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.codec.layers import EmbeddedDecoder, known_context, tile_decoder
@@ -25,6 +24,7 @@ from swathpack.edge.codec.prediction import CodingContext, CodingError, TileDeco
 from swathpack.edge.frame import Frame
 from swathpack.edge.radiometry import MAX_COUNT
 from swathpack.edge.stream import Header, Segment, Stream, StreamError, read_stream
+from swathpack.edge.stream.quality import TRANSFORM, is_learned
 from swathpack.edge.stream.segment import SYNC, unpack_front
 from swathpack.tools import errors
 from swathpack.tools.errors import UserError

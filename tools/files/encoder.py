@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swathpack.edge.bands import complete_dn
-from swathpack.edge.codec.base_layer import MAX_SHIFT
-from swathpack.edge.codec.latents import LAYERS, STEPS
+from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.codec.model import EdgeModel
 from swathpack.edge.codec.pixels import tile_windows
 from swathpack.edge.codec.tile_coder import DEAD_ZONE, RDO_SLOPE, analyse_tile
 from swathpack.edge.frame import Frame
 from swathpack.edge.stream import Extension, FrameRecord, Header, StreamWriter, pack_holes, pack_mask
+from swathpack.edge.stream.quality import MAX_SHIFT, STEPS
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.frame_coder import (
     COARSEST_LEVEL,

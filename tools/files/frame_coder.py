@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swathpack.edge.bands import BANDS, complete_dn, filled_counts
-from swathpack.edge.codec.base_layer import MAX_SHIFT, TRANSFORM, quality_of, usual_shift
+from swathpack.edge.codec.base_layer import usual_shift
 from swathpack.edge.codec.context_choice import Pass
 from swathpack.edge.codec.digest import context_digest
-from swathpack.edge.codec.latents import LAYERS, STEPS, step_dn
+from swathpack.edge.codec.latents import LAYERS, step_dn
 from swathpack.edge.codec.layers import known_context
 from swathpack.edge.codec.model import EdgeModel
 from swathpack.edge.codec.pixels import TileWindow
@@ -43,6 +43,7 @@ from swathpack.edge.codec.tile_coder import (
 )
 from swathpack.edge.frame import Frame
 from swathpack.edge.stream import ContextRef, StreamWriter, payload_room, segment_overhead_bytes
+from swathpack.edge.stream.quality import MAX_SHIFT, STEPS, TRANSFORM, quality_of
 
 FINEST_LEVEL, COARSEST_LEVEL = -56.0, float(STEPS - 1)  # steps of 0.5 and 15,040 DN
 CONTEXT_BYTES = 5  # of a segment, for each context that it names
@@ -298,9 +299,9 @@ class _Learned:
             self._done = q, done
         if (q, dead_zone) not in self._seen:
             slope = self.choice.slope * dead_zone / DEAD_ZONE
-            done = self._done[1] if self._done and (q, dead_zone) == (self._done[0], DEAD_ZONE) else None
+            passed = self._done[1] if self._done and (q, dead_zone) == (self._done[0], DEAD_ZONE) else None
             self._seen[q, dead_zone] = encode_tile(
-                self.model, self.coefficients, quality, given, min(dead_zone, 0.5), slope, done
+                self.model, self.coefficients, quality, given, min(dead_zone, 0.5), slope, passed
             )
         return self._seen[q, dead_zone]
 

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from swathpack.edge.codec.base_layer import is_learned
 from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.codec.model import EdgeModel, ModelError
 from swathpack.edge.codec.pixels import TileWindow
@@ -23,6 +22,7 @@ from swathpack.edge.codec.plain import mode_name
 from swathpack.edge.frame import Frame, FrameError
 from swathpack.edge.stream import Segment, read_stream
 from swathpack.edge.stream import StreamError as FormatError
+from swathpack.edge.stream.quality import is_learned
 from swathpack.tools.errors import StreamError, UserError
 from swathpack.tools.files.api import model as shipped_model
 from swathpack.tools.files.api import record_sizes

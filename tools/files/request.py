@@ -6,11 +6,11 @@ import builtins
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from swathpack.edge.codec.base_layer import MAX_SHIFT
 from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.codec.model import EdgeModel
 from swathpack.edge.codec.tile_coder import RDO_SLOPE
 from swathpack.edge.radiometry import MAX_COUNT
+from swathpack.edge.stream.quality import MAX_SHIFT
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.encoder import SeriesEncoder
 from swathpack.tools.files.frame_coder import COARSEST_LEVEL, FINEST_LEVEL, MODES

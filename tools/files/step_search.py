@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable
 from typing import TypeVar
 
-from swathpack.edge.codec.latents import STEPS
 from swathpack.edge.codec.tile_coder import DEAD_ZONE
+from swathpack.edge.stream.quality import STEPS
 
 DEAD_ZONES = (0.0, 0.24)  # searched for a closer fill; the slope of the optimised quantisation goes along in proportion
 FILLED = 0.985  # of the budget: good enough to stop searching

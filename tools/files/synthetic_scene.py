@@ -35,7 +35,8 @@ def _noise(rng: np.random.Generator, shape: tuple[int, int], power: float) -> Pl
     spectrum = (rng.normal(size=radius.shape) + 1j * rng.normal(size=radius.shape)) / radius**power
     spectrum[0, 0] = 0
     field = np.fft.irfft2(spectrum, shape)
-    return field / field.std()
+    out: Plane = field / field.std()
+    return out
 
 
 def _fields(rng: np.random.Generator, shape: tuple[int, int], count: int) -> NDArray[np.int64]:
@@ -57,7 +58,8 @@ def _river(rng: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.bool_
     rows = np.arange(shape[0])[:, None]
     bends = sum(rng.uniform(4, 16) * np.sin(rows / rng.uniform(18, 60) + rng.uniform(0, 6)) for _ in range(3))
     width = 3 + 1.5 * np.sin(rows / 25.0)
-    return np.abs(np.arange(shape[1])[None] - shape[1] * rng.uniform(0.3, 0.7) - bends) < width
+    out: NDArray[np.bool_] = np.abs(np.arange(shape[1])[None] - shape[1] * rng.uniform(0.3, 0.7) - bends) < width
+    return out
 
 
 def _land(rng: np.random.Generator, shape: tuple[int, int]) -> tuple[dict[str, Plane], NDArray[np.int64]]:
@@ -81,7 +83,8 @@ def _ground(land: dict[str, Plane], parcels: NDArray[np.int64], day: float, kind
     season = 0.85 + 0.15 * np.cos(2 * np.pi * (day - 170) / 365)
     for name, mask in land.items():
         ground = ground * (1 - mask) + spectra[name] * (season if name == "forest" else 1.0) * mask
-    return ground
+    out: Plane = ground
+    return out
 
 
 def _sky(rng: np.random.Generator, ground: Plane, cover: float) -> tuple[Plane, float]:

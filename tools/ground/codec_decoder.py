@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from swathpack.edge.codec.base_layer import TRANSFORM, is_learned
 from swathpack.edge.codec.flight import coding_context
 from swathpack.edge.codec.latents import CHANNELS, LAYERS
 from swathpack.edge.codec.layers import EmbeddedDecoder, tile_decoder
@@ -28,6 +27,7 @@ from swathpack.edge.codec.prediction import CodingError, Reconstruction, TileDec
 from swathpack.edge.codec.protocol import ContextLatent, TileKey
 from swathpack.edge.stream import StreamError, lone_binding
 from swathpack.edge.stream.header import READABLE
+from swathpack.edge.stream.quality import TRANSFORM, is_learned
 from swathpack.edge.stream.segment import RECORD_CRC_BYTES, SYNC, Segment, payload_of, unpack_front, wire_bytes
 from swathpack.tools.ground.decoder import DecodeError, SegmentHead
 

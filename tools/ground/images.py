@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swathpack.edge.bands import BANDS, BandError, complete_bands
-from swathpack.edge.codec.base_layer import is_learned, step_of
 from swathpack.edge.codec.latents import STRIDE
 from swathpack.edge.codec.model import EdgeModel
 from swathpack.edge.codec.pixels import TileWindow
@@ -25,6 +24,7 @@ from swathpack.edge.codec.protocol import TileKey
 from swathpack.edge.frame import Frame, FrameError
 from swathpack.edge.packets.report import held_digest
 from swathpack.edge.stages.intake import TILE_BITS
+from swathpack.edge.stream.quality import is_learned, step_of
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.decoder import MAX_PIXELS
 from swathpack.tools.files.frame_store import FrameStore

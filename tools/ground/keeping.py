@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime, timezone
 
-from swathpack.edge.codec.base_layer import step_of
-from swathpack.edge.codec.protocol import LAYERS, TileKey
+from swathpack.edge.codec.latents import LAYERS
+from swathpack.edge.codec.protocol import TileKey
+from swathpack.edge.stream.quality import step_of
 from swathpack.tools.errors import UserError
 from swathpack.tools.ground.images import split_tile, spoken_time
 from swathpack.tools.ground.store import GroundStore, TileFrame

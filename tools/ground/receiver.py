@@ -26,8 +26,8 @@ from swathpack.edge.packets.space_packet import Apid, SpacePacket
 from swathpack.tools.ground.decoder import DecodeError, SegmentDecoder, SegmentHead
 from swathpack.tools.ground.store import DAMAGED, OPEN, WAITING, GroundStore, HeldSegment
 
-_HELD_IN_MEMORY = 4096
-_BYTES_IN_MEMORY = 1 << 25  # of pages: every piece may have one of its own
+HELD_IN_MEMORY = 4096
+BYTES_IN_MEMORY = 1 << 25  # of pages: every piece may have one of its own
 _TOUCHED_IN_MEMORY = 1 << 18
 _BATCH = 256
 _EVENTS_KEPT = 1 << 14  # the newest; a board sends some hundred a pass
@@ -52,7 +52,7 @@ class GroundReceiver:
         self._store, self._decoder = store, decoder
         self._deframer = Deframer(max_packet_bytes)
         self._erasure = ErasureDecoder(Apid.IMAGE)
-        self._open: dict[tuple[int, int], HeldSegment] = {}
+        self.open: dict[tuple[int, int], HeldSegment] = {}
         self._open_bytes = 0
         self._touched: set[tuple[int, int]] = set()
         self._grown: list[Update] = []
@@ -78,16 +78,16 @@ class GroundReceiver:
         """Decode every segment that was touched, once, in the order of their numbers: contexts before what needs them."""
         batch: list[HeldSegment] = []
         for place in sorted(self._touched, key=lambda p: (p[1], p[0])):
-            segment = self._open.pop(place, None) or self._store.segment(*place)
+            segment = self.open.pop(place, None) or self._store.segment(*place)
             if segment is None:
                 continue
             self._decode(segment, self._grown)
             batch.append(segment)
-            if len(batch) >= _BATCH or sum(len(s.data) for s in batch) > _BYTES_IN_MEMORY:
+            if len(batch) >= _BATCH or sum(len(s.data) for s in batch) > BYTES_IN_MEMORY:
                 self._store.save(batch, pass_number)
                 batch = []
         self._store.save(batch, pass_number)
-        self._open.clear()
+        self.open.clear()
         self._touched.clear()
         self._open_bytes = 0
 
@@ -123,24 +123,24 @@ class GroundReceiver:
 
     def _segment(self, packet: SpacePacket, number: int) -> HeldSegment:
         place = (packet.store, number)
-        if place not in self._open:
+        if place not in self.open:
             if len(self._touched) >= _TOUCHED_IN_MEMORY:
                 self._settle_touched(packet.pass_number)
-            if len(self._open) >= _HELD_IN_MEMORY or self._open_bytes > _BYTES_IN_MEMORY:
+            if len(self.open) >= HELD_IN_MEMORY or self._open_bytes > BYTES_IN_MEMORY:
                 self._spill(packet.pass_number)
             found = self._store.segment(*place)
-            self._open[place] = found or HeldSegment(*place, packet.pass_number)
-            self._open_bytes += len(self._open[place].data)
+            self.open[place] = found or HeldSegment(*place, packet.pass_number)
+            self._open_bytes += len(self.open[place].data)
             self._touched.add(place)
-        return self._open[place]
+        return self.open[place]
 
     def _spill(self, pass_number: int) -> None:
         """Bound the memory: write the older half; a segment comes back when another piece of it does, and is decoded at
         the end of the pass in any case: not once for every piece.
         """
-        places = list(self._open)[: (len(self._open) + 1) // 2]
-        spilled = [self._open.pop(place) for place in places]
-        self._open_bytes = sum(len(segment.data) for segment in self._open.values())
+        places = list(self.open)[: (len(self.open) + 1) // 2]
+        spilled = [self.open.pop(place) for place in places]
+        self._open_bytes = sum(len(segment.data) for segment in self.open.values())
         self._store.save(spilled, pass_number)
 
     def _decode(self, segment: HeldSegment, updates: list[Update]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from swathpack.edge.codec.protocol import TileKey
-from swathpack.edge.install.link_keys import LinkKey
+from swathpack.edge.packets.link_keys import LinkKey
 from swathpack.edge.packets.report import MAX_GAPS, Report, ReportEntry
 from swathpack.edge.packets.space_packet import Apid, SpacePacket
 from swathpack.tools.ground.store import DAMAGED, WAITING, GroundStore, SegmentFacts

@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swathpack.edge.codec.base_layer import known_groups, known_part
-from swathpack.edge.codec.protocol import LAYERS, ContextLatent, TileKey
+from swathpack.edge.codec.latents import LAYERS
+from swathpack.edge.codec.protocol import ContextLatent, TileKey
 from swathpack.edge.context.layout import pack_latent, unpack_latent
 from swathpack.edge.packets.errors import PacketError
 from swathpack.edge.packets.ranges import RangeSet
@@ -111,6 +112,10 @@ class GroundStore:
             if (found := self.segment(*place)) is not None:
                 yield found
 
+    def waiting_count(self) -> int:
+        """Segments of all tiles that could not be decoded for want of context."""
+        return int(self._db.row("SELECT count(*) FROM segments WHERE state = ?", WAITING)[0])
+
     def save(self, segments: Iterable[HeldSegment], pass_number: int) -> None:
         """Write segments, united with what is here of them, and note that this pass touched them."""
         with self._db.transaction():
@@ -155,8 +160,8 @@ class GroundStore:
             held = self.latent(key)
             if held is not None:
                 common = min(layers, held.layers)
-                parts = [known_part(x, common, q) for x in (held.latent, latent)]
-                alike = held.q == q and np.array_equal(*parts)
+                old, new = (known_part(x, common, q) for x in (held.latent, latent))
+                alike = held.q == q and np.array_equal(old, new)
                 if not alike and not replace:
                     return False
                 if alike and layers <= held.layers:

@@ -19,6 +19,7 @@ from swathpack.edge.frame import Frame
 from swathpack.edge.sources.cloud import GREEN_CLEAR, GREEN_CLOUD, SNOW_NDSI
 from swathpack.tools.errors import UserError
 
+DILATE = 2  # pixels by which masks grow unless told otherwise
 BLUE_RISE = 300.0  # DN: 0.03 reflectance (Hagolle et al. 2010, equation 1, without the growth with time)
 RED_SHARE = 1.5  # red may rise at most so much more than blue, else it is bare soil (same, equation 2)
 DARK = 0.65  # of the usual near infrared and green: shadow

@@ -28,8 +28,9 @@ from swathpack.tools.errors import UserError
 from swathpack.tools.files.outputs import Output, add_force, check_output
 from swathpack.tools.guard import guarded
 from swathpack.tools.inpaint import baselines
+from swathpack.tools.inpaint.cube import Cube
 from swathpack.tools.inpaint.page import bands_to_show
-from swathpack.tools.inpaint.repair import Cube, Repairer
+from swathpack.tools.inpaint.repair import Repairer
 from swathpack.tools.inpaint.summary import summarise, write_plot, write_tables
 from swathpack.tools.inpaint.trials import Trial, load_cubes, real, synthetic
 from swathpack.tools.pages.pictures import Stretch, png

@@ -45,7 +45,7 @@ def touched(mask: Mask) -> Mask:
     bottom, right = rows * STRIDE - height, columns * STRIDE - width
     padded = np.pad(mask, ((OVERLAP, bottom + OVERLAP), (OVERLAP, right + OVERLAP)), mode="edge")
     blocks = np.lib.stride_tricks.sliding_window_view(padded, (STRIDE + 2 * OVERLAP,) * 2)[::STRIDE, ::STRIDE]
-    found: Mask = blocks.any((2, 3))
+    found: Mask = np.asarray(blocks.any((2, 3)), np.bool_)
     return found
 
 

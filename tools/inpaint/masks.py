@@ -30,7 +30,8 @@ Planes = NDArray[np.generic]
 def read_mask(source: Path, frames: Sequence[Frame], dates: Sequence[int]) -> Mask:
     """(T, H, W) bool: whatever is not zero in the file is cloud. One plane goes to every date of `dates`."""
     planes = read_planes(source)
-    return _to_series(planes, frames, dates, source) != 0
+    out: Mask = _to_series(planes, frames, dates, source) != 0
+    return out
 
 
 def scl_mask(planes: Planes, frames: Sequence[Frame], classes: Sequence[int], source: object) -> Mask:
@@ -68,7 +69,8 @@ def _one_plane(path: Path) -> Planes:
     planes = _from_tiff(path)
     if len(planes) != 1:
         raise UserError(f"{path}: expected one plane, found {len(planes)}")
-    return planes[0]
+    out: Planes = planes[0]
+    return out
 
 
 def _from_tiff(path: Path) -> Planes:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from swathpack.edge.bands import BANDS, completion_matrix
 from swathpack.edge.codec.model import EdgeModel
 from swathpack.edge.codec.pixels import TileWindow, fill_invalid
+from swathpack.tools.inpaint.cube import Cube
 from swathpack.tools.inpaint.fill import TileFiller
 from swathpack.tools.inpaint.regression import nearness, regressed, spread
 from swathpack.tools.inpaint.sources import MIN_PIXELS, Source, ranked, relate, without_holes
@@ -32,19 +33,6 @@ ENOUGH = 512  # clear pixels of a window, below which the whole frame is asked
 Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 Predict = Callable[[Floats, Mask, Sequence[Floats]], Floats]
-
-
-@dataclass(frozen=True, eq=False)
-class Cube:
-    """A series as arrays: frames (T, C, H, W) float32 DN without offset, clear (T, H, W) bool (valid and not
-    masked), C band names, days (T,) float64 and the processing level.
-    """
-
-    frames: Floats
-    clear: Mask
-    bands: tuple[str, ...]
-    days: NDArray[np.float64]
-    level: str = "unknown"
 
 
 @dataclass
@@ -94,7 +82,8 @@ def _ramp(start: int, count: int, side: int) -> NDArray[np.float64]:
     at = np.arange(count, dtype=np.float64)
     low = at + 1 if start > 0 else np.full(count, np.inf)
     high = count - at if start + count < side else np.full(count, np.inf)
-    return np.minimum(np.minimum(low, high), WINDOW - STEP) / (WINDOW - STEP)
+    out: NDArray[np.float64] = np.minimum(np.minimum(low, high), WINDOW - STEP) / (WINDOW - STEP)
+    return out
 
 
 class Repairer:
@@ -135,7 +124,7 @@ class Repairer:
         frames, clear = window.of(self.cube.frames), window.of(self.cube.clear).copy()
         gap = window.of(hole)
         clear[date] &= ~gap
-        part = Cube(frames, clear, self.cube.bands, self.cube.days, self.cube.level)  # type: ignore[arg-type]
+        part = Cube(frames, clear, self.cube.bands, self.cube.days, self.cube.level)
         sources = self._sources(part, date, gap, notes)
         if not sources:
             return self._alone(part, date, window, notes)

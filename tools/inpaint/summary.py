@@ -49,7 +49,7 @@ def summarise(scores: Sequence[Score], methods: Mapping[str, bool], split: str) 
 
 def _asked(score: Score) -> float:
     """Cover of a trial for its group: real cloud on the date counts too, so that it is what the methods face."""
-    return min(score.cover, np.nextafter(1.0, 0.0))
+    return min(score.cover, float(np.nextafter(1.0, 0.0)))
 
 
 def _group(members: Sequence[Score], methods: Mapping[str, bool]) -> dict[str, Any]:

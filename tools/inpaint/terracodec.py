@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from swathpack.edge.bands import BANDS
 from swathpack.edge.codec.pixels import fill_invalid
 from swathpack.tools.errors import UserError
+from swathpack.tools.inpaint.cube import Cube
 from swathpack.tools.inpaint.regression import spread
-from swathpack.tools.inpaint.repair import Cube, Repair, completed, taper, windows
+from swathpack.tools.inpaint.repair import Repair, completed, taper, windows
 
 Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -71,7 +72,7 @@ def _pasted(cube: Cube, date: int, hole: Mask, predicted: Floats, coded: list[in
             slice(window.top, window.top + window.height),
             slice(window.left, window.left + window.width),
         )
-        total[:, rows, columns] += spread(window.of(residual), window.of(clear)) * share  # type: ignore[arg-type]
+        total[:, rows, columns] += spread(window.of(residual), window.of(clear)) * share
         weight[rows, columns] += share
     estimate = np.stack([fill_invalid(image[i : i + 1], clear)[0] for i in range(len(image))])
     estimate[coded] = predicted + total / weight

@@ -12,12 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swathpack.edge.bands import BANDS
-from swathpack.tools.commands.inpaint import DILATE, cube_of
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.rasters import read_series
 from swathpack.tools.inpaint.clouds import cloud_mask
-from swathpack.tools.inpaint.detect import detect, dilated
-from swathpack.tools.inpaint.repair import Cube
+from swathpack.tools.inpaint.cube import Cube, cube_of
+from swathpack.tools.inpaint.detect import DILATE, detect, dilated
 
 COVERS = ((0.05, 0.10), (0.10, 0.25), (0.25, 0.50), (0.50, 0.75), (0.75, 1.00))
 CLEAR_DATE = 0.15  # at most so much real cloud on a date that is hidden under synthetic ones
@@ -42,17 +41,20 @@ class Trial:
     @property
     def truth(self) -> NDArray[np.float32]:
         """(C, H, W) DN of the date as it is."""
-        return self.whole.frames[self.date]
+        out: NDArray[np.float32] = self.whole.frames[self.date]
+        return out
 
     @property
     def scored(self) -> Mask:
         """(H, W) pixels whose truth is known and hidden."""
-        return self.mask & self.whole.clear[self.date]
+        out: Mask = self.mask & self.whole.clear[self.date]
+        return out
 
     @property
     def hole(self) -> Mask:
         """(H, W) pixels to repair: hidden ones and real clouds."""
-        return self.mask | ~self.whole.clear[self.date]
+        out: Mask = self.mask | ~self.whole.clear[self.date]
+        return out
 
     @property
     def cover(self) -> float:
@@ -101,7 +103,7 @@ def synthetic(name: str, cube: Cube, dates: int) -> Iterator[Trial]:
         for low, high in COVERS:
             rng = np.random.default_rng([zlib.crc32(name.encode()), date, round(100 * low)])
             cover = rng.uniform(low, high)
-            mask = cloud_mask(*cube.clear.shape[1:], cover, rng, LARGEST)
+            mask = cloud_mask(cube.clear.shape[1], cube.clear.shape[2], cover, rng, LARGEST)
             yield from _hidden(name, "synthetic", cube, date, mask)
 
 

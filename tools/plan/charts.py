@@ -7,8 +7,10 @@ import math
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from swathpack.edge.downlink.budget import format_time
 from swathpack.tools.pages.svg import COLOURS, Plot, legend, text
@@ -41,7 +43,7 @@ def world_map(outcome: Outcome, width: int = WIDTH) -> str:
     plan = outcome.plan
     plot = Plot(width, width // 2 + 10, (-180, 180), (-90, 90), (4, 4, 20, 34))
     plot.box(-180, 180, -90, 90, "#eaf2f8")
-    for ring in (piece for whole in coastline() for piece in _both_sides(whole)):
+    for ring in (piece for whole in coastline() for piece in both_sides(whole)):
         points = " ".join(f"{plot.px(x):.1f},{plot.py(y):.1f}" for x, y in ring)
         plot.add(f'<polygon fill="#dcd8cc" stroke="#b9b4a5" stroke-width=".6" points="{points}"/>')
     plot.frame(
@@ -93,7 +95,7 @@ def _areas(plot: Plot, outcome: Outcome) -> None:
             )
 
 
-def _both_sides(ring: list[tuple[float, float]]) -> list[list[tuple[float, float]]]:
+def both_sides(ring: list[tuple[float, float]]) -> list[list[tuple[float, float]]]:
     """A ring that crosses the antimeridian as two copies, each clamped to the map; others as they are."""
     x = np.array([point[0] for point in ring])
     if np.abs(np.diff(x, append=x[0])).max() < 180:
@@ -112,7 +114,7 @@ def _wrap(longitude: float) -> float:
     return (longitude + 180) % 360 - 180
 
 
-def _unbroken(longitude: np.ndarray, latitude: np.ndarray) -> list[list[tuple[float, float]]]:  # type: ignore[type-arg]
+def _unbroken(longitude: NDArray[Any], latitude: NDArray[Any]) -> list[list[tuple[float, float]]]:
     """The track cut where it leaves the map at the antimeridian."""
     cuts = np.flatnonzero(np.abs(np.diff(longitude)) > 180) + 1
     pieces = zip(np.split(longitude, cuts), np.split(latitude, cuts))
@@ -302,7 +304,7 @@ def daily_bytes(outcome: Outcome, width: int = WIDTH, beside: Sequence[Outcome] 
     return plot.svg("bytes per day") + legend([("#b5dcf4", "what the passes carry"), ("#0072b2", "used by images")])
 
 
-def _by_day(outcome: Outcome) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
+def _by_day(outcome: Outcome) -> tuple[NDArray[Any], NDArray[Any]]:
     """(days,) image GB that the passes carry and that are used."""
     plan = outcome.plan
     days = max(1, math.ceil(plan.days))

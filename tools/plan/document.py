@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from swathpack.edge.schema import did_you_mean
 from swathpack.edge.toml_lite import TomlError, loads
 from swathpack.tools.errors import UserError
-from swathpack.tools.plan.schema import did_you_mean
 
 PRESETS = Path(__file__).parent / "presets"
 CATALOGUE = PRESETS / "stations.toml"

@@ -129,12 +129,14 @@ def interpolate(segment: Segment, time_s: Array) -> Array:
                 slope[:, j] += 1 / apart
     place = segment.state[window, :3]
     if segment.method != "HERMITE":
-        return np.einsum("nj,njc->nc", basis, place)
+        only: Array = np.einsum("nj,njc->nc", basis, place)
+        return only
     speed = segment.state[window, 3:] * span[:, :, None]
     away = where - nodes
     square = basis**2
     own = np.einsum("nj,njc->nc", (1 - 2 * away * slope) * square, place)
-    return own + np.einsum("nj,njc->nc", away * square, speed)
+    out: Array = own + np.einsum("nj,njc->nc", away * square, speed)
+    return out
 
 
 def to_earth_fixed(frame: str, place: Array, time_s: Array) -> Array:
@@ -152,7 +154,8 @@ def to_earth_fixed(frame: str, place: Array, time_s: Array) -> Array:
     if frame in ("EME2000", "J2000"):
         place = place @ ICRS_to_J2000  # the transposed rotation of each row
     turns = itrs.rotation_at(timescale().tt_jd(terrestrial_jd(time_s)))
-    return np.einsum("ijn,nj->ni", turns, place)
+    out: Array = np.einsum("ijn,nj->ni", turns, place)
+    return out
 
 
 def satellite_from_oem(data: bytes, name: str) -> TabulatedSatellite:

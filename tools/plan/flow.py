@@ -150,8 +150,8 @@ class Flow:
             result.coding_s += clear * self._encode_s
             result.coding_j += clear * self._energy_j
             coder_free = max(coder_free, capture.start_s)
-            for kind, tiles in enumerate(_split(clear)):
-                parts = _parts(tiles, max(largest, tiles // 24))
+            for kind, tiles in enumerate(split_tiles(clear)):
+                parts = parts_of(tiles, max(largest, tiles // 24))
                 for at, part in enumerate(parts):
                     coder_free += part * self._encode_s
                     found.append(
@@ -205,7 +205,7 @@ class Flow:
             key=lambda b: (-b.priority, b.captured_s, b.turn),
         )
         chosen = self._choose(ready, self._held_layers(held, coming, ahead), budget) if ready else []
-        layers = self._layers(chosen, budget)
+        layers = self.layers_of(chosen, budget)
         used = tiles = 0
         gone = set()
         for batch, count in zip(chosen, layers):
@@ -225,7 +225,8 @@ class Flow:
 
     def _choose(self, ready: list[Batch], target: NDArray[np.int64], budget: int) -> list[Batch]:
         """The ready batches, in order, that fit into this pass at the quality the look-ahead can hold."""
-        chosen, left = [], budget
+        chosen: list[Batch] = []
+        left = budget
         for batch in ready:
             cost = int(self._costs[target[self._type(batch)]]) * batch.tiles
             if cost > left and chosen:
@@ -244,7 +245,7 @@ class Flow:
         np.maximum.at(layers, self._steps.tile[fits], self._steps.stop[fits])
         return layers
 
-    def _layers(self, chosen: list[Batch], budget: int) -> NDArray[np.int64]:
+    def layers_of(self, chosen: list[Batch], budget: int) -> NDArray[np.int64]:
         """The rate controller's own decision for this pass: a batch of n tiles costs and counts n times."""
         if not chosen:
             return np.zeros(0, np.int64)
@@ -271,17 +272,18 @@ class _Demand:
     def between(self, first: int, until_s: float) -> Array:
         """(types,) tiles of batches from number `first` on that are captured by `until_s`."""
         last = int(np.searchsorted(self._time, until_s, side="right"))
-        return self._sum[max(last, first)] - self._sum[first]
+        out: Array = self._sum[max(last, first)] - self._sum[first]
+        return out
 
 
-def _split(tiles: int) -> list[int]:
+def split_tiles(tiles: int) -> list[int]:
     """Tiles per class by CLASS_WEIGHTS, whole and adding up."""
     hard, easy = round(tiles * CLASS_WEIGHTS[0]), round(tiles * CLASS_WEIGHTS[2])
     easy = min(easy, tiles - hard)
     return [hard, tiles - hard - easy, easy]
 
 
-def _parts(tiles: int, largest: int) -> list[int]:
+def parts_of(tiles: int, largest: int) -> list[int]:
     """Whole parts of nearly equal size, none larger than `largest`."""
     if tiles == 0:
         return []

@@ -163,7 +163,8 @@ def _seen_samples(area: Area, path: Array, imager: Imager) -> Seen:
 def _across(path: Array) -> Array:
     """(n, 3) unit vectors to the side of the track."""
     side = np.cross(path, np.gradient(path, axis=0))
-    return side / np.linalg.norm(side, axis=1, keepdims=True)
+    out: Array = side / np.linalg.norm(side, axis=1, keepdims=True)
+    return out
 
 
 def _degrees(vectors: Array) -> tuple[Array, Array]:

@@ -6,7 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from swathpack.edge.bands import BANDS, BandError, normalise_names
 from swathpack.edge.downlink.budget import whole_ms
+from swathpack.edge.schema import key
 from swathpack.tools.errors import UserError
 from swathpack.tools.plan.areas import Area, box_ring, make_area, read_geojson
 from swathpack.tools.plan.document import PRESETS, find_plan, load_document, set_key
@@ -23,14 +25,14 @@ MAX_DAYS = 366.0
 class Imager:
     """The camera: what it sees, how deep, how often it may run."""
 
-    swath_km: float
-    gsd_m: float
-    bands: tuple[str, ...]
-    bit_depth: int
-    duty_cycle_percent: float
-    power_w: float
-    min_sun_elevation_deg: float
-    tile_px: int
+    swath_km: float = key(low=0.1, high=3000)
+    gsd_m: float = key(low=0.1, high=1000)
+    bands: tuple[str, ...] = BANDS
+    bit_depth: int = key(12, 8, 16)
+    duty_cycle_percent: float = key(100.0, 0.01, 100)
+    power_w: float = key(0.0, 0, 5000)
+    min_sun_elevation_deg: float = key(10.0, -90, 90)
+    tile_px: int = key(256, 64, 1024)
 
     @property
     def tile_km2(self) -> float:
@@ -47,22 +49,22 @@ class Imager:
 class Codec:
     """How the board codes and what it keeps."""
 
-    table: Path | None
-    board: str
-    power_mode: str
-    drop_cloudy: bool
-    min_layers: int
-    max_layers: int
-    max_age_hours: float
-    lookahead_hours: float
+    table: Path | None = None
+    board: str = "agx-orin"
+    power_mode: str = "30W"
+    drop_cloudy: bool = True
+    min_layers: int = key(1, 1, 16)
+    max_layers: int = key(16, 1, 16)
+    max_age_hours: float = key(72.0, 0.1, 24 * 366)
+    lookahead_hours: float = key(24.0, 0.1, 24 * 30)
 
 
 @dataclass(frozen=True)
 class Uncertainty:
     """The seeded Monte Carlo: how many draws, and how spread out the cloud is."""
 
-    samples: int
-    cloud_spread: float
+    samples: int = key(500, 10, 100_000)
+    cloud_spread: float = key(0.6, 0.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -110,8 +112,8 @@ def read_plan(
     """
     path = find_plan(path)
     document = load_document(path)
-    for key, value in (changes or {}).items():
-        set_key(document, key, value)
+    for place, value in (changes or {}).items():
+        set_key(document, place, value)
     plan = _parse(document, path.parent, start_s)
     if days is not None:
         if not 0 < days <= MAX_DAYS:
@@ -142,7 +144,7 @@ def _parse(document: dict[str, Any], folder: Path, start_s: float | None) -> Pla
         energy_wh_per_orbit=energy.number("budget_wh_per_orbit", 0.0, 1e5, 0.0),
         gbyte_value=objective.number("gbyte_value", 0.0, 1e9, 0.0),
         cost_limit_per_day=objective.number("cost_limit_per_day", 0.0, 1e12, 0.0),
-        uncertainty=_uncertainty(Section(top.raw("uncertainty", {}), "[uncertainty]")),
+        uncertainty=Section(top.raw("uncertainty", {}), "[uncertainty]").read(Uncertainty),
     )
     for section in (storage, energy, objective, top):
         section.done()
@@ -163,28 +165,15 @@ def _rows(top: Section, key: str, read: Any) -> list[Any]:
 
 
 def _imager(section: Section) -> Imager:
-    imager = Imager(
-        swath_km=section.number("swath_km", 0.1, 3000),
-        gsd_m=section.number("gsd_m", 0.1, 1000),
-        bands=_bands(section),
-        bit_depth=section.integer("bit_depth", 8, 16, 12),
-        duty_cycle_percent=section.number("duty_cycle_percent", 0.01, 100, 100.0),
-        power_w=section.number("power_w", 0, 5000, 0.0),
-        min_sun_elevation_deg=section.number("min_sun_elevation_deg", -90, 90, 10.0),
-        tile_px=_tile_px(section),
-    )
-    section.done()
+    imager = section.read(Imager)
+    if imager.tile_px % 64:  # as the board takes it (`coding.tile`)
+        raise section.error(f"tile_px: expected a multiple of 64, found {imager.tile_px}")
     if imager.swath_km * 1000 < imager.gsd_m * 64:
         raise section.error(f"swath_km: {imager.swath_km:g} km is fewer than 64 pixels of {imager.gsd_m:g} m")
-    return imager
-
-
-def _tile_px(section: Section) -> int:
-    """As the board takes it (`coding.tile`)."""
-    found = section.integer("tile_px", 64, 1024, 256)
-    if found % 64:
-        raise section.error(f"tile_px: expected a multiple of 64, found {found}")
-    return found
+    try:
+        return replace(imager, bands=tuple(normalise_names(imager.bands)))
+    except BandError as error:
+        raise section.error(f"bands: {error}") from None
 
 
 def _plan_name(top: Section) -> str:
@@ -195,38 +184,11 @@ def _plan_name(top: Section) -> str:
     return found
 
 
-def _bands(section: Section) -> tuple[str, ...]:
-    from swathpack.edge.bands import BANDS, BandError, normalise_names
-
-    try:
-        names = normalise_names(section.texts("bands") or BANDS)
-    except BandError as error:
-        raise section.error(f"bands: {error}") from None
-    return tuple(names)
-
-
 def _codec(section: Section, folder: Path) -> Codec:
-    table = section.text("table", "")
-    codec = Codec(
-        table=(folder / table) if table else None,
-        board=section.text("board", "agx-orin"),
-        power_mode=section.text("power_mode", "30W"),
-        drop_cloudy=section.flag("drop_cloudy", True),
-        min_layers=section.integer("min_layers", 1, 16, 1),
-        max_layers=section.integer("max_layers", 1, 16, 16),
-        max_age_hours=section.number("max_age_hours", 0.1, 24 * 366, 72.0),
-        lookahead_hours=section.number("lookahead_hours", 0.1, 24 * 30, 24.0),
-    )
-    section.done()
+    codec = section.read(Codec, folder)
     if codec.min_layers > codec.max_layers:
         raise section.error(f"expected min_layers <= max_layers, found {codec.min_layers} > {codec.max_layers}")
     return codec
-
-
-def _uncertainty(section: Section) -> Uncertainty:
-    found = Uncertainty(section.integer("samples", 10, 100_000, 500), section.number("cloud_spread", 0.0, 1.0, 0.6))
-    section.done()
-    return found
 
 
 def _areas(top: Section, folder: Path) -> tuple[Area, ...]:

@@ -67,7 +67,8 @@ def atmosphere_db(climate: str, frequency_ghz: float, elevation_deg: Array, exce
     value = (1 - down) * ((1 - right) * surface[low, left] + right * surface[low, left + 1]) + down * (
         (1 - right) * surface[low + 1, left] + right * surface[low + 1, left + 1]
     )
-    return value * _low_path(elevation, elevations[0])
+    out: Array = value * _low_path(elevation, elevations[0])
+    return out
 
 
 def _at_frequency(surface: Array, frequencies: Array, frequency_ghz: float) -> Array:
@@ -76,7 +77,8 @@ def _at_frequency(surface: Array, frequencies: Array, frequency_ghz: float) -> A
     span = math.log(frequencies[at + 1] / frequencies[at])
     share = max(math.log(frequency_ghz / frequencies[at]) / span, 0.0)
     low, high = np.log(surface[at]), np.log(surface[at + 1])
-    return np.exp(low + share * (high - low))
+    out: Array = np.exp(low + share * (high - low))
+    return out
 
 
 def _low_path(elevation_deg: Array, lowest_deg: float, layer_km: float = 10.0) -> Array:
@@ -113,7 +115,7 @@ def carrier_to_noise_dbhz(
     clear = atmosphere_db(station.climate, radio.frequency_ghz, elevation_deg, np.asarray(CLEAR_SKY_PERCENT))
     sky_k = MEDIUM_K * (1 - 10 ** (-np.maximum(air - clear, 0) / 10))
     heating = 10 * np.log10(1 + sky_k / radio.system_noise_k)
-    return (
+    out: Array = (
         radio.eirp_dbw
         - roll_off_db(radio, elevation_deg, range_km)
         - free_space_db(range_km, radio.frequency_ghz)
@@ -123,6 +125,7 @@ def carrier_to_noise_dbhz(
         + station.g_over_t_dbk
         - BOLTZMANN_DB
     )
+    return out
 
 
 def bit_rate(radio: Radio, c_n0_dbhz: Array) -> Array:

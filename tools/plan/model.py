@@ -240,7 +240,8 @@ def weighted_percentiles(values: Array, weights: Array, percents: tuple[float, .
     order = np.argsort(values)
     share = np.cumsum(weights[order]) / weights.sum()
     return [
-        float(values[order[min(np.searchsorted(share, percent / 100 - 1e-12), len(order) - 1)]]) for percent in percents
+        float(values[order[min(int(np.searchsorted(share, percent / 100 - 1e-12)), len(order) - 1)]])
+        for percent in percents
     ]
 
 

@@ -112,7 +112,8 @@ def find_sightings(satellite: Satellite, station: Station, start_s: float, end_s
     lowest = station.lowest_deg()
     seconds, events = satellite.events(station, lowest, start_s, end_s)
     spans: list[list[float]] = []  # rise, set, culminations
-    rise, tops = start_s, []
+    rise = start_s
+    tops: list[float] = []
     ended = [*zip(seconds.tolist(), events)]
     if ended[-1][1] != 2 if ended else station.look(satellite.positions_km(np.array([start_s])))[0][0] >= lowest:
         ended.append((end_s, 2))  # still up at the end, or all the time

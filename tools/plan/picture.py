@@ -34,8 +34,8 @@ def draw(outcome: Outcome, path: Path) -> Path:
 
 
 def _map(axis, outcome: Outcome) -> None:  # type: ignore[no-untyped-def]
-    for ring in coastline():
-        line = np.array(ring)
+    for coast in coastline():
+        line = np.array(coast)
         line[np.abs(np.diff(line[:, 0], append=line[-1, 0])) > 180] = np.nan
         axis.plot(line[:, 0], line[:, 1], color="#8a8574", linewidth=0.6)
     plan = outcome.plan

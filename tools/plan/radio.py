@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from swathpack.tools.plan.schema import Section, did_you_mean
+from swathpack.edge.schema import did_you_mean
+from swathpack.tools.plan.schema import Section
 
 # Downlink allocations to Earth exploration-satellite service (ITU Radio Regulations, article 5), GHz.
 BANDS: dict[str, tuple[float, float]] = {
@@ -202,7 +203,7 @@ def _rate(section: Section, band: str) -> tuple[float, tuple[Modcod, ...], bool]
         needed = section.number("required_eb_n0_db", -2, 30) if coding == "custom" else CODINGS[coding]
         return rate * 1e6, (Modcod(coding, needed, 1.0),), False
     rate = section.number("symbol_rate_mbaud", 1e-4, width_mhz)
-    return rate * 1e6, _useful(_modcods(section)), True
+    return rate * 1e6, useful(_modcods(section)), True
 
 
 def _modcods(section: Section) -> list[Modcod]:
@@ -233,7 +234,7 @@ def _modcods(section: Section) -> list[Modcod]:
     return found
 
 
-def _useful(modcods: list[Modcod]) -> tuple[Modcod, ...]:
+def useful(modcods: list[Modcod]) -> tuple[Modcod, ...]:
     """Only those that carry more than every one that needs less Es/N0."""
     kept: list[Modcod] = []
     for modcod in sorted(modcods, key=lambda m: (m.es_n0_db, -m.bit_per_symbol)):

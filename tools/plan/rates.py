@@ -25,8 +25,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from swathpack.edge.schema import did_you_mean
 from swathpack.tools.errors import UserError
-from swathpack.tools.plan.schema import Section, did_you_mean
+from swathpack.tools.plan.schema import Section
 
 SCHEMA = "swathpack-rate-quality-1"
 DEFAULT_TABLE = Path(__file__).parents[2] / "models" / "edge" / "rate_quality.json"

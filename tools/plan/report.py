@@ -252,7 +252,7 @@ def pass_rows(outcome: Outcome) -> list[dict[str, Any]]:
 def plan_json(outcome: Outcome) -> dict[str, Any]:
     """Everything in one document; NaN becomes null."""
     plan = outcome.plan
-    return _clean(
+    out: dict[str, Any] = _clean(
         {
             "schema": "swathpack-plan-1",
             "plan": plan.name,
@@ -282,6 +282,7 @@ def plan_json(outcome: Outcome) -> dict[str, Any]:
             "passes": pass_rows(outcome),
         }
     )
+    return out
 
 
 def _capture(capture: Capture) -> dict[str, Any]:

@@ -101,7 +101,8 @@ def sidereal_angle(time_s: Array) -> Array:
     century = days / 36525
     seconds = 67310.54841 + 8640184.812866 * century + (0.093104 - 6.2e-6 * century) * century**2
     # The 876600 h per century are whole turns per day: adding the fraction of the day keeps the digits.
-    return 2 * math.pi * ((seconds / 86400 + days % 1.0) % 1.0)
+    out: Array = 2 * math.pi * ((seconds / 86400 + days % 1.0) % 1.0)
+    return out
 
 
 def epoch_s(record: Satrec) -> float:

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from swathpack.edge.schema import did_you_mean
 from swathpack.edge.toml_lite import loads
 from swathpack.tools.errors import UserError
 from swathpack.tools.plan.radio import Radio
-from swathpack.tools.plan.schema import Section, did_you_mean
+from swathpack.tools.plan.schema import Section
 
 CATALOGUE = Path(__file__).parent / "presets" / "stations.toml"
 CLIMATES = ["polar", "temperate", "arid", "subtropical", "tropical"]
@@ -82,7 +83,8 @@ class Station:
             return np.full(azimuth_deg.shape, self.min_elevation_deg)
         azimuths, elevations = np.array(self.horizon_mask).T
         mask = np.interp(azimuth_deg, azimuths, elevations, period=360)
-        return np.maximum(mask, self.min_elevation_deg)
+        out: Array = np.maximum(mask, self.min_elevation_deg)
+        return out
 
     def lowest_deg(self) -> float:
         """No elevation below this is ever usable."""
@@ -95,7 +97,8 @@ class Station:
             return np.ones(np.shape(time_s), bool)
         hour = np.asarray(time_s) % 86400 / 3600
         shifts = [(hour >= a) & (hour < b) if a < b else (hour >= a) | (hour < b) for a, b in self.hours_utc]
-        return np.logical_or.reduce(shifts)
+        out: NDArray[np.bool_] = np.logical_or.reduce(shifts)
+        return out
 
 
 @lru_cache(maxsize=1)

@@ -26,6 +26,7 @@ def sun_elevation_deg(time_s: Array, latitude_deg: Array, longitude_deg: Array) 
     sidereal = (280.46062 + 360.98564737 * days) % 360
     hour_angle = np.radians(sidereal + longitude_deg - ascension)
     latitude, declination = np.radians(latitude_deg), np.radians(declination)
-    return np.degrees(
+    out: Array = np.degrees(
         np.arcsin(np.sin(latitude) * np.sin(declination) + np.cos(latitude) * np.cos(declination) * np.cos(hour_angle))
     )
+    return out

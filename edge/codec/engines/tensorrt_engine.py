@@ -105,7 +105,7 @@ class Analysis:
 
     def __init__(self, session: TensorRtSession, fallback: Callable[[], Any]) -> None:
         self._session, self._open_fallback = session, fallback
-        self._low, self._high = session.smallest("frame"), session.largest("frame")
+        self.low, self.high = session.smallest("frame"), session.largest("frame")
 
     @cached_property
     def _fallback(self) -> Any:
@@ -114,15 +114,15 @@ class Analysis:
     def run(self, outputs: Sequence[str] | None, feeds: Feeds) -> list[Array]:
         """`frame` (B, 12, 16h + 8, 16w + 8) float32 -> [`coefficients`]."""
         shape = feeds["frame"].shape
-        if all(low <= n <= high for low, n, high in zip(self._low, shape, self._high)):
+        if all(low <= n <= high for low, n, high in zip(self.low, shape, self.high)):
             return self._session.run(outputs, feeds)
         found: list[Array] = self._fallback.run(outputs, feeds)
         return found
 
     def deviation(self) -> float:
         """Largest difference from `fallback` over one made-up tile, as a share of the largest coefficient."""
-        ramp = np.arange(12 * self._high[2] * self._high[3], dtype=np.float32) % 4093
-        frame = {"frame": ramp.reshape(1, 12, *self._high[2:])}
+        ramp = np.arange(12 * self.high[2] * self.high[3], dtype=np.float32) % 4093
+        frame = {"frame": ramp.reshape(1, 12, *self.high[2:])}
         expected, found = self._fallback.run(None, frame)[0], self._session.run(None, frame)[0]
         return float(np.abs(found - expected).max() / np.abs(expected).max())
 

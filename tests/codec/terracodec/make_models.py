@@ -45,10 +45,10 @@ def enliven(model: nn.Module) -> nn.Module:
     if isinstance(model, Temporal):
         model.entropy_model.mean_head[4].weight *= 30
         model.entropy_model.scale_head[4].weight *= 60
-        model._temporal_pad_token_maker.weight.normal_(0, 3)
+        model.blank.normal_(0, 3)
         model.entropy_model.learned_zero.sym.normal_(0, 3)
     elif isinstance(model, Elic):
-        for group in model.latent_codec["y"].latent_codec.values():
+        for group in model.latent_codec.y.latent_codec.values():
             group.entropy_parameters[4].weight *= 40
             group.entropy_parameters[4].bias += 1.0
     return model

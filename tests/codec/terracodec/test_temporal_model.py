@@ -38,7 +38,7 @@ def _decode_by_hand(model: Temporal, tokens: Tensor, context: Tensor) -> Tensor:
     entropy = model.entropy_model
     start = entropy.learned_zero.sym.expand(tokens.shape[0], 1, -1)
     shifted = torch.cat([start, tokens[:, :-1]], 1) / 35.0
-    x = entropy.post_embedding_layernorm(entropy.decoder_embedding(shifted)) + entropy.dec_position._pos
+    x = entropy.post_embedding_layernorm(entropy.decoder_embedding(shifted)) + entropy.dec_position.value
     for block in entropy.decoder.layers.values():
         x = _block_by_hand(block, x, context)
     return x
@@ -100,7 +100,7 @@ def test_one_context_serves_all_windows(model: Temporal) -> None:
 
 
 def test_first_context_is_the_constant_latent_at_every_window(model: Temporal) -> None:
-    blank = model._temporal_pad_token_maker.weight.expand(1, -1, 8, 12)
+    blank = model.blank.expand(1, -1, 8, 12)
     everywhere = model.contexts([blank])
     torch.testing.assert_close(model.first_context().expand_as(everywhere), everywhere, rtol=1e-4, atol=1e-5)
 

@@ -17,7 +17,8 @@ import numpy as np
 
 from swathpack.edge.bands import BANDS
 from swathpack.edge.clock import ManualClock
-from swathpack.edge.codec.protocol import LAYERS, ContextLatent, TileKey, TilePixels
+from swathpack.edge.codec.latents import LAYERS
+from swathpack.edge.codec.protocol import ContextLatent, TileKey, TilePixels
 from swathpack.edge.downlink.passrun import LinkSettings, PassRun
 from swathpack.edge.downlink.plan import PlanSettings
 from swathpack.edge.downlink.queue import DownlinkQueue

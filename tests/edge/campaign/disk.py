@@ -22,7 +22,8 @@ import numpy as np
 
 from swathpack.edge.bands import BANDS
 from swathpack.edge.codec.base_layer import known_part
-from swathpack.edge.codec.protocol import LAYERS, TileKey, TilePixels
+from swathpack.edge.codec.latents import LAYERS
+from swathpack.edge.codec.protocol import TileKey, TilePixels
 from swathpack.edge.context.layout import ENTRY_BYTES, SUPERBLOCK_BYTES
 from swathpack.edge.downlink.schedule import Contact
 from swathpack.edge.downlink.schema import QueueCorruptError
@@ -151,7 +152,7 @@ def _context_aims(flight: Flight, kind: str, rng: random.Random) -> list[tuple[i
     blocks = [(0, SUPERBLOCK_BYTES), (SUPERBLOCK_BYTES, 2 * SUPERBLOCK_BYTES)]
     if "superblock" in kind:
         return blocks if kind.startswith("both") else [rng.choice(blocks)]
-    slots = np.flatnonzero(store._tile >= 0).tolist()
+    slots = store.slots()
     if kind == "entry":
         return [(store.geometry.entry_offset(s) + 8, store.geometry.entry_offset(s) + ENTRY_BYTES) for s in slots[::2]]
     if kind == "last page":  # of what is used: the tail of the last filled slot
@@ -162,7 +163,7 @@ def _context_aims(flight: Flight, kind: str, rng: random.Random) -> list[tuple[i
 
 def _uncoded(flight: Flight, left: Left) -> list[Path]:
     """Spool files of frames of which tiles still wait to be coded."""
-    return [flight.board.spool._path(name) for frame, name in left.names.items() if frame in left.waiting]
+    return [flight.board.spool.path_of(name) for frame, name in left.names.items() if frame in left.waiting]
 
 
 def crash(flight: Flight, checkpointed: bool) -> Left:
@@ -191,7 +192,7 @@ def one_case(folder: Path, victim: str, kind: str, seed: int, codec: str, result
     rng, one = random.Random(seed), result.harms.setdefault((victim, kind), HarmResult())
     flight = Flight(folder, frames=FRAMES)
     flight.codec, decoder, _ = codecs(codec)
-    flight.loop.encode._codec = flight.codec
+    flight.loop.encode.codec = flight.codec
     station = Station(folder, flight)
     station.receiver = GroundReceiver(station.store, decoder, 4096)
     for number in (1, 2, 3):
@@ -205,7 +206,7 @@ def one_case(folder: Path, victim: str, kind: str, seed: int, codec: str, result
     except Exception as error:
         result.failed_starts.append(f"{victim} {kind}: {type(error).__name__}: {error}")
         return
-    flight.loop.encode._codec = flight.codec
+    flight.loop.encode.codec = flight.codec
     after = flight.board.boot
     changed = _rows(flight) != left.rows or (after.boots, after.store) != (boots.boots + 1, boots.store)
     told = recover(flight, station, result)
@@ -253,7 +254,7 @@ def recover(flight: Flight, station: Station, result: DiskResult) -> Counter[str
             flight.schedule.contact = None
             packets = flight.radio.passes.get(number, [])
             flight.restart()
-            flight.loop.encode._codec = flight.codec
+            flight.loop.encode.codec = flight.codec
         flight.uplink.waiting.extend(station.hear(number, packets))
         result.unknown += waiting(station.store)
         number += 1

@@ -27,10 +27,11 @@ from pathlib import Path
 
 import numpy as np
 
-from swathpack.edge.codec.protocol import LAYERS, TileKey
+from swathpack.edge.codec.latents import LAYERS
+from swathpack.edge.codec.protocol import TileKey
 from swathpack.edge.downlink.report_guard import EPOCH_STEP
 from swathpack.edge.downlink.tiles import TileRow
-from swathpack.edge.install.link_keys import UNSIGNED, LinkKey
+from swathpack.edge.packets.link_keys import UNSIGNED, LinkKey
 from swathpack.edge.packets.report import DIGEST_BYTES, MAX_BYTES, Report, ReportEntry
 from swathpack.edge.packets.space_packet import SpacePacket
 from swathpack.tools.ground.reports import ReportWriter

@@ -30,12 +30,12 @@ from swathpack.edge.downlink.budget import BudgetError, parse_budget
 from swathpack.edge.events import EventError, EventLog, unpack_events
 from swathpack.edge.frame import Frame, FrameError
 from swathpack.edge.health.telemetry import TelemetryError, pack_sample, unpack_sample
-from swathpack.edge.install.link_keys import HEADLINE, LinkKey, LinkKeyError, parse_link_keys
 from swathpack.edge.packets.deframer import Deframer
 from swathpack.edge.packets.erasure import CODES, CauchyCode, ErasureDecoder, parity_payloads
 from swathpack.edge.packets.errors import PacketError
+from swathpack.edge.packets.link_keys import HEADLINE, LinkKey, LinkKeyError, parse_link_keys
 from swathpack.edge.packets.pieces import Piece, pack_pieces, unpack_pieces
-from swathpack.edge.packets.report import TAG_BYTES, Report, ReportEntry, _tag
+from swathpack.edge.packets.report import TAG_BYTES, Report, ReportEntry, tag_of
 from swathpack.edge.packets.space_packet import Apid, SpacePacket
 from swathpack.edge.packets.varint import write_varint
 from swathpack.edge.radiometry import Radiometry
@@ -47,9 +47,9 @@ from swathpack.edge.stream.records import (
     FRAME_SYNC,
     Extension,
     FrameRecord,
-    _wrap,
     pack_holes,
     pack_mask,
+    wrap_record,
 )
 from swathpack.edge.toml_lite import TomlError, parse
 from swathpack.tools.ground.receiver import GroundReceiver
@@ -134,7 +134,10 @@ def targets() -> list[Target]:
             "stream",
             read_stream,
             (StreamError,),
-            [_stream(), _stream(replace(HEADER, radiometry=Radiometry("int16", 2.0, 32768, -9999, 0.5, 32768)))],
+            [
+                small_stream(),
+                small_stream(replace(HEADER, radiometry=Radiometry("int16", 2.0, 32768, -9999, 0.5, 32768))),
+            ],
             ("reader.py", "header.py", "records.py", "wire.py", "times.py", "samples.py"),
             fix_stream,
             make_stream,
@@ -310,11 +313,11 @@ def make_stream(rng: random.Random) -> bytes:
                 + write_varint(_edge(rng))
                 + rng.randbytes(rng.randrange(30))
             )
-        out += _wrap((FRAME_SYNC, EXTENSION_SYNC)[kind - 1], body, HEADER.binding)
+        out += wrap_record((FRAME_SYNC, EXTENSION_SYNC)[kind - 1], body, HEADER.binding)
     return out
 
 
-def _stream(header: Header = HEADER) -> bytes:
+def small_stream(header: Header = HEADER) -> bytes:
     writer = StreamWriter(header)
     mask = np.ones((64, 64), bool)
     mask[:9] = False
@@ -339,7 +342,7 @@ def _deframe(data: bytes) -> None:
     deframer.feed(data[:half])
     deframer.feed(data[half:])
     deframer.flush()
-    assert len(deframer._buffer) <= 2048 + len(data)
+    assert deframer.held_bytes <= 2048 + len(data)
 
 
 def _parity(data: bytes) -> None:
@@ -407,7 +410,7 @@ def fix_packet(data: bytes) -> bytes:
 def fix_report(data: bytes) -> bytes:
     """Signed again, by the key that is known."""
     body = data[:4] + bytes([KEY.slot]) + data[5:-TAG_BYTES]
-    return body + _tag(KEY.secret, body)
+    return body + tag_of(KEY.secret, body)
 
 
 def fix_segment(data: bytes) -> bytes:

@@ -29,7 +29,7 @@ from swathpack.edge.stream import (
     pack_segment,
     read_stream,
 )
-from swathpack.edge.stream.records import FRAME_SYNC, _deflate, _wrap
+from swathpack.edge.stream.records import FRAME_SYNC, deflate, wrap_record
 from swathpack.tools.files.encoder import METADATA_TAG, SeriesEncoder
 from tests.edge.campaign.fuzz import mutate
 from tests.edge.campaign.fuzz_targets import make_packets
@@ -145,8 +145,8 @@ def _mask(real: Real, rng: random.Random, writer: StreamWriter) -> bytes:
     """A frame record with a mask of the claimed size, or of any other, of few bytes."""
     h = writer.header
     size = (h.height * h.width + 7) // 8 if rng.random() < 0.5 else rng.choice((0, 100, 1 << 20))
-    body = bytes([rng.randrange(4), 0x10]) + _deflate(rng.choice((b"\0", b"\xaa", b"\xff")) * min(size, 1 << 22))
-    return _wrap(FRAME_SYNC, body, h.binding)
+    body = bytes([rng.randrange(4), 0x10]) + deflate(rng.choice((b"\0", b"\xaa", b"\xff")) * min(size, 1 << 22))
+    return wrap_record(FRAME_SYNC, body, h.binding)
 
 
 def _extension(real: Real, rng: random.Random, writer: StreamWriter) -> bytes:

@@ -155,7 +155,7 @@ class Board:
         try:
             self.marks.install()
             codec, model = codecs(self.codec)[0], codecs(self.codec)[2]
-            process._open_model = lambda mission: model
+            process.open_model = lambda mission: model
             if self.codec == "fake":
                 process.FlightCodec = lambda *_: codec
                 process.watch_model = lambda *_: 0

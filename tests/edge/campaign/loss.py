@@ -24,12 +24,13 @@ import numpy as np
 
 from swathpack.edge.bands import BANDS
 from swathpack.edge.clock import ManualClock
-from swathpack.edge.codec.base_layer import known_part, step_of
-from swathpack.edge.codec.protocol import LAYERS
+from swathpack.edge.codec.base_layer import known_part
+from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.frame import Frame
 from swathpack.edge.packets.report import held_digest
 from swathpack.edge.sources.acquisition import Acquisition, Offer
 from swathpack.edge.sources.synthetic import SyntheticSource
+from swathpack.edge.stream.quality import step_of
 from swathpack.tools.ground.receiver import GroundReceiver
 from swathpack.tools.ground.reports import ReportWriter
 from tests.edge.campaign.watcher import codecs, waiting
@@ -184,8 +185,8 @@ def series(
     """One run over all dates; adds to the result."""
     text = MISSION.replace("[context]", f'[context]\npolicy = "{case.policy}"').replace("= 512", "= 256")
     flight = Flight(folder, text=text)
-    flight.loop.intake._source = source = DatedSource(ground)
-    flight.loop.encode._codec = codec
+    flight.loop.intake.source = source = DatedSource(ground)
+    flight.loop.encode.codec = codec
     station = Station(folder, flight)
     station.receiver = GroundReceiver(station.store, codec, 4096)
     rng = random.Random(seed)

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from swathpack.edge.install import __main__ as verbs
 from swathpack.edge.install import installer, service
-from swathpack.edge.install.durable import write_durably
 from swathpack.edge.install.installer import Installer, roll_back
-from swathpack.edge.install.link_keys import read_link_keys
 from swathpack.edge.install.report import Reporter
 from swathpack.edge.install.service import Places
 from swathpack.edge.install.slots import Slots
 from swathpack.edge.install.verify import check_slot
+from swathpack.edge.packets.link_keys import read_link_keys
+from swathpack.edge.storage.durable import write_durably
 from tests.edge.install.small_bundle import bundle, files, kit
 
 ONE, TWO = {"note": "one"}, {"note": "two"}

@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from swathpack.edge.install.durable import write_durably
 from swathpack.edge.install.keys import apply_changes, read_ring, trusted_key
-from swathpack.edge.install.link_keys import make_link_keys, read_link_keys
 from swathpack.edge.install.manifest import KeyChanges, Refused
 from swathpack.edge.install.receive import bundle_path, bytes_here, receive
 from swathpack.edge.install.record import Slot
 from swathpack.edge.install.slots import FALLEN, Slots
+from swathpack.edge.packets.link_keys import make_link_keys, read_link_keys
+from swathpack.edge.storage.durable import write_durably
 from tests.edge.campaign.powercut_base import Sequence
 
 

@@ -11,7 +11,8 @@ import numpy as np
 
 from swathpack.edge.board import open_board
 from swathpack.edge.clock import ManualClock
-from swathpack.edge.codec.protocol import LAYERS, ContextLatent, TileKey
+from swathpack.edge.codec.latents import LAYERS
+from swathpack.edge.codec.protocol import ContextLatent, TileKey
 from swathpack.edge.config import parse_mission
 from swathpack.edge.context.layout import Geometry
 from swathpack.edge.context.store import ContextStore

@@ -19,9 +19,9 @@ from pathlib import Path
 
 import numpy as np
 
-from swathpack.edge.codec.base_layer import MAX_SHIFT
-from swathpack.edge.codec.protocol import LAYERS
+from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.codec.rate import RatePlanner, allocate, greedy_layers, uniform_layers
+from swathpack.edge.stream.quality import MAX_SHIFT
 
 SIDE, DATES = 128, 4
 BUDGET_SHARES = (0.05, 0.1, 0.2, 0.35, 0.5, 0.7)

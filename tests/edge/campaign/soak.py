@@ -92,9 +92,9 @@ def campaign(folder: Path, tiles: int, codec: str, ground: bool) -> SoakResult:
     source = SceneSource(flight.clock, frames, PLACES, side * across)
     for i in range(3 * PLACES):
         source.scene(i % PLACES, i // PLACES)  # made before anything is measured
-    flight.loop.intake._source = source
+    flight.loop.intake.source = source
     timed = Timed(_codec(codec) or flight.codec)
-    flight.loop.encode._codec = timed
+    flight.loop.encode.codec = timed
     clock = StageClock(flight.loop.pipeline)
     station = Station(folder, flight) if ground else None
     result, ground_s, number = SoakResult(), 0.0, 0

@@ -97,8 +97,8 @@ def test_the_forgery_campaign_sees_what_it_looks_for(tmp_path, monkeypatch):
         def common(self, other: RangeSet) -> RangeSet:
             return RangeSet(self)
 
-    true = confirm._claimed
-    monkeypatch.setattr(confirm, "_claimed", lambda entry: Believed(true(entry)))
+    true = confirm.claimed_of
+    monkeypatch.setattr(confirm, "claimed_of", lambda entry: Believed(true(entry)))
     found = {r.name: r for r in forgery.campaign(tmp_path, 1500)}
     assert not found["with a key"].good and not found["insecure"].good
 

@@ -11,7 +11,8 @@ import numpy as np
 from swathpack.edge.bands import BANDS
 from swathpack.edge.clock import SystemClock
 from swathpack.edge.codec.base_layer import known_part
-from swathpack.edge.codec.protocol import LAYERS, TileKey, TilePixels
+from swathpack.edge.codec.latents import LAYERS
+from swathpack.edge.codec.protocol import TileKey, TilePixels
 from swathpack.edge.frame import Frame
 from swathpack.edge.packets.deframer import Deframer
 from swathpack.edge.packets.space_packet import Apid
@@ -19,7 +20,7 @@ from swathpack.edge.sources.acquisition import Acquisition
 from swathpack.edge.sources.synthetic import SyntheticSource
 from swathpack.tools.ground.receiver import GroundReceiver
 from swathpack.tools.ground.reports import ReportWriter
-from swathpack.tools.ground.store import WAITING, GroundStore
+from swathpack.tools.ground.store import GroundStore
 from tests.edge.link import KEY
 from tests.fake_codec import FakeSegmentDecoder, FakeTileCodec
 
@@ -138,7 +139,7 @@ class Watcher:
 
 def waiting(store: GroundStore) -> int:
     """Segments that the ground cannot decode now for want of context."""
-    return int(store._db.row("SELECT count(*) FROM segments WHERE state = ?", WAITING)[0])
+    return store.waiting_count()
 
 
 def _split(key: TileKey) -> tuple[int, int, int, int]:

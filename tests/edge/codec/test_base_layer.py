@@ -8,18 +8,15 @@ import pytest
 from swathpack.edge.codec.base_layer import (
     BASE_GROUPS,
     base_of,
-    base_step_of,
     bin_of,
     groups_of,
     known_groups,
     known_part,
-    quality_of,
     refined_groups,
-    shift_of,
-    step_of,
     usual_shift,
 )
 from swathpack.edge.codec.latents import GROUP, LATENT_LIMIT, LAYERS
+from swathpack.edge.stream.quality import base_step_of, quality_of, shift_of, step_of
 from tests.codec_models import random_latent
 
 VALUES = np.arange(-LATENT_LIMIT, LATENT_LIMIT + 1, dtype=np.int16)[:, None, None]

@@ -10,7 +10,6 @@ from swathpack.edge.codec.latents import (
     CONTEXT_LIMIT,
     GROUP,
     LATENT_LIMIT,
-    STEPS,
     LatentError,
     finest_step,
     latent_planes,
@@ -21,6 +20,7 @@ from swathpack.edge.codec.latents import (
     spatial_planes,
     step_dn,
 )
+from swathpack.edge.stream.quality import STEPS
 from tests.codec_models import random_latent
 
 SIZES = [(1, 1), (1, 6), (4, 4), (5, 7), (16, 16)]

@@ -9,7 +9,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from swathpack.edge.codec.base_layer import BASE_GROUPS, base_of, base_step_of, known_part, quality_of, step_of
+from swathpack.edge.codec.base_layer import BASE_GROUPS, base_of, known_part
 from swathpack.edge.codec.latents import GROUP, LATENT_LIMIT, LAYERS
 from swathpack.edge.codec.layers import CodedBase, EmbeddedDecoder, encode_layers, known_context, tile_decoder
 from swathpack.edge.codec.network import ExactNetwork
@@ -17,6 +17,7 @@ from swathpack.edge.codec.prediction import Base, CodingContext, CodingError, Ti
 from swathpack.edge.codec.tables import PRIOR_SHAPE
 from swathpack.edge.codec.tile_coder import RDO_SLOPE, CodedLatent, analyse_tile, encode_tile
 from swathpack.edge.stream import lone_binding, pack_segment
+from swathpack.edge.stream.quality import base_step_of, quality_of, step_of
 from swathpack.edge.stream.segment import unpack_front
 from tests.codec_models import shipped
 from tests.frames import values

@@ -7,13 +7,14 @@ from functools import cache
 import numpy as np
 import pytest
 
-from swathpack.edge.codec.base_layer import known_part, quality_of
+from swathpack.edge.codec.base_layer import known_part
 from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.codec.layers import encode_layers, tile_decoder
 from swathpack.edge.codec.prediction import CodingError
 from swathpack.edge.codec.rangecoder import RunChecks, new_decoder, new_encoder
 from swathpack.edge.codec.rangecoder.checks import CHECK_BITS, CHECK_WORDS, CheckFailedError
 from swathpack.edge.codec.tile_coder import CodedLatent, analyse_tile, encode_tile
+from swathpack.edge.stream.quality import quality_of
 from tests.codec_models import shipped
 from tests.edge.codec.test_rangecoder import TABLES, decoders
 from tests.frames import values

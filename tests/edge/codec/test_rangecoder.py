@@ -30,7 +30,7 @@ ON_X86 = platform.machine() in ("x86_64", "AMD64")
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _built():
+def built():
     """These tests are about the C coder too: build it if the set-up has not."""
     if not native.available():
         build()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from swathpack.edge.codec.rangecoder import PayloadEnded, RangeCoderError, new_decoder, new_encoder
 from swathpack.edge.codec.rangecoder.adaptive import BASED, LATER, REFINED, THETA_LIMIT, Adaptation
 from swathpack.edge.codec.tables import PRIOR_SHAPE, SYMBOL_LIMIT, TableError
-from tests.edge.codec.test_rangecoder import ODD, TABLES, _built, decoders  # noqa: F401 - the fixture builds the C coder
+from tests.edge.codec.test_rangecoder import ODD, TABLES, built, decoders  # noqa: F401 - the fixture builds the C coder
 
 ENCODERS = ("native", "reference")
 SIZE, CHANNELS = (3, 4), 5

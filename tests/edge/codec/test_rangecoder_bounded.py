@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from swathpack.edge.codec.rangecoder import PayloadEnded, RangeCoderError, new_decoder, new_encoder
 from swathpack.edge.codec.rangecoder.bounded import MAX_SPAN, interval_edges
 from swathpack.edge.codec.tables import SYMBOL_LIMIT, TOTAL
-from tests.edge.codec.test_rangecoder import ODD, TABLES, _built, decoders  # noqa: F401 - the fixture builds the C coder
+from tests.edge.codec.test_rangecoder import ODD, TABLES, built, decoders  # noqa: F401 - the fixture builds the C coder
 
 ENCODERS = ("native", "reference")
 

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from swathpack.edge.bands import BANDS
 from swathpack.edge.codec.flight import FlightCodec
+from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.codec.layers import tile_decoder
-from swathpack.edge.codec.protocol import LAYERS, ContextLatent, TileKey, TilePixels
+from swathpack.edge.codec.protocol import ContextLatent, TileKey, TilePixels
 from swathpack.edge.codec.rate import (
     TAIL_PER_LAST_LAYER,
     RateInputError,

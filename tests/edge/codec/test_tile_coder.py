@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from swathpack.edge.codec.base_layer import quality_of
 from swathpack.edge.codec.latents import CONTEXT_LIMIT, LAYERS, LatentError, finest_step, quantise
 from swathpack.edge.codec.layers import tile_decoder
 from swathpack.edge.codec.prediction import CodingContext, TileDecoder
 from swathpack.edge.codec.tile_coder import CodedLatent, analyse_tile, encode_sparse, encode_tile
 from swathpack.edge.stream import ContextRef
+from swathpack.edge.stream.quality import quality_of
 from tests.codec_models import shipped
 from tests.frames import values
 

@@ -19,19 +19,19 @@ class PowerCutDisk:
         self.pending: list[tuple[int, bytes]] = []
         self.operations = 0
         self.cut_at = cut_at
-        self._current = bytearray(size)
+        self.current = bytearray(size)
 
     def read(self, offset: int, size: int) -> bytes:
-        return bytes(self._current[offset : offset + size])
+        return bytes(self.current[offset : offset + size])
 
     def write(self, offset: int, data: bytes) -> None:
         self.pending.append((offset, bytes(data)))
-        self._current[offset : offset + len(data)] = data
+        self.current[offset : offset + len(data)] = data
         self._tick()
 
     def sync(self) -> None:
         self._tick()  # the power goes before the sync is done
-        self.durable[:] = self._current
+        self.durable[:] = self.current
         self.pending.clear()
 
     def close(self) -> None:
@@ -52,5 +52,5 @@ class PowerCutDisk:
                 if rng.random() < keep:
                     piece = data[start : start + SECTOR]
                     disk.durable[offset + start : offset + start + len(piece)] = piece
-        disk._current[:] = disk.durable
+        disk.current[:] = disk.durable
         return disk

@@ -8,10 +8,10 @@ import pytest
 
 from swathpack.edge.clock import ManualClock
 from swathpack.edge.codec.protocol import ContextLatent, TileKey
-from swathpack.edge.context.blockfile import StorageError
 from swathpack.edge.context.layout import ENTRY_BYTES, SUPERBLOCK_BYTES, Geometry, Superblock
 from swathpack.edge.context.store import ContextStore, MemoryLimitError
 from swathpack.edge.events import EventLog
+from swathpack.edge.storage.blockfile import StorageError
 from tests.edge.context.power_cut import PowerCut, PowerCutDisk
 
 GEOMETRY = Geometry(slots=64, slot_bytes=2048, ways=16)
@@ -80,7 +80,7 @@ def test_a_latent_too_large_for_its_slot_keeps_its_first_layers(store):
 
 
 def test_least_recently_needed_makes_room(store, log):
-    crowd = [t for t in range(4000) if store._first_slot(t) == 0][:17]
+    crowd = [t for t in range(4000) if store.first_slot(t) == 0][:17]
     store.put(latent(t, 1) for t in crowd[:16])
     needed = [t for t in crowd[:16] if t != crowd[5]]
     for tile in needed:
@@ -92,7 +92,7 @@ def test_least_recently_needed_makes_room(store, log):
 
 def test_damaged_data_is_dropped_with_an_event_and_the_other_one_stays(store, tmp_path, log):
     store.put([latent(1, 10), latent(1, 20)])
-    slot = int(np.nonzero((store._tile == 1) & (store._time == 20))[0][0])
+    (slot,) = store.slots(1, 20)
     with open(tmp_path / "context", "r+b") as file:
         file.seek(GEOMETRY.slot_offset(slot) + 9)
         byte = file.read(1)[0]
@@ -106,7 +106,7 @@ def test_damaged_data_is_dropped_with_an_event_and_the_other_one_stays(store, tm
 @pytest.mark.parametrize("column", range(ENTRY_BYTES))
 def test_any_flipped_byte_of_an_entry_frees_it(store, tmp_path, log, column):
     store.put([latent(1, 10)])
-    slot = int(np.nonzero(store._tile == 1)[0][0])
+    (slot,) = store.slots(1)
     with open(tmp_path / "context", "r+b") as file:
         file.seek(GEOMETRY.entry_offset(slot) + column)
         byte = file.read(1)[0]

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from swathpack.edge.clock import ManualClock
-from swathpack.edge.context.blockfile import StorageError
 from swathpack.edge.downlink.budget import Budget, Pass
 from swathpack.edge.downlink.ports import FilePort, PortError, TcpPort, UdpPort
 from swathpack.edge.downlink.queue import DownlinkQueue
@@ -19,6 +18,7 @@ from swathpack.edge.downlink.work import Work
 from swathpack.edge.frame import Frame, FrameError
 from swathpack.edge.packets.ranges import RangeSet
 from swathpack.edge.sources.acquisition import Acquisition
+from swathpack.edge.storage.blockfile import StorageError
 from tests.edge.campaign.budgets import bulk_tile
 
 

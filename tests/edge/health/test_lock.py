@@ -13,8 +13,8 @@ import pytest
 from swathpack.edge.board import open_board
 from swathpack.edge.clock import ManualClock
 from swathpack.edge.config import parse_mission
-from swathpack.edge.context.blockfile import StorageError
 from swathpack.edge.health.lock import StateLock
+from swathpack.edge.storage.blockfile import StorageError
 from tests.edge.flight import MISSION, MODEL
 
 HOLDER = """

@@ -13,11 +13,11 @@ import pytest
 
 from swathpack.edge.install.__main__ import main
 from swathpack.edge.install.installer import roll_back
-from swathpack.edge.install.link_keys import read_link_keys
 from swathpack.edge.install.manifest import Refused
 from swathpack.edge.install.report import Reporter
 from swathpack.edge.install.service import Places
 from swathpack.edge.install.slots import MAX_TRIES, Slots
+from swathpack.edge.packets.link_keys import read_link_keys
 from tests.edge.install.places import install, made, note, start, two_releases
 from tests.edge.install.small_bundle import FAILS, bundle, files
 

@@ -57,7 +57,7 @@ def test_a_cut_packet_is_dropped_at_the_end_and_the_buffer_stays_small():
     head = packet(0, 900).pack()[:8]
     for _ in range(300):
         deframer.feed(rng.randbytes(50) + head + rng.randbytes(800))
-        assert len(deframer._buffer) <= 1000
+        assert deframer.held_bytes <= 1000
     assert deframer.flush() == [] and deframer.counts.packets == 0
 
 

@@ -153,7 +153,7 @@ def test_memory_of_the_decoder_is_bounded():
         for packet in sources[:20]:
             decoder.source(packet)
         decoder.parity(parity[0])
-    assert len(decoder._packets) <= 50 and len(decoder._blocks) <= 64
+    assert len(decoder.packets) <= 50 and len(decoder.blocks) <= 64
 
 
 def test_parity_packets_are_no_longer_than_declared():

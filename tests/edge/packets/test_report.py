@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swathpack.edge.codec.protocol import TileKey
-from swathpack.edge.install.link_keys import UNSIGNED, LinkKey
 from swathpack.edge.packets.errors import PacketError
+from swathpack.edge.packets.link_keys import UNSIGNED, LinkKey
 from swathpack.edge.packets.report import Report, ReportEntry, held_digest, held_digests
 
 KEY = LinkKey(3, b"a shared key of the mission")
@@ -95,7 +95,7 @@ def test_signed_and_unsigned_are_not_taken_for_each_other():
 
 def test_signed_nonsense_is_refused_too():
     """With the key in hand the parser must still hold: bounds are checked behind the tag."""
-    from swathpack.edge.packets.report import TAG_BYTES, _tag
+    from swathpack.edge.packets.report import TAG_BYTES, tag_of
 
     rng = random.Random(3)
     body = bytearray(REPORT.pack(KEY)[:-TAG_BYTES])
@@ -105,7 +105,7 @@ def test_signed_nonsense_is_refused_too():
         for _ in range(rng.randrange(1, 4)):
             wrong[rng.randrange(5, len(wrong))] = rng.randrange(256)
         try:
-            report = Report.unpack(bytes(wrong) + _tag(KEY.secret, bytes(wrong)), KEYS)
+            report = Report.unpack(bytes(wrong) + tag_of(KEY.secret, bytes(wrong)), KEYS)
             assert all(report.first <= e.number < report.last and e.layers <= 16 for e in report.entries)
         except PacketError:
             refused += 1

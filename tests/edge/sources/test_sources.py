@@ -202,7 +202,7 @@ def test_ring_hands_over_in_order_and_refuses_when_full():
             source.done(first)
             assert [first.name, *(o.name for o in drain(source))] == [f"{turn}-{i}" for i in range(3)]
         writer.push(acquisition("scribbled"))
-        writer._view[writer._slot(12) + 40] ^= 1
+        writer.view[writer.slot_offset(12) + 40] ^= 1
         assert source.poll().refused
         source.close()
         with pytest.raises(SourceError, match="at most 20000"):
@@ -225,7 +225,7 @@ def test_splitter_and_assembler_bound_what_they_hold():
     assert assembler.feed(parts[0]) == data
     for message in range(100):
         assembler.feed(next(iter(parts_of(message, data))))
-        assert len(assembler._open) <= 4
+        assert len(assembler.open) <= 4
     assert assembler.lost == 96
     assert assembler.feed(b"") is None and assembler.feed(b"XXXX" + bytes(20)) is None
 
@@ -329,8 +329,8 @@ def test_messages_of_all_senders_together_stay_within_the_limit():
     for link in links:
         link.sendall(len(message).to_bytes(4, "big") + message[:50])
     assert settle(tcp) == []
-    assert sum(s.claimed for s in tcp._senders.values() if not s.waits) <= limit
-    assert sum(s.waits for s in tcp._senders.values()) == 2
+    assert sum(s.claimed for s in tcp.senders.values() if not s.waits) <= limit
+    assert sum(s.waits for s in tcp.senders.values()) == 2
     found = []
     for link in links:
         link.sendall(message[50:])
@@ -344,7 +344,7 @@ def test_messages_of_all_senders_together_stay_within_the_limit():
 def test_a_length_alone_takes_no_memory_and_pieces_of_any_size_do():
     splitter, messages = MessageSplitter(1 << 30), [b"", b"abc", bytes(5000), b"x"]
     assert splitter.claimed == -1 and splitter.feed((1 << 29).to_bytes(4, "big")) == []
-    assert splitter.claimed == 1 << 29 and len(splitter._message) == 0
+    assert splitter.claimed == 1 << 29 and len(splitter.message) == 0
     stream = b"".join(len(m).to_bytes(4, "big") + m for m in messages)
     for size in (1, 3, 7, 5000, len(stream)):
         splitter, found = MessageSplitter(5000), []
@@ -360,9 +360,9 @@ def test_very_many_datagrams_are_cheap():
         assert (
             assembler.feed(b"SWFU" + (9).to_bytes(4, "big") + part.to_bytes(2, "big") + b"\xff\xff" + b"x" * 20) is None
         )
-    assert time.process_time() - start < 3 and assembler._total == 65_534 * 20
+    assert time.process_time() - start < 3 and assembler.held_bytes == 65_534 * 20
     assert assembler.feed(b"SWFU" + (9).to_bytes(4, "big") + b"\xff\xfe\xff\xff" + b"y") is not None
-    assert assembler._total == 0 and not assembler._open
+    assert assembler.held_bytes == 0 and not assembler.open
 
 
 def test_a_ring_slot_beyond_the_limit_is_refused_unread():

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from swathpack.edge.clock import ManualClock
-from swathpack.edge.codec.base_layer import step_of
 from swathpack.edge.codec.flight import FlightCodec
 from swathpack.edge.sources.synthetic import SyntheticSource
+from swathpack.edge.stream.quality import step_of
 from swathpack.tools.ground.codec_decoder import EdgeSegmentDecoder
 from swathpack.tools.ground.images import place_frames, places
 from swathpack.tools.ground.receiver import GroundReceiver
@@ -37,8 +37,8 @@ def fly(folder: Path, q: int, budget: int) -> tuple[list[float], list[int]]:
     folder.mkdir()
     mission = MISSION.replace("tile = 64", "tile = 256")
     flight = Flight(folder, text=mission)
-    flight.loop.encode._codec = FlightCodec(shipped(), q)
-    flight.loop.intake._source = BrightSource(flight.clock)
+    flight.loop.encode.codec = FlightCodec(shipped(), q)
+    flight.loop.intake.source = BrightSource(flight.clock)
     station = Station(folder, flight)
     station.receiver = GroundReceiver(station.store, EdgeSegmentDecoder(shipped()), 4096)
     for number in range(len(SCENES)):

@@ -42,7 +42,7 @@ def test_frames_become_packets_within_the_budget_and_confirmed_context(tmp_path)
 
 def test_the_source_is_held_back_while_too_much_work_waits(tmp_path):
     flight = Flight(tmp_path, frames=50)
-    flight.loop.intake._work_tiles = 6
+    flight.loop.intake.work_tiles = 6
     for _ in range(20):
         flight.loop.intake.step()
     assert flight.board.queue.work.work_count() == 8, "two frames of four tiles; the third is refused"
@@ -60,7 +60,7 @@ def test_a_codec_that_fails_costs_single_tiles_and_is_tried_again(tmp_path):
             return super().encode(tile, contexts)
 
     flight = Flight(tmp_path, frames=2)
-    flight.loop.encode._codec = Moody()
+    flight.loop.encode.codec = Moody()
     flight.loop.settle()
     assert flight.board.log.counts["tile_failed"] == 3
     assert flight.board.queue.tiles.count() == 8, "all came through in the end"
@@ -74,7 +74,7 @@ def test_a_tile_that_always_fails_is_given_up_and_the_others_are_coded(tmp_path)
             return super().encode(tile, contexts)
 
     flight = Flight(tmp_path, frames=2)
-    flight.loop.encode._codec = Stubborn()
+    flight.loop.encode.codec = Stubborn()
     flight.loop.settle()
     assert flight.board.queue.tiles.count() == 4 and flight.board.log.counts["tile_failed"] == 4 * 3
 
@@ -87,7 +87,7 @@ def test_a_codec_that_breaks_its_contract_is_caught(tmp_path):
             return coded
 
     flight = Flight(tmp_path, frames=1)
-    flight.loop.encode._codec = Liar()
+    flight.loop.encode.codec = Liar()
     flight.loop.settle()
     assert flight.board.queue.tiles.count() == 0 and flight.board.log.counts["tile_failed"] == 12
 
@@ -213,7 +213,7 @@ def test_bad_frames_are_events_and_the_good_ones_go_on(tmp_path):
             pass
 
     flight = Flight(tmp_path)
-    flight.loop.intake._source = Mixed()
+    flight.loop.intake.source = Mixed()
     flight.loop.settle()
     counts = flight.board.log.counts
     assert counts["frame_rejected"] == 2 and counts["frame_duplicate"] == 1 and counts["frame_accepted"] == 2
@@ -263,7 +263,7 @@ def test_a_tile_that_was_coded_wrong_is_coded_again_and_the_ground_takes_the_rig
             return coded
 
     flight = Flight(tmp_path, frames=1)
-    flight.loop.encode._codec = codec = Flipped(64, 30)
+    flight.loop.encode.codec = codec = Flipped(64, 30)
     station = Station(tmp_path, flight)
     for number in range(1, 5):
         flight.clock.advance(60)
@@ -287,7 +287,7 @@ def test_a_segment_that_the_ground_cannot_read_is_coded_again_not_taken_for_deli
             return replace(coded, record=b"XX" + coded.record[2:]) if self.calls == 1 else coded
 
     flight = Flight(tmp_path, frames=1)
-    flight.loop.encode._codec = Foreign(64, 30)
+    flight.loop.encode.codec = Foreign(64, 30)
     station = Station(tmp_path, flight)
     for number in range(1, 5):
         flight.clock.advance(60)
@@ -299,7 +299,7 @@ def test_a_segment_that_the_ground_cannot_read_is_coded_again_not_taken_for_deli
 def test_too_much_memory_is_a_restart_but_not_right_at_the_start(tmp_path):
     flight = Flight(tmp_path, frames=0)
     stopped = []
-    flight.loop.health._memory_mb, flight.loop.health._fatal = 1, stopped.append
+    flight.loop.health.memory_mb, flight.loop.health.fatal = 1, stopped.append
     flight.loop.health.step()
     assert stopped == []
     flight.clock.advance(120)
@@ -310,9 +310,9 @@ def test_too_much_memory_is_a_restart_but_not_right_at_the_start(tmp_path):
 def test_a_stage_that_hangs_is_told_of_and_the_watchdog_is_not_fed(tmp_path):
     flight = Flight(tmp_path, frames=0)
     worker = Worker(flight.loop.store, flight.clock, flight.board.log, print, print)
-    assert flight.loop._all_alive([worker])
+    assert flight.loop.all_alive([worker])
     flight.clock.advance(1000)
-    assert not flight.loop._all_alive([worker]) and not flight.loop._all_alive([worker])
+    assert not flight.loop.all_alive([worker]) and not flight.loop.all_alive([worker])
     assert flight.board.log.counts["stage_failed"] == 1
 
 
@@ -330,7 +330,7 @@ def test_threads_do_the_same_and_stop_when_asked(tmp_path):
     station = Station(tmp_path, flight)
     clock = SystemClock()
     for part in (flight.loop.downlink, flight.loop.health):
-        part._clock = clock
+        part.clock = clock
     flight.schedule.contact = Contact(1, 30_000, 30_000)
     result: list[str] = []
     runner = threading.Thread(target=lambda: result.append(flight.loop.run()), daemon=True)

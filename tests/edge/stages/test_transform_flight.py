@@ -9,11 +9,11 @@ import pytest
 
 from swathpack.edge.bands import BANDS
 from swathpack.edge.clock import ManualClock
-from swathpack.edge.codec.base_layer import TRANSFORM
 from swathpack.edge.codec.flight import FlightCodec
 from swathpack.edge.codec.plain import lone_ends, lone_head, read_lone_head
 from swathpack.edge.codec.protocol import TileKey, TilePixels
 from swathpack.edge.sources.synthetic import SyntheticSource
+from swathpack.edge.stream.quality import TRANSFORM
 from swathpack.tools.ground.codec_decoder import EdgeSegmentDecoder
 from swathpack.tools.ground.images import place_frames, places
 from swathpack.tools.ground.receiver import GroundReceiver
@@ -38,8 +38,8 @@ class Source(SyntheticSource):
 def fly(folder: Path, budget: int, mode: str) -> tuple[list[float], Flight, Station]:
     """RMSE of every date on the ground after a pass of so many bytes each, with a report behind it."""
     flight = Flight(folder, text=MISSION.replace("tile = 64", "tile = 256"))
-    flight.loop.encode._codec = FlightCodec(shipped(), 28, mode=mode)
-    flight.loop.intake._source = Source(flight.clock)
+    flight.loop.encode.codec = FlightCodec(shipped(), 28, mode=mode)
+    flight.loop.intake.source = Source(flight.clock)
     station = Station(folder, flight)
     station.receiver = GroundReceiver(station.store, EdgeSegmentDecoder(shipped()), 4096)
     for number in range(DATES):

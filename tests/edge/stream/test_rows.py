@@ -42,8 +42,8 @@ def test_damaged_content_is_a_stream_error():
 def test_no_more_than_the_rows_is_held(monkeypatch):
     """A mask of 64 million pixels, by 64 rows: the largest array is one of those rows."""
     taken = []
-    original = stream_records._Inflater.take
-    monkeypatch.setattr(stream_records._Inflater, "take", lambda s, size: taken.append(size) or original(s, size))
-    holes = stream_records._deflate(bytes(2 * 8192 * 8192 // 8))
+    original = stream_records.Inflater.take
+    monkeypatch.setattr(stream_records.Inflater, "take", lambda s, size: taken.append(size) or original(s, size))
+    holes = stream_records.deflate(bytes(2 * 8192 * 8192 // 8))
     assert sum(part.size for part in hole_rows(holes, 2, 8192, 8192, 64)) == 2 * 8192 * 8192
     assert max(taken) <= 64 * 8192 // 8 + 1

@@ -301,10 +301,10 @@ def test_extensions_of_every_size():
 
 
 def test_a_lying_extension_is_dropped():
-    from swathpack.edge.stream.records import EXTENSION_SYNC, _wrap
+    from swathpack.edge.stream.records import EXTENSION_SYNC, wrap_record
 
     for body in (b"\x03\x01" + varint(5) + b"junk", b"\x03\x00" + varint(9) + b"short", b"\x03"):
-        stream = read_stream(header().pack() + _wrap(EXTENSION_SYNC, body, header().binding))
+        stream = read_stream(header().pack() + wrap_record(EXTENSION_SYNC, body, header().binding))
         assert stream.extensions == () and [p.kind for p in stream.problems] == ["damaged"]
 
 

@@ -168,8 +168,8 @@ def test_hostile_patterns_are_bounded_work(pattern, monkeypatch):
     from swathpack.edge.stream import reader
 
     tried = []
-    original = reader._Scanner._record
-    monkeypatch.setattr(reader._Scanner, "_record", lambda self, at: tried.append(at) or original(self, at))
+    original = reader.Scanner.record
+    monkeypatch.setattr(reader.Scanner, "record", lambda self, at: tried.append(at) or original(self, at))
     stream = read_stream(header().pack() + pattern * (200_000 // len(pattern)))
     assert stream.segments == () and stream.problems
     assert len(tried) < 200_000 // 16 + 1000
@@ -185,13 +185,13 @@ def test_hostile_lengths_with_good_checks_are_bounded_work(monkeypatch):
         front = pack_segment(Segment(0, 0, 0, 0, 1, 16, 16, payload=bytes(40_000)), binding)[:11]
         body += front + b"\0" * 9
     checked = []
-    original = reader._Scanner._crc_holds
+    original = reader.Scanner.crc_holds
 
     def counted(self, at, stop):
         checked.append(stop - at)
         return original(self, at, stop)
 
-    monkeypatch.setattr(reader._Scanner, "_crc_holds", counted)
+    monkeypatch.setattr(reader.Scanner, "crc_holds", counted)
     stream = read_stream(header().pack() + bytes(body))
     assert any(p.kind == "hostile" for p in stream.problems)
     assert sum(checked) < 20 * len(body) + 2 * 65536

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from swathpack.edge.install.link_keys import read_link_keys
 from swathpack.edge.install.manifest import Refused
 from swathpack.edge.install.slots import Slots
+from swathpack.edge.packets.link_keys import read_link_keys
 from swathpack.export.bundle.archive import ArchiveError, compressed
 from swathpack.export.bundle.signing import public_line
 from swathpack.tools.board.flash import Flash, load

@@ -43,7 +43,7 @@ def test_last_dates_are_held_out(folder: Path) -> None:
 
 def test_only_held_out_dates_are_judged(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (place,) = adapt.load_places(folder, None, 0.5)
-    pairs = adapt._held_out(shipped(), place, 40)
+    pairs = adapt.held_out(shipped(), place, 40)
     assert len(pairs) == 2 and all(0 < rate < 1 and 20 < psnr < 60 for rate, psnr in pairs)
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from swathpack.edge.codec.base_layer import TRANSFORM
-from swathpack.edge.codec.latents import LAYERS, STEPS
+from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.frame import Frame
 from swathpack.edge.stream import read_stream
+from swathpack.edge.stream.quality import STEPS, TRANSFORM
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.decoder import StreamDecoder
 from swathpack.tools.files.encoder import SeriesEncoder, finest_fitting

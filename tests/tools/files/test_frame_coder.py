@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from swathpack.edge.bands import BANDS
-from swathpack.edge.codec.base_layer import PREDICTIVE, TRANSFORM, is_learned
 from swathpack.edge.codec.plain import Curve, greatest_error
 from swathpack.edge.frame import Frame
 from swathpack.edge.stream import StreamWriter, read_stream
+from swathpack.edge.stream.quality import PREDICTIVE, TRANSFORM, is_learned
 from swathpack.tools.files.decoder import Decoded, StreamDecoder
 from swathpack.tools.files.encoder import SeriesEncoder
 from tests.codec_models import shipped

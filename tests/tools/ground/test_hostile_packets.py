@@ -203,12 +203,12 @@ def test_parity_and_packets_that_are_kept_are_bounded_in_bytes():
     decoder, rng = ErasureDecoder(Apid.IMAGE), random.Random(1)
     for i in range(1500):
         decoder.source(SpacePacket(Apid.IMAGE, i, 1, 2, rng.randbytes(60_000)))
-        assert decoder._packet_bytes == sum(map(len, decoder._packets.values())) <= KEEP_BYTES
+        assert decoder.packet_bytes == sum(map(len, decoder.packets.values())) <= KEEP_BYTES
         payload = bytes([0, 1, 128, 127, i % 127, 0]) + rng.randbytes(50_000)
         decoder.parity(SpacePacket(Apid.PARITY, i, 1, 2 + i // 200, payload))
         assert (
-            decoder._parity_bytes
-            == sum(len(p) for b in decoder._blocks.values() for p in b.parity.values())
+            decoder.parity_bytes
+            == sum(len(p) for b in decoder.blocks.values() for p in b.parity.values())
             <= KEEP_BYTES
         )
 
@@ -221,7 +221,7 @@ def test_a_block_that_never_checks_is_given_up():
         assert decoder.parity(SpacePacket(Apid.PARITY, i, 1, 2, forged)) == []
     for sequence in range(14):
         assert decoder.source(SpacePacket(Apid.IMAGE, sequence, 1, 2, b"x" * 100)) == []
-    assert not decoder._blocks and decoder._parity_bytes == 0
+    assert not decoder.blocks and decoder.parity_bytes == 0
 
 
 def test_honest_parity_still_restores():
@@ -236,7 +236,7 @@ def test_honest_parity_still_restores():
 
 def test_every_touched_segment_is_decoded_once_a_pass(tmp_path, monkeypatch):
     """Not once for every piece that comes when memory is short: decoding is what costs time."""
-    monkeypatch.setattr("swathpack.tools.ground.receiver._HELD_IN_MEMORY", 4)
+    monkeypatch.setattr("swathpack.tools.ground.receiver.HELD_IN_MEMORY", 4)
     decoded = []
 
     class Counting(FakeSegmentDecoder):

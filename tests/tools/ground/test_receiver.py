@@ -7,7 +7,7 @@ import pytest
 from swathpack.edge.codec.protocol import ContextLatent, TileKey
 from swathpack.edge.packets.pieces import MAX_SEGMENT_BYTES, Piece, pack_pieces
 from swathpack.edge.packets.space_packet import Apid, SpacePacket
-from swathpack.tools.ground.receiver import _BYTES_IN_MEMORY, GroundReceiver
+from swathpack.tools.ground.receiver import BYTES_IN_MEMORY, GroundReceiver
 from swathpack.tools.ground.store import GroundStore, HeldSegment
 from tests.edge.link import Board, Ground, acquire, scene
 from tests.fake_codec import FakeSegmentDecoder
@@ -68,12 +68,12 @@ def test_a_piece_that_contradicts_what_is_held_is_dropped(tmp_path):
 
 
 def test_memory_is_bounded_when_very_many_segments_are_open(tmp_path, monkeypatch):
-    monkeypatch.setattr("swathpack.tools.ground.receiver._HELD_IN_MEMORY", 50)
+    monkeypatch.setattr("swathpack.tools.ground.receiver.HELD_IN_MEMORY", 50)
     store = GroundStore(tmp_path / "g")
     receiver = GroundReceiver(store, FakeSegmentDecoder())
     for number in range(300):
         receiver.feed(image([Piece(number, 5, b"x" * 10)], sequence=number))
-        assert len(receiver._open) <= 50
+        assert len(receiver.open) <= 50
     receiver.settle(1)
     assert len(store.touched(7, 1)) == 300
 
@@ -83,13 +83,13 @@ def test_forged_offsets_cannot_fill_the_memory(tmp_path):
     receiver = GroundReceiver(store, FakeSegmentDecoder())
     for number in range(60):
         receiver.feed(image([Piece(number, MAX_SEGMENT_BYTES - 1, b"x")], sequence=number))
-        assert sum(len(s.data) for s in receiver._open.values()) <= _BYTES_IN_MEMORY + 2 * MAX_SEGMENT_BYTES
+        assert sum(len(s.data) for s in receiver.open.values()) <= BYTES_IN_MEMORY + 2 * MAX_SEGMENT_BYTES
     receiver.settle(1)
     assert len(store.touched(7, 1)) == 60
 
 
 def test_what_grew_before_memory_was_made_free_is_told_too(tmp_path, monkeypatch):
-    monkeypatch.setattr("swathpack.tools.ground.receiver._HELD_IN_MEMORY", 2)
+    monkeypatch.setattr("swathpack.tools.ground.receiver.HELD_IN_MEMORY", 2)
     board, ground = Board(tmp_path), Ground(tmp_path)
     board.take("f", 1000, [acquire(t, 1) for t in scene(6)])
     for at in board.downlink(1, 100_000):

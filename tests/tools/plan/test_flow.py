@@ -9,7 +9,7 @@ import pytest
 
 from swathpack.edge.codec.rate import allocate
 from swathpack.tools.plan.areas import box_ring, make_area
-from swathpack.tools.plan.flow import Batch, Flow, PassBudget, _parts, _split
+from swathpack.tools.plan.flow import Batch, Flow, PassBudget, parts_of, split_tiles
 from swathpack.tools.plan.imaging import Capture
 from swathpack.tools.plan.inputs import read_plan
 from swathpack.tools.plan.rates import load_rates
@@ -107,7 +107,7 @@ def test_everything_fits_means_all_layers_as_the_controller_says() -> None:
     weights = np.array([float(b.tiles) for b in chosen])
     for size in (total, total - 1, total // 2, total // 7, 0):
         assert (
-            flow._layers(chosen, size).tolist()
+            flow.layers_of(chosen, size).tolist()
             == allocate(costs, RATES.distortion(), weights, size, PLAN.codec.min_layers).tolist()
         )
 
@@ -133,9 +133,9 @@ def test_a_slow_board_delays() -> None:
 
 def test_splits_add_up() -> None:
     for tiles in range(0, 200):
-        assert sum(_split(tiles)) == tiles and min(_split(tiles)) >= 0
+        assert sum(split_tiles(tiles)) == tiles and min(split_tiles(tiles)) >= 0
         for largest in (1, 3, 50):
-            parts = _parts(tiles, largest)
+            parts = parts_of(tiles, largest)
             assert sum(parts) == tiles and all(0 < p <= largest for p in parts)
 
 

@@ -52,7 +52,7 @@ BAD = [
     (
         "eirp_dbw = 6.0",
         "eirp_dbw = 6.0\nmarginn_db = 3",
-        "unknown key 'marginn_db'; did you mean 'margin_db'",
+        "marginn_db: no such key; did you mean 'margin_db'",
     ),
     ("eirp_dbw = 6.0", 'eirp_dbw = 6.0\ncoding = "ldpc"', "coding: expected one of uncoded"),
     ("swath_km = 60", 'swath_km = 60\nbands = ["B02", "B99"]', r"unknown band\(s\) B99; known: B01"),

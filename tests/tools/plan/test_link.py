@@ -19,7 +19,7 @@ from swathpack.tools.plan.link import (
     roll_off_db,
 )
 from swathpack.tools.plan.passes import find_contacts
-from swathpack.tools.plan.radio import DVB_S2, Modcod, _useful
+from swathpack.tools.plan.radio import DVB_S2, Modcod, useful
 
 
 def one(value: float) -> np.ndarray:
@@ -126,7 +126,7 @@ def test_adaptive_rate_takes_the_best_that_closes() -> None:
             modcod.bit_per_symbol * radio.symbol_rate_hz
         )
     assert bit_rate(radio, one(base + radio.modcods[0].es_n0_db - 1e-6))[0] == 0
-    kept = _useful([*DVB_S2, Modcod("useless", 20.0, 0.1)])
+    kept = useful([*DVB_S2, Modcod("useless", 20.0, 0.1)])
     assert all(a.es_n0_db < b.es_n0_db and a.bit_per_symbol < b.bit_per_symbol for a, b in zip(kept, kept[1:]))
     assert "useless" not in [m.name for m in kept] and "QPSK 8/9" not in [m.name for m in kept]
 

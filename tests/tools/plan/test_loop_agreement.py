@@ -74,7 +74,7 @@ def model() -> EdgeModel:
 @pytest.mark.parametrize("name", NAMES)
 def test_the_runtime_takes_the_file(name: str, tmp_path: Path, model: EdgeModel, monkeypatch, capsys) -> None:
     """`python -m swathpack.edge --config --check`, all of it but loading the model again."""
-    monkeypatch.setattr(runtime, "_open_model", lambda mission: model)
+    monkeypatch.setattr(runtime, "open_model", lambda mission: model)
     plan = read_plan(name, days=2)
     (tmp_path / "budget.toml").write_text(format_budget(planned(plan)[0]), encoding="utf-8")
     for satellite in plan.satellites:

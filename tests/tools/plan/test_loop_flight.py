@@ -68,8 +68,8 @@ def plan_and_fly(write_plan, folder: Path, passes: int, size: int, every_s: floa
     planned = Budget(planned.plan, planned.created, planned.seed, planned.passes[:passes])
     flight = Flight(folder, text=MISSION)
     flight.clock.jump_wall(planned.passes[0].start_s - LEAD_S - flight.clock.wall())
-    flight.loop.encode._codec = codec or FakeTileCodec(channels=768, q=0)
-    flight.loop.intake._source = SyntheticSource(flight.clock, 10_000, 4, size, every_s)
+    flight.loop.encode.codec = codec or FakeTileCodec(channels=768, q=0)
+    flight.loop.intake.source = SyntheticSource(flight.clock, 10_000, 4, size, every_s)
     flight.loop.downlink.schedule = make_schedule(flight.mission, flight.clock, flight.board.queue)
     station = Station(folder, flight)
     for contact in planned.passes:

@@ -77,7 +77,7 @@ def test_ticks_and_coastline() -> None:
     assert all(low <= v <= high for low, high in ((3.2, 3.9), (-5, 1e6)) for v in ticks(low, high))
     rings = charts.coastline()
     assert len(rings) > 100 and all(abs(x) <= 180 and abs(y) <= 90 for ring in rings for x, y in ring)
-    for piece in (p for ring in rings for p in charts._both_sides(ring)):
+    for piece in (p for ring in rings for p in charts.both_sides(ring)):
         jumps = [abs(a[0] - b[0]) for a, b in zip(piece, piece[1:])]
         assert max(jumps) < 180 or min(y for _, y in piece) <= -85
 

@@ -38,11 +38,20 @@ class Encoded:
 class Peer(Protocol):
     """A codec with one knob, its settings from coarse to fine given in `knobs`."""
 
-    name: str
-    label: str
-    version: str  # of codec and options; part of the cache key
-    knobs: tuple[float, ...]
-    temporal: bool
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def label(self) -> str: ...
+
+    @property
+    def version(self) -> str: ...  # of codec and options; part of the cache key
+
+    @property
+    def knobs(self) -> tuple[float, ...]: ...
+
+    @property
+    def temporal(self) -> bool: ...
 
     def encode(self, series: Series, knob: float) -> Encoded:
         """Raises PeerError."""

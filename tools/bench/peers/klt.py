@@ -35,12 +35,16 @@ class Klt:
 
     def forward(self, series: NDArray[np.uint16]) -> NDArray[np.float64]:
         """(..., C, H, W) DN -> planes, float64, mean removed."""
-        return np.einsum("ij,...jhw->...ihw", self.matrix, series - self.mean[:, None, None], optimize=True)
+        out: NDArray[np.float64] = np.einsum(
+            "ij,...jhw->...ihw", self.matrix, series - self.mean[:, None, None], optimize=True
+        )
+        return out
 
     def inverse(self, planes: NDArray[np.float64]) -> NDArray[np.uint16]:
         """Planes -> DN, rounded and kept within uint16."""
         bands = np.einsum("ij,...ihw->...jhw", self.matrix, planes, optimize=True) + self.mean[:, None, None]
-        return np.clip(np.rint(bands), 0, 65535).astype(np.uint16)
+        out: NDArray[np.uint16] = np.clip(np.rint(bands), 0, 65535).astype(np.uint16)
+        return out
 
 
 @dataclass(frozen=True)

@@ -76,7 +76,8 @@ class Jpeg2000:
         image = self.codec.jpeg2k_decode(data[start:], planar=True, numthreads=1)
         image = image[None] if image.ndim == 2 else image
         if self.klt is None:
-            return np.clip(image - self.centre, 0, 65535).astype(np.uint16)
+            out: NDArray[np.uint16] = np.clip(image - self.centre, 0, 65535).astype(np.uint16)
+            return out
         scale, _ = PlaneRange.unpack(data, 16)
         return self.klt.inverse(scale.dequantise(image))
 

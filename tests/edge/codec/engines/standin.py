@@ -30,7 +30,7 @@ class StandinCuda:
         self.recording: list[Any] | None = None
         self.inside = 0
         self.broken = ""
-        self._held: list[Any] = []
+        self.held: list[Any] = []
 
     @contextmanager
     def current(self) -> Iterator[None]:
@@ -45,8 +45,8 @@ class StandinCuda:
 
     def allocate(self, nbytes: int) -> int:
         assert self.inside, "memory is allocated inside current()"
-        self._held.append((ctypes.c_uint8 * nbytes)())
-        return ctypes.addressof(self._held[-1])
+        self.held.append((ctypes.c_uint8 * nbytes)())
+        return ctypes.addressof(self.held[-1])
 
     def stream(self) -> Any:
         return SimpleNamespace(queued=0)
@@ -54,7 +54,7 @@ class StandinCuda:
     def handle(self, stream: Any) -> int:
         return id(stream)
 
-    def _do(self, name: str, work: Any) -> None:
+    def do(self, name: str, work: Any) -> None:
         assert self.inside, f"{name} outside current()"
         if self.broken == name:
             raise CudaError(f"{name}: an illegal memory access was encountered")
@@ -65,13 +65,13 @@ class StandinCuda:
             work()
 
     def to_device(self, address: int, host: Octets, stream: Any) -> None:
-        self._do("to_device", lambda: ctypes.memmove(address, host.ctypes.data, host.nbytes))
+        self.do("to_device", lambda: ctypes.memmove(address, host.ctypes.data, host.nbytes))
 
     def to_host(self, host: Octets, address: int, stream: Any) -> None:
-        self._do("to_host", lambda: ctypes.memmove(host.ctypes.data, address, host.nbytes))
+        self.do("to_host", lambda: ctypes.memmove(host.ctypes.data, address, host.nbytes))
 
     def wait(self, stream: Any) -> None:
-        self._do("wait", lambda: None)
+        self.do("wait", lambda: None)
 
     def begin_capture(self, stream: Any) -> None:
         self.recording = []
@@ -120,7 +120,7 @@ class StandinTensorRt:
 
     def Runtime(self, logger: Any) -> Any:  # noqa: N802
         return SimpleNamespace(
-            deserialize_cuda_engine=lambda data: None if self.fault == "load" else _Engine(self, data)
+            deserialize_cuda_engine=lambda data: None if self.fault == "load" else StandinEngine(self, data)
         )
 
     @staticmethod
@@ -198,7 +198,7 @@ class _Parser:
         return "unsupported operator Sigmoid"
 
 
-class _Engine:
+class StandinEngine:
     def __init__(self, trt: StandinTensorRt, data: bytes) -> None:
         self.trt = trt
         shapes, self.graph = data.split(b"\n", 1)
@@ -223,14 +223,14 @@ class _Engine:
         return self.profile[name]
 
     def create_execution_context(self) -> Any:
-        return _Context(self)
+        return Context(self)
 
     def create_engine_inspector(self) -> Any:
         return SimpleNamespace(execution_context=None, get_engine_information=lambda form: '{"Layers": []}')
 
 
-class _Context:
-    def __init__(self, engine: _Engine) -> None:
+class Context:
+    def __init__(self, engine: StandinEngine) -> None:
         self._engine = engine
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._addresses: dict[str, int] = {}
@@ -260,7 +260,7 @@ class _Context:
         if self._engine.trt.fault == "run":
             return False
         shapes = dict(self._shapes)
-        self._engine.trt.cuda._do("execute", lambda: self._execute(shapes))
+        self._engine.trt.cuda.do("execute", lambda: self._execute(shapes))
         return True
 
     def _execute(self, shapes: dict[str, tuple[int, ...]]) -> None:

@@ -163,9 +163,9 @@ def test_the_next_batch_is_queued_before_the_last_is_collected(bench: Bench) -> 
 
 def test_memory_is_allocated_once(bench: Bench) -> None:
     engine = bench.open()
-    held = len(bench.cuda._held)
+    held = len(bench.cuda.held)
     engine.heads_of_batch([inputs_of((16, 16), seed) for seed in range(3)])
-    assert len(bench.cuda._held) == held
+    assert len(bench.cuda.held) == held
     inputs, outputs = 256 * (1024 + 2048 + 101) + 4 * (32 + 96), 4 * 256 * (192 + 1920)
     assert engine.session.memory_bytes == 2 * 2 * (inputs + outputs)  # two slots of batches of two
 
@@ -266,7 +266,7 @@ def test_a_slot_is_free_again_after_a_fault(bench: Bench) -> None:
 def test_wrong_numbers_are_refused_by_the_golden_vectors(bench: Bench) -> None:
     from tests.edge.codec.engines import standin
 
-    class Sloppy(standin._Context):
+    class Sloppy(standin.Context):
         def _execute(self, shapes: Any) -> None:
             super()._execute(shapes)
             if "rest" in self._addresses:
@@ -279,7 +279,7 @@ def test_wrong_numbers_are_refused_by_the_golden_vectors(bench: Bench) -> None:
 
 
 def _patched(standin: Any, bench: Bench, context: Any) -> Any:
-    class Engine(standin._Engine):
+    class Engine(standin.StandinEngine):
         def create_execution_context(self) -> Any:
             return context(self)
 
@@ -330,7 +330,7 @@ def test_dla_gets_one_shape(bench: Bench) -> None:
     bench.trt = StandinTensorRt(bench.cuda, dla_cores=2)
     engine = bench.open("tensorrt:dla1")
     assert not [n for n in engine.notes if n.reason == "dla"] and engine.analysis is not None
-    assert engine.analysis._low == engine.analysis._high == (1, 12, 264, 264)
+    assert engine.analysis.low == engine.analysis.high == (1, 12, 264, 264)
 
 
 def test_profile_shapes() -> None:

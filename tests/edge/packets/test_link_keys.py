@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from swathpack.edge.install.link_keys import (
+from swathpack.edge.packets.deframer import Deframer
+from swathpack.edge.packets.link_keys import (
     HEADLINE,
     UNSIGNED,
     LinkKeyError,
@@ -16,7 +17,6 @@ from swathpack.edge.install.link_keys import (
     parse_link_keys,
     read_link_keys,
 )
-from swathpack.edge.packets.deframer import Deframer
 from swathpack.edge.packets.report import Report
 from swathpack.edge.packets.space_packet import Apid, SpacePacket
 from swathpack.tools.cli import main

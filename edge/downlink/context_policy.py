@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from enum import Enum
 
 from swathpack.edge import events
-from swathpack.edge.codec.base_layer import is_learned
 from swathpack.edge.codec.protocol import ContextLatent, TileKey
-from swathpack.edge.context.blockfile import StorageError
 from swathpack.edge.context.store import ContextStore
 from swathpack.edge.downlink.queue import DownlinkQueue
 from swathpack.edge.downlink.schema import QueueCorruptError
 from swathpack.edge.events import EventLog
+from swathpack.edge.storage.blockfile import StorageError
+from swathpack.edge.stream.quality import is_learned
 
 
 class Policy(Enum):

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Protocol
 
-from swathpack.edge.install.durable import sync_folder
+from swathpack.edge.storage.durable import sync_folder
 
 
 class StorageError(Exception):

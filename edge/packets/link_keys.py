@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from swathpack.edge.install.durable import sync_folder
+from swathpack.edge.storage.durable import sync_folder
 
 HEADLINE = "swathpack-link-keys 1"
 SECRET_BYTES = 32

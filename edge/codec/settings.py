@@ -1,0 +1,23 @@
+"""What a mission may set of the codec."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from swathpack.edge.schema import key
+from swathpack.edge.stream.quality import MAX_SHIFT
+
+
+@dataclass(frozen=True)
+class CodecSettings:
+    """Of every tile. q: quantiser step index. base: most octaves from its step to that of the base layer, 0 for no base
+    (`swathpack.edge.codec.base_layer.usual_shift`). slope: of rate-distortion optimised quantisation, 0 for none. mode:
+    learned, transform, or auto for the one with less error over its layers. finest_dn: of the transform coder's last
+    bit plane; more of a tile than that is never sent.
+    """
+
+    q: int = key(28, 0, 63)
+    base: int = key(MAX_SHIFT, 0, 3)
+    slope: float = key(0.0, 0.0, 1.0)
+    mode: str = key("auto", words=("auto", "learned", "transform"))
+    finest_dn: float = key(4.0, 0.5, 4096.0)
