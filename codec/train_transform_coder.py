@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swathpack.edge.bands import BANDS
+from swathpack.edge.codec.digest import bytes_digest
 from swathpack.edge.codec.transform_coder import bitplane, native
 from swathpack.edge.codec.transform_coder.layout import Layout
 from swathpack.edge.codec.transform_coder.tile import coefficients_of
@@ -125,6 +126,7 @@ def main() -> int:
         model = learn(tiles, model)
         print(f"{total_bytes(tiles, model):,} bytes")
     np.savez_compressed(args.out, states=model[0], weights=model[1])
+    print(f"digest for {bitplane.__name__}.MODEL_DIGEST: {bytes_digest(args.out.read_bytes()).hex()}")
     return 0
 
 

@@ -6,6 +6,7 @@ multi-modal, multi-temporal dataset", which drops the cirrus band B10 of L1C pro
 
 from __future__ import annotations
 
+import io
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +16,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+from swathpack.edge.codec.digest import vouched
 
 if TYPE_CHECKING:
     from swathpack.edge.frame import Frame
@@ -146,13 +149,14 @@ def load_statistics(kind: str = "pooled", path: Path = STATISTICS_FILE) -> BandS
     """Reads the shipped statistics of one kind.
 
     pooled: plain moments of both levels together. L1C, L2A, unknown: robust moments of that level (or of
-    both), for regression. Raises StatisticsError when the file is missing or malformed.
+    both), for regression. Raises StatisticsError when the file is missing, malformed, or not the one that the model's
+    manifest beside it names: the transform coder's images depend on it.
     """
     try:
-        with np.load(path) as archive:
+        with np.load(io.BytesIO(vouched(path)), allow_pickle=False) as archive:
             mean = archive[f"{kind}_mean"].astype(np.float64)
             covariance = archive[f"{kind}_covariance"].astype(np.float64)
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:  # ValueError: DigestError too
         raise StatisticsError(f"band statistics {path}: {error}") from error
     if mean.shape != (12,) or covariance.shape != (12, 12):
         raise StatisticsError(

@@ -113,6 +113,15 @@ class FlightCodec:
         """As the mission file says."""
         return cls(model, coding.q, coding.slope, coding.base, coding.mode, coding.finest_dn)
 
+    def modes(self) -> list[FlightCodec]:
+        """This codec kept to each of the modes that it chooses from: what one of them does, whatever the choice."""
+        found = []
+        for mode in ("learned", "transform") if self.mode == "auto" else (self.mode,):
+            codec = copy(self)
+            codec.mode = mode
+            found.append(codec)
+        return found
+
     @property
     def quality(self) -> int:
         """Quality byte of what is coded."""
