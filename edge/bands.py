@@ -116,18 +116,24 @@ def frame_names(raw: Sequence[str]) -> tuple[str, ...]:
     """Names of a frame's bands: Sentinel-2's normalised, others as they are. Raises BandError for repeated, empty or
     unprintable ones.
     """
+    return _frame_names(tuple(map(str, raw)))
+
+
+@lru_cache(maxsize=64)
+def _frame_names(raw: tuple[str, ...]) -> tuple[str, ...]:
+    """A series has the same names for each of its frames, and a file may claim 65,536 of them."""
     names = []
     for item in raw:
         try:
             names.append(normalise_name(item))
         except BandError:
-            names.append(str(item).strip())
+            names.append(item.strip())
     bad = [n for n in names if not (n and n.isprintable() and len(n) <= MAX_NAME)]
     if bad:
         raise BandError(f"expected printable band names of 1 to {MAX_NAME} characters, found {bad}")
     twice = sorted({n for n in names if names.count(n) > 1})
     if twice:
-        raise BandError(f"band(s) given more than once: {', '.join(twice)} (from {', '.join(map(str, raw))})")
+        raise BandError(f"band(s) given more than once: {', '.join(twice)} (from {', '.join(raw)})")
     return tuple(names)
 
 
