@@ -28,7 +28,7 @@ TEST_ARGS ?=
 need_compiler = for c in $${CC%% *} cc gcc clang; do command -v $$c >/dev/null && exit 0; done; \
 	echo "make: no C compiler for the range coder (cc, gcc or clang); Debian and Ubuntu: apt install gcc" >&2; exit 1
 
-.PHONY: help setup setup-test demo test test-all lint bench train hil exactness trt-gate clean distclean
+.PHONY: help setup setup-test demo test test-all lint bench train hil fuzz exactness trt-gate clean distclean
 .DEFAULT_GOAL := help
 
 help:
@@ -37,6 +37,7 @@ help:
 	@echo "make bench       rate and quality against JPEG2000, JPEG XL and x265 on the val split of $(DATA)"
 	@echo "make train       transform, entropy model, export to models/edge (resumes from $(RUNS)/)"
 	@echo "make hil         standard campaign: 30 simulated days with every kind of fault; report in $(RUNS)/hil"
+	@echo "make fuzz        ten minutes of coverage-guided fuzzing of every parser; FUZZ_ARGS='--seconds 60 stream' for one"
 	@echo "make exactness   the same latents on every engine and number of threads"
 	@echo "make trt-gate    both graphs built by NVIDIA's compiler without a GPU (TensorRT-RTX, in a folder of 0.4 GB)"
 	@echo "make clean       remove what was built; make distclean: .venv too"
@@ -95,6 +96,9 @@ train: setup-test
 
 hil: setup-test
 	@$(BIN)/swathpack hil standard --out $(RUNS)/hil $(if $(wildcard $(DATA)/catalog.json),--data $(DATA)) $(HIL_ARGS)
+
+fuzz: setup-test
+	@$(BIN)/python -m tests.fuzz $(FUZZ_ARGS)
 
 exactness: setup-test
 	@$(BIN)/python -m swathpack.hil_tests.exactness

@@ -22,6 +22,7 @@ from swathpack.edge.bands import BANDS
 from swathpack.edge.codec.transform_coder import bitplane, native
 from swathpack.edge.codec.transform_coder.layout import Layout
 from swathpack.edge.codec.transform_coder.tile import coefficients_of
+from swathpack.edge.digests import bytes_digest
 
 SETS = (("B08",), ("B02", "B03", "B04"), ("B02", "B03", "B04", "B08"), BANDS)
 SIDES = (256, 256, 256, 128, 96)
@@ -125,6 +126,7 @@ def main() -> int:
         model = learn(tiles, model)
         print(f"{total_bytes(tiles, model):,} bytes")
     np.savez_compressed(args.out, states=model[0], weights=model[1])
+    print(f"digest for {bitplane.__name__}.MODEL_DIGEST: {bytes_digest(args.out.read_bytes()).hex()}")
     return 0
 
 

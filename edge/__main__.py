@@ -80,7 +80,9 @@ def main(argv: list[str] | None = None) -> int:
 def open_model(mission: Mission) -> EdgeModel:
     # Whatever is configured, a refused engine is followed by the next, and by the processor's own at the end.
     order = f"{mission.coding.engine},auto"
-    return EdgeModel(mission.model or DEFAULT_DIRECTORY, mission.coding.threads, order, mission.coding.analysis)
+    model = EdgeModel(mission.model or DEFAULT_DIRECTORY, mission.coding.threads, order, mission.coding.analysis)
+    model.check_files()
+    return model
 
 
 def _check_files(mission: Mission, once: bool) -> None:

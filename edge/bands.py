@@ -6,6 +6,7 @@ multi-modal, multi-temporal dataset", which drops the cirrus band B10 of L1C pro
 
 from __future__ import annotations
 
+import io
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +16,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+from swathpack.edge.digests import vouched
 
 if TYPE_CHECKING:
     from swathpack.edge.frame import Frame
@@ -113,18 +116,24 @@ def frame_names(raw: Sequence[str]) -> tuple[str, ...]:
     """Names of a frame's bands: Sentinel-2's normalised, others as they are. Raises BandError for repeated, empty or
     unprintable ones.
     """
+    return _frame_names(tuple(map(str, raw)))
+
+
+@lru_cache(maxsize=64)
+def _frame_names(raw: tuple[str, ...]) -> tuple[str, ...]:
+    """A series has the same names for each of its frames, and a file may claim 65,536 of them."""
     names = []
     for item in raw:
         try:
             names.append(normalise_name(item))
         except BandError:
-            names.append(str(item).strip())
+            names.append(item.strip())
     bad = [n for n in names if not (n and n.isprintable() and len(n) <= MAX_NAME)]
     if bad:
         raise BandError(f"expected printable band names of 1 to {MAX_NAME} characters, found {bad}")
     twice = sorted({n for n in names if names.count(n) > 1})
     if twice:
-        raise BandError(f"band(s) given more than once: {', '.join(twice)} (from {', '.join(map(str, raw))})")
+        raise BandError(f"band(s) given more than once: {', '.join(twice)} (from {', '.join(raw)})")
     return tuple(names)
 
 
@@ -146,13 +155,14 @@ def load_statistics(kind: str = "pooled", path: Path = STATISTICS_FILE) -> BandS
     """Reads the shipped statistics of one kind.
 
     pooled: plain moments of both levels together. L1C, L2A, unknown: robust moments of that level (or of
-    both), for regression. Raises StatisticsError when the file is missing or malformed.
+    both), for regression. Raises StatisticsError when the file is missing, malformed, or not the one that the model's
+    manifest beside it names: the transform coder's images depend on it.
     """
     try:
-        with np.load(path) as archive:
+        with np.load(io.BytesIO(vouched(path)), allow_pickle=False) as archive:
             mean = archive[f"{kind}_mean"].astype(np.float64)
             covariance = archive[f"{kind}_covariance"].astype(np.float64)
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:  # ValueError: DigestError too
         raise StatisticsError(f"band statistics {path}: {error}") from error
     if mean.shape != (12,) or covariance.shape != (12, 12):
         raise StatisticsError(

@@ -158,6 +158,13 @@ TILE_DROPPED = _declare(
     0x0411, "tile_dropped", WARNING, "tile {tile} at {time} leaves the queue: {reason}", "tile:i64 time:i64 reason:text"
 )
 QUEUE_CORRUPT = _declare(0x0412, "queue_corrupt", CRITICAL, "queue: {error}", "error:text")
+TILE_CUT = _declare(
+    0x0413,
+    "tile_cut",
+    WARNING,
+    "tile {tile} at {time} keeps {layers} layers: {reason}",
+    "tile:i64 time:i64 layers:u32 reason:text",
+)
 # 0x05..: health
 MEMORY_FLIPPED = _declare(
     0x0501, "memory_flipped", ERROR, "{region} changed in memory at block {block}", "region:text block:u32"

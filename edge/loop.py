@@ -104,6 +104,7 @@ class FlightLoop:
             throttle,
             mission.limits,
             mission.coding.max_tries,
+            mission.passes.patience,
             readings,
             b.samples,
             self.stop,

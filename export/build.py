@@ -23,16 +23,16 @@ from numpy.typing import NDArray
 
 from swathpack.edge.codec.engines import BASE_GRAPH, GRAPH, EngineRefused, open_engine
 from swathpack.edge.codec.model import EdgeModel, ModelError
+from swathpack.edge.digests import MANIFEST
 from swathpack.export.checks import CheckError, check_entropy_graph, check_integers
+from swathpack.export.digests import digest_of
 from swathpack.export.integer import Bound, BoundError, prove_bounds
 from swathpack.export.manifest import (
     ENGINE_FILES,
-    MANIFEST,
     NAMES,
     NETWORK,
     ExportError,
     complete_manifest,
-    digest_of,
     read_manifest,
     write_engine_files,
 )

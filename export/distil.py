@@ -35,11 +35,11 @@ from swathpack.codec.terracodec.checkpoint import CheckpointError, Imported, loa
 from swathpack.codec.terracodec.gaussian import flex_sigma, trained_sigma
 from swathpack.codec.terracodec.tt import Temporal
 from swathpack.codec.train_entropy import TABLES, draw_known, make_context, quantise
-from swathpack.edge.codec.digest import bytes_digest
-from swathpack.edge.codec.engines import DIGEST_BYTES, GOLDEN, GRAPH
+from swathpack.edge.codec.engines import GOLDEN, GRAPH
 from swathpack.edge.codec.latents import CHANNELS, GROUP, LAYERS
 from swathpack.edge.codec.model import model_digest
 from swathpack.edge.codec.tables import Mixture, build
+from swathpack.edge.digests import FILE_DIGEST_BYTES, bytes_digest
 from swathpack.export.entropy_graph import entropy_graph
 from swathpack.export.golden import write_golden
 from swathpack.export.integer import integer_parameters, prove_bounds
@@ -261,9 +261,9 @@ def export(student: EntropyModel, teacher: Teacher, out: Path, notes: dict[str, 
         "preset": f"distilled-{teacher.imported.family}",
         "model_digest": model_digest(out).hex(),
         "tables_digest": tables.digest().hex(),
-        "engine_files": {n: bytes_digest((out / n).read_bytes(), DIGEST_BYTES).hex() for n in (GRAPH, GOLDEN)},
+        "engine_files": {n: bytes_digest((out / n).read_bytes(), FILE_DIGEST_BYTES).hex() for n in (GRAPH, GOLDEN)},
         "files": {
-            p.name: bytes_digest(p.read_bytes(), DIGEST_BYTES).hex()
+            p.name: bytes_digest(p.read_bytes(), FILE_DIGEST_BYTES).hex()
             for p in sorted(out.iterdir())
             if p.suffix != ".json"
         },

@@ -11,18 +11,18 @@ import onnx
 from numpy.typing import NDArray
 
 from swathpack.edge.codec.base_layer import BASE_GROUPS
-from swathpack.edge.codec.digest import bytes_digest
-from swathpack.edge.codec.engines import BASE_GRAPH, DIGEST_BYTES, GOLDEN, GRAPH
+from swathpack.edge.codec.engines import BASE_GRAPH, GOLDEN, GRAPH
 from swathpack.edge.codec.latents import CHANNELS, LAYERS
+from swathpack.edge.codec.model import FILES
 from swathpack.edge.codec.network import ACT_BITS, IN_BITS, RES_BITS
+from swathpack.edge.digests import MANIFEST
 from swathpack.export.checks import describe_graph
+from swathpack.export.digests import digest_of
 from swathpack.export.entropy_graph import entropy_graph
 from swathpack.export.golden import write_golden
 from swathpack.export.integer import INPUT_PEAK, LIMIT, prove_bounds
 
-MANIFEST = "manifest.json"
 ENGINE_FILES = (GRAPH, BASE_GRAPH, GOLDEN)
-MODEL_FILES = (".npz", ".onnx")  # measured tables (JSON) may be renewed without the model
 NETWORK = (".weight", ".bias", ".exponent")
 NAMES = ("base_index", "step_embed", "heads")
 
@@ -49,7 +49,9 @@ def complete_manifest(folder: Path) -> None:
         parameters = {k: archive[k] for k in archive.files}
     network = {k: v for k, v in parameters.items() if k.endswith(NETWORK) or k in NAMES}
     manifest["engine_files"] = {name: digest_of(folder / name) for name in ENGINE_FILES}
-    manifest["files"] = {p.name: digest_of(p) for p in sorted(folder.iterdir()) if p.suffix in MODEL_FILES}
+    manifest["files"] = {
+        p.name: digest_of(p) for p in sorted(folder.iterdir()) if p.suffix in FILES and p.name != MANIFEST
+    }
     manifest["graphs"] = {p.name: describe_graph(onnx.load(p)) for p in sorted(folder.glob("*.onnx"))}
     manifest["integer"] = {
         "activation_bits": ACT_BITS,
@@ -85,8 +87,3 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ExportError(f"{folder / MANIFEST}: expected a JSON object, found {type(found).__name__}")
     return found
-
-
-def digest_of(path: Path) -> str:
-    """Of a file, as the manifest has it."""
-    return bytes_digest(path.read_bytes(), DIGEST_BYTES).hex()

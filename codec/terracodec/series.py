@@ -20,7 +20,7 @@ from swathpack.codec.terracodec.stream import MAX_PIXELS, FrameBody, Header, Str
 from swathpack.codec.terracodec.temporal import decode_temporal, encode_temporal
 from swathpack.codec.terracodec.tiling import TRANSFORM_STRIDE, pad_frames, padded_size, tiled_analysis, tiled_synthesis
 from swathpack.codec.terracodec.tt import TOKENS
-from swathpack.edge.codec.digest import bytes_digest
+from swathpack.edge.digests import bytes_digest
 from swathpack.edge.stream.wire import TABLES_DIGEST_BYTES
 
 FRAMES_AT_ONCE = 8

@@ -1,4 +1,4 @@
-"""Short SHA-256 digests that name arrays, files of bytes and contexts in a stream.
+"""Short SHA-256 digests that name arrays and contexts in a stream.
 
 A digest here is the first bytes of SHA-256 over a canonical text of the thing: for arrays the type, the
 shape and the little-endian elements in C order, so that the same values give the same digest on every
@@ -13,11 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from swathpack.edge.digests import DigestError
 from swathpack.edge.stream.wire import CONTEXT_DIGEST_BYTES
-
-
-class DigestError(ValueError):
-    """An array that has no canonical bytes, or a context with an impossible number of layers."""
 
 
 def canonical_bytes(array: NDArray[Any]) -> bytes:
@@ -49,11 +46,6 @@ def arrays_digest(arrays: dict[str, NDArray[Any]], n_bytes: int = 32) -> bytes:
 def array_digest(array: NDArray[Any], n_bytes: int = 32) -> bytes:
     """Digest of one array: SHA-256 over `type[shape] NUL bytes`."""
     return hashlib.sha256(_head(array) + b"\0" + canonical_bytes(array)).digest()[:n_bytes]
-
-
-def bytes_digest(data: bytes, n_bytes: int = 32) -> bytes:
-    """The first `n_bytes` of SHA-256 of the bytes as they are (for model files)."""
-    return hashlib.sha256(data).digest()[:n_bytes]
 
 
 def context_digest(latent: NDArray[np.int16], layers: int, layer_channels: int = 32) -> bytes:

@@ -7,6 +7,7 @@ contexts are named by their times too; it is bound to the model's and the tables
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -106,6 +107,15 @@ class FlightCodec:
     def configured(cls, model: EdgeModel, coding: CodecSettings) -> FlightCodec:
         """As the mission file says."""
         return cls(model, coding.q, coding.slope, coding.base, coding.mode, coding.finest_dn)
+
+    def modes(self) -> list[FlightCodec]:
+        """This codec kept to each of the modes that it chooses from: what one of them does, whatever the choice."""
+        found = []
+        for mode in ("learned", "transform") if self.mode == "auto" else (self.mode,):
+            codec = copy(self)
+            codec.mode = mode
+            found.append(codec)
+        return found
 
     @property
     def quality(self) -> int:

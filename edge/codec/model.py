@@ -8,6 +8,8 @@ models/edge/golden.npz      what an engine must reproduce before it may code
 models/edge/analysis.onnx   frame -> coefficients (any precision); analysis_int8.onnx: the same in int8
 models/edge/synthesis.onnx  latent -> frame (any precision; used on the ground only)
 models/edge/gains.npz       squared error in DN^2 that a unit error of each channel makes (rate control)
+models/edge/band_statistics.npz   what bands are expected to be (`swathpack.edge.bands`)
+models/edge/rate_quality.json     measured rates, for the planner on the ground
 """
 
 from __future__ import annotations
@@ -24,16 +26,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from swathpack.edge.codec.digest import bytes_digest
-from swathpack.edge.codec.engines import DIGEST_BYTES, EngineEvent
+from swathpack.edge.codec.engines import EngineEvent
 from swathpack.edge.codec.latents import CHANNELS
 from swathpack.edge.codec.network import ExactNetwork
 from swathpack.edge.codec.pixels import padded
 from swathpack.edge.codec.prediction import EntropyEngine, Reconstruction
 from swathpack.edge.codec.tables import ProbabilityTables, TableError
+from swathpack.edge.codec.transform_coder.bitplane import read_model as read_bitplane_model
+from swathpack.edge.digests import MANIFEST, DigestError, bytes_digest, check_file
 from swathpack.edge.stream.wire import MODEL_DIGEST_BYTES
 
 DEFAULT_DIRECTORY = Path(__file__).resolve().parent.parent.parent / "models" / "edge"
+FILES = (".npz", ".onnx", ".json")  # of a model folder, all named by its manifest but the manifest itself
 NO_SCALE = 16  # the scale index that moves nothing in synthesis
 DIGESTED = ("entropy.npz", "synthesis.onnx")
 
@@ -85,7 +89,7 @@ class EdgeModel:
         self.directory, self.threads = directory, threads
         self._lock = threading.Lock()
         try:
-            self.manifest = _manifest(directory / "manifest.json")
+            self.manifest = _manifest(directory / MANIFEST)
             self.digest = model_digest(directory)
         except (OSError, ValueError) as error:
             raise ModelError(f"model in {directory}: {error}") from error
@@ -133,15 +137,23 @@ class EdgeModel:
         """A file that the manifest vouches for; raises ModelError for one that it does not name."""
         try:
             data = (self.directory / name).read_bytes()
-        except OSError as error:
+            check_file(name, data, self.manifest)
+        except (OSError, DigestError) as error:
             raise ModelError(f"model in {self.directory}: {error}") from error
-        files = self.manifest.get("files")
-        expected = files.get(name) if isinstance(files, dict) else None
-        found = bytes_digest(data, DIGEST_BYTES).hex()
-        if expected != found:
-            what = f"expected digest {expected}" if expected else "its manifest names no digest of it"
-            raise ModelError(f"model in {self.directory}: {name}: {what}, found {found}")
         return data
+
+    def check_files(self) -> None:
+        """That every file of the folder is one that the manifest names, and as it says, whether or not it is used now; and
+        that the transform coder's model is its own. Raises ModelError.
+        """
+        there = {p.name for p in self.directory.iterdir() if p.suffix in FILES and p.name != MANIFEST}
+        files = self.manifest.get("files")
+        for name in sorted(there | set(files if isinstance(files, dict) else ())):
+            self._checked(name)
+        try:
+            read_bitplane_model()
+        except ValueError as error:
+            raise ModelError(str(error)) from error
 
     def _make_analysis(self, kind: str) -> Any:
         from swathpack.edge.codec.analysis import open_analysis

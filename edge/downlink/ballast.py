@@ -34,6 +34,10 @@ class Ballast:
                 self.release()
         return self.intact
 
+    def lacking(self) -> int:
+        """Bytes that must become free before `hold` can allocate it."""
+        return 0 if self.intact else max(2 * self._size - self._free(), 0)
+
     def release(self) -> None:
         """Let the space go."""
         if self._size:

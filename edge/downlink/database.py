@@ -11,6 +11,8 @@ from typing import Any
 
 from swathpack.edge.downlink.schema import connect, translated
 
+_PAGES = 2048  # of 4 kB: none of the other stages is to wait for long
+
 
 class Database:
     """An open queue file. Every method raises QueueError or one of its kinds."""
@@ -51,8 +53,10 @@ class Database:
         rows = self.all(query, *values)
         return rows[0][0] if rows else None
 
-    def checkpoint(self) -> None:
-        """Write the log back into the file and give its space back to the disk."""
+    def give_back(self) -> None:
+        """Free pages at the file's end, a portion of them a call, and the log: back to the disk."""
+        with self._lock, translated():
+            self._db.executescript(f"PRAGMA incremental_vacuum({_PAGES})")  # `execute` would free one page and stop
         self.all("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def meta(self, name: str, default: int = 0) -> int:

@@ -56,6 +56,10 @@ class PassTable:
         """Whether this pass has ever been on."""
         return self._file.one("SELECT 1 FROM passes WHERE number = ?", number) is not None
 
+    def count_ended(self) -> int:
+        """Passes that are over."""
+        return int(self._file.one("SELECT count(*) FROM passes WHERE ended"))
+
     def all(self) -> dict[int, tuple[int, int]]:
         """Every pass so far: number to (budget, used), bytes."""
         rows = self._file.all("SELECT number, budget, used FROM passes")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-VERSION = 3
+VERSION = 4
 
 # Small rows apart from large values, so that planning a pass does not read the segments.
 TABLES = """
@@ -25,7 +25,7 @@ CREATE TABLE IF NOT EXISTS tiles (
     urgency INTEGER NOT NULL, intra INTEGER NOT NULL, bytes INTEGER NOT NULL, prefix BLOB NOT NULL,
     distortion BLOB NOT NULL, digests BLOB NOT NULL, have BLOB NOT NULL, sent_layers INTEGER NOT NULL DEFAULT
     0, confirmed INTEGER NOT NULL DEFAULT 0, report INTEGER NOT NULL DEFAULT -1,
-    created INTEGER NOT NULL, ever BLOB NOT NULL DEFAULT x'');
+    created INTEGER NOT NULL, ever BLOB NOT NULL DEFAULT x'', layers INTEGER NOT NULL DEFAULT 16);
 CREATE UNIQUE INDEX IF NOT EXISTS tiles_key ON tiles (tile, time);
 CREATE INDEX IF NOT EXISTS tiles_frame ON tiles (frame);
 CREATE TABLE IF NOT EXISTS large (
@@ -46,6 +46,7 @@ CREATE TABLE IF NOT EXISTS reports (
 _STEPS = {
     # What was sent and is taken for held is all that is known of what was ever sent.
     2: "ALTER TABLE tiles ADD COLUMN ever BLOB NOT NULL DEFAULT x''; UPDATE tiles SET ever = have;",
+    3: "ALTER TABLE tiles ADD COLUMN layers INTEGER NOT NULL DEFAULT 16;",
 }
 
 
@@ -92,6 +93,7 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def _prepare(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # of a new file: pages that are free can be given back
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA journal_size_limit=67108864")

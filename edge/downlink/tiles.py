@@ -26,7 +26,8 @@ class QueueTable:
     """All coded tiles as rate control sees them.
 
     number, tile, time, urgency: (N,) int64. weight: (N,) float64. prefix: (N, 17) int64 bytes. distortion:
-    (N, 17) float64. have: per tile the byte ranges that the ground has or is about to have.
+    (N, 17) float64. have: per tile the byte ranges that the ground has or is about to have. confirmed: (N,) int64
+    layers that it has said it holds.
     """
 
     number: NDArray[np.int64]
@@ -37,6 +38,7 @@ class QueueTable:
     prefix: NDArray[np.int64]
     distortion: NDArray[np.float64]
     have: list[RangeSet]
+    confirmed: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.number)
@@ -97,8 +99,8 @@ class TileTable:
             remove_work(db, work)
             db.execute(
                 "INSERT INTO tiles (number, frame, row, col, tile, time, q, weight, urgency, intra, bytes, "
-                "prefix, distortion, digests, have, created) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "prefix, distortion, digests, have, created, layers) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     number,
                     work.frame,
@@ -115,6 +117,7 @@ class TileTable:
                     held_digests(key, coded.q, latent),
                     b"",
                     _passes_run(db),
+                    useful_layers(coded.distortion),
                 ),
             )
             db.execute(
@@ -149,7 +152,7 @@ class TileTable:
     def table(self) -> QueueTable:
         """Everything queued, in the order of the segment numbers."""
         rows = self._file.all(
-            "SELECT number, tile, time, urgency, weight, prefix, distortion, have FROM tiles ORDER BY number"
+            "SELECT number, tile, time, urgency, weight, prefix, distortion, have, confirmed FROM tiles ORDER BY number"
         )
         ids = np.array([row[:4] for row in rows], np.int64).reshape(-1, 4)
         return QueueTable(
@@ -161,6 +164,7 @@ class TileTable:
             prefix=np.frombuffer(b"".join(row[5] for row in rows), "<i8").reshape(-1, LAYERS + 1),
             distortion=np.frombuffer(b"".join(row[6] for row in rows), "<f8").reshape(-1, LAYERS + 1),
             have=[RangeSet.unpack(row[7]) for row in rows],
+            confirmed=np.array([row[8] for row in rows], np.int64),
         )
 
     def read(self, span: Span) -> bytes:
@@ -226,29 +230,18 @@ class TileTable:
         )
         return [(int(number), TileKey(tile, time)) for number, tile, time in rows]
 
-    def first_to_go(self, limit: int) -> list[tuple[int, TileKey, int]]:
-        """(number, key, bytes) in the order in which tiles leave when space runs out.
-
-        Those that the ground holds go first, then the least weighty and oldest of those that it does not.
-        """
-        rows = self._file.all(
-            "SELECT number, tile, time, bytes FROM tiles ORDER BY confirmed = 0, urgency, weight, number LIMIT ?", limit
-        )
-        return [(int(number), TileKey(tile, time), int(size)) for number, tile, time, size in rows]
-
     def drop_complete(self) -> int:
-        """Take out the tiles of which the ground has confirmed every layer; returns how many."""
-        rows = self._file.all("SELECT number FROM tiles WHERE confirmed = ?", LAYERS)
+        """Take out the tiles of which the ground has confirmed every layer that is of use; returns how many."""
+        rows = self._file.all("SELECT number FROM tiles WHERE confirmed >= max(layers, 1)")
         if rows:
             self.drop([int(number) for (number,) in rows])
         return len(rows)
 
-    def confirmed(self, limit: int) -> list[tuple[int, TileKey]]:
-        """(number, key) of tiles that the ground holds in part, least weighty and oldest first."""
-        rows = self._file.all(
-            "SELECT number, tile, time FROM tiles WHERE confirmed > 0 ORDER BY urgency, weight, number LIMIT ?", limit
-        )
-        return [(int(number), TileKey(tile, time)) for number, tile, time in rows]
+    def cut(self, cuts: Iterable[tuple[int, int]]) -> None:
+        """Keep only the first layers of some tiles, (segment number, layers): the bytes behind them are gone for good."""
+        with self._file.transaction() as db:
+            for number, layers in cuts:
+                _cut(db, number, layers)
 
     def drop(self, numbers: Sequence[int]) -> None:
         """Take tiles out of the queue for good."""
@@ -304,6 +297,26 @@ def _count_coding(db: sqlite3.Connection, tile: int, intra: bool) -> None:
             "INSERT INTO codings VALUES (?, 1, 0) ON CONFLICT (tile) DO UPDATE SET since_intra = since_intra + 1",
             (tile,),
         )
+
+
+def _cut(db: sqlite3.Connection, number: int, layers: int) -> None:
+    query = "SELECT prefix, distortion, segment, segment_crc FROM tiles JOIN large USING (number) WHERE number = ?"
+    row = db.execute(query, (number,)).fetchone()
+    if row is None or zlib.crc32(row[2]) != row[3]:
+        return  # who reads it next says that it is damaged
+    prefix, distortion = np.frombuffer(row[0], "<i8").copy(), np.frombuffer(row[1], "<f8").copy()
+    prefix[layers:], distortion[layers:] = prefix[layers], distortion[layers]
+    segment = row[2][: int(prefix[layers])]
+    db.execute("UPDATE large SET segment = ?, segment_crc = ? WHERE number = ?", (segment, zlib.crc32(segment), number))
+    db.execute(
+        "UPDATE tiles SET prefix = ?, distortion = ?, bytes = ?, layers = ? WHERE number = ?",
+        (prefix.tobytes(), distortion.tobytes(), len(segment), useful_layers(distortion), number),
+    )
+
+
+def useful_layers(distortion: NDArray[np.float64]) -> int:
+    """Layers up to the last one that takes any error away, of (17,) as in `CodedTile`; rate control sends no others."""
+    return int(np.flatnonzero(distortion > distortion[-1]).max(initial=-1)) + 1
 
 
 def mark_held(db: sqlite3.Connection, number: int, parts: Iterable[tuple[int, int]]) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,12 +19,17 @@ from numpy.typing import NDArray
 from swathpack.edge import events
 from swathpack.edge.bands import BANDS
 from swathpack.edge.codec.base_layer import BASE_GROUPS
+from swathpack.edge.codec.flight import FlightCodec
 from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.codec.model import EdgeModel, ModelError
 from swathpack.edge.codec.protocol import ContextLatent, TileCodec, TileKey, TilePixels
 from swathpack.edge.codec.rangecoder import TABLES_FRAME, RangeCoderError, tables_memory
+from swathpack.edge.codec.tile_coder import CodedLatent
+from swathpack.edge.codec.transform_coder import bitplane
+from swathpack.edge.codec.transform_coder.bitplane import ModelFileError
 from swathpack.edge.events import EventLog
 from swathpack.edge.health.scrub import Scrubber, octets
+from swathpack.edge.stream.quality import is_learned
 
 _MAX_DEPTH = 6
 _MIN_BYTES = 64
@@ -88,17 +93,18 @@ def _repair_coder(name: str, part: NDArray[np.uint8], reopen: Callable[[], EdgeM
         raise ValueError(f"coder.{name}: {error}") from error
 
 
-def _roots(model: EdgeModel) -> dict[str, object]:
+def _roots(model: EdgeModel, fresh: bool = False) -> dict[str, object]:
+    """What is watched; fresh: what memory holds of the transform coder's model is left aside, and its file read."""
     model.tables.cost_bits(np.zeros(1, np.uint16), np.zeros(1, np.int64))  # some tables are made when first used
     parts = {"parameters": model.parameters, "tables": model.tables, "engine": model.engine}
-    return {**parts, "gains": model.gains}
+    return {**parts, "gains": model.gains, "bitplanes": bitplane.read_model() if fresh else bitplane.model()}
 
 
 def _repair(path: str, array: NDArray[Any], reopen: Callable[[], EdgeModel]) -> None:
     """Copy one array of a freshly loaded model over a damaged one. Raises ValueError, OSError."""
     try:
-        fresh = dict(arrays_of(_roots(reopen())))[path]
-    except (ModelError, KeyError) as error:
+        fresh = dict(arrays_of(_roots(reopen(), fresh=True)))[path]
+    except (ModelError, ModelFileError, KeyError) as error:
         raise ValueError(f"{path}: {error}") from error
     writable = array.flags.writeable
     if not writable:
@@ -113,15 +119,17 @@ class Canary:
 
     The tile is coded with and without context, and what is compared are the values inside too, where the codec shows
     them: a changed weight alters some coefficient or mean long before it alters a quantised symbol. Both graphs of the
-    entropy network also get random planes of all sizes, so that units have work that one picture leaves idle.
+    entropy network also get random planes of all sizes, so that units have work that one picture leaves idle. A codec that
+    chooses between modes codes the tile in each of them.
     """
 
     def __init__(self, codec: TileCodec, log: EventLog, side: int = 64) -> None:
         self._codec, self._log = codec, log
+        self._modes: Sequence[TileCodec] = codec.modes() if isinstance(codec, FlightCodec) else [codec]
         self._tile = TilePixels(TileKey(0, 2), _pattern(side), BANDS, np.ones((side, side), np.bool_))
         self._planes = [_random_planes(seed, based) for seed, based in ((1, False), (2, False), (3, True), (4, True))]
-        first = codec.encode(self._tile, [])
-        near = (TileKey(0, 1), LAYERS), (TileKey(0, 0), LAYERS // 2)
+        first = self._modes[0].encode(self._tile, [])
+        near = ((TileKey(0, 1), LAYERS), (TileKey(0, 0), LAYERS // 2)) if is_learned(first.q) else ()
         self._contexts = [ContextLatent.known(key, first.q, k, first.latent) for key, k in near]
         self._expected = self._code()
 
@@ -139,11 +147,15 @@ class Canary:
 
     def _code(self) -> list[int]:
         found: list[int] = []
-        for contexts in ([], self._contexts):
-            coded = self._codec.encode(self._tile, contexts)
+        runs: list[tuple[TileCodec, list[ContextLatent]]] = [
+            (self._modes[0], self._contexts),
+            *((codec, []) for codec in self._modes),
+        ]
+        for codec, contexts in runs:
+            coded = codec.encode(self._tile, contexts)
             inside = getattr(coded, "coded", None)
             values = [coded.latent, coded.distortion]
-            if inside is not None:
+            if isinstance(inside, CodedLatent):
                 said = [inside.prediction, *([inside.base.prediction] if inside.base else [])]
                 values += [inside.coefficients, *(a for p in said for a in (p.mean8, p.table_index))]
             found += [zlib.crc32(np.ascontiguousarray(v).tobytes()) for v in values]
@@ -151,8 +163,10 @@ class Canary:
         model = getattr(self._codec, "model", None)
         if isinstance(model, EdgeModel):
             q = int(getattr(self._codec, "q", 0))
-            runs = [(planes, layers) for planes in self._planes for layers in (LAYERS, BASE_GROUPS)]
-            heads = [h for planes, n in runs for h in model.engine.heads_of_all(*planes, q, (_PROBE, _PROBE), layers=n)]
+            passes = [(planes, layers) for planes in self._planes for layers in (LAYERS, BASE_GROUPS)]
+            heads = [
+                h for planes, n in passes for h in model.engine.heads_of_all(*planes, q, (_PROBE, _PROBE), layers=n)
+            ]
             found += [zlib.crc32(np.ascontiguousarray(h).tobytes()) for h in heads]
         return found
 

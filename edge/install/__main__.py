@@ -24,6 +24,7 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from swathpack.edge.install.agent import agent_paths
 from swathpack.edge.install.facts import read_facts
 from swathpack.edge.install.installer import Installer, roll_back
 from swathpack.edge.install.keys import apply_changes, read_ring
@@ -200,7 +201,7 @@ def _renew(slots: Slots, record: Record, places: Places) -> None:
 
 def _renew_agent(package: Path, agent: Path) -> None:
     """Point the link `agent` at a copy of this slot's installer: the slot itself may be replaced later."""
-    files = [package / "__init__.py", package / "edge/__init__.py", *sorted((package / "edge/install").glob("*.py"))]
+    files = agent_paths(package)
     name = hashlib.sha256(b"\0".join(path.read_bytes() for path in files)).hexdigest()[:16]
     folder, link = agent.with_name("agents") / name, agent.with_name("agent.part")
     if agent.is_symlink() and agent.resolve() == folder.resolve():

@@ -73,6 +73,7 @@ def open_model(report: Reporter) -> EdgeModel:
     report.say("engine", "begin", f"trying {ENGINES}; TensorRT builds for minutes where it is")
     with _Heartbeat(report, "engine"):
         model = EdgeModel(engine=ENGINES)
+        model.check_files()
     for event in model.engine_events[:-1]:
         told = event.reason if event.reason in NOTES else f"not used ({event.reason})"
         report.say("engine", "note", f"{event.engine} {told}: {event.detail}")

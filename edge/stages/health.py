@@ -19,70 +19,12 @@ from swathpack.edge.health.jsonl import JsonLines
 from swathpack.edge.health.scrub import Scrubber
 from swathpack.edge.health.telemetry import Telemetry, json_line, resident_mb
 from swathpack.edge.health.throttle import Readings, Throttle
+from swathpack.edge.stages.retention import Retention
 
 SAMPLE_S = 10.0
 TIDY_S = 5.0
 LOAD_S = 1.0
 GRACE_S = 60.0  # a process that is too large from the start would only restart for ever
-FRAMES_REMEMBERED = 100_000
-_DROP_BATCH = 256
-
-
-class Retention:
-    """Makes room: frames that the ground holds, then tiles that are old, then tiles by weight. Never
-    silently.
-    """
-
-    def __init__(
-        self,
-        queue: DownlinkQueue,
-        spool: Spool,
-        ballast: Ballast,
-        log: EventLog,
-        limits: LimitsConfig,
-        max_tries: int,
-    ) -> None:
-        self._queue, self._spool, self._ballast, self._log = queue, spool, ballast, log
-        self._limits, self._max_tries = limits, max_tries
-
-    def tidy(self) -> None:
-        """One round. Raises QueueError, StorageError."""
-        for frame, name in self._queue.work.finished_frames(self._limits.keep_frames == "confirmed"):
-            # The row first: a file without a live row is deleted at the next start, the reverse would fail
-            # tiles.
-            self._queue.work.done_with_frame(frame)
-            self._spool.remove(name)
-        self._queue.work.forget_frames(FRAMES_REMEMBERED)
-        self._queue.tiles.drop_complete()
-        if not self._ballast.intact:
-            # The disk is full: tiles that the ground has at least a picture of make room for those it has not.
-            scarce = self._queue.tiles.confirmed(_DROP_BATCH)
-            self._drop([(number, key.tile, key.time) for number, key in scarce], "disk full")
-        if self._spool.low():
-            self._queue.file.checkpoint()
-            # Frames are kept for tiles that could not be coded only as long as there is room for others.
-            for work in self._queue.work.given_up(self._max_tries, _DROP_BATCH):
-                time = self._queue.work.frame_time(work.frame)
-                self._log.report(events.TILE_DROPPED, tile=work.tile, time=time, reason="coding failed")
-                self._queue.work.skip(work)
-        old = self._queue.tiles.older_than(self._limits.keep_passes, _DROP_BATCH)
-        self._drop([(number, key.tile, key.time) for number, key in old], "age")
-        excess = self._queue.tiles.bytes_queued() - (self._limits.queue_mb << 20)
-        while excess > 0:
-            batch = []
-            for number, key, size in self._queue.tiles.first_to_go(_DROP_BATCH):
-                if excess <= 0:
-                    break
-                batch.append((number, key.tile, key.time))
-                excess -= size
-            if not batch:
-                return
-            self._drop(batch, "space")
-
-    def _drop(self, tiles: list[tuple[int, int, int]], reason: str) -> None:
-        for _, tile, time in tiles:
-            self._log.report(events.TILE_DROPPED, tile=tile, time=time, reason=reason)
-        self._queue.tiles.drop([number for number, _, _ in tiles])
 
 
 class Health:
@@ -107,6 +49,7 @@ class Health:
         throttle: Throttle,
         limits: LimitsConfig,
         max_tries: int,
+        patience: int,
         readings: Callable[[], Readings],
         samples: JsonLines | None,
         fatal: Callable[[str], None],
@@ -114,7 +57,7 @@ class Health:
         self.clock, self._log, self._telemetry = clock, log, telemetry
         self._queue, self._context, self._spool, self._ballast = queue, context, spool, ballast
         self._scrubber, self._throttle, self._readings, self._samples = scrubber, throttle, readings, samples
-        self._retention = Retention(queue, spool, ballast, log, limits, max_tries)
+        self._retention = Retention(queue, spool, ballast, log, limits, max_tries, patience)
         self._watch = ClockWatch(clock)
         self._sample_at = self._tidy_at = self._load_at = clock.monotonic()
         self.memory_mb, self.fatal, self._grace_until = limits.memory_mb, fatal, self._sample_at + GRACE_S

@@ -11,6 +11,7 @@ import gzip
 import io
 import tarfile
 
+from swathpack.edge.install.agent import is_agents
 from swathpack.edge.install.manifest import Manifest
 from swathpack.export.bundle.archive import tar_bytes
 from swathpack.export.bundle.contents import DATA
@@ -21,7 +22,7 @@ LINKS = {
     f"etc/systemd/system/multi-user.target.wants/{FIRSTBOOT}": f"../{FIRSTBOOT}",
     "opt/swathpack/agent": "agents/factory",
 }
-AGENT = ("runtime/swathpack/__init__.py", "runtime/swathpack/edge/__init__.py")
+PACKAGE = "runtime/swathpack/"
 
 
 def overlay_tar(tar: bytes, files: dict[str, bytes], manifest: Manifest, public: str) -> bytes:
@@ -46,7 +47,7 @@ def _tree(tar: bytes, files: dict[str, bytes], manifest: Manifest, public: str) 
     agent = {
         f"opt/swathpack/agents/factory/{path.removeprefix('runtime/')}": data
         for path, data in files.items()
-        if path in AGENT or path.startswith("runtime/swathpack/edge/install/")
+        if path.startswith(PACKAGE) and is_agents(path.removeprefix(PACKAGE))
     }
     unit = (DATA / FIRSTBOOT).read_bytes()
     fixed = {

@@ -20,8 +20,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from swathpack.edge.board import make_schedule, make_source, open_board, uplink_keys
 from swathpack.edge.clock import ManualClock
 from swathpack.edge.codec.flight import FlightCodec
@@ -30,6 +28,7 @@ from swathpack.edge.codec.model import DEFAULT_DIRECTORY, EdgeModel
 from swathpack.edge.codec.protocol import CodedTile, ContextLatent, TilePixels
 from swathpack.edge.config import Mission, read_mission
 from swathpack.edge.downlink.schema import QueueCorruptError
+from swathpack.edge.downlink.tiles import useful_layers
 from swathpack.edge.events import Event
 from swathpack.edge.health.model_memory import Canary, watch_model
 from swathpack.edge.health.scrub import Scrubber
@@ -128,7 +127,7 @@ class Witness:
             "q": coded.q,
             "contexts": len(coded.context_digests),
             "bytes": int(coded.prefix_bytes[-1]),
-            "worth": _worth(coded),
+            "worth": useful_layers(coded.distortion),
         }
         self._wire.send(head, digests)
         return self._damaged(coded) if self.flip_code else coded
@@ -137,11 +136,6 @@ class Witness:
         self.flip_code -= 1
         self._wire.send({"say": "flipped", "where": "code", "what": f"of tile {coded.key.tile}", "key": coded.key})
         return Damaged(coded, self._rng)
-
-
-def _worth(coded: CodedTile) -> int:
-    """Layers up to the last one that takes any error away; rate control sends no more."""
-    return int(np.flatnonzero(coded.distortion > coded.distortion[-1]).max(initial=-1)) + 1
 
 
 class Damaged:

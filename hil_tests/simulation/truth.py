@@ -7,18 +7,20 @@ of processor the analysis may differ in the last bit; there the board's own dige
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from swathpack.edge.bands import BANDS, complete_bands
 from swathpack.edge.codec.base_layer import known_part
+from swathpack.edge.codec.flight import FlightCodec
 from swathpack.edge.codec.latents import quantise
 from swathpack.edge.codec.model import EdgeModel
 from swathpack.edge.codec.pixels import tile_windows
-from swathpack.edge.codec.protocol import ContextLatent, TileKey
+from swathpack.edge.codec.protocol import ContextLatent, TileKey, TilePixels
 from swathpack.edge.codec.tile_coder import DEAD_ZONE, analyse_tile
+from swathpack.edge.config import CodingConfig
 from swathpack.edge.frame import Frame
 from swathpack.edge.stages.intake import tile_id
 from swathpack.edge.stream.quality import is_learned
@@ -51,7 +53,7 @@ class Truth:
     told: dict[TileKey, tuple[bytes, ...]] = field(default_factory=dict)
     worth: dict[TileKey, int] = field(default_factory=dict)
     _shots: dict[tuple[int, int], Shot] = field(default_factory=dict)
-    _latents: dict[TileKey, NDArray[np.int16]] = field(default_factory=dict)
+    _latents: dict[tuple[TileKey, bool], NDArray[np.int16]] = field(default_factory=dict)
 
     def add(self, shot: Shot) -> list[TileKey]:
         """Take a shot in; the tile-frames that it should become."""
@@ -77,14 +79,22 @@ class Truth:
         whole = self.sensor.pixels(self.shot(key))
         return whole[:, row * side : (row + 1) * side, column * side : (column + 1) * side]
 
-    def latent(self, key: TileKey) -> NDArray[np.int16]:
-        """The latent that an undisturbed codec makes."""
-        if key not in self._latents:
-            frame = complete_bands(Frame.from_array(self.pixels(key), BANDS))
-            self._latents[key] = quantise(analyse_tile(self.model, frame.data, frame.valid), self.q, DEAD_ZONE)
+    def latent(self, key: TileKey, learned: bool = True) -> NDArray[np.int16]:
+        """The latent, or what stands for one without the network, that an undisturbed codec makes."""
+        if (key, learned) not in self._latents:
+            frame = Frame.from_array(self.pixels(key), BANDS)
+            self._latents[key, learned] = self._learned(frame) if learned else self._transform(key, frame)
             while len(self._latents) > KEPT:
                 self._latents.pop(next(iter(self._latents)))
-        return self._latents[key]
+        return self._latents[key, learned]
+
+    def _learned(self, frame: Frame) -> NDArray[np.int16]:
+        frame = complete_bands(frame)
+        return quantise(analyse_tile(self.model, frame.data, frame.valid), self.q, DEAD_ZONE)
+
+    def _transform(self, key: TileKey, frame: Frame) -> NDArray[np.int16]:
+        codec = FlightCodec.configured(self.model, replace(CodingConfig(), q=self.q, mode="transform"))
+        return codec.encode(TilePixels(key, frame.data, frame.bands, frame.valid), ()).latent
 
     def check(self, held: ContextLatent, time: float) -> WrongImage | None:
         """Compare what the ground holds of a tile-frame."""
@@ -92,8 +102,9 @@ class Truth:
             self.shot(held.key)
         except KeyError:
             return WrongImage(held.key, held.layers, time, "no frame of this place and time was ever taken")
-        if self.same_machine and is_learned(held.q):
-            good = np.array_equal(held.latent, known_part(self.latent(held.key), held.layers, held.q))
+        if self.same_machine:
+            true = self.latent(held.key, is_learned(held.q))
+            good = np.array_equal(held.latent, known_part(true, held.layers, held.q))
             return None if good else WrongImage(held.key, held.layers, time, "the undisturbed codec")
         told = self.told.get(held.key)
         good = told is not None and held.digest == told[held.layers - 1]

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.fuzz.__main__ import SECONDS, fuzz, report
+from tests.edge.campaign.fuzz_targets import Target
+from tests.fuzz.__main__ import SECONDS, fuzz_all, installed, mutated, report
 from tests.fuzz.targets import CORPUS, slug, targets
 
 REPLAY = """
@@ -42,9 +43,25 @@ def test_the_corpus_is_small_and_of_known_parsers():
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(importlib.util.find_spec("atheris") is None, reason="atheris is not installed here")
 def test_ten_minutes_of_fuzzing():
-    names = [t.name for t in targets()]
-    found = [fuzz(name, SECONDS / len(names)) for name in names]
+    found = fuzz_all([t.name for t in targets()], SECONDS)
     assert not any(f.failure for f in found), report(found)
-    assert all(f.inputs > 100 and f.coverage > 5 for f in found), report(found)
+    assert all(f.inputs > 100 for f in found), report(found)
+    assert not installed() or all(f.coverage > 5 for f in found), report(found)
+
+
+def test_without_atheris_the_own_fuzzer_tries_the_same_parsers(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    names = ["pieces", "mask"]
+    found = fuzz_all(names, 0.4)
+    assert [f.name for f in found] == names
+    assert all(f.inputs > 100 and not f.failure for f in found), report(found)
+
+
+def test_the_own_fuzzer_tells_of_what_it_finds():
+    def refuse(data: bytes) -> None:
+        if b"\xff" in data:
+            raise KeyError("a bug")
+
+    found = mutated(Target("none", refuse, (ValueError,), [b"abcd" * 4], ()), 1.0)
+    assert "KeyError: 'a bug'" in found.failure

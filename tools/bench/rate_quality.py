@@ -25,6 +25,7 @@ from swathpack.edge.codec.layers import tile_decoder
 from swathpack.edge.codec.model import EdgeModel
 from swathpack.edge.codec.tile_coder import analyse_tile, encode_tile
 from swathpack.edge.stream.quality import quality_of
+from swathpack.export.digests import renew
 from swathpack.tools.bench.cubes import load
 from swathpack.tools.bench.metrics import psnr
 from swathpack.tools.files.outputs import Output, add_force
@@ -115,6 +116,7 @@ def run(args: argparse.Namespace) -> int:
     }
     with output as place:
         place.write_text(json.dumps(table, indent=1) + "\n")
+    renew(args.out)
     for p in points[::4]:
         print(
             f"k {p['layers']:2d}: {p['bppb']:.4f} bppb, {p['psnr_db_mean']:.2f} dB "

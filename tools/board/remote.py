@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import swathpack
+from swathpack.edge.install.agent import agent_paths
 
 AGENT = "/opt/swathpack/agent"
 SSH_FAILED = 255
@@ -189,5 +190,4 @@ def ssh_program() -> str:
 def agent_files() -> dict[str, bytes]:
     """The installer's files as they go to a board that has none."""
     package = Path(swathpack.__file__).parent
-    paths = [package / "__init__.py", package / "edge/__init__.py", *sorted((package / "edge/install").glob("*.py"))]
-    return {path.relative_to(package.parent).as_posix(): path.read_bytes() for path in paths}
+    return {path.relative_to(package.parent).as_posix(): path.read_bytes() for path in agent_paths(package)}

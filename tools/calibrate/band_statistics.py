@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from swathpack.codec.data import Cube, load_cubes
 from swathpack.edge.bands import BANDS, BandStatistics, completion_matrix
 from swathpack.edge.frame import normalise_level
+from swathpack.export.digests import renew
 from swathpack.tools.files.outputs import Output, add_force
 from swathpack.tools.guard import guarded
 
@@ -121,6 +122,7 @@ def run(args: argparse.Namespace) -> int:
     arrays |= {f"{k}_covariance": v.covariance for k, v in kinds.items()}
     with output as place:
         np.savez(place, bands=np.array(BANDS), **arrays)
+    renew(args.out)
     print(f"{len(train)} cubes -> {args.out}")
     for kind, value in kinds.items():
         print(f"  {kind:8s} mean " + " ".join(f"{m:5.0f}" for m in value.mean))

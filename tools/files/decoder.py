@@ -14,13 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swathpack.edge.bands import BANDS
-from swathpack.edge.codec.digest import array_digest, bytes_digest, context_digest
+from swathpack.edge.codec.digest import array_digest, context_digest
 from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.codec.layers import EmbeddedDecoder, known_context, tile_decoder
 from swathpack.edge.codec.model import EdgeModel
 from swathpack.edge.codec.pixels import TileWindow, tile_windows
 from swathpack.edge.codec.plain import PlainError, decode_plain, greatest_error
 from swathpack.edge.codec.prediction import CodingContext, CodingError, TileDecoder
+from swathpack.edge.digests import bytes_digest
 from swathpack.edge.frame import Frame
 from swathpack.edge.radiometry import MAX_COUNT
 from swathpack.edge.stream import Header, Segment, Stream, StreamError, read_stream

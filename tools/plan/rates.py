@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from swathpack.edge.digests import DigestError, vouched
 from swathpack.edge.schema import did_you_mean
 from swathpack.tools.errors import UserError
 from swathpack.tools.plan.schema import Section
@@ -133,8 +134,8 @@ def load_rates(path: Path | None, board: str, power_mode: str) -> tuple[RateTabl
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        document = json.loads(vouched(path).decode("utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, DigestError) as error:
         raise UserError(f"cannot read the rate table {path}: {error}") from None
     if not isinstance(document, dict) or document.get("schema") != SCHEMA:
         raise UserError(

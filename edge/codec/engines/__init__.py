@@ -6,6 +6,7 @@ Names: `float32` (numpy), `int64` (numpy, the twin that defines the network), `o
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +15,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from swathpack.edge.codec.digest import bytes_digest
 from swathpack.edge.codec.engines.golden import GoldenCase, GoldenError, first_difference, read_cases
 from swathpack.edge.codec.network import ExactNetwork
+from swathpack.edge.digests import FILE_DIGEST_BYTES, bytes_digest
 
 if TYPE_CHECKING:
     from swathpack.edge.codec.prediction import EntropyEngine
@@ -25,7 +26,7 @@ NAMES = "float32, int64, onnxruntime[:off|basic|extended|all], tensorrt[:dla0|dl
 TENSORRT_OPTIONS = {"": None, "dla0": 0, "dla1": 1}
 FASTEST = ("onnxruntime:extended", "onnxruntime:basic")  # what `auto` stands for in an order
 LAST_RESORT = ("float32", "int64")
-DIGEST_BYTES = 8
+DIGEST_BYTES = FILE_DIGEST_BYTES
 GRAPH, GOLDEN, ANALYSIS = "entropy.onnx", "golden.npz", "analysis.onnx"
 BASE_GRAPH = "entropy_base.onnx"  # models made before the base layer have none
 
@@ -165,16 +166,16 @@ def _checked(engine: str, model: EngineModel, name: str, table: str = "engine_fi
         data = (model.directory / name).read_bytes()
     except OSError as error:
         raise EngineRefused(engine, "files", str(error)) from error
-    found = bytes_digest(data, DIGEST_BYTES).hex()
+    found = bytes_digest(data, FILE_DIGEST_BYTES).hex()
     if found != expected:
         raise EngineRefused(engine, "files", f"{name}: expected digest {expected}, found {found}")
     return data
 
 
 def _golden(engine: str, model: EngineModel) -> list[GoldenCase]:
-    _checked(engine, model, GOLDEN)
+    data = _checked(engine, model, GOLDEN)
     try:
-        with np.load(model.directory / GOLDEN, allow_pickle=False) as archive:
+        with np.load(io.BytesIO(data), allow_pickle=False) as archive:
             return read_cases({key: archive[key] for key in archive.files})
     except (OSError, ValueError, GoldenError) as error:
         raise EngineRefused(engine, "files", f"{GOLDEN}: {error}") from error

@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 
-from swathpack.edge.codec.digest import bytes_digest
 from swathpack.edge.codec.engines.cuda import Cuda, CudaMissing, open_cuda
 from swathpack.edge.codec.engines.engine_files import EngineKey, store
 from swathpack.edge.codec.engines.graph_engine import OUTPUTS, Array, Feeds, GraphEngine, Tile
@@ -25,6 +24,7 @@ from swathpack.edge.codec.engines.tensorrt_build import MAX_SIDE, MIN_SIDE, Buil
 from swathpack.edge.codec.engines.tensorrt_session import SLOTS, TensorRtSession
 from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.codec.network import ExactNetwork
+from swathpack.edge.digests import bytes_digest
 
 CACHE_VARIABLE = "SWATHPACK_ENGINES"
 BATCH = BuildOptions().batch

@@ -13,7 +13,6 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from swathpack.edge.codec.digest import bytes_digest
 from swathpack.edge.codec.rangecoder.adaptive import CLASS_OF, RATE, Adaptation, checked_rows
 from swathpack.edge.codec.rangecoder.bounded import checked_interval
 from swathpack.edge.codec.rangecoder.interface import (
@@ -25,6 +24,7 @@ from swathpack.edge.codec.rangecoder.interface import (
     checked_index,
 )
 from swathpack.edge.codec.tables import ProbabilityTables
+from swathpack.edge.digests import bytes_digest
 
 # One library for all the C of the codec: whatever builds or bundles it compiles SOURCES in FOLDER.
 FOLDER = Path(__file__).resolve().parent.parent

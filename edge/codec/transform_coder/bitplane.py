@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from functools import lru_cache
 from pathlib import Path
 
@@ -10,19 +11,42 @@ from numpy.typing import NDArray
 
 from swathpack.edge.codec.transform_coder import native, reference
 from swathpack.edge.codec.transform_coder.layout import Layout
+from swathpack.edge.digests import bytes_digest
 
 FRACTION = 3  # bits of the encoder's values below plane 0, as in bitplane.h
 MAX_PLANES = 23
 
 MODEL_FILE = Path(__file__).with_name("model.npz")
+MODEL_DIGEST = "420eb6c017739c95dcfdfca89e9fe2e2bf599a0de3dc9933f31e6d5992e87bde"  # SHA-256
 
 Model = tuple[NDArray[np.uint16], NDArray[np.int32]]
 
 
+class ModelFileError(ValueError):
+    """The model's file is not the one that this code was made with."""
+
+
 @lru_cache(maxsize=1)
 def model() -> Model:
-    """Adaptive states (S, 2) uint16, probability of a one / 65536 and count, and mixing weights (W,) int32."""
-    with np.load(MODEL_FILE) as archive:
+    """Adaptive states (S, 2) uint16, probability of a one / 65536 and count, and mixing weights (W,) int32.
+
+    Raises ModelFileError.
+    """
+    return read_model()
+
+
+def read_model() -> Model:
+    """`model` from its file, whatever memory holds. Every decoder starts from it, so it is a part of the stream's format, and
+    its digest stands in the code. Raises ModelFileError.
+    """
+    try:
+        data = MODEL_FILE.read_bytes()
+    except OSError as error:
+        raise ModelFileError(f"transform coder: {error}") from error
+    found = bytes_digest(data).hex()
+    if found != MODEL_DIGEST:
+        raise ModelFileError(f"transform coder: {MODEL_FILE.name}: expected digest {MODEL_DIGEST}, found {found}")
+    with np.load(io.BytesIO(data), allow_pickle=False) as archive:
         return archive["states"].astype(np.uint16), archive["weights"].astype(np.int32)
 
 

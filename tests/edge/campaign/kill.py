@@ -7,7 +7,8 @@ are forked from this process, which has everything imported and the model loaded
 and not starting; with `--codec edge` some lives are a new `python -m swathpack.edge`. A life ends by SIGKILL a random number
 of steps after the process told systemd that it is ready (15 %: a random time after the fork; new processes: a
 random time after ready). Passes last longer than many lives, and in every fourth life the wall clock jumps. The
-sensor, the ground and the judge are here and never die. Where the kills landed is read from shared memory
+sensor, the ground and the judge are here and never die. A life flies with the usual `[coding] mode` or with
+`learned`, so that one state holds tiles of both kinds and contexts between them. Where the kills landed is read from shared memory
 (`marks`); too few accepted frames, or kills in too few places, fail the campaign as much as a lost frame does.
 """
 
@@ -24,6 +25,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 
 import swathpack.edge.__main__ as process
 from swathpack.edge.codec.protocol import TileKey
@@ -38,6 +40,7 @@ SENSOR_S = 0.1
 LONGEST_S = 15.0  # half a life, on a machine that is busy with something else
 STEPS_IN_LIFE = 120  # before and after a jump of the clock; a frame makes about 40
 COLD_EVERY, JUMP_EVERY = 6, 4
+MODES = ("auto", "learned")  # of the lives, drawn
 MISSION = """
 state = "state"
 [source]
@@ -55,10 +58,12 @@ slot_bytes = 16384
 tile = 64
 canary_s = 2.0
 prefetch = 8
+mode = "{mode}"
 [limits]
 min_free_mb = 0
 ballast_mb = 1
 work_tiles = 60
+keep_passes = 100000
 [link]
 packet_bytes = 512
 reserve_bytes = 8192
@@ -82,6 +87,7 @@ class KillResult:
     lost: int = 0  # accepted tile-frames not at the ground to all layers in the end
     wrong: int = 0
     at_ground: int = 0
+    transform: int = 0  # tile-frames at the ground without the network
     inter: int = 0  # segments coded against context
     unknown: int = 0  # segments received whose context the ground lacked at that time
     packets: int = 0
@@ -116,6 +122,8 @@ class KillResult:
             "passes resumed": (self.resumed, self.kills // 10),
             "clock jumps told of": (self.events["clock_jump"], self.jumps // 3),
         }
+        if self.codec == "edge":
+            needed["tile-frames without the network"] = (self.transform, self.kills // 4)
         return [f"{name}: {found}, expected {least}" for name, (found, least) in needed.items() if found < least]
 
 
@@ -157,7 +165,7 @@ class Board:
             codec, model = codecs(self.codec)[0], codecs(self.codec)[2]
             process.open_model = lambda mission: model
             if self.codec == "fake":
-                process.FlightCodec = lambda *_: codec
+                process.FlightCodec = SimpleNamespace(configured=lambda *_: codec)
                 process.watch_model = lambda *_: 0
             code = process.main(["--config", str(config)])
         finally:
@@ -235,11 +243,12 @@ def campaign(folder: Path, kills: int, codec: str = "fake", seed: int = 1, minut
     rng, result = random.Random(seed), KillResult(codec)
     marks, watcher = Marks(), Watcher(folder, codec, BUDGET)
     board = Board(folder, codec, marks, watcher)
-    config = _missions(folder, kills)
-    watcher.true(TileKey(0, START))  # loads what the codec loads late, so that no life has to
+    configs = _missions(folder, kills)
+    for learned in (True, False):  # loads what the codec loads late, so that no life has to
+        watcher.code(TileKey(0, START), learned)
     before = -1
     while result.kills < kills and time.monotonic() < end:
-        _one_life(board, config, rng, result)
+        _one_life(board, rng.choice(configs), rng, result)
         _tell(result, watcher)
         number = watcher.hear_all()
         result.resumed += number == before and number >= 0
@@ -256,8 +265,8 @@ def _tell(result: KillResult, watcher: Watcher) -> None:
         sys.stderr.flush()
 
 
-def _missions(folder: Path, kills: int) -> Path:
-    """The mission of the lives, with passes back to back; the last life has its own with large ones."""
+def _missions(folder: Path, kills: int) -> list[Path]:
+    """The missions of the lives, one for each mode, with passes back to back; the last life has its own with large ones."""
     now = time.time() - 70 * PASS_S
     rate = BUDGET / PASS_S
     passes = [
@@ -265,9 +274,12 @@ def _missions(folder: Path, kills: int) -> Path:
         for i in range(140 + 3 * kills)
     ]
     (folder / "budget.toml").write_text(format_budget(Budget("kill", "", 1, tuple(passes))))
-    (folder / "final.toml").write_text(MISSION.format(passes=f"bytes = {FINAL_BUDGET}\nevery_s = 5.0"))
-    (folder / "mission.toml").write_text(MISSION.format(passes='budget = "budget.toml"\npaced = true'))
-    return folder / "mission.toml"
+    final = MISSION.format(passes=f"bytes = {FINAL_BUDGET}\nevery_s = 5.0", mode=MODES[0])
+    (folder / "final.toml").write_text(final)
+    for mode in MODES:
+        text = MISSION.format(passes='budget = "budget.toml"\npaced = true', mode=mode)
+        (folder / f"{mode}.toml").write_text(text)
+    return [folder / f"{mode}.toml" for mode in MODES]
 
 
 def _one_life(board: Board, config: Path, rng: random.Random, result: KillResult) -> None:
@@ -312,7 +324,13 @@ def _finish(folder: Path, board: Board, result: KillResult) -> None:
     result.accepted, result.lost = len(wanted), len(watcher.missing(wanted))
     result.passes, result.over_budget = watcher.passes, watcher.over_budget
     result.unknown, result.packets = watcher.unknown, watcher.packets
-    result.at_ground, result.wrong, result.inter = watcher.judge()
+    found = watcher.judge()
+    result.at_ground, result.wrong, result.transform, result.inter = (
+        found.held,
+        found.wrong,
+        found.transform,
+        found.inter,
+    )
 
 
 def accepted(folder: Path) -> set[str]:
@@ -351,8 +369,9 @@ def report(r: KillResult) -> str:
         f"  killed while {step:30} {r.inside[step]:5}   done in all lives {r.done[step]:7}" for step, _, _ in STEPS
     ]
     lines += [
-        f"frames accepted {r.accepted} ({4 * r.accepted} tile-frames): lost {r.lost}; at the ground {r.at_ground}, "
-        f"wrong {r.wrong}; segments {r.inter} against context, {r.unknown} against context that the ground lacked",
+        f"frames accepted {r.accepted} ({4 * r.accepted} tile-frames): lost {r.lost}; at the ground {r.at_ground} "
+        f"({r.transform} without the network), wrong {r.wrong}; segments {r.inter} against context, "
+        f"{r.unknown} against context that the ground lacked",
         f"passes {r.passes} ({r.packets} packets), resumed in another life {r.resumed}, over budget {r.over_budget}",
         f"clock jumps {r.jumps}; told in the logs: {seen}; trouble: {told or 'none'}",
         f"start to READY: median {starts[len(starts) // 2]:.2f} s, longest {starts[-1]:.2f} s (forked)"

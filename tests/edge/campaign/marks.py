@@ -24,8 +24,8 @@ from swathpack.edge.downlink.tiles import TileTable
 from swathpack.edge.downlink.work import WorkTable
 from swathpack.edge.sources.folder import FolderSource
 from swathpack.edge.stages.coding import Encode
-from swathpack.edge.stages.health import Retention
 from swathpack.edge.stages.intake import Intake
+from swathpack.edge.stages.retention import Retention
 
 STEPS = (
     ("opening state and queue", process, "open_board"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,12 +13,14 @@ from swathpack.edge.bands import BANDS
 from swathpack.edge.clock import SystemClock
 from swathpack.edge.codec.base_layer import known_part
 from swathpack.edge.codec.latents import LAYERS
-from swathpack.edge.codec.protocol import TileKey, TilePixels
+from swathpack.edge.codec.protocol import CodedTile, TileKey, TilePixels
+from swathpack.edge.config import CodingConfig
 from swathpack.edge.frame import Frame
 from swathpack.edge.packets.deframer import Deframer
 from swathpack.edge.packets.space_packet import Apid
 from swathpack.edge.sources.acquisition import Acquisition
 from swathpack.edge.sources.synthetic import SyntheticSource
+from swathpack.edge.stream.quality import is_learned
 from swathpack.tools.ground.receiver import GroundReceiver
 from swathpack.tools.ground.reports import ReportWriter
 from swathpack.tools.ground.store import GroundStore
@@ -42,13 +45,38 @@ def codecs(name: str):
     return FlightCodec(model, 28), EdgeSegmentDecoder(model), model
 
 
+@functools.cache
+def undisturbed(name: str, learned: bool):
+    """What codes as a board with the usual mission does, kept to one of its modes: a board chooses by the contexts that it
+    happens to hold, and what either mode makes of a tile does not depend on them.
+    """
+    if name == "fake":
+        return codecs(name)[0]
+    from swathpack.edge.codec.flight import FlightCodec
+
+    coding = replace(CodingConfig(), tile=TILE, mode="learned" if learned else "transform")
+    return FlightCodec.configured(codecs(name)[2], coding)
+
+
+@dataclass
+class Judged:
+    """What the ground holds in the end: tile-frames, of them `wrong`, of them without the network, and segments that name
+    a context.
+    """
+
+    held: int = 0
+    wrong: int = 0
+    transform: int = 0
+    inter: int = 0
+
+
 class Watcher:
     """Hears the outbox of a folder, sends reports to its uplink folder, and knows what is true."""
 
     def __init__(self, folder: Path, codec: str, budget: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.budget = folder, budget
-        self.codec, self.decoder, _ = codecs(codec)
+        self.name, self.decoder = codec, codecs(codec)[1]
         self.store = GroundStore(folder / "ground")
         self.scenes = SyntheticSource(SystemClock(), 0, PLACES, SIDE)
         self.unknown = self.over_budget = self.packets = 0
@@ -115,26 +143,31 @@ class Watcher:
         cells = [(r, c) for r in range(SIDE // TILE) for c in range(SIDE // TILE)]
         return {(p, d, r, c) for p, d in wanted for r, c in cells} - held
 
-    def judge(self) -> tuple[int, int, int]:
-        """(tile-frames held, of them wrong, segments that name a context).
-
-        Wrong: not the latent that the encoder makes of the scene, to the layers that are held.
-        """
-        wrong = inter = 0
-        keys = self.store.tile_frames()
-        for key in keys:
-            held, true = self.store.latent(key), self.true(key)
-            wrong += int(not np.array_equal(held.latent, known_part(true, held.layers, held.q)))
+    def judge(self) -> Judged:
+        """Wrong: not the latent that the encoder makes of the scene in the tile's mode, to the layers that are held."""
+        found = Judged()
+        for key in self.store.tile_frames():
+            held = self.store.latent(key)
+            found.held += 1
+            found.transform += not is_learned(held.q)
+            found.wrong += not np.array_equal(held.latent, known_part(self.true(key, held.q), held.layers, held.q))
             for segment in self.store.of(key):
                 head = self.decoder.head(segment.prefix)
-                inter += bool(head and head.context_digests)
-        return len(keys), wrong, inter
+                found.inter += bool(head and head.context_digests)
+        return found
 
-    def true(self, key: TileKey) -> np.ndarray:
-        """The latent that the encoder makes of a tile-frame."""
+    def true(self, key: TileKey, quality: int) -> np.ndarray:
+        """The latent that the encoder makes of a tile-frame in the mode of a quality byte."""
+        coded = self.code(key, is_learned(quality))
+        assert coded.q == quality, f"expected quality byte {quality}, found {coded.q}"
+        return coded.latent
+
+    def code(self, key: TileKey, learned: bool) -> CodedTile:
+        """A tile-frame as an undisturbed board codes it in one of its modes, without context."""
         place, date, row, column = _split(key)
         data = self.scenes.scene(place, date)[:, row * TILE : (row + 1) * TILE, column * TILE : (column + 1) * TILE]
-        return self.codec.encode(TilePixels(key, np.ascontiguousarray(data), BANDS, data[0] > 0), []).latent
+        codec = undisturbed(self.name, learned)
+        return codec.encode(TilePixels(key, np.ascontiguousarray(data), BANDS, data[0] > 0), [])
 
 
 def waiting(store: GroundStore) -> int:

@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from swathpack.edge.codec.digest import bytes_digest
-from swathpack.edge.codec.engines import DIGEST_BYTES
+from swathpack.edge.bands import StatisticsError, load_statistics
 from swathpack.edge.codec.model import DEFAULT_DIRECTORY, EdgeModel, ModelError
+from swathpack.edge.codec.transform_coder import bitplane
+from swathpack.edge.digests import FILE_DIGEST_BYTES, bytes_digest
+from swathpack.export.digests import renew
 from tests.codec_models import shipped
 
 FILES = ("manifest.json", "entropy.npz", "analysis.onnx", "synthesis.onnx", "gains.npz")
@@ -95,7 +97,7 @@ def test_a_file_that_the_manifest_does_not_name_is_refused(copy: Path, name: str
 def test_gains_of_another_shape_are_refused(copy: Path) -> None:
     np.savez(copy / "gains.npz", gains=np.ones(7))
     manifest = json.loads((copy / "manifest.json").read_text())
-    manifest["files"]["gains.npz"] = bytes_digest((copy / "gains.npz").read_bytes(), DIGEST_BYTES).hex()
+    manifest["files"]["gains.npz"] = bytes_digest((copy / "gains.npz").read_bytes(), FILE_DIGEST_BYTES).hex()
     (copy / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(ModelError, match=r"expected \(512,\), found \(7,\)"):
         EdgeModel(copy, engine="float32").gains  # noqa: B018
@@ -116,3 +118,57 @@ def test_the_integer_engine_decodes_what_float32_coded() -> None:
     decoder = TileDecoder(other.engine, other.tables, (), 24, (2, 3))
     assert decoder.decode(tile.layers.payload(16), 16) == 16
     np.testing.assert_array_equal(decoder.latent, tile.latent)
+
+
+def test_every_file_of_the_shipped_folder_is_vouched_for() -> None:
+    files = {p.name for p in DEFAULT_DIRECTORY.iterdir()} - {"manifest.json"}
+    assert files == set(json.loads((DEFAULT_DIRECTORY / "manifest.json").read_text())["files"])
+    EdgeModel(engine="float32").check_files()
+
+
+@pytest.mark.parametrize("name", sorted(json.loads((DEFAULT_DIRECTORY / "manifest.json").read_text())["files"]))
+@pytest.mark.parametrize("damage", ["flip", "missing"])
+def test_a_damaged_file_is_found_before_anything_flies(tmp_path: Path, name: str, damage: str) -> None:
+    folder = shutil.copytree(DEFAULT_DIRECTORY, tmp_path / "model")
+    model = EdgeModel(folder, engine="float32")
+    data = bytearray((folder / name).read_bytes())
+    data[len(data) // 3] ^= 1
+    (folder / name).unlink() if damage == "missing" else (folder / name).write_bytes(data)
+    with pytest.raises(ModelError, match=name):
+        model.check_files()
+
+
+def test_a_file_beside_the_model_that_nobody_vouches_for_is_refused(copy: Path) -> None:
+    model = EdgeModel(copy, engine="float32")
+    (copy / "other.npz").write_bytes(b"")
+    with pytest.raises(ModelError):
+        model.check_files()
+
+
+def test_statistics_of_another_model_are_not_taken(tmp_path: Path) -> None:
+    folder = shutil.copytree(DEFAULT_DIRECTORY, tmp_path / "model")
+    path = folder / "band_statistics.npz"
+    with np.load(path) as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    np.savez(path, **{**arrays, "pooled_mean": arrays["pooled_mean"] + 1})
+    with pytest.raises(StatisticsError, match="band_statistics.npz: expected digest"):
+        load_statistics("pooled", path)
+    renew(path)
+    assert load_statistics("pooled", path).mean[0] == pytest.approx(arrays["pooled_mean"][0] + 1)
+    alone = tmp_path / "alone.npz"
+    np.savez(alone, **arrays)
+    assert load_statistics("L2A", alone).mean.shape == (12,), "with no model beside it, nobody could vouch"
+
+
+def test_the_transform_coders_model_is_the_one_of_the_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = bytearray(bitplane.MODEL_FILE.read_bytes())
+    data[-100] ^= 1
+    other = tmp_path / "model.npz"
+    other.write_bytes(data)
+    model = EdgeModel(engine="float32")
+    monkeypatch.setattr(bitplane, "MODEL_FILE", other)
+    with pytest.raises(ModelError, match=r"model\.npz: expected digest"):
+        model.check_files()
+    monkeypatch.setattr(bitplane, "MODEL_FILE", tmp_path / "none.npz")
+    with pytest.raises(ModelError, match=r"none\.npz"):
+        model.check_files()

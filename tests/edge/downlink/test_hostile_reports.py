@@ -170,7 +170,8 @@ def test_a_queue_of_the_version_before_flies_on(board, tmp_path):
     ground = Ground(tmp_path)
     ground.hear(1, board.downlink(1, 9000))
     with board.queue.file.transaction() as db:
-        db.execute("ALTER TABLE tiles DROP COLUMN ever")
+        for column in ("layers", "ever"):
+            db.execute(f"ALTER TABLE tiles DROP COLUMN {column}")
         db.execute("DROP TABLE reports")
         db.execute("PRAGMA user_version=2")
     board.queue.close()

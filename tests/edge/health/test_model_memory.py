@@ -7,10 +7,12 @@ import pytest
 
 from swathpack.edge import events
 from swathpack.edge.clock import ManualClock
+from swathpack.edge.codec.flight import FlightCodec
 from swathpack.edge.codec.model import EdgeModel
 from swathpack.edge.codec.rangecoder import TABLES_FRAME, backend, tables_memory
+from swathpack.edge.codec.transform_coder import bitplane
 from swathpack.edge.events import EventLog
-from swathpack.edge.health.model_memory import watch_model
+from swathpack.edge.health.model_memory import Canary, watch_model
 from swathpack.edge.health.scrub import Scrubber
 from tests.codec_models import shipped
 
@@ -55,3 +57,31 @@ def test_changed_addresses_stop_coding(watched) -> None:
     assert not scrubber.check_all()
     assert events.CODING_STOPPED in told
     frame[4] ^= 1
+
+
+@pytest.mark.parametrize("part", [0, 1])
+def test_the_transform_coders_model_is_repaired(watched, part: int) -> None:
+    _, scrubber, told = watched
+    memory = bitplane.model()[part].reshape(-1).view(np.uint8)
+    whole = memory.copy()
+    memory[memory.size // 2] ^= 8
+    try:
+        assert scrubber.check_all() and told == [events.MEMORY_FLIPPED, events.MEMORY_REPAIRED]
+        np.testing.assert_array_equal(memory, whole)
+    finally:
+        memory[:] = whole
+
+
+@pytest.mark.parametrize("mode", ["learned", "transform", "auto"])
+def test_the_canary_sings_in_every_mode_that_a_mission_may_name(mode: str) -> None:
+    canary = Canary(FlightCodec(shipped(), 28, mode=mode), EventLog(ManualClock()))
+    assert canary.check()
+    states = bitplane.model()[0]
+    states.setflags(write=True)
+    whole = states.copy()
+    states[:, 0] ^= 0x4000
+    try:
+        assert canary.check() == (mode == "learned"), "a tile coded with other states is another tile on the ground"
+    finally:
+        states[:] = whole
+    assert canary.check()

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from swathpack.edge.codec.digest import DigestError, array_digest, context_digest
+from swathpack.edge.codec.digest import array_digest, context_digest
+from swathpack.edge.digests import DigestError
 from swathpack.edge.radiometry import Radiometry
 from swathpack.edge.stream import (
     ContextRef,

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import copy
 import json
+import shutil
 
 import numpy as np
 import pytest
 
+from swathpack.export.digests import renew
 from swathpack.tools.errors import UserError
 from swathpack.tools.plan import rates
-from swathpack.tools.plan.rates import load_rates, parse_rates, provisional
+from swathpack.tools.plan.rates import DEFAULT_TABLE, load_rates, parse_rates, provisional
 
 
 def test_provisional_is_said_to_be(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
@@ -55,3 +57,13 @@ def test_refuses(tmp_path, change, message: str) -> None:
     (tmp_path / "r.json").write_text(json.dumps(document))
     with pytest.raises(UserError, match=message):
         load_rates(tmp_path / "r.json", "agx-orin", "30W")
+
+
+def test_a_table_that_its_model_does_not_vouch_for_is_refused(tmp_path) -> None:
+    folder = shutil.copytree(DEFAULT_TABLE.parent, tmp_path / "model", ignore=shutil.ignore_patterns("*.onnx", "*.npz"))
+    table = folder / DEFAULT_TABLE.name
+    table.write_text(table.read_text() + " ")
+    with pytest.raises(UserError, match="rate_quality.json: expected digest"):
+        load_rates(table, "agx-orin", "30W")
+    renew(table)
+    load_rates(table, "agx-orin", "30W")

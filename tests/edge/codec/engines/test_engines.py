@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from swathpack.edge.codec.base_layer import BASE_GROUPS
-from swathpack.edge.codec.digest import bytes_digest
 from swathpack.edge.codec.engines import (
     BASE_GRAPH,
     DIGEST_BYTES,
@@ -25,6 +24,7 @@ from swathpack.edge.codec.engines import (
 from swathpack.edge.codec.engines.golden import GoldenError, first_difference, read_cases
 from swathpack.edge.codec.latents import LATENT_LIMIT, LAYERS
 from swathpack.edge.codec.network import ExactNetwork
+from swathpack.edge.digests import bytes_digest
 
 pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")

@@ -1,0 +1,26 @@
+"""Digests of a model folder's files, as its manifest has them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from swathpack.edge.digests import FILE_DIGEST_BYTES, MANIFEST, bytes_digest
+
+
+def digest_of(path: Path) -> str:
+    """Of a file."""
+    return bytes_digest(path.read_bytes(), FILE_DIGEST_BYTES).hex()
+
+
+def renew(path: Path) -> None:
+    """Let the manifest of a model folder vouch for a file of it that was measured anew; nothing where no model is."""
+    manifest = path.with_name(MANIFEST)
+    if not manifest.is_file():
+        return
+    told = json.loads(manifest.read_text())
+    if isinstance(told, dict) and "model_digest" in told:
+        told["files"] = dict(sorted({**told.get("files", {}), path.name: digest_of(path)}.items()))
+        part = manifest.with_suffix(".part")
+        part.write_text(json.dumps(told, indent=1) + "\n")
+        part.replace(manifest)
