@@ -126,13 +126,6 @@ class ContextStore:
         with self._lock:
             return np.unique(self._tile[self._tile >= 0])
 
-    def known_layers(self, key: TileKey) -> int:
-        """Layers held of this latent, 0 when it is not here."""
-        with self._lock:
-            slots = self._slots_of(key.tile)
-            mine = slots[self._time[slots] == key.time]
-            return int(self._layers[mine].max()) if len(mine) else 0
-
     def get(self, tile: int) -> list[ContextLatent]:
         """Contexts of a tile, newest first, at most two, each checked. A damaged one is dropped with an
         event.
