@@ -127,9 +127,7 @@ class ContextStore:
             return np.unique(self._tile[self._tile >= 0])
 
     def get(self, tile: int) -> list[ContextLatent]:
-        """Contexts of a tile, newest first, at most two, each checked. A damaged one is dropped with an
-        event.
-        """
+        """Contexts of a tile, newest first, at most two, each checked. A damaged one is dropped with an event."""
         with self._lock:
             slots = self._slots_of(tile)
             self._clock += 1
@@ -372,12 +370,8 @@ class ContextStore:
             self._tell_damaged(first, entries, whole)
             rows = np.nonzero(whole & (entries["generation"] >= self._super.valid_from))[0]
             self._tile[first + rows] = entries["tile"][rows]
-            for name, field in (
-                ("time", self._time),
-                ("generation", self._generation),
-                ("need", self._need),
-                ("layers", self._layers),
-            ):
+            fields = {"time": self._time, "generation": self._generation, "need": self._need, "layers": self._layers}
+            for name, field in fields.items():
                 field[first + rows] = entries[name][rows]
         used = self._tile >= 0
         if used.any():
