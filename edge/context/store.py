@@ -17,6 +17,7 @@ import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -370,8 +371,8 @@ class ContextStore:
             self._tell_damaged(first, entries, whole)
             rows = np.nonzero(whole & (entries["generation"] >= self._super.valid_from))[0]
             self._tile[first + rows] = entries["tile"][rows]
-            fields = {"time": self._time, "generation": self._generation, "need": self._need, "layers": self._layers}
-            for name, field in fields.items():
+            fields: tuple[NDArray[Any], ...] = self._time, self._generation, self._need, self._layers
+            for name, field in zip(("time", "generation", "need", "layers"), fields):
                 field[first + rows] = entries[name][rows]
         used = self._tile >= 0
         if used.any():
