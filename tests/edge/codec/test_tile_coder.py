@@ -8,7 +8,7 @@ import pytest
 from swathpack.edge.codec.latents import CONTEXT_LIMIT, LAYERS, LatentError, finest_step, quantise
 from swathpack.edge.codec.layers import tile_decoder
 from swathpack.edge.codec.prediction import CodingContext, TileDecoder
-from swathpack.edge.codec.tile_coder import CodedLatent, analyse_tile, encode_tile
+from swathpack.edge.codec.tile_coder import CodedLatent, alike, analyse_tile, encode_tile
 from swathpack.edge.stream import ContextRef
 from swathpack.edge.stream.quality import quality_of
 from tests.codec_models import shipped
@@ -87,6 +87,24 @@ def test_bright_tiles_are_coded_exactly_against_bright_and_dark_contexts(shift: 
         decoder = tile_decoder(model.engine, model.tables, contexts, tile.quality, (3, 3))
         assert decoder.decode(tile.layers.payload(LAYERS), LAYERS) == LAYERS
         np.testing.assert_array_equal(decoder.latent, tile.latent)
+
+
+def test_contexts_worth_trying_are_the_two_most_alike_and_none_that_shows_something_else() -> None:
+    rng = np.random.default_rng(5)
+    ground, other = rng.normal(0, 40, (2, 512, 4, 4)).astype(np.float32)
+
+    def seen(share: float) -> CodingContext:
+        return CodingContext(np.rint(share * ground + (1 - abs(share)) * other).astype(np.int16), 20)
+
+    given = [
+        ("cloud", seen(0.0)),
+        ("hazy", seen(0.5)),
+        ("negative", seen(-1.0)),
+        ("same", seen(1.0)),
+        ("near", seen(0.8)),
+    ]
+    assert [name for name, _ in alike(ground, given)] == ["same", "near"]
+    assert [name for name, _ in alike(ground, given[:3])] == ["hazy"] and alike(ground, ()) == []
 
 
 def test_coefficients_that_are_not_numbers_are_refused() -> None:
