@@ -34,7 +34,6 @@ from swathpack.edge.downlink.spool import Spool
 from swathpack.edge.events import EventLog
 from swathpack.edge.health.boots import Boot, begin_store, next_boot
 from swathpack.edge.health.jsonl import JsonLines
-from swathpack.edge.health.lock import StateLock
 from swathpack.edge.health.telemetry import Telemetry
 from swathpack.edge.packets.link_keys import UNSIGNED, LinkKeyError, read_link_keys
 from swathpack.edge.sources.acquisition import FrameSource
@@ -45,6 +44,7 @@ from swathpack.edge.sources.synthetic import SyntheticSource
 from swathpack.edge.stages.uplink import CommandFolder, CommandSocket, CommandSource
 from swathpack.edge.storage.blockfile import StorageError
 from swathpack.edge.storage.durable import make_folder, sync_folder
+from swathpack.edge.storage.lock import FileLock
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Board:
     confirmation: Confirmation
     samples: JsonLines | None
     ballast: Ballast
-    lock: StateLock
+    lock: FileLock
 
     def distrust_queue(self) -> None:
         """The queue has proved damaged while running: the next start begins it anew from the spool.
@@ -93,7 +93,7 @@ def open_board(mission: Mission, clock: Clock, model: bytes) -> Board:
         make_folder(mission.state)
     except OSError as error:
         raise StorageError(f"{mission.state}: {error.strerror}") from error
-    lock = StateLock(mission.state / "lock")
+    lock = FileLock(mission.state / "lock", mission.state, "one runtime per state")
     try:
         return _open_parts(mission, clock, model, lock)
     except BaseException:
@@ -101,7 +101,7 @@ def open_board(mission: Mission, clock: Clock, model: bytes) -> Board:
         raise
 
 
-def _open_parts(mission: Mission, clock: Clock, model: bytes, lock: StateLock) -> Board:
+def _open_parts(mission: Mission, clock: Clock, model: bytes, lock: FileLock) -> Board:
     log, telemetry = EventLog(clock), Telemetry(clock)
     samples = _open_logs(mission.state / "log", log)
     boot = next_boot(mission.state / "boots")

@@ -61,12 +61,10 @@ class FlightLoop:
         canary: Canary | None = None,
         began: float | None = None,
     ) -> None:
-        self.board = board
-        self._source, self._commands = source, commands
+        self.board, self._source, self._commands = board, source, commands
         self._notifier = notifier or Notifier()
         self._reason = self._stalled = ""
-        self._wake = threading.Event()
-        self._began = began
+        self._wake, self._began = threading.Event(), began
         b, mission = board, board.mission
         scrubber = scrubber or Scrubber(b.log)
         throttle, flight = Throttle(mission.throttle), InFlight()

@@ -22,7 +22,6 @@ EXTRAS: dict[str, str] = {
     "cryptography": "flash",
     "zstandard": "flash",
     "spacepackets": "hil",
-    "cfdppy": "hil",
     "raptorq": "hil",
     "h5py": "demo",
 }

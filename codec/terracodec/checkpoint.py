@@ -22,6 +22,7 @@ from swathpack.codec.terracodec.elic import Elic, ElicSizes
 from swathpack.codec.terracodec.fp import FactorizedPrior
 from swathpack.codec.terracodec.gaussian import SIGMA_MIN_CODED, SIGMA_MIN_ELIC, STEPS_PER_UNIT, gaussian_tables
 from swathpack.codec.terracodec.tt import CONTEXT_FRAMES, CONTEXT_TOKENS, TOKENS, Temporal, TemporalSizes
+from swathpack.edge.bands import SSL4EO_MEAN, SSL4EO_STD
 from swathpack.edge.codec.digest import arrays_digest
 from swathpack.edge.codec.tables import ProbabilityTables, TableError
 from swathpack.edge.stream.wire import MODEL_DIGEST_BYTES
@@ -44,34 +45,7 @@ Model = FactorizedPrior | Elic | Temporal
 M = TypeVar("M", FactorizedPrior, Elic, Temporal)
 
 # SSL4EO-S12 v1.1 L2A, B01..B12 without B10: the published 12-band models are trained on data standardised so.
-L2A_MEAN = (
-    793.243,
-    924.863,
-    1184.553,
-    1340.936,
-    1671.402,
-    2240.082,
-    2468.412,
-    2563.243,
-    2627.704,
-    2711.071,
-    2416.714,
-    1849.625,
-)
-L2A_STD = (
-    1160.144,
-    1201.092,
-    1219.943,
-    1397.225,
-    1400.035,
-    1373.136,
-    1429.170,
-    1485.025,
-    1447.836,
-    1652.703,
-    1471.002,
-    1365.307,
-)
+L2A_MEAN, L2A_STD = (tuple(float(v) for v in values) for values in (SSL4EO_MEAN, SSL4EO_STD))
 
 State = dict[str, Tensor]
 

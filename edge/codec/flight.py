@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from swathpack.edge.bands import BandError, complete_bands
 from swathpack.edge.codec.base_layer import usual_shift
-from swathpack.edge.codec.context_choice import Pass
 from swathpack.edge.codec.digest import context_digest
 from swathpack.edge.codec.latents import GROUP, LAYERS, LatentError
 from swathpack.edge.codec.layers import known_context
@@ -26,11 +25,10 @@ from swathpack.edge.codec.protocol import CodecError, ContextLatent, TileKey, Ti
 from swathpack.edge.codec.rangecoder import RangeCoderError
 from swathpack.edge.codec.settings import CodecSettings
 from swathpack.edge.codec.tile_coder import (
-    UNLIKE,
     CodedLatent,
+    alike,
     analyse_tile,
     encode_tile,
-    likeness,
     weigh_contexts,
 )
 from swathpack.edge.frame import Frame, FrameError
@@ -149,29 +147,16 @@ class FlightCodec:
     def _learned(self, tile: TilePixels, contexts: Sequence[ContextLatent]) -> FlightTile:
         frame = complete_bands(Frame(tile.data, tile.bands, valid=tile.valid))
         coefficients = analyse_tile(self.model, frame.data, frame.valid)
-        used, done = self._useful(coefficients, contexts)
-        coding = [coding_context(c) for c in used]
-        refs = tuple(ContextRef(c.key.time, c.layers, c.digest) for c in used)
-        return FlightTile(
-            tile.key,
-            encode_tile(self.model, coefficients, self.quality, coding, slope=self.slope, done=done),
-            refs,
-            self.binding,
+        fitting = [c for c in contexts if c.latent.shape == coefficients.shape and c.layers > 0]
+        used, done = alike(coefficients, [(c, coding_context(c)) for c in fitting]), None
+        if used:
+            kept, done = weigh_contexts(self.model, coefficients, self.quality, [coding for _, coding in used])
+            used = [used[i] for i in kept]
+        coded = encode_tile(
+            self.model, coefficients, self.quality, [coding for _, coding in used], slope=self.slope, done=done
         )
-
-    def _useful(
-        self, coefficients: NDArray[np.float32], contexts: Sequence[ContextLatent]
-    ) -> tuple[list[ContextLatent], Pass | None]:
-        """The contexts that pay, and the entropy pass with them if that is done by then."""
-        shape = coefficients.shape
-        fitting = [c for c in contexts if c.latent.shape == shape and c.layers > 0]
-        coded = {id(c): coding_context(c) for c in fitting}
-        like = {key: likeness(coefficients, c) for key, c in coded.items()}
-        fitting = sorted((c for c in fitting if like[id(c)] > UNLIKE), key=lambda c: -like[id(c)])[:2]
-        if not fitting:
-            return [], None
-        kept, done = weigh_contexts(self.model, coefficients, self.quality, [coded[id(c)] for c in fitting])
-        return [fitting[i] for i in kept], done
+        refs = tuple(ContextRef(c.key.time, c.layers, c.digest) for c, _ in used)
+        return FlightTile(tile.key, coded, refs, self.binding)
 
 
 def _better(plain: CodedPlain, learned: CodedLatent | CodedPlain) -> bool:

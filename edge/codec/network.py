@@ -27,7 +27,6 @@ SCORE_SHIFT = 3
 MIX_SHIFT = 3
 GATE_BITS = 6  # heads leave at 2^-6 (means, gates) and 2^-3 (scales)
 SCALE_BITS = 3
-MEAN_LIMIT = 1 << 20
 FLAG = INT8_MAX
 
 Array = NDArray[Any]

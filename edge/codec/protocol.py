@@ -21,8 +21,6 @@ from swathpack.edge.codec.base_layer import known_groups, known_part
 from swathpack.edge.codec.digest import context_digest
 from swathpack.edge.codec.latents import LAYERS
 
-POSITION_STRIDE = 16  # pixels per latent position, each way
-
 
 class TileKey(NamedTuple):
     """A tile at a time: `tile` is the stable id of the ground window, `time` seconds since 1970-01-01 UTC."""

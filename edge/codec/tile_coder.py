@@ -6,21 +6,21 @@ layers
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from swathpack.edge.codec.base_layer import BASE_GROUPS, refined_groups, usual_shift
 from swathpack.edge.codec.context_choice import Kept, Pass, choose_contexts
-from swathpack.edge.codec.latents import GROUP, LAYERS, Latent, finest_step, phase_map, quantise, rescale
+from swathpack.edge.codec.latents import GROUP, LAYERS, Latent, finest_step, quantise, rescale
 from swathpack.edge.codec.layers import CodedBase, CodedLayers, encode_layers
 from swathpack.edge.codec.model import EdgeModel
 from swathpack.edge.codec.pixels import fill_invalid
-from swathpack.edge.codec.prediction import EXPECTED, CodingContext, Prediction, Reconstruction, TileDecoder, predict
+from swathpack.edge.codec.prediction import CodingContext, Prediction, Reconstruction
 from swathpack.edge.codec.rate import remaining_error
 from swathpack.edge.codec.tables import COST_UNIT, N_SCALES
 from swathpack.edge.stream import ContextRef, Segment
@@ -31,6 +31,7 @@ RDO_SLOPE = 0.09  # squared steps per bit; 0.06 to 0.10 are alike on val, 3 % fe
 
 DETAIL = slice(1, 6)  # layers that tell whether two dates show the same ground
 UNLIKE = 0.05  # below this likeness a context is not even tried
+Named = TypeVar("Named")
 
 
 def likeness(coefficients: NDArray[np.float32], context: CodingContext) -> float:
@@ -43,6 +44,14 @@ def likeness(coefficients: NDArray[np.float32], context: CodingContext) -> float
     a = coefficients[start:stop].ravel().astype(np.float64)
     b = context.latent[start:stop].ravel().astype(np.float64)
     return float(a @ b / (np.sqrt((a @ a) * (b @ b)) + 1e-9))
+
+
+def alike(
+    coefficients: NDArray[np.float32], candidates: Iterable[tuple[Named, CodingContext]]
+) -> list[tuple[Named, CodingContext]]:
+    """The two candidates most like these coefficients, the better one first: a cloudy date explains nothing."""
+    ranked = sorted(((likeness(coefficients, c[1]), c) for c in candidates), key=lambda r: -r[0])
+    return [c for like, c in ranked[:2] if like > UNLIKE]
 
 
 def within_reach(coefficients: NDArray[np.float32], quality: int) -> int:
@@ -205,27 +214,3 @@ def encode_tile(
         done = Pass.first(model, latent, contexts, quality)
         prediction = done.whole(model, latent, contexts, quality)
     return CodedLatent(model, coefficients, latent, quality, prediction, tuple(contexts), done.base)
-
-
-def encode_sparse(
-    model: EdgeModel,
-    coefficients: NDArray[np.float32],
-    q: int,
-    contexts: Sequence[CodingContext],
-    share: float,
-) -> CodedLatent:
-    """A tile that tells only `share` (0..1) of the symbols of its first layer, coarse grid of positions first.
-
-    The others take the value that the model expects, at next to no cost; later layers are zero. For budgets
-    below the coarsest step.
-    """
-    q = within_reach(coefficients, q)
-    size = coefficients.shape[1:]
-    order = np.argsort(phase_map(*size).reshape(-1), kind="stable")
-    told = np.arange(order.size * GROUP) < round(share * order.size * GROUP)
-    keep = np.empty((order.size, GROUP), np.bool_)
-    keep[order] = told.reshape(order.size, GROUP)
-    levels = quantise(coefficients[:GROUP], q, DEAD_ZONE).reshape(GROUP, -1).astype(np.int64)
-    given = np.where(keep.T, levels, EXPECTED)
-    latent = TileDecoder(model.engine, model.tables, contexts, q, (size[0], size[1])).first_layer(given)
-    return CodedLatent(model, coefficients, latent, q, predict(model.engine, latent, contexts, q), tuple(contexts))

@@ -17,6 +17,7 @@ import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -126,17 +127,8 @@ class ContextStore:
         with self._lock:
             return np.unique(self._tile[self._tile >= 0])
 
-    def known_layers(self, key: TileKey) -> int:
-        """Layers held of this latent, 0 when it is not here."""
-        with self._lock:
-            slots = self._slots_of(key.tile)
-            mine = slots[self._time[slots] == key.time]
-            return int(self._layers[mine].max()) if len(mine) else 0
-
     def get(self, tile: int) -> list[ContextLatent]:
-        """Contexts of a tile, newest first, at most two, each checked. A damaged one is dropped with an
-        event.
-        """
+        """Contexts of a tile, newest first, at most two, each checked. A damaged one is dropped with an event."""
         with self._lock:
             slots = self._slots_of(tile)
             self._clock += 1
@@ -379,12 +371,8 @@ class ContextStore:
             self._tell_damaged(first, entries, whole)
             rows = np.nonzero(whole & (entries["generation"] >= self._super.valid_from))[0]
             self._tile[first + rows] = entries["tile"][rows]
-            for name, field in (
-                ("time", self._time),
-                ("generation", self._generation),
-                ("need", self._need),
-                ("layers", self._layers),
-            ):
+            fields: tuple[NDArray[Any], ...] = self._time, self._generation, self._need, self._layers
+            for name, field in zip(("time", "generation", "need", "layers"), fields):
                 field[first + rows] = entries[name][rows]
         used = self._tile >= 0
         if used.any():

@@ -28,7 +28,6 @@ within 0.5 %.
 
 from __future__ import annotations
 
-import bisect
 import math
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -80,12 +79,6 @@ class Pass:
         """Length of the contact in seconds."""
         return self.end_s - self.start_s
 
-    def rate_at(self, time_s: float) -> float:
-        """Bytes per second at this time; 0 outside the pass."""
-        if not self.start_s <= time_s < self.end_s:
-            return 0.0
-        return self.rate_byte_s[bisect.bisect_right(self.rate_at_s, time_s - self.start_s) - 1]
-
     def capacity(self, from_s: float, to_s: float) -> float:
         """Bytes that the radio takes between two times (the profile's integral, clipped to the pass)."""
         begin, end = max(from_s, self.start_s) - self.start_s, min(to_s, self.end_s) - self.start_s
@@ -118,10 +111,6 @@ class Budget:
             raise BudgetError(f"expected one of the satellites {self.satellites()}, found {satellite!r}")
         chosen = tuple(contact for contact in self.passes if contact.satellite == satellite)
         return Budget(self.plan, self.created, self.seed, chosen, (satellite,))
-
-    def next_pass(self, time_s: float) -> Pass | None:
-        """The first pass that has not ended by this time, or None after the last."""
-        return next((contact for contact in self.passes if contact.end_s > time_s), None)
 
 
 def read_budget(path: str | Path, satellite: str | None = None) -> Budget:

@@ -16,8 +16,6 @@ from types import TracebackType
 from swathpack.edge.install.manifest import Refused
 
 _RAIL = re.compile(r"\b([A-Z][A-Z0-9_]*) (\d+)mW/\d+mW")
-_GPU = re.compile(r"\bGR3D_FREQ (?:(\d+)%)?(?:@(?:\[([\d,]+)\]|(\d+)))?")
-_TEMPERATURE = re.compile(r"\b([A-Za-z][\w-]*)@(-?\d+(?:\.\d+)?)C")
 WHOLE_MODULE = "VDD_IN"
 AGX_RAILS = ("VDD_GPU_SOC", "VDD_CPU_CV", "VIN_SYS_5V0")
 
@@ -35,20 +33,6 @@ def module_mw(line: str) -> int | None:
     if all(name in rails for name in AGX_RAILS):
         return sum(rails[name] for name in AGX_RAILS)
     return None
-
-
-def gpu_load(line: str) -> tuple[int | None, int | None]:
-    """(per cent, MHz) of the GPU; None for what the line does not tell."""
-    found = _GPU.search(line)
-    if found is None:
-        return None, None
-    clocks = [int(c) for c in (found[2] or found[3] or "").split(",") if c]
-    return int(found[1]) if found[1] else None, max(clocks, default=None)
-
-
-def hottest_c(line: str) -> float | None:
-    """Highest temperature of the line in degrees Celsius; -256 is a sensor that is off."""
-    return max((float(t) for _, t in _TEMPERATURE.findall(line) if float(t) > -200), default=None)
 
 
 class PowerMeter:

@@ -64,10 +64,6 @@ class FrameRecord:
             return np.ones((height, width), dtype=np.bool_)
         return unpack_mask(self.mask, height, width)
 
-    def band_holes(self, bands: int, height: int, width: int) -> NDArray[np.bool_] | None:
-        """(bands, height, width) bool, True where a band alone lacks data; None without holes."""
-        return None if self.holes is None else unpack_holes(self.holes, bands, height, width)
-
     def valid_rows(self, height: int, width: int, rows: int) -> Iterator[NDArray[np.bool_]]:
         """`valid` by so many rows at a time (see mask_rows)."""
         if self.mask is not None:

@@ -10,8 +10,6 @@ from typing import Any
 from swathpack.hil_tests.campaigns.injections import Injection
 from swathpack.hil_tests.simulation.truth import WrongImage
 
-HOUSEKEEPING = ("pass_replanned",)
-
 
 @dataclass
 class PassRecord:

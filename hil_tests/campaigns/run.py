@@ -44,7 +44,6 @@ from swathpack.tools.progress import Progress
 
 KEY = LinkKey(0, hashlib.sha256(b"a secret of this campaign only").digest())
 STEP_S, PASS_STEP_S = 1200.0, 8.0
-REPORTS_AFTER_S = 10.0  # from the start of a pass: commanding comes first
 DRAINS, DRAIN_EVERY_S, DRAIN_S, DRAIN_BYTES = 10, 3600.0, 300.0, 3_000_000
 
 

@@ -10,6 +10,7 @@ from swathpack.edge.clock import ManualClock
 from swathpack.edge.config import Mission, parse_mission
 from swathpack.edge.downlink.ports import PortError
 from swathpack.edge.downlink.schedule import Contact, SingleContact
+from swathpack.edge.health.scrub import Scrubber
 from swathpack.edge.health.throttle import Readings
 from swathpack.edge.health.watchdog import Notifier
 from swathpack.edge.loop import FlightLoop
@@ -96,6 +97,7 @@ class Flight:
 
     def start(self) -> None:
         self.board: Board = open_board(self.mission, self.clock, MODEL)
+        self.scrubber = Scrubber(self.board.log)
         self.loop = FlightLoop(
             self.board,
             self.codec,
@@ -104,6 +106,7 @@ class Flight:
             self.uplink,
             self.schedule,
             KEYS,
+            self.scrubber,
             readings=lambda: self.readings,
             notifier=Notifier(""),
         )

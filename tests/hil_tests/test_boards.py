@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from swathpack.hil_tests.boards import BoardError, open_board
-from swathpack.hil_tests.boards.cutting import CuttingRelay
 from swathpack.hil_tests.boards.emulated import MODELS, MODES, STAND_INS
 from swathpack.hil_tests.campaigns.cross_coding import main as cross_coding
+from tests.hil_tests.cutting import CuttingRelay
 
 STANDINS = Path(__file__).resolve().parents[2] / "hil_tests/boards/standins"
 

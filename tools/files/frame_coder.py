@@ -34,11 +34,10 @@ from swathpack.edge.codec.plain import (
 from swathpack.edge.codec.prediction import CodingContext
 from swathpack.edge.codec.tile_coder import (
     DEAD_ZONE,
-    UNLIKE,
     CodedLatent,
+    alike,
     analyse_tile,
     encode_tile,
-    likeness,
     weigh_contexts,
 )
 from swathpack.edge.frame import Frame
@@ -74,12 +73,8 @@ class Place:
         self.held = [(ref, known), *self.held][:HELD_DATES]
 
     def nearest(self, coefficients: NDArray[np.float32]) -> list[Context]:
-        """The two held latents most like these coefficients, the better one first: a cloudy date explains
-        nothing.
-        """
-        ranked = [(likeness(coefficients, c[1]), c) for c in self.held]
-        ranked.sort(key=lambda r: r[0], reverse=True)
-        return [c for like, c in ranked[:2] if like > UNLIKE]
+        """The held latents worth trying as contexts of these coefficients, at most two."""
+        return alike(coefficients, self.held)
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
 import sqlite3
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
+
+from swathpack.edge.storage.blockfile import StorageError
+from swathpack.edge.storage.lock import FileLock
 
 BUSY_S = 10.0  # others only read, or list and drop: nobody holds the file for long
 _VERSION = 1  # of the tables; stores without a number have the same ones
@@ -18,38 +19,6 @@ class GroundStoreError(Exception):
     """The ground's store cannot be read or written."""
 
 
-class StoreLock:
-    """One receiver per store: held from here until `close` or the end of the process, however it comes (flock(2)).
-
-    The file at `path` is made and stays; it holds the holder's process id, for the message alone. Raises
-    GroundStoreError.
-    """
-
-    def __init__(self, path: Path, store: Path) -> None:
-        try:
-            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        except OSError as error:
-            raise GroundStoreError(f"{path}: {error.strerror}") from error
-        try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            holder = os.pread(self._fd, 20, 0).decode("ascii", "replace").strip() or "unknown"
-            self.close()
-            raise GroundStoreError(f"{store} is in use by process {holder}: one receiver per store") from error
-        except OSError as error:
-            self.close()
-            raise GroundStoreError(f"{path}: cannot lock: {error.strerror}") from error
-        with contextlib.suppress(OSError):
-            os.ftruncate(self._fd, 0)
-            os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
-
-    def close(self) -> None:
-        """Let go of it."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
-
-
 class Database:
     """A connection. tables: SQL that makes what is not there. write: take the lock; others only read."""
 
@@ -57,7 +26,12 @@ class Database:
         self.path = path
         if not write and not path.is_file():
             raise GroundStoreError(f"{path}: no such store")
-        self._lock = StoreLock(path.with_name(path.name + ".lock"), path) if write else None
+        self._lock: FileLock | None = None
+        if write:
+            try:
+                self._lock = FileLock(path.with_name(path.name + ".lock"), path, "one receiver per store")
+            except StorageError as error:
+                raise GroundStoreError(str(error)) from error
         with self._told():
             name = f"file:{_quoted(path)}?mode={'rwc' if write else 'ro'}"
             self._db = sqlite3.connect(name, uri=True, isolation_level=None, timeout=BUSY_S)

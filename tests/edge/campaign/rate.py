@@ -20,8 +20,9 @@ from pathlib import Path
 import numpy as np
 
 from swathpack.edge.codec.latents import LAYERS
-from swathpack.edge.codec.rate import RatePlanner, allocate, greedy_layers, uniform_layers
+from swathpack.edge.codec.rate import RatePlanner, allocate
 from swathpack.edge.stream.quality import MAX_SHIFT
+from tests.edge.codec.rate_baselines import greedy_layers, uniform_layers
 
 SIDE, DATES = 128, 4
 BUDGET_SHARES = (0.05, 0.1, 0.2, 0.35, 0.5, 0.7)

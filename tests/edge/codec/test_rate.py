@@ -17,12 +17,11 @@ from swathpack.edge.codec.rate import (
     RateInputError,
     RatePlanner,
     allocate,
-    greedy_layers,
     hull_steps,
     remaining_error,
-    uniform_layers,
 )
 from tests.codec_models import shipped
+from tests.edge.codec.rate_baselines import greedy_layers, uniform_layers
 from tests.frames import values
 
 

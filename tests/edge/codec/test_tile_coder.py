@@ -8,7 +8,7 @@ import pytest
 from swathpack.edge.codec.latents import CONTEXT_LIMIT, LAYERS, LatentError, finest_step, quantise
 from swathpack.edge.codec.layers import tile_decoder
 from swathpack.edge.codec.prediction import CodingContext, TileDecoder
-from swathpack.edge.codec.tile_coder import CodedLatent, analyse_tile, encode_sparse, encode_tile
+from swathpack.edge.codec.tile_coder import CodedLatent, alike, analyse_tile, encode_tile
 from swathpack.edge.stream import ContextRef
 from swathpack.edge.stream.quality import quality_of
 from tests.codec_models import shipped
@@ -65,24 +65,6 @@ def test_invalid_pixels_do_not_matter() -> None:
     np.testing.assert_array_equal(analyse_tile(shipped(), pixels, valid), analyse_tile(shipped(), other, valid))
 
 
-@pytest.mark.parametrize("context", [False, True])
-def test_sparse_tiles_cost_by_what_they_tell_and_decode(context: bool) -> None:
-    """With strong contrast, so that symbols are worth telling even at a coarse step."""
-    model, strong = shipped(), 12 * coefficients()
-    earlier = [CodingContext(encode_tile(model, 12 * coefficients(1), 50).latent, 50)] if context else []
-    whole, sizes, kept = encode_tile(model, strong, 50, earlier), [], []
-    for share in (0.0, 0.3, 1.0):
-        tile = encode_sparse(model, strong, 50, earlier, share)
-        sizes.append(int(tile.payload_sizes[1]))
-        assert not tile.latent[32:].any()
-        decoder = TileDecoder(model.engine, model.tables, earlier, 50, (4, 4))
-        assert decoder.decode(tile.layers.payload(1), 1) == 1
-        np.testing.assert_array_equal(decoder.latent, tile.latent)
-        kept.append(np.count_nonzero(tile.latent[:32] == whole.latent[:32]))
-    assert sizes[0] < sizes[1] and sizes[0] < sizes[2] == whole.payload_sizes[1]
-    assert kept[0] < kept[1] < kept[2] == 32 * 16
-
-
 @pytest.mark.parametrize("slope", [0.0, 0.09])
 @pytest.mark.parametrize("shift", [0, 3])
 def test_bright_tiles_are_coded_exactly_against_bright_and_dark_contexts(shift: int, slope: float) -> None:
@@ -105,8 +87,24 @@ def test_bright_tiles_are_coded_exactly_against_bright_and_dark_contexts(shift: 
         decoder = tile_decoder(model.engine, model.tables, contexts, tile.quality, (3, 3))
         assert decoder.decode(tile.layers.payload(LAYERS), LAYERS) == LAYERS
         np.testing.assert_array_equal(decoder.latent, tile.latent)
-    sparse = encode_sparse(model, bright, 0, contexts, 1.0)
-    assert sparse.q == finest
+
+
+def test_contexts_worth_trying_are_the_two_most_alike_and_none_that_shows_something_else() -> None:
+    rng = np.random.default_rng(5)
+    ground, other = rng.normal(0, 40, (2, 512, 4, 4)).astype(np.float32)
+
+    def seen(share: float) -> CodingContext:
+        return CodingContext(np.rint(share * ground + (1 - abs(share)) * other).astype(np.int16), 20)
+
+    given = [
+        ("cloud", seen(0.0)),
+        ("hazy", seen(0.5)),
+        ("negative", seen(-1.0)),
+        ("same", seen(1.0)),
+        ("near", seen(0.8)),
+    ]
+    assert [name for name, _ in alike(ground, given)] == ["same", "near"]
+    assert [name for name, _ in alike(ground, given[:3])] == ["hazy"] and alike(ground, ()) == []
 
 
 def test_coefficients_that_are_not_numbers_are_refused() -> None:

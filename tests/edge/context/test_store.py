@@ -60,7 +60,6 @@ def test_more_layers_replace_fewer_and_never_the_other_way(store):
     assert store.put([latent(1, 10, layers=5)]) == 1
     assert store.put([latent(1, 10, layers=5), latent(1, 10, layers=2), latent(1, 5, layers=1)]) == 1
     assert [(c.key.time, c.layers) for c in store.get(1)] == [(10, 5), (5, 1)]
-    assert store.known_layers(TileKey(1, 10)) == 5 and store.known_layers(TileKey(1, 11)) == 0
 
 
 def test_older_than_both_is_ignored(store):

@@ -72,7 +72,8 @@ def test_layers_whose_bytes_never_went_down_are_not_context(board):
     row = board.queue.tiles.row(board.queue.tiles.newest())
     entry = ReportEntry(row.number, row.key, 16, 1 << 20, row.digests[16 * 8 :])
     assert tell(board, entry)
-    assert board.context.known_layers(row.key) == board.queue.tiles.row(row.number).confirmed < 16
+    (held,) = board.context.get(row.key.tile)
+    assert held.layers == board.queue.tiles.row(row.number).confirmed < 16
 
 
 def test_layers_that_were_proven_stay_held_whatever_is_said_later(board, tmp_path):

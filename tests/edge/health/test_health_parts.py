@@ -34,6 +34,13 @@ def test_throttle_falls_at_the_limit_and_rises_step_by_step_below_it():
     assert max(rises) <= 0.25, "one step at a time"
 
 
+def test_the_load_rises_only_when_readings_have_stayed_below_for_the_hold():
+    throttle, cool = Throttle(ThrottleSettings(max_temperature_c=80, hold_s=10)), Readings(temperature_c=60)
+    assert throttle.update(Readings(temperature_c=81), 0.0)
+    assert not throttle.update(cool, 1.0) and not throttle.update(cool, 9.9)
+    assert throttle.update(cool, 10.0) and throttle.share == 1.0
+
+
 def test_throttle_stops_at_once_far_beyond_the_limit_and_does_not_flutter_near_it():
     throttle = Throttle(ThrottleSettings(max_temperature_c=80, hold_s=10))
     assert throttle.update(Readings(temperature_c=125), 0.0) and throttle.share == 0.0

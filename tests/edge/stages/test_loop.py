@@ -278,6 +278,25 @@ def test_a_tile_that_was_coded_wrong_is_coded_again_and_the_ground_takes_the_rig
         assert (station.store.latent(key).latent == true).all() and station.store.layers(key) == 16
 
 
+def test_what_was_coded_while_memory_changed_is_coded_again(tmp_path):
+    memory = np.arange(4096, dtype=np.uint8)
+    right = memory.copy()
+
+    class Struck(FakeTileCodec):
+        def encode(self, tile, contexts):
+            if self.calls == 1:
+                memory[7] ^= 4
+            return super().encode(tile, contexts)
+
+    flight = Flight(tmp_path, frames=1)
+    flight.scrubber.add("network", lambda: memory, lambda: memory.__setitem__(slice(None), right))
+    flight.loop.encode.codec = codec = Struck(64, 30)
+    flight.loop.settle()
+    counts = flight.board.log.counts
+    assert counts["memory_flipped"] == counts["memory_repaired"] == 1 and (memory == right).all()
+    assert counts["tile_failed"] == codec.calls - 4 >= 1 and flight.board.queue.tiles.count() == 4
+
+
 def test_a_segment_that_the_ground_cannot_read_is_coded_again_not_taken_for_delivered(tmp_path):
     class Foreign(FakeTileCodec):
         """The first segment is of another model: its head means nothing to the ground."""

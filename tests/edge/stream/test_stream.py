@@ -34,6 +34,7 @@ from swathpack.edge.stream import (
     read_stream,
     segment_overhead_bytes,
     unpack_header,
+    unpack_holes,
     unpack_mask,
 )
 from swathpack.edge.stream.records import GEOREFERENCE, MAX_EXTENSION_BYTES
@@ -120,9 +121,9 @@ def test_frame_records_hold_offset_and_holes(changes):
     found = read_stream(plain.pack() + pack_frame(record, plain.binding)).frames[0]
     assert found == record and found.other_offset == ("other_offset" in changes)
     if "holes" in changes:
-        assert (found.band_holes(3, 9, 11) == holes).all()
+        assert found.holes is not None and (unpack_holes(found.holes, 3, 9, 11) == holes).all()
         with pytest.raises(StreamError):
-            found.band_holes(3, 9, 12)
+            unpack_holes(found.holes, 3, 9, 12)
     assert (found.valid(9, 11) == (valid if "mask" in changes else True)).all()
 
 

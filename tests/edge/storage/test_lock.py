@@ -13,15 +13,15 @@ import pytest
 from swathpack.edge.board import open_board
 from swathpack.edge.clock import ManualClock
 from swathpack.edge.config import parse_mission
-from swathpack.edge.health.lock import StateLock
 from swathpack.edge.storage.blockfile import StorageError
+from swathpack.edge.storage.lock import FileLock
 from tests.edge.flight import MISSION, MODEL
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from swathpack.edge.health.lock import StateLock
-lock = StateLock(Path(sys.argv[1]))
+from swathpack.edge.storage.lock import FileLock
+lock = FileLock(Path(sys.argv[1]), Path(sys.argv[1]).parent, "one runtime per state")
 print("held", flush=True)
 time.sleep(60)
 """
@@ -31,10 +31,10 @@ def test_a_state_that_another_process_uses_is_refused_by_name(tmp_path: Path) ->
     holder = subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path / "lock")], stdout=subprocess.PIPE, text=True)
     assert holder.stdout is not None and holder.stdout.readline() == "held\n"
     with pytest.raises(StorageError, match=f"{tmp_path} is in use by process {holder.pid}: one runtime per state"):
-        StateLock(tmp_path / "lock")
+        FileLock(tmp_path / "lock", tmp_path, "one runtime per state")
     os.kill(holder.pid, signal.SIGKILL)
     holder.wait()
-    StateLock(tmp_path / "lock").close()
+    FileLock(tmp_path / "lock", tmp_path, "one runtime per state").close()
 
 
 def test_two_boards_on_one_state(tmp_path: Path) -> None:

@@ -10,13 +10,14 @@ from pathlib import Path
 from swathpack.edge.storage.blockfile import StorageError
 
 
-class StateLock:
-    """Held from here until `close`. Raises StorageError when another process, or this one, holds it already.
+class FileLock:
+    """Held from here until `close` or the end of the process, however it comes (flock(2)). Raises StorageError when another
+    process, or this one, holds it already; guarded, rule: what it keeps others from, and why, for that message.
 
     The file at `path` is made and stays; it holds the holder's process id, for the message alone.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, guarded: Path, rule: str) -> None:
         try:
             self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
@@ -26,7 +27,7 @@ class StateLock:
         except BlockingIOError as error:
             holder = os.pread(self._fd, 20, 0).decode("ascii", "replace").strip() or "unknown"
             os.close(self._fd)
-            raise StorageError(f"{path.parent} is in use by process {holder}: one runtime per state") from error
+            raise StorageError(f"{guarded} is in use by process {holder}: {rule}") from error
         except OSError as error:
             os.close(self._fd)
             raise StorageError(f"{path}: cannot lock: {error.strerror}") from error
