@@ -90,16 +90,17 @@ class GroundReceiver:
 
     def _settle_touched(self, pass_number: int) -> None:
         """Decode every segment that was touched, once, in the order of their numbers: contexts before what needs them."""
-        batch: list[HeldSegment] = []
+        batch, batch_bytes = list[HeldSegment](), 0
         for place in sorted(self._touched, key=lambda p: (p[1], p[0])):
             segment = self._open.pop(place, None) or self._store.segment(*place)
             if segment is None:
                 continue
             self._decode(segment, self._grown)
             batch.append(segment)
-            if len(batch) >= _BATCH or sum(len(s.data) for s in batch) > _BYTES_IN_MEMORY:
+            batch_bytes += len(segment.data)
+            if len(batch) >= _BATCH or batch_bytes > _BYTES_IN_MEMORY:
                 self._store.save(batch, pass_number)
-                batch = []
+                batch, batch_bytes = [], 0
         self._store.save(batch, pass_number)
         self._open.clear()
         self._touched.clear()
