@@ -20,6 +20,7 @@ from pathlib import Path
 from swathpack.edge import events
 from swathpack.edge.board import (
     Board,
+    downlink_keys,
     make_commands,
     make_port,
     make_schedule,
@@ -88,6 +89,7 @@ def open_model(mission: Mission) -> EdgeModel:
 def _check_files(mission: Mission, once: bool) -> None:
     """What the configuration names beside itself, before anything is made or loaded. Raises ConfigError."""
     uplink_keys(mission)
+    downlink_keys(mission)
     if once and mission.passes.bytes == 0:
         raise ConfigError("passes.bytes: --once needs the bytes of its pass, found none")
     if mission.passes.budget is not None:
@@ -136,6 +138,7 @@ def _assemble(board: Board, model: EdgeModel, once: bool, began: float) -> Fligh
         scrubber,
         canary=Canary(codec, board.log),
         began=began,
+        downlink_keys=downlink_keys(mission),
     )
 
 

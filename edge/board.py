@@ -13,6 +13,7 @@ state/ballast    space let go when the disk is full
 from __future__ import annotations
 
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -35,7 +36,8 @@ from swathpack.edge.events import EventLog
 from swathpack.edge.health.boots import Boot, begin_store, next_boot
 from swathpack.edge.health.jsonl import JsonLines
 from swathpack.edge.health.telemetry import Telemetry
-from swathpack.edge.packets.link_keys import UNSIGNED, LinkKeyError, read_link_keys
+from swathpack.edge.packets.link_keys import UNSIGNED, LinkKey, LinkKeyError, read_link_keys
+from swathpack.edge.packets.security import PacketSigner
 from swathpack.edge.sources.acquisition import FrameSource
 from swathpack.edge.sources.folder import FolderSource
 from swathpack.edge.sources.ring import RingSource
@@ -65,6 +67,13 @@ class Board:
     samples: JsonLines | None
     ballast: Ballast
     lock: FileLock
+
+    def signer(self, keys: Mapping[int, bytes] | None) -> PacketSigner | None:
+        """What signs the packets of a pass that begins now: the slot that the ground signs with, or the next above it."""
+        if not keys:
+            return None
+        slot = min((slot for slot in keys if slot >= self.link.slot), default=max(keys))
+        return PacketSigner(LinkKey(slot, keys[slot]))
 
     def distrust_queue(self) -> None:
         """The queue has proved damaged while running: the next start begins it anew from the spool.
@@ -262,9 +271,18 @@ def planned_passes(mission: Mission) -> Budget:
 
 def uplink_keys(mission: Mission) -> dict[int, bytes]:
     """The secrets shared with the ground, by slot. Raises ConfigError."""
-    if mission.uplink.key_file is None:
-        return dict([UNSIGNED])
+    return _keys(mission.uplink.key_file, "uplink.key_file") or dict([UNSIGNED])
+
+
+def downlink_keys(mission: Mission) -> dict[int, bytes] | None:
+    """The secrets that sign packets, by slot; None where nobody signs. Raises ConfigError."""
+    return _keys(mission.downlink.key_file, "downlink.key_file")
+
+
+def _keys(path: Path | None, name: str) -> dict[int, bytes] | None:
+    if path is None:
+        return None
     try:
-        return read_link_keys(mission.uplink.key_file)
+        return read_link_keys(path)
     except LinkKeyError as error:
-        raise ConfigError(f"uplink.key_file: {error}") from error
+        raise ConfigError(f"{name}: {error}") from error

@@ -69,6 +69,13 @@ class UplinkConfig:
 
 
 @dataclass(frozen=True)
+class DownlinkConfig:
+    """[downlink] key_file: the secrets that sign every packet (`swathpack.edge.packets.security`); none: nobody signs."""
+
+    key_file: Path | None = None
+
+
+@dataclass(frozen=True)
 class PassConfig:
     """[passes] budget: a budget.toml of the planner; or bytes and every_s for a pass at fixed intervals.
 
@@ -155,6 +162,7 @@ class Mission:
     source: SourceConfig = field(default_factory=SourceConfig)
     port: PortConfig = field(default_factory=PortConfig)
     uplink: UplinkConfig = field(default_factory=UplinkConfig)
+    downlink: DownlinkConfig = field(default_factory=DownlinkConfig)
     passes: PassConfig = field(default_factory=PassConfig)
     context: ContextConfig = field(default_factory=ContextConfig)
     coding: CodingConfig = field(default_factory=CodingConfig)

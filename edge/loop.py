@@ -43,7 +43,8 @@ class FlightLoop:
 
     board: state on disk. codec: see `swathpack.edge.codec.protocol`. source, port, commands, schedule: the outside world.
     keys: secrets of the reports by slot. scrubber, canary: watch the codec's memory. readings: what the board measures.
-    began: monotonic time at which the process began to start, for the event that tells how long that took.
+    began: monotonic time at which the process began to start, for the event that tells how long that took. downlink_keys:
+    secrets that sign packets, by slot; None to sign nothing.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class FlightLoop:
         notifier: Notifier | None = None,
         canary: Canary | None = None,
         began: float | None = None,
+        downlink_keys: Mapping[int, bytes] | None = None,
     ) -> None:
         self.board, self._source, self._commands = board, source, commands
         self._notifier = notifier or Notifier()
@@ -88,6 +90,7 @@ class FlightLoop:
             mission.plan,
             mission.link,
             mission.passes.patience,
+            lambda: b.signer(downlink_keys),
         )
         self.uplink = Uplink(commands, b.confirmation, keys, b.log, b.telemetry)
         self.health = Health(

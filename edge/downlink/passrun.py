@@ -18,10 +18,9 @@ from swathpack.edge.downlink.schema import QueueCorruptError
 from swathpack.edge.events import EventLog
 from swathpack.edge.packets.erasure import CODES, ErasureCode, parity_packet_bytes, parity_payloads
 from swathpack.edge.packets.pieces import HEAD_BYTES, SMALLEST_PACKET, PiecePacker, Span
+from swathpack.edge.packets.security import SECURITY_BYTES, PacketSigner
 from swathpack.edge.packets.space_packet import OVERHEAD_BYTES, Apid, SpacePacket
 from swathpack.edge.schema import key
-
-LAST_PACKET = 2 * SMALLEST_PACKET  # a remainder below this is joined with the packet before it
 
 
 @dataclass(frozen=True)
@@ -60,6 +59,7 @@ class PassRun:
     """The packets of one pass.
 
     Args:
+        signer: signs every packet; its bytes count as those of the packet.
         housekeeping: (APID, payload of at most n bytes) for the pass's start: called with n until it is
         empty.
     """
@@ -73,10 +73,13 @@ class PassRun:
         plan: PlanSettings,
         link: LinkSettings,
         housekeeping: Callable[[int], tuple[int, bytes]] | None = None,
+        signer: PacketSigner | None = None,
     ) -> None:
         self.number, self.budget = number, budget_bytes
         self._queue, self._log, self._link = queue, log, link
-        self._plan_settings = plan
+        self._plan_settings, self._signer = plan, signer
+        signed = SECURITY_BYTES if signer else 0
+        self._overhead, self._smallest = OVERHEAD_BYTES + signed, SMALLEST_PACKET + signed
         self.used = self._reserved = queue.passes.begin(number, budget_bytes)
         self._sequence = {apid: queue.file.meta(f"sequence {apid:d}") for apid in Apid}
         self._code: ErasureCode | None = CODES[link.erasure]() if link.erasure != "none" else None
@@ -149,7 +152,7 @@ class PassRun:
 
     def _parity_due(self) -> int:
         parities = self._parities(len(self._block.packets) + 1)
-        return parities * parity_packet_bytes(self._link.packet_bytes, OVERHEAD_BYTES)
+        return parities * parity_packet_bytes(self._link.packet_bytes, self._overhead)
 
     def _parities(self, packets: int) -> int:
         """Parity packets for a block of so many: the block's share, none for one or two packets."""
@@ -167,7 +170,7 @@ class PassRun:
             share = self._link.block_packets / (self._link.block_packets + self._link.parity_packets)
             room = int(room * share)
         packets = -(-max(room, 0) // self._link.packet_bytes)
-        return room - packets * (OVERHEAD_BYTES + 4 + HEAD_BYTES)
+        return room - packets * (self._overhead + 4 + HEAD_BYTES)
 
     def _read(self, span: Span) -> bytes:
         try:
@@ -184,7 +187,7 @@ class PassRun:
 
     def _next_housekeeping(self) -> tuple[bytes, list[Span]] | None:
         limit = int(self.budget * self._link.housekeeping_share)
-        room = min(self._link.packet_bytes, limit - self.used, self.left) - OVERHEAD_BYTES
+        room = min(self._link.packet_bytes, limit - self.used, self.left) - self._overhead
         if self._housekeeping is None or room < 32:
             return None
         apid, payload = self._housekeeping(room)
@@ -196,18 +199,18 @@ class PassRun:
     def _next_parity(self) -> tuple[bytes, list[Span]] | None:
         while self._parity:
             payload = self._parity.popleft()
-            if OVERHEAD_BYTES + len(payload) <= self.left:
+            if self._overhead + len(payload) <= self.left:
                 return self._packet(Apid.PARITY, payload), []
         return None
 
     def _next_image(self) -> tuple[bytes, list[Span]]:
         room = self._room()
         size = min(self._link.packet_bytes, room)
-        if 0 < room - size < LAST_PACKET:
-            size = max(room - LAST_PACKET, min(room, SMALLEST_PACKET))
-        if size < SMALLEST_PACKET:
+        if 0 < room - size < 2 * self._smallest:  # a remainder below this is joined with the packet before it
+            size = max(room - 2 * self._smallest, min(room, self._smallest))
+        if size < self._smallest:
             return b"", []
-        payload, spans = self._packer.payload(size - OVERHEAD_BYTES, exact=room - size < SMALLEST_PACKET)
+        payload, spans = self._packer.payload(size - self._overhead, exact=room - size < self._smallest)
         if not payload:
             return b"", []
         packet = self._packet(Apid.IMAGE, payload)
@@ -234,7 +237,8 @@ class PassRun:
 
     def _packet(self, apid: Apid, payload: bytes) -> bytes:
         sequence, self._sequence[apid] = self._sequence[apid], self._sequence[apid] + 1
-        return SpacePacket(apid, sequence, self._queue.store, self.number, payload).pack()
+        packet = SpacePacket(apid, sequence, self._queue.store, self.number, payload)
+        return (self._signer.sign(packet) if self._signer else packet).pack()
 
     def _reserve(self, size: int) -> None:
         """Before a packet is handed out its bytes must be reserved durably."""

@@ -13,11 +13,20 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from swathpack.edge.packets.errors import PacketError
-from swathpack.edge.packets.space_packet import MARK, OVERHEAD_BYTES, SEQUENCE_MODULUS, Apid, SpacePacket, packet_size
+from swathpack.edge.packets.space_packet import (
+    MARK,
+    OVERHEAD_BYTES,
+    SECURED_MARK,
+    SEQUENCE_MODULUS,
+    Apid,
+    SpacePacket,
+    packet_size,
+)
 
 # Primary header with our APIDs (telemetry or command), whole packets only, and our mark behind it.
+_MARKS = b"|".join(map(re.escape, (MARK, SECURED_MARK)))
 _APIDS = re.escape(bytes(apid & 0xFF for apid in Apid))
-_START = re.compile(b"[\x0b\x1b][" + _APIDS + b"][\xc0-\xff]..." + re.escape(MARK), re.DOTALL)
+_START = re.compile(b"[\x0b\x1b][" + _APIDS + b"][\xc0-\xff]...(?:" + _MARKS + b")", re.DOTALL)
 _HEADER_BYTES = 8
 
 

@@ -16,6 +16,7 @@ from swathpack.edge.downlink.queue import DownlinkQueue
 from swathpack.edge.downlink.schedule import Contact, Schedule
 from swathpack.edge.events import EventLog
 from swathpack.edge.health.telemetry import Telemetry, pack_sample
+from swathpack.edge.packets.security import PacketSigner
 from swathpack.edge.packets.space_packet import Apid
 
 REFRESH_S = 1.0  # how often a pass with nothing left looks for new tiles
@@ -23,7 +24,7 @@ RETRY_S = 1.0  # after the port refused a packet
 
 
 class Downlink:
-    """The stage of the passes. One packet per step."""
+    """The stage of the passes. One packet per step. signer: of a pass that begins, None to sign nothing."""
 
     name = "downlink"
 
@@ -39,11 +40,12 @@ class Downlink:
         plan: PlanSettings,
         link: LinkSettings,
         patience: int,
+        signer: Callable[[], PacketSigner | None] = lambda: None,
     ) -> None:
         self.schedule = schedule
         self._port, self._queue = port, queue
         self._confirmation, self.clock, self._log, self._telemetry = confirmation, clock, log, telemetry
-        self._plan, self._link, self._patience = plan, link, patience
+        self._plan, self._link, self._patience, self._signer = plan, link, patience, signer
         self._run: PassRun | None = None
         self._packet: bytes | None = None  # planned, not yet taken by the port
         self._look_again = 0.0
@@ -86,6 +88,7 @@ class Downlink:
                 self._plan,
                 self._link,
                 self._housekeeping(),
+                self._signer(),
             )
         self._telemetry.gauge("pass_budget_bytes", contact.budget_bytes)
         return self._run

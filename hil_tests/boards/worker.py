@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from swathpack.edge.board import make_schedule, make_source, open_board, uplink_keys
+from swathpack.edge.board import downlink_keys, make_schedule, make_source, open_board, uplink_keys
 from swathpack.edge.clock import ManualClock
 from swathpack.edge.codec.flight import FlightCodec
 from swathpack.edge.codec.latents import LAYERS
@@ -197,6 +197,7 @@ class BoardProcess:
             lambda: self.readings,
             Notifier(""),
             canary,
+            downlink_keys=downlink_keys(mission),
         )
         self.loop.intake.adopt()
         waiting = self.board.queue.work.work_count() + self.board.queue.tiles.count()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from pathlib import Path
 
 from swathpack.edge.board import Board, open_board
@@ -83,8 +84,16 @@ class MemoryUplink:
 class Flight:
     """The loop with its outside world; `restart` is a power cycle."""
 
-    def __init__(self, folder: Path, frames: int = 4, places: int = 1, size: int = 128, text: str = MISSION) -> None:
-        self.folder = folder
+    def __init__(
+        self,
+        folder: Path,
+        frames: int = 4,
+        places: int = 1,
+        size: int = 128,
+        text: str = MISSION,
+        downlink_keys: Mapping[int, bytes] | None = None,
+    ) -> None:
+        self.folder, self.downlink_keys = folder, downlink_keys
         self.clock = ManualClock()
         self.mission: Mission = parse_mission(text, folder)
         self.radio, self.uplink = MemoryRadio(), MemoryUplink()
@@ -109,6 +118,7 @@ class Flight:
             self.scrubber,
             readings=lambda: self.readings,
             notifier=Notifier(""),
+            downlink_keys=self.downlink_keys,
         )
         self.loop.intake.adopt()
 

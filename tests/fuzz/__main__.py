@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import importlib.util
+import json
 import os
 import random
 import re
@@ -20,6 +22,7 @@ from tests.edge.campaign.fuzz_targets import Target
 from tests.fuzz.one import SELF
 from tests.fuzz.targets import CORPUS, MOST_BYTES, slug, target_of, targets
 
+ROOT = Path(__file__).parents[2]
 SECONDS = 600
 SLOWEST_S = 20  # of one input; machines that test are busy
 MOST_MB = 1024
@@ -52,21 +55,47 @@ def fuzz(name: str, seconds: float, keep: bool = False) -> Found:
             f"-artifact_prefix={folder}/",
             "-print_final_stats=1",
         ]
-        done = _run(name, [*options, str(fresh), str(committed), str(seeds)])
-        if keep and done.returncode == 0:
+        code, said = nursery().run(name, [*options, str(fresh), str(committed), str(seeds)])
+        if keep and code == 0:
             _merge(name, committed, [fresh, seeds])
-        return _found(name, done, Path(folder))
+        return _found(name, code, said, Path(folder))
 
 
-def _run(name: str, words: list[str]) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "tests.fuzz.one", name]
-    root = Path(__file__).parents[2]
-    with tempfile.TemporaryDirectory() as folder:
-        again = Path(folder) / "again"
-        again.write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n')
+class Nursery:
+    """The process that forks for every run (`tests.fuzz.one`), started when first asked."""
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory()
+        again = Path(self._folder.name) / "again"
+        again.write_text(f'#!/bin/sh\nexec {shlex.join([sys.executable, "-m", "tests.fuzz.one"])} "$@"\n')
         again.chmod(0o755)
-        env = os.environ | {SELF: str(again)}
-        return subprocess.run([*command, *words], capture_output=True, text=True, errors="replace", cwd=root, env=env)
+        self._log = Path(self._folder.name) / "log"
+        self._again = again
+
+    @functools.cached_property
+    def _process(self) -> subprocess.Popen[str]:
+        env = os.environ | {SELF: str(self._again)}
+        noise = open(Path(self._folder.name) / "loading", "wb")  # noqa: SIM115 - what atheris says of every module
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": noise, "text": True}
+        return subprocess.Popen([sys.executable, "-m", "tests.fuzz.one"], cwd=ROOT, env=env, **pipes)  # type: ignore[call-overload,no-any-return]
+
+    def run(self, name: str, words: list[str]) -> tuple[int, str]:
+        """(exit code, what was said) of a target with libFuzzer's options."""
+        # libFuzzer starts the same again to merge, and knows only its own words: the name goes before them.
+        self._again.write_text(f'#!/bin/sh\nexec {shlex.join([sys.executable, "-m", "tests.fuzz.one", name])} "$@"\n')
+        self._process.stdin.write(json.dumps([[name, *words], str(self._log)]) + "\n")
+        self._process.stdin.flush()
+        answer = self._process.stdout.readline()
+        if not answer:
+            said = (Path(self._folder.name) / "loading").read_text(errors="replace")[-2000:]
+            raise RuntimeError(f"the process that fuzzes ended with {self._process.wait()}: {said}")
+        return int(answer), self._log.read_text(errors="replace")
+
+
+@functools.cache
+def nursery() -> Nursery:
+    """One for all targets."""
+    return Nursery()
 
 
 def _merge(name: str, committed: Path, others: list[Path]) -> None:
@@ -75,22 +104,21 @@ def _merge(name: str, committed: Path, others: list[Path]) -> None:
         least, seeds = Path(folder) / "least", Path(folder) / "seeds"
         least.mkdir()
         seeds.mkdir()
-        _run(name, ["-merge=1", f"-max_len={MOST_BYTES}", str(least), *map(str, [committed, *others, seeds])])
+        nursery().run(name, ["-merge=1", f"-max_len={MOST_BYTES}", str(least), *map(str, [committed, *others, seeds])])
         if any(least.iterdir()):
             shutil.rmtree(committed)
             shutil.copytree(least, committed)
 
 
-def _found(name: str, done: subprocess.CompletedProcess[str], folder: Path) -> Found:
-    said = done.stderr
+def _found(name: str, code: int, said: str, folder: Path) -> Found:
     coverage = [int(n) for n in re.findall(r" cov: (\d+) ", said)]
     corpus = [int(n) for n in re.findall(r" corp: (\d+)/", said)]
     inputs = re.search(r"number_of_executed_units: (\d+)", said)
     failure = ""
-    if done.returncode:
+    if code:
         crash = next((p for p in folder.iterdir() if p.is_file()), None)
         shown = crash.read_bytes()[:200].hex() if crash else "no input kept"
-        failure = f"exit code {done.returncode}, input {shown}\n{said[-3000:]}"
+        failure = f"exit code {code}, input {shown}\n{said[-3000:]}"
     return Found(name, int(inputs[1]) if inputs else 0, max(coverage, default=0), max(corpus, default=0), failure)
 
 

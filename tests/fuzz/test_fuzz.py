@@ -65,3 +65,27 @@ def test_the_own_fuzzer_tells_of_what_it_finds():
 
     found = mutated(Target("none", refuse, (ValueError,), [b"abcd" * 4], ()), 1.0)
     assert "KeyError: 'a bug'" in found.failure
+
+
+BROKEN = """
+import sys
+from tests.edge.campaign.fuzz_targets import Target
+from tests.fuzz import one, targets
+
+def refuse(data):
+    if data[:1] == b"\\xff":
+        raise KeyError("a bug")
+
+one.load()
+targets.target_of = lambda name: Target(name, refuse, (ValueError,), [b"abcd"], ())
+one.leave_at_once()
+one.fuzz(["broken", "-max_total_time=60", f"-artifact_prefix={sys.argv[1]}/"])
+"""
+
+
+@pytest.mark.skipif(not installed(), reason="atheris is not installed here")
+def test_what_libfuzzer_finds_ends_the_process_with_its_own_code(tmp_path):
+    words = [sys.executable, "-c", BROKEN, str(tmp_path)]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    assert done.returncode == 77 and "KeyError: 'a bug'" in done.stderr + done.stdout, done.stderr[-2000:]
+    assert [p.read_bytes()[:1] for p in tmp_path.iterdir()] == [b"\xff"]

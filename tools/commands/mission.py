@@ -36,6 +36,7 @@ WORDS = {
     "uplink.kind": "folder, udp",
     "uplink.insecure": "reports that nobody signs are taken, instead of a key_file",
     "uplink.key_file": "made by swathpack keys link.keys; the ground has a copy",
+    "downlink.key_file": "signs every packet; the ground has a copy (receive --signed)",
     "passes.budget": "budget.toml of swathpack plan",
     "passes.satellite": "whose passes of the budget",
     "passes.bytes": "without a budget: bytes of every pass, and",

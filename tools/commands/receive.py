@@ -5,19 +5,22 @@
     swathpack receive --store ground.db --drop 17/255/255
 
 Prints one line per pass: packets, what was lost or damaged, tile-frames that grew; and how many reports were
-written. Exit code 3 when packets were lost or damaged and could not be restored; a file without any packet is refused.
+written. Exit code 3 when packets were lost, damaged or forged and could not be restored; a file without any packet is refused.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from swathpack.edge.codec.model import EdgeModel, ModelError
 from swathpack.edge.packets.deframer import Deframer
 from swathpack.edge.packets.link_keys import UNSIGNED, LinkKey, LinkKeyError, choose_key, read_link_keys
+from swathpack.edge.packets.security import ForgedPacketError, opened
+from swathpack.edge.packets.space_packet import SpacePacket
 from swathpack.tools.errors import DONE, PARTLY, UserError
 from swathpack.tools.files.decoder import MAX_PIXELS
 from swathpack.tools.files.outputs import check_output, write_bytes
@@ -30,7 +33,8 @@ from swathpack.tools.ground.store import GroundStore, GroundStoreError
 
 _CHUNK = 1 << 16
 _SQLITE = b"SQLite format 3\0"
-LOSSES = ("malformed packets", "contradicting pieces", "damaged segments", "contradicting latents")
+Keys = Mapping[int, bytes] | None
+LOSSES = ("forged packets", "malformed packets", "contradicting pieces", "damaged segments", "contradicting latents")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,7 +63,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="life of this store, remembered by it: one more than before where a store was lost or put back from a copy",
     )  # fmt: skip
     parser.add_argument(
-        "--key-file", type=Path, help="link keys shared with the board (swathpack keys): sign the reports"
+        "--key-file",
+        type=Path,
+        help="link keys shared with the board (swathpack keys): sign reports, check signed packets",
+    )
+    parser.add_argument(
+        "--signed",
+        action="store_true",
+        help="refuse packets that no key of --key-file signed, for a mission with [downlink] key_file",
     )
     parser.add_argument(
         "--key-slot",
@@ -112,6 +123,7 @@ def _run(args: argparse.Namespace, store: GroundStore, key: LinkKey) -> int:
 
 def _check_files(args: argparse.Namespace) -> None:
     """Refuse what is no pass, and outputs over inputs, before the store is touched. Raises UserError, RefusedError."""
+    keys = _packet_keys(args)
     inputs = [*args.passes, *filter(None, (args.key_file, args.model))]
     check_output(args.store, inputs, force=True)
     if args.store.is_file() and args.store.stat().st_size:
@@ -125,10 +137,14 @@ def _check_files(args: argparse.Namespace) -> None:
             raise UserError(f"{path}: expected packets of a pass, found an empty file")
         if _first_packet(path, args.max_packet) is None:
             raise UserError(f"{path}: expected packets of a pass, found none")
+        if _first_packet(path, args.max_packet, keys, args.signed) is None:
+            raise UserError(f"{path}: expected packets signed by a key of {args.key_file}, found none")
 
 
 def _key(args: argparse.Namespace) -> LinkKey:
     """What signs the reports. Raises UserError, LinkKeyError."""
+    if args.signed and args.key_file is None:
+        raise UserError("--signed: expected a --key-file with it")
     if args.key_file is not None and args.insecure:
         raise UserError("--insecure: expected no --key-file with it")
     if args.key_file is not None:
@@ -142,8 +158,9 @@ def _key(args: argparse.Namespace) -> LinkKey:
 
 def _receive(path: Path, store: GroundStore, model: EdgeModel, key: LinkKey, args: argparse.Namespace) -> bool:
     """Whether nothing was lost or damaged."""
-    receiver = GroundReceiver(store, EdgeSegmentDecoder(model), args.max_packet)
-    number, board = _identity(path, args.max_packet)
+    keys = _packet_keys(args)
+    receiver = GroundReceiver(store, EdgeSegmentDecoder(model), args.max_packet, keys, args.signed)
+    number, board = _identity(path, args.max_packet, keys, args.signed)
     with open(path, "rb") as file:
         while chunk := file.read(_CHUNK):
             receiver.feed(chunk)
@@ -162,19 +179,26 @@ def _receive(path: Path, store: GroundStore, model: EdgeModel, key: LinkKey, arg
     return lost <= receiver.counts["restored packets"] and not any(receiver.counts[name] for name in LOSSES)
 
 
-def _identity(path: Path, max_packet: int) -> tuple[int, int | None]:
+def _packet_keys(args: argparse.Namespace) -> dict[int, bytes] | None:
+    """What packets may be signed with. Raises LinkKeyError."""
+    return read_link_keys(args.key_file) if args.key_file is not None else None
+
+
+def _identity(path: Path, max_packet: int, keys: Keys, signed: bool) -> tuple[int, int | None]:
     """(pass number, life of the board's queue), from the first packet, else from the file's name."""
-    packet = _first_packet(path, max_packet)
+    packet = _first_packet(path, max_packet, keys, signed)
     if packet is not None:
         return packet.pass_number, packet.store
     found = re.search(r"(\d+)", path.stem)
     return (int(found[1]) if found else 0), None
 
 
-def _first_packet(path: Path, max_packet: int) -> Any:
+def _first_packet(path: Path, max_packet: int, keys: Keys = None, signed: bool = False) -> SpacePacket | None:
+    """The first one that is not forged."""
     deframer = Deframer(max_packet)
     with open(path, "rb") as file:
         while chunk := file.read(_CHUNK):
             for packet in deframer.feed(chunk):
-                return packet
+                with contextlib.suppress(ForgedPacketError):
+                    return opened(packet, keys, signed)
     return None

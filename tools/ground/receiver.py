@@ -9,7 +9,9 @@ of noise.
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter, deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +24,7 @@ from swathpack.edge.packets.erasure import ErasureDecoder
 from swathpack.edge.packets.errors import PacketError
 from swathpack.edge.packets.pieces import unpack_pieces
 from swathpack.edge.packets.report import held_digest
+from swathpack.edge.packets.security import ForgedPacketError, opened
 from swathpack.edge.packets.space_packet import Apid, SpacePacket
 from swathpack.tools.ground.decoder import DecodeError, SegmentDecoder, SegmentHead
 from swathpack.tools.ground.store import DAMAGED, OPEN, WAITING, GroundStore, HeldSegment
@@ -42,14 +45,25 @@ class Update:
 
 
 class GroundReceiver:
-    """Takes the bytes of one board's downlink. `counts` says what became of them."""
+    """Takes the bytes of one board's downlink. `counts` says what became of them.
 
-    def __init__(self, store: GroundStore, decoder: SegmentDecoder, max_packet_bytes: int = 65542) -> None:
+    keys: secrets by slot; a packet that is signed, but by none of them, is refused and counted. signed: one that nobody
+    signed, too.
+    """
+
+    def __init__(
+        self,
+        store: GroundStore,
+        decoder: SegmentDecoder,
+        max_packet_bytes: int = 65542,
+        keys: Mapping[int, bytes] | None = None,
+        signed: bool = False,
+    ) -> None:
         self.counts: Counter[str] = Counter()
         self.sequence = SequenceCheck()
         self.events: deque[Event] = deque(maxlen=_EVENTS_KEPT)
         self.telemetry: deque[bytes] = deque(maxlen=_EVENTS_KEPT)
-        self._store, self._decoder = store, decoder
+        self._store, self._decoder, self._keys, self._signed = store, decoder, keys, signed
         self._deframer = Deframer(max_packet_bytes)
         self._erasure = ErasureDecoder(Apid.IMAGE)
         self.open: dict[tuple[int, int], HeldSegment] = {}
@@ -76,42 +90,60 @@ class GroundReceiver:
 
     def _settle_touched(self, pass_number: int) -> None:
         """Decode every segment that was touched, once, in the order of their numbers: contexts before what needs them."""
-        batch: list[HeldSegment] = []
+        batch, batch_bytes = list[HeldSegment](), 0
         for place in sorted(self._touched, key=lambda p: (p[1], p[0])):
             segment = self.open.pop(place, None) or self._store.segment(*place)
             if segment is None:
                 continue
             self._decode(segment, self._grown)
             batch.append(segment)
-            if len(batch) >= _BATCH or sum(len(s.data) for s in batch) > BYTES_IN_MEMORY:
+            batch_bytes += len(segment.data)
+            if len(batch) >= _BATCH or batch_bytes > BYTES_IN_MEMORY:
                 self._store.save(batch, pass_number)
-                batch = []
+                batch, batch_bytes = [], 0
         self._store.save(batch, pass_number)
         self.open.clear()
         self._touched.clear()
         self._open_bytes = 0
 
     def _packet(self, packet: SpacePacket) -> None:
+        try:
+            content = self._open_packet(packet)
+        except ForgedPacketError:
+            return  # not even its count is believed
         self.sequence.note(packet)
         self.counts["packets"] += 1
         try:
-            self._sort(packet)
+            self._sort(packet, content)
         except (PacketError, EventError):
             self.counts["malformed packets"] += 1
 
-    def _sort(self, packet: SpacePacket) -> None:
+    def _open_packet(self, packet: SpacePacket) -> SpacePacket:
+        """The packet without its signature. Raises ForgedPacketError, counted."""
+        try:
+            return opened(packet, self._keys, self._signed)
+        except ForgedPacketError:
+            self.counts["forged packets"] += 1
+            raise
+
+    def _sort(self, packet: SpacePacket, content: SpacePacket) -> None:
+        """packet: as it came, which is what parity protects; content: without its signature."""
         if packet.apid == Apid.IMAGE:
-            self._image(packet)
+            self._image(content)
             for restored in self._erasure.source(packet):
-                self._image(restored)
+                self._restored(restored)
         elif packet.apid == Apid.PARITY:
-            for restored in self._erasure.parity(packet):
+            for restored in self._erasure.parity(content):
                 self.counts["restored packets"] += 1
-                self._image(restored)
+                self._restored(restored)
         elif packet.apid == Apid.EVENT:
-            self.events.extend(unpack_events(packet.payload))
+            self.events.extend(unpack_events(content.payload))
         elif packet.apid == Apid.TELEMETRY:
-            self.telemetry.append(packet.payload)
+            self.telemetry.append(content.payload)
+
+    def _restored(self, packet: SpacePacket) -> None:
+        with contextlib.suppress(ForgedPacketError):
+            self._image(self._open_packet(packet))
 
     def _image(self, packet: SpacePacket) -> None:
         for piece in unpack_pieces(packet.payload):

@@ -78,7 +78,7 @@ class Link(Sequence):
 
 
 class Queue(Sequence):
-    """Every kind of change of the queue's file, and its log written back."""
+    """Every kind of change of the queue's file, and what is free of it and its log given back."""
 
     name = "queue"
 
@@ -108,7 +108,9 @@ class Queue(Sequence):
         yield
         queue.tiles.lose_everything()
         yield
-        queue.file.checkpoint()
+        queue.tiles.cut([(number, 5) for number in queue.tiles.table().number.tolist()])
+        yield
+        queue.file.give_back()
         yield
 
     @staticmethod
