@@ -27,6 +27,7 @@ FINEST_DN = 0.5  # of the transform coder's last bit plane, when nothing is said
 _LONG = 255
 LEAST_LEARNED_BANDS = 9  # with fewer, the learned codec spends bits on bands that nobody gave
 Samples = NDArray[np.generic]
+Counts = NDArray[np.uint16]
 
 
 class PlainError(ValueError):
@@ -37,7 +38,8 @@ class PlainError(ValueError):
 class CodedPlain:
     """A tile's payload, in layers. sizes: (17,) bytes of the first k layers. distortion: (17,) squared error over the valid
     pixels of all bands, counts^2. size: (h, w) latent positions that the tile would have. least: bytes of payload without
-    which nothing decodes. fine: more points of bytes and error than the layers', where the coder has them.
+    which nothing decodes. fine: more points of bytes and error than the layers', where the coder has them. reference: which
+    of the earlier dates given it is coded against, None for a tile that stands alone. source: what the transform coder made.
     """
 
     quality: int
@@ -47,6 +49,8 @@ class CodedPlain:
     size: tuple[int, int]
     least: int = 1
     fine: tuple[NDArray[np.int64], NDArray[np.float64]] | None = None
+    reference: int | None = None
+    source: transform_coder.CodedTile | None = None
 
     @cached_property
     def curve(self) -> Curve:
@@ -55,7 +59,7 @@ class CodedPlain:
 
     @property
     def contexts(self) -> tuple[()]:
-        """None: a tile without the network stands alone."""
+        """None of the learned codec's: an earlier date is no latent; see `reference`."""
         return ()
 
     @cached_property
@@ -236,12 +240,37 @@ def encode_transform(
         coded = transform_coder.encode_tile(counts, valid, _known(names), finest_dn, max_bytes, aim_bytes)
     except transform_coder.TransformCoderError as error:
         raise PlainError(str(error)) from error
+    return _plain_of(coded, counts, names)
+
+
+def against(
+    alone: CodedPlain,
+    counts: Samples,
+    valid: NDArray[np.bool_],
+    names: Sequence[str],
+    aim_bytes: int,
+    dates: Sequence[Counts],
+) -> CodedPlain:
+    """The same tile coded against one of some earlier dates (`transform_coder.counts_of` of what a decoder has), if that has
+    less error around `aim_bytes`; else `alone`. Raises PlainError.
+    """
+    if not dates or alone.source is None:
+        return alone
+    try:
+        coded = transform_coder.encode_against(alone.source, counts, valid, _known(names), aim_bytes, dates)
+    except transform_coder.TransformCoderError as error:
+        raise PlainError(str(error)) from error
+    return alone if coded is alone.source else _plain_of(coded, counts, names)
+
+
+def _plain_of(coded: transform_coder.CodedTile, counts: Samples, names: Sequence[str]) -> CodedPlain:
     total = len(coded.payload)
     shape = (counts.shape[0], counts.shape[1], counts.shape[2])
     ends = transform_coder.layer_ends(coded.payload, shape, _known(names), total)
     sizes = np.minimum(np.arange(LAYERS + 1) * total, total) if ends is None else ends
     fine = coded.curve_bytes, coded.curve_error
-    return CodedPlain(TRANSFORM, coded.payload, sizes, coded.distortion, latent_size(shape), coded.head, fine)
+    made = CodedPlain(TRANSFORM, coded.payload, sizes, coded.distortion, latent_size(shape), coded.head, fine)
+    return replace(made, reference=coded.reference, source=coded)
 
 
 def encode_lone(
@@ -297,11 +326,14 @@ def decode_plain(
     valid: NDArray[np.bool_],
     names: Sequence[str],
     layers: int = LAYERS,
+    date: Counts | None = None,
 ) -> DecodedPlain:
-    """A payload, or any prefix of one, of that quality byte, at most its first `layers` layers. Raises PlainError."""
+    """A payload, or any prefix of one, of that quality byte, at most its first `layers` layers. date: the earlier date that it
+    was coded against, if any (`transform_coder.counts_of`). Raises PlainError.
+    """
     try:
         if quality == TRANSFORM:
-            return _decode_transform(payload, shape, names, layers)
+            return _decode_transform(payload, shape, names, layers, date)
         if quality == PREDICTIVE:
             return _decode_predictive(payload, shape, valid, layers)
     except (transform_coder.TransformCoderError, predictive.PredictiveError) as error:
@@ -322,13 +354,15 @@ def _head(payload: bytes) -> tuple[int, int]:
     return (payload[0], 1) if length == 1 else (int.from_bytes(payload[1:5], "little"), 5)
 
 
-def _decode_transform(payload: bytes, shape: tuple[int, int, int], names: Sequence[str], layers: int) -> DecodedPlain:
+def _decode_transform(
+    payload: bytes, shape: tuple[int, int, int], names: Sequence[str], layers: int, date: Counts | None
+) -> DecodedPlain:
     known = _known(names)
     ends = transform_coder.layer_ends(payload, shape, known, 1 << 40)  # not cut by what there is of it
     if layers < LAYERS and ends is not None:
         # With no layer at all the header alone still tells the means.
         payload = payload[: int(ends[layers]) if layers else int(ends[1] - transform_coder.first_target(shape))]
-    tile = transform_coder.decode_tile(payload, shape, known)
+    tile = transform_coder.decode_tile(payload, shape, known, date)
     return DecodedPlain(tile.samples, np.full(shape, tile.started), min(tile.layers, layers))
 
 
