@@ -126,7 +126,7 @@ def encode_tile(
     limit = 4 * samples.size + 4096 if max_bytes is None else max_bytes
     aim = min(limit, samples.size) if aim_bytes is None else aim_bytes
     aim = max(1, int(AIM_BPPB * samples.size / 8)) if max_bytes is None and aim_bytes is None else aim
-    found, step = Analysis.of(samples, valid, expected), _step_index(finest_step)
+    found, step = Analysis.of(samples, valid, expected, aim), _step_index(finest_step)
     return _coded_tile(found, _Wanted(step, limit, aim), None)
 
 
