@@ -124,8 +124,9 @@ class CodingConfig:
 
     q: quantiser step index of every tile. base: most octaves from its step to that of the base layer, 0 for no
     base (`swathpack.edge.codec.base_layer.usual_shift`). slope: of rate-distortion optimised quantisation, 0 for none.
-    mode: of every tile, learned, transform, or auto for the better of both (`swathpack.edge.codec.plain`). finest_dn: of
-    the transform coder's last bit plane. engine: of the entropy network. analysis: float or int8, see
+    mode: of every tile, learned, transform, or auto for the better of both (`swathpack.edge.codec.plain`). weights: of
+    the bands (`swathpack.edge.codec.transform_coder.weights_for`). finest_dn: of the transform coder's last bit plane.
+    engine: of the entropy network. analysis: float or int8, see
     `swathpack.edge.codec.analysis`. canary_s: seconds between two codings of the canary tile.
     """
 
@@ -134,6 +135,7 @@ class CodingConfig:
     base: int = MAX_SHIFT
     slope: float = 0.0
     mode: str = "auto"
+    weights: str = "auto"
     finest_dn: float = 4.0
     engine: str = "auto"
     analysis: str = "float"
@@ -216,6 +218,7 @@ _ALLOWED: dict[str, Any] = {
     "passes.patience": range(1, 1001),
     "coding.analysis": ("float", "int8"),
     "coding.mode": ("auto", "learned", "transform"),
+    "coding.weights": ("auto", "equal", "visible"),
     "context.policy": ("confirmed", "sent"),
     "context.refresh_every": range(0, 1 << 20),
     "context.max_age_days": range(1, 36501),

@@ -33,6 +33,7 @@ from swathpack.edge.codec.tile_coder import (
     likeness,
     weigh_contexts,
 )
+from swathpack.edge.codec.transform_coder import Weights, weighted_errors, weights_for
 from swathpack.edge.config import CodingConfig
 from swathpack.edge.frame import Frame, FrameError
 from swathpack.edge.stream import ContextRef, StreamError, lone_binding, pack_segment, segment_overhead_bytes
@@ -51,6 +52,7 @@ class FlightTile:
     coded: CodedLatent | CodedPlain
     refs: tuple[ContextRef, ...]
     binding: int
+    distortion: NDArray[np.float64]
     prefix_bytes: NDArray[np.int64] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -69,10 +71,6 @@ class FlightTile:
         return self.coded.latent
 
     @property
-    def distortion(self) -> NDArray[np.float64]:
-        return self.coded.distortion
-
-    @property
     def context_digests(self) -> tuple[bytes, ...]:
         return tuple(ref.digest for ref in self.refs)
 
@@ -85,7 +83,8 @@ class FlightCodec:
     """TileCodec of the edge preset. q: quantiser step index of every tile, with a base layer at most `shift`
     octaves coarser (0: none; see `swathpack.edge.codec.base_layer`); slope: see `swathpack.edge.codec.tile_coder.encode_tile`.
     mode: learned, transform, or auto: of both the one with less error over its layers. finest_dn: of the transform
-    coder's last bit plane; more of a tile than that is never sent.
+    coder's last bit plane; more of a tile than that is never sent. weights: of the bands, see
+    `swathpack.edge.codec.transform_coder.weights_for`.
     """
 
     layers = LAYERS
@@ -98,9 +97,10 @@ class FlightCodec:
         shift: int = MAX_SHIFT,
         mode: str = "learned",
         finest_dn: float = 4.0,
+        weights: str = "auto",
     ) -> None:
         self.model, self.q, self.slope, self.shift = model, q, slope, shift
-        self.mode, self.finest_dn = mode, finest_dn
+        self.mode, self.finest_dn, self.weights = mode, finest_dn, weights
         self.binding = lone_binding(model.digest, model.tables_digest)
         batch = getattr(model.engine, "batch", 1)  # of engines on a GPU
         if batch > 1:
@@ -111,7 +111,7 @@ class FlightCodec:
     @classmethod
     def configured(cls, model: EdgeModel, coding: CodingConfig) -> FlightCodec:
         """As the mission file says."""
-        return cls(model, coding.q, coding.slope, coding.base, coding.mode, coding.finest_dn)
+        return cls(model, coding.q, coding.slope, coding.base, coding.mode, coding.finest_dn, coding.weights)
 
     @property
     def quality(self) -> int:
@@ -142,18 +142,25 @@ class FlightCodec:
         for context in contexts:
             if context_digest(context.latent, context.groups, GROUP) != context.digest:
                 raise CodecError(f"context of {context.key.time} changed in memory")
-        plain = self._plain(tile) if self.mode != "learned" else None
-        if plain is not None and (self.mode == "transform" or not few_missing(tile.bands)):
-            return FlightTile(tile.key, plain, (), self.binding)
+        if self.mode == "learned":
+            return self._learned(tile, contexts)
+        plain = self._plain(tile)
+        if self.mode == "transform" or not few_missing(tile.bands):
+            return plain
         learned = self._learned(tile, contexts)
-        if plain is None or not _better(plain, learned.coded):
-            return learned
-        return FlightTile(tile.key, plain, (), self.binding)
+        return plain if _better(plain.coded, learned.coded, learned.distortion) else learned
 
-    def _plain(self, tile: TilePixels) -> CodedPlain:
-        samples = tile.data.size
-        aim = max(64, int(0.15 / 8 * 2 ** ((28 - self.q) / 9) * samples))
-        return encode_lone(tile.data, tile.valid, tile.bands, self.finest_dn, 2 * samples + 4096, aim)
+    def _aim(self, tile: TilePixels) -> int:
+        """Bytes of a tile, about."""
+        return max(64, int(0.15 / 8 * 2 ** ((28 - self.q) / 9) * tile.data.size))
+
+    def _weights(self, tile: TilePixels) -> Weights:
+        return weights_for(self.weights, tile.bands, 8 * self._aim(tile) / tile.data.size)
+
+    def _plain(self, tile: TilePixels) -> FlightTile:
+        room, aim, weights = 2 * tile.data.size + 4096, self._aim(tile), self._weights(tile)
+        coded = encode_lone(tile.data, tile.valid, tile.bands, self.finest_dn, room, aim, weights)
+        return FlightTile(tile.key, coded, (), self.binding, coded.distortion)
 
     def _learned(self, tile: TilePixels, contexts: Sequence[ContextLatent]) -> FlightTile:
         frame = complete_bands(Frame(tile.data, tile.bands, valid=tile.valid))
@@ -161,12 +168,10 @@ class FlightCodec:
         used, done = self._useful(coefficients, contexts)
         coding = [coding_context(c) for c in used]
         refs = tuple(ContextRef(c.key.time, c.layers, c.digest) for c in used)
-        return FlightTile(
-            tile.key,
-            encode_tile(self.model, coefficients, self.quality, coding, slope=self.slope, done=done),
-            refs,
-            self.binding,
-        )
+        coded = encode_tile(self.model, coefficients, self.quality, coding, slope=self.slope, done=done)
+        # The planner weighs tiles of both modes against each other.
+        errors = weighted_errors(coded.distortion, tile.data, tile.valid, self._weights(tile))
+        return FlightTile(tile.key, coded, refs, self.binding, errors)
 
     def _useful(
         self, coefficients: NDArray[np.float32], contexts: Sequence[ContextLatent]
@@ -183,10 +188,12 @@ class FlightCodec:
         return [fitting[i] for i in kept], done
 
 
-def _better(plain: CodedPlain, learned: CodedLatent | CodedPlain) -> bool:
+def _better(
+    plain: CodedLatent | CodedPlain, learned: CodedLatent | CodedPlain, learned_error: NDArray[np.float64]
+) -> bool:
     """Whether the transform coder's prefixes have less error than the learned codec's layers at as many bytes, on the
     mean of the logarithms: which of them is cut later, and where, is not known yet.
     """
-    sizes, errors = learned.payload_sizes[1:], np.log2(np.maximum(learned.distortion[1:], 1e-9))
+    sizes, errors = learned.payload_sizes[1:], np.log2(np.maximum(learned_error[1:], 1e-9))
     at_those = np.interp(sizes, plain.payload_sizes, np.log2(np.maximum(plain.distortion, 1e-9)))
     return bool((at_those - errors).mean() < 0)

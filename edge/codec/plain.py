@@ -36,7 +36,8 @@ class PlainError(ValueError):
 @dataclass(frozen=True, eq=False)
 class CodedPlain:
     """A tile's payload, in layers. sizes: (17,) bytes of the first k layers. distortion: (17,) squared error over the valid
-    pixels of all bands, counts^2. size: (h, w) latent positions that the tile would have. least: bytes of payload without
+    pixels of all bands, counts^2, by the weights of the bands. size: (h, w) latent positions that the tile would have.
+    least: bytes of payload without
     which nothing decodes. fine: more points of bytes and error than the layers', where the coder has them.
     """
 
@@ -230,10 +231,11 @@ def encode_transform(
     finest_dn: float = FINEST_DN,
     max_bytes: int | None = None,
     aim_bytes: int | None = None,
+    weights: transform_coder.Weights | None = None,
 ) -> CodedPlain:
     """Counts (C, H, W) uint16 by the transform coder; see `transform_coder.encode_tile`. Raises PlainError."""
     try:
-        coded = transform_coder.encode_tile(counts, valid, _known(names), finest_dn, max_bytes, aim_bytes)
+        coded = transform_coder.encode_tile(counts, valid, _known(names), finest_dn, max_bytes, aim_bytes, weights)
     except transform_coder.TransformCoderError as error:
         raise PlainError(str(error)) from error
     total = len(coded.payload)
@@ -251,10 +253,11 @@ def encode_lone(
     finest_dn: float,
     max_bytes: int,
     aim_bytes: int,
+    weights: transform_coder.Weights | None = None,
 ) -> CodedPlain:
     """`encode_transform` of a tile whose segment flies alone: the payload says its bands and size itself."""
     head = lone_head(names, counts.shape[-2], counts.shape[-1])
-    coded = encode_transform(counts, valid, names, finest_dn, max_bytes - len(head), aim_bytes)
+    coded = encode_transform(counts, valid, names, finest_dn, max_bytes - len(head), aim_bytes, weights)
     sizes = coded.payload_sizes + np.where(np.arange(LAYERS + 1) > 0, len(head), 0)
     size, error = coded.fine or (coded.payload_sizes, coded.distortion)
     fine = size + np.where(np.arange(len(size)) > 0, len(head), 0), error

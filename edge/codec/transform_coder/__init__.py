@@ -9,15 +9,22 @@ from swathpack.edge.codec.transform_coder.tile import (
     encode_tile,
     first_target,
     layer_ends,
+    weights_in,
 )
+from swathpack.edge.codec.transform_coder.weights import CHOICES, Weights, weighted_errors, weights_for
 
 __all__ = [
+    "CHOICES",
     "LAYERS",
     "CodedTile",
     "DecodedTile",
     "TransformCoderError",
+    "Weights",
     "decode_tile",
     "encode_tile",
     "first_target",
     "layer_ends",
+    "weighted_errors",
+    "weights_for",
+    "weights_in",
 ]

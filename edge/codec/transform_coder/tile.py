@@ -28,6 +28,7 @@ from swathpack.edge.codec.transform_coder.spectral import (
     read_spectrum,
     write_spectrum,
 )
+from swathpack.edge.codec.transform_coder.weights import Weights, read_weights, write_weights
 
 LAYERS = 16
 POINTS = 4  # of the curve a layer
@@ -55,7 +56,8 @@ class CodedTile:
     """`payload` is embedded: every prefix decodes, the first sizes[k] bytes to k layers.
 
     sizes: (17,) bytes. distortion: (17,) squared error over the valid pixels of all bands, DN^2, with k layers.
-    layers: how many there are; where the room ended before the last, sizes and distortion stay the same beyond.
+    Errors count by the weights of their bands. layers: how many there are; where the room ended before the last, sizes
+    and distortion stay the same beyond.
     head: bytes without which nothing of the payload decodes. curve_bytes, curve_error: the same, four points a layer,
     for rate control that cuts between layers.
     """
@@ -95,6 +97,7 @@ class _Header:
     planes: int
     mean_unit: int
     means: tuple[int, ...]
+    weights: Weights
     parts: tuple[_Part, ...]
 
 
@@ -129,27 +132,30 @@ def encode_tile(
     finest_step: float = 1.0,
     max_bytes: int | None = None,
     aim_bytes: int | None = None,
+    weights: Weights | None = None,
 ) -> CodedTile:
     """Code a tile (C, H, W) of unsigned integers, 1 to 16 bands, 8 to 16 bits.
 
     valid: (H, W); other pixels may come back as anything. names: Sentinel-2 names of the bands, or None: the decoder
     must be told the same. finest_step: of the quantiser at the end of the payload, DN (a little above or at the nearest
     quarter octave below). max_bytes: where the payload stops, if it does not before. aim_bytes: the length it will
-    probably be cut to (default: max_bytes, else 0.25 bits a sample). Raises TransformCoderError.
+    probably be cut to (default: max_bytes, else 0.25 bits a sample). weights: of the bands, default equal. Raises
+    TransformCoderError.
     """
     samples, valid = _checked(samples, valid)
     expected = _expected(names, len(samples))
     limit = 4 * samples.size + 4096 if max_bytes is None else max_bytes
     aim = min(limit, samples.size) if aim_bytes is None else aim_bytes
     aim = max(1, int(AIM_BPPB * samples.size / 8)) if max_bytes is None and aim_bytes is None else aim
-    header, matrices = _analyse(samples, valid, expected, _step_index(finest_step), aim)
+    weights = weights or Weights.equal(len(samples))
+    header, matrices = _analyse(samples, valid, expected, _step_index(finest_step), aim, weights)
     head = _write_header(header, len(samples), expected)
     layout = layout_of(tuple(part.pyramid for part in header.parts))
     body, sizes, errors = bitplane.encode(
         layout, header.planes, layout.scatter(matrices), max(limit - len(head), 0), curve_targets(samples.size)
     )
     payload, unit = (head + body)[:limit], step_of(header.step) ** 2 * float(valid.mean())
-    return _coded(payload, len(head), len(head) + sizes, errors * unit, _energy(samples, valid))
+    return _coded(payload, len(head), len(head) + sizes, errors * unit, _energy(samples * weights.factors, valid))
 
 
 def coefficients_of(
@@ -158,7 +164,8 @@ def coefficients_of(
     """What `encode_tile` gives the bit planes of a tile that is all valid: layout, planes, values."""
     checked, valid = _checked(samples, None)
     aim = max(1, int(AIM_BPPB * samples.size / 8))
-    header, matrices = _analyse(checked, valid, _expected(names, len(samples)), _step_index(finest_step), aim)
+    expected, equal = _expected(names, len(samples)), Weights.equal(len(samples))
+    header, matrices = _analyse(checked, valid, expected, _step_index(finest_step), aim, equal)
     layout = layout_of(tuple(part.pyramid for part in header.parts))
     return layout, header.planes, layout.scatter(matrices)
 
@@ -193,9 +200,10 @@ def decode_tile(payload: bytes, shape: tuple[int, int, int], names: Sequence[str
         layout, header.planes, payload[reader.bytes_read :], layer_targets(bands * height * width)
     )
     matrices = layout.gather(bitplane.reconstruct(values, bits, step_of(header.step)), pyramids)
-    samples = _constant(_means(header, expected), shape)
+    weighted = np.zeros(shape, np.float32)
     for part, matrix in zip(header.parts, matrices):
-        _add_raster(samples, part, matrix)
+        _add_raster(weighted, part, matrix)
+    samples = _constant(_means(header, expected), shape) + weighted * header.weights.inverses
     return DecodedTile(samples, layers, True)
 
 
@@ -216,6 +224,18 @@ def layer_ends(
     ends = np.concatenate([[0], reader.bytes_read + targets + END_SLACK, [total]])
     found: NDArray[np.int64] = np.minimum(ends, total).astype(np.int64)
     return found
+
+
+def weights_in(payload: bytes, shape: tuple[int, int, int], names: Sequence[str] | None) -> Weights | None:
+    """The weights that a payload was coded with, from any prefix that holds its header; None where it does not. Raises
+    TransformCoderError.
+    """
+    try:
+        return _read_header(BitReader(payload), shape, _expected(names, shape[0])).weights
+    except BitsEnded:
+        return None
+    except ValueError as error:
+        raise TransformCoderError(f"transform-coded payload: {error}") from error
 
 
 # ---------------------------------------------------------------------------------------------------- encoder
@@ -243,18 +263,19 @@ def _energy(samples: NDArray[np.float32], valid: NDArray[np.bool_]) -> float:
 
 
 def _analyse(
-    samples: NDArray[np.float32], valid: NDArray[np.bool_], expected: _Expected, step: int, aim: int
+    samples: NDArray[np.float32], valid: NDArray[np.bool_], expected: _Expected, step: int, aim: int, weights: Weights
 ) -> tuple[_Header, list[NDArray[np.int32]]]:
     """The header and the coefficients of every raster in 1 / FRACTION of the step."""
     unit, means = _choose_means(samples, valid, expected)
-    centred = samples - _dequantised(means, unit, expected)[:, None, None]
+    centred = (samples - _dequantised(means, unit, expected)[:, None, None]) * weights.factors
     rasters = find_rasters(samples, valid) if valid.any() else (Raster.plain(len(samples)),)
     pyramids = [pyramid_of(raster, *valid.shape) for raster in rasters]
     bands = [_subbands(centred, valid, raster, pyramid) for raster, pyramid in zip(rasters, pyramids)]
     moments = [Moments.of(rows, pyramid) for rows, pyramid in zip(bands, pyramids)]
     aims = [Aim(8.0 * aim * share, _noise_at(moments, 8.0 * aim * share)) for share in AIM_SHARES]
     spectra = [
-        choose_spectrum(moment, aims, expected.covariance_of(raster)) for moment, raster in zip(moments, rasters)
+        choose_spectrum(moment, aims, expected.covariance_of(raster, weights))
+        for moment, raster in zip(moments, rasters)
     ]
     components = [spectrum.forward(rows) for spectrum, rows in zip(spectra, bands)]
     largest = max(float(np.abs(c).max()) for c in components)
@@ -263,7 +284,7 @@ def _analyse(
     matrices = [(c * np.float32(FRACTION / step_of(step))).astype(np.int32) for c in components]
     planes = max(int(np.abs(m).max()) for m in matrices) // FRACTION
     parts = tuple(_Part(*each) for each in zip(rasters, pyramids, spectra))
-    return _Header(step, planes.bit_length(), unit, means, parts), matrices
+    return _Header(step, planes.bit_length(), unit, means, weights, parts), matrices
 
 
 def pyramid_of(raster: Raster, height: int, width: int) -> Pyramid:
@@ -344,10 +365,12 @@ class _Expected:
         """(C,) DN."""
         return np.zeros(self.count, np.float32) if self.mean is None else self.mean.astype(np.float32)
 
-    def covariance_of(self, raster: Raster) -> Matrix | None:
-        """Of a raster's bands in their order."""
-        index = [*raster.bands, *raster.half]
-        return None if self.covariance is None else self.covariance[np.ix_(index, index)]
+    def covariance_of(self, raster: Raster, weights: Weights) -> Matrix | None:
+        """Of a raster's weighted bands in their order."""
+        if self.covariance is None:
+            return None
+        index, scale = [*raster.bands, *raster.half], weights.factors.ravel().astype(np.float64)
+        return (self.covariance * np.outer(scale, scale))[np.ix_(index, index)]
 
 
 def _expected(names: Sequence[str] | None, count: int) -> _Expected:
@@ -392,6 +415,7 @@ def _write_header(header: _Header, bands: int, expected: _Expected) -> bytes:
     out.put(header.mean_unit, MEAN_UNIT_BITS)
     for mean in header.means:
         out.put_signed(mean, MEAN_ORDER)
+    write_weights(header.weights, out)
     write_rasters([part.raster for part in header.parts], bands, out)
     for part in header.parts:
         write_spectrum(part.spectrum, out)
@@ -404,10 +428,10 @@ def _read_header(reader: BitReader, shape: tuple[int, int, int], expected: _Expe
     means = tuple(reader.get_signed(MEAN_ORDER) for _ in range(bands))
     if planes > bitplane.MAX_PLANES or max(map(abs, means)) > 1 << 17:
         raise ValueError(f"{planes} planes, means up to {max(map(abs, means))} units")
-    parts = []
+    weights, parts = read_weights(bands, reader), []
     for raster in read_rasters(bands, reader):
         pyramid = pyramid_of(raster, height, width)
         if raster.half and not pyramid.levels:
             raise ValueError("a half grid in a raster that is not split")
-        parts.append(_Part(raster, pyramid, read_spectrum(pyramid, expected.covariance_of(raster), reader)))
-    return _Header(step, planes, unit, means, tuple(parts))
+        parts.append(_Part(raster, pyramid, read_spectrum(pyramid, expected.covariance_of(raster, weights), reader)))
+    return _Header(step, planes, unit, means, weights, tuple(parts))
