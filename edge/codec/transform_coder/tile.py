@@ -6,7 +6,7 @@ pixels -> bands on their own grids -> 9/7 wavelet -> a spectral basis per zone o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -35,6 +35,8 @@ POINTS = 4  # of the curve a layer
 FIRST_LAYER_BPPB, LAYER_RATIO = 0.01, 1.5  # layers end at these rates: 0.01, 0.015, ... bits a pixel and band
 AIM_BPPB = 0.25  # the rate that bases are chosen for, when nothing is said,
 AIM_SHARES = (0.25, 1.0, 4.0, 16.0)  # and those around it, for an embedded payload serves them all
+
+SHORT = 4096  # bytes of a payload, for which a choice of bases is worth a second coding
 
 MAX_BANDS, MAX_SIDE = 16, 4095
 STEP_BITS, STEPS_AN_OCTAVE, STEP_BIAS = 6, 4, 16
@@ -148,14 +150,39 @@ def encode_tile(
     aim = min(limit, samples.size) if aim_bytes is None else aim_bytes
     aim = max(1, int(AIM_BPPB * samples.size / 8)) if max_bytes is None and aim_bytes is None else aim
     weights = weights or Weights.equal(len(samples))
-    header, matrices = _analyse(samples, valid, expected, _step_index(finest_step), aim, weights)
+    request = _Request(samples, valid, _step_index(finest_step), limit, aim, weights)
+    coded, usual = _encode(request, expected, expected)
+    if usual and aim <= SHORT:  # expected bits say little of so few: what both kinds of bases give is seen
+        own, _ = _encode(request, replace(expected, covariance=None), expected)
+        coded = min(coded, own, key=lambda c: float(np.interp(aim, c.curve_bytes, c.curve_error)))
+    return coded
+
+
+@dataclass(frozen=True, eq=False)
+class _Request:
+    """What is to be coded and how, checked."""
+
+    samples: NDArray[np.float32]
+    valid: NDArray[np.bool_]
+    step: int
+    limit: int
+    aim: int
+    weights: Weights
+
+
+def _encode(request: _Request, given: _Expected, expected: _Expected) -> tuple[CodedTile, bool]:
+    """A tile with the bases that `given` allows, and whether any of them goes without saying."""
+    samples, valid, limit, weights = request.samples, request.valid, request.limit, request.weights
+    header, matrices = _analyse(samples, valid, given, request.step, request.aim, weights)
     head = _write_header(header, len(samples), expected)
     layout = layout_of(tuple(part.pyramid for part in header.parts))
     body, sizes, errors = bitplane.encode(
         layout, header.planes, layout.scatter(matrices), max(limit - len(head), 0), curve_targets(samples.size)
     )
     payload, unit = (head + body)[:limit], step_of(header.step) ** 2 * float(valid.mean())
-    return _coded(payload, len(head), len(head) + sizes, errors * unit, _energy(samples * weights.factors, valid))
+    energy = _energy(samples * weights.factors, valid)
+    usual = any(not part.spectrum.bits for part in header.parts) and expected.covariance is not None
+    return _coded(payload, len(head), len(head) + sizes, errors * unit, energy), usual
 
 
 def coefficients_of(

@@ -60,14 +60,16 @@ def test_every_weight_comes_back_to_the_finest_step() -> None:
 
 
 def test_visible_bands_gain_what_the_others_pay() -> None:
-    budget = TILE.size // 40  # 0.2 bits a sample
+    rng, spread = np.random.default_rng(1), np.array([60, 70, 90, 400])[:, None, None]
+    land = rng.normal(size=(4, 96, 96)).cumsum(1).cumsum(2)
+    tile = (1500 + spread * land / land.std(axis=(1, 2), keepdims=True)).clip(1, 9000).astype(np.uint16)
     errors = []
     for level in (0, 2):
-        coded = encode_tile(TILE, names=FOUR, max_bytes=budget, weights=Weights.visible(FOUR, level))
-        image = decode_tile(coded.payload, TILE.shape, FOUR).samples
-        errors.append(((image - TILE.astype(np.float64)) ** 2).mean(axis=(1, 2)))
+        coded = encode_tile(tile, names=FOUR, max_bytes=tile.size // 40, weights=Weights.visible(FOUR, level))
+        image = decode_tile(coded.payload, tile.shape, FOUR).samples
+        errors.append(((image - tile.astype(np.float64)) ** 2).mean(axis=(1, 2)))
     assert errors[1][:3].sum() < 0.8 * errors[0][:3].sum()
-    assert errors[1].sum() < 1.2 * errors[0].sum()
+    assert errors[1].sum() < 1.25 * errors[0].sum()
 
 
 def test_distortion_is_weighted() -> None:
