@@ -63,6 +63,7 @@ def compress(
     level: str = "unknown",
     boa_offset: bool = False,
     mode: str = "auto",
+    weights: str = "auto",
     intra_every: int = 0,
     fast: bool = False,
     model: ModelFolder = None,
@@ -83,11 +84,12 @@ def compress(
         max_error        no value comes back off by more
 
     bands: a name for each plane, or which of those that the source names; times: ISO 8601 texts, dates or datetime64.
-    nodata, level, boa_offset: of arrays, see `Frame.from_array`. mode: auto, learned or transform. intra_every: every Nth
-    frame without context. fast: half the time, some 3 % more bytes. model: another model's folder. force: replace an
+    nodata, level, boa_offset: of arrays, see `Frame.from_array`. mode: auto, learned or transform. weights: of the
+    bands: auto, equal or visible. intra_every: every Nth frame without context. fast: half the time, some 3 % more
+    bytes. model: another model's folder. force: replace an
     output that exists. progress: called after each step. Raises Error, RefusedError, MissingPackageError.
     """
-    request = Request(bytes, bytes_per_frame, quality, layers, lossless, max_error, mode, intra_every, fast)
+    request = Request(bytes, bytes_per_frame, quality, layers, lossless, max_error, mode, weights, intra_every, fast)
     place = None if output is None else Output(Path(output), _paths(source), force)
     series = as_series(source, bands, times, nodata, level, boa_offset)
     data = request.encode(_model(model, threads), series, progress)
@@ -140,7 +142,8 @@ def decompress(
     partial: bool = False,
     force: bool = False,
 ) -> NDArray[Any]:
-    """(T, C, H, W) values of all frames in the input's type, its nodata where there are none; written to `output` too where that is given.
+    """(T, C, H, W) values of all frames in the input's type, its nodata where there are none; written to `output` too
+    where that is given.
 
     output: an .npz, a .tif for one date, or a folder for GeoTIFFs, with what the input's files said beside the pixels.
     layers: from how many of the 16 images are built. partial: what is missing comes as 0 instead of raising StreamError.
@@ -159,7 +162,8 @@ def decompress(
 
 @public_errors()
 def inspect(source: Stream | str | Path | builtins.bytes) -> dict[str, Any]:
-    """What a stream holds as plain JSON types: bytes, layers, modes and contexts of every tile. Raises Error, StreamError."""
+    """What a stream holds as plain JSON types: bytes, layers, modes and contexts of every tile. Raises Error,
+    StreamError."""
     from swathpack.edge.stream import read_stream
     from swathpack.tools.commands.inspect import describe
 

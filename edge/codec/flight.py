@@ -32,6 +32,7 @@ from swathpack.edge.codec.tile_coder import (
     encode_tile,
     weigh_contexts,
 )
+from swathpack.edge.codec.transform_coder import Weights, weighted_errors, weights_for
 from swathpack.edge.frame import Frame, FrameError
 from swathpack.edge.stream import ContextRef, StreamError, lone_binding, pack_segment, segment_overhead_bytes
 from swathpack.edge.stream.quality import MAX_SHIFT, TRANSFORM, is_learned, quality_of
@@ -50,6 +51,7 @@ class FlightTile:
     coded: CodedLatent | CodedPlain
     refs: tuple[ContextRef, ...]
     binding: int
+    distortion: NDArray[np.float64]
     prefix_bytes: NDArray[np.int64] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -68,10 +70,6 @@ class FlightTile:
         return self.coded.latent
 
     @property
-    def distortion(self) -> NDArray[np.float64]:
-        return self.coded.distortion
-
-    @property
     def context_digests(self) -> tuple[bytes, ...]:
         return tuple(ref.digest for ref in self.refs)
 
@@ -84,7 +82,8 @@ class FlightCodec:
     """TileCodec of the edge preset. q: quantiser step index of every tile, with a base layer at most `shift`
     octaves coarser (0: none; see `swathpack.edge.codec.base_layer`); slope: see `swathpack.edge.codec.tile_coder.encode_tile`.
     mode: learned, transform, or auto: of both the one with less error over its layers. finest_dn: of the transform
-    coder's last bit plane; more of a tile than that is never sent. Contexts of either codec are used by that codec.
+    coder's last bit plane; more of a tile than that is never sent. weights: of the bands, see
+    `swathpack.edge.codec.transform_coder.weights_for`. Contexts of either codec are used by that codec.
     """
 
     layers = LAYERS
@@ -97,15 +96,16 @@ class FlightCodec:
         shift: int = MAX_SHIFT,
         mode: str = "learned",
         finest_dn: float = 4.0,
+        weights: str = "auto",
     ) -> None:
         self.model, self.q, self.slope, self.shift = model, q, slope, shift
-        self.mode, self.finest_dn = mode, finest_dn
+        self.mode, self.finest_dn, self.weights = mode, finest_dn, weights
         self.binding = lone_binding(model.digest, model.tables_digest)
 
     @classmethod
     def configured(cls, model: EdgeModel, coding: CodecSettings) -> FlightCodec:
         """As the mission file says."""
-        return cls(model, coding.q, coding.slope, coding.base, coding.mode, coding.finest_dn)
+        return cls(model, coding.q, coding.slope, coding.base, coding.mode, coding.finest_dn, coding.weights)
 
     def modes(self) -> list[FlightCodec]:
         """This codec kept to each of the modes that it chooses from: what one of them does, whatever the choice."""
@@ -136,17 +136,23 @@ class FlightCodec:
         if plain is not None and (self.mode == "transform" or not few_missing(tile.bands)):
             return plain
         learned = self._learned(tile, [c for c in contexts if is_learned(c.q)])
-        return learned if plain is None or not _better(plain.coded, learned.coded) else plain
+        return learned if plain is None or not _better(plain, learned) else plain
+
+    def _aim(self, tile: TilePixels) -> int:
+        """Bytes of a tile, about."""
+        return max(64, int(0.15 / 8 * 2 ** ((28 - self.q) / 9) * tile.data.size))
+
+    def _weights(self, tile: TilePixels) -> Weights:
+        return weights_for(self.weights, tile.bands, 8 * self._aim(tile) / tile.data.size)
 
     def _plain(self, tile: TilePixels, contexts: Sequence[ContextLatent]) -> FlightTile:
-        samples = tile.data.size
-        aim = max(64, int(0.15 / 8 * 2 ** ((28 - self.q) / 9) * samples))
+        room, aim, weights = 2 * tile.data.size + 4096, self._aim(tile), self._weights(tile)
         dates = _dates(tile, contexts)
         given = [counts for _, counts in dates]
-        coded = encode_lone(tile.data, tile.valid, tile.bands, self.finest_dn, 2 * samples + 4096, aim, given)
+        coded = encode_lone(tile.data, tile.valid, tile.bands, self.finest_dn, room, aim, given, weights)
         used = [] if coded.reference is None else [dates[coded.reference][0]]
         refs = tuple(ContextRef(c.key.time, c.layers, c.digest) for c in used)
-        return FlightTile(tile.key, coded, refs, self.binding)
+        return FlightTile(tile.key, coded, refs, self.binding, coded.distortion)
 
     def _learned(self, tile: TilePixels, contexts: Sequence[ContextLatent]) -> FlightTile:
         frame = complete_bands(Frame(tile.data, tile.bands, valid=tile.valid))
@@ -160,7 +166,9 @@ class FlightCodec:
             self.model, coefficients, self.quality, [coding for _, coding in used], slope=self.slope, done=done
         )
         refs = tuple(ContextRef(c.key.time, c.layers, c.digest) for c, _ in used)
-        return FlightTile(tile.key, coded, refs, self.binding)
+        # The planner weighs tiles of both modes against each other.
+        errors = weighted_errors(coded.distortion, tile.data, tile.valid, self._weights(tile))
+        return FlightTile(tile.key, coded, refs, self.binding, errors)
 
 
 def _dates(tile: TilePixels, contexts: Sequence[ContextLatent]) -> list[tuple[ContextLatent, Counts]]:
@@ -173,10 +181,10 @@ def _dates(tile: TilePixels, contexts: Sequence[ContextLatent]) -> list[tuple[Co
     return found
 
 
-def _better(plain: CodedPlain | CodedLatent, learned: CodedLatent | CodedPlain) -> bool:
+def _better(plain: FlightTile, learned: FlightTile) -> bool:
     """Whether the transform coder's prefixes have less error than the learned codec's layers at as many bytes, on the
     mean of the logarithms: which of them is cut later, and where, is not known yet.
     """
-    sizes, errors = learned.payload_sizes[1:], np.log2(np.maximum(learned.distortion[1:], 1e-9))
-    at_those = np.interp(sizes, plain.payload_sizes, np.log2(np.maximum(plain.distortion, 1e-9)))
+    sizes, errors = learned.coded.payload_sizes[1:], np.log2(np.maximum(learned.distortion[1:], 1e-9))
+    at_those = np.interp(sizes, plain.coded.payload_sizes, np.log2(np.maximum(plain.distortion, 1e-9)))
     return bool((at_those - errors).mean() < 0)

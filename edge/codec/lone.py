@@ -113,12 +113,13 @@ def encode_lone(
     max_bytes: int,
     aim_bytes: int,
     dates: Sequence[Counts] = (),
+    weights: transform_coder.Weights | None = None,
 ) -> CodedPlain:
     """`encode_transform`, and `against` the dates, of a tile whose segment flies alone: the payload says its bands and size
     itself.
     """
     head = lone_head(names, counts.shape[-2], counts.shape[-1])
-    alone = encode_transform(counts, valid, names, finest_dn, max_bytes - len(head), aim_bytes)
+    alone = encode_transform(counts, valid, names, finest_dn, max_bytes - len(head), aim_bytes, weights)
     coded = against(alone, counts, valid, names, aim_bytes, dates)
     sizes = coded.payload_sizes + np.where(np.arange(LAYERS + 1) > 0, len(head), 0)
     size, error = coded.fine or (coded.payload_sizes, coded.distortion)

@@ -36,7 +36,7 @@ class PlainError(ValueError):
 @dataclass(frozen=True, eq=False)
 class CodedPlain:
     """A tile's payload, in layers. sizes: (17,) bytes of the first k layers. distortion: (17,) squared error over the valid
-    pixels of all bands, counts^2. size: (h, w) latent positions that the tile would have. least: bytes of payload without
+    pixels of all bands by their weights, counts^2. size: (h, w) latent positions that the tile would have. least: bytes of payload without
     which nothing decodes. fine: more points of bytes and error than the layers', where the coder has them. reference: which
     of the earlier dates given it is coded against, None for a tile that stands alone. source: what the transform coder made.
     """
@@ -145,10 +145,11 @@ def encode_transform(
     finest_dn: float = FINEST_DN,
     max_bytes: int | None = None,
     aim_bytes: int | None = None,
+    weights: transform_coder.Weights | None = None,
 ) -> CodedPlain:
     """Counts (C, H, W) uint16 by the transform coder; see `transform_coder.encode_tile`. Raises PlainError."""
     try:
-        coded = transform_coder.encode_tile(counts, valid, known_names(names), finest_dn, max_bytes, aim_bytes)
+        coded = transform_coder.encode_tile(counts, valid, known_names(names), finest_dn, max_bytes, aim_bytes, weights)
     except transform_coder.TransformCoderError as error:
         raise PlainError(str(error)) from error
     return _plain_of(coded, counts, names)

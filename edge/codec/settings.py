@@ -13,7 +13,8 @@ class CodecSettings:
     """Of every tile. q: quantiser step index. base: most octaves from its step to that of the base layer, 0 for no base
     (`swathpack.edge.codec.base_layer.usual_shift`). slope: of rate-distortion optimised quantisation, 0 for none. mode:
     learned, transform, or auto for the one with less error over its layers. finest_dn: of the transform coder's last
-    bit plane; more of a tile than that is never sent.
+    bit plane; more of a tile than that is never sent. weights: of the bands, equal, visible or auto by the rate
+    (`swathpack.edge.codec.transform_coder.weights_for`).
     """
 
     q: int = key(28, 0, 63)
@@ -21,3 +22,4 @@ class CodecSettings:
     slope: float = key(0.0, 0.0, 1.0)
     mode: str = key("auto", words=("auto", "learned", "transform"))
     finest_dn: float = key(4.0, 0.5, 4096.0)
+    weights: str = key("auto", words=("auto", "equal", "visible"))

@@ -15,15 +15,13 @@ from typing import Any
 import numpy as np
 
 from swathpack.edge.bands import BANDS
-from swathpack.tools.bench import metrics
+from swathpack.tools.bench import looks, metrics
 from swathpack.tools.bench.cubes import BenchCube
 from swathpack.tools.bench.peers import Peer, make
 from swathpack.tools.bench.peers.base import PeerError
 
-MEASURE_VERSIONS = (
-    2,
-    1,
-)  # newest first; add one when a number here changes its meaning, and drop those it spoils
+MEASURE_VERSIONS = (3,)  # newest first; add one when a number here changes its meaning, and drop those it spoils
+QUALITIES = ("psnr", "ssim", "sam", "ndvi", "ndwi", "water", "true_colour", "false_colour", "blocks", "bands")
 ENOUGH = 1.25  # knobs stop at this many times the highest target rate
 
 
@@ -31,7 +29,7 @@ ENOUGH = 1.25  # knobs stop at this many times the highest target rate
 class Point:
     """One knob on one cube. Lists have one entry for each frame; exact frames have null PSNR in JSON.
 
-    `bands[frame]` is the PSNR of each of the twelve bands; empty in points kept from version 1.
+    `bands[frame]` is the PSNR of each of the twelve bands. true_colour, false_colour (dB) and blocks: `swathpack.tools.bench.looks`.
     """
 
     knob: float
@@ -42,6 +40,9 @@ class Point:
     ndvi: list[float]
     ndwi: list[float]
     water: list[float]
+    true_colour: list[float]
+    false_colour: list[float]
+    blocks: list[float]
     encode_s: float
     decode_s: float
     bands: list[list[float]] = field(default_factory=list)
@@ -68,14 +69,19 @@ def measure_point(peer: Peer, cube: BenchCube, knob: float) -> Point:
         raise PeerError(f"{peer.name}: decoded {decoded.shape}, expected {cube.data.shape}")
     rows = [_compare(a, b, v) for a, b, v in zip(cube.data, decoded, cube.valid)]
     rates = [metrics.bppb(n, cube.data.shape[1:]) for n in encoded.frame_bytes]
-    psnr, ssim, sam, ndvi, ndwi, water, bands = (list(c) for c in zip(*rows))
-    return Point(float(knob), rates, psnr, ssim, sam, ndvi, ndwi, water, middle - start, end - middle, bands)
+    columns = dict(zip(QUALITIES, (list(column) for column in zip(*rows))))
+    return Point(float(knob), rates, encode_s=middle - start, decode_s=end - middle, **columns)
 
 
 def _compare(a: np.ndarray, b: np.ndarray, valid: np.ndarray) -> tuple[Any, ...]:
     if not valid.any():
-        return *((float("nan"),) * 6), [float("nan")] * len(a)
+        return *((float("nan"),) * 9), [float("nan")] * len(a)
     index = metrics.index_errors(a, b, BANDS, valid)
+    shown = np.where(valid, b, a)
+    true, false = (
+        [looks.picture_of(image, BANDS, trio) for image in (a, shown)]
+        for trio in (looks.TRUE_COLOUR, looks.FALSE_COLOUR)
+    )
     return (
         metrics.psnr(a, b, valid),
         metrics.ssim(a, b, valid),
@@ -83,6 +89,9 @@ def _compare(a: np.ndarray, b: np.ndarray, valid: np.ndarray) -> tuple[Any, ...]
         index["ndvi_mae"],
         index["ndwi_mae"],
         index["water_agreement"],
+        looks.rendered_psnr(*true),
+        looks.rendered_psnr(*false),
+        looks.blockiness(*true),
         [metrics.psnr(x[None], y[None], valid) for x, y in zip(a, b)],
     )
 

@@ -18,6 +18,11 @@ LABELS = {
     "jxl-klt": "JPEG XL + KLT",
     "x265-klt": "x265 + KLT",
     "av1-klt": "SVT-AV1 + KLT",
+    "j2k-klt-visible": "JPEG2000 + KLT, visible x 2",
+    "x265-klt-visible": "x265 + KLT, visible x 2",
+    "av1-klt-visible": "SVT-AV1 + KLT, visible x 2",
+    "swathpack-equal": "equal weights of bands",
+    "swathpack-learned": "the learned codec alone",
     "swathpack-intra": "every frame alone",
     "swathpack-plain": "no optimised quantisation",
     "swathpack-nobase": "no base layer",
@@ -30,6 +35,9 @@ _TABLES = (
     ("psnr", "PSNR, dB (peak 10,000)", "{:.2f}"),
     ("ssim", "SSIM", "{:.4f}"),
     ("sam", "Spectral angle, degrees", "{:.2f}"),
+    ("true_colour", "True-colour picture, dB", "{:.2f}"),
+    ("false_colour", "False-colour picture, dB", "{:.2f}"),
+    ("blocks", "Steps at 16-pixel edges, of the original's", "{:.2f}"),
 )
 
 

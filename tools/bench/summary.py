@@ -24,7 +24,7 @@ from swathpack.tools.bench.metrics import Curve
 
 TILE_SAMPLES = 256 * 256 * 12
 GRID_RATES = 25
-QUALITIES = ("ssim", "sam", "ndvi", "ndwi", "water")
+QUALITIES = ("ssim", "sam", "ndvi", "ndwi", "water", "true_colour", "false_colour", "blocks")
 CPU_RATE = 0.1  # bppb at which CPU seconds are told
 
 

@@ -25,6 +25,7 @@ from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.codec.model import DEFAULT_DIRECTORY, EdgeModel, ModelError
 from swathpack.edge.codec.pixels import tile_windows
 from swathpack.edge.codec.plain import PlainError, mode_name
+from swathpack.edge.codec.transform_coder import CHOICES as WEIGHTS
 from swathpack.edge.frame import Frame, FrameError
 from swathpack.edge.stream import StreamError, read_stream
 from swathpack.edge.stream.quality import MAX_SHIFT
@@ -68,6 +69,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=MODES,
         default=MODES[0],
         help="how tiles are coded: auto (default) takes the better, a tile",
+    )
+    parser.add_argument(
+        "--weights",
+        choices=WEIGHTS,
+        default=WEIGHTS[0],
+        help="of the bands: equal: least squared error over all of them; visible: errors in blue, green and red count twice; "
+        "auto (default): visible up to 0.25 bits a sample, 1.4 times up to 1, equal beyond",
     )
     add_reading_arguments(parser, grids=True)
     parser.add_argument(

@@ -14,9 +14,8 @@ from swathpack.edge.stream.quality import MAX_SHIFT
 from swathpack.tools.files.decoder import StreamDecoder
 from swathpack.tools.files.encoder import SeriesEncoder
 
-CODING_VERSION = (
-    4  # of what the encoder makes of one model; from 2 on with a base layer, from 4 on with adaptive scales
-)
+# Of what the encoder makes of one model: from 2 on with a base layer, from 4 on with adaptive scales, from 5 on with weights.
+CODING_VERSION = 5
 
 
 @lru_cache(maxsize=2)
@@ -37,9 +36,11 @@ def encode_series(
     intra_every: int = 0,
     slope: float = RDO_SLOPE,
     shift: int = MAX_SHIFT,
+    mode: str = "auto",
+    weights: str = "auto",
 ) -> bytes:
-    """One stream for a series at quantiser step q; intra_every, slope and shift as in `SeriesEncoder`."""
-    encoder = SeriesEncoder(model(), list(frames), intra_every=intra_every, slope=slope, shift=shift)
+    """One stream for a series at quantiser step q; other parameters as in `SeriesEncoder`."""
+    encoder = SeriesEncoder(model(), list(frames), b"", intra_every, slope, shift, mode, (), weights)
     return encoder.at_quality(q, layers)
 
 

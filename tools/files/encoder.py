@@ -45,7 +45,8 @@ class SeriesEncoder:
     intra_every: every Nth frame without context (0: only the first). slope: of rate-distortion optimised
     quantisation in squared steps per bit; 0 leaves it out and halves the time. shift: most octaves from the step to
     that of the base layer (`swathpack.edge.codec.base_layer.usual_shift`); 0 for none. mode: one of `frame_coder.MODES`.
-    groups: per frame the number of its grid; frames of different grids are no context for each other.
+    weights: one of `swathpack.edge.codec.transform_coder.CHOICES`. groups: per frame the number of its grid; frames of
+    different grids are no context for each other.
     """
 
     def __init__(
@@ -58,12 +59,13 @@ class SeriesEncoder:
         shift: int = MAX_SHIFT,
         mode: str = "auto",
         groups: Sequence[int] = (),
+        weights: str = "auto",
     ) -> None:
         _check_alike(frames)
         if mode not in MODES:
             raise UserError(f"mode: expected one of {', '.join(MODES)}, found {mode!r}")
         self.model, self.metadata, self.intra_every = model, metadata, intra_every
-        self.choice = Choice(mode, slope, shift)
+        self.choice = Choice(mode, slope, shift, weights, alone=len(frames) == 1 or intra_every == 1)
         self.groups = list(groups) or [0] * len(frames)
         self.given = list(frames)
         first = frames[0]

@@ -37,6 +37,7 @@ from swathpack.edge.codec.tile_coder import (
     encode_tile,
     weigh_contexts,
 )
+from swathpack.edge.codec.transform_coder import weights_for
 from swathpack.edge.frame import Frame
 from swathpack.edge.stream import ContextRef, StreamWriter, payload_room, segment_overhead_bytes
 from swathpack.edge.stream.quality import MAX_SHIFT, STEPS, TRANSFORM, quality_of
@@ -47,6 +48,9 @@ CONTEXT_BYTES = 5  # of a segment, for each context that it names
 BIT_SAVES = 2 * np.log(2) / 12
 MODES = ("auto", "learned", "transform")
 USUAL_LEVEL = 28.0
+# The learned codec's 16-pixel squares are seen before they are measured: where a tile is no context for others, its error
+# must be 1 dB below the transform coder's, in log2 here.
+BLOCKS_COST = 0.332
 
 Coded = CodedLatent | CodedPlain
 
@@ -87,12 +91,15 @@ class Trial:
 @dataclass(frozen=True)
 class Choice:
     """mode: auto (the better of both, a tile), learned or transform. slope, shift: of the learned codec, see
-    `swathpack.edge.codec.tile_coder.encode_tile` and `swathpack.edge.codec.base_layer.usual_shift`.
+    `swathpack.edge.codec.tile_coder.encode_tile` and `swathpack.edge.codec.base_layer.usual_shift`. weights: of the bands, see
+    `swathpack.edge.codec.transform_coder.weights_for`. alone: no other date is predicted from what is coded.
     """
 
     mode: str = "auto"
     slope: float = 0.0
     shift: int = MAX_SHIFT
+    weights: str = "auto"
+    alone: bool = False
 
 
 class FrameCoder:
@@ -118,6 +125,8 @@ class FrameCoder:
         self.windows, self.places = windows, places
         self.aim_bytes, self.most_bytes, self.keeps_dates = aim_bytes, most_bytes, keeps_dates
         self.live = [w for w in windows if w.of(frame.valid).any()]
+        samples = len(frame.bands) * max((w.height * w.width for w in windows), default=1)
+        self.weights = weights_for(choice.weights, frame.bands, 8 * aim_bytes / samples)
         self.gain, self.counts = frame.radiometry.gain, filled_counts(frame)
         self._plain: dict[int, CodedPlain] = {}
         self._alone: dict[int, CodedPlain] = {}
@@ -166,7 +175,9 @@ class FrameCoder:
         if index not in self._plain:
             data, valid, bands = window.of(self.counts), window.of(self.frame.valid), self.frame.bands
             if index not in self._alone:
-                self._alone[index] = encode_transform(data, valid, bands, max_bytes=self.most_bytes, aim_bytes=aim)
+                self._alone[index] = encode_transform(
+                    data, valid, bands, max_bytes=self.most_bytes, aim_bytes=aim, weights=self.weights
+                )
             dates = self._dates[index] = self.places[index].usable
             self._plain[index] = against(self._alone[index], data, valid, bands, aim, [d.counts for d in dates])
         return self._plain[index]
@@ -224,12 +235,17 @@ class FrameCoder:
         room = int(coded.payload_sizes[LAYERS]) + CONTEXT_BYTES * len(learned.contexts)
         plain = self.plain(window)
         other = self._image(plain, window, max(room - CONTEXT_BYTES * (plain.reference is not None), plain.least))
-        return self._error(image, window) < self._error(other, window)
+        lead = BLOCKS_COST if self.choice.alone else 0.0
+        return self._cost(image, window) + lead < self._cost(other, window)
 
-    def _error(self, image: NDArray[Any], window: TileWindow) -> float:
-        """Squared error over valid pixels, counts^2."""
-        difference = image.astype(np.float64) - window.of(self.counts)
-        return float((difference[:, window.of(self.frame.valid)] ** 2).sum())
+    def _cost(self, image: NDArray[Any], window: TileWindow) -> float:
+        """log2 of the squared error over valid pixels: of all bands by their weights and, as much again, of the heavier
+        bands.
+        """
+        difference = (image.astype(np.float64) - window.of(self.counts)) * self.weights.factors
+        errors = (difference[:, window.of(self.frame.valid)] ** 2).sum(axis=1)
+        parts = [errors.sum(), errors[list(self.weights.bands)].sum()] if self.weights.level else [errors.sum()]
+        return float(np.log2(np.maximum(parts, 1e-9)).mean())
 
     def trial(self, level: float, dead_zone: float = DEAD_ZONE, layers: int = LAYERS) -> Trial:
         """All tiles at one level, each with the first `layers` layers."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.codec.model import EdgeModel
 from swathpack.edge.codec.tile_coder import RDO_SLOPE
+from swathpack.edge.codec.transform_coder import CHOICES as WEIGHTS
 from swathpack.edge.radiometry import MAX_COUNT
 from swathpack.edge.stream.quality import MAX_SHIFT
 from swathpack.tools.errors import UserError
@@ -33,6 +34,7 @@ class Request:
     lossless: bool = False
     max_error: int | None = None
     mode: str = MODES[0]
+    weights: str = WEIGHTS[0]
     intra_every: int = 0
     fast: bool = False
     base: int = MAX_SHIFT
@@ -69,7 +71,7 @@ class Request:
         slope = 0.0 if self.fast else RDO_SLOPE
         packed = pack_metadata(series.metadata)
         encoder = SeriesEncoder(
-            model, series.frames, packed, self.intra_every, slope, self.base, self.mode, series.groups
+            model, series.frames, packed, self.intra_every, slope, self.base, self.mode, series.groups, self.weights
         )
         if self.bytes is not None:
             return encoder.in_total(self.bytes, tick)

@@ -12,13 +12,17 @@ from swathpack.edge.codec.transform_coder.tile import (
     first_target,
     is_predicted,
     layer_ends,
+    weights_in,
 )
+from swathpack.edge.codec.transform_coder.weights import CHOICES, Weights, weighted_errors, weights_for
 
 __all__ = [
+    "CHOICES",
     "LAYERS",
     "CodedTile",
     "DecodedTile",
     "TransformCoderError",
+    "Weights",
     "counts_of",
     "decode_tile",
     "encode_against",
@@ -26,4 +30,7 @@ __all__ = [
     "first_target",
     "is_predicted",
     "layer_ends",
+    "weighted_errors",
+    "weights_for",
+    "weights_in",
 ]

@@ -25,6 +25,7 @@ from swathpack.edge.codec.transform_coder.prediction import Counts
 from swathpack.edge.codec.transform_coder.rasters import Raster, find_rasters
 from swathpack.edge.codec.transform_coder.spectral import Aim, Moments, choose_spectrum, expected_bits
 from swathpack.edge.codec.transform_coder.synthesis import add_bands
+from swathpack.edge.codec.transform_coder.weights import Weights
 
 AIM_SHARES = (0.25, 1.0, 4.0, 16.0)  # rates that bases are chosen for, for an embedded payload serves them all
 FRACTION = 1 << bitplane.FRACTION
@@ -38,7 +39,7 @@ Bands = list[NDArray[np.float32]]
 
 @dataclass(frozen=True, eq=False)
 class Analysis:
-    """A tile (C, H, W) on its rasters, without its means: `bands` are (B, N) wavelet coefficients a raster."""
+    """A tile (C, H, W) on its rasters, without its means, weighted: `bands` are (B, N) wavelet coefficients a raster."""
 
     centred: NDArray[np.float32]
     valid: NDArray[np.bool_]
@@ -48,18 +49,24 @@ class Analysis:
     rasters: tuple[Raster, ...]
     pyramids: tuple[Pyramid, ...]
     bands: Bands
+    weights: Weights
 
     @classmethod
     def of(
-        cls, samples: NDArray[np.float32], valid: NDArray[np.bool_], expected: Expected, aim: int | None = None
+        cls,
+        samples: NDArray[np.float32],
+        valid: NDArray[np.bool_],
+        expected: Expected,
+        weights: Weights,
+        aim: int | None = None,
     ) -> Analysis:
         """Means, rasters and coefficients; pixels that are not valid as they cost least, at `aim` bytes if that is said."""
         unit, means = choose_means(samples, valid, expected)
-        centred = samples - dequantised(means, unit, expected)[:, None, None]
+        centred = (samples - dequantised(means, unit, expected)[:, None, None]) * weights.factors
         rasters = find_rasters(samples, valid) if valid.any() else (Raster.plain(len(samples)),)
         pyramids = tuple(pyramid_of(raster, *valid.shape) for raster in rasters)
         bands = [_subbands(centred, valid, *each) for each in zip(rasters, pyramids)]
-        found = cls(centred, valid, expected, unit, means, rasters, pyramids, bands)
+        found = cls(centred, valid, expected, unit, means, rasters, pyramids, bands, weights)
         return found if aim is None or valid.all() or not valid.any() else replace(found, bands=found._projected(aim))
 
     def _projected(self, aim: int) -> Bands:
@@ -86,14 +93,15 @@ class Analysis:
         bits, shape = 8.0 * aim, (self.valid.shape[0], self.valid.shape[1])
         noise = _noise_at([Moments.of(*each) for each in zip(self.bands, self.pyramids)], bits)
         sides = [Side.of(*each) for each in zip(self.rasters, self.pyramids, self.bands)]
-        return choose(sides, dates, shape, noise, bits)
+        return choose(sides, dates, self.weights, shape, noise, bits)
 
     def coefficients(self, step: int, aim: int, chosen: Chosen | None) -> tuple[Head, list[NDArray[np.int32]]]:
         """The head and the coefficients of every raster in 1 / FRACTION of the step."""
         bands = self.bands if chosen is None else self._without(chosen.parts)
         moments = [Moments.of(*each) for each in zip(bands, self.pyramids)]
         aims = [Aim(8.0 * aim * share, _noise_at(moments, 8.0 * aim * share)) for share in AIM_SHARES]
-        spectra = [choose_spectrum(m, aims, self.expected.covariance_of(r)) for m, r in zip(moments, self.rasters)]
+        usual = [self.expected.covariance_of(raster, self.weights) for raster in self.rasters]
+        spectra = [choose_spectrum(m, aims, covariance) for m, covariance in zip(moments, usual)]
         components = [spectrum.forward(rows) for spectrum, rows in zip(spectra, bands)]
         largest = max(float(np.abs(c).max()) for c in components)
         while largest * FRACTION / step_of(step) > LARGEST:
@@ -102,7 +110,7 @@ class Analysis:
         planes = max(int(np.abs(m).max()) for m in matrices) // FRACTION
         parts = tuple(Part(*each) for each in zip(self.rasters, self.pyramids, spectra))
         prediction = None if chosen is None else chosen.prediction
-        return Head(step, planes.bit_length(), self.unit, self.means, parts, prediction), matrices
+        return Head(step, planes.bit_length(), self.unit, self.means, self.weights, parts, prediction), matrices
 
     def _without(self, predicted: Bands) -> Bands:
         """What the prediction leaves; where pixels are not valid, it leaves what costs least."""

@@ -26,6 +26,7 @@ from swathpack.edge.codec.transform_coder.prediction import (
     write_prediction,
 )
 from swathpack.edge.codec.transform_coder.rasters import Raster
+from swathpack.edge.codec.transform_coder.weights import Weights
 
 TRIED = 2  # dates that are looked at closely
 ROUNDS = 2
@@ -59,12 +60,17 @@ class Chosen:
 
 
 def choose(
-    sides: Sequence[Side], dates: Sequence[Counts], shape: tuple[int, int], noise: float, bits: float
+    sides: Sequence[Side],
+    dates: Sequence[Counts],
+    weights: Weights,
+    shape: tuple[int, int],
+    noise: float,
+    bits: float,
 ) -> Chosen | None:
     """The date (C, H, W) that saves most at a squared error of `noise` a coefficient, None where none saves
     LEAST_SAVED of `bits`.
     """
-    given = [[reference_bands(counts, s.raster, s.pyramid) for s in sides] for counts in dates]
+    given = [[reference_bands(counts, s.raster, s.pyramid, weights) for s in sides] for counts in dates]
     fits = [[_Fit(s, y, block_shape(*shape), noise) for s, y in zip(sides, bands)] for bands in given]
     promise = [sum(f.promise() for f in of_date) for of_date in fits]
     ranked = sorted(range(len(dates)), key=lambda n: -promise[n])[:TRIED]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -17,6 +17,7 @@ from swathpack.edge.codec.transform_coder.layout import Pyramid
 from swathpack.edge.codec.transform_coder.prediction import Prediction, read_prediction, write_prediction
 from swathpack.edge.codec.transform_coder.rasters import Raster, read_rasters, write_rasters
 from swathpack.edge.codec.transform_coder.spectral import Matrix, Spectrum, read_spectrum, write_spectrum
+from swathpack.edge.codec.transform_coder.weights import Weights, read_weights, write_weights
 
 STEP_BITS, STEPS_AN_OCTAVE, STEP_BIAS = 6, 4, 16
 PLANE_BITS = 5
@@ -47,6 +48,7 @@ class Head:
     planes: int
     mean_unit: int
     means: tuple[int, ...]
+    weights: Weights
     parts: tuple[Part, ...]
     prediction: Prediction | None = None
 
@@ -86,10 +88,12 @@ class Expected:
         """(C,) DN."""
         return np.zeros(self.count, np.float32) if self.mean is None else self.mean.astype(np.float32)
 
-    def covariance_of(self, raster: Raster) -> Matrix | None:
-        """Of a raster's bands in their order."""
-        index = [*raster.bands, *raster.half]
-        return None if self.covariance is None else self.covariance[np.ix_(index, index)]
+    def covariance_of(self, raster: Raster, weights: Weights) -> Matrix | None:
+        """Of a raster's weighted bands in their order."""
+        if self.covariance is None:
+            return None
+        index, scale = [*raster.bands, *raster.half], weights.factors.ravel().astype(np.float64)
+        return np.asarray((self.covariance * np.outer(scale, scale))[np.ix_(index, index)])
 
 
 def expected_of(names: Sequence[str] | None, count: int) -> Expected:
@@ -135,6 +139,7 @@ def write_head(head: Head, bands: int, expected: Expected) -> bytes:
     out.put(head.mean_unit, MEAN_UNIT_BITS)
     for mean in head.means:
         out.put_signed(mean, MEAN_ORDER)
+    write_weights(head.weights, out)
     write_rasters([part.raster for part in head.parts], bands, out)
     for part in head.parts:
         write_spectrum(part.spectrum, out)
@@ -161,13 +166,13 @@ def _read_head(reader: BitReader, shape: tuple[int, int, int], expected: Expecte
     means = tuple(reader.get_signed(MEAN_ORDER) for _ in range(bands))
     if planes > bitplane.MAX_PLANES or max(map(abs, means)) > 1 << 17:
         raise ValueError(f"{planes} planes, means up to {max(map(abs, means))} units")
-    parts = []
+    weights, parts = read_weights(bands, reader), []
     for raster in read_rasters(bands, reader):
         pyramid = pyramid_of(raster, height, width)
         if raster.half and not pyramid.levels:
             raise ValueError("a half grid in a raster that is not split")
-        parts.append(Part(raster, pyramid, read_spectrum(pyramid, expected.covariance_of(raster), reader)))
-    found = Head(step, planes, unit, means, tuple(parts))
+        parts.append(Part(raster, pyramid, read_spectrum(pyramid, expected.covariance_of(raster, weights), reader)))
+    found = Head(step, planes, unit, means, weights, tuple(parts))
     if not predicted:
         return found
-    return Head(step, planes, unit, means, found.parts, read_prediction(found.pyramids, height, width, reader))
+    return replace(found, prediction=read_prediction(found.pyramids, height, width, reader))

@@ -17,6 +17,7 @@ from swathpack.edge.codec.transform_coder import wavelet
 from swathpack.edge.codec.transform_coder.header import BitReader, BitWriter
 from swathpack.edge.codec.transform_coder.layout import Pyramid
 from swathpack.edge.codec.transform_coder.rasters import Grid, Raster
+from swathpack.edge.codec.transform_coder.weights import Weights
 
 BLOCK = 32  # pixels a side
 WHOLE = 8  # a gain of one
@@ -54,15 +55,15 @@ def block_shape(height: int, width: int) -> tuple[int, int]:
     return -(-height // BLOCK), -(-width // BLOCK)
 
 
-def reference_bands(counts: Counts, raster: Raster, pyramid: Pyramid) -> Coefficients:
-    """Wavelet coefficients (B, N) of an earlier date's counts (C, H, W) on a raster, without their means."""
+def reference_bands(counts: Counts, raster: Raster, pyramid: Pyramid, weights: Weights) -> Coefficients:
+    """Weighted wavelet coefficients (B, N) of an earlier date's counts (C, H, W) on a raster, without their means."""
     out = np.zeros((pyramid.all, pyramid.height * pyramid.width), np.float32)
     fine = _cells(counts, raster.bands, raster.grid)
     out[: pyramid.fine] = wavelet.forward(fine, pyramid.levels) * np.float32(raster.grid.factor)
     if raster.half:
         half = wavelet.forward(_cells(counts, raster.half, raster.half_grid), pyramid.levels - 1)
         out[pyramid.fine :, : half.shape[1]] = half * np.float32(raster.half_grid.factor)
-    return out
+    return np.asarray(out * weights.factors.ravel()[[*raster.bands, *raster.half], None], np.float32)
 
 
 def _cells(counts: Counts, bands: tuple[int, ...], grid: Grid) -> Coefficients:

@@ -32,12 +32,15 @@ from swathpack.edge.codec.transform_coder.header import BitReader, BitsEnded
 from swathpack.edge.codec.transform_coder.layout import Layout, layout_of
 from swathpack.edge.codec.transform_coder.prediction import Counts, reference_bands
 from swathpack.edge.codec.transform_coder.synthesis import add_bands
+from swathpack.edge.codec.transform_coder.weights import Weights
 
 LAYERS = 16
 POINTS = 4  # of the curve a layer
 FIRST_LAYER_BPPB, LAYER_RATIO = 0.01, 1.5  # layers end at these rates: 0.01, 0.015, ... bits a pixel and band
 AIM_BPPB = 0.25  # the rate that bases are chosen for, when nothing is said
 COMPARED = (0.7, 1.0, 1.4)  # of the length aimed at: where a tile is the better one alone or against an earlier date
+
+SHORT = 4096  # bytes aimed at, for which a choice of bases is worth a second coding
 
 MAX_BANDS, MAX_SIDE = 16, 4095
 # A mark stands within the decision that reaches its target, which moves the coder by at most two bytes: one beyond the
@@ -49,20 +52,23 @@ LARGEST = (1 << bitplane.MAX_PLANES) * FRACTION - 1
 
 @dataclass(frozen=True)
 class _Wanted:
-    """Index of the finest step, most bytes, bytes that are aimed at."""
+    """Index of the finest step, most bytes, bytes that are aimed at, weights of the bands."""
 
     step: int
     limit: int
     aim: int
+    weights: Weights
 
 
 @dataclass(frozen=True, eq=False)
 class CodedTile:
     """`payload` is embedded: every prefix decodes, the first sizes[k] bytes to k layers.
 
-    sizes: (17,) bytes. distortion: (17,) squared error over the valid pixels of all bands, DN^2, with k layers.
-    layers: how many there are; where the room ended before the last, sizes and distortion stay the same beyond.
-    head: bytes without which nothing of the payload decodes. reference: which of the dates given it is coded against, None for
+    sizes: (17,) bytes. distortion: (17,) squared error over the valid pixels of all bands, DN^2, with k layers,
+    by the weights of the bands. layers: how many there are; where the room ended before the last, sizes and distortion
+    stay the same beyond.
+    head: bytes without which nothing of the payload decodes. reference: which of the dates given it is coded against,
+    None for
     a tile that stands alone. curve_bytes, curve_error: the same, four points a layer,
     for rate control that cuts between layers. wanted: for `encode_against`.
     """
@@ -75,7 +81,7 @@ class CodedTile:
     curve_bytes: NDArray[np.int64]
     curve_error: NDArray[np.float64]
     reference: int | None = None
-    wanted: _Wanted = _Wanted(0, 0, 0)
+    wanted: _Wanted | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,21 +119,24 @@ def encode_tile(
     finest_step: float = 1.0,
     max_bytes: int | None = None,
     aim_bytes: int | None = None,
+    weights: Weights | None = None,
 ) -> CodedTile:
     """Code a tile (C, H, W) of unsigned integers, 1 to 16 bands, 8 to 16 bits.
 
     valid: (H, W); other pixels may come back as anything. names: Sentinel-2 names of the bands, or None: the decoder
     must be told the same. finest_step: of the quantiser at the end of the payload, DN (a little above or at the nearest
     quarter octave below). max_bytes: where the payload stops, if it does not before. aim_bytes: the length it will
-    probably be cut to (default: max_bytes, else 0.25 bits a sample). Raises TransformCoderError.
+    probably be cut to (default: max_bytes, else 0.25 bits a sample). weights: of the bands, default equal. Raises
+    TransformCoderError.
     """
     samples, valid = _checked(samples, valid)
     expected = expected_of(names, len(samples))
     limit = 4 * samples.size + 4096 if max_bytes is None else max_bytes
     aim = min(limit, samples.size) if aim_bytes is None else aim_bytes
     aim = max(1, int(AIM_BPPB * samples.size / 8)) if max_bytes is None and aim_bytes is None else aim
-    found, step = Analysis.of(samples, valid, expected, aim), _step_index(finest_step)
-    return _coded_tile(found, _Wanted(step, limit, aim), None)
+    weights = weights or Weights.equal(len(samples))
+    found, step = Analysis.of(samples, valid, expected, weights, aim), _step_index(finest_step)
+    return _coded_tile(found, _Wanted(step, limit, aim, weights), None)
 
 
 def encode_against(
@@ -138,11 +147,14 @@ def encode_against(
     aim_bytes: int,
     dates: Sequence[Counts],
 ) -> CodedTile:
-    """A tile that `encode_tile` made `alone` of, against one of several earlier dates, counts (C, H, W) as the decoder will have
+    """A tile that `encode_tile` made `alone` of, against one of several earlier dates, counts (C, H, W) as the decoder
+    will have
     them (`counts_of`), where that has less error around aim_bytes; else `alone` itself. Raises TransformCoderError.
     """
     samples, valid = _checked(samples, valid)
-    found = Analysis.of(samples, valid, expected_of(names, len(samples)))
+    if alone.wanted is None:
+        return alone
+    found = Analysis.of(samples, valid, expected_of(names, len(samples)), alone.wanted.weights)
     chosen = found.against([_fitting(d, samples) for d in dates], aim_bytes) if dates and valid.any() else None
     if chosen is None:
         return alone
@@ -156,7 +168,7 @@ def coefficients_of(
     """What `encode_tile` gives the bit planes of a tile that is all valid: layout, planes, values."""
     checked, valid = _checked(samples, None)
     aim = max(1, int(AIM_BPPB * samples.size / 8))
-    found = Analysis.of(checked, valid, expected_of(names, len(samples)))
+    found = Analysis.of(checked, valid, expected_of(names, len(samples)), Weights.equal(len(samples)))
     head, matrices = found.coefficients(_step_index(finest_step), aim, None)
     layout = layout_of(head.pyramids)
     return layout, head.planes, layout.scatter(matrices)
@@ -173,6 +185,15 @@ def _fitting(date: Counts, samples: NDArray[np.float32]) -> Counts:
 
 
 def _coded_tile(found: Analysis, wanted: _Wanted, chosen: Chosen | None) -> CodedTile:
+    coded, usual = _coded_once(found, wanted, chosen)
+    if usual and wanted.aim <= SHORT:  # expected bits say little of so few: what both kinds of bases give is seen
+        own, _ = _coded_once(replace(found, expected=replace(found.expected, covariance=None)), wanted, chosen)
+        coded = min(coded, own, key=lambda c: _excess(c, wanted.aim))
+    return coded
+
+
+def _coded_once(found: Analysis, wanted: _Wanted, chosen: Chosen | None) -> tuple[CodedTile, bool]:
+    """A tile, and whether any of its bases goes without saying."""
     head, matrices = found.coefficients(wanted.step, wanted.aim, chosen)
     front = write_head(head, len(found.centred), found.expected)
     layout, targets = layout_of(head.pyramids), curve_targets(found.centred.size)
@@ -182,7 +203,8 @@ def _coded_tile(found: Analysis, wanted: _Wanted, chosen: Chosen | None) -> Code
     payload, unit = (front + body)[: wanted.limit], step_of(head.step) ** 2 * float(found.valid.mean())
     energy = _energy(found.centred, found.valid)
     coded = _coded(payload, len(front), len(front) + sizes, errors * unit, energy)
-    return replace(coded, wanted=wanted, reference=None if chosen is None else chosen.number)
+    usual = found.expected.covariance is not None and any(not part.spectrum.bits for part in head.parts)
+    return replace(coded, wanted=wanted, reference=None if chosen is None else chosen.number), usual
 
 
 def _coded(payload: bytes, head: int, ends: NDArray[np.int64], errors: NDArray[np.float64], energy: float) -> CodedTile:
@@ -220,10 +242,11 @@ def decode_tile(
         layout, head.planes, payload[reader.bytes_read :], layer_targets(bands * height * width)
     )
     matrices = layout.gather(bitplane.reconstruct(values, bits, step_of(head.step)), head.pyramids)
-    samples = _constant(dequantised(head.means, head.mean_unit, expected), shape)
+    weighted = np.zeros(shape, np.float32)
     for number, matrix in enumerate(matrices):
-        _add_raster(samples, head, number, matrix, date)
-    return DecodedTile(samples, layers, True)
+        _add_raster(weighted, head, number, matrix, date)
+    means = _constant(dequantised(head.means, head.mean_unit, expected), shape)
+    return DecodedTile(means + weighted * head.weights.inverses, layers, True)
 
 
 def is_predicted(payload: bytes) -> bool:
@@ -243,7 +266,7 @@ def _add_raster(
     part = head.parts[number]
     bands = part.spectrum.inverse(components)
     if head.prediction is not None and date is not None:
-        earlier = reference_bands(date, part.raster, part.pyramid)
+        earlier = reference_bands(date, part.raster, part.pyramid, head.weights)
         bands += head.prediction.of(number, earlier, part.raster, part.pyramid)
     add_bands(samples, part.raster, part.pyramid, bands)
 
@@ -263,6 +286,16 @@ def layer_ends(
     ends = np.concatenate([[0], reader.bytes_read + targets + END_SLACK, [total]])
     found: NDArray[np.int64] = np.minimum(ends, total).astype(np.int64)
     return found
+
+
+def weights_in(payload: bytes, shape: tuple[int, int, int], names: Sequence[str] | None) -> Weights | None:
+    """The weights that a payload was coded with, from any prefix that holds its header; None where it does not. Raises
+    TransformCoderError.
+    """
+    try:
+        return read_head(BitReader(payload), shape, expected_of(names, shape[0])).weights
+    except BitsEnded:
+        return None
 
 
 def _checked(

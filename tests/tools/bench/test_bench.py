@@ -98,6 +98,7 @@ def curve_of(name, shift=0.0, rates=(0.01, 0.05, 0.2, 0.5), frames=1):
             [0.1] * frames,
             [0.1] * frames,
             [1.0] * frames,
+            *([[30.0] * frames] * 3),
             0.2,
             0.1,
             [[30.0] * 12] * frames,

@@ -77,7 +77,7 @@ def test_first_layer_is_judged_at_its_own_rate():
 
 def test_bands_are_interpolated_in_log_rate():
     def point(rate, value):
-        return Point(rate, [rate], [value], *([[0.0]] * 5), 0.0, 0.0, [[value + b for b in range(12)]])
+        return Point(rate, [rate], [value], *([[0.0]] * 8), 0.0, 0.0, [[value + b for b in range(12)]])
 
     item = Measured("j2k", "a", (1, 12, 8, 8), [point(0.05, 30.0), point(0.2, 40.0), point(0.3, 50.0)])
     assert evidence.bands_at(item, 0.1) == pytest.approx([35.0 + b for b in range(12)])

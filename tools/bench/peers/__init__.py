@@ -9,6 +9,7 @@ from swathpack.tools.bench.peers.base import Encoded, Peer, PeerError, Series
 from swathpack.tools.bench.peers.still import Jpeg2000, JpegXl
 from swathpack.tools.bench.peers.swathpack import Layers, Rows, SwathPack, Variant
 from swathpack.tools.bench.peers.video import X265, SvtAv1
+from swathpack.tools.bench.peers.weighted import Visible
 
 PEERS: dict[str, Callable[[tuple[str, ...]], Peer]] = {
     "swathpack": SwathPack,
@@ -17,9 +18,14 @@ PEERS: dict[str, Callable[[tuple[str, ...]], Peer]] = {
     "jxl-klt": JpegXl,
     "x265-klt": X265,
     "av1-klt": SvtAv1,
+    "j2k-klt-visible": lambda bands: Visible(Jpeg2000(bands, klt=True), bands),
+    "x265-klt-visible": lambda bands: Visible(X265(bands), bands),
+    "av1-klt-visible": lambda bands: Visible(SvtAv1(bands), bands),
 }
 # The same codec with parts left out or cut short, for `bench --evidence`.
 VARIANTS: dict[str, Callable[[tuple[str, ...]], Peer]] = {
+    "swathpack-equal": lambda bands: Variant("swathpack-equal", "equal weights of bands", bands, weights="equal"),
+    "swathpack-learned": lambda bands: Variant("swathpack-learned", "the learned codec alone", bands, mode="learned"),
     "swathpack-intra": lambda bands: Variant("swathpack-intra", "every frame alone", bands, intra_every=1),
     "swathpack-plain": lambda bands: Variant("swathpack-plain", "no optimised quantisation", bands, slope=0.0),
     "swathpack-nobase": lambda bands: Variant("swathpack-nobase", "no base layer", bands, shift=0),

@@ -25,13 +25,15 @@ class Klt:
     mean: NDArray[np.float64]
 
     @classmethod
-    def trained(cls, bands: tuple[str, ...] = BANDS) -> Klt:
-        """The transform for the given bands."""
+    def trained(cls, bands: tuple[str, ...] = BANDS, weights: NDArray[np.float64] | None = None) -> Klt:
+        """The transform for the given bands; weights (C,): they were multiplied by."""
         statistics = load_statistics("pooled")
         index = [BANDS.index(b) for b in bands]
-        _, vectors = np.linalg.eigh(statistics.covariance[np.ix_(index, index)])
+        scale = np.ones(len(bands)) if weights is None else weights
+        _, vectors = np.linalg.eigh(statistics.covariance[np.ix_(index, index)] * np.outer(scale, scale))
         matrix = vectors[:, ::-1].T
-        return cls(matrix * np.where(matrix.sum(axis=1, keepdims=True) < 0, -1, 1), statistics.mean[index])
+        signs = np.where(matrix.sum(axis=1, keepdims=True) < 0, -1, 1)
+        return cls(matrix * signs, statistics.mean[index] * scale)
 
     def forward(self, series: NDArray[np.uint16]) -> NDArray[np.float64]:
         """(..., C, H, W) DN -> planes, float64, mean removed."""

@@ -33,6 +33,7 @@ from swathpack.edge.codec.transform_coder.prediction import (
     write_prediction,
 )
 from swathpack.edge.codec.transform_coder.rasters import Grid, Raster
+from swathpack.edge.codec.transform_coder.weights import Weights
 from tests import frames
 
 FOUR = ("B02", "B03", "B04", "B08")
@@ -152,7 +153,7 @@ def test_a_known_prediction_stays_as_it_is() -> None:
         np.uint16
     )
     raster, pyramid = Raster(Grid(1, 1, 0), (0, 2), (1,)), Pyramid(42, 50, 3, 2, 3)
-    bands = reference_bands(date, raster, pyramid)
+    bands = reference_bands(date, raster, pyramid, Weights.equal(len(date)))
     gains = np.arange(12).reshape(3, 4) - 2
     blocks = np.array([[True, False], [False, True]])
     part = Prediction((gains,), blocks).of(0, bands, raster, pyramid)
