@@ -63,3 +63,12 @@ def context_digest(latent: NDArray[np.int16], layers: int, layer_channels: int =
         raise DigestError(f"expected latent values that fit int16, found {latent.dtype} beyond it")
     head = f"context k={layers} [{channels},{latent.shape[1]},{latent.shape[2]}]"
     return hashlib.sha256(head.encode("ascii") + b"\0" + known.tobytes()).digest()[:CONTEXT_DIGEST_BYTES]
+
+
+def counts_digest(counts: NDArray[np.uint16]) -> bytes:
+    """Names an earlier date (C, H, W) of a transform tile that later ones are coded against: 4 bytes of SHA-256 over `date
+    [C,H,W]`, NUL and the counts, little-endian.
+    """
+    shape = ",".join(map(str, counts.shape))
+    data = np.ascontiguousarray(counts, "<u2").tobytes()
+    return hashlib.sha256(f"date [{shape}]".encode() + b"\0" + data).digest()[:CONTEXT_DIGEST_BYTES]

@@ -18,8 +18,9 @@ from swathpack.edge.codec.base_layer import usual_shift
 from swathpack.edge.codec.digest import context_digest
 from swathpack.edge.codec.latents import GROUP, LAYERS, LatentError
 from swathpack.edge.codec.layers import known_context
+from swathpack.edge.codec.lone import date_in, encode_lone
 from swathpack.edge.codec.model import EdgeModel
-from swathpack.edge.codec.plain import CodedPlain, PlainError, encode_lone, few_missing
+from swathpack.edge.codec.plain import CodedPlain, Counts, PlainError, few_missing
 from swathpack.edge.codec.prediction import CodingContext, CodingError
 from swathpack.edge.codec.protocol import CodecError, ContextLatent, TileKey, TilePixels
 from swathpack.edge.codec.rangecoder import RangeCoderError
@@ -33,7 +34,7 @@ from swathpack.edge.codec.tile_coder import (
 )
 from swathpack.edge.frame import Frame, FrameError
 from swathpack.edge.stream import ContextRef, StreamError, lone_binding, pack_segment, segment_overhead_bytes
-from swathpack.edge.stream.quality import MAX_SHIFT, quality_of
+from swathpack.edge.stream.quality import MAX_SHIFT, TRANSFORM, is_learned, quality_of
 
 
 def coding_context(context: ContextLatent) -> CodingContext:
@@ -83,7 +84,7 @@ class FlightCodec:
     """TileCodec of the edge preset. q: quantiser step index of every tile, with a base layer at most `shift`
     octaves coarser (0: none; see `swathpack.edge.codec.base_layer`); slope: see `swathpack.edge.codec.tile_coder.encode_tile`.
     mode: learned, transform, or auto: of both the one with less error over its layers. finest_dn: of the transform
-    coder's last bit plane; more of a tile than that is never sent.
+    coder's last bit plane; more of a tile than that is never sent. Contexts of either codec are used by that codec.
     """
 
     layers = LAYERS
@@ -131,18 +132,21 @@ class FlightCodec:
         for context in contexts:
             if context_digest(context.latent, context.groups, GROUP) != context.digest:
                 raise CodecError(f"context of {context.key.time} changed in memory")
-        plain = self._plain(tile) if self.mode != "learned" else None
+        plain = self._plain(tile, contexts) if self.mode != "learned" else None
         if plain is not None and (self.mode == "transform" or not few_missing(tile.bands)):
-            return FlightTile(tile.key, plain, (), self.binding)
-        learned = self._learned(tile, contexts)
-        if plain is None or not _better(plain, learned.coded):
-            return learned
-        return FlightTile(tile.key, plain, (), self.binding)
+            return plain
+        learned = self._learned(tile, [c for c in contexts if is_learned(c.q)])
+        return learned if plain is None or not _better(plain.coded, learned.coded) else plain
 
-    def _plain(self, tile: TilePixels) -> CodedPlain:
+    def _plain(self, tile: TilePixels, contexts: Sequence[ContextLatent]) -> FlightTile:
         samples = tile.data.size
         aim = max(64, int(0.15 / 8 * 2 ** ((28 - self.q) / 9) * samples))
-        return encode_lone(tile.data, tile.valid, tile.bands, self.finest_dn, 2 * samples + 4096, aim)
+        dates = _dates(tile, contexts)
+        given = [counts for _, counts in dates]
+        coded = encode_lone(tile.data, tile.valid, tile.bands, self.finest_dn, 2 * samples + 4096, aim, given)
+        used = [] if coded.reference is None else [dates[coded.reference][0]]
+        refs = tuple(ContextRef(c.key.time, c.layers, c.digest) for c in used)
+        return FlightTile(tile.key, coded, refs, self.binding)
 
     def _learned(self, tile: TilePixels, contexts: Sequence[ContextLatent]) -> FlightTile:
         frame = complete_bands(Frame(tile.data, tile.bands, valid=tile.valid))
@@ -159,7 +163,17 @@ class FlightCodec:
         return FlightTile(tile.key, coded, refs, self.binding)
 
 
-def _better(plain: CodedPlain, learned: CodedLatent | CodedPlain) -> bool:
+def _dates(tile: TilePixels, contexts: Sequence[ContextLatent]) -> list[tuple[ContextLatent, Counts]]:
+    """The contexts that are transform tiles of the same bands and size, drawn again as the ground draws them."""
+    found = []
+    for context in contexts:
+        date = date_in(context.latent) if context.q == TRANSFORM else None
+        if date is not None and (date[0].names, date[1].shape) == (tile.bands, tile.data.shape):
+            found.append((context, date[1]))
+    return found
+
+
+def _better(plain: CodedPlain | CodedLatent, learned: CodedLatent | CodedPlain) -> bool:
     """Whether the transform coder's prefixes have less error than the learned codec's layers at as many bytes, on the
     mean of the logarithms: which of them is cut later, and where, is not known yet.
     """

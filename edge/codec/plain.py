@@ -7,7 +7,6 @@ payload starts with the greatest error: one byte 0..254, or 255 and four bytes, 
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -17,9 +16,9 @@ from numpy.typing import NDArray
 
 from swathpack.edge.bands import BANDS
 from swathpack.edge.codec import predictive, transform_coder
+from swathpack.edge.codec.carrier import carry
 from swathpack.edge.codec.latents import LAYERS, STRIDE
 from swathpack.edge.stream import ContextRef, Segment
-from swathpack.edge.stream.header import BAND_ORDER
 from swathpack.edge.stream.quality import PREDICTIVE, TRANSFORM, shift_of, step_of
 
 MAX_BANDS = 16
@@ -27,6 +26,7 @@ FINEST_DN = 0.5  # of the transform coder's last bit plane, when nothing is said
 _LONG = 255
 LEAST_LEARNED_BANDS = 9  # with fewer, the learned codec spends bits on bands that nobody gave
 Samples = NDArray[np.generic]
+Counts = NDArray[np.uint16]
 
 
 class PlainError(ValueError):
@@ -37,7 +37,8 @@ class PlainError(ValueError):
 class CodedPlain:
     """A tile's payload, in layers. sizes: (17,) bytes of the first k layers. distortion: (17,) squared error over the valid
     pixels of all bands, counts^2. size: (h, w) latent positions that the tile would have. least: bytes of payload without
-    which nothing decodes. fine: more points of bytes and error than the layers', where the coder has them.
+    which nothing decodes. fine: more points of bytes and error than the layers', where the coder has them. reference: which
+    of the earlier dates given it is coded against, None for a tile that stands alone. source: what the transform coder made.
     """
 
     quality: int
@@ -47,6 +48,8 @@ class CodedPlain:
     size: tuple[int, int]
     least: int = 1
     fine: tuple[NDArray[np.int64], NDArray[np.float64]] | None = None
+    reference: int | None = None
+    source: transform_coder.CodedTile | None = None
 
     @cached_property
     def curve(self) -> Curve:
@@ -55,13 +58,13 @@ class CodedPlain:
 
     @property
     def contexts(self) -> tuple[()]:
-        """None: a tile without the network stands alone."""
+        """None of the learned codec's: an earlier date is no latent; see `reference`."""
         return ()
 
     @cached_property
     def latent(self) -> NDArray[np.int16]:
-        """What stands for a latent where board and ground compare what they hold: `seals`."""
-        return seals(self.payload, self.payload_sizes, self.size)
+        """What stands for a latent where board and ground compare what they hold: its bytes."""
+        return carry(self.payload, self.payload_sizes, self.size)
 
     def cut(self, payload_bytes: int) -> CodedPlain:
         """The first bytes of it, as a tile of its own: a prefix may end inside a layer."""
@@ -130,94 +133,6 @@ def mode_name(quality: int) -> str:
     return {TRANSFORM: "transform", PREDICTIVE: "predictive"}.get(quality, "learned")
 
 
-@dataclass(frozen=True, eq=False)
-class LoneTile:
-    """What a transform-coded payload that flies alone says of itself before the coder's own bytes: `names` of its bands, its
-    `height` and `width`; `start`: where those bytes begin. See `lone_head`.
-    """
-
-    names: tuple[str, ...]
-    height: int
-    width: int
-    start: int
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """(C, H, W)."""
-        return len(self.names), self.height, self.width
-
-
-def lone_head(names: Sequence[str], height: int, width: int) -> bytes:
-    """Of a tile of at most 256 x 256: height - 1, width - 1, then a mask of the thirteen bands in Sentinel-2's order
-    (2 bytes, little-endian), or 0, 0, the number of bands and each name as a byte of length and UTF-8.
-    """
-    sides = bytes([height - 1, width - 1])
-    mask = sum(1 << BAND_ORDER.index(n) for n in names) if set(names) <= set(BAND_ORDER) else 0
-    if mask and tuple(n for n in BAND_ORDER if n in names) == tuple(names):
-        return sides + mask.to_bytes(2, "little")
-    texts = [n.encode() for n in names]
-    return sides + bytes([0, 0, len(texts)]) + b"".join(bytes([len(t)]) + t for t in texts)
-
-
-def read_lone_head(payload: bytes) -> LoneTile | None:
-    """The head of a payload that flew alone; None where it is not all there. Raises PlainError."""
-    if len(payload) < 4:
-        return None
-    height, width, mask = payload[0] + 1, payload[1] + 1, int.from_bytes(payload[2:4], "little")
-    if mask:
-        if mask >> len(BAND_ORDER):
-            raise PlainError(f"lone tile: unknown bands in mask {mask:#06x}")
-        return LoneTile(tuple(n for i, n in enumerate(BAND_ORDER) if mask >> i & 1), height, width, 4)
-    names: list[str] = []
-    at = 5
-    while len(payload) >= 5 and len(names) < payload[4]:
-        end = at + 1 + (payload[at] if at < len(payload) else 256)
-        if end > len(payload):
-            return None
-        names.append(payload[at + 1 : end].decode("utf-8", "replace"))
-        at = end
-    if len(payload) < 5 or not 1 <= len(names) <= MAX_BANDS or len(set(names)) != len(names):
-        if len(payload) < 5:
-            return None
-        raise PlainError(f"lone tile: expected 1 to {MAX_BANDS} different bands, found {names}")
-    return LoneTile(tuple(names), height, width, at)
-
-
-def lone_ends(payload: bytes, total: int) -> NDArray[np.int64] | None:
-    """(17,) bytes after which the first k layers are whole of a lone payload of `total` bytes; None while its heads are
-    not there. Raises PlainError.
-    """
-    lone = read_lone_head(payload)
-    if lone is None:
-        return None
-    try:
-        ends = transform_coder.layer_ends(payload[lone.start :], lone.shape, _known(lone.names), total - lone.start)
-    except transform_coder.TransformCoderError as error:
-        raise PlainError(str(error)) from error
-    return None if ends is None else ends + np.where(np.arange(LAYERS + 1) > 0, lone.start, 0)
-
-
-def decode_lone(payload: bytes) -> tuple[LoneTile, DecodedPlain]:
-    """A prefix of a lone payload to counts. Raises PlainError."""
-    lone = read_lone_head(payload)
-    if lone is None:
-        raise PlainError(f"{len(payload)} bytes are too few for a tile's head")
-    valid = np.ones(lone.shape[1:], np.bool_)
-    return lone, decode_plain(TRANSFORM, payload[lone.start :], lone.shape, valid, lone.names)
-
-
-def seals(payload: bytes, ends: NDArray[np.int64], size: tuple[int, int]) -> NDArray[np.int16]:
-    """(16, h, w) int16: the CRC-32 of every layer's bytes in its first two values (its low half where there is one), all
-    else 0; 0 for layers that are not all here. What stands for a latent where the two sides compare what they hold.
-    """
-    found = np.zeros((LAYERS, size[0] * size[1]), np.uint16)
-    for layer, (start, stop) in enumerate(zip(ends[:-1], ends[1:])):
-        if stop <= len(payload):
-            check = zlib.crc32(payload[int(start) : int(stop)])
-            found[layer, :2] = (check & 0xFFFF, check >> 16)[: found.shape[1]]
-    return found.view(np.int16).reshape(LAYERS, *size)
-
-
 def latent_size(shape: Sequence[int]) -> tuple[int, int]:
     """Latent rows and columns of a tile (..., H, W)."""
     return -(-shape[-2] // STRIDE), -(-shape[-1] // STRIDE)
@@ -233,32 +148,40 @@ def encode_transform(
 ) -> CodedPlain:
     """Counts (C, H, W) uint16 by the transform coder; see `transform_coder.encode_tile`. Raises PlainError."""
     try:
-        coded = transform_coder.encode_tile(counts, valid, _known(names), finest_dn, max_bytes, aim_bytes)
+        coded = transform_coder.encode_tile(counts, valid, known_names(names), finest_dn, max_bytes, aim_bytes)
     except transform_coder.TransformCoderError as error:
         raise PlainError(str(error)) from error
-    total = len(coded.payload)
-    shape = (counts.shape[0], counts.shape[1], counts.shape[2])
-    ends = transform_coder.layer_ends(coded.payload, shape, _known(names), total)
-    sizes = np.minimum(np.arange(LAYERS + 1) * total, total) if ends is None else ends
-    fine = coded.curve_bytes, coded.curve_error
-    return CodedPlain(TRANSFORM, coded.payload, sizes, coded.distortion, latent_size(shape), coded.head, fine)
+    return _plain_of(coded, counts, names)
 
 
-def encode_lone(
+def against(
+    alone: CodedPlain,
     counts: Samples,
     valid: NDArray[np.bool_],
     names: Sequence[str],
-    finest_dn: float,
-    max_bytes: int,
     aim_bytes: int,
+    dates: Sequence[Counts],
 ) -> CodedPlain:
-    """`encode_transform` of a tile whose segment flies alone: the payload says its bands and size itself."""
-    head = lone_head(names, counts.shape[-2], counts.shape[-1])
-    coded = encode_transform(counts, valid, names, finest_dn, max_bytes - len(head), aim_bytes)
-    sizes = coded.payload_sizes + np.where(np.arange(LAYERS + 1) > 0, len(head), 0)
-    size, error = coded.fine or (coded.payload_sizes, coded.distortion)
-    fine = size + np.where(np.arange(len(size)) > 0, len(head), 0), error
-    return replace(coded, payload=head + coded.payload, payload_sizes=sizes, least=coded.least + len(head), fine=fine)
+    """The same tile coded against one of some earlier dates (`transform_coder.counts_of` of what a decoder has), if that has
+    less error around `aim_bytes`; else `alone`. Raises PlainError.
+    """
+    if not dates or alone.source is None:
+        return alone
+    try:
+        coded = transform_coder.encode_against(alone.source, counts, valid, known_names(names), aim_bytes, dates)
+    except transform_coder.TransformCoderError as error:
+        raise PlainError(str(error)) from error
+    return alone if coded is alone.source else _plain_of(coded, counts, names)
+
+
+def _plain_of(coded: transform_coder.CodedTile, counts: Samples, names: Sequence[str]) -> CodedPlain:
+    total = len(coded.payload)
+    shape = (counts.shape[0], counts.shape[1], counts.shape[2])
+    ends = transform_coder.layer_ends(coded.payload, shape, known_names(names), total)
+    sizes = np.minimum(np.arange(LAYERS + 1) * total, total) if ends is None else ends
+    fine = coded.curve_bytes, coded.curve_error
+    made = CodedPlain(TRANSFORM, coded.payload, sizes, coded.distortion, latent_size(shape), coded.head, fine)
+    return replace(made, reference=coded.reference, source=coded)
 
 
 def encode_predictive(counts: Samples, valid: NDArray[np.bool_], max_error: int = 0) -> CodedPlain:
@@ -297,11 +220,14 @@ def decode_plain(
     valid: NDArray[np.bool_],
     names: Sequence[str],
     layers: int = LAYERS,
+    date: Counts | None = None,
 ) -> DecodedPlain:
-    """A payload, or any prefix of one, of that quality byte, at most its first `layers` layers. Raises PlainError."""
+    """A payload, or any prefix of one, of that quality byte, at most its first `layers` layers. date: the earlier date that it
+    was coded against, if any (`transform_coder.counts_of`). Raises PlainError.
+    """
     try:
         if quality == TRANSFORM:
-            return _decode_transform(payload, shape, names, layers)
+            return _decode_transform(payload, shape, names, layers, date)
         if quality == PREDICTIVE:
             return _decode_predictive(payload, shape, valid, layers)
     except (transform_coder.TransformCoderError, predictive.PredictiveError) as error:
@@ -322,13 +248,15 @@ def _head(payload: bytes) -> tuple[int, int]:
     return (payload[0], 1) if length == 1 else (int.from_bytes(payload[1:5], "little"), 5)
 
 
-def _decode_transform(payload: bytes, shape: tuple[int, int, int], names: Sequence[str], layers: int) -> DecodedPlain:
-    known = _known(names)
+def _decode_transform(
+    payload: bytes, shape: tuple[int, int, int], names: Sequence[str], layers: int, date: Counts | None
+) -> DecodedPlain:
+    known = known_names(names)
     ends = transform_coder.layer_ends(payload, shape, known, 1 << 40)  # not cut by what there is of it
     if layers < LAYERS and ends is not None:
         # With no layer at all the header alone still tells the means.
         payload = payload[: int(ends[layers]) if layers else int(ends[1] - transform_coder.first_target(shape))]
-    tile = transform_coder.decode_tile(payload, shape, known)
+    tile = transform_coder.decode_tile(payload, shape, known, date)
     return DecodedPlain(tile.samples, np.full(shape, tile.started), min(tile.layers, layers))
 
 
@@ -341,6 +269,6 @@ def _decode_predictive(
     return DecodedPlain(tile.samples.astype(np.float32), known, min(tile.layers, layers), max_error)
 
 
-def _known(names: Sequence[str]) -> tuple[str, ...] | None:
+def known_names(names: Sequence[str]) -> tuple[str, ...] | None:
     """The bands by name where all are Sentinel-2's: what both sides then expect of them."""
     return tuple(names) if set(names) <= set(BANDS) else None

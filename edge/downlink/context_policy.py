@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from swathpack.edge import events
+from swathpack.edge.codec.lone import stands_alone
 from swathpack.edge.codec.protocol import ContextLatent, TileKey
 from swathpack.edge.context.store import ContextStore
 from swathpack.edge.downlink.queue import DownlinkQueue
@@ -73,6 +74,6 @@ class ContextChooser:
             return self._store.get(tile)
         tiles = self._queue.tiles
         sent = [tiles.latent(number, layers) for number, layers in tiles.sent_of(tile, 2)]
-        useful = [s for s in sent if s is not None and is_learned(s.q)]
+        useful = [s for s in sent if s is not None and (is_learned(s.q) or stands_alone(s.latent))]
         newest = {c.key: c for c in (*self._store.get(tile), *useful)}
         return sorted(newest.values(), key=lambda c: -c.key.time)

@@ -11,11 +11,11 @@ torch = pytest.importorskip("torch")
 
 from swathpack.codec.reconstructions import EIGHTHS, held, pack  # noqa: E402
 from swathpack.codec.train_synthesis import Pool, read_shard, tensors  # noqa: E402
-from swathpack.edge.codec.base_layer import quality_of  # noqa: E402
 from swathpack.edge.codec.latents import GROUP, LAYERS  # noqa: E402
 from swathpack.edge.codec.layers import EmbeddedDecoder, tile_decoder  # noqa: E402
 from swathpack.edge.codec.prediction import TileDecoder  # noqa: E402
 from swathpack.edge.codec.tile_coder import DEAD_ZONE, RDO_SLOPE, encode_tile  # noqa: E402
+from swathpack.edge.stream.quality import quality_of  # noqa: E402
 from tests.codec_models import shipped  # noqa: E402
 from tests.frames import values  # noqa: E402
 

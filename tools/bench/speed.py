@@ -104,7 +104,6 @@ def watch_codec(clock: StageClock, model: EdgeModel) -> None:
         (tile_coder, "quantise", "quantiser, RDO"),
         (tile_coder, "choose_levels", "quantiser, RDO"),
         (context_choice, "predict", "entropy pass"),
-        (tile_coder, "predict", "entropy pass"),
         (layers, "predict", "entropy pass"),
         (context_choice, "encode_layers", "range coding"),
         (tile_coder, "encode_layers", "range coding"),

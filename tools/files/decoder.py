@@ -7,7 +7,7 @@ layer that arrived whole; tiles without any layer come out as nodata.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,6 +21,7 @@ from swathpack.edge.codec.model import EdgeModel
 from swathpack.edge.codec.pixels import TileWindow, tile_windows
 from swathpack.edge.codec.plain import PlainError, decode_plain, greatest_error
 from swathpack.edge.codec.prediction import CodingContext, CodingError, TileDecoder
+from swathpack.edge.codec.transform_coder import counts_of
 from swathpack.edge.digests import bytes_digest
 from swathpack.edge.frame import Frame
 from swathpack.edge.radiometry import MAX_COUNT
@@ -31,6 +32,7 @@ from swathpack.tools import errors
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.decode_report import FrameReport, Report, TileReport, ranges_of
 from swathpack.tools.files.frame_rows import HoleRows, ValidRows
+from swathpack.tools.files.held_dates import DateMissing, HeldDates, joined
 from swathpack.tools.files.held_latents import HeldLatents, Place
 
 MAX_PIXELS = 1 << 30  # in all frames, unless more is asked for
@@ -97,21 +99,6 @@ def check_pixels(header: Header, limit: int) -> None:
         )
 
 
-def _joined(segments: Sequence[Segment], report: TileReport) -> bytes:
-    """The payload that the segments of a plain tile are pieces of, as far as it is here; the report says what is not."""
-    payload, stop = b"", 0
-    for segment in segments:
-        if segment.layer_start != stop or segment.quality_byte != report.q:
-            report.problem = f"layers from {stop} on are missing"
-            break
-        payload, stop = payload + segment.payload, segment.layer_stop
-        if not segment.sound:
-            how = "damaged" if segment.damaged else "cut"
-            report.problem = f"{how}: {len(segment.payload)} of {segment.payload_bytes} payload bytes are good"
-            break
-    return payload
-
-
 class StreamDecoder:
     """Decodes frames in order, keeping the latents that later frames were coded against.
 
@@ -140,6 +127,7 @@ class StreamDecoder:
         for frame, tile in sorted(self.by_tile):
             self.tiles_of.setdefault(frame, []).append(tile)
         self.held = HeldLatents(self.stream.segments)
+        self.dates = HeldDates(self.by_tile, header.bands)
         self.masks = {r.index: r for r in self.stream.frames}
         self.doubtful = doubtful_frames(self.stream, data)
 
@@ -236,13 +224,17 @@ class StreamDecoder:
         self.held.advance(index)
         segments = sorted(self.by_tile[index, window.index], key=lambda s: s.layer_start)
         report = TileReport(window.index, q=segments[0].quality_byte)
-        payload = _joined(segments, report)
+        payload, report.problem = joined(segments)
+        report.contexts = [c.frame for c in segments[0].contexts]
         shape = (len(outline.bands), window.height, window.width)
         try:
-            found = decode_plain(report.q, payload, shape, valid, outline.bands, layers)
-        except PlainError as error:
+            date = self.dates.of(segments[0].contexts[0], index, window) if segments[0].contexts else None
+            found = decode_plain(report.q, payload, shape, valid, outline.bands, layers, date)
+        except (PlainError, DateMissing) as error:
             report.problem = str(error)
             return report, None, valid
+        if report.q == TRANSFORM and layers == LAYERS and self.dates.named((index, window.index)):
+            self.dates.keep((index, window.index), counts_of(found.counts))
         report.layers, report.latent_digest = found.layers, bytes_digest(payload, 8).hex()
         if not found.known.any():
             report.problem = report.problem or "cut before its first layer"

@@ -28,11 +28,10 @@ from swathpack.tools.files.frame_coder import (
     MODES,
     Choice,
     FrameCoder,
-    Place,
     Trial,
-    fill,
-    level_fitting,
 )
+from swathpack.tools.files.places import Place
+from swathpack.tools.files.sharing import fill, first_of, level_fitting, sizes_of
 from swathpack.tools.files.step_search import closer, finest_fitting
 
 METADATA_TAG = 64
@@ -212,10 +211,11 @@ class SeriesEncoder:
         coders = self._coders(share, min(room, 6 * share + 4096))
         every = [coders.keep(index) for index in range(count)]
         level = level_fitting(every, room, tick)
+        coders.forget_plain()
         trials = self._alike(coders, level, room, tick)
         pairs = list(zip(every, trials))
         if any(trial.plain for trial in trials):
-            pairs = list(zip(every, fill(pairs, room)))
+            pairs = list(zip(every, fill(pairs, room) if count == 1 else coders.settled(trials, room, tick)))
         return self._write(self._start(budget), pairs)
 
 
@@ -237,7 +237,8 @@ class Coders:
         self._refresh(index)
         e = self._encoder
         own = self._places[e.groups[index]]
-        return FrameCoder(e.model, index, e.given[index], e.windows, own, e.choice, self._aim, self._most)
+        later = e.groups[index] in e.groups[index + 1 :]
+        return FrameCoder(e.model, index, e.given[index], e.windows, own, e.choice, self._aim, self._most, later)
 
     def keep(self, index: int) -> FrameCoder:
         """The same, kept for `sequence`."""
@@ -272,6 +273,28 @@ class Coders:
             self._seen.clear()
         return any(changed)
 
+    def forget_plain(self) -> None:
+        """Code the transform coder's tiles anew, against what the frames before leave."""
+        for coder in self._kept:
+            coder.forget_plain()
+
+    def settled(self, trials: Sequence[Trial], room: int, tick: Tick) -> list[Trial]:
+        """The same trials with their plain tiles coded against what a decoder will really have, frame by frame, and `room`
+        filled: each frame at the level at which it and those after it, as they were in `trials`, take what is left.
+        """
+        self._forget()
+        later = [sizes_of(coder, trial) for coder, trial in zip(self._kept, trials)]
+        found: list[Trial] = []
+        for index, (coder, trial) in enumerate(zip(self._kept, trials)):
+            self._refresh(index)
+            coder.recode(trial)
+            rest = np.sum(later[index + 1 :], axis=0) if later[index + 1 :] else np.zeros(1)
+            found.append(first_of(coder, trial, rest, room, index == len(trials) - 1))
+            room -= found[-1].size
+            coder.remember(found[-1])
+            tick()
+        return found
+
     def give_up(self) -> None:
         """Leave the learned codec in all frames."""
         self._seen.clear()
@@ -285,7 +308,7 @@ class Coders:
 
     def _forget(self) -> None:
         for place in (p for of_grid in self._places.values() for p in of_grid):
-            place.held = []
+            place.forget()
 
 
 def _size(trials: Sequence[Trial]) -> int:

@@ -9,8 +9,8 @@ finer than the learned codec goes. Equal level in all tiles is equal slope, the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,23 +19,20 @@ from numpy.typing import NDArray
 from swathpack.edge.bands import BANDS, complete_dn, filled_counts
 from swathpack.edge.codec.base_layer import usual_shift
 from swathpack.edge.codec.context_choice import Pass
-from swathpack.edge.codec.digest import context_digest
 from swathpack.edge.codec.latents import LAYERS, step_dn
-from swathpack.edge.codec.layers import known_context
 from swathpack.edge.codec.model import EdgeModel
 from swathpack.edge.codec.pixels import TileWindow
 from swathpack.edge.codec.plain import (
     LEAST_LEARNED_BANDS,
     CodedPlain,
+    against,
     decode_plain,
     encode_predictive,
     encode_transform,
 )
-from swathpack.edge.codec.prediction import CodingContext
 from swathpack.edge.codec.tile_coder import (
     DEAD_ZONE,
     CodedLatent,
-    alike,
     analyse_tile,
     encode_tile,
     weigh_contexts,
@@ -43,38 +40,20 @@ from swathpack.edge.codec.tile_coder import (
 from swathpack.edge.frame import Frame
 from swathpack.edge.stream import ContextRef, StreamWriter, payload_room, segment_overhead_bytes
 from swathpack.edge.stream.quality import MAX_SHIFT, STEPS, TRANSFORM, quality_of
+from swathpack.tools.files.places import Date, Place
 
 FINEST_LEVEL, COARSEST_LEVEL = -56.0, float(STEPS - 1)  # steps of 0.5 and 15,040 DN
 CONTEXT_BYTES = 5  # of a segment, for each context that it names
-HELD_DATES = 6  # earlier dates of a tile that the encoder chooses its two contexts from
 BIT_SAVES = 2 * np.log(2) / 12
 MODES = ("auto", "learned", "transform")
 USUAL_LEVEL = 28.0
 
-Context = tuple[ContextRef, CodingContext]
 Coded = CodedLatent | CodedPlain
 
 
 def slope_at(level: float, gain: float = 1.0) -> float:
     """Squared error (counts^2) that a byte must save at a level; gain: DN of a count."""
     return float(8 * BIT_SAVES * (step_dn(0) / gain) ** 2 * 2.0 ** (level / 4))
-
-
-@dataclass
-class Place:
-    """The latents of one tile that the decoder will hold, newest first."""
-
-    held: list[Context] = field(default_factory=list)
-
-    def push(self, frame: int, coded: CodedLatent, layers: int) -> None:
-        """Remember what a decoder holds of a tile now."""
-        known = known_context(coded.latent, coded.quality, layers)
-        ref = ContextRef(frame, layers, context_digest(known.latent, known.layers))
-        self.held = [(ref, known), *self.held][:HELD_DATES]
-
-    def nearest(self, coefficients: NDArray[np.float32]) -> list[Context]:
-        """The held latents worth trying as contexts of these coefficients, at most two."""
-        return alike(coefficients, self.held)
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +98,8 @@ class Choice:
 class FrameCoder:
     """Codes one frame at any level; analysis and transform are done once, the mode of a tile is chosen once.
 
-    aim_bytes: of a tile's segment, about; most_bytes: never more than that.
+    aim_bytes: of a tile's segment, about; most_bytes: never more than that. keeps_dates: later frames may be coded against
+    this one.
     """
 
     def __init__(
@@ -132,13 +112,16 @@ class FrameCoder:
         choice: Choice,
         aim_bytes: int,
         most_bytes: int | None = None,
+        keeps_dates: bool = True,
     ) -> None:
         self.model, self.index, self.frame, self.choice = model, index, frame, choice
         self.windows, self.places = windows, places
-        self.aim_bytes, self.most_bytes = aim_bytes, most_bytes
+        self.aim_bytes, self.most_bytes, self.keeps_dates = aim_bytes, most_bytes, keeps_dates
         self.live = [w for w in windows if w.of(frame.valid).any()]
         self.gain, self.counts = frame.radiometry.gain, filled_counts(frame)
         self._plain: dict[int, CodedPlain] = {}
+        self._alone: dict[int, CodedPlain] = {}
+        self._dates: dict[int, tuple[Date, ...]] = {}  # what plain tiles were coded against
         self._learned: dict[int, _Learned] = {}
         self._open = self._eligible()
 
@@ -166,17 +149,52 @@ class FrameCoder:
     def remember(self, trial: Trial) -> None:
         """What the decoder will hold after this trial becomes context of later frames."""
         for tile in trial.tiles:
-            if tile.size and isinstance(tile.coded, CodedLatent):
+            if not tile.size:
+                continue
+            if isinstance(tile.coded, CodedLatent):
                 self.places[tile.index].push(self.index, tile.coded, tile.layers)
+            elif tile.coded.quality == TRANSFORM and self.keeps_dates:
+                date = self.date_of(tile)
+                chain = 1 + (date.chain if date else 0)
+                self.places[tile.index].push_date(self.index, self._image(tile.coded, self.windows[tile.index]), chain)
 
-    def plain(self, window: TileWindow) -> CodedPlain:
-        """A tile by the transform coder, down to the finest level or most_bytes."""
-        if window.index not in self._plain:
-            data, valid = window.of(self.counts), window.of(self.frame.valid)
-            self._plain[window.index] = encode_transform(
-                data, valid, self.frame.bands, max_bytes=self.most_bytes, aim_bytes=self.aim_bytes
-            )
-        return self._plain[window.index]
+    def plain(self, window: TileWindow, aim_bytes: int | None = None) -> CodedPlain:
+        """A tile by the transform coder, down to the finest level or most_bytes, against the dates that its place holds
+        when it is first asked for.
+        """
+        index, aim = window.index, aim_bytes or self.aim_bytes
+        if index not in self._plain:
+            data, valid, bands = window.of(self.counts), window.of(self.frame.valid), self.frame.bands
+            if index not in self._alone:
+                self._alone[index] = encode_transform(data, valid, bands, max_bytes=self.most_bytes, aim_bytes=aim)
+            dates = self._dates[index] = self.places[index].usable
+            self._plain[index] = against(self._alone[index], data, valid, bands, aim, [d.counts for d in dates])
+        return self._plain[index]
+
+    def recode(self, trial: Trial) -> None:
+        """Code the plain tiles of a trial anew against what the places hold now, for about as many bytes."""
+        self.forget_plain()
+        for tile in trial.tiles:
+            if isinstance(tile.coded, CodedPlain):
+                self.plain(self.windows[tile.index], max(len(tile.coded.payload), 1))
+
+    def forget_plain(self) -> None:
+        """Code the transform coder's tiles anew, against what the places hold then."""
+        self._plain.clear()
+        self._dates.clear()
+
+    def date_of(self, tile: Tile) -> Date | None:
+        """What a plain tile is coded against."""
+        number = tile.coded.reference if isinstance(tile.coded, CodedPlain) else None
+        return None if number is None else self._dates[tile.index][number]
+
+    def _image(self, coded: CodedPlain, window: TileWindow, payload_bytes: int | None = None) -> NDArray[np.float32]:
+        """What a decoder makes of a plain tile's first bytes."""
+        valid = window.of(self.frame.valid)
+        shape = (len(self.frame.bands), *valid.shape)
+        date = None if coded.reference is None else self._dates[window.index][coded.reference].counts
+        payload = coded.payload[:payload_bytes]
+        return decode_plain(TRANSFORM, payload, shape, valid, self.frame.bands, date=date).counts
 
     def decide(self, q: int) -> None:
         """Choose each tile's mode, once: the one with less error at the bytes that the learned codec takes at step q."""
@@ -205,8 +223,7 @@ class FrameCoder:
         image = self.frame.counts_of(pixels[[BANDS.index(b) for b in self.frame.bands]])
         room = int(coded.payload_sizes[LAYERS]) + CONTEXT_BYTES * len(learned.contexts)
         plain = self.plain(window)
-        shape, valid = image.shape, window.of(self.frame.valid)
-        other = decode_plain(TRANSFORM, plain.payload[: max(room, plain.least)], shape, valid, self.frame.bands).counts
+        other = self._image(plain, window, max(room - CONTEXT_BYTES * (plain.reference is not None), plain.least))
         return self._error(image, window) < self._error(other, window)
 
     def _error(self, image: NDArray[Any], window: TileWindow) -> float:
@@ -235,7 +252,9 @@ class FrameCoder:
     def cut(self, tile: Tile, payload_bytes: int) -> Tile:
         """A plain tile with that much of its payload, from its whole one; at least what tells its mean."""
         whole = self.whole(tile)
-        return self._sized(Tile(tile.index, whole.cut(max(payload_bytes, whole.least)), LAYERS, 0))
+        found = Tile(tile.index, whole.cut(max(payload_bytes, whole.least)), LAYERS, 0)
+        date = self.date_of(found)
+        return self._sized(replace(found, refs=(date.ref,)) if date else found)
 
     def _sized(self, tile: Tile) -> Tile:
         payload = int(tile.coded.payload_sizes[tile.layers])
@@ -245,7 +264,7 @@ class FrameCoder:
     def grown(self, tile: Tile, room: int) -> Tile:
         """A plain tile with as much more of its payload as `room` more bytes hold."""
         whole = self.whole(tile)
-        empty = whole.empty_segment(self.index, tile.index, LAYERS)
+        empty = whole.empty_segment(self.index, tile.index, LAYERS, tile.refs)
         return self.cut(tile, min(payload_room(empty, tile.size + room), len(whole.payload)))
 
     def exact(self, max_error: int) -> Trial:
@@ -299,61 +318,3 @@ class _Learned:
                 self.model, self.coefficients, quality, given, min(dead_zone, 0.5), slope, passed
             )
         return self._seen[q, dead_zone]
-
-
-Frames = Sequence[tuple[FrameCoder, Trial]]
-
-
-def fill(frames: Frames, room: int) -> list[Trial]:
-    """The same trials, their plain tiles cut anew so that all segments together fill `room` bytes: equal slope first, what
-    is left to where it saves most. Where room is short of even the least of every tile, the last tiles go without.
-    """
-    fixed = sum(t.size for _, trial in frames for t in trial.tiles if isinstance(t.coded, CodedLatent))
-    plain = [(coder, t) for coder, trial in frames for t in trial.tiles if isinstance(t.coded, CodedPlain)]
-
-    def at(level: float) -> list[Tile]:
-        return [c.cut(t, c.whole(t).curve.bytes_at(slope_at(level, c.gain))) for c, t in plain]
-
-    tiles = at(_finest(lambda level: fixed + sum(t.size for t in at(level)), room))
-    left = room - fixed - sum(t.size for t in tiles)
-    for i in sorted(range(len(tiles)), key=lambda i: -_next_slope(plain[i][0], tiles[i])):
-        if left <= 0:
-            break
-        more = plain[i][0].grown(tiles[i], left)
-        left, tiles[i] = left - (more.size - tiles[i].size), more
-    for i in reversed(range(len(tiles))):
-        if left >= 0:
-            break
-        left, tiles[i] = left + tiles[i].size, Tile(tiles[i].index, tiles[i].coded, 0, 0)
-    found = iter(tiles)
-    return [
-        Trial(tuple(t if isinstance(t.coded, CodedLatent) else next(found) for t in trial.tiles)) for _, trial in frames
-    ]
-
-
-def _next_slope(coder: FrameCoder, tile: Tile) -> float:
-    curve = coder.whole(tile).curve
-    at = int(np.searchsorted(curve.sizes, len(tile.coded.payload)))  # type: ignore[union-attr]
-    return float(curve.slopes[min(at, len(curve.slopes) - 1)])
-
-
-def level_fitting(coders: Sequence[FrameCoder], room: int, tick: Callable[[], None] = lambda: None) -> float:
-    """The finest level at which the transform coder alone would fit all tiles into `room` bytes."""
-    if any(coder.choice.mode == "learned" for coder in coders):
-        return USUAL_LEVEL
-    curves = []
-    for coder in coders:
-        curves += [(coder.plain(window).curve, coder.gain) for window in coder.live]
-        tick()
-    return _finest(lambda level: sum(curve.bytes_at(slope_at(level, gain)) for curve, gain in curves), room)
-
-
-def _finest(size: Callable[[float], int], room: int) -> float:
-    """The finest level, to 1/64, at which the bytes fit; the coarsest where none does."""
-    low, high = 64 * int(FINEST_LEVEL), 64 * (int(COARSEST_LEVEL) + 64)
-    if size(low / 64) <= room:
-        return low / 64
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if size(middle / 64) <= room else (middle, high)
-    return high / 64

@@ -9,20 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from swathpack.edge.codec.carrier import carry
 from swathpack.edge.codec.flight import coding_context
-from swathpack.edge.codec.latents import CHANNELS, LAYERS
+from swathpack.edge.codec.latents import CHANNELS
 from swathpack.edge.codec.layers import EmbeddedDecoder, tile_decoder
+from swathpack.edge.codec.lone import LoneTile, date_in, decode_lone, lone_ends, read_lone_head
 from swathpack.edge.codec.model import EdgeModel
-from swathpack.edge.codec.plain import (
-    DecodedPlain,
-    LoneTile,
-    PlainError,
-    decode_lone,
-    latent_size,
-    lone_ends,
-    read_lone_head,
-    seals,
-)
+from swathpack.edge.codec.plain import DecodedPlain, PlainError, latent_size
 from swathpack.edge.codec.prediction import CodingError, Reconstruction, TileDecoder
 from swathpack.edge.codec.protocol import ContextLatent, TileKey
 from swathpack.edge.stream import StreamError, lone_binding
@@ -79,37 +72,40 @@ class EdgeSegmentDecoder:
         return SegmentHead(
             TileKey(s.tile, s.frame),
             s.quality_byte,
-            (CHANNELS if is_learned(s.quality_byte) else LAYERS, s.grid_h, s.grid_w),
+            (CHANNELS, s.grid_h, s.grid_w),
             tuple(c.digest for c in s.contexts),
             found.total_bytes,
         )
 
     def decode(self, data: bytes, contexts: Sequence[ContextLatent]) -> tuple[NDArray[np.int16], int]:
-        """See `SegmentDecoder.decode`; of a transform-coded tile `swathpack.edge.codec.plain.seals` stands for the latent."""
+        """See `SegmentDecoder.decode`; of a transform-coded tile its bytes stand for the latent (`swathpack.edge.codec.carrier`)."""
         front = self._front(data)
         if front is not None and not is_learned(front.segment.quality_byte):
-            return self._seals(data, front)
+            return self._bytes(data, front, contexts)
         decoder, fault = self._decoder(data, contexts)
         if fault:
             raise DecodeError(fault, decoder.latent, decoder.layers)
         return decoder.latent, decoder.layers
 
-    def image(self, data: bytes) -> tuple[LoneTile, DecodedPlain]:
-        """The counts of a prefix of a transform-coded segment. Raises DecodeError."""
+    def image(self, data: bytes, contexts: Sequence[ContextLatent] = ()) -> tuple[LoneTile, DecodedPlain]:
+        """The counts of a prefix of a transform-coded segment, given the contexts that it names. Raises DecodeError."""
         front = self._front(data)
         if front is None:
             raise DecodeError(f"{len(data)} bytes are too few for a segment's head")
         payload = payload_of(front.segment, data, front.start).payload
         try:
             _check_size(payload, (front.segment.grid_h, front.segment.grid_w))
-            return decode_lone(payload)
+            date = date_in(contexts[0].latent) if contexts else None
+            return decode_lone(payload, date[1] if date else None)
         except PlainError as error:
             raise DecodeError(str(error)) from error
 
-    def _seals(self, data: bytes, front: _Front) -> tuple[NDArray[np.int16], int]:
+    def _bytes(self, data: bytes, front: _Front, contexts: Sequence[ContextLatent]) -> tuple[NDArray[np.int16], int]:
         s = front.segment
-        if s.layer_start or s.contexts or s.quality_byte != TRANSFORM:
-            raise DecodeError("expected a whole transform-coded tile without contexts")
+        if s.layer_start or len(s.contexts) > 1 or s.quality_byte != TRANSFORM:
+            raise DecodeError("expected a whole transform-coded tile with at most one context")
+        if tuple(c.digest for c in s.contexts) != tuple(c.digest for c in contexts):
+            raise DecodeError("coded against other contexts than those given")
         size, (payload, confirmed, failed) = (s.grid_h, s.grid_w), payload_of(s, data, front.start)
         fault = "a check between its chunks differs" if failed else ""
         if not failed and self._whole_but_wrong(data, front):
@@ -119,10 +115,10 @@ class EdgeSegmentDecoder:
             ends = lone_ends(payload, s.payload_bytes)
         except PlainError as error:
             raise DecodeError(str(error)) from error
-        latent, layers = np.zeros((LAYERS, *size), np.int16), 0
+        latent, layers = np.zeros((CHANNELS, *size), np.int16), 0
         if ends is not None:
             layers = int((ends[1:] <= len(payload)).sum())
-            latent = seals(payload[: int(ends[layers])], ends, size)
+            latent = carry(payload[: int(ends[layers])], ends, size)
         if fault:
             raise DecodeError(fault, latent, layers)
         return latent, layers

@@ -7,7 +7,7 @@ others written.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from itertools import groupby
@@ -20,7 +20,7 @@ from swathpack.edge.bands import BANDS, BandError, complete_bands
 from swathpack.edge.codec.latents import STRIDE
 from swathpack.edge.codec.model import EdgeModel
 from swathpack.edge.codec.pixels import TileWindow
-from swathpack.edge.codec.protocol import TileKey
+from swathpack.edge.codec.protocol import ContextLatent, TileKey
 from swathpack.edge.frame import Frame, FrameError
 from swathpack.edge.packets.report import held_digest
 from swathpack.edge.stages.intake import TILE_BITS
@@ -126,10 +126,10 @@ def tile_image(store: GroundStore, model: EdgeModel, key: TileKey) -> NDArray[np
         if segment.digest != digest:
             continue
         try:
-            if not is_learned(held.q):
-                return _transform_tile(decoder, segment.prefix, held.latent.shape)
             head = decoder.head(segment.prefix)
             contexts = store.contexts(key, head.context_digests) if head is not None else None
+            if contexts is not None and not is_learned(held.q):
+                return _transform_tile(decoder, segment.prefix, held.latent.shape, contexts)
             if contexts is not None:
                 return model.synthesise(decoder.reconstruction(segment.prefix, contexts))
         except DecodeError:
@@ -139,9 +139,11 @@ def tile_image(store: GroundStore, model: EdgeModel, key: TileKey) -> NDArray[np
     return model.synthesise(held.latent.astype(np.float32), step_of(held.q))
 
 
-def _transform_tile(decoder: EdgeSegmentDecoder, prefix: bytes, shape: tuple[int, ...]) -> NDArray[np.float32]:
+def _transform_tile(
+    decoder: EdgeSegmentDecoder, prefix: bytes, shape: tuple[int, ...], contexts: Sequence[ContextLatent]
+) -> NDArray[np.float32]:
     """The same of a transform-coded tile; bands that it lacks are filled by regression, rows and columns repeated."""
-    lone, found = decoder.image(prefix)
+    lone, found = decoder.image(prefix, contexts)
     counts = np.clip(np.rint(found.counts), 1, MAX_DN).astype(np.uint16)
     try:
         full = complete_bands(Frame(counts, lone.names)).data.astype(np.float32)

@@ -6,48 +6,54 @@ pixels -> bands on their own grids -> 9/7 wavelet -> a spectral basis per zone o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from swathpack.edge.bands import BANDS, load_statistics
-from swathpack.edge.codec.transform_coder import bitplane, wavelet
-from swathpack.edge.codec.transform_coder.exact import power_of_two
-from swathpack.edge.codec.transform_coder.header import BitReader, BitsEnded, BitWriter
-from swathpack.edge.codec.transform_coder.layout import Layout, Pyramid, layout_of
-from swathpack.edge.codec.transform_coder.rasters import Raster, find_rasters, read_rasters, write_rasters
-from swathpack.edge.codec.transform_coder.spectral import (
-    Aim,
-    Matrix,
-    Moments,
-    Spectrum,
-    choose_spectrum,
-    expected_bits,
-    read_spectrum,
-    write_spectrum,
+from swathpack.edge.codec.transform_coder import bitplane
+from swathpack.edge.codec.transform_coder.analysis import Analysis
+from swathpack.edge.codec.transform_coder.choice import Chosen
+from swathpack.edge.codec.transform_coder.head import (
+    PLANE_BITS,
+    PREDICTED,
+    STEP_BIAS,
+    STEP_BITS,
+    STEPS_AN_OCTAVE,
+    Head,
+    TransformCoderError,
+    dequantised,
+    expected_of,
+    read_head,
+    step_of,
+    write_head,
 )
+from swathpack.edge.codec.transform_coder.header import BitReader, BitsEnded
+from swathpack.edge.codec.transform_coder.layout import Layout, layout_of
+from swathpack.edge.codec.transform_coder.prediction import Counts, reference_bands
+from swathpack.edge.codec.transform_coder.synthesis import add_bands
 
 LAYERS = 16
 POINTS = 4  # of the curve a layer
 FIRST_LAYER_BPPB, LAYER_RATIO = 0.01, 1.5  # layers end at these rates: 0.01, 0.015, ... bits a pixel and band
-AIM_BPPB = 0.25  # the rate that bases are chosen for, when nothing is said,
-AIM_SHARES = (0.25, 1.0, 4.0, 16.0)  # and those around it, for an embedded payload serves them all
+AIM_BPPB = 0.25  # the rate that bases are chosen for, when nothing is said
+COMPARED = (0.7, 1.0, 1.4)  # of the length aimed at: where a tile is the better one alone or against an earlier date
 
 MAX_BANDS, MAX_SIDE = 16, 4095
-STEP_BITS, STEPS_AN_OCTAVE, STEP_BIAS = 6, 4, 16
-PLANE_BITS = 5
 # A mark stands within the decision that reaches its target, which moves the coder by at most two bytes: one beyond the
 # target. The decoder has then read four bytes more, those of its code value.
 END_SLACK = 5
 FRACTION = 1 << bitplane.FRACTION
 LARGEST = (1 << bitplane.MAX_PLANES) * FRACTION - 1
-MEAN_UNIT_BITS, MEAN_ORDER = 3, 6
 
 
-class TransformCoderError(ValueError):
-    """Input that cannot be coded, or a payload that no encoder wrote."""
+@dataclass(frozen=True)
+class _Wanted:
+    """Index of the finest step, most bytes, bytes that are aimed at."""
+
+    step: int
+    limit: int
+    aim: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,8 +62,9 @@ class CodedTile:
 
     sizes: (17,) bytes. distortion: (17,) squared error over the valid pixels of all bands, DN^2, with k layers.
     layers: how many there are; where the room ended before the last, sizes and distortion stay the same beyond.
-    head: bytes without which nothing of the payload decodes. curve_bytes, curve_error: the same, four points a layer,
-    for rate control that cuts between layers.
+    head: bytes without which nothing of the payload decodes. reference: which of the dates given it is coded against, None for
+    a tile that stands alone. curve_bytes, curve_error: the same, four points a layer,
+    for rate control that cuts between layers. wanted: for `encode_against`.
     """
 
     payload: bytes
@@ -67,6 +74,8 @@ class CodedTile:
     head: int
     curve_bytes: NDArray[np.int64]
     curve_error: NDArray[np.float64]
+    reference: int | None = None
+    wanted: _Wanted = _Wanted(0, 0, 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,31 +85,6 @@ class DecodedTile:
     samples: NDArray[np.float32]
     layers: int
     started: bool
-
-
-@dataclass(frozen=True, eq=False)
-class _Part:
-    """What the header says of one raster."""
-
-    raster: Raster
-    pyramid: Pyramid
-    spectrum: Spectrum
-
-
-@dataclass(frozen=True, eq=False)
-class _Header:
-    """What stands before the coefficients. step: of plane 0, in quarters of an octave; means in units of 2^mean_unit."""
-
-    step: int
-    planes: int
-    mean_unit: int
-    means: tuple[int, ...]
-    parts: tuple[_Part, ...]
-
-
-def step_of(index: int) -> float:
-    """DN of plane 0."""
-    return power_of_two(index - STEP_BIAS)
 
 
 def layer_targets(samples: int) -> NDArray[np.uint64]:
@@ -138,18 +122,32 @@ def encode_tile(
     probably be cut to (default: max_bytes, else 0.25 bits a sample). Raises TransformCoderError.
     """
     samples, valid = _checked(samples, valid)
-    expected = _expected(names, len(samples))
+    expected = expected_of(names, len(samples))
     limit = 4 * samples.size + 4096 if max_bytes is None else max_bytes
     aim = min(limit, samples.size) if aim_bytes is None else aim_bytes
     aim = max(1, int(AIM_BPPB * samples.size / 8)) if max_bytes is None and aim_bytes is None else aim
-    header, matrices = _analyse(samples, valid, expected, _step_index(finest_step), aim)
-    head = _write_header(header, len(samples), expected)
-    layout = layout_of(tuple(part.pyramid for part in header.parts))
-    body, sizes, errors = bitplane.encode(
-        layout, header.planes, layout.scatter(matrices), max(limit - len(head), 0), curve_targets(samples.size)
-    )
-    payload, unit = (head + body)[:limit], step_of(header.step) ** 2 * float(valid.mean())
-    return _coded(payload, len(head), len(head) + sizes, errors * unit, _energy(samples, valid))
+    found, step = Analysis.of(samples, valid, expected, aim), _step_index(finest_step)
+    return _coded_tile(found, _Wanted(step, limit, aim), None)
+
+
+def encode_against(
+    alone: CodedTile,
+    samples: NDArray[np.generic],
+    valid: NDArray[np.bool_] | None,
+    names: Sequence[str] | None,
+    aim_bytes: int,
+    dates: Sequence[Counts],
+) -> CodedTile:
+    """A tile that `encode_tile` made `alone` of, against one of several earlier dates, counts (C, H, W) as the decoder will have
+    them (`counts_of`), where that has less error around aim_bytes; else `alone` itself. Raises TransformCoderError.
+    """
+    samples, valid = _checked(samples, valid)
+    found = Analysis.of(samples, valid, expected_of(names, len(samples)))
+    chosen = found.against([_fitting(d, samples) for d in dates], aim_bytes) if dates and valid.any() else None
+    if chosen is None:
+        return alone
+    other = _coded_tile(found, replace(alone.wanted, aim=aim_bytes), chosen)
+    return other if _excess(other, aim_bytes) < _excess(alone, aim_bytes) else alone
 
 
 def coefficients_of(
@@ -158,13 +156,33 @@ def coefficients_of(
     """What `encode_tile` gives the bit planes of a tile that is all valid: layout, planes, values."""
     checked, valid = _checked(samples, None)
     aim = max(1, int(AIM_BPPB * samples.size / 8))
-    header, matrices = _analyse(checked, valid, _expected(names, len(samples)), _step_index(finest_step), aim)
-    layout = layout_of(tuple(part.pyramid for part in header.parts))
-    return layout, header.planes, layout.scatter(matrices)
+    found = Analysis.of(checked, valid, expected_of(names, len(samples)))
+    head, matrices = found.coefficients(_step_index(finest_step), aim, None)
+    layout = layout_of(head.pyramids)
+    return layout, head.planes, layout.scatter(matrices)
 
 
 def _step_index(finest_step: float) -> int:
     return int(np.clip(np.floor(STEPS_AN_OCTAVE * np.log2(finest_step) + 1e-9) + STEP_BIAS, 0, (1 << STEP_BITS) - 1))
+
+
+def _fitting(date: Counts, samples: NDArray[np.float32]) -> Counts:
+    if date.shape != samples.shape or date.dtype != np.uint16:
+        raise TransformCoderError(f"earlier date: expected uint16 {samples.shape}, found {date.dtype} {date.shape}")
+    return date
+
+
+def _coded_tile(found: Analysis, wanted: _Wanted, chosen: Chosen | None) -> CodedTile:
+    head, matrices = found.coefficients(wanted.step, wanted.aim, chosen)
+    front = write_head(head, len(found.centred), found.expected)
+    layout, targets = layout_of(head.pyramids), curve_targets(found.centred.size)
+    body, sizes, errors = bitplane.encode(
+        layout, head.planes, layout.scatter(matrices), max(wanted.limit - len(front), 0), targets
+    )
+    payload, unit = (front + body)[: wanted.limit], step_of(head.step) ** 2 * float(found.valid.mean())
+    energy = _energy(found.centred, found.valid)
+    coded = _coded(payload, len(front), len(front) + sizes, errors * unit, energy)
+    return replace(coded, wanted=wanted, reference=None if chosen is None else chosen.number)
 
 
 def _coded(payload: bytes, head: int, ends: NDArray[np.int64], errors: NDArray[np.float64], energy: float) -> CodedTile:
@@ -176,27 +194,58 @@ def _coded(payload: bytes, head: int, ends: NDArray[np.int64], errors: NDArray[n
     return CodedTile(payload, sizes, distortion, layers, head, curve, error)
 
 
-def decode_tile(payload: bytes, shape: tuple[int, int, int], names: Sequence[str] | None = None) -> DecodedTile:
-    """Any prefix of a payload -> the tile (C, H, W). Raises TransformCoderError for what no encoder writes."""
+def _excess(coded: CodedTile, aim: int) -> float:
+    """Logarithm of the error around the length that is aimed at."""
+    sizes, errors = np.log2(coded.curve_bytes[1:] + 1.0), np.log2(np.maximum(coded.curve_error[1:], 1e-9))
+    return float(np.interp(np.log2(np.multiply(COMPARED, aim) + 1.0), sizes, errors).sum())
+
+
+def decode_tile(
+    payload: bytes, shape: tuple[int, int, int], names: Sequence[str] | None = None, date: Counts | None = None
+) -> DecodedTile:
+    """Any prefix of a payload -> the tile (C, H, W). date: what it was coded against, as the encoder had it. Raises
+    TransformCoderError for what no encoder writes, and where a date is needed that is not given.
+    """
     bands, height, width = shape
-    expected = _expected(names, bands)
+    expected = expected_of(names, bands)
     reader = BitReader(payload)
     try:
-        header = _read_header(reader, shape, expected)
+        head = read_head(reader, shape, expected)
     except BitsEnded:
         return DecodedTile(_constant(expected.means(), shape), 0, False)
-    except ValueError as error:
-        raise TransformCoderError(f"transform-coded payload: {error}") from error
-    pyramids = tuple(part.pyramid for part in header.parts)
-    layout = layout_of(pyramids)
+    if head.prediction is not None and (date is None or date.shape != shape):
+        raise TransformCoderError("transform-coded payload: the earlier date that it was coded against is not here")
+    layout = layout_of(head.pyramids)
     values, bits, layers = bitplane.decode(
-        layout, header.planes, payload[reader.bytes_read :], layer_targets(bands * height * width)
+        layout, head.planes, payload[reader.bytes_read :], layer_targets(bands * height * width)
     )
-    matrices = layout.gather(bitplane.reconstruct(values, bits, step_of(header.step)), pyramids)
-    samples = _constant(_means(header, expected), shape)
-    for part, matrix in zip(header.parts, matrices):
-        _add_raster(samples, part, matrix)
+    matrices = layout.gather(bitplane.reconstruct(values, bits, step_of(head.step)), head.pyramids)
+    samples = _constant(dequantised(head.means, head.mean_unit, expected), shape)
+    for number, matrix in enumerate(matrices):
+        _add_raster(samples, head, number, matrix, date)
     return DecodedTile(samples, layers, True)
+
+
+def is_predicted(payload: bytes) -> bool:
+    """Whether a payload says that an earlier date is taken."""
+    return len(payload) > 1 and _second_field(payload) == PREDICTED
+
+
+def _second_field(payload: bytes) -> int:
+    reader = BitReader(payload)
+    reader.get(STEP_BITS)
+    return reader.get(PLANE_BITS)
+
+
+def _add_raster(
+    samples: NDArray[np.float32], head: Head, number: int, components: NDArray[np.float32], date: Counts | None
+) -> None:
+    part = head.parts[number]
+    bands = part.spectrum.inverse(components)
+    if head.prediction is not None and date is not None:
+        earlier = reference_bands(date, part.raster, part.pyramid)
+        bands += head.prediction.of(number, earlier, part.raster, part.pyramid)
+    add_bands(samples, part.raster, part.pyramid, bands)
 
 
 def layer_ends(
@@ -207,18 +256,13 @@ def layer_ends(
     """
     reader = BitReader(payload)
     try:
-        _read_header(reader, shape, _expected(names, shape[0]))
+        read_head(reader, shape, expected_of(names, shape[0]))
     except BitsEnded:
         return None
-    except ValueError as error:
-        raise TransformCoderError(f"transform-coded payload: {error}") from error
     targets = layer_targets(int(np.prod(shape))).astype(np.int64)
     ends = np.concatenate([[0], reader.bytes_read + targets + END_SLACK, [total]])
     found: NDArray[np.int64] = np.minimum(ends, total).astype(np.int64)
     return found
-
-
-# ---------------------------------------------------------------------------------------------------- encoder
 
 
 def _checked(
@@ -242,172 +286,5 @@ def _energy(samples: NDArray[np.float32], valid: NDArray[np.bool_]) -> float:
     return float((inside.var(axis=1, dtype=np.float64) * inside.shape[1]).sum()) if inside.size else 0.0
 
 
-def _analyse(
-    samples: NDArray[np.float32], valid: NDArray[np.bool_], expected: _Expected, step: int, aim: int
-) -> tuple[_Header, list[NDArray[np.int32]]]:
-    """The header and the coefficients of every raster in 1 / FRACTION of the step."""
-    unit, means = _choose_means(samples, valid, expected)
-    centred = samples - _dequantised(means, unit, expected)[:, None, None]
-    rasters = find_rasters(samples, valid) if valid.any() else (Raster.plain(len(samples)),)
-    pyramids = [pyramid_of(raster, *valid.shape) for raster in rasters]
-    bands = [_subbands(centred, valid, raster, pyramid) for raster, pyramid in zip(rasters, pyramids)]
-    moments = [Moments.of(rows, pyramid) for rows, pyramid in zip(bands, pyramids)]
-    aims = [Aim(8.0 * aim * share, _noise_at(moments, 8.0 * aim * share)) for share in AIM_SHARES]
-    spectra = [
-        choose_spectrum(moment, aims, expected.covariance_of(raster)) for moment, raster in zip(moments, rasters)
-    ]
-    components = [spectrum.forward(rows) for spectrum, rows in zip(spectra, bands)]
-    largest = max(float(np.abs(c).max()) for c in components)
-    while largest * FRACTION / step_of(step) > LARGEST:
-        step += 1
-    matrices = [(c * np.float32(FRACTION / step_of(step))).astype(np.int32) for c in components]
-    planes = max(int(np.abs(m).max()) for m in matrices) // FRACTION
-    parts = tuple(_Part(*each) for each in zip(rasters, pyramids, spectra))
-    return _Header(step, planes.bit_length(), unit, means, parts), matrices
-
-
-def pyramid_of(raster: Raster, height: int, width: int) -> Pyramid:
-    """The wavelet's shape for a raster of a tile."""
-    rows, columns = raster.grid.size(height, width)
-    return Pyramid(
-        rows,
-        columns,
-        wavelet.levels_of(rows, columns),
-        len(raster.bands),
-        len(raster.bands) + len(raster.half),
-        raster.grid.factor.bit_length() - 1,
-    )
-
-
-def _subbands(
-    pixels: NDArray[np.float32], valid: NDArray[np.bool_], raster: Raster, pyramid: Pyramid
-) -> NDArray[np.float32]:
-    """(B, N) wavelet coefficients of a raster's bands, weighted by the pixels that a cell stands for."""
-    out = np.zeros((pyramid.all, pyramid.height * pyramid.width), np.float32)
-    fine = raster.grid.cells(pixels[list(raster.bands)], valid)
-    out[: pyramid.fine] = wavelet.forward(fine, pyramid.levels) * np.float32(raster.grid.factor)
-    if raster.half:
-        half = raster.half_grid.cells(pixels[list(raster.half)], valid)
-        found = wavelet.forward(half, pyramid.levels - 1) * np.float32(raster.half_grid.factor)
-        out[pyramid.fine :, : found.shape[1]] = found
-    return out
-
-
-def _noise_at(moments: Sequence[Moments], bits: float) -> float:
-    """Squared error a coefficient at which ideal bases of every level would take so many bits (reverse water-filling)."""
-    variances, counts = [], []
-    for moment in moments:
-        for total, (start, stop) in zip(moment.sums, moment.spans):
-            values = np.linalg.eigvalsh(total) / (stop - start)
-            variances.append(values)
-            counts.append(np.full(len(values), float(stop - start)))
-    every, number = np.maximum(np.concatenate(variances), 1e-9), np.concatenate(counts)
-    low, high = -6.0, float(np.log2(every.max())) + 1
-    for _ in range(40):
-        middle = (low + high) / 2
-        low, high = (middle, high) if expected_bits(every, number, 2.0**middle) > bits else (low, middle)
-    return float(2.0**high)
-
-
-# ---------------------------------------------------------------------------------------------------- decoder
-
-
-def _add_raster(samples: NDArray[np.float32], part: _Part, components: NDArray[np.float32]) -> None:
-    """Adds what a raster's components say of its bands, in place."""
-    raster, pyramid = part.raster, part.pyramid
-    bands = part.spectrum.inverse(components)
-    height, width = samples.shape[1:]
-    fine = wavelet.inverse(bands[: pyramid.fine], pyramid.height, pyramid.width, pyramid.levels)
-    samples[list(raster.bands)] += raster.grid.repeat(fine / np.float32(raster.grid.factor), height, width)
-    if raster.half:
-        rows, columns = raster.half_grid.size(height, width)
-        half = wavelet.inverse(bands[pyramid.fine :, : rows * columns], rows, columns, pyramid.levels - 1)
-        samples[list(raster.half)] += raster.half_grid.repeat(half / np.float32(raster.half_grid.factor), height, width)
-
-
 def _constant(means: NDArray[np.float32], shape: tuple[int, int, int]) -> NDArray[np.float32]:
     return np.repeat(means, shape[1] * shape[2]).reshape(shape).astype(np.float32)
-
-
-# ----------------------------------------------------------------------------------------------------- header
-
-
-@dataclass(frozen=True, eq=False)
-class _Expected:
-    """What both sides know of the bands without being told: means, covariance (None: nothing)."""
-
-    count: int
-    mean: NDArray[np.float64] | None = None
-    covariance: Matrix | None = None
-
-    def means(self) -> NDArray[np.float32]:
-        """(C,) DN."""
-        return np.zeros(self.count, np.float32) if self.mean is None else self.mean.astype(np.float32)
-
-    def covariance_of(self, raster: Raster) -> Matrix | None:
-        """Of a raster's bands in their order."""
-        index = [*raster.bands, *raster.half]
-        return None if self.covariance is None else self.covariance[np.ix_(index, index)]
-
-
-def _expected(names: Sequence[str] | None, count: int) -> _Expected:
-    if names is not None and len(names) != count:
-        raise TransformCoderError(f"expected {count} names, found {len(names)}: {', '.join(names)}")
-    return _statistics(None if names is None else tuple(names), count)
-
-
-@lru_cache(maxsize=32)
-def _statistics(names: tuple[str, ...] | None, count: int) -> _Expected:
-    if names is None or not set(names) <= set(BANDS):
-        return _Expected(count)
-    found, index = load_statistics("pooled"), [BANDS.index(name) for name in names]
-    return _Expected(count, found.mean[index], found.covariance[np.ix_(index, index)])
-
-
-def _choose_means(
-    samples: NDArray[np.float32], valid: NDArray[np.bool_], expected: _Expected
-) -> tuple[int, tuple[int, ...]]:
-    """Unit and means: a sixteenth of the spread is fine enough, coefficients carry the rest."""
-    if not valid.any():
-        return 0, (0,) * len(samples)
-    inside = samples.reshape(len(samples), -1) if valid.all() else samples[:, valid]
-    spread = float(inside.std(axis=1).mean())
-    unit = int(np.clip(np.floor(np.log2(max(spread, 1.0) / 16)), 0, (1 << MEAN_UNIT_BITS) - 1))
-    away = (inside.mean(axis=1, dtype=np.float64) - expected.means()) / (1 << unit)
-    return unit, tuple(int(a) for a in np.rint(away))
-
-
-def _dequantised(means: tuple[int, ...], unit: int, expected: _Expected) -> NDArray[np.float32]:
-    return np.asarray(expected.means() + np.array(means, np.float32) * np.float32(1 << unit), np.float32)
-
-
-def _means(header: _Header, expected: _Expected) -> NDArray[np.float32]:
-    return _dequantised(header.means, header.mean_unit, expected)
-
-
-def _write_header(header: _Header, bands: int, expected: _Expected) -> bytes:
-    out = BitWriter()
-    out.put(header.step, STEP_BITS)
-    out.put(header.planes, PLANE_BITS)
-    out.put(header.mean_unit, MEAN_UNIT_BITS)
-    for mean in header.means:
-        out.put_signed(mean, MEAN_ORDER)
-    write_rasters([part.raster for part in header.parts], bands, out)
-    for part in header.parts:
-        write_spectrum(part.spectrum, out)
-    return out.bytes()
-
-
-def _read_header(reader: BitReader, shape: tuple[int, int, int], expected: _Expected) -> _Header:
-    bands, height, width = shape
-    step, planes, unit = reader.get(STEP_BITS), reader.get(PLANE_BITS), reader.get(MEAN_UNIT_BITS)
-    means = tuple(reader.get_signed(MEAN_ORDER) for _ in range(bands))
-    if planes > bitplane.MAX_PLANES or max(map(abs, means)) > 1 << 17:
-        raise ValueError(f"{planes} planes, means up to {max(map(abs, means))} units")
-    parts = []
-    for raster in read_rasters(bands, reader):
-        pyramid = pyramid_of(raster, height, width)
-        if raster.half and not pyramid.levels:
-            raise ValueError("a half grid in a raster that is not split")
-        parts.append(_Part(raster, pyramid, read_spectrum(pyramid, expected.covariance_of(raster), reader)))
-    return _Header(step, planes, unit, means, tuple(parts))

@@ -13,8 +13,8 @@ import numpy as np
 
 from swathpack.edge.bands import BANDS
 from swathpack.edge.codec.flight import FlightCodec
+from swathpack.edge.codec.lone import lone_head
 from swathpack.edge.codec.model import EdgeModel
-from swathpack.edge.codec.plain import lone_head
 from swathpack.edge.codec.protocol import TileKey, TilePixels
 from swathpack.edge.packets.pieces import MAX_SEGMENT_BYTES, Piece, pack_pieces
 from swathpack.edge.packets.space_packet import Apid, SpacePacket

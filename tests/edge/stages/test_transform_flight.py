@@ -1,4 +1,4 @@
-"""The loop with the transform coder: cut streams are worth their bytes, board and ground agree, no context comes of it."""
+"""The loop with the transform coder: cut streams are worth their bytes, board and ground agree, confirmed dates are context."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ import pytest
 
 from swathpack.edge.bands import BANDS
 from swathpack.edge.clock import ManualClock
+from swathpack.edge.codec.carrier import carried, carry
 from swathpack.edge.codec.flight import FlightCodec
-from swathpack.edge.codec.plain import lone_ends, lone_head, read_lone_head
-from swathpack.edge.codec.protocol import TileKey, TilePixels
+from swathpack.edge.codec.lone import date_in, lone_ends, lone_head, read_lone_head, stands_alone
+from swathpack.edge.codec.protocol import CodedTile, ContextLatent, TileKey, TilePixels
 from swathpack.edge.sources.synthetic import SyntheticSource
 from swathpack.edge.stream.quality import TRANSFORM
 from swathpack.tools.ground.codec_decoder import EdgeSegmentDecoder
+from swathpack.tools.ground.decoder import DecodeError
 from swathpack.tools.ground.images import place_frames, places
 from swathpack.tools.ground.receiver import GroundReceiver
 from tests.codec_models import shipped
@@ -35,9 +37,10 @@ class Source(SyntheticSource):
         return SCENES[date]
 
 
-def fly(folder: Path, budget: int, mode: str) -> tuple[list[float], Flight, Station]:
+def fly(folder: Path, budget: int, mode: str, refresh_every: int = 20) -> tuple[list[float], Flight, Station]:
     """RMSE of every date on the ground after a pass of so many bytes each, with a report behind it."""
-    flight = Flight(folder, text=MISSION.replace("tile = 64", "tile = 256"))
+    text = MISSION.replace("tile = 64", "tile = 256")
+    flight = Flight(folder, text=text.replace("[context]", f"[context]\nrefresh_every = {refresh_every}"))
     flight.loop.encode.codec = FlightCodec(shipped(), 28, mode=mode)
     flight.loop.intake.source = Source(flight.clock)
     station = Station(folder, flight)
@@ -65,7 +68,7 @@ def test_larger_passes_bring_better_images_and_both_sides_agree(tmp_path: Path, 
         held = [station.store.latent(key) for key in station.store.tile_frames()]
         assert all(h is not None and h.layers > 0 for h in held)
         if mode == "transform":
-            assert {h.q for h in held if h is not None} == {TRANSFORM} and len(flight.board.context) == 0
+            assert {h.q for h in held if h is not None} == {TRANSFORM} and len(flight.board.context) >= 1
         means.append(sum(errors))
         flight.board.close()
     assert means == sorted(means, reverse=True) and means[-1] < 20 * DATES
@@ -83,9 +86,81 @@ def test_every_prefix_holds_what_the_board_says(bands: tuple[str, ...]) -> None:
     whole, decoder = coded.segment(0, 16), EdgeSegmentDecoder(shipped())
     for k in (1, 7, 15, 16):
         found, layers = decoder.decode(whole[: int(coded.prefix_bytes[k])], ())
-        assert layers >= k and (found[:layers] == coded.latent[:layers]).all() and not found[layers:].any()
+        known = 32 * layers
+        assert layers >= k and (found[:known] == coded.latent[:known]).all() and not found[known:].any()
     lone, image = decoder.image(whole)
     assert lone.names == bands and np.abs(image.counts - tile(bands).data).mean() < 6
+
+
+def dated(number: int, bands: tuple[str, ...] = BANDS[:4]) -> TilePixels:
+    data = SCENES[number][[BANDS.index(b) for b in bands]]
+    return TilePixels(TileKey(3, 1_700_000_000 + 86_400 * number), data, bands, np.ones((SIDE, SIDE), np.bool_))
+
+
+def confirmed(coded: CodedTile, layers: int) -> ContextLatent:
+    return ContextLatent.known(coded.key, coded.q, layers, coded.latent)
+
+
+@pytest.mark.parametrize("layers", [6, 9, 16])
+def test_a_confirmed_date_is_context_on_both_sides(layers: int) -> None:
+    codec, decoder = FlightCodec(shipped(), 28, mode="transform"), EdgeSegmentDecoder(shipped())
+    first, alone = codec.encode(dated(0), ()), codec.encode(dated(1), ())
+    context = confirmed(first, layers)
+    coded = codec.encode(dated(1), [context])
+    assert coded.context_digests == (context.digest,) and not alone.context_digests
+    size = int(alone.prefix_bytes[7])
+    truth = dated(1).data
+    _, image = decoder.image(coded.segment(0, 16)[:size], [context])
+    _, other = decoder.image(alone.segment(0, 16)[:size])
+    assert ((image.counts - truth) ** 2).mean() < 0.9 * ((other.counts - truth) ** 2).mean()
+    head = decoder.head(coded.segment(0, 16))
+    assert head is not None and head.context_digests == (context.digest,) and head.shape == coded.latent.shape
+    latent, found = decoder.decode(coded.segment(0, 16), [context])
+    assert found == 16 and (latent == coded.latent).all()
+    with pytest.raises(DecodeError, match="other contexts"):
+        decoder.decode(coded.segment(0, 16), [])
+    with pytest.raises(DecodeError, match="earlier date that it was coded against is not here"):
+        decoder.image(coded.segment(0, 16))
+    assert stands_alone(first.latent) and not stands_alone(coded.latent)
+    assert not codec.encode(dated(2), [confirmed(coded, 16)]).context_digests, "only tiles that stand alone are dates"
+
+
+def test_dates_of_other_bands_or_sizes_are_passed_over() -> None:
+    codec = FlightCodec(shipped(), 28, mode="transform")
+    contexts = [confirmed(codec.encode(dated(0, BANDS[:3]), ()), 16), confirmed(codec.encode(tile(("B08",)), ()), 16)]
+    assert not codec.encode(dated(1), contexts).context_digests
+
+
+def test_earlier_dates_make_flights_images_better(tmp_path: Path) -> None:
+    means = []
+    for every in (1, 20):
+        folder = tmp_path / str(every)
+        folder.mkdir()
+        errors, flight, station = fly(folder, 1500, "transform", every)
+        assert flight.board.log.counts["report_mismatch"] == flight.board.log.counts["tile_failed"] == 0
+        heads = [
+            EdgeSegmentDecoder(shipped()).head(segment.prefix)
+            for key in station.store.tile_frames()
+            for segment in station.store.of(key)
+        ]
+        named = [bool(head.context_digests) for head in heads if head is not None]
+        assert named == [False, every > 1, every > 1]
+        means.append(sum(errors[1:]))
+        flight.board.close()
+    assert means[1] < 0.95 * means[0]
+
+
+def test_carriers_hold_the_bytes_that_fit() -> None:
+    rng = np.random.default_rng(1)
+    payload, ends = rng.bytes(9000), np.concatenate([np.arange(13) * 50, [1500, 4000, 8000, 9000]])
+    latent = carry(payload, ends, (5, 5))  # 1,600 bytes a layer
+    assert latent.shape == (512, 5, 5) and carried(latent) == payload[:1500]
+    part = carry(payload[:333], ends, (5, 5))
+    assert carried(part) == payload[:300] and not part[6 * 32 :].any() and (part[: 6 * 32] == latent[: 6 * 32]).all()
+    damaged = latent.copy()
+    damaged[32, 1, 1] ^= 1
+    assert carried(damaged) == payload[:50] and carried(latent[:16]) == b""
+    assert not stands_alone(latent) and date_in(latent) is None
 
 
 def test_heads_of_lone_tiles() -> None:

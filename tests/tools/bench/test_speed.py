@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import swathpack.edge.codec.tile_coder
+import swathpack.edge.codec.context_choice
 from swathpack.edge.codec.flight import FlightCodec
 from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.codec.model import DEFAULT_DIRECTORY, EdgeModel
@@ -46,9 +46,9 @@ def test_the_measured_path_is_the_one_that_flies(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(speed, "SIDE", 64)
     frames, source = load_frames(tmp_path)
     assert source == "made-up scene" and frames.shape == (6, 12, 128, 64)
-    predict: Callable[..., object] = swathpack.edge.codec.tile_coder.predict
+    predict: Callable[..., object] = swathpack.edge.codec.context_choice.predict
     found = fly(Setting("one", 1, 0.0, 32, DEFAULT_DIRECTORY, "float32"), frames, 2)
-    assert swathpack.edge.codec.tile_coder.predict is predict
+    assert swathpack.edge.codec.context_choice.predict is predict
     codec = FlightCodec(EdgeModel(engine="float32"), 32)
     size = 0
     for place in range(2):

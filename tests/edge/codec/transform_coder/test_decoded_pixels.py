@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from swathpack.edge.bands import BANDS
 from swathpack.edge.codec.digest import array_digest
 from swathpack.edge.codec.transform_coder import decode_tile, native, wavelet
+from swathpack.edge.codec.transform_coder.head import expected_of
 from swathpack.edge.codec.transform_coder.layout import Pyramid
 from swathpack.edge.codec.transform_coder.spectral import Spectrum, Zone, basis_of, default_spectrum, zone_columns
-from swathpack.edge.codec.transform_coder.tile import _statistics
 
 GOLDEN = json.loads(Path(__file__).with_name("golden_pixels.json").read_text())
 needs_c = pytest.mark.skipif(not native.available(), reason="the C library is not built")
@@ -53,7 +53,7 @@ def test_spectral_bases(pyramid: Pyramid, monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.parametrize("names", [BANDS, BANDS[1:4], ("B12", "B02")])
 def test_default_bases(names: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     pyramid = Pyramid(32, 40, 2, len(names), len(names))
-    covariance = _statistics(names, len(names)).covariance
+    covariance = expected_of(names, len(names)).covariance
     assert covariance is not None
     spectrum, components = default_spectrum(pyramid, covariance), _noise((len(names), 32 * 40), 3)
     fast = spectrum.inverse(components)

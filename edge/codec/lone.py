@@ -1,0 +1,149 @@
+"""Transform tiles whose segments fly alone: their payloads say bands and size themselves, and may be an earlier date for others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from swathpack.edge.codec import transform_coder
+from swathpack.edge.codec.carrier import carried
+from swathpack.edge.codec.latents import LAYERS
+from swathpack.edge.codec.plain import (
+    MAX_BANDS,
+    CodedPlain,
+    Counts,
+    DecodedPlain,
+    PlainError,
+    Samples,
+    against,
+    decode_plain,
+    encode_transform,
+    known_names,
+)
+from swathpack.edge.stream.header import BAND_ORDER
+from swathpack.edge.stream.quality import TRANSFORM
+
+
+@dataclass(frozen=True, eq=False)
+class LoneTile:
+    """What a transform-coded payload that flies alone says of itself before the coder's own bytes: `names` of its bands, its
+    `height` and `width`; `start`: where those bytes begin. See `lone_head`.
+    """
+
+    names: tuple[str, ...]
+    height: int
+    width: int
+    start: int
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W)."""
+        return len(self.names), self.height, self.width
+
+
+def lone_head(names: Sequence[str], height: int, width: int) -> bytes:
+    """Of a tile of at most 256 x 256: height - 1, width - 1, then a mask of the thirteen bands in Sentinel-2's order
+    (2 bytes, little-endian), or 0, 0, the number of bands and each name as a byte of length and UTF-8.
+    """
+    sides = bytes([height - 1, width - 1])
+    mask = sum(1 << BAND_ORDER.index(n) for n in names) if set(names) <= set(BAND_ORDER) else 0
+    if mask and tuple(n for n in BAND_ORDER if n in names) == tuple(names):
+        return sides + mask.to_bytes(2, "little")
+    texts = [n.encode() for n in names]
+    return sides + bytes([0, 0, len(texts)]) + b"".join(bytes([len(t)]) + t for t in texts)
+
+
+def read_lone_head(payload: bytes) -> LoneTile | None:
+    """The head of a payload that flew alone; None where it is not all there. Raises PlainError."""
+    if len(payload) < 4:
+        return None
+    height, width, mask = payload[0] + 1, payload[1] + 1, int.from_bytes(payload[2:4], "little")
+    if mask:
+        if mask >> len(BAND_ORDER):
+            raise PlainError(f"lone tile: unknown bands in mask {mask:#06x}")
+        return LoneTile(tuple(n for i, n in enumerate(BAND_ORDER) if mask >> i & 1), height, width, 4)
+    names: list[str] = []
+    at = 5
+    while len(payload) >= 5 and len(names) < payload[4]:
+        end = at + 1 + (payload[at] if at < len(payload) else 256)
+        if end > len(payload):
+            return None
+        names.append(payload[at + 1 : end].decode("utf-8", "replace"))
+        at = end
+    if len(payload) < 5 or not 1 <= len(names) <= MAX_BANDS or len(set(names)) != len(names):
+        if len(payload) < 5:
+            return None
+        raise PlainError(f"lone tile: expected 1 to {MAX_BANDS} different bands, found {names}")
+    return LoneTile(tuple(names), height, width, at)
+
+
+def lone_ends(payload: bytes, total: int) -> NDArray[np.int64] | None:
+    """(17,) bytes after which the first k layers are whole of a lone payload of `total` bytes; None while its heads are
+    not there. Raises PlainError.
+    """
+    lone = read_lone_head(payload)
+    if lone is None:
+        return None
+    try:
+        ends = transform_coder.layer_ends(
+            payload[lone.start :], lone.shape, known_names(lone.names), total - lone.start
+        )
+    except transform_coder.TransformCoderError as error:
+        raise PlainError(str(error)) from error
+    return None if ends is None else ends + np.where(np.arange(LAYERS + 1) > 0, lone.start, 0)
+
+
+def decode_lone(payload: bytes, date: Counts | None = None) -> tuple[LoneTile, DecodedPlain]:
+    """A prefix of a lone payload to counts; date: what it was coded against. Raises PlainError."""
+    lone = read_lone_head(payload)
+    if lone is None:
+        raise PlainError(f"{len(payload)} bytes are too few for a tile's head")
+    valid = np.ones(lone.shape[1:], np.bool_)
+    return lone, decode_plain(TRANSFORM, payload[lone.start :], lone.shape, valid, lone.names, date=date)
+
+
+def encode_lone(
+    counts: Samples,
+    valid: NDArray[np.bool_],
+    names: Sequence[str],
+    finest_dn: float,
+    max_bytes: int,
+    aim_bytes: int,
+    dates: Sequence[Counts] = (),
+) -> CodedPlain:
+    """`encode_transform`, and `against` the dates, of a tile whose segment flies alone: the payload says its bands and size
+    itself.
+    """
+    head = lone_head(names, counts.shape[-2], counts.shape[-1])
+    alone = encode_transform(counts, valid, names, finest_dn, max_bytes - len(head), aim_bytes)
+    coded = against(alone, counts, valid, names, aim_bytes, dates)
+    sizes = coded.payload_sizes + np.where(np.arange(LAYERS + 1) > 0, len(head), 0)
+    size, error = coded.fine or (coded.payload_sizes, coded.distortion)
+    fine = size + np.where(np.arange(len(size)) > 0, len(head), 0), error
+    return replace(coded, payload=head + coded.payload, payload_sizes=sizes, least=coded.least + len(head), fine=fine)
+
+
+def stands_alone(latent: NDArray[np.int16]) -> bool:
+    """Whether a transform tile as `carrier.carry` has it may be an earlier date for others: it is there, and needs none."""
+    payload = carried(latent)
+    try:
+        lone = read_lone_head(payload)
+    except PlainError:
+        return False
+    return (
+        lone is not None and len(payload) > lone.start + 1 and not transform_coder.is_predicted(payload[lone.start :])
+    )
+
+
+def date_in(latent: NDArray[np.int16]) -> tuple[LoneTile, Counts] | None:
+    """The earlier date that such a tile is, as both sides draw it; None where it is none."""
+    if not stands_alone(latent):
+        return None
+    try:
+        lone, found = decode_lone(carried(latent))
+    except PlainError:
+        return None
+    return (lone, transform_coder.counts_of(found.counts)) if found.known.any() else None

@@ -1,0 +1,145 @@
+"""The encoder's half before the bit planes: pixels to coefficients on the best bases, alone or against an earlier date."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from swathpack.edge.codec.transform_coder import bitplane, wavelet
+from swathpack.edge.codec.transform_coder.choice import Chosen, Side, choose
+from swathpack.edge.codec.transform_coder.fill import fill_smoothly
+from swathpack.edge.codec.transform_coder.head import (
+    Expected,
+    Head,
+    Part,
+    choose_means,
+    dequantised,
+    pyramid_of,
+    step_of,
+)
+from swathpack.edge.codec.transform_coder.layout import Pyramid
+from swathpack.edge.codec.transform_coder.prediction import Counts
+from swathpack.edge.codec.transform_coder.rasters import Raster, find_rasters
+from swathpack.edge.codec.transform_coder.spectral import Aim, Moments, choose_spectrum, expected_bits
+from swathpack.edge.codec.transform_coder.synthesis import add_bands
+
+AIM_SHARES = (0.25, 1.0, 4.0, 16.0)  # rates that bases are chosen for, for an embedded payload serves them all
+FRACTION = 1 << bitplane.FRACTION
+LARGEST = (1 << bitplane.MAX_PLANES) * FRACTION - 1
+
+PROJECTIONS = 2
+KEPT = 3.0  # coefficients so much larger than the error that is aimed at
+
+Bands = list[NDArray[np.float32]]
+
+
+@dataclass(frozen=True, eq=False)
+class Analysis:
+    """A tile (C, H, W) on its rasters, without its means: `bands` are (B, N) wavelet coefficients a raster."""
+
+    centred: NDArray[np.float32]
+    valid: NDArray[np.bool_]
+    expected: Expected
+    unit: int
+    means: tuple[int, ...]
+    rasters: tuple[Raster, ...]
+    pyramids: tuple[Pyramid, ...]
+    bands: Bands
+
+    @classmethod
+    def of(
+        cls, samples: NDArray[np.float32], valid: NDArray[np.bool_], expected: Expected, aim: int | None = None
+    ) -> Analysis:
+        """Means, rasters and coefficients; pixels that are not valid as they cost least, at `aim` bytes if that is said."""
+        unit, means = choose_means(samples, valid, expected)
+        centred = samples - dequantised(means, unit, expected)[:, None, None]
+        rasters = find_rasters(samples, valid) if valid.any() else (Raster.plain(len(samples)),)
+        pyramids = tuple(pyramid_of(raster, *valid.shape) for raster in rasters)
+        bands = [_subbands(centred, valid, *each) for each in zip(rasters, pyramids)]
+        found = cls(centred, valid, expected, unit, means, rasters, pyramids, bands)
+        return found if aim is None or valid.all() or not valid.any() else replace(found, bands=found._projected(aim))
+
+    def _projected(self, aim: int) -> Bands:
+        """The coefficients with what stands in for invalid pixels projected in turns onto the large coefficients and the valid
+        pixels (Papoulis 1975 and Gerchberg 1974, with the threshold of Guleryuz, "Nonlinear approximation based image
+        recovery", 2006).
+        """
+        bands, every = self.bands, np.ones_like(self.valid)
+        moments = [Moments.of(*each) for each in zip(bands, self.pyramids)]
+        least = np.float32(KEPT * _noise_at(moments, 8.0 * aim) ** 0.5)
+        bases = [np.linalg.eigh(rows @ rows.T)[1].astype(np.float32) for rows in bands]
+        for _ in range(PROJECTIONS):
+            pixels = np.zeros_like(self.centred)
+            for raster, pyramid, rows, basis in zip(self.rasters, self.pyramids, bands, bases):
+                components = basis.T @ rows
+                components[np.abs(components) < least] = 0
+                add_bands(pixels, raster, pyramid, basis @ components)
+            pixels = np.where(self.valid, self.centred, pixels)
+            bands = [_subbands(pixels, every, *each) for each in zip(self.rasters, self.pyramids)]
+        return bands
+
+    def against(self, dates: Sequence[Counts], aim: int) -> Chosen | None:
+        """The earlier date that saves most at `aim` bytes."""
+        bits, shape = 8.0 * aim, (self.valid.shape[0], self.valid.shape[1])
+        noise = _noise_at([Moments.of(*each) for each in zip(self.bands, self.pyramids)], bits)
+        sides = [Side.of(*each) for each in zip(self.rasters, self.pyramids, self.bands)]
+        return choose(sides, dates, shape, noise, bits)
+
+    def coefficients(self, step: int, aim: int, chosen: Chosen | None) -> tuple[Head, list[NDArray[np.int32]]]:
+        """The head and the coefficients of every raster in 1 / FRACTION of the step."""
+        bands = self.bands if chosen is None else self._without(chosen.parts)
+        moments = [Moments.of(*each) for each in zip(bands, self.pyramids)]
+        aims = [Aim(8.0 * aim * share, _noise_at(moments, 8.0 * aim * share)) for share in AIM_SHARES]
+        spectra = [choose_spectrum(m, aims, self.expected.covariance_of(r)) for m, r in zip(moments, self.rasters)]
+        components = [spectrum.forward(rows) for spectrum, rows in zip(spectra, bands)]
+        largest = max(float(np.abs(c).max()) for c in components)
+        while largest * FRACTION / step_of(step) > LARGEST:
+            step += 1
+        matrices = [(c * np.float32(FRACTION / step_of(step))).astype(np.int32) for c in components]
+        planes = max(int(np.abs(m).max()) for m in matrices) // FRACTION
+        parts = tuple(Part(*each) for each in zip(self.rasters, self.pyramids, spectra))
+        prediction = None if chosen is None else chosen.prediction
+        return Head(step, planes.bit_length(), self.unit, self.means, parts, prediction), matrices
+
+    def _without(self, predicted: Bands) -> Bands:
+        """What the prediction leaves; where pixels are not valid, it leaves what costs least."""
+        if self.valid.all():
+            return [rows - part for rows, part in zip(self.bands, predicted)]
+        pixels = np.zeros_like(self.centred)
+        for raster, pyramid, part in zip(self.rasters, self.pyramids, predicted):
+            add_bands(pixels, raster, pyramid, part)
+        left = fill_smoothly(self.centred - pixels, self.valid)
+        return [_subbands(left, self.valid, *each) for each in zip(self.rasters, self.pyramids)]
+
+
+def _subbands(
+    pixels: NDArray[np.float32], valid: NDArray[np.bool_], raster: Raster, pyramid: Pyramid
+) -> NDArray[np.float32]:
+    """(B, N) wavelet coefficients of a raster's bands, weighted by the pixels that a cell stands for."""
+    out = np.zeros((pyramid.all, pyramid.height * pyramid.width), np.float32)
+    fine = raster.grid.cells(pixels[list(raster.bands)], valid)
+    out[: pyramid.fine] = wavelet.forward(fine, pyramid.levels) * np.float32(raster.grid.factor)
+    if raster.half:
+        half = raster.half_grid.cells(pixels[list(raster.half)], valid)
+        found = wavelet.forward(half, pyramid.levels - 1) * np.float32(raster.half_grid.factor)
+        out[pyramid.fine :, : found.shape[1]] = found
+    return out
+
+
+def _noise_at(moments: Sequence[Moments], bits: float) -> float:
+    """Squared error a coefficient at which ideal bases of every level would take so many bits (reverse water-filling)."""
+    variances, counts = [], []
+    for moment in moments:
+        for total, (start, stop) in zip(moment.sums, moment.spans):
+            values = np.linalg.eigvalsh(total) / (stop - start)
+            variances.append(values)
+            counts.append(np.full(len(values), float(stop - start)))
+    every, number = np.maximum(np.concatenate(variances), 1e-9), np.concatenate(counts)
+    low, high = -6.0, float(np.log2(every.max())) + 1
+    for _ in range(40):
+        middle = (low + high) / 2
+        low, high = (middle, high) if expected_bits(every, number, 2.0**middle) > bits else (low, middle)
+    return float(2.0**high)

@@ -1,0 +1,173 @@
+"""What stands before the coefficients of a payload: step, planes, means, rasters, bases, and what is taken of an earlier date."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from swathpack.edge.bands import BANDS, load_statistics
+from swathpack.edge.codec.transform_coder import bitplane, wavelet
+from swathpack.edge.codec.transform_coder.exact import power_of_two
+from swathpack.edge.codec.transform_coder.header import BitReader, BitWriter
+from swathpack.edge.codec.transform_coder.layout import Pyramid
+from swathpack.edge.codec.transform_coder.prediction import Prediction, read_prediction, write_prediction
+from swathpack.edge.codec.transform_coder.rasters import Raster, read_rasters, write_rasters
+from swathpack.edge.codec.transform_coder.spectral import Matrix, Spectrum, read_spectrum, write_spectrum
+
+STEP_BITS, STEPS_AN_OCTAVE, STEP_BIAS = 6, 4, 16
+PLANE_BITS = 5
+PREDICTED = 31  # in the place of the planes, which follow: an earlier date is taken
+MEAN_UNIT_BITS, MEAN_ORDER = 3, 6
+
+
+class TransformCoderError(ValueError):
+    """Input that cannot be coded, or a payload that no encoder wrote."""
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """What the head says of one raster."""
+
+    raster: Raster
+    pyramid: Pyramid
+    spectrum: Spectrum
+
+
+@dataclass(frozen=True, eq=False)
+class Head:
+    """step: of plane 0, in quarters of an octave; means in units of 2^mean_unit. prediction: None for a tile that stands
+    alone.
+    """
+
+    step: int
+    planes: int
+    mean_unit: int
+    means: tuple[int, ...]
+    parts: tuple[Part, ...]
+    prediction: Prediction | None = None
+
+    @property
+    def pyramids(self) -> tuple[Pyramid, ...]:
+        """Of the rasters."""
+        return tuple(part.pyramid for part in self.parts)
+
+
+def step_of(index: int) -> float:
+    """DN of plane 0."""
+    return power_of_two(index - STEP_BIAS)
+
+
+def pyramid_of(raster: Raster, height: int, width: int) -> Pyramid:
+    """The wavelet's shape for a raster of a tile."""
+    rows, columns = raster.grid.size(height, width)
+    return Pyramid(
+        rows,
+        columns,
+        wavelet.levels_of(rows, columns),
+        len(raster.bands),
+        len(raster.bands) + len(raster.half),
+        raster.grid.factor.bit_length() - 1,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Expected:
+    """What both sides know of the bands without being told: means, covariance (None: nothing)."""
+
+    count: int
+    mean: NDArray[np.float64] | None = None
+    covariance: Matrix | None = None
+
+    def means(self) -> NDArray[np.float32]:
+        """(C,) DN."""
+        return np.zeros(self.count, np.float32) if self.mean is None else self.mean.astype(np.float32)
+
+    def covariance_of(self, raster: Raster) -> Matrix | None:
+        """Of a raster's bands in their order."""
+        index = [*raster.bands, *raster.half]
+        return None if self.covariance is None else self.covariance[np.ix_(index, index)]
+
+
+def expected_of(names: Sequence[str] | None, count: int) -> Expected:
+    """Of bands by name. Raises TransformCoderError where there are not as many."""
+    if names is not None and len(names) != count:
+        raise TransformCoderError(f"expected {count} names, found {len(names)}: {', '.join(names)}")
+    return _statistics(None if names is None else tuple(names), count)
+
+
+@lru_cache(maxsize=32)
+def _statistics(names: tuple[str, ...] | None, count: int) -> Expected:
+    if names is None or not set(names) <= set(BANDS):
+        return Expected(count)
+    found, index = load_statistics("pooled"), [BANDS.index(name) for name in names]
+    return Expected(count, found.mean[index], found.covariance[np.ix_(index, index)])
+
+
+def choose_means(
+    samples: NDArray[np.float32], valid: NDArray[np.bool_], expected: Expected
+) -> tuple[int, tuple[int, ...]]:
+    """Unit and means: a sixteenth of the spread is fine enough, coefficients carry the rest."""
+    if not valid.any():
+        return 0, (0,) * len(samples)
+    inside = samples.reshape(len(samples), -1) if valid.all() else samples[:, valid]
+    spread = float(inside.std(axis=1).mean())
+    unit = int(np.clip(np.floor(np.log2(max(spread, 1.0) / 16)), 0, (1 << MEAN_UNIT_BITS) - 1))
+    away = (inside.mean(axis=1, dtype=np.float64) - expected.means()) / (1 << unit)
+    return unit, tuple(int(a) for a in np.rint(away))
+
+
+def dequantised(means: tuple[int, ...], unit: int, expected: Expected) -> NDArray[np.float32]:
+    """(C,) DN."""
+    return np.asarray(expected.means() + np.array(means, np.float32) * np.float32(1 << unit), np.float32)
+
+
+def write_head(head: Head, bands: int, expected: Expected) -> bytes:
+    """In whole bytes."""
+    out = BitWriter()
+    out.put(head.step, STEP_BITS)
+    if head.prediction is not None:
+        out.put(PREDICTED, PLANE_BITS)
+    out.put(head.planes, PLANE_BITS)
+    out.put(head.mean_unit, MEAN_UNIT_BITS)
+    for mean in head.means:
+        out.put_signed(mean, MEAN_ORDER)
+    write_rasters([part.raster for part in head.parts], bands, out)
+    for part in head.parts:
+        write_spectrum(part.spectrum, out)
+    if head.prediction is not None:
+        write_prediction(head.prediction, head.pyramids, out)
+    return out.bytes()
+
+
+def read_head(reader: BitReader, shape: tuple[int, int, int], expected: Expected) -> Head:
+    """As write_head. Raises BitsEnded, TransformCoderError for what no encoder writes."""
+    try:
+        return _read_head(reader, shape, expected)
+    except ValueError as error:
+        raise TransformCoderError(f"transform-coded payload: {error}") from error
+
+
+def _read_head(reader: BitReader, shape: tuple[int, int, int], expected: Expected) -> Head:
+    bands, height, width = shape
+    step, planes = reader.get(STEP_BITS), reader.get(PLANE_BITS)
+    predicted = planes == PREDICTED
+    if predicted:
+        planes = reader.get(PLANE_BITS)
+    unit = reader.get(MEAN_UNIT_BITS)
+    means = tuple(reader.get_signed(MEAN_ORDER) for _ in range(bands))
+    if planes > bitplane.MAX_PLANES or max(map(abs, means)) > 1 << 17:
+        raise ValueError(f"{planes} planes, means up to {max(map(abs, means))} units")
+    parts = []
+    for raster in read_rasters(bands, reader):
+        pyramid = pyramid_of(raster, height, width)
+        if raster.half and not pyramid.levels:
+            raise ValueError("a half grid in a raster that is not split")
+        parts.append(Part(raster, pyramid, read_spectrum(pyramid, expected.covariance_of(raster), reader)))
+    found = Head(step, planes, unit, means, tuple(parts))
+    if not predicted:
+        return found
+    return Head(step, planes, unit, means, found.parts, read_prediction(found.pyramids, height, width, reader))
