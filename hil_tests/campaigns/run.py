@@ -337,7 +337,7 @@ class Campaign:
     def _judge(self, key: TileKey) -> None:
         held = self.ground.store.latent(key)
         assert held is not None
-        wrong = self.truth.check(held, self.now)
+        wrong = self.truth.check(held, self.now, self.ground.contexts(key))
         if wrong is not None:
             self.record.wrong.append(wrong)
             self.record.note(self.now, "judge", "wrong image", tile=key.tile, frame=key.time)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from swathpack.edge.bands import BANDS
 from swathpack.edge.codec.latents import STRIDE
 from swathpack.edge.codec.model import EdgeModel
-from swathpack.edge.codec.protocol import TileKey
+from swathpack.edge.codec.protocol import ContextLatent, TileKey
 from swathpack.edge.packets.errors import PacketError
 from swathpack.edge.packets.link_keys import LinkKey
 from swathpack.edge.packets.pieces import unpack_pieces
@@ -43,6 +43,12 @@ class GroundSegment:
         updates = receiver.settle(number)
         self.counts += receiver.counts
         return [update.key for update in updates], receiver.counts
+
+    def contexts(self, key: TileKey) -> list[ContextLatent]:
+        """Those that the segment with the most layers of a tile-frame was coded against, as they are held."""
+        best = max(self.store.of(key), key=lambda segment: segment.layers)
+        head = self._decoder.head(best.prefix)
+        return list(self.store.contexts(key, head.context_digests) or ()) if head else []
 
     def image(self, key: TileKey) -> NDArray[np.uint16]:
         """(12, 16h, 16w) DN of a tile-frame as `swathpack receive --images` makes it; 1 where nothing came."""

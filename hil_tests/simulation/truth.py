@@ -7,6 +7,7 @@ of processor the analysis may differ in the last bit; there the board's own dige
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -53,7 +54,7 @@ class Truth:
     told: dict[TileKey, tuple[bytes, ...]] = field(default_factory=dict)
     worth: dict[TileKey, int] = field(default_factory=dict)
     _shots: dict[tuple[int, int], Shot] = field(default_factory=dict)
-    _latents: dict[tuple[TileKey, bool], NDArray[np.int16]] = field(default_factory=dict)
+    _latents: dict[TileKey, NDArray[np.int16]] = field(default_factory=dict)
 
     def add(self, shot: Shot) -> list[TileKey]:
         """Take a shot in; the tile-frames that it should become."""
@@ -79,31 +80,29 @@ class Truth:
         whole = self.sensor.pixels(self.shot(key))
         return whole[:, row * side : (row + 1) * side, column * side : (column + 1) * side]
 
-    def latent(self, key: TileKey, learned: bool = True) -> NDArray[np.int16]:
-        """The latent, or what stands for one without the network, that an undisturbed codec makes."""
-        if (key, learned) not in self._latents:
-            frame = Frame.from_array(self.pixels(key), BANDS)
-            self._latents[key, learned] = self._learned(frame) if learned else self._transform(key, frame)
+    def latent(self, key: TileKey) -> NDArray[np.int16]:
+        """The latent that an undisturbed codec makes."""
+        if key not in self._latents:
+            frame = complete_bands(Frame.from_array(self.pixels(key), BANDS))
+            self._latents[key] = quantise(analyse_tile(self.model, frame.data, frame.valid), self.q, DEAD_ZONE)
             while len(self._latents) > KEPT:
                 self._latents.pop(next(iter(self._latents)))
-        return self._latents[key, learned]
+        return self._latents[key]
 
-    def _learned(self, frame: Frame) -> NDArray[np.int16]:
-        frame = complete_bands(frame)
-        return quantise(analyse_tile(self.model, frame.data, frame.valid), self.q, DEAD_ZONE)
-
-    def _transform(self, key: TileKey, frame: Frame) -> NDArray[np.int16]:
+    def _transform(self, key: TileKey, contexts: Sequence[ContextLatent]) -> NDArray[np.int16]:
+        """What stands for a latent without the network: unlike a latent it depends on the contexts too."""
         codec = FlightCodec.configured(self.model, replace(CodingConfig(), q=self.q, mode="transform"))
-        return codec.encode(TilePixels(key, frame.data, frame.bands, frame.valid), ()).latent
+        frame = Frame.from_array(self.pixels(key), BANDS)
+        return codec.encode(TilePixels(key, frame.data, frame.bands, frame.valid), contexts).latent
 
-    def check(self, held: ContextLatent, time: float) -> WrongImage | None:
-        """Compare what the ground holds of a tile-frame."""
+    def check(self, held: ContextLatent, time: float, contexts: Sequence[ContextLatent] = ()) -> WrongImage | None:
+        """Compare what the ground holds of a tile-frame. contexts: that its segment names."""
         try:
             self.shot(held.key)
         except KeyError:
             return WrongImage(held.key, held.layers, time, "no frame of this place and time was ever taken")
         if self.same_machine:
-            true = self.latent(held.key, is_learned(held.q))
+            true = self.latent(held.key) if is_learned(held.q) else self._transform(held.key, contexts)
             good = np.array_equal(held.latent, known_part(true, held.layers, held.q))
             return None if good else WrongImage(held.key, held.layers, time, "the undisturbed codec")
         told = self.told.get(held.key)

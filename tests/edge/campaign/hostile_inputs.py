@@ -170,7 +170,7 @@ def _metadata(rng: random.Random) -> bytes:
 
 def _array(rng: random.Random) -> dict[str, object]:
     return {
-        "dtype": rng.choice(("<u2", "<U1000000", "|O", "<M8[s]", "nonsense")),
+        "dtype": rng.choice(("<u2", "<U1000000", "|O", "<M8[s]", "nonsense", "(,)f4", ",", "f4,(")),
         "shape": rng.choice(([2], [1 << 40], [-1], [0], [1 << 20, 1 << 20])),
         rng.choice(("values", "packed")): rng.choice(([1, 2], "eJwDAAAAAAE=", 5)),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,7 +14,7 @@ from swathpack.edge.bands import BANDS
 from swathpack.edge.clock import SystemClock
 from swathpack.edge.codec.base_layer import known_part
 from swathpack.edge.codec.latents import LAYERS
-from swathpack.edge.codec.protocol import CodedTile, TileKey, TilePixels
+from swathpack.edge.codec.protocol import CodedTile, ContextLatent, TileKey, TilePixels
 from swathpack.edge.config import CodingConfig
 from swathpack.edge.frame import Frame
 from swathpack.edge.packets.deframer import Deframer
@@ -48,7 +49,7 @@ def codecs(name: str):
 @functools.cache
 def undisturbed(name: str, learned: bool):
     """What codes as a board with the usual mission does, kept to one of its modes: a board chooses by the contexts that it
-    happens to hold, and what either mode makes of a tile does not depend on them.
+    happens to hold, and the tile says which.
     """
     if name == "fake":
         return codecs(name)[0]
@@ -150,24 +151,26 @@ class Watcher:
             held = self.store.latent(key)
             found.held += 1
             found.transform += not is_learned(held.q)
-            found.wrong += not np.array_equal(held.latent, known_part(self.true(key, held.q), held.layers, held.q))
+            true = self.code(key, is_learned(held.q), self._contexts(key))
+            same = true.q == held.q and np.array_equal(held.latent, known_part(true.latent, held.layers, held.q))
+            found.wrong += not same
             for segment in self.store.of(key):
                 head = self.decoder.head(segment.prefix)
                 found.inter += bool(head and head.context_digests)
         return found
 
-    def true(self, key: TileKey, quality: int) -> np.ndarray:
-        """The latent that the encoder makes of a tile-frame in the mode of a quality byte."""
-        coded = self.code(key, is_learned(quality))
-        assert coded.q == quality, f"expected quality byte {quality}, found {coded.q}"
-        return coded.latent
+    def _contexts(self, key: TileKey) -> list[ContextLatent]:
+        """Those that the segment with the most layers was coded against, as the ground holds them."""
+        best = max(self.store.of(key), key=lambda segment: segment.layers)
+        head = self.decoder.head(best.prefix)
+        return list(self.store.contexts(key, head.context_digests) or ()) if head else []
 
-    def code(self, key: TileKey, learned: bool) -> CodedTile:
-        """A tile-frame as an undisturbed board codes it in one of its modes, without context."""
+    def code(self, key: TileKey, learned: bool, contexts: Sequence[ContextLatent] = ()) -> CodedTile:
+        """A tile-frame as an undisturbed board codes it in one of its modes."""
         place, date, row, column = _split(key)
         data = self.scenes.scene(place, date)[:, row * TILE : (row + 1) * TILE, column * TILE : (column + 1) * TILE]
         codec = undisturbed(self.name, learned)
-        return codec.encode(TilePixels(key, np.ascontiguousarray(data), BANDS, data[0] > 0), [])
+        return codec.encode(TilePixels(key, np.ascontiguousarray(data), BANDS, data[0] > 0), contexts)
 
 
 def waiting(store: GroundStore) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import math
+import re
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from swathpack.tools.errors import UserError
 
 MAX_METADATA_BYTES = 1 << 22  # as JSON, which takes some twenty times as much in memory
 MAX_ARRAY_BYTES = 1 << 26
+_DTYPE = re.compile(r"[<>|=][biufcmMSUV]\d{1,8}(\[\w{1,4}\])?")  # what `dtype.str` gives of types without objects
 LISTED_ITEMS = 4096  # small arrays travel as JSON lists, larger ones as packed bytes
 
 
@@ -73,10 +75,19 @@ def array_to_json(array: NDArray[Any]) -> dict[str, Any]:
     return head | {"packed": base64.b64encode(packed).decode()}
 
 
+def _dtype(text: object) -> np.dtype[Any]:
+    """The type whose `str` this is. Raises ValueError; numpy itself takes much more for a type, and parses some of it as
+    Python.
+    """
+    if not isinstance(text, str) or not _DTYPE.fullmatch(text):
+        raise ValueError(f"type {str(text)[:40]!r}")
+    return np.dtype(text)
+
+
 def array_from_json(item: dict[str, Any]) -> NDArray[Any]:
     """The array of `array_to_json`. Raises UserError for anything else, whatever it may claim to be."""
     try:
-        dtype, shape = np.dtype(item["dtype"]), tuple(int(n) for n in item["shape"])
+        dtype, shape = _dtype(item["dtype"]), tuple(int(n) for n in item["shape"])
         size = math.prod(shape) * dtype.itemsize
         if dtype.hasobject or min(shape, default=0) < 0 or size > MAX_ARRAY_BYTES:
             raise UserError(f"metadata: expected an array of at most {MAX_ARRAY_BYTES} bytes, found {dtype} {shape}")

@@ -253,3 +253,10 @@ def test_reflectances_with_a_scale(tmp_path):
     np.savez(tmp_path / "in.npz", data=(cube() / 1e4).astype(np.float32), bands=KEYS["bands"])
     series = read_series(tmp_path / "in.npz", options=ReadOptions(scale=10000))
     assert (series.frames[0].data == cube()[0]).all()
+
+
+@pytest.mark.parametrize("dtype", ["(,)f4", ",", "f4,(", "f4,f4", "(2,)f4", "O", "|O", ["<u2"], 5, None, "<U999999999"])
+def test_types_that_no_array_says_of_itself_are_refused_in_words(dtype):
+    """Found by fuzzing: numpy parses some texts as Python, and a SyntaxError is no ValueError."""
+    with pytest.raises(UserError, match="metadata: expected an array"):
+        array_from_json({"dtype": dtype, "shape": [2], "values": [1, 2]})
