@@ -18,6 +18,7 @@ from swathpack.edge.bands import complete_dn
 from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.codec.model import EdgeModel
 from swathpack.edge.codec.pixels import tile_windows
+from swathpack.edge.codec.plain import CodedPlain
 from swathpack.edge.codec.tile_coder import DEAD_ZONE, RDO_SLOPE, analyse_tile
 from swathpack.edge.frame import Frame
 from swathpack.edge.stream import Extension, FrameRecord, Header, StreamWriter, pack_holes, pack_mask
@@ -295,7 +296,21 @@ class Coders:
             room -= found[-1].size
             coder.remember(found[-1])
             tick()
-        return found
+        return self._topped_up(found, room)
+
+    def _topped_up(self, trials: Sequence[Trial], room: int) -> list[Trial]:
+        """What is left goes to plain tiles that no later frame names: the last frame may have none."""
+        named = {(ref.frame, tile.index) for trial in trials for tile in trial.tiles for ref in tile.refs}
+        found = []
+        for coder, trial in zip(reversed(self._kept), reversed(trials)):
+            tiles = list(trial.tiles)
+            for n, tile in enumerate(tiles):
+                free = tile.size and isinstance(tile.coded, CodedPlain) and (coder.index, tile.index) not in named
+                if free and room > 0:
+                    tiles[n] = coder.grown(tile, room)
+                    room -= tiles[n].size - tile.size
+            found.append(Trial(tuple(tiles)))
+        return found[::-1]
 
     def give_up(self) -> None:
         """Leave the learned codec in all frames."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from swathpack.edge.bands import BANDS
 from swathpack.edge.codec.digest import array_digest
-from swathpack.edge.codec.transform_coder import decode_tile, native, wavelet
+from swathpack.edge.codec.transform_coder import DecodedTile, counts_of, decode_tile, native, wavelet
 from swathpack.edge.codec.transform_coder.head import expected_of
 from swathpack.edge.codec.transform_coder.layout import Pyramid
 from swathpack.edge.codec.transform_coder.spectral import Spectrum, Zone, basis_of, default_spectrum, zone_columns
@@ -78,13 +78,18 @@ def fast_planes(height: int, width: int) -> NDArray[np.float32]:
     return np.random.default_rng(4).integers(0, 9000, (2, height, width)).astype(np.float32)
 
 
+def _golden(name: str) -> DecodedTile:
+    entry = GOLDEN[name]
+    date = counts_of(_golden(entry["date"]).samples) if "date" in entry else None
+    return decode_tile(bytes.fromhex(entry["payload"]), tuple(entry["shape"]), entry["names"], date)
+
+
 @pytest.mark.parametrize("twin", [False, True])
 @pytest.mark.parametrize("name", GOLDEN)
 def test_pinned_payloads_give_the_pinned_samples(name: str, twin: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if twin:
         _twin(monkeypatch)
-    entry = GOLDEN[name]
-    tile = decode_tile(bytes.fromhex(entry["payload"]), tuple(entry["shape"]), entry["names"])
+    entry, tile = GOLDEN[name], _golden(name)
     assert tile.layers == entry["layers"]
     assert tile.samples.ravel()[:: tile.samples.size // 5].tolist() == entry["some"]
     assert array_digest(tile.samples, 16).hex() == entry["digest"]
