@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from swathpack.codec.atomic import replaced
 from swathpack.edge.codec.base_layer import BASE_GROUPS
 from swathpack.edge.codec.digest import bytes_digest
 from swathpack.edge.codec.engines import BASE_GRAPH, DIGEST_BYTES, GOLDEN, GRAPH
@@ -73,7 +74,8 @@ def complete_manifest(folder: Path) -> None:
         }
         for b in prove_bounds(network)
     }
-    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
+    with replaced(folder / MANIFEST) as part:
+        part.write_text(json.dumps(manifest, indent=1) + "\n")
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
