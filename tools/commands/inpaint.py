@@ -24,8 +24,8 @@ from swathpack.edge.bands import BANDS
 from swathpack.edge.codec.model import DEFAULT_DIRECTORY, EdgeModel, ModelError
 from swathpack.edge.frame import Frame, FrameError
 from swathpack.tools.errors import UserError
-from swathpack.tools.files.outputs import Output, add_force, check_outputs, write_text
-from swathpack.tools.files.rasters import Series, is_folder, read_series, write_series
+from swathpack.tools.files.outputs import add_force, check_outputs, write_text
+from swathpack.tools.files.rasters import Series, is_folder, output_of, read_series, write_series
 from swathpack.tools.files.rasters.options import add_reading_arguments, reading_options
 from swathpack.tools.files.rasters.series import array_to_json
 from swathpack.tools.files.rasters.tiff import SUFFIXES
@@ -249,7 +249,7 @@ def _write(
     if metadata.get("format") == "npz":
         metadata["extra"] = {**metadata.get("extra", {}), "inpainted": array_to_json(filled)}
     try:
-        with Output(args.output, _inputs(args), args.force, is_folder(args.output)) as place:
+        with output_of(args.output, _inputs(args), args.force) as place:
             written = write_series(Series(after, metadata), place)
     except FrameError as error:
         raise UserError(f"{args.output}: cannot be written: {error}") from error
