@@ -54,7 +54,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SERIES",
         help="an .npz cube; GeoTIFFs, JPEG2000 files or SAFE products; folders of these",
     )
-    add("-o", "--output", type=Path, required=True, metavar="OUT", help=".npz, or a folder for GeoTIFFs")
+    add(
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        metavar="OUT",
+        help=".npz, .nc, .zarr, .tif, or a folder for GeoTIFFs",
+    )
     _add_mask_arguments(parser)
     add("--later", action=flag, help="take from later dates too, not from earlier ones alone")
     add("--method", choices=METHODS, default=METHODS[0], help=METHOD_HELP)
