@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     from swathpack.hil_tests.campaigns.verdict import STOPPED
     from swathpack.hil_tests.report.write import run_and_report
 
-    with _in_its_place(folder):
+    with in_its_place(folder):
         found, text = run_and_report(scenario, args.board, folder, args.data, ready)
     print(f"{text}\n\nreport: {folder / 'report.html'}")
     if found[0].name == STOPPED:
@@ -85,7 +85,7 @@ def _check_folder(folder: Path) -> None:
 
 
 @contextmanager
-def _in_its_place(folder: Path) -> Iterator[None]:
+def in_its_place(folder: Path) -> Iterator[None]:
     """A new folder where an earlier campaign's may be: that one steps aside, and comes back whole unless the new campaign
     gets as far as its report. Raises UserError.
     """

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from swathpack.hil_tests.boards.launch import launcher
-from swathpack.hil_tests.command import _in_its_place
+from swathpack.hil_tests.command import in_its_place
 from swathpack.hil_tests.report.write import run_and_report
 from swathpack.hil_tests.scenario.read import parse_scenario, read_scenario
 from swathpack.tools.cli import main
@@ -111,12 +111,12 @@ def test_an_earlier_campaign_stays_until_there_is_a_new_one(tmp_path, failure, b
     if before:
         (folder / "deep").mkdir(parents=True)
         (folder / "deep" / "report.html").write_text("old")
-    with pytest.raises(UserError if isinstance(failure, OSError) else type(failure)), _in_its_place(folder):
+    with pytest.raises(UserError if isinstance(failure, OSError) else type(failure)), in_its_place(folder):
         (folder / "half").write_text("half")
         raise failure
     assert folder.exists() == before and [p.name for p in tmp_path.iterdir()] == ["out"] * before
     assert not before or (folder / "deep" / "report.html").read_text() == "old"
-    with _in_its_place(folder):
+    with in_its_place(folder):
         (folder / "report.html").write_text("new")
     assert sorted(p.name for p in folder.iterdir()) == ["board.log", "report.html"]
     assert [p.name for p in tmp_path.iterdir()] == ["out"]

@@ -13,7 +13,7 @@ class Sink(io.RawIOBase):
     """
 
     def __init__(self, path: Path) -> None:
-        self._file = path.open("w+b", buffering=0)
+        self.file = path.open("w+b", buffering=0)
         self._kept: list[tuple[int, bytes]] = []
         self._at = self._end = 0
         self._failure: OSError | None = None
@@ -24,7 +24,7 @@ class Sink(io.RawIOBase):
             raise self._failure
 
     def close(self) -> None:
-        self._file.close()
+        self.file.close()
         super().close()
 
     def readable(self) -> bool:
@@ -46,7 +46,7 @@ class Sink(io.RawIOBase):
     def truncate(self, size: int | None = None) -> int:
         self._end = self._at if size is None else size
         try:
-            self._file.truncate(self._end)
+            self.file.truncate(self._end)
         except OSError as error:
             self._failure = self._failure or error
         return self._end
@@ -65,16 +65,16 @@ class Sink(io.RawIOBase):
         return len(content)
 
     def _write(self, content: bytes) -> None:
-        self._file.seek(self._at)
+        self.file.seek(self._at)
         done = 0
         while done < len(content):  # a disk that gets full takes a part, and refuses the next
-            done += self._file.write(content[done:])
+            done += self.file.write(content[done:])
 
     def readinto(self, buffer: Any) -> int:
         view = memoryview(buffer).cast("B")
         count = max(0, min(len(view), self._end - self._at))
-        self._file.seek(self._at)
-        found = bytearray(self._file.read(count).ljust(count, b"\0"))
+        self.file.seek(self._at)
+        found = bytearray(self.file.read(count).ljust(count, b"\0"))
         for start, content in self._kept:
             low, high = max(start, self._at), min(start + len(content), self._at + count)
             if low < high:

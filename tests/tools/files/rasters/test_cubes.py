@@ -178,7 +178,7 @@ def test_only_geotiffs_are_cloud_optimised(tmp_path: Path) -> None:
 @pytest.mark.parametrize("room", [0, 3, 8, 11, 100])
 def test_a_sink_reads_back_what_the_disk_refused(tmp_path: Path, room: int, monkeypatch: pytest.MonkeyPatch) -> None:
     sink, whole, rng = Sink(tmp_path / "a"), bytearray(40), np.random.default_rng(room)
-    real = sink._file.write
+    real = sink.file.write
     left = [room]
 
     def write(data: bytes) -> int:
@@ -188,7 +188,7 @@ def test_a_sink_reads_back_what_the_disk_refused(tmp_path: Path, room: int, monk
         left[0] -= len(part)
         return real(part)
 
-    monkeypatch.setattr(sink, "_file", _Writes(sink._file, write))
+    monkeypatch.setattr(sink, "file", _Writes(sink.file, write))
     for _ in range(12):
         at, size = int(rng.integers(0, 30)), int(rng.integers(1, 10))
         content = rng.bytes(size)
