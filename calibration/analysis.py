@@ -28,6 +28,7 @@ from swathpack.calibration.planes import (
     summed_kernel,
 )
 from swathpack.calibration.rounding import Separable, channel_exponents, nearest, shaped
+from swathpack.codec.atomic import replaced
 from swathpack.edge.codec.latents import STEP_UNIT_DN, STRIDE
 from swathpack.edge.codec.pixels import padded
 
@@ -87,7 +88,8 @@ class Statistics:
         }
         for i, c in enumerate(self.covariances):
             arrays |= {f"{i}.bands": c.bands, f"{i}.rows": c.rows, f"{i}.columns": c.columns}
-        np.savez_compressed(path, **arrays)
+        with replaced(path) as part:
+            np.savez_compressed(part, **arrays)
 
     @staticmethod
     def load(path: Path = STATISTICS_FILE) -> Statistics:

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from swathpack.codec.atomic import replaced
 from swathpack.codec.data import CropSampler, load_cubes
 from swathpack.edge.codec.base_layer import usual_shift
 from swathpack.edge.codec.latents import GROUP
@@ -72,8 +73,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     sampler = CropSampler(load_cubes(args.data, "train", 12), seed=5)
     prior = fit(EdgeModel(args.model), sampler, args.count)
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(args.out, prior=prior)
+    with replaced(args.out) as part:
+        np.savez_compressed(part, prior=prior)
     print(
         f"{args.out}: mean shift {np.abs(prior).mean() / 65536:.2f} scales, largest {np.abs(prior).max() / 65536:.2f}"
     )

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from swathpack.codec.atomic import replaced
 from swathpack.codec.data import CropSampler, load_cubes
 from swathpack.edge.codec.base_layer import usual_shift
 from swathpack.edge.codec.latents import LAYERS, quantise
@@ -87,17 +88,16 @@ def eighths(values: NDArray[np.float32]) -> NDArray[np.int32]:
 def pack(path: Path, frames: Sequence[NDArray[np.uint16]], found: Sequence[tuple[int, int, Reconstruction]]) -> None:
     """Write a shard: frame (n, 12, H, W) uint16, q, layers, and values8, mean8 (1/8 steps) and scale (n, 512, h, w)."""
 
-    part = path.with_suffix(".part.npz")
-    np.savez(
-        part,
-        frame=np.stack(frames),
-        q=np.array([q for q, _, _ in found], np.uint8),
-        layers=np.array([k for _, k, _ in found], np.uint8),
-        values8=eighths(np.stack([r.values for *_, r in found])),
-        mean8=eighths(np.stack([r.mean for *_, r in found])),
-        scale=np.stack([r.scale for *_, r in found]),
-    )
-    part.rename(path)
+    arrays = {
+        "frame": np.stack(frames),
+        "q": np.array([q for q, _, _ in found], np.uint8),
+        "layers": np.array([k for _, k, _ in found], np.uint8),
+        "values8": eighths(np.stack([r.values for *_, r in found])),
+        "mean8": eighths(np.stack([r.mean for *_, r in found])),
+        "scale": np.stack([r.scale for *_, r in found]),
+    }
+    with replaced(path) as part:
+        np.savez(part, **arrays)  # type: ignore[arg-type]
 
 
 def _shard(arguments: tuple[Path, Path, Path, int]) -> str:

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from swathpack.codec.atomic import replaced
 from swathpack.edge.bands import BANDS
 from swathpack.edge.codec.transform_coder import bitplane, native
 from swathpack.edge.codec.transform_coder.layout import Layout
@@ -125,7 +126,8 @@ def main() -> int:
     for _ in range(2):
         model = learn(tiles, model)
         print(f"{total_bytes(tiles, model):,} bytes")
-    np.savez_compressed(args.out, states=model[0], weights=model[1])
+    with replaced(args.out) as part:
+        np.savez_compressed(part, states=model[0], weights=model[1])
     print(f"digest for {bitplane.__name__}.MODEL_DIGEST: {bytes_digest(args.out.read_bytes()).hex()}")
     return 0
 

@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from swathpack.codec.atomic import replaced
+
 AVERAGING = 0.005  # share of the new weights in the averaged ones, once it has warmed up
 
 
@@ -93,9 +95,8 @@ class Trainer:
         content: dict[str, Any] = {"model": self.model.state_dict(), "optimiser": self.optimiser.state_dict()}
         content |= {name: module.state_dict() for name, module in self.beside.items()}
         content |= {"ema": self.ema, "state": {"step": self.step, "seconds": self.seconds}}
-        part = self.file.with_suffix(".part")
-        torch.save(content, part)
-        part.replace(self.file)
+        with replaced(self.file) as part:
+            torch.save(content, part)
 
     def _resume(self) -> None:
         saved = torch.load(self.file, weights_only=True)

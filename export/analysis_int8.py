@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from swathpack.calibration.analysis import STATISTICS_FILE, Int8Analysis, Statistics, quantise
 from swathpack.calibration.planes import BANDS, GRID, SPAN, UNTIE_DN, Plane
+from swathpack.codec.atomic import replaced
 from swathpack.edge.codec.latents import CHANNELS, STEP_UNIT_DN
 from swathpack.edge.digests import FILE_DIGEST_BYTES, bytes_digest
 from swathpack.export.graph import Graph
@@ -162,5 +163,6 @@ def write(model_directory: Path, statistics: Path = STATISTICS_FILE) -> str:
     """
     model = quantise(*float_analysis(model_directory / "analysis.onnx"), Statistics.load(statistics))
     path = model_directory / FILE
-    onnx.save(analysis_int8_graph(model), str(path))
+    with replaced(path) as part:
+        onnx.save(analysis_int8_graph(model), str(part))
     return bytes_digest(path.read_bytes(), FILE_DIGEST_BYTES).hex()

@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from swathpack.codec.adapt import Effort, train_for
+from swathpack.codec.atomic import staged
 from swathpack.codec.data import CropSampler, Cube, load_cubes
 from swathpack.codec.entropy import Context, EntropyModel, logistic_bits
 from swathpack.codec.terracodec.checkpoint import CheckpointError, Imported, load_model
@@ -241,37 +242,39 @@ def gains(teacher: Teacher, size: int = 8) -> NDArray[np.float64]:
 
 def export(student: EntropyModel, teacher: Teacher, out: Path, notes: dict[str, Any]) -> None:
     """A model directory that `swathpack.edge.codec.model` loads. Raises BoundError when float32 could not hold a sum."""
-    out.mkdir(parents=True, exist_ok=True)
     parameters = integer_parameters(student.cpu())
     bounds = prove_bounds(parameters)
     tables = build(mixture=Mixture(logistic=1.0, gaussian=0.0, laplace=0.0))
     arrays: dict[str, Any] = {**parameters, **tables.to_arrays()}
-    np.savez_compressed(out / "entropy.npz", **arrays)
-    onnx.save(entropy_graph(parameters), str(out / GRAPH))
-    write_golden(parameters, out / GOLDEN)
-    mean, std = (t.cpu().numpy().astype(np.float32) for t in (teacher.imported.mean, teacher.imported.std))
-    slots, sides = teacher.slots.cpu().numpy(), teacher.model.transform
-    for name, make, side in (
-        ("analysis", analysis_graph, sides.analysis_transform),
-        ("synthesis", synthesis_graph, sides.synthesis_transform),
-    ):
-        onnx.save(make(side.transforms, mean, std, slots, UNIT), str(out / f"{name}.onnx"))
-    np.savez_compressed(out / "gains.npz", gains=gains(teacher))
-    manifest = {
-        "preset": f"distilled-{teacher.imported.family}",
-        "model_digest": model_digest(out).hex(),
-        "tables_digest": tables.digest().hex(),
-        "engine_files": {n: bytes_digest((out / n).read_bytes(), FILE_DIGEST_BYTES).hex() for n in (GRAPH, GOLDEN)},
-        "files": {
-            p.name: bytes_digest(p.read_bytes(), FILE_DIGEST_BYTES).hex()
-            for p in sorted(out.iterdir())
-            if p.suffix != ".json"
-        },
-        "teacher": teacher.imported.digest.hex(),
-        "bounds": {b.layer: {"worst": b.worst, "margin_bits": round(b.margin_bits, 3)} for b in bounds},
-        **notes,
-    }
-    (out / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
+    with staged(out) as place:
+        np.savez_compressed(place / "entropy.npz", **arrays)
+        onnx.save(entropy_graph(parameters), str(place / GRAPH))
+        write_golden(parameters, place / GOLDEN)
+        mean, std = (t.cpu().numpy().astype(np.float32) for t in (teacher.imported.mean, teacher.imported.std))
+        slots, sides = teacher.slots.cpu().numpy(), teacher.model.transform
+        for name, make, side in (
+            ("analysis", analysis_graph, sides.analysis_transform),
+            ("synthesis", synthesis_graph, sides.synthesis_transform),
+        ):
+            onnx.save(make(side.transforms, mean, std, slots, UNIT), str(place / f"{name}.onnx"))
+        np.savez_compressed(place / "gains.npz", gains=gains(teacher))
+        manifest = {
+            "preset": f"distilled-{teacher.imported.family}",
+            "model_digest": model_digest(place).hex(),
+            "tables_digest": tables.digest().hex(),
+            "engine_files": {
+                n: bytes_digest((place / n).read_bytes(), FILE_DIGEST_BYTES).hex() for n in (GRAPH, GOLDEN)
+            },
+            "files": {
+                p.name: bytes_digest(p.read_bytes(), FILE_DIGEST_BYTES).hex()
+                for p in sorted(place.iterdir())
+                if p.suffix != ".json"
+            },
+            "teacher": teacher.imported.digest.hex(),
+            "bounds": {b.layer: {"worst": b.worst, "margin_bits": round(b.margin_bits, 3)} for b in bounds},
+            **notes,
+        }
+        (place / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
 
 
 def distil(args: argparse.Namespace) -> dict[str, Any]:

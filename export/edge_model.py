@@ -22,6 +22,7 @@ import onnx
 import torch
 from numpy.typing import NDArray
 
+from swathpack.codec.atomic import staged
 from swathpack.codec.entropy import EntropyModel
 from swathpack.codec.train_entropy import load_transform
 from swathpack.codec.transform import UNIT, EdgeTransform
@@ -63,33 +64,33 @@ def write_model(
     notes: dict[str, Any],
     prior: NDArray[np.int32] | None = None,
 ) -> list[Bound]:
-    """Write the model's files; returns the proven bounds. prior: of `swathpack.codec.fit_prior`; without one, scales do
-    not adapt.
+    """Write the model's files, all of them or none; returns the proven bounds. prior: of `swathpack.codec.fit_prior`;
+    without one, scales do not adapt.
     """
-    out.mkdir(parents=True, exist_ok=True)
     parameters = integer_parameters(entropy)
     bounds = prove_bounds(parameters)
     tables = replace(build(mixture=Mixture(logistic=1.0, gaussian=0.0, laplace=0.0)), prior=prior)
     arrays: dict[str, Any] = {**parameters, **tables.to_arrays()}
-    np.savez_compressed(out / "entropy.npz", **arrays)
-    onnx.save(analysis_graph(transform), str(out / "analysis.onnx"))
-    onnx.save(synthesis_graph(transform), str(out / "synthesis.onnx"))
-    np.savez_compressed(out / "gains.npz", gains=synthesis_gains(transform))
-    write_engine_files(parameters, out)
-    manifest = {
-        "preset": "edge",
-        "model_digest": model_digest(out).hex(),
-        "tables_digest": tables.digest().hex(),
-        "parameters": {
-            "analysis": transform.analysis_kernel.numel(),
-            "synthesis": sum(p.numel() for n, p in transform.named_parameters() if n != "analysis_kernel"),
-            "entropy": sum(v.size for k, v in parameters.items() if k.endswith((".weight", ".bias"))),
-        },
-        **notes,
-    }
-    (out / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
-    write_int8_analysis(out)
-    complete_manifest(out)
+    with staged(out) as place:
+        np.savez_compressed(place / "entropy.npz", **arrays)
+        onnx.save(analysis_graph(transform), str(place / "analysis.onnx"))
+        onnx.save(synthesis_graph(transform), str(place / "synthesis.onnx"))
+        np.savez_compressed(place / "gains.npz", gains=synthesis_gains(transform))
+        write_engine_files(parameters, place)
+        manifest = {
+            "preset": "edge",
+            "model_digest": model_digest(place).hex(),
+            "tables_digest": tables.digest().hex(),
+            "parameters": {
+                "analysis": transform.analysis_kernel.numel(),
+                "synthesis": sum(p.numel() for n, p in transform.named_parameters() if n != "analysis_kernel"),
+                "entropy": sum(v.size for k, v in parameters.items() if k.endswith((".weight", ".bias"))),
+            },
+            **notes,
+        }
+        (place / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
+        write_int8_analysis(place)
+        complete_manifest(place)
     return bounds
 
 

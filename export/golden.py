@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from swathpack.codec.atomic import replaced
 from swathpack.edge.codec.base_layer import BASE_GROUPS
 from swathpack.edge.codec.engines.golden import contexts_of, head_digest, heads_by_layer, pass_inputs
 from swathpack.edge.codec.latents import CHANNELS, CONTEXT_LIMIT, LATENT_LIMIT, Latent
@@ -70,4 +71,5 @@ def golden_arrays(parameters: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]
 
 def write_golden(parameters: dict[str, NDArray[Any]], path: Path) -> None:
     """Write golden.npz."""
-    np.savez_compressed(path, **golden_arrays(parameters))  # type: ignore[arg-type]
+    with replaced(path) as part:
+        np.savez_compressed(part, **golden_arrays(parameters))  # type: ignore[arg-type]

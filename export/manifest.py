@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from swathpack.codec.atomic import replaced
 from swathpack.edge.codec.base_layer import BASE_GROUPS
 from swathpack.edge.codec.engines import BASE_GRAPH, GOLDEN, GRAPH
 from swathpack.edge.codec.latents import CHANNELS, LAYERS
@@ -75,7 +76,8 @@ def complete_manifest(folder: Path) -> None:
         }
         for b in prove_bounds(network)
     }
-    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
+    with replaced(folder / MANIFEST) as part:
+        part.write_text(json.dumps(manifest, indent=1) + "\n")
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

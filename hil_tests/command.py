@@ -14,10 +14,15 @@ docs/hil.md describes scenario files.
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from swathpack.tools.errors import RefusedError, UserError
+from swathpack.tools.ground.database import GroundStoreError
 
 MARK = "board.log"  # what only a campaign's folder holds
 
@@ -60,11 +65,11 @@ def run(args: argparse.Namespace) -> int:
     if args.check:
         print(describe(scenario, ready))
         return 0
-    _empty(folder)
     from swathpack.hil_tests.campaigns.verdict import STOPPED
     from swathpack.hil_tests.report.write import run_and_report
 
-    found, text = run_and_report(scenario, args.board, folder, args.data, ready)
+    with in_its_place(folder):
+        found, text = run_and_report(scenario, args.board, folder, args.data, ready)
     print(f"{text}\n\nreport: {folder / 'report.html'}")
     if found[0].name == STOPPED:
         return 130
@@ -79,12 +84,25 @@ def _check_folder(folder: Path) -> None:
         raise RefusedError(f"--out {folder}: not empty, and no earlier campaign's folder")
 
 
-def _empty(folder: Path) -> None:
-    """Make the folder, or empty an earlier campaign's. Raises UserError."""
+@contextmanager
+def in_its_place(folder: Path) -> Iterator[None]:
+    """A new folder where an earlier campaign's may be: that one steps aside, and comes back whole unless the new campaign
+    gets as far as its report. Raises UserError.
+    """
     try:
-        if folder.is_dir() and any(folder.iterdir()):
-            shutil.rmtree(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / MARK).touch()
-    except OSError as error:
-        raise UserError(f"--out {folder}: {error.strerror}") from error
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", suffix=".part", dir=folder.parent) as place:
+            earlier = Path(place) / folder.name
+            if folder.is_dir():
+                os.replace(folder, earlier)
+            try:
+                folder.mkdir()
+                (folder / MARK).touch()
+                yield
+            except BaseException:
+                shutil.rmtree(folder, ignore_errors=True)
+                if earlier.is_dir():
+                    os.replace(earlier, folder)
+                raise
+    except (OSError, GroundStoreError) as error:
+        raise UserError(f"--out {folder}: {getattr(error, 'strerror', None) or error}") from error

@@ -23,7 +23,7 @@ from swathpack.tools.files.api import model as shipped_model
 from swathpack.tools.files.arrays import Times, as_series
 from swathpack.tools.files.lazy import Stream, open_model, values_of
 from swathpack.tools.files.outputs import Output, check_output
-from swathpack.tools.files.rasters import Series, is_folder, write_series
+from swathpack.tools.files.rasters import Series, check_form, output_of, write_series
 from swathpack.tools.files.request import Request
 from swathpack.tools.public_errors import public_errors
 
@@ -92,13 +92,12 @@ def compress(
     request = Request(bytes, bytes_per_frame, quality, layers, lossless, max_error, mode, weights, intra_every, fast)
     place = None if output is None else Output(Path(output), _paths(source), force)
     series = as_series(source, bands, times, nodata, level, boa_offset)
-    data = request.encode(_model(model, threads), series, progress)
+    coded = request.encode(_model(model, threads), series, progress)
     if place is not None:
         with place as path:
-            path.write_bytes(data)
-    stream = Stream(data, model=model, threads=threads)
-    left_out = [f"left out: {', '.join(series.dropped)}"] if series.dropped else []
-    stream.notes = (*series.notes, *left_out)
+            path.write_bytes(coded.data)
+    stream = Stream(coded.data, model=model, threads=threads)
+    stream.notes = tuple(coded.notes)
     return stream
 
 
@@ -140,23 +139,26 @@ def decompress(
     model: ModelFolder = None,
     threads: int = 1,
     partial: bool = False,
+    cog: str = "",
     force: bool = False,
 ) -> NDArray[Any]:
     """(T, C, H, W) values of all frames in the input's type, its nodata where there are none; written to `output` too
     where that is given.
 
-    output: an .npz, a .tif for one date, or a folder for GeoTIFFs, with what the input's files said beside the pixels.
+    output: an .npz, a NetCDF .nc, a .zarr group, a .tif for one date, or a folder for GeoTIFFs, with what the input's files
+    said beside the pixels. cog: deflate or zstd, for cloud-optimised GeoTIFFs.
     layers: from how many of the 16 images are built. partial: what is missing comes as 0 instead of raising StreamError.
     Raises Error, StreamError, RefusedError.
     """
     stream = _stream_of(source, model, threads, partial)
     place = None
     if output is not None:
-        place = Output(Path(output), _paths(source), force, folder=is_folder(Path(output)))
+        check_form(Path(output), cog)
+        place = output_of(Path(output), _paths(source), force)
     frames = [stream.frame(index, bands, layers) for index in range(len(stream))]
     if place is not None:
         with place as path:
-            write_series(Series(frames, stream.carried), path)
+            write_series(Series(frames, stream.carried), path, cog)
     return np.stack([values_of(frame) for frame in frames])
 
 
@@ -220,7 +222,7 @@ def inpaint(
     place = None
     if output is not None:
         check_output(Path(output), _paths(source), force)
-        place = Output(Path(output), _paths(source), force, folder=is_folder(Path(output)))
+        place = output_of(Path(output), _paths(source), force)
     series = as_series(source, bands, times, nodata, level, boa_offset)
     given = series.frames
     cloudy = detect.detect(given) if clouds is None else _checked(clouds, given)

@@ -77,8 +77,8 @@ def _cases() -> Iterator[Case]:
     yield Case("compress text.tif -o new.swp", 1, "text.tif", needs="tifffile")
     yield Case("compress void -o new.swp", 1, "void: expected")
     yield Case("compress notes.txt -o new.swp", 1, "notes.txt")
-    yield Case("compress cube.npz -o new.swp --bytes 20", 1, "the headers alone take")
-    yield Case("compress cube.npz -o new.swp --bytes-per-frame 12", 1, "the headers alone take")
+    yield Case("compress cube.npz -o new.swp --bytes 20", 1, "--bytes 20: expected at least")
+    yield Case("compress cube.npz -o new.swp --bytes-per-frame 12", 1, "for headers, georeference and names")
     yield Case("compress cube.npz -o new.swp --bytes-per-frame 0", 1, "expected 1 to")
     yield Case("compress cube.npz -o new.swp --bytes many", 2, "invalid int value")
     yield Case("compress cube.npz -o new.swp --bytes 999 --layers 2", 2, "not allowed with")
@@ -98,8 +98,16 @@ def _cases() -> Iterator[Case]:
     yield Case("decompress cube.swp -o old.npz --force", 0, "whole", changed=("old.npz",))
     yield Case("decompress cube.swp -o tifs", 4, "tifs exists")
     yield Case("decompress cube.swp -o tree", 4, "tree exists")
-    for target in ("x.nc", "x.zarr", "out.swp", "x.png"):
+    for target in ("out.swp", "x.png"):
         yield Case(f"decompress cube.swp -o {target}", 1, "expected a name that ends in")
+    yield Case("decompress cube.swp -o x.nc", 0, "2 of 2 frames whole", ("x.nc",), needs="h5netcdf")
+    yield Case("decompress cube.swp -o x.zarr", 0, "2 of 2 frames whole", ("x.zarr",))
+    yield Case("decompress cube.swp -o tree.zarr --force", 4, "holds no Zarr group")
+    yield Case("decompress cube.swp -o old.nc", 4, "old.nc exists")
+    yield Case("decompress cube.swp -o old.nc --force", 0, "whole", changed=("old.nc",), needs="h5netcdf")
+    yield Case("decompress cube.swp -o images --cog", 0, "2 of 2 frames whole", ("images",), needs="rasterio")
+    yield Case("decompress cube.swp -o x.nc --cog", 1, "--cog makes GeoTIFFs")
+    yield Case("decompress cube.swp -o images --cog lzw", 2, "invalid choice")
     yield Case("decompress cube.swp -o x.tif", 1, "one .tif holds one date", needs="tifffile")
     yield Case("decompress cube.swp -o no/x.npz", 1, "no such folder: ")
     yield Case("decompress cube.swp -o new.npz --report cube.swp --force", 4, "is an input")
@@ -184,7 +192,17 @@ def lay(folder: Path) -> None:
     np.savez(folder / "float.npz", data=data / 1e4, bands=list(BANDS))
     np.savez(folder / "nokeys.npz", pixels=data)
     np.savez(folder / "clouds.npz", mask=np.arange(48 * 64 * 2).reshape(2, 48, 64) % 64 < 9)
-    for name in ("text.npz", "text.tif", "notes.txt", "lone.pub", "old.swp", "old.npz", "tree/notes.txt"):
+    for name in (
+        "text.npz",
+        "text.tif",
+        "notes.txt",
+        "lone.pub",
+        "old.swp",
+        "old.npz",
+        "old.nc",
+        "tree/notes.txt",
+        "tree.zarr/notes.txt",
+    ):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(f"{name}: somebody's notes\n")
     for name in ("empty.npz", "empty.swp", "empty.bin"):

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from swathpack.codec.atomic import replaced
 from swathpack.codec.terracodec.elic import Elic, ElicSizes
 from swathpack.codec.terracodec.fp import FactorizedPrior
 from swathpack.codec.terracodec.gaussian import SIGMA_MIN_CODED, SIGMA_MIN_ELIC, STEPS_PER_UNIT, gaussian_tables
@@ -340,7 +341,8 @@ def save_model(imported: Imported, path: str | Path) -> None:
         "tables": tables,
         "state": imported.model.state_dict(),
     }
-    torch.save(content, path)
+    with replaced(Path(path)) as part:
+        torch.save(content, part)
 
 
 def load_model(path: str | Path) -> Imported:

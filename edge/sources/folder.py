@@ -2,7 +2,8 @@
 
 An `.npz` holds `data` (C, H, W) or (T, C, H, W), `bands`, and optionally `dates` (ISO 8601 per frame),
 `place`, `level`, `boa_offset`, `nodata`. What is done with goes to `done/`, what is refused to `refused/`,
-next to the folder's files.
+next to the folder's files. Anything else that lies there (rasters, products, other folders) is said once to be refused and
+stays where it is; names that begin with a dot or end in `.part` or `.tmp` are on their way and not looked at.
 """
 
 from __future__ import annotations
@@ -23,6 +24,11 @@ from swathpack.edge.clock import Clock
 from swathpack.edge.frame import Frame, FrameError
 from swathpack.edge.sources.acquisition import MAX_NAME, Acquisition, Offer, SourceError, offer, place_of
 from swathpack.edge.storage.durable import make_folder, replace_durably
+
+_TAKEN = (".npz", ".swf")
+_ON_THEIR_WAY = (".part", ".tmp")
+_OWN = ("done", "refused")
+MAX_TOLD = 4096  # names that are remembered, so that each is said once
 
 
 @dataclass
@@ -49,6 +55,7 @@ class FolderSource:
         self._seen: dict[Path, tuple[int, float]] = {}
         self._offers: deque[Offer] = deque()
         self._taken: set[Path] = set()
+        self._told: set[str] = set()
         try:
             for path in (folder, folder / "done", folder / "refused"):
                 make_folder(path)
@@ -59,10 +66,11 @@ class FolderSource:
         if not self._offers:
             path = self._settled()
             if path is None:
-                return None
-            self._taken.add(path)
-            self._offers.extend(self._open(path))
-        return self._offers.popleft()
+                self._offers.extend(self._ignored())
+            else:
+                self._taken.add(path)
+                self._offers.extend(self._open(path))
+        return self._offers.popleft() if self._offers else None
 
     def done(self, offer: Offer) -> None:
         file = offer.token
@@ -94,12 +102,26 @@ class FolderSource:
         return None
 
     def _listing(self) -> list[Path]:
+        names = sorted(entry.name for entry in self._scan() if entry.name.endswith(_TAKEN) and entry.is_file())
+        return [path for path in (self._folder / name for name in names) if path not in self._taken]
+
+    def _scan(self) -> list[os.DirEntry[str]]:
         try:
-            names = sorted(entry.name for entry in os.scandir(self._folder) if entry.is_file())
+            with os.scandir(self._folder) as entries:
+                return list(entries)
         except OSError as error:
             raise SourceError(f"folder {self._folder}: {error.strerror}") from error
-        paths = [self._folder / name for name in names if name.endswith((".npz", ".swf"))]
-        return [path for path in paths if path not in self._taken]
+
+    def _ignored(self) -> Iterator[Offer]:
+        """A refusal of everything new that is never taken."""
+        for entry in self._scan() if len(self._told) < MAX_TOLD else ():
+            name, folder = entry.name, entry.is_dir()
+            if name in self._told or name.startswith(".") or name.endswith(_ON_THEIR_WAY) or (folder and name in _OWN):
+                continue
+            if len(self._told) < MAX_TOLD and (folder or not name.endswith(_TAKEN)):
+                self._told.add(name)
+                kind = "a folder" if folder else f"a file {Path(name).suffix or 'without suffix'}"
+                yield Offer(name[:MAX_NAME], None, f"expected .npz or .swf, found {kind}: it stays where it is")
 
     def _open(self, path: Path) -> list[Offer]:
         """All offers of a file; the cube is read once and its frames are views of it."""

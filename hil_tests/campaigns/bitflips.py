@@ -37,6 +37,7 @@ from swathpack.edge.events import EventLog
 from swathpack.edge.health.model_memory import Canary, watch_model
 from swathpack.edge.health.scrub import Scrubber
 from swathpack.hil_tests.simulation import memory
+from swathpack.tools.files.outputs import write_text
 from swathpack.tools.files.synthetic_scene import synthetic_series
 from swathpack.tools.ground.codec_decoder import EdgeSegmentDecoder
 from swathpack.tools.ground.decoder import DecodeError
@@ -230,7 +231,7 @@ def main(argv: list[str] | None = None) -> int:
         parser.error(f"--flips: expected 10 or more, found {args.flips}")
     found, watched = campaign(args.flips, args.seed)
     if args.json is not None:
-        args.json.write_text(json.dumps([asdict(f) for f in found], indent=1) + "\n", encoding="utf-8")
+        write_text(args.json, json.dumps([asdict(f) for f in found], indent=1) + "\n")
     print(report(found, watched))
     return 1 if any(f.escaped for f in found) else 0
 

@@ -44,6 +44,7 @@ from swathpack.hil_tests.exactness.worker import (
     predictions,
     refusal,
 )
+from swathpack.tools.files.outputs import write_text
 
 LEVELS = ("off", "basic", "extended", "all")
 DECODERS = (
@@ -356,7 +357,7 @@ def main(argv: list[str] | None = None) -> int:
         bad += wrong
         sys.stdout.flush()
     args.json.parent.mkdir(parents=True, exist_ok=True)
-    args.json.write_text(json.dumps(out, indent=1) + "\n")
+    write_text(args.json, json.dumps(out, indent=1) + "\n")
     verdict = f"NOT EXACT: {', '.join(bad)}" if bad else "every admitted engine is exact"
     print(f"\nwritten to {args.json}; {verdict}")
     return 1 if bad else 0

@@ -11,6 +11,7 @@ from xml.sax.saxutils import quoteattr
 from swathpack.hil_tests.campaigns.record import Record
 from swathpack.hil_tests.campaigns.verdict import Verdict, fault_table
 from swathpack.hil_tests.scenario.read import Scenario, to_toml
+from swathpack.tools.files.outputs import write_text
 
 
 def write(record: Record, scenario: Scenario, found: list[Verdict], folder: Path) -> list[Path]:
@@ -24,7 +25,7 @@ def write(record: Record, scenario: Scenario, found: list[Verdict], folder: Path
     paths = []
     for name, text in texts.items():
         paths.append(folder / name)
-        paths[-1].write_text(text, encoding="utf-8")
+        write_text(paths[-1], text)
     return paths
 
 

@@ -22,6 +22,7 @@ from swathpack.hil_tests.report import outputs
 from swathpack.hil_tests.report.page import render
 from swathpack.hil_tests.scenario.read import Scenario
 from swathpack.hil_tests.simulation.sensor import CHANGES
+from swathpack.tools.files.outputs import write_text
 from swathpack.tools.pages.pictures import TRUE_COLOUR, Stretch, data_uri
 
 PICTURES = 12
@@ -40,7 +41,7 @@ def run_and_report(
     record.pictures = pictures(campaign, record)
     found = verdicts(record, scenario)
     outputs.write(record, scenario, found, folder)
-    (folder / "report.html").write_text(render(record, scenario, found), encoding="utf-8")
+    write_text(folder / "report.html", render(record, scenario, found))
     return found, outputs.table(record, found)
 
 

@@ -20,7 +20,7 @@ from swathpack.edge.stream.records import mask_rows
 from swathpack.edge.stream.segment import lone_binding
 from swathpack.tools.commands.inspect import describe, text
 from swathpack.tools.errors import UserError
-from swathpack.tools.files.rasters import pack_metadata, unpack_metadata
+from swathpack.tools.files.rasters import pack_metadata, packing, unpack_metadata
 from swathpack.tools.files.rasters.series import array_from_json, array_to_json
 from swathpack.tools.ground.codec_decoder import EdgeSegmentDecoder
 from swathpack.tools.ground.decoder import DecodeError
@@ -30,6 +30,7 @@ from tests.edge.campaign.fuzz_targets import Target
 CORPUS = Path(__file__).with_name("corpus")
 MOST_BYTES = 4096
 _SHAPE = (3, 16, 20)
+_FILES = {"format": "raster", "files": [[{"name": f"a_{n}.tif", "x": n + 0.123456789012}] for n in (998, 1001, 1004)]}
 
 
 def targets() -> list[Target]:
@@ -68,6 +69,7 @@ def file_targets() -> list[Target]:
         Target("mask", lambda d: list(mask_rows(d, 64, 48, 16)), (StreamError,), [pack_mask(mask) or b""], ()),
         Target("inspect", _inspect, (StreamError,), [fuzz_targets.small_stream()], ()),
         Target("metadata", _metadata, (UserError,), [zlib.decompress(pack_metadata(metadata))], ()),
+        Target("packed metadata", packing.unpack, (UserError,), [packing.pack(metadata), packing.pack(_FILES)], ()),
         Target("segment head", head, (DecodeError,), [segment, segment[:12]], ()),
     ]
 

@@ -1,15 +1,18 @@
 """Whole campaigns: the shipped quick one twice with the same digest, a board that lies caught, the standard one (slow)."""
 
+import errno
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from swathpack.hil_tests.boards.launch import launcher
+from swathpack.hil_tests.command import in_its_place
 from swathpack.hil_tests.report.write import run_and_report
 from swathpack.hil_tests.scenario.read import parse_scenario, read_scenario
 from swathpack.tools.cli import main
@@ -97,6 +100,43 @@ def test_ctrl_c_leaves_a_report_of_what_ran(tmp_path):
     summary = json.loads((out / "campaign.json").read_text())
     assert 0 <= summary["days"] < 30 and not summary["good"] and summary["stopped"] and summary["crashes"] == []
     assert "stopped by hand" in (out / "report.html").read_text() and (out / "scenario.toml").exists()
+
+
+@pytest.mark.parametrize(
+    "failure", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt(), ValueError()]
+)
+@pytest.mark.parametrize("before", [True, False])
+def test_an_earlier_campaign_stays_until_there_is_a_new_one(tmp_path, failure, before):
+    folder = tmp_path / "out"
+    if before:
+        (folder / "deep").mkdir(parents=True)
+        (folder / "deep" / "report.html").write_text("old")
+    with pytest.raises(UserError if isinstance(failure, OSError) else type(failure)), in_its_place(folder):
+        (folder / "half").write_text("half")
+        raise failure
+    assert folder.exists() == before and [p.name for p in tmp_path.iterdir()] == ["out"] * before
+    assert not before or (folder / "deep" / "report.html").read_text() == "old"
+    with in_its_place(folder):
+        (folder / "report.html").write_text("new")
+    assert sorted(p.name for p in folder.iterdir()) == ["board.log", "report.html"]
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_full_disk_during_a_campaign(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "board.log").write_text("old")
+    (tmp_path / "tiny.toml").write_text(TINY)
+    limit = "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+    limit += "resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000)); from swathpack.tools.cli import main; "
+    limit += "sys.exit(main(['hil', 'tiny.toml', '--out', 'out']))"
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(
+        [sys.executable, "-c", limit], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["board.log"]
+    assert (tmp_path / "out" / "board.log").read_text() == "old"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["out", "tiny.toml"]
 
 
 @pytest.mark.slow

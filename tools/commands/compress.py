@@ -137,17 +137,13 @@ def run(args: argparse.Namespace) -> int:
         frames, model = series.frames, open_model(args)
         rounds = SEARCH_ROUNDS if args.bytes is not None else 1
         with Progress(rounds * len(frames), "compressing") as bar:
-            data = request.encode(model, series, bar.step)
+            coded = request.encode(model, series, bar.step)
     except (FrameError, StreamError, PlainError) as error:
         raise UserError(str(error)) from error
     with output as place:
-        place.write_bytes(data)
-    _report(args, frames, data, [*series.notes, *_left_out(series.dropped)])
+        place.write_bytes(coded.data)
+    _report(args, frames, coded.data, coded.notes)
     return DONE
-
-
-def _left_out(names: Sequence[str]) -> list[str]:
-    return [f"left out: {', '.join(names)} (classes and masks are no reflectance)"] if names else []
 
 
 def _report(args: argparse.Namespace, frames: Sequence[Frame], data: bytes, notes: list[str]) -> None:
@@ -164,4 +160,4 @@ def _report(args: argparse.Namespace, frames: Sequence[Frame], data: bytes, note
     if missing:
         print(f"{missing} tiles without a byte: no valid pixel, or no room in the budget")
     for note in notes:
-        print(f"note: {note}")
+        print(note if note.startswith("left out:") else f"note: {note}")

@@ -2,6 +2,8 @@
 
     swathpack decompress cube.swp -o cube.npz
     swathpack decompress scene.swp -o folder/            GeoTIFFs with the georeference of the input
+    swathpack decompress scene.swp -o scene.tif --cog             a cloud-optimised one; --cog zstd
+    swathpack decompress cube.swp -o cube.nc                      NetCDF, or cube.zarr
     swathpack decompress cube.swp -o preview.npz --layers 2
 
 A stream that was cut or damaged gives what arrived: the rest is nodata, the report names what is missing, and the exit
@@ -12,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,13 +25,15 @@ from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.frame import Frame
 from swathpack.edge.stream import Stream, StreamError
 from swathpack.tools.commands.compress import add_model_arguments, open_model
-from swathpack.tools.errors import DONE, PARTLY, UserError
+from swathpack.tools.errors import DONE, PARTLY, MissingPackageError, UserError
+from swathpack.tools.files.carried import metadata_of
 from swathpack.tools.files.decode_report import Report, ranges_of
 from swathpack.tools.files.decoder import MAX_PIXELS, StreamDecoder, check_pixels
-from swathpack.tools.files.encoder import METADATA_TAG
 from swathpack.tools.files.frame_store import Dates, FrameStore
-from swathpack.tools.files.outputs import Output, add_force, check_outputs, write_text
-from swathpack.tools.files.rasters import Series, is_folder, unpack_metadata, write_series
+from swathpack.tools.files.outputs import add_force, check_outputs, write_text
+from swathpack.tools.files.rasters import Series, check_form, output_of, write_series
+from swathpack.tools.files.rasters.cog import COMPRESSIONS
+from swathpack.tools.files.rasters.cube import UnlikeError
 from swathpack.tools.progress import Progress
 
 SHOWN = 12
@@ -36,7 +41,8 @@ SHOWN = 12
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("input", type=Path, metavar="IN.swp")
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT.npz|OUT_DIR")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT.npz|.tif|.nc|.zarr|DIR")
+    add_form(parser)
     parser.add_argument(
         "--layers",
         type=int,
@@ -61,6 +67,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model_arguments(parser)
 
 
+def add_form(parser: argparse.ArgumentParser) -> None:
+    """The option of commands that write images."""
+    parser.add_argument(
+        "--cog",
+        nargs="?",
+        choices=COMPRESSIONS,
+        const=COMPRESSIONS[0],
+        default="",
+        help="GeoTIFFs are cloud-optimised, with overviews (default compression: deflate)",
+    )
+
+
 def read_bytes(path: Path) -> bytes:
     """The file's bytes; UserError when it cannot be read."""
     try:
@@ -73,7 +91,8 @@ def run(args: argparse.Namespace) -> int:
     if not 0 <= args.layers <= LAYERS:
         raise UserError(f"--layers: expected 0 to {LAYERS}, found {args.layers}")
     check_outputs((args.output, args.report), [args.input], args.force)
-    output = Output(args.output, [args.input], args.force, folder=is_folder(args.output))
+    check_form(args.output, args.cog)
+    output = output_of(args.output, [args.input], args.force)
     try:
         decoder = StreamDecoder(open_model(args), read_bytes(args.input), args.coder)
         check_pixels(decoder.header, args.max_pixels)
@@ -83,7 +102,7 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"{args.input}: no tile is in the stream")
     with output as place:
         frames, found = decode(decoder, args.layers, place.parent)
-        written, notes = _write(frames, decoder.stream, place)
+        written, notes = _write(frames, decoder.stream, place, args.cog)
         frames.close()
     if args.report:
         write_text(args.report, json.dumps(report(found), indent=1) + "\n")
@@ -106,44 +125,40 @@ def decode(decoder: StreamDecoder, layers: int, scratch: Path) -> tuple[FrameSto
     return store, Report(decoder.stream, reports)
 
 
-def _write(frames: FrameStore, stream: Stream, place: Path) -> tuple[list[Path], list[str]]:
+def _write(frames: FrameStore, stream: Stream, place: Path, cog: str) -> tuple[list[Path], list[str]]:
     """Write the series; returns the files, and what could not be used of what the stream says of its files."""
     metadata = _metadata(stream)
-    if place.suffix.lower() != ".npz":
-        return _write_dates(frames, metadata, place)
-    return _written(frames, metadata, place)
-
-
-def _write_dates(frames: FrameStore, metadata: dict[str, Any], place: Path) -> tuple[list[Path], list[str]]:
-    """A file a date; a date of which nothing came has none."""
+    if place.suffix.lower() == ".npz":
+        return _written(frames, metadata, place)
     there = [i for i in range(len(frames)) if frames.has_data(i)]
     if not there:
         raise UserError("no tile could be decoded: there is no date to write")
     files = metadata.get("files")
     if isinstance(files, list) and len(files) == len(frames):
         metadata = metadata | {"files": [files[i] for i in there]}
-    return _written(Dates(frames, there), metadata, place)
+    return _written(Dates(frames, there), metadata, place, cog)
 
 
-def _written(frames: Sequence[Frame], metadata: dict[str, Any], place: Path) -> tuple[list[Path], list[str]]:
+def _written(
+    frames: Sequence[Frame], metadata: dict[str, Any], place: Path, cog: str = ""
+) -> tuple[list[Path], list[str]]:
     try:
-        return write_series(Series(frames, metadata), place), []
-    except (OSError, MemoryError):
+        return write_series(Series(frames, metadata), place, cog), []
+    except (OSError, MemoryError, MissingPackageError, UnlikeError):
         raise
     except Exception as error:  # the metadata are the stream's word, of any shape: the pixels go without them
         if not metadata:
             raise
         if place.is_dir():
-            for path in place.iterdir():
-                path.unlink()
-        written = write_series(Series(frames), place)
+            shutil.rmtree(place)
+            place.mkdir()
+        written = write_series(Series(frames), place, cog)
         return written, [f"what the stream says of its files cannot be used: {error}"]
 
 
 def _metadata(stream: Stream) -> dict[str, Any]:
-    packed = [e.data for e in stream.extensions if e.tag == METADATA_TAG]
     try:
-        return unpack_metadata(packed[0]) if packed else {}
+        return metadata_of(stream)
     except UserError:
         return {}
 

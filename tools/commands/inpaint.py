@@ -24,8 +24,8 @@ from swathpack.edge.bands import BANDS
 from swathpack.edge.codec.model import DEFAULT_DIRECTORY, EdgeModel, ModelError
 from swathpack.edge.frame import Frame, FrameError
 from swathpack.tools.errors import UserError
-from swathpack.tools.files.outputs import Output, add_force, check_outputs, write_text
-from swathpack.tools.files.rasters import Series, is_folder, read_series, write_series
+from swathpack.tools.files.outputs import add_force, check_outputs, write_text
+from swathpack.tools.files.rasters import Series, is_folder, output_of, read_series, write_series
 from swathpack.tools.files.rasters.options import add_reading_arguments, reading_options
 from swathpack.tools.files.rasters.series import array_to_json
 from swathpack.tools.files.rasters.tiff import SUFFIXES
@@ -54,7 +54,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SERIES",
         help="an .npz cube; GeoTIFFs, JPEG2000 files or SAFE products; folders of these",
     )
-    add("-o", "--output", type=Path, required=True, metavar="OUT", help=".npz, or a folder for GeoTIFFs")
+    add(
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        metavar="OUT",
+        help=".npz, .nc, .zarr, .tif, or a folder for GeoTIFFs",
+    )
     _add_mask_arguments(parser)
     add("--later", action=flag, help="take from later dates too, not from earlier ones alone")
     add("--method", choices=METHODS, default=METHODS[0], help=METHOD_HELP)
@@ -249,7 +256,7 @@ def _write(
     if metadata.get("format") == "npz":
         metadata["extra"] = {**metadata.get("extra", {}), "inpainted": array_to_json(filled)}
     try:
-        with Output(args.output, _inputs(args), args.force, is_folder(args.output)) as place:
+        with output_of(args.output, _inputs(args), args.force) as place:
             written = write_series(Series(after, metadata), place)
     except FrameError as error:
         raise UserError(f"{args.output}: cannot be written: {error}") from error

@@ -40,7 +40,7 @@ def encode_series(
     weights: str = "auto",
 ) -> bytes:
     """One stream for a series at quantiser step q; other parameters as in `SeriesEncoder`."""
-    encoder = SeriesEncoder(model(), list(frames), b"", intra_every, slope, shift, mode, (), weights)
+    encoder = SeriesEncoder(model(), list(frames), None, intra_every, slope, shift, mode, (), weights)
     return encoder.at_quality(q, layers)
 
 

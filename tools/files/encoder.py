@@ -21,9 +21,11 @@ from swathpack.edge.codec.pixels import tile_windows
 from swathpack.edge.codec.plain import CodedPlain
 from swathpack.edge.codec.tile_coder import DEAD_ZONE, RDO_SLOPE, analyse_tile
 from swathpack.edge.frame import Frame
-from swathpack.edge.stream import Extension, FrameRecord, Header, StreamWriter, pack_holes, pack_mask
+from swathpack.edge.stream import FrameRecord, Header, StreamWriter, pack_holes, pack_mask
 from swathpack.edge.stream.quality import MAX_SHIFT, STEPS
+from swathpack.edge.stream.records import MAX_EXTENSION_BYTES
 from swathpack.tools.errors import UserError
+from swathpack.tools.files.carried import record_of
 from swathpack.tools.files.frame_coder import (
     COARSEST_LEVEL,
     MODES,
@@ -32,10 +34,11 @@ from swathpack.tools.files.frame_coder import (
     Trial,
 )
 from swathpack.tools.files.places import Place
+from swathpack.tools.files.rasters.essential import Carried
 from swathpack.tools.files.sharing import fill, first_of, level_fitting, sizes_of
 from swathpack.tools.files.step_search import closer, finest_fitting
 
-METADATA_TAG = 64
+WHOLE_SHARE = 0.02  # of the budget: what files said, free text and all, is worth so much and no more
 TILE = 256
 Tick = Callable[[], None]
 
@@ -47,14 +50,15 @@ class SeriesEncoder:
     quantisation in squared steps per bit; 0 leaves it out and halves the time. shift: most octaves from the step to
     that of the base layer (`swathpack.edge.codec.base_layer.usual_shift`); 0 for none. mode: one of `frame_coder.MODES`.
     weights: one of `swathpack.edge.codec.transform_coder.CHOICES`. groups: per frame the number of its grid; frames of
-    different grids are no context for each other.
+    different grids are no context for each other. metadata: what the files said; its essential part is in every
+    stream. left_out: of the stream made last, what it does not carry.
     """
 
     def __init__(
         self,
         model: EdgeModel,
         frames: Sequence[Frame],
-        metadata: bytes = b"",
+        metadata: Carried | None = None,
         intra_every: int = 0,
         slope: float = RDO_SLOPE,
         shift: int = MAX_SHIFT,
@@ -65,7 +69,8 @@ class SeriesEncoder:
         _check_alike(frames)
         if mode not in MODES:
             raise UserError(f"mode: expected one of {', '.join(MODES)}, found {mode!r}")
-        self.model, self.metadata, self.intra_every = model, metadata, intra_every
+        self.model, self.intra_every = model, intra_every
+        self.metadata, self.left_out = metadata or Carried(), tuple[str, ...]()
         self.choice = Choice(mode, slope, shift, weights, alone=len(frames) == 1 or intra_every == 1)
         self.groups = list(groups) or [0] * len(frames)
         self.given = list(frames)
@@ -89,14 +94,18 @@ class SeriesEncoder:
             header = replace(header, times=())
         self.header = header
 
-    def _start(self, budget: int | None) -> StreamWriter:
-        writer = StreamWriter(self.header)
-        if self.metadata:
-            record = writer.pack(Extension(METADATA_TAG, self.metadata))
-            # Names of sources are worth a little of the budget, not the image.
-            if budget is None or len(record) <= 0.02 * budget:
-                writer.add_packed(record)
+    def _start(self, whole: bool) -> StreamWriter:
+        writer, carried = StreamWriter(self.header), self.metadata
+        record = record_of(carried.whole if whole and carried.whole else carried.essential)
+        self.left_out = () if whole else carried.left_out
+        if record is not None:
+            writer.add(record)
         return writer
+
+    def _whole_fits(self, budget: int | None) -> bool:
+        """Whether all that the files said goes into a record and is worth its bytes."""
+        limit = MAX_EXTENSION_BYTES if budget is None else min(WHOLE_SHARE * budget, MAX_EXTENSION_BYTES)
+        return self.metadata.whole is not None and len(self.metadata.whole) <= limit
 
     def _frame_record(self, index: int) -> FrameRecord | None:
         frame = self.given[index]
@@ -124,7 +133,7 @@ class SeriesEncoder:
         self, q: float, layers: int = LAYERS, dead_zone: float = DEAD_ZONE, tick: Tick = lambda: None
     ) -> bytes:
         """All frames at level q with the first `layers` layers."""
-        writer, coders = self._start(None), self._coders(self._aim_at(q))
+        writer, coders = self._start(self._whole_fits(None)), self._coders(self._aim_at(q))
         for index in range(len(self.given)):
             coder = coders.take(index)
             self._add_record(writer, index)
@@ -134,7 +143,7 @@ class SeriesEncoder:
 
     def exact(self, max_error: int = 0, tick: Tick = lambda: None) -> bytes:
         """All frames, every valid count within `max_error`: lossless at 0."""
-        writer, coders = self._start(None), self._coders(1)
+        writer, coders = self._start(self._whole_fits(None)), self._coders(1)
         for index in range(len(self.given)):
             coder = coders.take(index)
             self._add_record(writer, index)
@@ -170,22 +179,27 @@ class SeriesEncoder:
             writer.add(record)
 
     def per_frame(self, budget: int, tick: Tick = lambda: None) -> bytes:
-        """At most `budget` bytes for each frame, the file's header shared out among them. Raises
-        UserError.
+        """At most `budget` bytes for each frame, the file's header and what the files said shared out among them. Raises
+        UserError, which names the least budget, for one that cannot hold these and the mean of every tile.
         """
-        writer = self._start(budget * len(self.given))
-        share = -(-writer.size // len(self.given))
+        count = len(self.given)
+        writer = self._start(self._whole_fits(budget * count))
+        share = -(-writer.size // count)
         coders = self._coders(max(1, (budget - share) // len(self.windows)), budget)
-        for index in range(len(self.given)):
+        for index in range(count):
             room = budget - share - self._record_bytes(index)
-            if room < 0:
-                raise UserError(
-                    f"--bytes-per-frame {budget}: the headers alone take {budget - room} bytes of frame {index}"
-                )
             coder = coders.take(index)
+            if room < coder.least():
+                least = least_budget(self, each=True)
+                raise UserError(f"--bytes-per-frame {budget}: expected at least {least}, {self._spoken()}")
             self._write(writer, [(coder, self._within(coder, room))])
             tick()
         return writer.to_bytes()
+
+    def _spoken(self) -> str:
+        """What the least budget holds."""
+        said = "headers, georeference and names" if self.metadata.essential else "headers"
+        return f"for {said} and the mean of every tile"
 
     def _within(self, coder: FrameCoder, room: int) -> Trial:
         """The trial of a frame that fills `room` bytes best."""
@@ -203,23 +217,47 @@ class SeriesEncoder:
         return fill([(coder, coder.trial(COARSEST_LEVEL))], room)[0]
 
     def in_total(self, budget: int, tick: Tick = lambda: None) -> bytes:
-        """At most `budget` bytes for the whole file: one level for all frames, so that all have equal slope."""
-        count = len(self.given)
-        records = sum(self._record_bytes(index) for index in range(count))
-        start = self._start(budget).size
-        room = budget - start - records
-        if room < 0:
-            raise UserError(f"--bytes {budget}: the headers alone take {start + records} bytes")
+        """At most `budget` bytes for the whole file: one level for all frames, so that all have equal slope. Raises UserError
+        as `per_frame` does.
+        """
+        writer, count = self._start(self._whole_fits(budget)), len(self.given)
+        room = budget - writer.size - sum(self._record_bytes(index) for index in range(count))
         share = max(1, room // (count * len(self.windows)))
-        coders = self._coders(share, min(room, 6 * share + 4096))
+        coders = self._coders(share, max(1, min(room, 6 * share + 4096)))
         every = [coders.keep(index) for index in range(count)]
+        if room < sum(coder.least() for coder in every):
+            raise UserError(f"--bytes {budget}: expected at least {least_budget(self, each=False)}, {self._spoken()}")
         level = level_fitting(every, room, tick)
         coders.forget_plain()
         trials = self._alike(coders, level, room, tick)
         pairs = list(zip(every, trials))
         if any(trial.plain for trial in trials):
             pairs = list(zip(every, fill(pairs, room) if count == 1 else coders.settled(trials, room, tick)))
-        return self._write(self._start(budget), pairs)
+        return self._write(writer, pairs)
+
+    def least_header(self) -> int:
+        """Bytes of the header with what is essential."""
+        return self._start(False).size
+
+    def least_frames(self, tile_bytes: int) -> list[int]:
+        """Bytes of each frame at the least, its tiles meant to take so many each."""
+        coders = self._coders(max(1, tile_bytes), 1)
+        return [self._record_bytes(index) + coders.take(index).least() for index in range(len(self.given))]
+
+
+def least_budget(encoder: SeriesEncoder, each: bool) -> int:
+    """The smallest budget in total, or of each frame, that `encoder` accepts: how long a tile's head is depends on what the
+    tile may take, so the budget rises until it holds what it asks for.
+    """
+    budget, frames = 0, len(encoder.given)
+    tiles = len(encoder.windows) * (1 if each else frames)
+    used = -(-encoder.least_header() // frames) if each else encoder.least_header()
+    while True:
+        parts = encoder.least_frames((budget - used) // tiles)
+        needed = used + (max(parts) if each else sum(parts))
+        if needed <= budget:
+            return budget
+        budget = needed
 
 
 def _closer(best: Trial, code: Callable[[int, float], Trial], q: int, room: int) -> Trial:

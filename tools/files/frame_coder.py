@@ -261,6 +261,16 @@ class FrameCoder:
             return self.cut(Tile(window.index, coded, LAYERS, 0), stop)
         return self._sized(Tile(window.index, learned.at(q, dead_zone), layers, 0, learned.refs))
 
+    def least(self) -> int:
+        """Bytes of all segments where each tile has what tells its mean, and no more."""
+        found = 0
+        for window in self.live:
+            whole = self.plain(window)
+            found += whole.least + segment_overhead_bytes(
+                whole.empty_segment(self.index, window.index, LAYERS), whole.least
+            )
+        return found
+
     def whole(self, tile: Tile) -> CodedPlain:
         """All that the transform coder made of a plain tile."""
         return self._plain[tile.index]

@@ -26,13 +26,13 @@ from swathpack.edge.stream.quality import is_learned
 from swathpack.tools.errors import StreamError, UserError
 from swathpack.tools.files.api import model as shipped_model
 from swathpack.tools.files.api import record_sizes
+from swathpack.tools.files.carried import metadata_of
 from swathpack.tools.files.decode_report import FrameReport
 from swathpack.tools.files.decoder import MAX_PIXELS, StreamDecoder
-from swathpack.tools.files.encoder import METADATA_TAG
 from swathpack.tools.files.held_latents import RecentLatents
 from swathpack.tools.files.outputs import write_bytes
 from swathpack.tools.files.rasters.records import Georeference
-from swathpack.tools.files.rasters.series import array_from_json, unpack_metadata
+from swathpack.tools.files.rasters.series import array_from_json
 from swathpack.tools.public_errors import public_errors
 
 Window = tuple[slice, slice]
@@ -145,8 +145,7 @@ class Stream:
     @cached_property
     def carried(self) -> dict[str, Any]:
         """The metadata as `swathpack.tools.files.rasters.Series` has them."""
-        packed = [e.data for e in self._stream.extensions if e.tag == METADATA_TAG]
-        return unpack_metadata(packed[0]) if packed else {}
+        return metadata_of(self._stream)
 
     @property
     def metadata(self) -> dict[str, Any]:
@@ -262,12 +261,13 @@ class Stream:
         return np.stack([self.read(index, bands, layers) for index in range(len(self))])
 
     def to_xarray(self, bands: Sequence[str] | None = None, layers: int = LAYERS, window: Window | None = None) -> Any:
-        """An xarray.DataArray (time, band, y, x), nodata 0; needs xarray."""
-        from swathpack.tools.files.arrays import to_xarray
+        """An xarray.DataArray (time, band, y, x) in the input's type, with its nodata; needs xarray."""
+        from swathpack.tools.files.xarrays import to_xarray
 
         frames = [self.frame(index, bands, layers, window) for index in range(len(self))]
         rows, columns = _bounds(window, self.shape[2:])
-        return to_xarray(frames, self.georeference, rows.start, columns.start)
+        values = np.stack([values_of(frame) for frame in frames])
+        return to_xarray(frames, values, self.georeference, rows.start, columns.start)
 
     @public_errors()
     def save(self, path: str | Path, *, force: bool = False) -> Path:

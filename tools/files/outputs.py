@@ -66,12 +66,20 @@ class Output:
     written beside that place (a mask's sidecar) comes along.
 
     inputs: paths that must stay as they are. A folder that exists keeps its other files: new ones take the place of those
-    of the same name, each in one step. Raises RefusedError, and UserError when the disk refuses.
+    of the same name, each in one step; whole: it goes as a whole, for one whose files mean nothing without each other.
+    Raises RefusedError, and UserError when the disk refuses.
     """
 
-    def __init__(self, target: Path, inputs: Iterable[Path] = (), force: bool = False, folder: bool = False) -> None:
+    def __init__(
+        self,
+        target: Path,
+        inputs: Iterable[Path] = (),
+        force: bool = False,
+        folder: bool = False,
+        whole: bool = False,
+    ) -> None:
         check_output(target, inputs, force)
-        self.given, self.folder, self.force = target, folder, force
+        self.given, self.folder, self.force, self.whole = target, folder, force, whole
         self.target = Path(os.path.realpath(target))
         if self.target.exists() and self.target.is_dir() != folder:
             kind = "a folder" if self.target.is_dir() else "a file"
@@ -107,6 +115,9 @@ class Output:
             shutil.rmtree(self._stage, ignore_errors=True)
 
     def _settle(self, place: Path) -> None:
+        if self.folder and self.whole and self.target.exists():
+            self._exchange(place)
+            return
         if self.folder and self.target.exists():
             for path in sorted(p for p in place.rglob("*") if p.is_file()):
                 goal = Path(os.path.realpath(self.target / path.relative_to(place)))
@@ -120,6 +131,19 @@ class Output:
                 check_output(self.target.parent / path.name, force=self.force)
                 _replace(path, self.target.parent / path.name)
         _replace(place, self.target)
+
+    def _exchange(self, place: Path) -> None:
+        """Put a folder in the place of another: the old one steps aside, and back where the new one cannot follow."""
+        for path in place.rglob("*"):
+            _sync(path)
+        old = place.with_name(f"{place.name}.old")
+        os.replace(self.target, old)
+        try:
+            _replace(place, self.target)
+        except BaseException:
+            if not self.target.exists():
+                os.replace(old, self.target)
+            raise
 
     def _failed(self, error: OSError) -> UserError:
         return UserError(f"cannot write {self.given}: {error.strerror or error}")

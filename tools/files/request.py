@@ -15,9 +15,18 @@ from swathpack.edge.stream.quality import MAX_SHIFT
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.encoder import SeriesEncoder
 from swathpack.tools.files.frame_coder import COARSEST_LEVEL, FINEST_LEVEL, MODES
-from swathpack.tools.files.rasters import Series, pack_metadata
+from swathpack.tools.files.rasters import Series
+from swathpack.tools.files.rasters.essential import Carried
 
 DEFAULT_QUALITY = 24
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A stream, and what was assumed of its input or left out, a sentence each."""
+
+    data: builtins.bytes
+    notes: list[str]
 
 
 @dataclass(frozen=True)
@@ -66,13 +75,29 @@ class Request:
         """Whether an error is given that no sample may exceed."""
         return self.lossless or self.max_error is not None
 
-    def encode(self, model: EdgeModel, series: Series, tick: Callable[[], None] = lambda: None) -> builtins.bytes:
+    def encode(self, model: EdgeModel, series: Series, tick: Callable[[], None] = lambda: None) -> Encoded:
         """The stream of a series. Raises UserError, FrameError, StreamError, PlainError."""
-        slope = 0.0 if self.fast else RDO_SLOPE
-        packed = pack_metadata(series.metadata)
+        slope, carried = 0.0 if self.fast else RDO_SLOPE, Carried.of(series.metadata)
         encoder = SeriesEncoder(
-            model, series.frames, packed, self.intra_every, slope, self.base, self.mode, series.groups, self.weights
+            model,
+            series.frames,
+            carried,
+            self.intra_every,
+            slope,
+            self.base,
+            self.mode,
+            series.groups,
+            self.weights,
         )
+        data = self._stream(encoder, tick)
+        notes = [*series.notes]
+        if series.dropped:
+            notes.append(f"left out: {', '.join(series.dropped)} (classes and masks are no reflectance)")
+        if encoder.left_out:
+            notes.append(f"left out: {', '.join(encoder.left_out)} (text that the budget has no room for)")
+        return Encoded(data, notes)
+
+    def _stream(self, encoder: SeriesEncoder, tick: Callable[[], None]) -> builtins.bytes:
         if self.bytes is not None:
             return encoder.in_total(self.bytes, tick)
         if self.bytes_per_frame is not None:

@@ -13,6 +13,8 @@ import json
 import warnings
 from pathlib import Path
 
+from swathpack.tools.files.outputs import write_text
+
 # Climate -> (latitude, longitude) of the place that stands for it.
 CLIMATES = {
     "polar": (78.23, 15.39),  # Svalbard
@@ -68,7 +70,7 @@ def main() -> None:
         "attenuation_db": table,
     }
     TARGET.parent.mkdir(exist_ok=True)
-    TARGET.write_text(json.dumps(document, separators=(",", ":")) + "\n")
+    write_text(TARGET, json.dumps(document, separators=(",", ":")) + "\n")
     print(f"{TARGET.name}: {TARGET.stat().st_size} bytes")
 
 

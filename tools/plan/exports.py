@@ -1,7 +1,7 @@
 """The schedule for other programs: calendar (iCalendar), globe (CZML), and a ground network's schedule (JSON, XML).
 
-The schedule has the terms of the CCSDS Simple Schedule Format (902.1-B-1): packages of a user, activities on an aperture,
-times of activity and track as day of the year.
+The schedule is a CCSDS Simple Schedule (902.1-B-1): a header, packages of a user, activities on an aperture with times of
+activity and track by day of the year, and the service that they are for.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ from swathpack.tools.plan.passes import Contact
 TRACK_STEP_S = 60.0
 INTERPOLATION_DEGREE = 7  # of the track between its samples: within a few metres at 60 s
 LINE_OCTETS = 75  # RFC 5545, section 3.1
-SCHEMA = "swathpack-schedule-1"
+SCHEMA = "swathpack-schedule-2"
+ROOT_ATTRIBUTES = {"xmlns": "urn:ccsds:schema:cssm:1.0.0", "srvMgtEntityType": "SIMPLE_SCHEDULE"}
+FREQUENCY_BANDS = {"UHF": "UHF", "S": "S-NE", "X": "X-NE", "Ka": "Ka-NE"}  # our names, the format's near Earth
 
 
 def calendar(outcome: Outcome) -> str:
@@ -160,21 +162,27 @@ def _rgba(colour: str) -> dict[str, list[int]]:
 
 
 def schedule_rows(outcome: Outcome) -> dict[str, Any]:
-    """The schedule as nested values, the same for JSON and XML: user, its packages, their activities."""
+    """The schedule as nested values with the names of the format: header, packages of a user, their activities."""
     plan = outcome.plan
     return {
-        "schema": SCHEMA,
-        "originatingOrganization": "SwathPack",
-        "scheduleName": plan.name,
-        "startTime": day_time(plan.start_s),
-        "endTime": day_time(plan.end_s),
-        "generationTime": day_time(plan.start_s),  # dated by the plan, so that the same plan gives the same file
+        "simpleScheduleHeader": {
+            "originatingOrganization": "SwathPack",
+            "generationTime": day_time(plan.start_s),  # dated by the plan, so that the same plan gives the same file
+            "status": "PROVISIONAL",
+            "inclusionType": "START_INCLUSION",
+            "version": "1",
+            "startTime": day_time(plan.start_s),
+            "endTime": day_time(plan.end_s),
+        },
         "scheduledPackage": [
             {
                 "user": satellite.name,
+                "comment": plan.name,
                 "scheduledPackageId": f"{plan.name}-{satellite.name}",
                 "scheduledActivity": [
-                    _activity(c) for c in outcome.schedule.contacts if c.satellite.name == satellite.name
+                    _activity(c, FREQUENCY_BANDS[plan.radio.band])
+                    for c in outcome.schedule.contacts
+                    if c.satellite.name == satellite.name
                 ],
             }
             for satellite in plan.satellites
@@ -182,19 +190,18 @@ def schedule_rows(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _activity(contact: Contact) -> dict[str, Any]:
-    """Setup is part of the activity and not of the track."""
+def _activity(contact: Contact, band: str) -> dict[str, Any]:
+    """Setup is part of the activity and not of the track. A plan has agreed on nothing with anybody: it is tentative."""
     return {
-        "activityId": contact.number,
-        "activityStatus": "PLANNED",
+        "scheduledActivityId": f"{contact.satellite.name}-{contact.number}",
+        "activityStatus": "TENTATIVE",
+        "siteRef": contact.station.name,
         "apertureRef": contact.station.name,
-        "beginningOfActivity": day_time(whole_ms(contact.start_s - contact.station.setup_s)),
         "beginningOfTrack": day_time(contact.start_s),
         "endOfTrack": day_time(contact.end_s),
+        "beginningOfActivity": day_time(whole_ms(contact.start_s - contact.station.setup_s)),
         "endOfActivity": day_time(contact.end_s),
-        "serviceType": "return space packets",
-        "expectedBytes": contact.bytes,
-        "maximumElevationDeg": round(contact.sighting.max_elevation_deg, 2),
+        "serviceInfo": [{"serviceType": "TELEMETRY", "frequencyBand": band}],
     }
 
 
@@ -205,13 +212,19 @@ def day_time(time_s: float) -> str:
 
 
 def schedule_json(outcome: Outcome) -> str:
-    """`schedule_rows` as they are."""
-    return json.dumps({"simpleSchedule": schedule_rows(outcome)}, indent=1, ensure_ascii=False) + "\n"
+    """`schedule_rows`, and what the format has no place for: bytes that are expected, greatest elevation."""
+    rows = schedule_rows(outcome)
+    for satellite, package in zip(outcome.plan.satellites, rows["scheduledPackage"]):
+        own = [c for c in outcome.schedule.contacts if c.satellite.name == satellite.name]
+        for contact, activity in zip(own, package["scheduledActivity"]):
+            activity["expectedBytes"] = contact.bytes
+            activity["maximumElevationDeg"] = round(contact.sighting.max_elevation_deg, 2)
+    return json.dumps({"schema": SCHEMA, "simpleSchedule": rows}, indent=1, ensure_ascii=False) + "\n"
 
 
 def schedule_xml(outcome: Outcome) -> str:
-    """`schedule_rows` as elements of the same names."""
-    root = ElementTree.Element("simpleSchedule")
+    """`schedule_rows` as XML: lists are elements, all else attributes."""
+    root = ElementTree.Element("simpleSchedule", ROOT_ATTRIBUTES)
     _fill(root, schedule_rows(outcome))
     ElementTree.indent(root)
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{ElementTree.tostring(root, encoding="unicode")}\n'
@@ -219,12 +232,11 @@ def schedule_xml(outcome: Outcome) -> str:
 
 def _fill(element: ElementTree.Element, values: dict[str, Any]) -> None:
     for key, value in values.items():
-        for one in value if isinstance(value, list) else [value]:
-            child = ElementTree.SubElement(element, key)
-            if isinstance(one, dict):
-                _fill(child, one)
-            else:
-                child.text = "".join(c for c in str(one) if c.isprintable())
+        if isinstance(value, (list, dict)):
+            for one in value if isinstance(value, list) else [value]:
+                _fill(ElementTree.SubElement(element, key), one)
+        else:
+            element.set(key, "".join(c for c in str(value) if c.isprintable()))
 
 
 # Name of a format on the command line -> file and what writes it.

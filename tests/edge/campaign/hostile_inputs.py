@@ -30,7 +30,10 @@ from swathpack.edge.stream import (
     read_stream,
 )
 from swathpack.edge.stream.records import FRAME_SYNC, deflate, wrap_record
-from swathpack.tools.files.encoder import METADATA_TAG, SeriesEncoder
+from swathpack.tools.errors import UserError
+from swathpack.tools.files.carried import FACTS_TAG, METADATA_TAG
+from swathpack.tools.files.encoder import SeriesEncoder
+from swathpack.tools.files.rasters.packing import pack
 from tests.edge.campaign.fuzz import mutate
 from tests.edge.campaign.fuzz_targets import make_packets
 from tests.frames import series, values
@@ -150,9 +153,20 @@ def _mask(real: Real, rng: random.Random, writer: StreamWriter) -> bytes:
 
 
 def _extension(real: Real, rng: random.Random, writer: StreamWriter) -> bytes:
-    tag = rng.choice((1, 5, METADATA_TAG, METADATA_TAG, 84, rng.randrange(256)))
-    data = rng.choice((bytes(1 << 20), rng.randbytes(50), zlib.compress(_metadata(rng))))
+    tag = rng.choice((1, 5, METADATA_TAG, FACTS_TAG, FACTS_TAG, 84, rng.randrange(256)))
+    data = rng.choice((bytes(1 << 20), rng.randbytes(50), zlib.compress(_metadata(rng)), _packed(rng)))
     return writer.pack(Extension(tag, data))
+
+
+def _packed(rng: random.Random) -> bytes:
+    """Packed metadata, maybe with a byte changed."""
+    try:
+        found = bytearray(pack(json.loads(_metadata(rng))))
+    except (ValueError, RecursionError, TypeError, AttributeError, UserError):
+        return b""
+    if rng.random() < 0.5:
+        found[rng.randrange(len(found))] ^= 1 << rng.randrange(8)
+    return bytes(found)
 
 
 def _metadata(rng: random.Random) -> bytes:

@@ -13,7 +13,7 @@ import pytest
 from swathpack.edge.clock import ManualClock
 from swathpack.edge.frame import Frame, FrameError
 from swathpack.edge.sources.acquisition import Acquisition, SourceError, offer
-from swathpack.edge.sources.folder import FolderSource, epoch_seconds, read_npz
+from swathpack.edge.sources.folder import MAX_TOLD, FolderSource, epoch_seconds, read_npz
 from swathpack.edge.sources.ring import RingSource, RingWriter
 from swathpack.edge.sources.sockets import MessageSplitter, PartAssembler, TcpSource, UdpSource, parts_of
 from swathpack.edge.sources.synthetic import SyntheticSource
@@ -111,6 +111,26 @@ def test_a_file_that_grows_is_left_alone(tmp_path):
     assert source.poll() is None
     clock.advance(2)
     assert same(source.poll().acquisition, acquisition())
+
+
+def test_what_is_no_cube_is_refused_once_and_stays(tmp_path):
+    cube(tmp_path / "a.npz")
+    for name in ("scene.tif", "notes", "b.npz.part", ".hidden", "c.tmp"):
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "S2A_MSIL2A_20230101T101411.SAFE" / "GRANULE").mkdir(parents=True)
+    source = FolderSource(tmp_path, ManualClock(), settle_s=0)
+    found = drain(source)
+    refused = {o.name: o.refused for o in found if o.acquisition is None}
+    assert refused == {
+        "scene.tif": "expected .npz or .swf, found a file .tif: it stays where it is",
+        "notes": "expected .npz or .swf, found a file without suffix: it stays where it is",
+        "S2A_MSIL2A_20230101T101411.SAFE": "expected .npz or .swf, found a folder: it stays where it is",
+    }
+    assert len(found) > len(refused) and drain(source) == []
+    assert (tmp_path / "scene.tif").is_file() and (tmp_path / "done" / "a.npz").is_file()
+    for i in range(MAX_TOLD + 10):
+        (tmp_path / f"{i}.txt").touch()
+    assert len(drain(source)) == MAX_TOLD - len(refused)
 
 
 def test_an_offer_not_done_is_offered_again_after_a_restart(tmp_path):

@@ -16,6 +16,7 @@ from swathpack.edge.stream import ContextRef, Header, Segment, StreamWriter, rea
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.decoder import Decoded, StreamDecoder
 from swathpack.tools.files.encoder import SeriesEncoder
+from swathpack.tools.files.rasters.essential import Carried
 from tests.codec_models import shipped
 from tests.frames import psnr, series
 
@@ -188,7 +189,9 @@ def damaged_case() -> tuple[bytes, Decoded]:
     data = frames[1].data.copy()
     data[:, 4:20, 3:30] = 0
     frames[1] = Frame(data, BANDS, "about noon")
-    stream = SeriesEncoder(shipped(), frames, b'{"source": "made in a test"}', mode="learned").at_quality(30)
+    stream = SeriesEncoder(
+        shipped(), frames, Carried(None, b'{"source": "made in a test"}'), mode="learned"
+    ).at_quality(30)
     return stream, decode(stream)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ from swathpack.edge.stream.quality import STEPS, TRANSFORM
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.decoder import StreamDecoder
 from swathpack.tools.files.encoder import SeriesEncoder, finest_fitting
+from swathpack.tools.files.rasters.essential import Carried
 from tests.codec_models import shipped
 from tests.frames import series
 
@@ -77,19 +79,29 @@ def test_budget_sweep(seed: int) -> None:
         check_budget(frames, 2 * int(budget), total=True)
 
 
-def test_a_budget_below_the_headers_is_refused_with_what_they_take() -> None:
-    with pytest.raises(UserError, match=r"--bytes-per-frame 20: the headers alone take \d+ bytes of frame 0"):
-        encoder(series()).per_frame(20)
-    with pytest.raises(UserError, match=r"--bytes 30: the headers alone take \d+ bytes"):
-        encoder(series(dates=2)).in_total(30)
+@pytest.mark.parametrize("size, dates, carried", [(64, 1, b""), (64, 3, bytes(range(90))), (280, 1, b"x" * 40)])
+@pytest.mark.parametrize("each", [True, False])
+def test_the_smallest_budget_is_named_and_holds_every_tile(size: int, dates: int, carried: bytes, each: bool) -> None:
+    coder = SeriesEncoder(shipped(), series(size, size, dates), Carried(None, carried))
+    code, option = (coder.per_frame, "--bytes-per-frame") if each else (coder.in_total, "--bytes")
+    with pytest.raises(UserError, match=rf"{option} 20: expected at least \d+, for headers") as refused:
+        code(20)
+    least = int(re.search(r"least (\d+)", str(refused.value)).group(1))  # type: ignore[union-attr]
+    with pytest.raises(UserError, match=f"expected at least {least}"):
+        code(least - 1)
+    data = code(least)
+    assert len(data) <= least * (dates if each else 1)
+    found = read_stream(data)
+    assert [e.data for e in found.extensions] == ([carried] if carried else [])
+    assert len({(s.frame, s.tile) for s in found.segments}) == dates * len(coder.windows)
 
 
-def test_metadata_gives_way_to_the_image() -> None:
-    frames, notes = series(), os.urandom(300)
-    small = SeriesEncoder(shipped(), frames, notes).per_frame(1000)
-    large = SeriesEncoder(shipped(), frames, notes).per_frame(40_000)
-    assert not read_stream(small).extensions
-    assert [e.data for e in read_stream(large).extensions] == [notes]
+def test_free_text_gives_way_to_the_image_and_what_is_essential_does_not() -> None:
+    frames, carried = series(), Carried(os.urandom(300), os.urandom(60), ("a licence",))
+    small, large = (SeriesEncoder(shipped(), frames, carried) for _ in range(2))
+    assert [e.data for e in read_stream(small.per_frame(1000)).extensions] == [carried.essential]
+    assert [e.data for e in read_stream(large.per_frame(40_000)).extensions] == [carried.whole]
+    assert (small.left_out, large.left_out) == (("a licence",), ())
 
 
 @pytest.mark.parametrize("layers", [1, 5, 16])

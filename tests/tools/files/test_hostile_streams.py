@@ -13,9 +13,10 @@ import pytest
 from swathpack.edge.stream import Extension, FrameRecord, Header, StreamWriter, pack_mask, read_stream
 from swathpack.tools.cli import main
 from swathpack.tools.errors import PARTLY, UserError
+from swathpack.tools.files.carried import FACTS_TAG, METADATA_TAG
 from swathpack.tools.files.decoder import StreamDecoder
-from swathpack.tools.files.encoder import METADATA_TAG, SeriesEncoder
-from swathpack.tools.files.rasters import pack_metadata, read_series, unpack_metadata
+from swathpack.tools.files.encoder import SeriesEncoder
+from swathpack.tools.files.rasters import pack_metadata, packing, read_series, unpack_metadata
 from tests.codec_models import shipped
 from tests.frames import series
 from tests.limits import swathpack
@@ -120,7 +121,7 @@ def test_latents_are_held_only_while_a_later_frame_names_them():
     assert not decoder.held
 
 
-@pytest.mark.parametrize(
+METADATA = pytest.mark.parametrize(
     "metadata",
     [
         {"format": "npz", "extra": {"x": {"dtype": "<U1000000", "shape": [4096], "values": ["a"] * 4096}}},
@@ -133,11 +134,20 @@ def test_latents_are_held_only_while_a_later_frame_names_them():
     ],
     ids=str,
 )
-@pytest.mark.parametrize("target", ["out.npz", "folder"])
-def test_metadata_of_any_shape_cost_themselves_only(tmp_path, real, metadata, target, capsys):
-    pytest.importorskip("tifffile")
+
+
+def carrying(real: bytes, metadata, tag: int) -> StreamWriter:
     writer = with_header(real, claims(height=64, width=64, tile_size=64))
-    writer.add(Extension(METADATA_TAG, pack_metadata(metadata)))
+    writer.add(Extension(tag, packing.pack(metadata) if tag == FACTS_TAG else pack_metadata(metadata)))
+    return writer
+
+
+@METADATA
+@pytest.mark.parametrize("tag", [METADATA_TAG, FACTS_TAG])
+@pytest.mark.parametrize("target", ["out.npz", "folder"])
+def test_metadata_of_any_shape_cost_themselves_only(tmp_path, real, metadata, tag, target, capsys):
+    pytest.importorskip("tifffile")
+    writer = carrying(real, metadata, tag)
     stream = written(tmp_path / "x.swp", writer)
     code = (
         main(["decompress", str(stream), "-o", str(tmp_path / "inner" / target)])
@@ -148,6 +158,17 @@ def test_metadata_of_any_shape_cost_themselves_only(tmp_path, real, metadata, ta
     assert code in (0, PARTLY) and (code == 0 or "what the stream says of its files" in said.out)
     found = read_series(tmp_path / "inner" / target if target == "folder" else tmp_path / target)
     assert found.frames[0].data.shape == (3, 64, 64) and not list(tmp_path.glob("*.tif"))
+
+
+@METADATA
+@pytest.mark.parametrize("target", ["out.nc", "out.zarr"])
+def test_cubes_of_metadata_of_any_shape(tmp_path, real, metadata, target, capsys):
+    pytest.importorskip("h5netcdf")
+    stream = written(tmp_path / "x.swp", carrying(real, metadata, FACTS_TAG))
+    code = main(["decompress", str(stream), "-o", str(tmp_path / target)])
+    said = capsys.readouterr()
+    assert code in (0, PARTLY) and (code == 0 or "what the stream says of its files" in said.out)
+    assert (tmp_path / target).exists() and sorted(p.name for p in tmp_path.iterdir()) == sorted([target, "x.swp"])
 
 
 def test_deep_metadata_are_refused_in_words():

@@ -16,7 +16,10 @@ from swathpack.tools.cli import main
 from swathpack.tools.commands.plan import EXPORTS
 from swathpack.tools.plan import exports
 from swathpack.tools.plan.messages import ccsds_time_s
+from swathpack.tools.plan.radio import BANDS
 
+CCSDS = "{urn:ccsds:schema:cssm:1.0.0}"
+MORE = ("expectedBytes", "maximumElevationDeg")  # in JSON alone: the format has no place for them
 HOSTILE = 'Süd, "1"; <a>\\b & c#d.e'
 
 
@@ -117,12 +120,15 @@ def test_the_schedule_in_both_forms(which: str, request: pytest.FixtureRequest) 
     outcome = request.getfixturevalue(which)
     root = ElementTree.fromstring(exports.schedule_xml(outcome))
     document = json.loads(exports.schedule_json(outcome))["simpleSchedule"]
+    assert root.find(f"{CCSDS}simpleScheduleHeader").attrib == document["simpleScheduleHeader"]
     (package,) = document["scheduledPackage"]
-    assert package["user"] == outcome.plan.satellites[0].name == root.findtext("scheduledPackage/user")
-    elements = root.findall("scheduledPackage/scheduledActivity")
+    assert package["user"] == outcome.plan.satellites[0].name == root.find(f"{CCSDS}scheduledPackage").get("user")
+    elements = root.findall(f".//{CCSDS}scheduledActivity")
     assert len(elements) == len(package["scheduledActivity"]) == len(outcome.schedule.contacts)
     for element, row, contact in zip(elements, package["scheduledActivity"], outcome.schedule.contacts):
-        assert {child.tag: child.text for child in element} == {key: str(value) for key, value in row.items()}
+        told = {key: value for key, value in row.items() if key not in ("serviceInfo", *MORE)}
+        assert element.attrib == told and [child.attrib for child in element] == row["serviceInfo"]
+        assert row["serviceInfo"] == [{"serviceType": "TELEMETRY", "frequencyBand": "S-NE"}]
         assert ccsds_time_s(row["beginningOfTrack"]) == contact.start_s
         assert ccsds_time_s(row["endOfTrack"]) == ccsds_time_s(row["endOfActivity"]) == contact.end_s
         assert ccsds_time_s(row["beginningOfActivity"]) == pytest.approx(
@@ -134,7 +140,43 @@ def test_the_schedule_in_both_forms(which: str, request: pytest.FixtureRequest) 
         assert row["apertureRef"] == contact.station.name and row["expectedBytes"] == contact.bytes
 
 
+@pytest.mark.parametrize("which", ["small_outcome", "hostile", "no passes"])
+def test_the_schedule_is_of_the_published_structure(which: str, request: pytest.FixtureRequest) -> None:
+    """By lxml and a schema of our own (simple_schedule.xsd tells why); it must refuse what is not so, too."""
+    etree = pytest.importorskip("lxml.etree")
+    outcome = request.getfixturevalue(which if which != "no passes" else "small_outcome")
+    if which == "no passes":
+        outcome = replace(outcome, schedule=replace(outcome.schedule, contacts=()))
+    schema = etree.XMLSchema(etree.parse(Path(__file__).with_name("simple_schedule.xsd")))
+    document = etree.fromstring(exports.schedule_xml(outcome).encode())
+    schema.assertValid(document)
+    for damage in ("attribute", "time", "order", "status", "foreign", "twice"):
+        broken = etree.fromstring(exports.schedule_xml(outcome).encode())
+        activities = broken.findall(f".//{CCSDS}scheduledActivity")
+        if damage == "attribute":
+            del broken[0].attrib["generationTime"]
+        elif damage == "time":
+            broken[0].set("startTime", "2026-12-01T00:00:00Z")
+        elif damage == "order":
+            broken.append(broken[0])
+        elif damage == "status":
+            broken[0].set("status", "PLANNED")
+        elif damage == "foreign":
+            etree.SubElement(broken[1], f"{CCSDS}expectedBytes")
+        elif activities:
+            activities[0].set("scheduledActivityId", activities[1].get("scheduledActivityId"))
+        else:
+            continue
+        assert not schema.validate(broken), damage
+
+
+def test_every_band_has_the_formats_name() -> None:
+    assert set(exports.FREQUENCY_BANDS) == set(BANDS)
+
+
 def test_a_plan_without_passes(small_outcome) -> None:
     empty = replace(small_outcome, schedule=replace(small_outcome.schedule, contacts=()))
     assert "VEVENT" not in exports.calendar(empty) and "contact/" not in exports.czml(empty)
-    assert ElementTree.fromstring(exports.schedule_xml(empty)).findall(".//scheduledActivity") == []
+    assert f"{CCSDS}scheduledActivity" not in [
+        e.tag for e in ElementTree.fromstring(exports.schedule_xml(empty)).iter()
+    ]

@@ -1,12 +1,17 @@
-"""Reading and writing series of frames: `.npz` cubes, GeoTIFFs, JPEG2000 files, Sentinel-2 products."""
+"""Reading series of frames: `.npz` cubes, GeoTIFFs, JPEG2000 files, Sentinel-2 products; writing `.npz`, GeoTIFF, COG, NetCDF,
+Zarr.
+"""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from swathpack.tools.errors import UserError
+from swathpack.tools.errors import RefusedError, UserError
+from swathpack.tools.files.outputs import Output
+from swathpack.tools.files.rasters import netcdf, zarr
+from swathpack.tools.files.rasters.cog import make_cog
 from swathpack.tools.files.rasters.files import read_files
 from swathpack.tools.files.rasters.geotiff import find_geotiffs, write_geotiffs
 from swathpack.tools.files.rasters.npz import read_npz, write_npz
@@ -45,28 +50,50 @@ def read_series(
 def is_folder(target: Path) -> bool:
     """Whether a series written to `target` becomes a folder of files. Raises UserError for a form that is not written."""
     suffix = target.suffix.lower()
-    if suffix in (".npz", *SUFFIXES):
+    if suffix in (".npz", netcdf.SUFFIX, *SUFFIXES):
         return False
-    if suffix and not target.is_dir():
-        forms = ", ".join((".npz", *SUFFIXES))
+    if suffix and suffix != zarr.SUFFIX and not target.is_dir():
+        forms = ", ".join((".npz", *SUFFIXES, netcdf.SUFFIX, zarr.SUFFIX))
         raise UserError(f"{target}: expected a name that ends in {forms}, or a folder's without a dot, found {suffix}")
     return True
 
 
-def write_series(series: Series, target: str | Path) -> list[Path]:
-    """Writes an `.npz` where the target ends so, one `.tif` for a single date, else GeoTIFFs in a folder.
+def output_of(target: Path, inputs: Iterable[Path] = (), force: bool = False) -> Output:
+    """The output that a series is written to. Raises UserError, RefusedError."""
+    store = target.suffix.lower() == zarr.SUFFIX
+    if store and target.is_dir() and any(target.iterdir()) and not zarr.is_store(target):
+        raise RefusedError(f"{target} is a folder that holds no Zarr group: give another output")
+    return Output(target, inputs, force, folder=is_folder(target), whole=store)
+
+
+def check_form(target: Path, cog: str) -> None:
+    """Refuse to make anything but GeoTIFFs cloud-optimised. Raises UserError."""
+    suffix = target.suffix.lower()
+    if cog and suffix and suffix not in SUFFIXES and not (target.is_dir() and suffix != zarr.SUFFIX):
+        raise UserError(f"{target}: --cog makes GeoTIFFs: give a name that ends in .tif, or a folder")
+
+
+def write_series(series: Series, target: str | Path, cog: str = "") -> list[Path]:
+    """Writes an `.npz`, a NetCDF `.nc` or a `.zarr` group where the target ends so, one `.tif` for a single date, else
+    GeoTIFFs in a folder. cog: compression of cloud-optimised GeoTIFFs (`cog.COMPRESSIONS`), none by default.
 
     Returns what was written. Raises UserError.
     """
     target = Path(target)
     if not series.frames:
         raise UserError("nothing to write: the series has no frames")
-    if target.suffix.lower() == ".npz":
-        write_npz(series, target)
+    check_form(target, cog)
+    suffix = target.suffix.lower()
+    if suffix in _WRITERS:
+        _WRITERS[suffix](series, target)
         return [target]
-    if target.suffix.lower() not in SUFFIXES:
-        return write_geotiffs(series, target)
-    return [_write_one(series, target)]
+    written = write_geotiffs(series, target) if suffix not in SUFFIXES else [_write_one(series, target)]
+    for path in written if cog else ():
+        make_cog(path, cog)
+    return written
+
+
+_WRITERS = {".npz": write_npz, netcdf.SUFFIX: netcdf.write_netcdf, zarr.SUFFIX: zarr.write_zarr}
 
 
 def _write_one(series: Series, target: Path) -> Path:
@@ -87,8 +114,10 @@ __all__ = [
     "Georeference",
     "ReadOptions",
     "Series",
+    "check_form",
     "find_geotiffs",
     "is_folder",
+    "output_of",
     "pack_metadata",
     "read_series",
     "unpack_metadata",

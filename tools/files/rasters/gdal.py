@@ -133,6 +133,21 @@ def _georeference(dataset: Any) -> Georeference:
     return Georeference(crs, transform, bool(dataset.crs and dataset.crs.is_geographic))
 
 
+def named_crs(text: str) -> tuple[str, bool]:
+    """A CRS in any words as `Georeference` has it, and whether it counts degrees; as it is where GDAL is not installed."""
+    if not installed():
+        return text, text.upper() == "EPSG:4326"
+    from rasterio.crs import CRS
+    from rasterio.errors import CRSError
+
+    try:
+        found = CRS.from_user_input(text)
+    except CRSError as error:
+        raise UserError(f"expected a CRS, found {text[:60]!r}") from error
+    code = found.to_epsg()
+    return f"EPSG:{code}" if code else str(found.to_wkt()), bool(found.is_geographic)
+
+
 def _tags(dataset: Any) -> tuple[tuple[int, int, int, Any], ...]:
     """TIFF tags for a CRS that no code names: those of a GeoTIFF that GDAL writes with it."""
     from rasterio.io import MemoryFile

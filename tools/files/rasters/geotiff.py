@@ -15,7 +15,7 @@ from swathpack.edge.frame import Frame
 from swathpack.edge.radiometry import Radiometry
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.rasters import gdal_metadata
-from swathpack.tools.files.rasters.geokeys import tags_of
+from swathpack.tools.files.rasters.geokeys import GEO_TAGS, tags_of
 from swathpack.tools.files.rasters.records import BandRecord, FileRecord
 from swathpack.tools.files.rasters.series import Series
 from swathpack.tools.files.rasters.tiff import GDAL_METADATA, GDAL_NODATA, SUFFIXES, sidecar, tifffile
@@ -41,7 +41,7 @@ def write_geotiffs(series: Series, folder: Path) -> list[Path]:
     written: list[Path] = []
     for index, (frame, files) in enumerate(zip(series.frames, described)):
         records = [FileRecord.from_json(f) for f in files] if files else [new_record(frame, index)]
-        native = _Native(frame.radiometry, frame.to_native(), frame.native_valid())
+        native = NativeBands.of(frame)
         for record in records:
             if any(b.frame in native.counts for b in record.bands):
                 written.append(_write_file(folder / Path(record.name).name, native, record))
@@ -64,15 +64,20 @@ def file_radiometry(series_wide: Radiometry, record: FileRecord) -> Radiometry:
 
 
 @dataclass(frozen=True)
-class _Native:
+class NativeBands:
     """Counts and validity of a frame's bands, each on its own grid."""
 
     radiometry: Radiometry
     counts: dict[str, NDArray[np.uint16]]
     valid: dict[str, NDArray[np.bool_]]
 
+    @classmethod
+    def of(cls, frame: Frame) -> NativeBands:
+        """Of a frame."""
+        return cls(frame.radiometry, frame.to_native(), frame.native_valid())
 
-def _write_file(path: Path, native: _Native, record: FileRecord) -> Path:
+
+def _write_file(path: Path, native: NativeBands, record: FileRecord) -> Path:
     kept = [i for i, b in enumerate(record.bands) if b.frame in native.counts]
     data, held = _values(native, record, kept)
     layout = _layout(record, len(data), len(kept) == len(record.bands))
@@ -91,7 +96,7 @@ def _write_file(path: Path, native: _Native, record: FileRecord) -> Path:
     return path
 
 
-def _values(native: _Native, record: FileRecord, kept: Sequence[int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+def _values(native: NativeBands, record: FileRecord, kept: Sequence[int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """The file's samples (C, h, w) in its type, alpha among them, and where any band has data (h, w)."""
     names = [record.bands[i].frame for i in kept]
     height, width = record.shape if all(record.shape) else native.counts[names[0]].shape
@@ -141,7 +146,9 @@ def _layout(record: FileRecord, count: int, whole: bool) -> dict[str, Any]:
 
 def _tags(record: FileRecord, kept: Sequence[int]) -> list[tuple[int, int, int, Any, bool]]:
     """The tags a file came with, or those its georeference makes; names for the samples that are there."""
-    given = list(record.tags) or tags_of(record.georeference)
+    given = list(record.tags)
+    if not any(tag[0] in GEO_TAGS for tag in given):
+        given += tags_of(record.georeference)
     tags = {c: (c, kind, n, tuple(v) if isinstance(v, list) else v, True) for c, kind, n, v in given}
     names = [record.bands[i].name or record.bands[i].frame for i in kept]
     xml = str(tags[GDAL_METADATA][3]) if GDAL_METADATA in tags else ""

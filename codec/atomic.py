@@ -1,0 +1,63 @@
+"""Files of training, calibration and export: whole or not there, whatever happens while they are written.
+
+    with replaced(path) as part:          a file beside it, of the same suffix
+        np.savez(part, ...)
+    with staged(folder) as place:         a copy of the folder beside it, to be written to and read from
+        write(place)
+
+On leaving without an error what was written is synced and renamed into place, a folder's files one by one and those named
+in `last` after all others; on any error, Ctrl-C included, what was there stays. Commands write through
+`swathpack.tools.files.outputs`, which also guards inputs.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from swathpack.edge.storage.durable import make_folder, replace_durably, sync_tree
+
+
+@contextmanager
+def replaced(path: Path) -> Iterator[Path]:
+    """A place to write the file to that will be at `path`. Raises OSError."""
+    make_folder(path.parent)
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", suffix=".part", dir=path.parent) as folder:
+        part = Path(folder) / path.name
+        yield part
+        _move(part, path)
+
+
+@contextmanager
+def staged(folder: Path, last: Sequence[str] = ("manifest.json",)) -> Iterator[Path]:
+    """A folder to write to and read from in the place of `folder`, with the files that are there. Raises OSError."""
+    make_folder(folder)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", suffix=".part", dir=folder.parent) as stage:
+        place = Path(stage) / folder.name
+        shutil.copytree(folder, place)
+        before = {p: (p.stat().st_mtime_ns, p.stat().st_size) for p in _files(place)}
+        yield place
+        changed = [p for p in _files(place) if before.get(p) != (p.stat().st_mtime_ns, p.stat().st_size)]
+        sync_tree(place)
+        for path in sorted(changed, key=lambda p: (p.name in last, p)):
+            target = folder / path.relative_to(place)
+            make_folder(target.parent)
+            _move(path, target)
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.rglob("*") if p.is_file())
+
+
+def _move(part: Path, path: Path) -> None:
+    """Sync and rename, with the mode that a plain open would have given; what a link points to is replaced."""
+    with part.open("rb") as file:
+        os.fsync(file.fileno())
+    target = Path(os.path.realpath(path))
+    if target.exists():
+        part.chmod(target.stat().st_mode & 0o7777)
+    replace_durably(part, target)
