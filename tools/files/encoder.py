@@ -189,12 +189,24 @@ class SeriesEncoder:
         for index in range(count):
             room = budget - share - self._record_bytes(index)
             coder = coders.take(index)
-            if room < coder.least():
-                least = least_budget(self, each=True)
-                raise UserError(f"--bytes-per-frame {budget}: expected at least {least}, {self._spoken()}")
+            self._check_room(budget, room, coder.least(), each=True)
             self._write(writer, [(coder, self._within(coder, room))])
             tick()
         return writer.to_bytes()
+
+    def _check_room(self, budget: int, room: int, least: int, each: bool) -> None:
+        """Refuse a budget whose room for tiles is below the least of them. What that is depends a little on what tiles are
+        meant to take, so that near it the one smallest budget decides. Raises UserError.
+        """
+        if room >= 2 * least:
+            return
+        smallest = least_budget(self, each)
+        if budget < smallest or room < least:
+            option, named = (
+                "--bytes-per-frame" if each else "--bytes",
+                smallest if budget < smallest else budget + least - room,
+            )
+            raise UserError(f"{option} {budget}: expected at least {named}, {self._spoken()}")
 
     def _spoken(self) -> str:
         """What the least budget holds."""
@@ -225,8 +237,7 @@ class SeriesEncoder:
         share = max(1, room // (count * len(self.windows)))
         coders = self._coders(share, max(1, min(room, 6 * share + 4096)))
         every = [coders.keep(index) for index in range(count)]
-        if room < sum(coder.least() for coder in every):
-            raise UserError(f"--bytes {budget}: expected at least {least_budget(self, each=False)}, {self._spoken()}")
+        self._check_room(budget, room, sum(coder.least() for coder in every), each=False)
         level = level_fitting(every, room, tick)
         coders.forget_plain()
         trials = self._alike(coders, level, room, tick)

@@ -174,13 +174,23 @@ class FrameCoder:
         index, aim = window.index, aim_bytes or self.aim_bytes
         if index not in self._plain:
             data, valid, bands = window.of(self.counts), window.of(self.frame.valid), self.frame.bands
-            if index not in self._alone:
-                self._alone[index] = encode_transform(
-                    data, valid, bands, max_bytes=self.most_bytes, aim_bytes=aim, weights=self.weights
-                )
-            dates = self._dates[index] = self.places[index].usable
-            self._plain[index] = against(self._alone[index], data, valid, bands, aim, [d.counts for d in dates])
+            dates, alone = self.places[index].usable, self._by_itself(window, aim)
+            self._dates[index] = dates
+            self._plain[index] = against(alone, data, valid, bands, aim, [d.counts for d in dates])
         return self._plain[index]
+
+    def _by_itself(self, window: TileWindow, aim_bytes: int) -> CodedPlain:
+        """A tile by the transform coder without any other date."""
+        if window.index not in self._alone:
+            self._alone[window.index] = encode_transform(
+                window.of(self.counts),
+                window.of(self.frame.valid),
+                self.frame.bands,
+                max_bytes=self.most_bytes,
+                aim_bytes=aim_bytes,
+                weights=self.weights,
+            )
+        return self._alone[window.index]
 
     def recode(self, trial: Trial) -> None:
         """Code the plain tiles of a trial anew against what the places hold now, for about as many bytes."""
@@ -265,7 +275,7 @@ class FrameCoder:
         """Bytes of all segments where each tile has what tells its mean, and no more."""
         found = 0
         for window in self.live:
-            whole = self.plain(window)
+            whole = self._by_itself(window, self.aim_bytes)
             found += whole.least + segment_overhead_bytes(
                 whole.empty_segment(self.index, window.index, LAYERS), whole.least
             )

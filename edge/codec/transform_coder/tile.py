@@ -217,9 +217,10 @@ def _coded(payload: bytes, head: int, ends: NDArray[np.int64], errors: NDArray[n
 
 
 def _excess(coded: CodedTile, aim: int) -> float:
-    """Logarithm of the error around the length that is aimed at."""
-    sizes, errors = np.log2(coded.curve_bytes[1:] + 1.0), np.log2(np.maximum(coded.curve_error[1:], 1e-9))
-    return float(np.interp(np.log2(np.multiply(COMPARED, aim) + 1.0), sizes, errors).sum())
+    """Logarithm of the error around the length that is aimed at; a head that is not whole tells nothing."""
+    sizes = np.maximum.accumulate(np.append(coded.head, coded.curve_bytes[1:]))
+    errors = np.log2(np.maximum(coded.curve_error, 1e-9))
+    return float(np.interp(np.log2(np.multiply(COMPARED, aim) + 1.0), np.log2(sizes + 1.0), errors).sum())
 
 
 def decode_tile(
