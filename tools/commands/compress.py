@@ -14,31 +14,37 @@ What was assumed about the input is said, one line each (docs/inputs.md).
 from __future__ import annotations
 
 import argparse
-from collections import Counter
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from swathpack import __version__
 from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.codec.model import DEFAULT_DIRECTORY, EdgeModel, ModelError
 from swathpack.edge.codec.pixels import tile_windows
-from swathpack.edge.codec.plain import PlainError, mode_name
-from swathpack.edge.frame import Frame, FrameError
-from swathpack.edge.stream import StreamError, read_stream
+from swathpack.edge.codec.plain import PlainError
+from swathpack.edge.frame import FrameError
+from swathpack.edge.stream import StreamError
 from swathpack.edge.stream.quality import MAX_SHIFT
-from swathpack.tools.errors import DONE, UserError
-from swathpack.tools.files.encoder import TILE
-from swathpack.tools.files.frame_coder import COARSEST_LEVEL, FINEST_LEVEL, MODES
+from swathpack.tools.errors import DONE, PARTLY, UserError
+from swathpack.tools.files.encoder import TILE, SeriesEncoder
+from swathpack.tools.files.levels import COARSEST_LEVEL, FINEST_LEVEL, MODES
 from swathpack.tools.files.outputs import Output, add_force
 from swathpack.tools.files.rasters import read_series
 from swathpack.tools.files.rasters.options import add_reading_arguments, reading_options
+from swathpack.tools.files.rasters.windowed import read_windowed
 from swathpack.tools.files.request import DEFAULT_QUALITY, Request
+from swathpack.tools.files.sources import source_of
+from swathpack.tools.files.tile_store import TileStore
+from swathpack.tools.files.workers import all_cores, open_pool
 from swathpack.tools.progress import Progress
 
 MAX_THREADS = 256
-SEARCH_ROUNDS = 12  # about how often a search over the whole file codes every frame
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -91,14 +97,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the first layer is a base of at most so many octaves coarser steps (default 3), 0 for none: a cut stream "
         "is then worth less, and one entropy pass is saved",
     )
+    add_long_arguments(parser, "coded")
     add_force(parser)
-    add_model_arguments(parser)
+    add_model_arguments(parser, all_cores=True)
 
 
-def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+def add_long_arguments(parser: argparse.ArgumentParser, done: str) -> None:
+    """Arguments of work that takes long."""
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="keep a journal beside the output, and go on where an earlier run with the same inputs and options stopped",
+    )
+    parser.add_argument(
+        "--keep-going",
+        action="store_true",
+        help=f"name tiles that cannot be read or {done} and go on without them (exit code 3)",
+    )
+
+
+def add_model_arguments(parser: argparse.ArgumentParser, all_cores: bool = False) -> None:
     """Arguments that every command with the codec takes."""
     parser.add_argument("--model", type=Path, default=DEFAULT_DIRECTORY, help=argparse.SUPPRESS)
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads of the networks (default 1)")
+    if all_cores:
+        parser.add_argument("--threads", type=int, help="processes that code tiles (default: one a core); same bytes")
+    else:
+        parser.add_argument("--threads", type=int, default=1, help="CPU threads of the networks (default 1)")
     parser.add_argument(
         "--engine",
         default="auto",
@@ -106,12 +130,26 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def check_threads(args: argparse.Namespace) -> None:
+    """Refuse a number of threads that means nothing. Raises UserError."""
+    if args.threads is not None and not 1 <= args.threads <= MAX_THREADS:
+        raise UserError(f"--threads: expected 1 to {MAX_THREADS}, found {args.threads}")
+
+
+def open_tile_model(args: argparse.Namespace) -> EdgeModel:
+    """The model for work on tiles: one thread, since workers share the cores out. Raises UserError."""
+    check_threads(args)
+    try:
+        return EdgeModel(args.model, 1, args.engine)
+    except ModelError as error:
+        raise UserError(str(error)) from error
+
+
 def open_model(args: argparse.Namespace) -> EdgeModel:
     """The model of --model, as a UserError when it cannot be loaded."""
-    if not 1 <= args.threads <= MAX_THREADS:
-        raise UserError(f"--threads: expected 1 to {MAX_THREADS}, found {args.threads}")
+    check_threads(args)
     try:
-        return EdgeModel(args.model, args.threads, args.engine)
+        return EdgeModel(args.model, args.threads or 1, args.engine)
     except ModelError as error:
         raise UserError(str(error)) from error
 
@@ -124,35 +162,53 @@ def request_of(args: argparse.Namespace) -> Request:
 def run(args: argparse.Namespace) -> int:
     request = request_of(args)
     output = Output(args.output, args.input, args.force)
+    model = open_tile_model(args)
     try:
-        series = read_series(args.input, options=reading_options(args))
-        frames, model = series.frames, open_model(args)
-        rounds = SEARCH_ROUNDS if args.bytes is not None else 1
-        with Progress(rounds * len(frames), "compressing") as bar:
-            data = request.encode(model, series, bar.step)
+        options = reading_options(args)
+        series = read_windowed(args.input, options) or read_series(args.input, options=options)
+        first = source_of(series.frames[0])
+        tiles = len(series.frames) * len(list(tile_windows(first.height, first.width, TILE)))
+        store = TileStore(*journal(args, model), folder=output.target.parent)
+        with open_pool(args.threads or all_cores(), model, tiles, args.engine) as pool, output as place:
+            encoder = request.encoder(model, series, pool, store, args.keep_going)
+            with Progress(encoder.ticks(request.budget), "compressing") as bar, place.open("w+b") as file:
+                request.run(encoder, bar.step, file)
+        store.close(done=True)
     except (FrameError, StreamError, PlainError) as error:
         raise UserError(str(error)) from error
-    with output as place:
-        place.write_bytes(data)
-    _report(args, frames, data, [*series.notes, *_left_out(series.dropped)])
-    return DONE
+    _report(args, series.frames, encoder, [*series.notes, *_left_out(series.dropped)])
+    for line in encoder.failures:
+        print(f"left out: {line}")
+    return PARTLY if encoder.failures else DONE
+
+
+def journal(args: argparse.Namespace, model: EdgeModel) -> tuple[Path | None, str]:
+    """Where the journal of --resume lies and what it is of: everything that decides the bytes; nothing without --resume."""
+    if not args.resume:
+        return None, ""
+    ignored = ("output", "force", "resume", "threads", "keep_going", "run", "report")
+    options = {k: str(v) for k, v in sorted(vars(args).items()) if k not in ignored}
+    given = args.input if isinstance(args.input, list) else [args.input]
+    files = [f for path in given for f in (sorted(path.rglob("*")) if path.is_dir() else [path])]
+    seen = [(str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in files if f.is_file()]
+    told = json.dumps([__version__, model.digest.hex(), model.tables_digest.hex(), options, seen])
+    return args.output.with_name(f"{args.output.name}.journal"), hashlib.sha256(told.encode()).hexdigest()
 
 
 def _left_out(names: Sequence[str]) -> list[str]:
     return [f"left out: {', '.join(names)} (classes and masks are no reflectance)"] if names else []
 
 
-def _report(args: argparse.Namespace, frames: Sequence[Frame], data: bytes, notes: list[str]) -> None:
-    samples = sum(f.data.size for f in frames)
-    given = samples * np.dtype(frames[0].radiometry.dtype).itemsize
+def _report(args: argparse.Namespace, frames: Sequence[Any], encoder: SeriesEncoder, notes: list[str]) -> None:
+    header, size = encoder.header, args.output.stat().st_size
+    samples = len(frames) * len(header.bands) * header.height * header.width
+    given = samples * np.dtype(header.radiometry.dtype).itemsize
     print(
-        f"{args.output}: {len(data)} bytes, {len(frames)} frames, {8 * len(data) / samples:.4f} bits per "
-        "pixel and band, "
-        f"{given / len(data):.0f} : 1"
+        f"{args.output}: {size} bytes, {len(frames)} frames, {8 * size / samples:.4f} bits per pixel and band, "
+        f"{given / size:.0f} : 1"
     )
-    counts = Counter(mode_name(s.quality_byte) for s in read_stream(data).segments)
-    print("tiles: " + ", ".join(f"{n} {mode}" for mode, n in sorted(counts.items())))
-    missing = len(frames) * len(list(tile_windows(frames[0].height, frames[0].width, TILE))) - sum(counts.values())
+    print("tiles: " + ", ".join(f"{n} {mode}" for mode, n in sorted(encoder.modes.items())))
+    missing = len(frames) * len(encoder.windows) - encoder.modes.total()
     if missing:
         print(f"{missing} tiles without a byte: no valid pixel, or no room in the budget")
     for note in notes:

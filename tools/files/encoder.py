@@ -1,15 +1,19 @@
 """Series of frames to a `.swp` stream: at one level of quality, filling a byte budget that is never exceeded, or exact.
 
 Every tile is coded by the better of two: the learned codec, at a quantiser step and with context, or the transform
-coder, whose payload is cut where a further byte saves too little (swathpack.tools.files.frame_coder). Budgets are met by
-searching the level: the transform coder's tiles cost one coding for all levels, the learned codec's one a step. What
-that leaves is filled to the byte by longer prefixes, or by dead zones where every tile is the learned codec's.
+coder, whose payload is cut where a further byte saves too little (swathpack.tools.files.levels). A budget costs little more
+than a level does: one coding of every tile by the transform coder tells what it would take at any level, the learned
+codec then codes those that it wins at the step of the level that fits, and what that leaves is filled to the byte by cuts.
+Tiles go to a pool of workers and what was made of them to the disk, so neither frames nor payloads wait in memory.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import io
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,20 +24,17 @@ from swathpack.edge.codec.model import EdgeModel
 from swathpack.edge.codec.pixels import tile_windows
 from swathpack.edge.codec.tile_coder import DEAD_ZONE, RDO_SLOPE, analyse_tile
 from swathpack.edge.frame import Frame
-from swathpack.edge.stream import Extension, FrameRecord, Header, StreamWriter, pack_holes, pack_mask
-from swathpack.edge.stream.quality import MAX_SHIFT, STEPS
+from swathpack.edge.stream import Extension, FrameRecord, Header, StreamWriter
+from swathpack.edge.stream.quality import MAX_SHIFT
 from swathpack.tools.errors import UserError
-from swathpack.tools.files.frame_coder import (
-    COARSEST_LEVEL,
-    MODES,
-    Choice,
-    FrameCoder,
-    Place,
-    Trial,
-    fill,
-    level_fitting,
-)
-from swathpack.tools.files.step_search import closer, finest_fitting
+from swathpack.tools.files.file_writer import FileWriter
+from swathpack.tools.files.levels import MODES
+from swathpack.tools.files.rate import Fitted, Fitter
+from swathpack.tools.files.sources import FrameSource, source_of
+from swathpack.tools.files.tile_jobs import Choice
+from swathpack.tools.files.tile_passes import TilePasses
+from swathpack.tools.files.tile_store import TileStore
+from swathpack.tools.files.workers import LocalPool, Pool
 
 METADATA_TAG = 64
 TILE = 256
@@ -45,50 +46,59 @@ class SeriesEncoder:
 
     intra_every: every Nth frame without context (0: only the first). slope: of rate-distortion optimised
     quantisation in squared steps per bit; 0 leaves it out and halves the time. shift: most octaves from the step to
-    that of the base layer (`swathpack.edge.codec.base_layer.usual_shift`); 0 for none. mode: one of `frame_coder.MODES`.
-    groups: per frame the number of its grid; frames of different grids are no context for each other.
+    that of the base layer (`swathpack.edge.codec.base_layer.usual_shift`); 0 for none. mode: one of `levels.MODES`.
+    groups: per frame the number of its grid; frames of different grids are no context for each other. pool: who codes
+    tiles, this process by default; the bytes are the same. store: where what was made of tiles waits. keep_going: tiles that
+    cannot be coded are left out and named in `failures`. Methods take a file to write to, else they give the bytes.
     """
 
     def __init__(
         self,
         model: EdgeModel,
-        frames: Sequence[Frame],
+        frames: Sequence[Frame | FrameSource],
         metadata: bytes = b"",
         intra_every: int = 0,
         slope: float = RDO_SLOPE,
         shift: int = MAX_SHIFT,
         mode: str = "auto",
         groups: Sequence[int] = (),
+        pool: Pool | None = None,
+        store: TileStore | None = None,
+        keep_going: bool = False,
     ) -> None:
-        _check_alike(frames)
+        sources = [source_of(frame) for frame in frames]
+        _check_alike(sources)
         if mode not in MODES:
             raise UserError(f"mode: expected one of {', '.join(MODES)}, found {mode!r}")
-        self.model, self.metadata, self.intra_every = model, metadata, intra_every
-        self.choice = Choice(mode, slope, shift)
-        self.groups = list(groups) or [0] * len(frames)
-        self.given = list(frames)
-        first = frames[0]
-        self.windows = list(tile_windows(first.height, first.width, TILE))
-        header = Header(
-            model.digest,
-            model.tables_digest,
-            len(frames),
-            first.height,
-            first.width,
-            first.bands,
-            first.level,
-            first.boa_offset,
-            TILE,
-            first.grid,
-            times=tuple(f.time for f in frames),
-            radiometry=first.radiometry,
+        self.model, self.metadata = model, metadata
+        self.given = sources
+        self.header = _header(model, sources)
+        self.modes: Counter[str] = Counter()  # of the stream made last: how many tiles are coded how
+        self.windows = list(tile_windows(self.header.height, self.header.width, TILE))
+        self.passes = TilePasses(
+            sources,
+            self.windows,
+            Choice(mode, slope, shift),
+            pool or LocalPool(model),
+            store or TileStore(),
+            self.header.binding,
+            intra_every,
+            list(groups) or [0] * len(sources),
+            keep_going,
         )
-        if not header.times_in_header:
-            header = replace(header, times=())
-        self.header = header
 
-    def _start(self, budget: int | None) -> StreamWriter:
-        writer = StreamWriter(self.header)
+    @property
+    def failures(self) -> list[str]:
+        """Tiles that could not be coded, in words, with their place."""
+        return self.passes.failures
+
+    def ticks(self, budget: bool = False) -> int:
+        """About how often `tick` is called: once a tile and pass."""
+        return len(self.windows) * len(self.given) * (2 if budget and self.passes.tries_learned else 1)
+
+    def _start(self, budget: int | None, file: IO[bytes]) -> FileWriter:
+        writer = FileWriter(self.header, file)
+        self.modes = writer.modes
         if self.metadata:
             record = writer.pack(Extension(METADATA_TAG, self.metadata))
             # Names of sources are worth a little of the budget, not the image.
@@ -97,10 +107,9 @@ class SeriesEncoder:
         return writer
 
     def _frame_record(self, index: int) -> FrameRecord | None:
-        frame = self.given[index]
-        mask = None if frame.valid.all() else pack_mask(frame.valid)
+        frame = self.given[index].outline
+        mask, holes = self.given[index].masks()
         time = None if self.header.times else frame.time
-        holes = pack_holes(frame.holes & frame.valid) if frame.holes.size else None
         other = frame.boa_offset != self.header.boa_offset
         wanted = other or any(part is not None for part in (mask, time, holes))
         return FrameRecord(index, time, mask, holes=holes, other_offset=other) if wanted else None
@@ -109,205 +118,113 @@ class SeriesEncoder:
         record = self._frame_record(index)
         return len(StreamWriter(self.header).pack(record)) if record else 0
 
-    def _coders(self, aim_bytes: int, most_bytes: int | None = None) -> Coders:
-        return Coders(self, aim_bytes, most_bytes)
-
-    def _write(self, writer: StreamWriter, trials: Sequence[tuple[FrameCoder, Trial]]) -> bytes:
-        for coder, trial in trials:
-            self._add_record(writer, coder.index)
-            coder.write(writer, trial)
-        return writer.to_bytes()
-
-    def at_quality(
-        self, q: float, layers: int = LAYERS, dead_zone: float = DEAD_ZONE, tick: Tick = lambda: None
-    ) -> bytes:
-        """All frames at level q with the first `layers` layers."""
-        writer, coders = self._start(None), self._coders(self._aim_at(q))
-        for index in range(len(self.given)):
-            coder = coders.take(index)
-            self._add_record(writer, index)
-            coder.write(writer, coder.trial(q, dead_zone, layers))
-            tick()
-        return writer.to_bytes()
-
-    def exact(self, max_error: int = 0, tick: Tick = lambda: None) -> bytes:
-        """All frames, every valid count within `max_error`: lossless at 0."""
-        writer, coders = self._start(None), self._coders(1)
-        for index in range(len(self.given)):
-            coder = coders.take(index)
-            self._add_record(writer, index)
-            coder.write(writer, coder.exact(max_error))
-            tick()
-        return writer.to_bytes()
-
-    def _aim_at(self, q: float) -> int:
-        """Bytes of a tile at a level, about: 0.15 bits a sample at q 28, half as many every 9 levels on."""
-        samples = len(self.given[0].bands) * min(TILE, self.given[0].height) * min(TILE, self.given[0].width)
-        return max(64, int(0.15 / 8 * 2 ** ((28 - q) / 9) * samples))
-
-    def _alike(self, coders: Coders, level: float, room: int, tick: Tick) -> list[Trial]:
-        """All frames at one level that fits `room` bytes; plain tiles are filled up later."""
-        coders.sequence(level, tick)  # decides which tiles are the learned codec's
-        q = round(level)
-        while not coders.free:
-            q = finest_fitting(lambda q: _size(coders.sequence(q, tick)), room, q)
-            if coders.reconsider(q):
-                continue
-            trials = coders.sequence(q, tick)
-            if _size(trials) > room:
-                coders.give_up()
-                return coders.sequence(COARSEST_LEVEL, tick)
-            if any(trial.plain for trial in trials):
-                return trials
-            return closer(trials, lambda q, zone: coders.sequence(q, tick, zone), _size, q, room, 5)
-        return coders.sequence(level, tick)
-
     def _add_record(self, writer: StreamWriter, index: int) -> None:
         record = self._frame_record(index)
         if record is not None:
             writer.add(record)
 
-    def per_frame(self, budget: int, tick: Tick = lambda: None) -> bytes:
+    def _add_tiles(self, writer: StreamWriter, fitted: Fitted) -> None:
+        for index in fitted.frames:
+            self._add_record(writer, index)
+            for packed in fitted.records(index, self.passes, self.header.binding):
+                writer.add_packed(packed)
+
+    def at_quality(
+        self,
+        q: float,
+        layers: int = LAYERS,
+        dead_zone: float = DEAD_ZONE,
+        tick: Tick = lambda: None,
+        file: IO[bytes] | None = None,
+    ) -> bytes:
+        """All frames at level q with the first `layers` layers."""
+        return self._one_pass(lambda index: self.passes.at_level(index, q, layers, dead_zone, tick), file)
+
+    def exact(self, max_error: int = 0, tick: Tick = lambda: None, file: IO[bytes] | None = None) -> bytes:
+        """All frames, every valid count within `max_error`: lossless at 0."""
+        return self._one_pass(lambda index: self.passes.exact(index, max_error, tick), file)
+
+    def _one_pass(self, packed: Callable[[int], Iterable[bytes]], file: IO[bytes] | None) -> bytes:
+        out = file or io.BytesIO()
+        writer = self._start(None, out)
+        for index in range(len(self.given)):
+            self._add_record(writer, index)
+            for record in packed(index):
+                writer.add_packed(record)
+        return _finished(writer, file)
+
+    def per_frame(self, budget: int, tick: Tick = lambda: None, file: IO[bytes] | None = None) -> bytes:
         """At most `budget` bytes for each frame, the file's header shared out among them. Raises
         UserError.
         """
-        writer = self._start(budget * len(self.given))
+        writer = self._start(budget * len(self.given), file or io.BytesIO())
         share = -(-writer.size // len(self.given))
-        coders = self._coders(max(1, (budget - share) // len(self.windows)), budget)
         for index in range(len(self.given)):
             room = budget - share - self._record_bytes(index)
             if room < 0:
                 raise UserError(
                     f"--bytes-per-frame {budget}: the headers alone take {budget - room} bytes of frame {index}"
                 )
-            coder = coders.take(index)
-            self._write(writer, [(coder, self._within(coder, room))])
-            tick()
-        return writer.to_bytes()
+            aim = max(1, (budget - share) // len(self.windows))
+            fitted = Fitter(self.passes, [index], room, aim, budget, tick).fit()
+            self._add_tiles(writer, fitted)
+            self.passes.remember(fitted)
+        return _finished(writer, file)
 
-    def _within(self, coder: FrameCoder, room: int) -> Trial:
-        """The trial of a frame that fills `room` bytes best."""
-        level = level_fitting([coder], room)
-        coder.decide(round(min(max(level, 0), STEPS - 1)))
-        q = round(level)
-        while not coder.free:
-            q = finest_fitting(lambda q: coder.trial(q).size, room, q)
-            if coder.reconsider(q):
-                continue
-            best = coder.trial(q)
-            if best.size <= room:
-                return fill([(coder, best)], room)[0] if best.plain else _closer(best, coder.trial, q, room)
-            coder.give_up()  # even the coarsest step is too large
-        return fill([(coder, coder.trial(COARSEST_LEVEL))], room)[0]
-
-    def in_total(self, budget: int, tick: Tick = lambda: None) -> bytes:
+    def in_total(self, budget: int, tick: Tick = lambda: None, file: IO[bytes] | None = None) -> bytes:
         """At most `budget` bytes for the whole file: one level for all frames, so that all have equal slope."""
         count = len(self.given)
         records = sum(self._record_bytes(index) for index in range(count))
-        start = self._start(budget).size
-        room = budget - start - records
+        writer = self._start(budget, file or io.BytesIO())
+        room = budget - writer.size - records
         if room < 0:
-            raise UserError(f"--bytes {budget}: the headers alone take {start + records} bytes")
+            raise UserError(f"--bytes {budget}: the headers alone take {writer.size + records} bytes")
         share = max(1, room // (count * len(self.windows)))
-        coders = self._coders(share, min(room, 6 * share + 4096))
-        every = [coders.keep(index) for index in range(count)]
-        level = level_fitting(every, room, tick)
-        trials = self._alike(coders, level, room, tick)
-        pairs = list(zip(every, trials))
-        if any(trial.plain for trial in trials):
-            pairs = list(zip(every, fill(pairs, room)))
-        return self._write(self._start(budget), pairs)
+        most = min(room, 6 * share + 4096)
+        self._add_tiles(writer, Fitter(self.passes, range(count), room, share, most, tick).fit())
+        return _finished(writer, file)
 
 
-def _closer(best: Trial, code: Callable[[int, float], Trial], q: int, room: int) -> Trial:
-    return closer(best, code, lambda t: t.size, q, room, 4)
+def _finished(writer: FileWriter, file: IO[bytes] | None) -> bytes:
+    writer.finish()
+    return b"" if file is not None else writer.to_bytes()
 
 
-class Coders:
-    """The frame coders of a series, each knowing the contexts that the frames before it leave."""
-
-    def __init__(self, encoder: SeriesEncoder, aim_bytes: int, most_bytes: int | None) -> None:
-        self._encoder, self._aim, self._most = encoder, aim_bytes, most_bytes
-        self._places = {group: [Place() for _ in encoder.windows] for group in encoder.groups}
-        self._kept: list[FrameCoder] = []
-        self._seen: dict[tuple[float, float], list[Trial]] = {}
-
-    def take(self, index: int) -> FrameCoder:
-        """The coder of the next frame."""
-        self._refresh(index)
-        e = self._encoder
-        own = self._places[e.groups[index]]
-        return FrameCoder(e.model, index, e.given[index], e.windows, own, e.choice, self._aim, self._most)
-
-    def keep(self, index: int) -> FrameCoder:
-        """The same, kept for `sequence`."""
-        self._kept.append(self.take(index))
-        return self._kept[-1]
-
-    def sequence(self, level: float, tick: Tick, dead_zone: float = DEAD_ZONE) -> list[Trial]:
-        """All kept frames at a level, one after another."""
-        key = level, dead_zone
-        if key not in self._seen:
-            found = []
-            self._forget()
-            for index, coder in enumerate(self._kept):
-                self._refresh(index)
-                coder.forget_contexts()
-                found.append(coder.trial(level, dead_zone))
-                coder.remember(found[-1])
-                tick()
-            self._seen[key] = found
-        return self._seen[key]
-
-    @property
-    def free(self) -> bool:
-        """Whether no kept frame has a tile of the learned codec."""
-        return all(coder.free for coder in self._kept)
-
-    def reconsider(self, q: int) -> bool:
-        """See `FrameCoder.reconsider`; of all frames, as they are after `sequence(q)`."""
-        self.sequence(q, lambda: None)
-        changed = [coder.reconsider(q) for coder in self._kept]
-        if any(changed):
-            self._seen.clear()
-        return any(changed)
-
-    def give_up(self) -> None:
-        """Leave the learned codec in all frames."""
-        self._seen.clear()
-        for coder in self._kept:
-            coder.give_up()
-
-    def _refresh(self, index: int) -> None:
-        every = self._encoder.intra_every
-        if every and index % every == 0:
-            self._forget()
-
-    def _forget(self) -> None:
-        for place in (p for of_grid in self._places.values() for p in of_grid):
-            place.held = []
+def _header(model: EdgeModel, sources: Sequence[FrameSource]) -> Header:
+    first, size = sources[0].outline, (sources[0].height, sources[0].width)
+    header = Header(
+        model.digest,
+        model.tables_digest,
+        len(sources),
+        *size,
+        first.bands,
+        first.level,
+        first.boa_offset,
+        TILE,
+        first.grid,
+        times=tuple(s.outline.time for s in sources),
+        radiometry=first.radiometry,
+    )
+    return header if header.times_in_header else replace(header, times=())
 
 
-def _size(trials: Sequence[Trial]) -> int:
-    return sum(trial.size for trial in trials)
-
-
-def _check_alike(frames: Sequence[Frame]) -> None:
-    if not frames:
+def _check_alike(sources: Sequence[FrameSource]) -> None:
+    if not sources:
         raise UserError("nothing to encode: the series has no frames")
-    first = frames[0]
-    for i, frame in enumerate(frames):
-        if frame.data.shape != first.data.shape or frame.bands != first.bands:
+    first = sources[0]
+    shape = (len(first.outline.bands), first.height, first.width)
+    for i, source in enumerate(sources):
+        own, found = source.outline, (len(source.outline.bands), source.height, source.width)
+        if found != shape or own.bands != first.outline.bands:
             raise UserError(
-                f"frame {i}: expected shape {first.data.shape} and bands {' '.join(first.bands)} as in "
-                "frame 0, "
-                f"found {frame.data.shape} and {' '.join(frame.bands)}"
+                f"frame {i}: expected shape {shape} and bands {' '.join(first.outline.bands)} as in frame 0, "
+                f"found {found} and {' '.join(own.bands)}"
             )
-        if frame.radiometry != first.radiometry:
-            raise UserError(f"frame {i}: expected {first.radiometry} as in frame 0, found {frame.radiometry}")
+        if own.radiometry != first.outline.radiometry:
+            raise UserError(f"frame {i}: expected {first.outline.radiometry} as in frame 0, found {own.radiometry}")
 
 
 def coefficients_of(model: EdgeModel, frame: Frame) -> list[NDArray[np.float32]]:
     """Coefficients of all tiles of a frame (for calibration and tests)."""
-    dn = complete_dn(frame)
+    dn: Any = complete_dn(frame)
     return [analyse_tile(model, w.of(dn), w.of(frame.valid)) for w in tile_windows(frame.height, frame.width, TILE)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import IO
 
 from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.codec.model import EdgeModel
@@ -13,8 +14,10 @@ from swathpack.edge.radiometry import MAX_COUNT
 from swathpack.edge.stream.quality import MAX_SHIFT
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.encoder import SeriesEncoder
-from swathpack.tools.files.frame_coder import COARSEST_LEVEL, FINEST_LEVEL, MODES
+from swathpack.tools.files.levels import COARSEST_LEVEL, FINEST_LEVEL, MODES
 from swathpack.tools.files.rasters import Series, pack_metadata
+from swathpack.tools.files.tile_store import TileStore
+from swathpack.tools.files.workers import Pool
 
 DEFAULT_QUALITY = 24
 
@@ -64,21 +67,42 @@ class Request:
         """Whether an error is given that no sample may exceed."""
         return self.lossless or self.max_error is not None
 
-    def encode(self, model: EdgeModel, series: Series, tick: Callable[[], None] = lambda: None) -> builtins.bytes:
-        """The stream of a series. Raises UserError, FrameError, StreamError, PlainError."""
-        slope = 0.0 if self.fast else RDO_SLOPE
-        packed = pack_metadata(series.metadata)
-        encoder = SeriesEncoder(
-            model, series.frames, packed, self.intra_every, slope, self.base, self.mode, series.groups
-        )
+    def encoder(
+        self,
+        model: EdgeModel,
+        series: Series,
+        pool: Pool | None = None,
+        store: TileStore | None = None,
+        keep_going: bool = False,
+    ) -> SeriesEncoder:
+        """Who codes a series; see `SeriesEncoder`. Raises UserError."""
+        slope, packed = 0.0 if self.fast else RDO_SLOPE, pack_metadata(series.metadata)
+        options = (self.intra_every, slope, self.base, self.mode, series.groups)
+        return SeriesEncoder(model, series.frames, packed, *options, pool, store, keep_going)
+
+    def run(
+        self, encoder: SeriesEncoder, tick: Callable[[], None] = lambda: None, file: IO[builtins.bytes] | None = None
+    ) -> builtins.bytes:
+        """The stream, or its file. Raises UserError, FrameError, StreamError, PlainError."""
         if self.bytes is not None:
-            return encoder.in_total(self.bytes, tick)
+            return encoder.in_total(self.bytes, tick, file)
         if self.bytes_per_frame is not None:
-            return encoder.per_frame(self.bytes_per_frame, tick)
+            return encoder.per_frame(self.bytes_per_frame, tick, file)
         if self.exact:
-            return encoder.exact(self.max_error or 0, tick)
+            return encoder.exact(self.max_error or 0, tick, file)
         quality = DEFAULT_QUALITY if self.quality is None else self.quality
-        return encoder.at_quality(quality, self.layers or LAYERS, tick=tick)
+        return encoder.at_quality(quality, self.layers or LAYERS, tick=tick, file=file)
+
+    def encode(
+        self, model: EdgeModel, series: Series, tick: Callable[[], None] = lambda: None, pool: Pool | None = None
+    ) -> builtins.bytes:
+        """The stream of a series. Raises UserError, FrameError, StreamError, PlainError."""
+        return self.run(self.encoder(model, series, pool), tick)
+
+    @property
+    def budget(self) -> bool:
+        """Whether bytes are given."""
+        return self.bytes is not None or self.bytes_per_frame is not None
 
 
 def _option(name: str) -> str:

@@ -16,7 +16,8 @@ from swathpack.edge.stream import read_stream
 from swathpack.edge.stream.quality import STEPS, TRANSFORM
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.decoder import StreamDecoder
-from swathpack.tools.files.encoder import SeriesEncoder, finest_fitting
+from swathpack.tools.files.encoder import SeriesEncoder
+from swathpack.tools.files.step_search import finest_fitting
 from tests.codec_models import shipped
 from tests.frames import series
 

@@ -15,6 +15,7 @@ from swathpack.tools.files.rasters.records import Georeference
 Planes = NDArray[np.generic]
 Mask = NDArray[np.bool_]
 Read = Callable[[Sequence[int]], tuple[Planes, "Mask | None"]]
+ReadRows = Callable[[Sequence[int], int, int], tuple[Planes, "Mask | None"]]
 
 KINDS = "iuf"
 
@@ -27,7 +28,8 @@ class RasterFacts:
     wavelengths: nm, 0 where unknown. colours: red, green, blue, nir, alpha, gray or empty. linear: (scale, offset) of
     reflectance = scale x count + offset, None where the file does not say. mask: one of `records.MASKS`. items: the
     file's own metadata. read(samples) gives the planes (n, h, w) in the file's type and the mask (h, w), True where there
-    are data, None where the file has no mask.
+    are data, None where the file has no mask. read_rows(samples, top, stop): the same of some rows, None where the reader
+    knows no part of a file; block_rows: how many it decodes at a time.
     """
 
     name: str
@@ -48,6 +50,8 @@ class RasterFacts:
     items: Mapping[str, str] = field(default_factory=dict)
     datetime: str | None = None
     source: str = ""
+    read_rows: ReadRows | None = None
+    block_rows: int = 1
 
     @property
     def samples(self) -> list[int]:

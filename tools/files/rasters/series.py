@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from swathpack.edge.frame import Frame
 from swathpack.tools.errors import UserError
 
 MAX_METADATA_BYTES = 1 << 22  # as JSON, which takes some twenty times as much in memory
@@ -23,7 +22,8 @@ LISTED_ITEMS = 4096  # small arrays travel as JSON lists, larger ones as packed 
 
 @dataclass
 class Series:
-    """`frames` in order of date and `metadata`, plain JSON types only, enough to write the same files again.
+    """`frames` in order of date (`Frame`s, or sources of their pixels where these are read by rows) and `metadata`, plain
+    JSON types only, enough to write the same files again.
 
     metadata["format"] is npz or raster; npz has "extra" (its other keys), raster has "files" (per frame, the
     `records.FileRecord`s of its files as JSON). notes: what was assumed or left out, a sentence each. classes: per frame
@@ -31,7 +31,7 @@ class Series:
     grids tell nothing of each other. dropped: bands that were left out since they are no reflectances.
     """
 
-    frames: Sequence[Frame]
+    frames: Sequence[Any]
     metadata: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     classes: list[NDArray[Any] | None] = field(default_factory=list)
