@@ -4,6 +4,7 @@
     perform(model, "learned", (tile, ask))                      the learned codec's segment, or why it is not wanted
     perform(model, "level", (tile, ask, level, aim_bytes))      the better of both at a level
     perform(model, "exact", (tile, max_error))                  the predictive coder's payload
+    perform(model, "decode", (part, layers, outline, valid))    a tile's counts; see `swathpack.tools.files.decoder`
 
 A tile is a `Frame` of its pixels. Results are small: bytes and numbers.
 """
@@ -207,12 +208,19 @@ def _nothing(_: EdgeModel) -> None:
     """What there is to do of a tile that is done."""
 
 
+def _decode(model: EdgeModel, *arguments: Any) -> Any:
+    from swathpack.tools.files.part_decoder import decode_part
+
+    return decode_part(model, *arguments)
+
+
 _JOBS: dict[str, Callable[..., Any]] = {
     "plain": plain,
     "exact": exact,
     "level": level,
     "learned": _learned_or_word,
     "nothing": _nothing,
+    "decode": _decode,
 }
 
 

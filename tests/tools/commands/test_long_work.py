@@ -46,11 +46,12 @@ def kill_at_random(words: list[str], journal: Path, seed: int, kills: int = 3) -
     chance = random.Random(seed)
     for _ in range(kills):
         child, size = start(*words), journal.stat().st_size if journal.exists() else 0
-        while child.poll() is None and not (journal.exists() and journal.stat().st_size > size):
+        while child.poll() is None and not (journal.exists() and journal.stat().st_size > size + 200):
             time.sleep(0.01)
         time.sleep(chance.random() * 0.4)
         child.kill()
         child.communicate()
+    assert not journal.exists() or journal.stat().st_size > 1000  # tiles, not the first line alone
 
 
 @pytest.mark.parametrize("goal", [["--bytes", "9000"], ["--lossless"]], ids=lambda g: g[0])
@@ -62,6 +63,24 @@ def test_a_killed_run_goes_on_to_the_same_bytes(cube: Path, tmp_path: Path, goal
     if not broken.exists():
         assert main(words) == DONE
     assert broken.read_bytes() == whole.read_bytes() and not (tmp_path / "broken.swp.journal").exists()
+
+
+def test_what_the_journal_has_is_not_made_again(cube: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from swathpack.tools.files import tile_jobs
+
+    made: list[int] = []
+    exact = tile_jobs._JOBS["exact"]
+
+    def counted(*arguments: object) -> object:
+        made.append(1)
+        if len(made) == 7:
+            raise KeyboardInterrupt
+        return exact(*arguments)
+
+    monkeypatch.setitem(tile_jobs._JOBS, "exact", counted)
+    words = ["compress", str(cube), "-o", str(tmp_path / "a.swp"), "--lossless", "--resume", "--threads", "1"]
+    assert main(words) == 130 and main(words) == DONE
+    assert len(made) == 18 + 1
 
 
 def test_ctrl_c_leaves_the_journal_of_resume_and_nothing_else(cube: Path, tmp_path: Path) -> None:

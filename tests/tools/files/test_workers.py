@@ -87,3 +87,25 @@ def test_no_scratch_file_has_a_name(tmp_path: Path) -> None:
     store = TileStore(folder=tmp_path)
     store.put("a", payload=np.zeros(1 << 26, np.uint8))
     assert os.listdir(tmp_path) == [] and len(store.get("a")["payload"]) == 1 << 26
+
+
+def test_workers_decode_the_same_frames_and_reports(tmp_path: Path) -> None:
+    from swathpack.tools.files.decoder import StreamDecoder
+    from swathpack.tools.files.tile_store import TileStore
+
+    masked = frames(3)[0]
+    masked.data[:, :40, :50] = 0
+    streams = [SeriesEncoder(shipped(), [Frame(masked.data, masked.bands)]).in_total(4000)]
+    streams.append(SeriesEncoder(shipped(), series(64, 280, 3, seed=4), mode="learned").at_quality(36))
+    streams.append(streams[-1][: len(streams[-1]) * 2 // 3])
+    with WorkerPool(2, shipped()) as pool:
+        for number, data in enumerate(streams):
+            alone = StreamDecoder(shipped(), data).frames()
+            for again in range(2):  # the second time from the journal
+                store = TileStore(tmp_path / f"{number}", "mine")
+                assert bool(len(store)) == bool(again)
+                shared = StreamDecoder(shipped(), data, pool=pool, store=store).frames()
+                store.close()
+                assert [vars(r) for r in shared.reports] == [vars(r) for r in alone.reports]
+                for a, b in zip(alone.frames, shared.frames, strict=True):
+                    assert (a.data == b.data).all() and (a.valid == b.valid).all()

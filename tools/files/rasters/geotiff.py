@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from swathpack.edge.frame import Frame
 from swathpack.edge.radiometry import Radiometry
 from swathpack.tools.errors import UserError
-from swathpack.tools.files.rasters import gdal_metadata
+from swathpack.tools.files.rasters import gdal_metadata, large_rows
 from swathpack.tools.files.rasters.geokeys import tags_of
 from swathpack.tools.files.rasters.records import BandRecord, FileRecord
 from swathpack.tools.files.rasters.series import Series
@@ -39,7 +39,11 @@ def write_geotiffs(series: Series, folder: Path) -> list[Path]:
     if len(described) != len(series.frames):
         raise UserError(f"metadata describes {len(described)} dates, the series has {len(series.frames)}")
     written: list[Path] = []
-    for index, (frame, files) in enumerate(zip(series.frames, described)):
+    for index, files in enumerate(described):
+        if large_rows.wanted(series.frames):
+            written += large_rows.write_date(series.frames, index, files, folder)
+            continue
+        frame = series.frames[index]
         records = [FileRecord.from_json(f) for f in files] if files else [new_record(frame, index)]
         native = _Native(frame.radiometry, frame.to_native(), frame.native_valid())
         for record in records:
@@ -75,20 +79,31 @@ class _Native:
 def _write_file(path: Path, native: _Native, record: FileRecord) -> Path:
     kept = [i for i, b in enumerate(record.bands) if b.frame in native.counts]
     data, held = _values(native, record, kept)
-    layout = _layout(record, len(data), len(kept) == len(record.bands))
+    layout = layout_of(record, len(data), len(kept) == len(record.bands))
     options = {"metadata": None, "software": False}
     with tifffile().TiffWriter(path, bigtiff=bool(record.layout.get("bigtiff"))) as writer:
-        tags = _tags(record, kept)
+        tags = tags_with(record, kept)
         writer.write(_arranged(data, layout), datetime=record.datetime, extratags=tags, **options, **layout)
-        if record.mask == "internal":
-            like = {"tile": layout["tile"]} if "tile" in layout else {}
-            mask = {"photometric": _MASK_COLOUR, "subfiletype": _MASK_PAGE, "compression": _USUAL}
-            writer.write(held, **mask, **options, **like)
+        write_mask(writer, record, held, layout)
+    write_sidecar(path, record, held)
+    return path
+
+
+def write_mask(writer: Any, record: FileRecord, held: NDArray[np.bool_], layout: dict[str, Any]) -> None:
+    """The page that tells where there are data (h, w), where the file had one."""
+    if record.mask == "internal":
+        like = {"tile": layout["tile"]} if "tile" in layout else {}
+        mask = {"photometric": _MASK_COLOUR, "subfiletype": _MASK_PAGE, "compression": _USUAL}
+        writer.write(held, metadata=None, software=False, **mask, **like)
+
+
+def write_sidecar(path: Path, record: FileRecord, held: NDArray[np.bool_]) -> None:
+    """The file beside the file that tells the same, where it had one."""
+    options = {"metadata": None, "software": False}
     if record.mask == "sidecar":
         extra = [(GDAL_METADATA, _ASCII, len(_MASK_TEXT) + 1, _MASK_TEXT, True)]
         gray = {"photometric": "minisblack", "compression": _USUAL}
         tifffile().imwrite(sidecar(path), held.astype(np.uint8) * 255, extratags=extra, **gray, **options)
-    return path
 
 
 def _values(native: _Native, record: FileRecord, kept: Sequence[int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
@@ -112,7 +127,7 @@ def _arranged(data: NDArray[Any], layout: dict[str, Any]) -> NDArray[Any]:
     return np.ascontiguousarray(data if layout["planarconfig"] == "separate" else np.moveaxis(data, 0, -1))
 
 
-def _layout(record: FileRecord, count: int, whole: bool) -> dict[str, Any]:
+def layout_of(record: FileRecord, count: int, whole: bool) -> dict[str, Any]:
     """tifffile's options for the layout a file had; whole: all its bands are there."""
     given = record.layout
     compression = str(given.get("compression", _USUAL))
@@ -139,7 +154,7 @@ def _layout(record: FileRecord, count: int, whole: bool) -> dict[str, Any]:
     return layout
 
 
-def _tags(record: FileRecord, kept: Sequence[int]) -> list[tuple[int, int, int, Any, bool]]:
+def tags_with(record: FileRecord, kept: Sequence[int]) -> list[tuple[int, int, int, Any, bool]]:
     """The tags a file came with, or those its georeference makes; names for the samples that are there."""
     given = list(record.tags) or tags_of(record.georeference)
     tags = {c: (c, kind, n, tuple(v) if isinstance(v, list) else v, True) for c, kind, n, v in given}

@@ -1,0 +1,33 @@
+"""One tile decoded from what it was sent: the steps of `swathpack.tools.files.decoder`, by a worker."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from swathpack.edge.codec.model import EdgeModel
+from swathpack.edge.frame import Frame
+from swathpack.tools.files.decoder import StreamDecoder
+from swathpack.tools.files.held_latents import SentLatents
+from swathpack.tools.files.tile_parts import DecodedTile, TilePart
+
+
+class PartDecoder(StreamDecoder):
+    """Decodes one tile from what it is sent: the same steps, whoever takes them."""
+
+    def __init__(self, model: EdgeModel, part: TilePart) -> None:
+        self.model, self.header, self.coder = model, part.header, part.coder
+        place = (part.index, part.window.index)
+        self.by_tile = {place: part.segments}
+        self.held = SentLatents(part.held, {place} if part.kept else set())
+
+    def decode(self, part: TilePart, layers: int, outline: Frame, valid: NDArray[np.bool_]) -> DecodedTile:
+        """The tile."""
+        found = self._counts(part.index, part.window, layers, outline, valid)
+        own = self.held.get((part.index, part.window.index)) if part.kept else None
+        return DecodedTile(*found, own)
+
+
+def decode_part(model: EdgeModel, part: TilePart, layers: int, outline: Frame, valid: NDArray[np.bool_]) -> DecodedTile:
+    """A job of `swathpack.tools.files.tile_jobs`."""
+    return PartDecoder(model, part).decode(part, layers, outline, valid)
