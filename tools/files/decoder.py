@@ -118,20 +118,21 @@ class StreamDecoder:
     """Decodes frames in order, keeping the latents that later frames were coded against.
 
     Memory follows what the stream holds, not what its header claims; `frame` and `frames`, which return whole arrays,
-    refuse more than `max_pixels`. pool: who decodes tiles, this process by default. store: a journal of what is decoded.
+    refuse more than `max_pixels`. data: the file, or what was read of it. pool: who decodes tiles, this process by
+    default. store: a journal of what is decoded.
     """
 
     def __init__(
         self,
         model: EdgeModel,
-        data: bytes,
+        data: bytes | Stream,
         coder: str | None = None,
         max_pixels: int = MAX_PIXELS,
         pool: Pool | None = None,
         store: TileStore | None = None,
     ) -> None:
         try:
-            self.stream = read_stream(data)
+            self.stream = data if isinstance(data, Stream) else read_stream(data)
         except StreamError as error:
             raise errors.StreamError(str(error)) from error
         header = self.stream.header
@@ -152,7 +153,8 @@ class StreamDecoder:
             self.tiles_of.setdefault(frame, []).append(tile)
         self.held = HeldLatents(self.stream.segments)
         self.masks = {r.index: r for r in self.stream.frames}
-        self.doubtful = doubtful_frames(self.stream, data)
+        # Of a stream that was read in part nothing is doubtful: it was found whole, or read whole.
+        self.doubtful = doubtful_frames(self.stream, b"" if isinstance(data, Stream) else data)
 
     def frames(self, layers: int = LAYERS, tick: Callable[[], None] = lambda: None) -> Decoded:
         """All frames, synthesised from at most `layers` layers."""
