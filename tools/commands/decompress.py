@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -118,7 +118,8 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"{args.input}: no tile is in the stream")
     with open_pool(args.threads or all_cores(), model, len(decoder.by_tile), args.engine) as pool, output as place:
         decoder.pool = None if isinstance(pool, LocalPool) and not store.kept else pool
-        frames, found = decode(decoder, reading, args.layers, place.parent)
+        with Progress(len(decoder.by_tile), "decompressing") as bar:
+            frames, found = decode(decoder, reading, args.layers, place.parent, bar.step)
         written, notes = _write(frames, reading.metadata(_metadata(decoder.stream), decoder.header.frames), place)
         frames.close()
     store.close(done=True)
@@ -194,29 +195,30 @@ def _dates(text: str | None) -> list[int]:
     return found
 
 
-def decode(decoder: StreamDecoder, reading: Reading, layers: int, scratch: Path) -> tuple[FrameStore, Report]:
+def decode(
+    decoder: StreamDecoder, reading: Reading, layers: int, scratch: Path, tick: Callable[[], None] = lambda: None
+) -> tuple[FrameStore, Report]:
     """All frames of a stream, or a part; large ones lie in a file in the folder `scratch`."""
     part, header = reading.part, decoder.header
     size = (header.height, header.width) if part is None else part.size
     wanted = range(header.frames) if part is None or not part.dates else part.dates
     layers = layers if part is None else min(layers, part.layers)
     store, reports = FrameStore(*size, scratch), []
-    with Progress(len(decoder.by_tile), "decompressing") as bar:
-        for index in range(header.frames):
-            if index not in wanted:
-                for tile in decoder.tiles_of.get(index, []):  # others are coded against it
-                    decoder.latent(index, decoder.windows[tile])
-                    bar.step()
-                continue
-            found, outline = decoder.report(index), decoder.outline(index)
-            store.begin(outline if part is None else part.outline(outline))
-            only = None if part is None else {w.index for w in decoder.windows if part.meets(w)}
-            for window, tile in decoder.tiles(found, layers, only):
-                store.put(*((window, tile) if part is None else part.of(window, tile)))
-                bar.step()
-            if part is not None and part.preview > 1:
-                _whole_where_needed(decoder, reading, found, part, store, layers)
-            reports.append(found)
+    for index in range(header.frames):
+        if index not in wanted:
+            for tile in decoder.tiles_of.get(index, []):  # others are coded against it
+                decoder.latent(index, decoder.windows[tile])
+                tick()
+            continue
+        found, outline = decoder.report(index), decoder.outline(index)
+        store.begin(outline if part is None else part.outline(outline))
+        only = None if part is None else {w.index for w in decoder.windows if part.meets(w)}
+        for window, tile in decoder.tiles(found, layers, only):
+            store.put(*((window, tile) if part is None else part.of(window, tile)))
+            tick()
+        if part is not None and part.preview > 1:
+            _whole_where_needed(decoder, reading, found, part, store, layers)
+        reports.append(found)
     return store, Report(decoder.stream, reports)
 
 

@@ -146,3 +146,15 @@ def test_damage_within_a_part_is_named_and_beside_it_does_no_harm(
     main(["decompress", str(tmp_path / "scene.swp"), "-o", str(tmp_path / "c.npz"), *words])
     found = re.findall(r"read (\d+) of", capsys.readouterr().out)
     assert int(found[-1]) >= len(data) // 2
+
+
+def test_python_reads_the_same_parts(scene: Path) -> None:
+    import swathpack
+
+    found = swathpack.decompress(scene / "scene.swp", window=(270, 520, 100, 60), bands=["B08", "B02"], dates=[1])
+    whole = pixels(scene / "whole" / "20260102.tif")
+    np.testing.assert_array_equal(found[0], whole[[2, 0], 270:370, 520:580])
+    small = swathpack.decompress((scene / "scene.swp").read_bytes(), preview=16)
+    assert small.shape == (2, 3, 38, 44)
+    with pytest.raises(swathpack.Error, match="--window: expected a part"):
+        swathpack.decompress(scene / "scene.swp", window=(0, 0, 601, 1))
