@@ -40,8 +40,9 @@ from swathpack.tools.files.rasters.options import add_reading_arguments, reading
 from swathpack.tools.files.rasters.windowed import read_windowed
 from swathpack.tools.files.request import DEFAULT_QUALITY, Request
 from swathpack.tools.files.sources import source_of
+from swathpack.tools.files.tile_jobs import Choice
 from swathpack.tools.files.tile_store import TileStore
-from swathpack.tools.files.workers import all_cores, open_pool
+from swathpack.tools.files.workers import LEARNED_WORK, all_cores, open_pool
 from swathpack.tools.progress import Progress
 
 MAX_THREADS = 256
@@ -169,7 +170,9 @@ def run(args: argparse.Namespace) -> int:
         first = source_of(series.frames[0])
         tiles = len(series.frames) * len(list(tile_windows(first.height, first.width, TILE)))
         store = TileStore(*journal(args, model), folder=output.target.parent)
-        with open_pool(args.threads or all_cores(), model, tiles, args.engine) as pool, output as place:
+        learned = Choice(request.mode).tries_learned(first.outline.bands) and not request.exact
+        work = tiles * (LEARNED_WORK if learned else 1)
+        with open_pool(args.threads or all_cores(), model, work, args.engine) as pool, output as place:
             encoder = request.encoder(model, series, pool, store, args.keep_going)
             with Progress(encoder.ticks(request.budget), "compressing") as bar, place.open("w+b") as file:
                 request.run(encoder, bar.step, file)

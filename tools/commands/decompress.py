@@ -25,6 +25,7 @@ from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.codec.pixels import tile_windows
 from swathpack.edge.frame import Frame
 from swathpack.edge.stream import Header, Stream, StreamError
+from swathpack.edge.stream.quality import is_learned
 from swathpack.tools.commands.compress import add_model_arguments, journal, open_tile_model
 from swathpack.tools.errors import DONE, PARTLY, UserError
 from swathpack.tools.files.decode_report import FrameReport, Report, ranges_of
@@ -36,7 +37,7 @@ from swathpack.tools.files.part_file import PartFile
 from swathpack.tools.files.part_request import PREVIEWS, Part, part_of, window_of_bbox
 from swathpack.tools.files.rasters import Georeference, Series, is_folder, unpack_metadata, write_series
 from swathpack.tools.files.tile_store import TileStore
-from swathpack.tools.files.workers import LocalPool, all_cores, open_pool
+from swathpack.tools.files.workers import LEARNED_WORK, LocalPool, all_cores, open_pool
 from swathpack.tools.progress import Progress
 
 SHOWN = 12
@@ -116,7 +117,8 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"{args.input}: {error}") from error
     if not decoder.by_tile:
         raise UserError(f"{args.input}: no tile is in the stream")
-    with open_pool(args.threads or all_cores(), model, len(decoder.by_tile), args.engine) as pool, output as place:
+    work = sum(LEARNED_WORK if is_learned(s[0].quality_byte) else 1 for s in decoder.by_tile.values())
+    with open_pool(args.threads or all_cores(), model, work, args.engine) as pool, output as place:
         decoder.pool = None if isinstance(pool, LocalPool) and not store.kept else pool
         with Progress(len(decoder.by_tile), "decompressing") as bar:
             frames, found = decode(decoder, reading, args.layers, place.parent, bar.step)

@@ -32,7 +32,7 @@ class TileStore:
     def __init__(self, path: Path | None = None, fingerprint: str = "", folder: Path | None = None) -> None:
         self.path, self._places, self._end = path, dict[str, int](), 0
         self._file: IO[bytes] = (
-            tempfile.SpooledTemporaryFile(MEMORY_BYTES, dir=folder)  # noqa: SIM115 - `close` does
+            tempfile.SpooledTemporaryFile(MEMORY_BYTES, dir=None if folder is None else str(folder))  # noqa: SIM115 - `close` does
             if path is None
             else self._opened(path)
         )

@@ -28,7 +28,8 @@ from swathpack.tools.errors import UserError
 
 Job = tuple[Any, str, tuple[Any, ...]]
 AHEAD = 3  # jobs that wait, for each worker
-LEAST_JOBS = 8  # a worker's start costs as much as some of them
+LEAST_WORK = 32  # tiles of the transform coder for each worker: its start costs as much as some of them
+LEARNED_WORK = 4  # of those that a tile takes for which the networks run
 
 
 @dataclass(frozen=True)
@@ -206,7 +207,9 @@ def all_cores() -> int:
         return os.cpu_count() or 1
 
 
-def open_pool(threads: int, model: EdgeModel, jobs: int, engine: str = "auto") -> Pool:
-    """As many workers as threads, but none that would have next to nothing to do of so many jobs."""
-    workers = min(threads, jobs // LEAST_JOBS)
+def open_pool(threads: int, model: EdgeModel, work: int, engine: str = "auto") -> Pool:
+    """As many workers as threads, but none that would have next to nothing to do. work: tiles, those for which the networks
+    run LEARNED_WORK times.
+    """
+    workers = min(threads, work // LEAST_WORK)
     return WorkerPool(workers, model, engine) if workers > 1 else LocalPool(model)

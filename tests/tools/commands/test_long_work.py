@@ -84,7 +84,15 @@ def test_what_the_journal_has_is_not_made_again(cube: Path, tmp_path: Path, monk
 
 
 def test_ctrl_c_leaves_the_journal_of_resume_and_nothing_else(cube: Path, tmp_path: Path) -> None:
-    words = ["compress", str(cube), "-o", str(tmp_path / "a.swp"), "--lossless", "--threads", "2"]
+    words = [
+        "compress",
+        str(cube),
+        "-o",
+        str(tmp_path / "a.swp"),
+        "--lossless",
+        "--threads",
+        "2",
+    ]  # few tiles: one process
     for more, left in (["--resume"], ["a.swp.journal"]), ([], []):
         child = start(*words, *more)
         while child.poll() is None and not list(tmp_path.iterdir()):

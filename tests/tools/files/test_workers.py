@@ -55,7 +55,7 @@ def test_a_worker_that_dies_is_an_error_and_none_outlives_its_pool() -> None:
 
 
 def test_few_tiles_are_coded_here() -> None:
-    assert isinstance(open_pool(8, shipped(), 9), LocalPool) and isinstance(open_pool(1, shipped(), 999), LocalPool)
+    assert isinstance(open_pool(8, shipped(), 63), LocalPool) and isinstance(open_pool(1, shipped(), 999), LocalPool)
 
 
 def test_a_tile_that_cannot_be_coded_is_named_and_left_out(monkeypatch: pytest.MonkeyPatch) -> None:

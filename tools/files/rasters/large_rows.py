@@ -14,7 +14,8 @@ from swathpack.edge.frame import Frame
 from swathpack.tools.files.frame_store import Dates, FrameStore
 from swathpack.tools.files.rasters.records import FileRecord
 
-LARGE_SAMPLES = 1 << 26  # of a date
+LARGE_SAMPLES = 1 << 23  # of a date
+STRIPS_SAMPLES = 1 << 26  # of a file in strips, which tifffile takes at once: larger ones get tiles
 TILE = (256, 256)
 BIGTIFF_BYTES = 3 << 30
 
@@ -87,15 +88,19 @@ def _write(date: _Date, path: Path) -> Path:
 
     record, count = date.record, len(date.kept) + (date.record.alpha is not None)
     layout = geotiff.layout_of(record, count, len(date.kept) == len(record.bands))
-    layout.setdefault("tile", TILE)
     separate = count == 1 or layout["planarconfig"] == "separate"
     height, width = date.shape
+    if count * height * width >= STRIPS_SAMPLES:
+        layout.setdefault("tile", TILE)
     shape = (height, width) if count == 1 else (count, height, width) if separate else (height, width, count)
     big = bool(record.layout.get("bigtiff")) or count * height * width * np.dtype(record.dtype).itemsize > BIGTIFF_BYTES
     tags = geotiff.tags_with(record, date.kept)
     options = {"datetime": record.datetime, "extratags": tags, "metadata": None, "software": False, **layout}
     with geotiff.tifffile().TiffWriter(path, bigtiff=big) as writer:
-        writer.write(_tiles(date, count, separate, layout["tile"]), shape=shape, dtype=record.dtype, **options)
+        parts = (
+            _tiles(date, count, separate, layout["tile"]) if "tile" in layout else iter([_whole(date, count, separate)])
+        )
+        writer.write(parts, shape=shape, dtype=record.dtype, **options)
         held = _held(date) if record.mask in ("internal", "sidecar") else np.zeros((0, 0), np.bool_)
         geotiff.write_mask(writer, record, held, layout)
     geotiff.write_sidecar(path, record, held)
@@ -104,17 +109,30 @@ def _write(date: _Date, path: Path) -> Path:
 
 def _tiles(date: _Date, count: int, separate: bool, tile: tuple[int, int]) -> Iterator[NDArray[Any]]:
     """Tiles in the order that a TIFF has them."""
+    for rows in _rows(date, count, separate, tile[0]):
+        yield from _cut(rows, tile)
+
+
+def _whole(date: _Date, count: int, separate: bool) -> NDArray[Any]:
+    """All at once, in the type of the file: (h, w), (bands, h, w) or (h, w, bands)."""
+    height, width = date.shape
+    found = np.concatenate(list(_rows(date, count, separate, TILE[0])))
+    return found.reshape(count, height, width) if separate and count > 1 else found
+
+
+def _rows(date: _Date, count: int, separate: bool, step: int) -> Iterator[NDArray[Any]]:
+    """Rows of the file from the top, (n, w, bands) of all bands, or (n, w) band after band."""
     if not separate:
-        for top in range(0, date.shape[0], tile[0]):
-            data, held = date.rows(date.bands, top, min(top + tile[0], date.shape[0]))
-            yield from _cut(np.moveaxis(_with_alpha(date, data, held), 0, -1), tile)
+        for top in range(0, date.shape[0], step):
+            data, held = date.rows(date.bands, top, min(top + step, date.shape[0]))
+            yield np.moveaxis(_with_alpha(date, data, held), 0, -1)
         return
     alpha = min(date.record.alpha[0], count - 1) if date.record.alpha is not None else count
     for plane in range(count):
-        for top in range(0, date.shape[0], tile[0]):
-            bands = date.bands if plane == alpha else [date.bands[plane - (plane > alpha)]]
-            data, held = date.rows(bands, top, min(top + tile[0], date.shape[0]))
-            yield from _cut(_with_alpha(date, data, held)[alpha] if plane == alpha else data[0], tile)
+        bands = date.bands if plane == alpha else [date.bands[plane - (plane > alpha)]]
+        for top in range(0, date.shape[0], step):
+            data, held = date.rows(bands, top, min(top + step, date.shape[0]))
+            yield _with_alpha(date, data, held)[alpha] if plane == alpha else data[0]
 
 
 def _with_alpha(date: _Date, data: NDArray[Any], held: NDArray[np.bool_]) -> NDArray[Any]:
