@@ -31,9 +31,9 @@ from swathpack.tools.errors import UserError
 from swathpack.tools.files.decode_report import FrameReport, Report, TileReport, ranges_of
 from swathpack.tools.files.frame_rows import HoleRows, ValidRows
 from swathpack.tools.files.held_latents import HeldLatents, Place
+from swathpack.tools.files.pool import Job, Pool
 from swathpack.tools.files.tile_parts import DecodedTile, TilePart
 from swathpack.tools.files.tile_store import TileStore
-from swathpack.tools.files.workers import Job, Pool
 
 MAX_PIXELS = 1 << 30  # in all frames, unless more is asked for
 

@@ -29,12 +29,13 @@ from swathpack.edge.stream.quality import MAX_SHIFT
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.file_writer import FileWriter
 from swathpack.tools.files.levels import MODES
+from swathpack.tools.files.pool import Pool
 from swathpack.tools.files.rate import Fitted, Fitter
 from swathpack.tools.files.sources import FrameSource, source_of
 from swathpack.tools.files.tile_jobs import Choice
 from swathpack.tools.files.tile_passes import TilePasses
 from swathpack.tools.files.tile_store import TileStore
-from swathpack.tools.files.workers import LocalPool, Pool
+from swathpack.tools.files.workers import LocalPool
 
 METADATA_TAG = 64
 TILE = 256

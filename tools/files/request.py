@@ -15,9 +15,9 @@ from swathpack.edge.stream.quality import MAX_SHIFT
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.encoder import SeriesEncoder
 from swathpack.tools.files.levels import COARSEST_LEVEL, FINEST_LEVEL, MODES
+from swathpack.tools.files.pool import Pool
 from swathpack.tools.files.rasters import Series, pack_metadata
 from swathpack.tools.files.tile_store import TileStore
-from swathpack.tools.files.workers import Pool
 
 DEFAULT_QUALITY = 24
 

@@ -12,7 +12,7 @@ A tile is a `Frame` of its pixels. Results are small: bytes and numbers.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,7 @@ from swathpack.edge.stream import ContextRef, Segment
 from swathpack.edge.stream.quality import MAX_SHIFT, STEPS, quality_of
 from swathpack.tools.files.held_latents import Held
 from swathpack.tools.files.levels import slope_at
+from swathpack.tools.files.part_decoder import decode_part
 
 CONTEXT_BYTES = 5  # of a segment, for each context that it names
 LOST = "lost"
@@ -134,8 +135,6 @@ def level(model: EdgeModel, tile: Frame, ask: Ask, at: float, aim_bytes: int) ->
 
 
 def _against(ask: Ask, coded: CodedPlain) -> Ask:
-    from dataclasses import replace
-
     return replace(ask, rival=rival_of(coded))
 
 
@@ -209,8 +208,6 @@ def _nothing(_: EdgeModel) -> None:
 
 
 def _decode(model: EdgeModel, *arguments: Any) -> Any:
-    from swathpack.tools.files.part_decoder import decode_part
-
     return decode_part(model, *arguments)
 
 

@@ -17,10 +17,10 @@ from swathpack.tools.errors import UserError
 from swathpack.tools.files.allocation import PlainTile
 from swathpack.tools.files.held_latents import Held
 from swathpack.tools.files.levels import aim_at
+from swathpack.tools.files.pool import Failure, Job, Pool
 from swathpack.tools.files.sources import FrameSource
 from swathpack.tools.files.tile_jobs import Ask, Choice, LearnedTile, Rival, rival_of, start_step
 from swathpack.tools.files.tile_store import TileStore
-from swathpack.tools.files.workers import Failure, Job, Pool
 
 HELD_DATES = 6  # earlier dates of a tile that the encoder chooses its two contexts from
 Tick = Callable[[], None]

@@ -19,24 +19,17 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from types import TracebackType
 from typing import IO, Any
 
 from swathpack.edge.codec.model import EdgeModel
 from swathpack.tools.errors import UserError
+from swathpack.tools.files.pool import Failure, Job
+from swathpack.tools.files.tile_jobs import perform
 
-Job = tuple[Any, str, tuple[Any, ...]]
 AHEAD = 3  # jobs that wait, for each worker
 LEAST_WORK = 32  # tiles of the transform coder for each worker: its start costs as much as some of them
 LEARNED_WORK = 4  # of those that a tile takes for which the networks run
-
-
-@dataclass(frozen=True)
-class Failure:
-    """What a job raised, where the caller said that the rest goes on."""
-
-    message: str
 
 
 class LocalPool:
@@ -49,8 +42,6 @@ class LocalPool:
 
     def run(self, jobs: Iterable[Job], keep_going: bool = False) -> Iterator[tuple[Any, Any]]:
         """(tag, result) of every job in order. With keep_going a bad input's result is a `Failure`."""
-        from swathpack.tools.files.tile_jobs import perform
-
         for tag, name, arguments in jobs:
             try:
                 yield tag, perform(self.model, name, arguments)
@@ -109,9 +100,6 @@ class WorkerPool:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-Pool = LocalPool | WorkerPool
 
 
 class _Ticket:
@@ -207,7 +195,7 @@ def all_cores() -> int:
         return os.cpu_count() or 1
 
 
-def open_pool(threads: int, model: EdgeModel, work: int, engine: str = "auto") -> Pool:
+def open_pool(threads: int, model: EdgeModel, work: int, engine: str = "auto") -> LocalPool | WorkerPool:
     """As many workers as threads, but none that would have next to nothing to do. work: tiles, those for which the networks
     run LEARNED_WORK times.
     """

@@ -11,7 +11,8 @@ import pytest
 from swathpack.edge.codec.plain import PlainError
 from swathpack.edge.frame import Frame
 from swathpack.tools.files.encoder import SeriesEncoder
-from swathpack.tools.files.workers import Failure, LocalPool, WorkerEndedError, WorkerPool, open_pool
+from swathpack.tools.files.pool import Failure
+from swathpack.tools.files.workers import LocalPool, WorkerEndedError, WorkerPool, open_pool
 from tests.codec_models import shipped
 from tests.frames import series
 

@@ -13,6 +13,15 @@ from numpy.typing import NDArray
 from swathpack.edge.frame import Frame
 from swathpack.tools.files.frame_store import Dates, FrameStore
 from swathpack.tools.files.rasters.records import FileRecord
+from swathpack.tools.files.rasters.tiff import tifffile
+from swathpack.tools.files.rasters.tiff_layout import (
+    file_radiometry,
+    layout_of,
+    new_record,
+    tags_with,
+    write_mask,
+    write_sidecar,
+)
 
 LARGE_SAMPLES = 1 << 23  # of a date
 STRIPS_SAMPLES = 1 << 26  # of a file in strips, which tifffile takes at once: larger ones get tiles
@@ -58,8 +67,6 @@ class _Date:
 
     def rows(self, bands: Sequence[int], top: int, stop: int) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """Samples (n, stop - top, w) of the file's rows in its type, and where each band has data."""
-        from swathpack.tools.files.rasters.geotiff import file_radiometry
-
         f, width = self.factor, self.shape[1]
         part = self.frames.part(self.index, bands, top * f, min(stop * f, self.frames.size[0]))
         names = part.bands
@@ -71,8 +78,6 @@ class _Date:
 
 def write_date(frames: FrameStore | Dates, index: int, files: Any, folder: Path) -> list[Path]:
     """The files of a date; see `swathpack.tools.files.rasters.geotiff.write_geotiffs`."""
-    from swathpack.tools.files.rasters.geotiff import new_record
-
     outline = frames.outline(index)
     records = [FileRecord.from_json(f) for f in files] if files else [new_record(outline, index)]
     written = []
@@ -84,26 +89,24 @@ def write_date(frames: FrameStore | Dates, index: int, files: Any, folder: Path)
 
 
 def _write(date: _Date, path: Path) -> Path:
-    from swathpack.tools.files.rasters import geotiff
-
     record, count = date.record, len(date.kept) + (date.record.alpha is not None)
-    layout = geotiff.layout_of(record, count, len(date.kept) == len(record.bands))
+    layout = layout_of(record, count, len(date.kept) == len(record.bands))
     separate = count == 1 or layout["planarconfig"] == "separate"
     height, width = date.shape
     if count * height * width >= STRIPS_SAMPLES:
         layout.setdefault("tile", TILE)
     shape = (height, width) if count == 1 else (count, height, width) if separate else (height, width, count)
     big = bool(record.layout.get("bigtiff")) or count * height * width * np.dtype(record.dtype).itemsize > BIGTIFF_BYTES
-    tags = geotiff.tags_with(record, date.kept)
+    tags = tags_with(record, date.kept)
     options = {"datetime": record.datetime, "extratags": tags, "metadata": None, "software": False, **layout}
-    with geotiff.tifffile().TiffWriter(path, bigtiff=big) as writer:
+    with tifffile().TiffWriter(path, bigtiff=big) as writer:
         parts = (
             _tiles(date, count, separate, layout["tile"]) if "tile" in layout else iter([_whole(date, count, separate)])
         )
         writer.write(parts, shape=shape, dtype=record.dtype, **options)
         held = _held(date) if record.mask in ("internal", "sidecar") else np.zeros((0, 0), np.bool_)
-        geotiff.write_mask(writer, record, held, layout)
-    geotiff.write_sidecar(path, record, held)
+        write_mask(writer, record, held, layout)
+    write_sidecar(path, record, held)
     return path
 
 
