@@ -97,7 +97,8 @@ def _timed(work: Callable[[], Any]) -> tuple[Any, float, float]:
 def _peak_mb() -> float:
     import resource
 
-    return max(resource.getrusage(w).ru_maxrss for w in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / 1024
+    found = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return max(found) / 1024
 
 
 def run_one(codec: str, scene: Path, bppb: float) -> Row:
@@ -115,7 +116,7 @@ def _pixels(path: Path) -> NDArray[np.uint16]:
 
 
 def _row(size: int, encode: tuple[Any, float, float], decode: tuple[Any, float, float], psnr: float | None) -> Row:
-    found = {"bytes": size, "psnr": psnr, "peak_mb": _peak_mb()}
+    found: Row = {"bytes": size, "psnr": psnr, "peak_mb": _peak_mb()}
     for name, (_, wall, cpu) in (("encode", encode), ("decode", decode)):
         found |= {f"{name}_s": wall, f"{name}_cpu": cpu}
     return found

@@ -215,8 +215,8 @@ def decode(
         found, outline = decoder.report(index), decoder.outline(index)
         store.begin(outline if part is None else part.outline(outline))
         only = None if part is None else {w.index for w in decoder.windows if part.meets(w)}
-        for window, tile in decoder.tiles(found, layers, only):
-            store.put(*((window, tile) if part is None else part.of(window, tile)))
+        for window, pixels in decoder.tiles(found, layers, only):
+            store.put(*((window, pixels) if part is None else part.of(window, pixels)))
             tick()
         if part is not None and part.preview > 1:
             _whole_where_needed(decoder, reading, found, part, store, layers)
@@ -239,8 +239,8 @@ def _whole_where_needed(
         for tile in again.tiles_of.get(index, []):
             again.latent(index, again.windows[tile])
     more = again.report(found.frame)
-    for window, tile in again.tiles(more, layers, {t for _, t in short}):
-        store.put(*part.of(window, tile))
+    for window, pixels in again.tiles(more, layers, {t for _, t in short}):
+        store.put(*part.of(window, pixels))
     found.tiles += more.tiles
 
 

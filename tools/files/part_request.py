@@ -89,13 +89,18 @@ class Part:
         kept = [files[i] for i in self.dates] if self.dates else files
         return given | {"files": [[self._record(f) for f in date] for date in kept]}
 
+    def _native(self, factor: int) -> tuple[int, int]:
+        """Rows and columns on a grid of that many pixels."""
+        rows, columns = (-(-b // factor) - a // factor for a, b in (self.rows, self.columns))
+        return rows, columns
+
     def _record(self, item: dict[str, Any]) -> dict[str, Any]:
         record = FileRecord.from_json(item)
         factor = max(1, round(self.full[0] / max(record.shape[0], 1)))
         if self.preview > 1:
             shape, step = self.size, self.preview / factor
         else:
-            shape, step = tuple(-(-b // factor) - a // factor for a, b in (self.rows, self.columns)), 1.0
+            shape, step = self._native(factor), 1.0
         top, left, place = self.rows[0] / factor, self.columns[0] / factor, record.georeference
         if place.transform is not None:
             a, b, c, d, e, f = place.transform
@@ -104,8 +109,7 @@ class Part:
         tags = [t for t in record.tags if t[0] not in _PLACE_TAGS]
         if record.tags:
             tags += [t for t in tags_of(place) if t[0] in _PLACE_TAGS]
-        size = (int(shape[0]), int(shape[1]))
-        return replace(record, shape=size, georeference=place, tags=tuple(tags)).to_json()
+        return replace(record, shape=shape, georeference=place, tags=tuple(tags)).to_json()
 
 
 def _shrunk(frame: Frame, n: int) -> Frame:

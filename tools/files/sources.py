@@ -42,7 +42,7 @@ class HeldSource:
         """Views of the frame's arrays."""
         f = self.frame
         holes = window.of(f.holes) if f.holes.size else f.holes
-        return replace(f, data=window.of(f.data), valid=window.of(f.valid), holes=holes)  # type: ignore[arg-type]
+        return replace(f, data=window.of(f.data), valid=window.of(f.valid), holes=holes)
 
     def masks(self) -> tuple[bytes | None, bytes | None]:
         """See FrameSource."""

@@ -30,7 +30,7 @@ def main() -> int:
             model = model or EdgeModel(folder, 1, engine)
             answer = True, perform(model, name, arguments)
         except Exception as error:  # the parent decides what becomes of it
-            answer = False, error  # type: ignore[assignment]
+            answer = False, error
         send(results, _packed(answer))
 
 

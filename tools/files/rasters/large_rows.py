@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,7 @@ TILE = (256, 256)
 BIGTIFF_BYTES = 3 << 30
 
 
-def wanted(frames: Sequence[Any]) -> bool:
+def wanted(frames: Sequence[Any]) -> TypeGuard[FrameStore | Dates]:
     """Whether dates are large and can be read by rows."""
     if not isinstance(frames, (FrameStore, Dates)) or not len(frames):
         return False

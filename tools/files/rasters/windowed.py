@@ -278,9 +278,9 @@ class _Survey:
         columns = min(values.shape[1], 4096)
         more = -values.shape[1] % columns
         counts = np.stack([radiometry.to_counts(v, own) for v, own in zip(values, valid)])
-        counts, valid = (np.pad(a, ((0, 0), (0, more))).reshape(len(a), -1, columns) for a in (counts, valid))
+        counts, valid = _wrapped(counts, more, columns), _wrapped(valid, more, columns)
         bands = tuple(self.files.places[i][0].bands[self.files.places[i][1]].frame for i in self.wanted)
-        any_valid = valid.any(axis=0)
+        any_valid: NDArray[np.bool_] = np.asarray(valid.any(axis=0))
         return Frame(counts, bands, self.scene.time, any_valid, radiometry=radiometry, holes=any_valid & ~valid)
 
     def records(self) -> list[FileRecord]:
@@ -305,6 +305,11 @@ class _Survey:
             datetime=facts.datetime,
             source=facts.source,
         )
+
+
+def _wrapped(rows: NDArray[Any], more: int, columns: int) -> NDArray[Any]:
+    """(C, n) with `more` zeros, as (C, m, columns)."""
+    return np.pad(rows, ((0, 0), (0, more))).reshape(len(rows), -1, columns)
 
 
 def _cut(plane: Plane, top: int, stop: int) -> Plane:
