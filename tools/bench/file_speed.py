@@ -125,7 +125,7 @@ def _row(size: int, encode: tuple[Any, float, float], decode: tuple[Any, float, 
 def _psnr(a: NDArray[np.uint16], b: NDArray[np.uint16]) -> float:
     """Peak 10,000, band by band so that no large copy is made."""
     errors = [float(((x.astype(np.float32) - y) ** 2).mean(dtype=np.float64)) for x, y in zip(a, b)]
-    return float(10 * np.log10(1e8 / max(np.mean(errors), 1e-12)))
+    return float(10 * np.log10(1e8 / max(float(np.mean(errors)), 1e-12)))
 
 
 def _ours(codec: str, scene: Path, bppb: float) -> Row:
