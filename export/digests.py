@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from swathpack.codec.atomic import replaced
 from swathpack.edge.digests import FILE_DIGEST_BYTES, MANIFEST, bytes_digest
 
 
@@ -21,6 +22,5 @@ def renew(path: Path) -> None:
     told = json.loads(manifest.read_text())
     if isinstance(told, dict) and "model_digest" in told:
         told["files"] = dict(sorted({**told.get("files", {}), path.name: digest_of(path)}.items()))
-        part = manifest.with_suffix(".part")
-        part.write_text(json.dumps(told, indent=1) + "\n")
-        part.replace(manifest)
+        with replaced(manifest) as part:
+            part.write_text(json.dumps(told, indent=1) + "\n")

@@ -21,7 +21,7 @@ from swathpack.edge.codec.transform_coder.weights import Weights, read_weights, 
 
 STEP_BITS, STEPS_AN_OCTAVE, STEP_BIAS = 6, 4, 16
 PLANE_BITS = 5
-PREDICTED = 31  # in the place of the planes, which follow: an earlier date is taken
+PREDICTED, WEIGHTED = 31, 30  # in the place of the planes, which follow: an earlier date is taken; bands have weights
 MEAN_UNIT_BITS, MEAN_ORDER = 3, 6
 
 
@@ -135,11 +135,13 @@ def write_head(head: Head, bands: int, expected: Expected) -> bytes:
     out.put(head.step, STEP_BITS)
     if head.prediction is not None:
         out.put(PREDICTED, PLANE_BITS)
+    if head.weights.level:
+        out.put(WEIGHTED, PLANE_BITS)
+        write_weights(head.weights, out)
     out.put(head.planes, PLANE_BITS)
     out.put(head.mean_unit, MEAN_UNIT_BITS)
     for mean in head.means:
         out.put_signed(mean, MEAN_ORDER)
-    write_weights(head.weights, out)
     write_rasters([part.raster for part in head.parts], bands, out)
     for part in head.parts:
         write_spectrum(part.spectrum, out)
@@ -162,11 +164,14 @@ def _read_head(reader: BitReader, shape: tuple[int, int, int], expected: Expecte
     predicted = planes == PREDICTED
     if predicted:
         planes = reader.get(PLANE_BITS)
+    weights = Weights.equal(bands)
+    if planes == WEIGHTED:
+        weights, planes = read_weights(bands, reader), reader.get(PLANE_BITS)
     unit = reader.get(MEAN_UNIT_BITS)
     means = tuple(reader.get_signed(MEAN_ORDER) for _ in range(bands))
     if planes > bitplane.MAX_PLANES or max(map(abs, means)) > 1 << 17:
         raise ValueError(f"{planes} planes, means up to {max(map(abs, means))} units")
-    weights, parts = read_weights(bands, reader), []
+    parts = []
     for raster in read_rasters(bands, reader):
         pyramid = pyramid_of(raster, height, width)
         if raster.half and not pyramid.levels:

@@ -71,20 +71,18 @@ def weights_for(choice: str, names: Sequence[str], bppb: float) -> Weights:
 
 
 def write_weights(weights: Weights, out: BitWriter) -> None:
-    """The level, and unless it is 0 a bit a band."""
+    """The level and a bit a band, of weights that are not equal."""
     out.put(weights.level, LEVEL_BITS)
-    for heavy in weights.bands if weights.level else ():
+    for heavy in weights.bands:
         out.put(heavy, 1)
 
 
 def read_weights(count: int, bits: BitReader) -> Weights:
     """As write_weights. Raises ValueError for what no encoder writes."""
     level = bits.get(LEVEL_BITS)
-    if not level:
-        return Weights.equal(count)
     bands = tuple(bool(bits.get(1)) for _ in range(count))
-    if not any(bands) or all(bands):
-        raise ValueError(f"weights of {sum(bands)} of {count} bands")
+    if not level or not any(bands) or all(bands):
+        raise ValueError(f"weights of level {level} for {sum(bands)} of {count} bands")
     return Weights(level, bands)
 
 

@@ -14,12 +14,13 @@ from typing import Any
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+import swathpack
+from swathpack.edge.install.agent import agent_paths
 from swathpack.edge.install.service import Places
 from swathpack.export.bundle.archive import bundle_tar
 from swathpack.export.bundle.contents import DATA, UNIT_FILES
 from swathpack.export.bundle.signing import public_line, sign
 
-EDGE = Path(__file__).resolve().parents[3] / "edge"
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 PASSES = 'print(\'{"step": "engine", "state": "done", "text": "fine"}\')\n'
 FAILS = "import sys; print('no such engine', file=sys.stderr); sys.exit(1)\n"
@@ -51,8 +52,9 @@ def wheel(module: str) -> bytes:
 
 
 def files(selftest: str = PASSES, note: str = "") -> dict[str, bytes]:
+    package = Path(swathpack.__file__).parent
     found = {
-        f"runtime/swathpack/edge/install/{p.name}": p.read_bytes() for p in sorted((EDGE / "install").glob("*.py"))
+        f"runtime/swathpack/{path.relative_to(package).as_posix()}": path.read_bytes() for path in agent_paths(package)
     }
     found["runtime/swathpack/__init__.py"] = found["runtime/swathpack/edge/__init__.py"] = b""
     found["runtime/swathpack/edge/install/selftest.py"] = selftest.encode()

@@ -9,6 +9,7 @@ from swathpack.edge.bands import BANDS
 from swathpack.edge.codec.transform_coder import (
     Weights,
     decode_tile,
+    encode_against,
     encode_tile,
     weighted_errors,
     weights_for,
@@ -49,7 +50,7 @@ def test_the_header_tells_them() -> None:
 def test_weights_that_no_encoder_writes_are_refused(bands: tuple[bool, ...]) -> None:
     out = BitWriter()
     write_weights(Weights(2, bands), out)
-    with pytest.raises(ValueError, match="of 4 bands"):
+    with pytest.raises(ValueError, match="of level 2 for . of 4 bands"):
         read_weights(4, BitReader(out.bytes()))
 
 
@@ -88,3 +89,14 @@ def test_errors_without_weights_are_raised_between_none_and_all_of_the_spread() 
     errors = np.array([total, 0.01 * spreads.min(), 0.0])
     assert weighted_errors(errors, TILE, valid, weights) == pytest.approx([heavy, 0.01 * spreads.min() * 13 / 4, 0.0])
     assert (weighted_errors(errors, TILE, valid, Weights.equal(4)) == errors).all()
+
+
+def test_weights_and_an_earlier_date_go_together() -> None:
+    rng = np.random.default_rng(2)
+    date = (TILE.astype(np.int64) + rng.integers(-20, 21, TILE.shape)).clip(0, 65535).astype(np.uint16)
+    alone = encode_tile(TILE, names=FOUR, max_bytes=2000, weights=Weights.visible(FOUR, 2))
+    coded = encode_against(alone, TILE, None, FOUR, 2000, [date])
+    assert coded.reference == 0 and weights_in(coded.payload, TILE.shape, FOUR) == Weights.visible(FOUR, 2)
+    decoded = decode_tile(coded.payload, TILE.shape, FOUR, date).samples
+    other = decode_tile(alone.payload, TILE.shape, FOUR).samples
+    assert ((decoded - TILE) ** 2).sum() < 0.5 * ((other - TILE) ** 2).sum()
