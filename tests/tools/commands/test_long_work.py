@@ -92,6 +92,8 @@ def test_a_journal_of_other_options_is_begun_anew(stream: Path, tmp_path: Path) 
 
 
 def test_ctrl_c_leaves_the_journal_of_resume_and_nothing_else(stream: Path, tmp_path: Path) -> None:
+    if stream.parent.name.startswith("transform"):
+        pytest.skip("decoded so soon that on a busy machine it may be done before the signal")
     words = ["decompress", str(stream), "-o", str(tmp_path / "a.npz"), "--threads", "2"]
     for more, left in (["--resume"], ["a.npz.journal"]), ([], []):
         child = start(*words, *more)
