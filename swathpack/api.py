@@ -7,6 +7,7 @@ names what was expected and what was found. Examples: docs/python.md.
 from __future__ import annotations
 
 import builtins
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.codec.model import EdgeModel
 from swathpack.edge.frame import Frame
-from swathpack.tools.errors import UserError
+from swathpack.tools.errors import StreamError, UserError
 from swathpack.tools.files.api import model as shipped_model
 from swathpack.tools.files.arrays import Times, as_series
 from swathpack.tools.files.lazy import Stream, open_model, values_of
@@ -136,6 +137,9 @@ def decompress(
     output: str | Path | None = None,
     bands: Sequence[str] | None = None,
     layers: int = LAYERS,
+    window: tuple[int, int, int, int] | None = None,
+    dates: Sequence[int] = (),
+    preview: int = 1,
     model: ModelFolder = None,
     threads: int = 1,
     partial: bool = False,
@@ -146,20 +150,55 @@ def decompress(
     where that is given.
 
     output: an .npz, a NetCDF .nc, a .zarr group, a .tif for one date, or a folder for GeoTIFFs, with what the input's files
-    said beside the pixels. cog: deflate or zstd, for cloud-optimised GeoTIFFs.
-    layers: from how many of the 16 images are built. partial: what is missing comes as 0 instead of raising StreamError.
+    said beside the pixels. cog: deflate or zstd, for cloud-optimised GeoTIFFs. layers: from how many of the 16 images are
+    built. window: (row, column, height, width), dates: numbers of frames, preview: 4, 8 or 16 for means of so many pixels
+    each way; of a path only the bytes that these take are read. partial: what is missing comes as 0 instead of raising
+    StreamError.
     Raises Error, StreamError, RefusedError.
     """
-    stream = _stream_of(source, model, threads, partial)
     place = None
     if output is not None:
         check_form(Path(output), cog)
         place = output_of(Path(output), _paths(source), force)
+    if window is not None or len(dates) or preview != 1:
+        wanted = (window, bands or (), dates, preview)
+        frames, metadata = _part(source, wanted, layers, _model(model, threads), partial)
+        if place is not None:
+            with place as path:
+                write_series(Series(frames, metadata), path, cog)
+        return np.stack([values_of(frame) for frame in frames])
+    stream = _stream_of(source, model, threads, partial)
     frames = [stream.frame(index, bands, layers) for index in range(len(stream))]
     if place is not None:
         with place as path:
             write_series(Series(frames, stream.carried), path, cog)
     return np.stack([values_of(frame) for frame in frames])
+
+
+def _part(
+    source: Stream | str | Path | builtins.bytes, wanted: tuple[Any, ...], layers: int, model: EdgeModel, partial: bool
+) -> tuple[list[Frame], dict[str, Any]]:
+    """Frames of a part, and what the files said, said of it."""
+    from swathpack.tools.commands.decompress import Reading, _metadata, decode
+    from swathpack.tools.files.decoder import StreamDecoder
+    from swathpack.tools.files.part_file import PartFile
+    from swathpack.tools.files.part_request import part_of
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "stream.swp"
+        if isinstance(source, (str, Path)):
+            path = Path(source)
+        else:
+            path.write_bytes(builtins.bytes(source))
+        file = PartFile(path)
+        reading = Reading(file=file, part=part_of(file.header, *wanted))
+        decoder = StreamDecoder(model, reading.stream())
+        store, report = decode(decoder, reading, layers, Path(folder))
+        if report.problems and not partial:
+            raise StreamError(f"{report.problems[0]}; partial=True gives what is there", tuple(report.problems))
+        frames = list(store)
+        store.close()
+        return frames, reading.metadata(_metadata(decoder.stream), decoder.header.frames)
 
 
 @public_errors()

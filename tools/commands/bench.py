@@ -6,16 +6,18 @@ without clipping. Results of earlier runs are kept under runs/bench_cache and re
 and data agree.
 
     swathpack bench ../shared/data --codecs j2k,j2k-klt,swathpack --out runs/bench
+    swathpack bench ../shared/data --speed                            # whole files: MB/s, memory, ratio
     swathpack bench ../shared/data --evidence --out runs/evidence     # everything in docs/results.md
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
-from swathpack.tools.bench import cubes, evidence, pages, plots, report, summary
+from swathpack.tools.bench import cubes, evidence, file_speed, pages, plots, report, summary
 from swathpack.tools.bench.measure import Cache, Measured, measure
 from swathpack.tools.bench.peers import PEERS, PeerError, make
 from swathpack.tools.errors import UserError
@@ -49,6 +51,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="*",
         default=[],
         help="with --evidence: TerraCodec models (.swt) to measure as well",
+    )
+    parser.add_argument(
+        "--speed",
+        action="store_true",
+        help="speed and memory of whole files instead, on mosaics of the folder's cubes; --out: folder for speed.json",
+    )
+    parser.add_argument(
+        "--sides", default="1024,2048", help="with --speed: pixels a side (default %(default)s; 10980: a tile)"
     )
     parser.add_argument("--no-cache", action="store_true", help="measure everything anew")
 
@@ -115,8 +125,27 @@ def run_evidence(args: argparse.Namespace) -> int:
     return 0
 
 
+def run_speed(args: argparse.Namespace) -> int:
+    """Measures speed and memory of whole files, prints the table, writes the figures."""
+    words = args.sides.split(",")
+    if not all(w.isdigit() and 64 <= int(w) <= 10980 for w in words):
+        raise UserError(f"--sides: expected 64 to 10980 pixels such as 1024,2048; found {args.sides!r}")
+    codecs = file_speed.CODECS if args.codecs == DEFAULT_CODECS else tuple(args.codecs.split(","))
+    unknown = [c for c in codecs if c not in file_speed.CODECS]
+    if unknown:
+        raise UserError(f"--codecs: expected some of {', '.join(file_speed.CODECS)}; found {', '.join(unknown)}")
+    rows = file_speed.measure(args.folder, [int(w) for w in words], codecs)
+    print(file_speed.table(rows))
+    if args.out is not None:
+        with Output(args.out, [args.folder], force=True, folder=True) as place:
+            (place / "speed.json").write_text(json.dumps(rows, indent=1) + "\n")
+    return 0
+
+
 def run(args: argparse.Namespace) -> int:
     """Measures, prints the tables, writes the files."""
+    if args.speed:
+        return run_speed(args)
     if args.evidence:
         return run_evidence(args)
     targets, window = _rates(args.bppb, "--bppb"), _rates(args.window, "--window")

@@ -103,10 +103,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model_arguments(parser)
 
 
-def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+def add_model_arguments(parser: argparse.ArgumentParser, all_cores: bool = False) -> None:
     """Arguments that every command with the codec takes."""
     parser.add_argument("--model", type=Path, default=DEFAULT_DIRECTORY, help=argparse.SUPPRESS)
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads of the networks (default 1)")
+    if all_cores:
+        parser.add_argument("--threads", type=int, help="processes that decode tiles (default: one a core)")
+    else:
+        parser.add_argument("--threads", type=int, default=1, help="CPU threads of the networks (default 1)")
     parser.add_argument(
         "--engine",
         default="auto",
@@ -114,12 +117,27 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def check_threads(args: argparse.Namespace) -> None:
+    """Refuse a number of threads that means nothing. Raises UserError."""
+    if args.threads is not None and not 1 <= args.threads <= MAX_THREADS:
+        raise UserError(f"--threads: expected 1 to {MAX_THREADS}, found {args.threads}")
+
+
 def open_model(args: argparse.Namespace) -> EdgeModel:
     """The model of --model, as a UserError when it cannot be loaded."""
-    if not 1 <= args.threads <= MAX_THREADS:
-        raise UserError(f"--threads: expected 1 to {MAX_THREADS}, found {args.threads}")
+    check_threads(args)
+    return _model(args, args.threads)
+
+
+def open_tile_model(args: argparse.Namespace) -> EdgeModel:
+    """The model for work on tiles: one thread, since workers share the cores out. Raises UserError."""
+    check_threads(args)
+    return _model(args, 1)
+
+
+def _model(args: argparse.Namespace, threads: int) -> EdgeModel:
     try:
-        return EdgeModel(args.model, args.threads, args.engine)
+        return EdgeModel(args.model, threads, args.engine)
     except ModelError as error:
         raise UserError(str(error)) from error
 

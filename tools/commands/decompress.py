@@ -4,7 +4,9 @@
     swathpack decompress scene.swp -o folder/            GeoTIFFs with the georeference of the input
     swathpack decompress scene.swp -o scene.tif --cog             a cloud-optimised one; --cog zstd
     swathpack decompress cube.swp -o cube.nc                      NetCDF, or cube.zarr
-    swathpack decompress cube.swp -o preview.npz --layers 2
+    swathpack decompress cube.swp -o coarse.npz --layers 2
+    swathpack decompress scene.swp -o part.tif --window 2000 3000 512 512 --bands B04,B08
+    swathpack decompress scene.swp -o small.tif --preview 16
 
 A stream that was cut or damaged gives what arrived: the rest is nodata, the report names what is missing, and the exit
 code is 3.
@@ -13,27 +15,37 @@ code is 3.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Container, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from swathpack import __version__
 from swathpack.edge.codec.latents import LAYERS
+from swathpack.edge.codec.model import EdgeModel
+from swathpack.edge.codec.pixels import tile_windows
 from swathpack.edge.frame import Frame
-from swathpack.edge.stream import Stream, StreamError
-from swathpack.tools.commands.compress import add_model_arguments, open_model
+from swathpack.edge.stream import Header, Stream, StreamError
+from swathpack.edge.stream.quality import is_learned
+from swathpack.tools.commands.compress import add_model_arguments, open_tile_model
 from swathpack.tools.errors import DONE, PARTLY, MissingPackageError, UserError
 from swathpack.tools.files.carried import metadata_of
-from swathpack.tools.files.decode_report import Report, ranges_of
+from swathpack.tools.files.decode_report import FrameReport, Report, ranges_of
 from swathpack.tools.files.decoder import MAX_PIXELS, StreamDecoder, check_pixels
 from swathpack.tools.files.frame_store import Dates, FrameStore
 from swathpack.tools.files.outputs import add_force, check_outputs, write_text
-from swathpack.tools.files.rasters import Series, check_form, output_of, write_series
+from swathpack.tools.files.part_file import PartFile
+from swathpack.tools.files.part_request import PREVIEWS, Part, part_of, window_of_bbox
+from swathpack.tools.files.rasters import Georeference, Series, check_form, output_of, write_series
 from swathpack.tools.files.rasters.cog import COMPRESSIONS
 from swathpack.tools.files.rasters.cube import UnlikeError
+from swathpack.tools.files.tile_store import TileStore
+from swathpack.tools.files.workers import LEARNED_WORK, LocalPool, all_cores, open_pool
 from swathpack.tools.progress import Progress
 
 SHOWN = 12
@@ -50,6 +62,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="K",
         help="build images from the first K layers only (0: prediction)",
     )
+    add_part_arguments(parser)
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="keep a journal beside the output, and go on where an earlier run of the same input and options stopped",
+    )
     parser.add_argument("--report", type=Path, metavar="FILE.json", help="write what was decoded, per frame and tile")
     parser.add_argument(
         "--coder",
@@ -64,7 +82,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"refuse a stream that claims more pixels than this in all its frames (default {MAX_PIXELS:,})",
     )
     add_force(parser)
-    add_model_arguments(parser)
+    add_model_arguments(parser, all_cores=True)
+
+
+def add_part_arguments(parser: argparse.ArgumentParser) -> None:
+    """What part of a stream; of the file only what that takes is read."""
+    area = parser.add_mutually_exclusive_group()
+    area.add_argument(
+        "--window", type=int, nargs=4, metavar=("ROW", "COL", "HEIGHT", "WIDTH"), help="only these pixels"
+    )
+    area.add_argument(
+        "--bbox",
+        type=float,
+        nargs=4,
+        metavar=("LEFT", "BOTTOM", "RIGHT", "TOP"),
+        help="only the pixels of this box, in the coordinates of the files",
+    )
+    parser.add_argument("--bands", metavar="B02,B03", help="only these bands")
+    parser.add_argument("--dates", metavar="0,3,5-7", help="only these dates, by number")
+    parser.add_argument("--preview", type=int, choices=PREVIEWS, metavar="N", help="at 1/N of the size (4, 8 or 16)")
 
 
 def add_form(parser: argparse.ArgumentParser) -> None:
@@ -93,41 +129,170 @@ def run(args: argparse.Namespace) -> int:
     check_outputs((args.output, args.report), [args.input], args.force)
     check_form(args.output, args.cog)
     output = output_of(args.output, [args.input], args.force)
+    model = open_tile_model(args)
     try:
-        decoder = StreamDecoder(open_model(args), read_bytes(args.input), args.coder)
-        check_pixels(decoder.header, args.max_pixels)
+        reading = Reading.of(args)
+        store = TileStore(*journal(args, model))
+        decoder = StreamDecoder(model, reading.stream(), args.coder, store=store)
+        check_pixels(reading.claimed(decoder.header), args.max_pixels)
     except (StreamError, UserError) as error:
         raise UserError(f"{args.input}: {error}") from error
     if not decoder.by_tile:
         raise UserError(f"{args.input}: no tile is in the stream")
-    with output as place:
-        frames, found = decode(decoder, args.layers, place.parent)
-        written, notes = _write(frames, decoder.stream, place, args.cog)
+    work = sum(LEARNED_WORK if is_learned(s[0].quality_byte) else 1 for s in decoder.by_tile.values())
+    with open_pool(args.threads or all_cores(), model, work, args.engine) as pool, output as place:
+        decoder.pool = None if isinstance(pool, LocalPool) and not store.kept else pool
+        with Progress(len(decoder.by_tile), "decompressing") as bar:
+            frames, found = decode(decoder, reading, args.layers, place.parent, bar.step)
+        metadata = reading.metadata(_metadata(decoder.stream), decoder.header.frames)
+        written, notes = _write(frames, metadata, place, args.cog)
         frames.close()
+    store.close(done=True)
     if args.report:
         write_text(args.report, json.dumps(report(found), indent=1) + "\n")
     problems = found.problems + notes
     _say(args.output, len(written), found, problems)
+    if reading.file is not None:
+        print(f"read {reading.file.bytes_read} of {reading.file.size} bytes")
     return PARTLY if problems else DONE
 
 
-def decode(decoder: StreamDecoder, layers: int, scratch: Path) -> tuple[FrameStore, Report]:
-    """All frames of a stream; large ones lie in a file in the folder `scratch`."""
-    store, reports = FrameStore(decoder.header.height, decoder.header.width, scratch), []
-    with Progress(decoder.header.frames, "decompressing") as bar:
-        for index in range(decoder.header.frames):
-            found = decoder.report(index)
-            store.begin(decoder.outline(index))
-            for window, tile in decoder.tiles(found, layers):
-                store.put(window, tile)
-            reports.append(found)
-            bar.step()
+def journal(args: argparse.Namespace, model: EdgeModel) -> tuple[Path | None, str]:
+    """Where the journal of --resume lies and what it is of: everything that decides the images; nothing without --resume."""
+    if not args.resume:
+        return None, ""
+    ignored = ("output", "force", "resume", "threads", "run", "report", "cog")
+    options = {k: str(v) for k, v in sorted(vars(args).items()) if k not in ignored}
+    try:
+        seen = args.input.stat()
+    except OSError as error:
+        raise UserError(f"cannot read: {error.strerror or error}") from error
+    told = json.dumps(
+        [__version__, model.digest.hex(), model.tables_digest.hex(), options, seen.st_size, seen.st_mtime_ns]
+    )
+    return args.output.with_name(f"{args.output.name}.journal"), hashlib.sha256(told.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What is read: the whole file (data), or a part of it."""
+
+    data: bytes = b""
+    file: PartFile | None = None
+    part: Part | None = None
+
+    @classmethod
+    def of(cls, args: argparse.Namespace) -> Reading:
+        """What the options ask for. Raises UserError, StreamError."""
+        if not (args.window or args.bbox or args.bands or args.dates or args.preview):
+            return cls(read_bytes(args.input))
+        file = PartFile(args.input)
+        header, window = file.header, args.window
+        if args.bbox:
+            window = window_of_bbox(georeference_of(_metadata(file.metadata)), args.bbox, header)
+        bands = [b.strip() for b in args.bands.split(",")] if args.bands else []
+        return cls(file=file, part=part_of(header, window, bands, _dates(args.dates), args.preview or 1))
+
+    def stream(self, missing: Container[tuple[int, int]] | None = None) -> bytes | Stream:
+        """What the decoder is given. missing: tiles of which a preview's beginning was too little."""
+        if self.file is None or self.part is None:
+            return self.data
+        prefix = None if missing is not None else self.part.prefix_bytes(_samples(self.file.header))
+        dates = self.part.dates or range(self.file.header.frames)
+        windows = {w.index: w for w in tile_windows(*self.part.full, self.file.header.tile_size)}
+        wanted = {(f, t) for f, t in self.file.places if f in dates and self.part.meets(windows[t])}
+        return self.file.stream({p for p in wanted if missing is None or p in missing}, prefix)
+
+    def claimed(self, header: Header) -> Header:
+        """A header of as many pixels as come out."""
+        if self.part is None:
+            return header
+        height, width = self.part.size
+        return replace(header, height=height, width=width, frames=len(self.part.dates) or header.frames, times=())
+
+    def metadata(self, given: dict[str, Any], frames: int) -> dict[str, Any]:
+        """What the stream says of its files, said of what comes out. What cannot be used is left as it is."""
+        if self.part is None:
+            return given
+        try:
+            return self.part.metadata(given, frames)
+        except (UserError, KeyError, TypeError, ValueError, AttributeError):
+            return {}
+
+
+def _samples(header: Header) -> int:
+    return len(header.bands) * min(header.tile_size, header.height) * min(header.tile_size, header.width)
+
+
+def _dates(text: str | None) -> list[int]:
+    """`0,3,5-7`. Raises UserError."""
+    try:
+        found: list[int] = []
+        for word in (text or "").split(",") if text else []:
+            first, _, last = word.partition("-")
+            found += range(int(first), int(last or first) + 1)
+    except ValueError as error:
+        raise UserError(f"--dates: expected numbers such as 0,3,5-7, found {text!r}") from error
+    return found
+
+
+def _is_learned(decoder: StreamDecoder, index: int, tile: int) -> bool:
+    return is_learned(decoder.by_tile[index, tile][0].quality_byte)
+
+
+def decode(
+    decoder: StreamDecoder, reading: Reading, layers: int, scratch: Path, tick: Callable[[], None] = lambda: None
+) -> tuple[FrameStore, Report]:
+    """All frames of a stream, or a part; large ones lie in a file in the folder `scratch`."""
+    part, header = reading.part, decoder.header
+    size = (header.height, header.width) if part is None else part.size
+    wanted = range(header.frames) if part is None or not part.dates else part.dates
+    layers = layers if part is None else min(layers, part.layers)
+    store, reports = FrameStore(*size, scratch), []
+    for index in range(header.frames):
+        if index not in wanted:
+            for tile in decoder.tiles_of.get(index, []):
+                if _is_learned(
+                    decoder, index, tile
+                ):  # others are coded against it; the transform coder's are found by need
+                    decoder.latent(index, decoder.windows[tile])
+                tick()
+            continue
+        found, outline = decoder.report(index), decoder.outline(index)
+        store.begin(outline if part is None else part.outline(outline))
+        only = None if part is None else {w.index for w in decoder.windows if part.meets(w)}
+        for window, pixels in decoder.tiles(found, layers, only):
+            store.put(*((window, pixels) if part is None else part.of(window, pixels)))
+            tick()
+        if part is not None and part.preview > 1:
+            _whole_where_needed(decoder, reading, found, part, store, layers)
+        reports.append(found)
     return store, Report(decoder.stream, reports)
 
 
-def _write(frames: FrameStore, stream: Stream, place: Path, cog: str) -> tuple[list[Path], list[str]]:
+def _whole_where_needed(
+    decoder: StreamDecoder, reading: Reading, found: FrameReport, part: Part, store: FrameStore, layers: int
+) -> None:
+    """Tiles of a preview of which the beginning was too little are read whole; that others are cut is no damage."""
+    short = {(found.frame, t.tile) for t in found.tiles if t.layers == 0}
+    found.tiles = [
+        replace(t, problem="") if t.layers else t for t in found.tiles if t.layers or t.q < 0 and not t.problem
+    ]
+    if not short:
+        return
+    again = StreamDecoder(decoder.model, reading.stream(short), decoder.coder)
+    for index in range(found.frame):
+        for tile in again.tiles_of.get(index, []):
+            if _is_learned(again, index, tile):
+                again.latent(index, again.windows[tile])
+    more = again.report(found.frame)
+    for window, pixels in again.tiles(more, layers, {t for _, t in short}):
+        store.put(*part.of(window, pixels))
+    found.tiles += more.tiles
+
+
+def _write(frames: FrameStore, metadata: dict[str, Any], place: Path, cog: str) -> tuple[list[Path], list[str]]:
     """Write the series; returns the files, and what could not be used of what the stream says of its files."""
-    metadata = _metadata(stream)
     if place.suffix.lower() == ".npz":
         return _written(frames, metadata, place)
     there = [i for i in range(len(frames)) if frames.has_data(i)]
@@ -161,6 +326,14 @@ def _metadata(stream: Stream) -> dict[str, Any]:
         return metadata_of(stream)
     except UserError:
         return {}
+
+
+def georeference_of(metadata: dict[str, Any]) -> Georeference:
+    """Of the finest file of the first date, nothing where the stream does not say it."""
+    for date in metadata.get("files") or ():
+        records = sorted((f for f in date or ()), key=lambda f: -int((f.get("shape") or [0])[0]))
+        return Georeference.from_json(records[0].get("georeference", {})) if records else Georeference()
+    return Georeference()
 
 
 def report(found: Report) -> dict[str, Any]:

@@ -6,7 +6,6 @@ layer that arrived whole; tiles without any layer come out as nodata.
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, replace
 
@@ -27,13 +26,16 @@ from swathpack.edge.frame import Frame
 from swathpack.edge.radiometry import MAX_COUNT
 from swathpack.edge.stream import Header, Segment, Stream, StreamError, read_stream
 from swathpack.edge.stream.quality import TRANSFORM, is_learned
-from swathpack.edge.stream.segment import SYNC, unpack_front
 from swathpack.tools import errors
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.decode_report import FrameReport, Report, TileReport, ranges_of
+from swathpack.tools.files.doubt import doubtful_frames
 from swathpack.tools.files.frame_rows import HoleRows, ValidRows
 from swathpack.tools.files.held_dates import DateMissing, HeldDates, joined
 from swathpack.tools.files.held_latents import HeldLatents, Place
+from swathpack.tools.files.pool import Job, Pool
+from swathpack.tools.files.tile_parts import DecodedTile, TilePart
+from swathpack.tools.files.tile_store import TileStore
 
 MAX_PIXELS = 1 << 30  # in all frames, unless more is asked for
 
@@ -64,31 +66,6 @@ class Decoded:
 _DOUBT = "its record may be among what was damaged: nodata and time are uncertain"
 
 
-def doubtful_frames(stream: Stream, data: bytes) -> NDArray[np.bool_]:
-    """(T,) bool: frames without a frame record that may have had one: something unreadable lies where it would stand.
-
-    A frame record stands before its frame's segments; most frames have none.
-    """
-    found = np.zeros(stream.header.frames, np.bool_)
-    sound = [(s.offset, s.frame) for s in stream.segments] + [(r.offset, r.index) for r in stream.frames]
-    sound = [(-1, -1), *sorted(sound), (len(data), stream.header.frames - 1)]
-    for problem in stream.problems:
-        if problem.kind not in ("damaged", "hostile") or _is_segment(data, problem.offset, stream.header):
-            continue
-        before, behind = bisect_left(sound, (problem.offset, -1)) - 1, bisect_right(sound, (problem.offset, 1 << 62))
-        found[sound[before][1] + 1 : sound[min(behind, len(sound) - 1)][1] + 1] = True
-    found[[r.index for r in stream.frames]] = False
-    return found
-
-
-def _is_segment(data: bytes, at: int, header: Header) -> bool:
-    try:
-        unpack_front(data, at, header.binding)
-    except (StreamError, IndexError):
-        return False
-    return data[at] == SYNC
-
-
 def check_pixels(header: Header, limit: int) -> None:
     """Refuse a stream that claims more than `limit` pixels in all its frames."""
     claimed = header.frames * header.height * header.width
@@ -103,12 +80,21 @@ class StreamDecoder:
     """Decodes frames in order, keeping the latents that later frames were coded against.
 
     Memory follows what the stream holds, not what its header claims; `frame` and `frames`, which return whole arrays,
-    refuse more than `max_pixels`.
+    refuse more than `max_pixels`. data: the file, or what was read of it. pool: who decodes tiles, this process by
+    default. store: a journal of what is decoded.
     """
 
-    def __init__(self, model: EdgeModel, data: bytes, coder: str | None = None, max_pixels: int = MAX_PIXELS) -> None:
+    def __init__(
+        self,
+        model: EdgeModel,
+        data: bytes | Stream,
+        coder: str | None = None,
+        max_pixels: int = MAX_PIXELS,
+        pool: Pool | None = None,
+        store: TileStore | None = None,
+    ) -> None:
         try:
-            self.stream = read_stream(data)
+            self.stream = data if isinstance(data, Stream) else read_stream(data)
         except StreamError as error:
             raise errors.StreamError(str(error)) from error
         header = self.stream.header
@@ -119,6 +105,7 @@ class StreamDecoder:
                 f"this is model {model.digest.hex()} (tables {model.tables_digest.hex()})"
             )
         self.model, self.header, self.coder, self.max_pixels = model, header, coder, max_pixels
+        self.pool, self.store = pool, TileStore() if store is None else store
         self.windows = list(tile_windows(header.height, header.width, header.tile_size))
         self.by_tile: dict[Place, list[Segment]] = {}
         for s in self.stream.segments:
@@ -129,7 +116,8 @@ class StreamDecoder:
         self.held = HeldLatents(self.stream.segments)
         self.dates = HeldDates(self.by_tile, header.bands)
         self.masks = {r.index: r for r in self.stream.frames}
-        self.doubtful = doubtful_frames(self.stream, data)
+        # Of a stream that was read in part nothing is doubtful: it was found whole, or read whole.
+        self.doubtful = doubtful_frames(self.stream, b"" if isinstance(data, Stream) else data)
 
     def frames(self, layers: int = LAYERS, tick: Callable[[], None] = lambda: None) -> Decoded:
         """All frames, synthesised from at most `layers` layers."""
@@ -185,20 +173,72 @@ class StreamDecoder:
         valid = ValidRows(self.masks.get(index), self.header)
         wanted = self._wanted(report, valid, only)
         holes = HoleRows(self.masks.get(index), self.header)
-        for tile in self.tiles_of.get(index, []):
-            if only is not None and tile not in only:
-                continue
-            window = self.windows[tile]
-            if wanted is not None and not wanted[tile]:
-                report.tiles.append(TileReport(tile))
-                continue
-            found, counts, known = self._counts(index, window, layers, outline, valid.of(window))
+        for window, found, counts, known in self._decoded(report, layers, outline, valid, wanted, only):
             report.tiles.append(found)
             if counts is not None:
                 lacking = self._lacking(report, holes, window)
                 empty = ~known | lacking if lacking.size else np.broadcast_to(~known, counts.shape)
                 data = np.where(empty, 0, counts).astype(np.uint16)
                 yield window, replace(outline, data=data, valid=known, holes=lacking)
+        report.tiles.sort(key=lambda t: t.tile)
+
+    def _decoded(
+        self,
+        report: FrameReport,
+        layers: int,
+        outline: Frame,
+        valid: ValidRows,
+        wanted: NDArray[np.bool_] | None,
+        only: Container[int] | None,
+    ) -> Iterator[tuple[TileWindow, TileReport, NDArray[np.uint16] | None, NDArray[np.bool_]]]:
+        """What is decoded of a frame, tile by tile; the pool's workers are a few tiles ahead."""
+        index = report.frame
+
+        def windows() -> Iterator[TileWindow]:
+            for tile in self.tiles_of.get(index, []):
+                if only is None or tile in only:
+                    if wanted is None or wanted[tile]:
+                        yield self.windows[tile]
+                    else:
+                        report.tiles.append(TileReport(tile))
+
+        if self.pool is None:
+            for w in windows():
+                yield w, *self._counts(index, w, layers, outline, valid.of(w))
+            return
+        self.held.advance(index)
+
+        def jobs() -> Iterator[Job]:
+            for w in windows():
+                if f"{index} {w.index} {layers}" in self.store:
+                    yield w, "nothing", ()
+                else:
+                    yield w, "decode", (self._part(index, w), layers, outline, valid.of(w))
+
+        for w, found in self.pool.run(jobs()):
+            done = self._journalled(f"{index} {w.index} {layers}", found)
+            if done.held is not None:
+                self.held.put((index, w.index), done.held)
+            if done.date is not None:
+                self.dates.keep((index, w.index), done.date)
+            yield w, done.report, done.counts, done.known
+
+    def _part(self, index: int, window: TileWindow) -> TilePart:
+        """All that a tile is decoded from."""
+        segments = self.by_tile[index, window.index]
+        places = {(c.frame, window.index) for s in segments for c in s.contexts}
+        held = {p: h for p in places if (h := self.held.get(p)) is not None}
+        place = (index, window.index)
+        named, dates = self.held.names(place), self.dates.before(place)
+        return TilePart(self.header, index, window, segments, held, self.coder, named, *dates)
+
+    def _journalled(self, key: str, found: DecodedTile | None) -> DecodedTile:
+        """A result, kept where there is a journal; None: the journal's."""
+        if found is None:
+            return DecodedTile.from_fields(self.store.get(key))
+        if self.store.kept:
+            self.store.put(key, **found.fields())
+        return found
 
     def _counts(
         self, index: int, window: TileWindow, layers: int, outline: Frame, valid: NDArray[np.bool_]

@@ -47,6 +47,11 @@ class FrameStore(Sequence[Frame]):
         self._scratch: IO[bytes] | None = None
         self._end = 0
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.height, self.width
+
     def close(self) -> None:
         """Let the scratch file go."""
         if self._scratch is not None:
@@ -108,6 +113,10 @@ class FrameStore(Sequence[Frame]):
     def outline(self, index: int) -> Frame:
         """A frame of one pixel that has all but the pixels of frame `index`."""
         return self._entries[index].outline
+
+    def part(self, index: int, bands: Sequence[int], top: int, stop: int) -> Frame:
+        """Rows [top, stop) of some bands of a frame."""
+        return self._part(self._entries[index], bands, top, stop)
 
     def strips(self, index: int, band: int) -> Iterator[Frame]:
         """One band of a frame from the top, rows in multiples of ROW_STEP."""
@@ -183,6 +192,19 @@ class Dates(Sequence[Frame]):
 
     def __len__(self) -> int:
         return len(self._indexes)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self._store.size
+
+    def outline(self, index: int) -> Frame:
+        """See FrameStore."""
+        return self._store.outline(self._indexes[index])
+
+    def part(self, index: int, bands: Sequence[int], top: int, stop: int) -> Frame:
+        """See FrameStore."""
+        return self._store.part(self._indexes[index], bands, top, stop)
 
     @overload
     def __getitem__(self, index: int) -> Frame: ...

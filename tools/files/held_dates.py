@@ -62,6 +62,10 @@ class HeldDates:
         self._kept: OrderedDict[Place, Counts] = OrderedDict()
         self._bytes = 0
 
+    def name(self, place: Place) -> None:
+        """A frame that is not in the segments was coded against this one."""
+        self._named.add(place)
+
     def named(self, place: Place) -> bool:
         """Whether any frame was coded against this one."""
         return place in self._named
@@ -73,6 +77,28 @@ class HeldDates:
         if place not in self._kept:
             self._bytes += counts.nbytes
         self._kept[place] = counts
+
+    def get(self, place: Place) -> Counts | None:
+        """A date as far as it is kept."""
+        return self._kept.get(place)
+
+    def before(self, place: Place) -> tuple[dict[Place, Counts], dict[Place, Sequence[Segment]]]:
+        """All that `of` needs for the date that a tile names: one that is kept, and the segments of those that are not."""
+        kept: dict[Place, Counts] = {}
+        others: dict[Place, Sequence[Segment]] = {}
+        while len(others) <= LONGEST_CHAIN:
+            first = min(self._segments.get(place, ()), key=lambda s: s.layer_start, default=None)
+            if first is None or first.quality_byte != TRANSFORM or not first.contexts:
+                break
+            place = (first.contexts[0].frame, place[1])
+            if place in self._kept:
+                self._kept.move_to_end(place)
+                kept[place] = self._kept[place]
+                break
+            if place in others:  # a stream that names dates in a circle
+                break
+            others[place] = self._segments.get(place, ())
+        return kept, others
 
     def of(self, ref: ContextRef, frame: int, window: TileWindow) -> Counts:
         """The date that a tile of `frame` names. Raises DateMissing."""

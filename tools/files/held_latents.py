@@ -66,12 +66,20 @@ class HeldLatents(dict[Place, Held]):
                 self._bytes -= len(gone.packed) if gone else 0
         self._at = max(self._at, frame)
 
+    def names(self, place: Place) -> bool:
+        """Whether a later frame names a latent."""
+        return place in self._named
+
     def keep(self, place: Place, latent: Latent, quality: int, layers: int) -> None:
         """Keep a latent if a later frame names it."""
-        if place not in self._named or self._bytes > HELD_BYTES:
-            return
-        self[place] = Held.of(latent, quality, layers)
-        self._bytes += len(self[place].packed)
+        if place in self._named and self._bytes <= HELD_BYTES:
+            self.put(place, Held.of(latent, quality, layers))
+
+    def put(self, place: Place, held: Held) -> None:
+        """Keep a latent that a later frame names."""
+        if self._bytes <= HELD_BYTES:
+            self[place] = held
+            self._bytes += len(held.packed)
 
 
 class RecentLatents(HeldLatents):
@@ -87,3 +95,15 @@ class RecentLatents(HeldLatents):
         again = self.pop(place, None)
         self._bytes -= len(again.packed) if again else 0
         super().keep(place, latent, quality, layers)
+
+
+class SentLatents(HeldLatents):
+    """Those that one tile was sent with, and its own if it is among `named`."""
+
+    def __init__(self, held: dict[Place, Held], named: set[Place]) -> None:
+        super().__init__(())
+        self.update(held)
+        self._named = named
+
+    def advance(self, frame: int) -> None:
+        """Nothing goes."""

@@ -20,10 +20,11 @@ from swathpack.tools.errors import UserError
 from swathpack.tools.extras import missing_package
 from swathpack.tools.files.rasters import gdal_metadata
 from swathpack.tools.files.rasters.geokeys import epsg_of
-from swathpack.tools.files.rasters.geotiff import NativeBands, file_radiometry, new_record
+from swathpack.tools.files.rasters.geotiff import NativeBands
 from swathpack.tools.files.rasters.records import FileRecord, Georeference
 from swathpack.tools.files.rasters.series import Series
 from swathpack.tools.files.rasters.tiff import GDAL_METADATA
+from swathpack.tools.files.rasters.tiff_layout import file_radiometry, new_record
 
 CONVENTIONS = "CF-1.10"
 _UNITS = {"D": "days", "s": "seconds", "ms": "milliseconds"}

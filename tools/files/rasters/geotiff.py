@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +13,18 @@ from numpy.typing import NDArray
 from swathpack.edge.frame import Frame
 from swathpack.edge.radiometry import Radiometry
 from swathpack.tools.errors import UserError
-from swathpack.tools.files.rasters import gdal_metadata
-from swathpack.tools.files.rasters.geokeys import GEO_TAGS, tags_of
-from swathpack.tools.files.rasters.records import BandRecord, FileRecord
+from swathpack.tools.files.rasters import large_rows
+from swathpack.tools.files.rasters.records import FileRecord
 from swathpack.tools.files.rasters.series import Series
-from swathpack.tools.files.rasters.tiff import GDAL_METADATA, GDAL_NODATA, SUFFIXES, sidecar, tifffile
-
-# What can be written; everything else becomes deflate.
-_LOSSLESS = ("NONE", "ADOBE_DEFLATE", "DEFLATE", "LZW", "ZSTD", "LZMA", "PACKBITS")
-_USUAL = "ADOBE_DEFLATE"
-_ASCII, _RGB, _MASK_PAGE, _MASK_COLOUR = 2, 2, 4, 4
-_MASK_TEXT = '<GDALMetadata>\n  <Item name="INTERNAL_MASK_FLAGS_1">2</Item>\n</GDALMetadata>'
+from swathpack.tools.files.rasters.tiff import SUFFIXES, tifffile
+from swathpack.tools.files.rasters.tiff_layout import (
+    file_radiometry,
+    layout_of,
+    new_record,
+    tags_with,
+    write_mask,
+    write_sidecar,
+)
 
 
 def find_geotiffs(folder: Path) -> list[Path]:
@@ -39,28 +39,17 @@ def write_geotiffs(series: Series, folder: Path) -> list[Path]:
     if len(described) != len(series.frames):
         raise UserError(f"metadata describes {len(described)} dates, the series has {len(series.frames)}")
     written: list[Path] = []
-    for index, (frame, files) in enumerate(zip(series.frames, described)):
+    for index, files in enumerate(described):
+        if large_rows.wanted(series.frames):
+            written += large_rows.write_date(series.frames, index, files, folder)
+            continue
+        frame = series.frames[index]
         records = [FileRecord.from_json(f) for f in files] if files else [new_record(frame, index)]
         native = NativeBands.of(frame)
         for record in records:
             if any(b.frame in native.counts for b in record.bands):
                 written.append(_write_file(folder / Path(record.name).name, native, record))
     return written
-
-
-def new_record(frame: Frame, index: int) -> FileRecord:
-    """The record of a date that was not read from a raster file."""
-    stem = re.sub(r"[^0-9A-Za-z_-]+", "", frame.time or "") or "date"
-    bands = tuple(BandRecord(b, b, w) for b, w in zip(frame.bands, frame.wavelengths))
-    radiometry = frame.radiometry
-    nodata = None if radiometry.nodata == 0 else radiometry.nodata
-    return FileRecord(f"{index:03d}_{stem}.tif", bands, dtype=radiometry.dtype, nodata=nodata)
-
-
-def file_radiometry(series_wide: Radiometry, record: FileRecord) -> Radiometry:
-    """The series' radiometry with the type and nodata value of one file."""
-    fill = record.nodata if record.nodata is not None else float("nan") if record.mask == "nan" else 0.0
-    return replace(series_wide, dtype=record.dtype, nodata=fill)
 
 
 @dataclass(frozen=True)
@@ -80,19 +69,13 @@ class NativeBands:
 def _write_file(path: Path, native: NativeBands, record: FileRecord) -> Path:
     kept = [i for i, b in enumerate(record.bands) if b.frame in native.counts]
     data, held = _values(native, record, kept)
-    layout = _layout(record, len(data), len(kept) == len(record.bands))
+    layout = layout_of(record, len(data), len(kept) == len(record.bands))
     options = {"metadata": None, "software": False}
     with tifffile().TiffWriter(path, bigtiff=bool(record.layout.get("bigtiff"))) as writer:
-        tags = _tags(record, kept)
+        tags = tags_with(record, kept)
         writer.write(_arranged(data, layout), datetime=record.datetime, extratags=tags, **options, **layout)
-        if record.mask == "internal":
-            like = {"tile": layout["tile"]} if "tile" in layout else {}
-            mask = {"photometric": _MASK_COLOUR, "subfiletype": _MASK_PAGE, "compression": _USUAL}
-            writer.write(held, **mask, **options, **like)
-    if record.mask == "sidecar":
-        extra = [(GDAL_METADATA, _ASCII, len(_MASK_TEXT) + 1, _MASK_TEXT, True)]
-        gray = {"photometric": "minisblack", "compression": _USUAL}
-        tifffile().imwrite(sidecar(path), held.astype(np.uint8) * 255, extratags=extra, **gray, **options)
+        write_mask(writer, record, held, layout)
+    write_sidecar(path, record, held)
     return path
 
 
@@ -115,54 +98,3 @@ def _arranged(data: NDArray[Any], layout: dict[str, Any]) -> NDArray[Any]:
     if len(data) == 1:
         return np.ascontiguousarray(data[0])
     return np.ascontiguousarray(data if layout["planarconfig"] == "separate" else np.moveaxis(data, 0, -1))
-
-
-def _layout(record: FileRecord, count: int, whole: bool) -> dict[str, Any]:
-    """tifffile's options for the layout a file had; whole: all its bands are there."""
-    given = record.layout
-    compression = str(given.get("compression", _USUAL))
-    compression = compression if compression in _LOSSLESS else _USUAL
-    layout: dict[str, Any] = {
-        "photometric": "minisblack",
-        "compression": None if compression == "NONE" else compression,
-    }
-    fits = (2, 3)[np.dtype(record.dtype).kind == "f"]
-    if given.get("predictor", 1) == fits and layout["compression"]:
-        layout["predictor"] = fits
-    if given.get("tile"):
-        layout["tile"] = tuple(given["tile"])
-    if count > 1:
-        layout["planarconfig"] = "separate" if given.get("planar", True) else "contig"
-        extras = list(given.get("extras", ())) if whole else []
-        base = 1
-        if whole and given.get("photometric") == _RGB and count >= 3:
-            layout["photometric"], base = "rgb", 3
-        if record.alpha is not None and not extras:
-            extras = [0] * (count - base - 1) + [record.alpha[1]]
-        if count - base == len(extras) and any(extras):
-            layout["extrasamples"] = extras
-    return layout
-
-
-def _tags(record: FileRecord, kept: Sequence[int]) -> list[tuple[int, int, int, Any, bool]]:
-    """The tags a file came with, or those its georeference makes; names for the samples that are there."""
-    given = list(record.tags)
-    if not any(tag[0] in GEO_TAGS for tag in given):
-        given += tags_of(record.georeference)
-    tags = {c: (c, kind, n, tuple(v) if isinstance(v, list) else v, True) for c, kind, n, v in given}
-    names = [record.bands[i].name or record.bands[i].frame for i in kept]
-    xml = str(tags[GDAL_METADATA][3]) if GDAL_METADATA in tags else ""
-    described, samples = gdal_metadata.parse(xml).description, _samples(record, kept)
-    if len(kept) < len(record.bands) or any(s not in described for s in samples):
-        text = gdal_metadata.rewritten(xml, samples, names)
-        tags[GDAL_METADATA] = (GDAL_METADATA, _ASCII, len(text.encode()) + 1, text.encode(), True)
-    if record.nodata is not None and GDAL_NODATA not in tags:
-        text = f"{record.nodata:.17g}"
-        tags[GDAL_NODATA] = (GDAL_NODATA, _ASCII, len(text) + 1, text, True)
-    return [tags[code] for code in sorted(tags)]
-
-
-def _samples(record: FileRecord, kept: Sequence[int]) -> list[int]:
-    """Sample numbers of bands in the file they came from, where an alpha sample may stand among them."""
-    at = record.alpha[0] if record.alpha is not None else len(record.bands)
-    return [i + (i >= at) for i in kept]

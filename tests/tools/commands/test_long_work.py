@@ -1,0 +1,107 @@
+"""Long work: killed at any moment and taken up again it gives the file of an undisturbed run; nothing half is left."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from swathpack.tools.cli import main
+from swathpack.tools.errors import DONE
+from tests.frames import values
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture(scope="module", params=["transform", "learned"])
+def stream(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three dates of nine tiles each, later ones coded against earlier ones."""
+    folder = tmp_path_factory.mktemp(request.param)
+    bands = 3 if request.param == "transform" else 12
+    dates = ["2026-01-01", "2026-01-06", "2026-01-11"]
+    names = np.array(["B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12"][:bands])
+    np.savez(folder / "cube.npz", data=values(520, 516, 3, 3)[:, :bands], bands=names, dates=dates)
+    words = ["--quality", "30", "--fast", "--mode", request.param]
+    assert main(["compress", str(folder / "cube.npz"), "-o", str(folder / "a.swp"), *words]) == DONE
+    return folder / "a.swp"
+
+
+def start(*words: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "swathpack.tools.cli", *words]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(
+        command, cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+
+
+def kill_at_random(words: list[str], journal: Path, seed: int, kills: int = 3) -> None:
+    """Kill a run that many times, each at a random moment after its journal has grown."""
+    chance = random.Random(seed)
+    for _ in range(kills):
+        child, size = start(*words), journal.stat().st_size if journal.exists() else 0
+        while child.poll() is None and not (journal.exists() and journal.stat().st_size > size + 200):
+            time.sleep(0.01)
+        time.sleep(chance.random() * 0.2)
+        child.kill()
+        child.communicate()
+
+
+def test_a_killed_run_goes_on_to_the_same_file(stream: Path, tmp_path: Path) -> None:
+    whole, broken = tmp_path / "whole.npz", tmp_path / "broken.npz"
+    assert main(["decompress", str(stream), "-o", str(whole), "--threads", "1"]) == DONE
+    words = ["decompress", str(stream), "-o", str(broken), "--resume", "--threads", "2"]
+    kill_at_random(words, tmp_path / "broken.npz.journal", len(str(stream.parent.name)))
+    if not broken.exists():
+        assert (tmp_path / "broken.npz.journal").stat().st_size > 1000  # tiles, not the first line alone
+        assert main(words) == DONE
+    with np.load(whole) as a, np.load(broken) as b:
+        np.testing.assert_array_equal(a["data"], b["data"])
+    assert not (tmp_path / "broken.npz.journal").exists()
+
+
+def test_what_the_journal_has_is_not_made_again(stream: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from swathpack.tools.files import tile_jobs
+
+    made: list[int] = []
+    decode = tile_jobs._JOBS["decode"]
+
+    def counted(*arguments: object) -> object:
+        made.append(1)
+        if len(made) == 7:
+            raise KeyboardInterrupt
+        return decode(*arguments)
+
+    monkeypatch.setitem(tile_jobs._JOBS, "decode", counted)
+    words = ["decompress", str(stream), "-o", str(tmp_path / "a.npz"), "--resume", "--threads", "1"]
+    assert main(words) == 130 and main(words) == DONE
+    assert len(made) == 27 + 1
+
+
+def test_a_journal_of_other_options_is_begun_anew(stream: Path, tmp_path: Path) -> None:
+    journal = tmp_path / "a.npz.journal"
+    journal.write_bytes(b"of something else")
+    words = ["decompress", str(stream), "-o", str(tmp_path / "a.npz"), "--resume", "--threads", "1"]
+    assert main(words) == DONE and not journal.exists()
+
+
+def test_ctrl_c_leaves_the_journal_of_resume_and_nothing_else(stream: Path, tmp_path: Path) -> None:
+    if stream.parent.name.startswith("transform"):
+        pytest.skip("decoded so soon that on a busy machine it may be done before the signal")
+    words = ["decompress", str(stream), "-o", str(tmp_path / "a.npz"), "--threads", "2"]
+    for more, left in (["--resume"], ["a.npz.journal"]), ([], []):
+        child = start(*words, *more)
+        while child.poll() is None and not list(tmp_path.iterdir()):
+            time.sleep(0.01)
+        child.send_signal(signal.SIGINT)
+        said = child.communicate()[0]
+        assert child.returncode == 130 and "Traceback" not in said, said
+        assert sorted(p.name for p in tmp_path.iterdir()) == left
+        for path in tmp_path.iterdir():
+            path.unlink()

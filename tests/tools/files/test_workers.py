@@ -1,0 +1,121 @@
+"""Tiles in several processes: the same images for any number of them, results in order, errors told, nobody left behind."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from swathpack.edge.bands import BANDS
+from swathpack.edge.frame import Frame
+from swathpack.edge.stream import read_stream
+from swathpack.tools.files import held_dates
+from swathpack.tools.files.decoder import Decoded, StreamDecoder
+from swathpack.tools.files.encoder import SeriesEncoder
+from swathpack.tools.files.pool import Job
+from swathpack.tools.files.tile_store import TileStore
+from swathpack.tools.files.workers import LocalPool, WorkerEndedError, WorkerPool, open_pool
+from tests.codec_models import shipped
+from tests.frames import series, values
+
+
+def frames(bands: int, height: int = 300, width: int = 270, dates: int = 1) -> list[Frame]:
+    return [f.select(f.bands[:bands]) for f in series(height, width, dates, seed=4)]
+
+
+@cache
+def chained() -> bytes:
+    """Six dates, each of which is like the one before only: the transform coder's tiles name it."""
+    found = [d[:4].astype(float) for d in values(64, 280, 6, 6)]
+    for before, now in zip(found, found[1:]):
+        now[:] = 0.8 * before + 0.2 * now
+    given = [Frame(np.rint(d).astype(np.uint16), BANDS[:4], f"2026-05-{i + 1:02d}") for i, d in enumerate(found)]
+    data = SeriesEncoder(shipped(), given, mode="transform").at_quality(24)
+    assert {c.frame for s in read_stream(data).segments for c in s.contexts} >= {0, 1, 2, 3}
+    return data
+
+
+def job(tag: int) -> Job:
+    (tile,) = frames(2, 40, 40)
+    one = StreamDecoder(shipped(), SeriesEncoder(shipped(), [tile]).in_total(900))
+    return tag, "decode", (one._part(0, one.windows[0]), 16, one.outline(0), np.ones((40, 40), np.bool_))
+
+
+def alike(a: Decoded, b: Decoded) -> None:
+    assert [vars(r) for r in a.reports] == [vars(r) for r in b.reports]
+    for mine, other in zip(a.frames, b.frames, strict=True):
+        np.testing.assert_array_equal(mine.data, other.data)
+        np.testing.assert_array_equal(mine.valid, other.valid)
+
+
+def test_results_come_in_order_and_errors_are_told() -> None:
+    many = [job(i) for i in range(20)]
+    with WorkerPool(2, shipped()) as pool:
+        assert [tag for tag, _ in pool.run(many)] == list(range(20))
+        with pytest.raises(TypeError):
+            list(pool.run([*many[:3], (99, "decode", ()), *many[3:]]))
+        assert len(list(pool.run(many))) == 20
+
+
+def test_a_worker_that_dies_is_an_error_and_none_outlives_its_pool() -> None:
+    with WorkerPool(2, shipped()) as pool:
+        processes = [w._process for w in pool._all]
+        processes[0].kill()
+        processes[1].kill()
+        with pytest.raises(WorkerEndedError):
+            list(pool.run([job(i) for i in range(8)]))
+    assert all(p.poll() is not None for p in processes)
+
+
+def test_few_tiles_are_decoded_here() -> None:
+    assert isinstance(open_pool(8, shipped(), 63), LocalPool) and isinstance(open_pool(1, shipped(), 999), LocalPool)
+
+
+def test_no_scratch_file_has_a_name(tmp_path: Path) -> None:
+    store = TileStore(folder=tmp_path)
+    store.put("a", payload=np.zeros(1 << 26, np.uint8))
+    assert os.listdir(tmp_path) == [] and len(store.get("a")["payload"]) == 1 << 26
+
+
+@pytest.mark.parametrize("workers", [2, 4])
+def test_any_number_of_workers_decodes_the_same_frames_and_reports(tmp_path: Path, workers: int) -> None:
+    masked = frames(3)[0]
+    masked.data[:, :40, :50] = 0
+    streams = [SeriesEncoder(shipped(), [Frame(masked.data, masked.bands)]).in_total(4000)]
+    streams.append(SeriesEncoder(shipped(), series(64, 280, 3, seed=4), mode="learned").at_quality(36))
+    streams += [streams[-1][: len(streams[-1]) * 2 // 3], chained(), chained()[: len(chained()) * 2 // 3]]
+    with WorkerPool(workers, shipped()) as pool:
+        for number, data in enumerate(streams):
+            alone = StreamDecoder(shipped(), data).frames()
+            for again in range(2):  # the second time from the journal
+                store = TileStore(tmp_path / f"{number}", "mine")
+                assert bool(len(store)) == bool(again)
+                alike(StreamDecoder(shipped(), data, pool=pool, store=store).frames(), alone)
+                store.close()
+
+
+def test_dates_that_are_not_kept_are_decoded_again_by_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = StreamDecoder(shipped(), chained()).frames()
+    assert not alone.problems
+    monkeypatch.setattr(held_dates, "HELD_BYTES", 0)  # here; the workers keep what they are sent
+    with WorkerPool(2, shipped()) as pool:
+        alike(StreamDecoder(shipped(), chained(), pool=pool).frames(), alone)
+        few = StreamDecoder(shipped(), chained(), pool=pool)
+        report = few.report(5)
+        tiles = dict(few.tiles(report))  # the last date alone: all before it is found by need
+    assert not report.problem and not any(t.problem for t in report.tiles)
+    for window, tile in tiles.items():
+        np.testing.assert_array_equal(tile.data, window.of(alone.frames[5].data))
+
+
+def test_what_is_wrong_with_a_date_is_told_alike_by_workers() -> None:
+    stream = read_stream(chained())
+    cut = replace(stream, segments=tuple(s for s in stream.segments if (s.frame, s.tile) != (1, 0)))
+    alone = StreamDecoder(shipped(), cut).frames()
+    assert any("needs frame 1 as context, which is not here" in line for line in alone.problems)
+    with WorkerPool(2, shipped()) as pool:
+        alike(StreamDecoder(shipped(), cut, pool=pool).frames(), alone)

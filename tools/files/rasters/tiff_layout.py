@@ -1,0 +1,108 @@
+"""What a GeoTIFF that is written has beside its pixels: layout, tags, masks, as the file had them that was read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from swathpack.edge.frame import Frame
+from swathpack.edge.radiometry import Radiometry
+from swathpack.tools.files.rasters import gdal_metadata
+from swathpack.tools.files.rasters.geokeys import GEO_TAGS, tags_of
+from swathpack.tools.files.rasters.records import BandRecord, FileRecord
+from swathpack.tools.files.rasters.tiff import GDAL_METADATA, GDAL_NODATA, sidecar, tifffile
+
+# What can be written; everything else becomes deflate.
+_LOSSLESS = ("NONE", "ADOBE_DEFLATE", "DEFLATE", "LZW", "ZSTD", "LZMA", "PACKBITS")
+_USUAL = "ADOBE_DEFLATE"
+_ASCII, _RGB, _MASK_PAGE, _MASK_COLOUR = 2, 2, 4, 4
+_MASK_TEXT = '<GDALMetadata>\n  <Item name="INTERNAL_MASK_FLAGS_1">2</Item>\n</GDALMetadata>'
+
+
+def new_record(frame: Frame, index: int) -> FileRecord:
+    """The record of a date that was not read from a raster file."""
+    stem = re.sub(r"[^0-9A-Za-z_-]+", "", frame.time or "") or "date"
+    bands = tuple(BandRecord(b, b, w) for b, w in zip(frame.bands, frame.wavelengths))
+    radiometry = frame.radiometry
+    nodata = None if radiometry.nodata == 0 else radiometry.nodata
+    return FileRecord(f"{index:03d}_{stem}.tif", bands, dtype=radiometry.dtype, nodata=nodata)
+
+
+def file_radiometry(series_wide: Radiometry, record: FileRecord) -> Radiometry:
+    """The series' radiometry with the type and nodata value of one file."""
+    fill = record.nodata if record.nodata is not None else float("nan") if record.mask == "nan" else 0.0
+    return replace(series_wide, dtype=record.dtype, nodata=fill)
+
+
+def layout_of(record: FileRecord, count: int, whole: bool) -> dict[str, Any]:
+    """tifffile's options for the layout a file had; whole: all its bands are there."""
+    given = record.layout
+    compression = str(given.get("compression", _USUAL))
+    compression = compression if compression in _LOSSLESS else _USUAL
+    layout: dict[str, Any] = {
+        "photometric": "minisblack",
+        "compression": None if compression == "NONE" else compression,
+    }
+    fits = (2, 3)[np.dtype(record.dtype).kind == "f"]
+    if given.get("predictor", 1) == fits and layout["compression"]:
+        layout["predictor"] = fits
+    if given.get("tile"):
+        layout["tile"] = tuple(given["tile"])
+    if count > 1:
+        layout["planarconfig"] = "separate" if given.get("planar", True) else "contig"
+        extras = list(given.get("extras", ())) if whole else []
+        base = 1
+        if whole and given.get("photometric") == _RGB and count >= 3:
+            layout["photometric"], base = "rgb", 3
+        if record.alpha is not None and not extras:
+            extras = [0] * (count - base - 1) + [record.alpha[1]]
+        if count - base == len(extras) and any(extras):
+            layout["extrasamples"] = extras
+    return layout
+
+
+def tags_with(record: FileRecord, kept: Sequence[int]) -> list[tuple[int, int, int, Any, bool]]:
+    """The tags a file came with, or those its georeference makes; names for the samples that are there."""
+    given = list(record.tags)
+    if not any(tag[0] in GEO_TAGS for tag in given):
+        given += tags_of(record.georeference)
+    tags = {c: (c, kind, n, tuple(v) if isinstance(v, list) else v, True) for c, kind, n, v in given}
+    names = [record.bands[i].name or record.bands[i].frame for i in kept]
+    xml = str(tags[GDAL_METADATA][3]) if GDAL_METADATA in tags else ""
+    described, samples = gdal_metadata.parse(xml).description, _samples(record, kept)
+    if len(kept) < len(record.bands) or any(s not in described for s in samples):
+        text = gdal_metadata.rewritten(xml, samples, names)
+        tags[GDAL_METADATA] = (GDAL_METADATA, _ASCII, len(text.encode()) + 1, text.encode(), True)
+    if record.nodata is not None and GDAL_NODATA not in tags:
+        text = f"{record.nodata:.17g}"
+        tags[GDAL_NODATA] = (GDAL_NODATA, _ASCII, len(text) + 1, text, True)
+    return [tags[code] for code in sorted(tags)]
+
+
+def _samples(record: FileRecord, kept: Sequence[int]) -> list[int]:
+    """Sample numbers of bands in the file they came from, where an alpha sample may stand among them."""
+    at = record.alpha[0] if record.alpha is not None else len(record.bands)
+    return [i + (i >= at) for i in kept]
+
+
+def write_mask(writer: Any, record: FileRecord, held: NDArray[np.bool_], layout: dict[str, Any]) -> None:
+    """The page that tells where there are data (h, w), where the file had one."""
+    if record.mask == "internal":
+        like = {"tile": layout["tile"]} if "tile" in layout else {}
+        mask = {"photometric": _MASK_COLOUR, "subfiletype": _MASK_PAGE, "compression": _USUAL}
+        writer.write(held, metadata=None, software=False, **mask, **like)
+
+
+def write_sidecar(path: Path, record: FileRecord, held: NDArray[np.bool_]) -> None:
+    """The file beside the file that tells the same, where it had one."""
+    options = {"metadata": None, "software": False}
+    if record.mask == "sidecar":
+        extra = [(GDAL_METADATA, _ASCII, len(_MASK_TEXT) + 1, _MASK_TEXT, True)]
+        gray = {"photometric": "minisblack", "compression": _USUAL}
+        tifffile().imwrite(sidecar(path), held.astype(np.uint8) * 255, extratags=extra, **gray, **options)

@@ -1,0 +1,25 @@
+"""What is done to one tile, as functions of what they are given alone: so any process may do it, and does it alike.
+
+perform(model, "decode", (part, layers, outline, valid))    a tile's counts; see `swathpack.tools.files.decoder`
+perform(model, "nothing", ())                               for a tile that is done: it keeps its place in the order
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from swathpack.edge.codec.model import EdgeModel
+from swathpack.tools.files.part_decoder import decode_part
+
+
+def _nothing(_: EdgeModel) -> None:
+    """What there is to do of a tile that is done."""
+
+
+_JOBS: dict[str, Callable[..., Any]] = {"nothing": _nothing, "decode": decode_part}
+
+
+def perform(model: EdgeModel, name: str, arguments: tuple[Any, ...]) -> Any:
+    """The result of a job."""
+    return _JOBS[name](model, *arguments)
