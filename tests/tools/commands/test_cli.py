@@ -119,7 +119,7 @@ def test_a_cut_file_is_decoded_and_what_is_missing_is_named(
     assert swathpack("decompress", stream, "-o", tmp_path / "out.npz") == PARTLY
     said = capsys.readouterr().out
     assert "missing or damaged: " in said
-    assert "2 of 2" not in said, "even where only the last check bytes are gone"
+    assert "2 of 2 frames" not in said, "even where only the last check bytes are gone"
     assert len(read_series(tmp_path / "out.npz").frames) == 2
 
 
