@@ -20,7 +20,7 @@ from swathpack.edge.codec.latents import GROUP, LAYERS, LatentError
 from swathpack.edge.codec.layers import known_context
 from swathpack.edge.codec.lone import date_in, encode_lone
 from swathpack.edge.codec.model import EdgeModel
-from swathpack.edge.codec.plain import CodedPlain, Counts, PlainError, few_missing
+from swathpack.edge.codec.plain import CodedPlain, Counts, PlainError, bytes_about, few_missing
 from swathpack.edge.codec.prediction import CodingContext, CodingError
 from swathpack.edge.codec.protocol import CodecError, ContextLatent, TileKey, TilePixels
 from swathpack.edge.codec.rangecoder import RangeCoderError
@@ -138,15 +138,11 @@ class FlightCodec:
         learned = self._learned(tile, [c for c in contexts if is_learned(c.q)])
         return learned if plain is None or not _better(plain, learned) else plain
 
-    def _aim(self, tile: TilePixels) -> int:
-        """Bytes of a tile, about."""
-        return max(64, int(0.15 / 8 * 2 ** ((28 - self.q) / 9) * tile.data.size))
-
     def _weights(self, tile: TilePixels) -> Weights:
-        return weights_for(self.weights, tile.bands, 8 * self._aim(tile) / tile.data.size)
+        return weights_for(self.weights, tile.bands, 8 * bytes_about(self.q, tile.data.size) / tile.data.size)
 
     def _plain(self, tile: TilePixels, contexts: Sequence[ContextLatent]) -> FlightTile:
-        room, aim, weights = 2 * tile.data.size + 4096, self._aim(tile), self._weights(tile)
+        room, aim, weights = 2 * tile.data.size + 4096, bytes_about(self.q, tile.data.size), self._weights(tile)
         dates = _dates(tile, contexts)
         given = [counts for _, counts in dates]
         coded = encode_lone(tile.data, tile.valid, tile.bands, self.finest_dn, room, aim, given, weights)

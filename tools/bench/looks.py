@@ -41,6 +41,16 @@ def rendered_psnr(original: Picture, decoded: Picture) -> float:
     return 10 * float(np.log10(255**2 / error)) if error > 255**2 * 1e-10 else 100.0
 
 
+def looks_of(
+    original: NDArray[np.generic], decoded: NDArray[np.generic], bands: Sequence[str]
+) -> tuple[float, float, float]:
+    """dB of the true-colour and of the false-colour picture, and the true-colour picture's blocks, of (C, H, W) counts."""
+    true, false = (
+        [picture_of(image, bands, trio) for image in (original, decoded)] for trio in (TRUE_COLOUR, FALSE_COLOUR)
+    )
+    return rendered_psnr(*true), rendered_psnr(*false), blockiness(*true)
+
+
 def blockiness(original: Picture, decoded: Picture) -> float:
     """Mean step over the edges of 16-pixel blocks over the mean step elsewhere, divided by the same of the original: 1 where
     no blocks show, nan for pictures of one block.

@@ -77,11 +77,6 @@ def _compare(a: np.ndarray, b: np.ndarray, valid: np.ndarray) -> tuple[Any, ...]
     if not valid.any():
         return *((float("nan"),) * 9), [float("nan")] * len(a)
     index = metrics.index_errors(a, b, BANDS, valid)
-    shown = np.where(valid, b, a)
-    true, false = (
-        [looks.picture_of(image, BANDS, trio) for image in (a, shown)]
-        for trio in (looks.TRUE_COLOUR, looks.FALSE_COLOUR)
-    )
     return (
         metrics.psnr(a, b, valid),
         metrics.ssim(a, b, valid),
@@ -89,9 +84,7 @@ def _compare(a: np.ndarray, b: np.ndarray, valid: np.ndarray) -> tuple[Any, ...]
         index["ndvi_mae"],
         index["ndwi_mae"],
         index["water_agreement"],
-        looks.rendered_psnr(*true),
-        looks.rendered_psnr(*false),
-        looks.blockiness(*true),
+        *looks.looks_of(a, np.where(valid, b, a), BANDS),
         [metrics.psnr(x[None], y[None], valid) for x, y in zip(a, b)],
     )
 

@@ -52,15 +52,9 @@ class Look:
     def at(cls, original: Image, decoded: Image) -> Look:
         """Of (12, H, W) counts."""
         index = metrics.index_errors(original, decoded, BANDS)
-        true, false = (
-            [looks.picture_of(image, BANDS, trio) for image in (original, decoded)]
-            for trio in (looks.TRUE_COLOUR, looks.FALSE_COLOUR)
-        )
         return cls(
             metrics.psnr(original, decoded),
-            looks.rendered_psnr(*true),
-            looks.rendered_psnr(*false),
-            looks.blockiness(*true),
+            *looks.looks_of(original, decoded, BANDS),
             index["ndvi_mae"],
             index["ndwi_mae"],
             index["water_agreement"],

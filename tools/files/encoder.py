@@ -18,7 +18,7 @@ from swathpack.edge.bands import complete_dn
 from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.codec.model import EdgeModel
 from swathpack.edge.codec.pixels import tile_windows
-from swathpack.edge.codec.plain import CodedPlain
+from swathpack.edge.codec.plain import CodedPlain, bytes_about
 from swathpack.edge.codec.tile_coder import DEAD_ZONE, RDO_SLOPE, analyse_tile
 from swathpack.edge.frame import Frame
 from swathpack.edge.stream import FrameRecord, Header, StreamWriter, pack_holes, pack_mask
@@ -152,9 +152,9 @@ class SeriesEncoder:
         return writer.to_bytes()
 
     def _aim_at(self, q: float) -> int:
-        """Bytes of a tile at a level, about: 0.15 bits a sample at q 28, half as many every 9 levels on."""
+        """Bytes of a tile at a level, about."""
         samples = len(self.given[0].bands) * min(TILE, self.given[0].height) * min(TILE, self.given[0].width)
-        return max(64, int(0.15 / 8 * 2 ** ((28 - q) / 9) * samples))
+        return bytes_about(q, samples)
 
     def _alike(self, coders: Coders, level: float, room: int, tick: Tick) -> list[Trial]:
         """All frames at one level that fits `room` bytes; plain tiles are filled up later."""

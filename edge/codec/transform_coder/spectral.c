@@ -1,19 +1,7 @@
 /* Spectral bases undone, float32: every band is the sum of the components times their factors, components in rising
  * order, each product rounded and each sum rounded. spectral.py is the same in numpy: with IEEE arithmetic and no contraction
  * both give the same bits, on every machine. */
-#include <float.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#if defined(__FAST_MATH__) || FLT_EVAL_METHOD != 0
-#error "float32 must be rounded after every operation: the ground draws the same pixels as the board"
-#endif
-
-#if defined(__GNUC__)
-#define API __attribute__((visibility("default")))
-#else
-#define API
-#endif
+#include "exact.h"
 
 enum { BLOCK = 512, MAX_SIZE = 16 };
 

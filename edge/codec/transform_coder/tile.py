@@ -46,8 +46,6 @@ MAX_BANDS, MAX_SIDE = 16, 4095
 # A mark stands within the decision that reaches its target, which moves the coder by at most two bytes: one beyond the
 # target. The decoder has then read four bytes more, those of its code value.
 END_SLACK = 5
-FRACTION = 1 << bitplane.FRACTION
-LARGEST = (1 << bitplane.MAX_PLANES) * FRACTION - 1
 
 
 @dataclass(frozen=True)

@@ -3,20 +3,9 @@
  *
  * Subbands lie one after another, coarsest first: LL, then per level HL (horizontally high-pass), LH, HH. Each is scaled
  * by a gain, so that an error in a coefficient is an equal error in the picture. */
-#include <float.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "exact.h"
+
 #include <string.h>
-
-#if defined(__FAST_MATH__) || FLT_EVAL_METHOD != 0
-#error "float32 must be rounded after every operation: the ground draws the same pixels as the board"
-#endif
-
-#if defined(__GNUC__)
-#define API __attribute__((visibility("default")))
-#else
-#define API
-#endif
 
 static const float STEPS[4] = {-1.586134342059924f, -0.052980118572961f, 0.882911075530934f, 0.443506852043971f};
 #define MAX_LEVELS 8

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from swathpack.edge.bands import BANDS
+from swathpack.edge.codec.transform_coder.weights import VISIBLE
 from swathpack.tools.bench.peers.base import Encoded, Series
 from swathpack.tools.bench.peers.klt import Klt
 
-VISIBLE = ("B02", "B03", "B04")
 FACTOR = 2
 
 
