@@ -353,7 +353,7 @@ class StreamDecoder:
 
     def _take(self, segment: Segment, decoder: TileDecoder | EmbeddedDecoder) -> str:
         """Decode the layers of a segment; returns what is wrong with it. Where no CRC vouches for it, only those layers
-        stay that its checks confirm.
+        stay that two of its checks confirm.
         """
         checked = self.header.checked
         if segment.damaged and not checked:

@@ -159,12 +159,29 @@ def test_soak(tmp_path):
     assert result.tiles >= 10_000 and soak.growth_mb(result.rss_mb) < 20
 
 
-@pytest.mark.parametrize("size", [250, pytest.param(100_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("size", [60, pytest.param(20_000, marks=pytest.mark.slow)])
 def test_the_ground_under_fire(tmp_path, size):
     outcome = hostile.campaign(tmp_path, size)
     assert outcome.good, outcome.text()
-    assert outcome.files == size // 5 and outcome.packets == size - size // 5
+    assert outcome.files == outcome.packets == outcome.wanted == size
     assert {"decompress 1", "decompress 3", "inspect 0", "inspect 1", "receive 3"} <= set(outcome.codes)
+
+
+def test_a_worker_under_fire_that_is_ended_still_tells_what_it_did(tmp_path, monkeypatch):
+    """It is killed by what it runs; what it had told before stays, and is no success."""
+    monkeypatch.setattr(hostile, "PROGRESS_S", 0.0)
+    told, heard = [], hostile._heard
+
+    def kill_after_the_first(run):
+        for outcome in heard(run):
+            told.append(outcome)
+            run.kill()
+            yield outcome
+
+    monkeypatch.setattr(hostile, "_heard", kill_after_the_first)
+    outcome = hostile.campaign(tmp_path, 3 * hostile.PACKETS_A_PASS)
+    assert told and 0 < outcome.files < outcome.wanted and outcome.cpu_s > 0
+    assert not outcome.good and "the process ended with -9" in outcome.failures[0]
 
 
 def test_splices_small():
