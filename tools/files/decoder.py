@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -116,6 +117,7 @@ class StreamDecoder:
         self.held = HeldLatents(self.stream.segments)
         self.dates = HeldDates(self.by_tile, header.bands)
         self.masks = {r.index: r for r in self.stream.frames}
+        self._like: Frame | None = None  # the outline made last
         # Of a stream that was read in part nothing is doubtful: it was found whole, or read whole.
         self.doubtful = doubtful_frames(self.stream, b"" if isinstance(data, Stream) else data)
 
@@ -151,14 +153,21 @@ class StreamDecoder:
 
     def outline(self, index: int) -> Frame:
         """A frame of one pixel without data that has all else of frame `index`."""
-        header, record = self.header, self.masks.get(index)
+        record, like = self.masks.get(index), self._like
+        time, offset = self.stream.time(index), self.header.boa_offset != (record is not None and record.other_offset)
+        if like is None or (like.time, like.boa_offset) != (time, offset):
+            like = self._like = self._outline(time, offset)
+        return like
+
+    def _outline(self, time: Any, offset: bool) -> Frame:
+        header = self.header
         return Frame(
             np.zeros((len(header.bands), 1, 1), np.uint16),
             header.bands,
-            self.stream.time(index),  # type: ignore[arg-type]
+            time,
             np.zeros((1, 1), np.bool_),
             header.level,
-            header.boa_offset != (record is not None and record.other_offset),
+            offset,
             header.grid or (1,) * len(header.bands),
             header.radiometry,
         )

@@ -1,6 +1,6 @@
 """The ground under fire: hostile files and packets in a process whose address space is limited to 1 GB.
 
-    python -m tests.edge.campaign hostile --size 100000      so many files, and as many packets
+    python -m tests.edge.campaign hostile --size 100000      so many files, and half as many packets
 
 Every file goes through `inspect` and `decompress`, every pass of 200 packets through `receive` into one store, with
 `--list`, `--images` and `--drop` between: one process from the first to the last, the model loaded once, so that nothing that
@@ -18,6 +18,7 @@ import json
 import os
 import random
 import resource
+import signal
 import subprocess
 import sys
 import tempfile
@@ -29,7 +30,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 LIMIT_MB = 1024
-PACKETS_A_PASS = 200  # and as many files after them
+PACKETS_A_PASS, FILES_A_PASS = 200, 400  # that come after it
 PROGRESS_S = 60.0
 MAX_PIXELS = 1 << 22  # larger ones are refused: the limit is what is tried, not the speed of the disk
 MOST_OUTPUT = 64 << 20
@@ -161,10 +162,9 @@ def work(folder: Path, size: int, seed: int) -> Iterator[Outcome]:
     under_fire = Range(folder, seed)
     out = under_fire.out
     out.base_mb, out.wanted = _memory("VmSize"), size
-    for number, first in enumerate(range(0, size, PACKETS_A_PASS)):
-        count = min(PACKETS_A_PASS, size - first)
-        under_fire.one_pass(number, count)
-        for _ in range(count):
+    for number, first in enumerate(range(0, size, FILES_A_PASS)):
+        under_fire.one_pass(number, PACKETS_A_PASS)
+        for _ in range(min(FILES_A_PASS, size - first)):
             under_fire.file()
         told = under_fire.result()
         if told.store_bytes > STORE_RATIO * out.packet_bytes + (1 << 20):
@@ -179,11 +179,13 @@ def campaign(folder: Path, size: int, seed: int = 1) -> Outcome:
     told, root = Outcome(wanted=size), Path(__file__).parents[3]
     with (
         tempfile.TemporaryFile() as said,
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said, text=True, env=os.environ | one, cwd=root) as run,
+        subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=said, text=True, env=os.environ | one, cwd=root
+        ) as run,
     ):
         try:
-            for told in _heard(run):
-                pass
+            for heard in _heard(run):
+                told = heard
         except KeyboardInterrupt:
             run.terminate()
         if run.wait():
@@ -208,6 +210,8 @@ def _heard(run: subprocess.Popen[str]) -> Iterator[Outcome]:
 
 
 def main(folder: Path, size: int | None, codec: str) -> tuple[str, bool]:
+    for ending in (signal.SIGINT, signal.SIGTERM):  # also where the shell had it ignored
+        signal.signal(ending, signal.default_int_handler)
     outcome = campaign(folder, size or 100_000)
     return outcome.text(), outcome.good
 
