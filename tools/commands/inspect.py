@@ -57,7 +57,7 @@ def describe(stream: Stream, total: int) -> dict[str, Any]:
     frames = [
         {
             "frame": index,
-            "time": stream.time(index),
+            "time": stream.date(index),
             "bytes": spent[index],
             "tiles": [_tile(s, sizes.get((index, s.offset), 0)) for s in by_frame.get(index, [])],
         }

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -149,17 +148,17 @@ class StreamDecoder:
 
     def report(self, index: int) -> FrameReport:
         """An empty report of a frame, for `tiles` to fill."""
-        return FrameReport(index, self.stream.time(index), problem=_DOUBT if self.doubtful[index] else "")
+        return FrameReport(index, self.stream.date(index), problem=_DOUBT if self.doubtful[index] else "")
 
     def outline(self, index: int) -> Frame:
         """A frame of one pixel without data that has all else of frame `index`."""
         record, like = self.masks.get(index), self._like
-        time, offset = self.stream.time(index), self.header.boa_offset != (record is not None and record.other_offset)
+        time, offset = self.stream.date(index), self.header.boa_offset != (record is not None and record.other_offset)
         if like is None or (like.time, like.boa_offset) != (time, offset):
             like = self._like = self._outline(time, offset)
         return like
 
-    def _outline(self, time: Any, offset: bool) -> Frame:
+    def _outline(self, time: str | None, offset: bool) -> Frame:
         header = self.header
         return Frame(
             np.zeros((len(header.bands), 1, 1), np.uint16),

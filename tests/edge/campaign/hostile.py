@@ -18,6 +18,7 @@ import json
 import os
 import random
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -32,6 +33,7 @@ from pathlib import Path
 LIMIT_MB = 1024
 PACKETS_A_PASS, FILES_A_PASS = 200, 400  # that come after it
 PROGRESS_S = 60.0
+TARGETS = ("out.npz", "out.npz", "dates", "out.npz", "out.npz", "dates", "out.nc", "out.zarr")
 MAX_PIXELS = 1 << 22  # larger ones are refused: the limit is what is tried, not the speed of the disk
 MOST_OUTPUT = 64 << 20
 STORE_RATIO = 60  # bytes of the store for each byte of packets: a row for every forged number
@@ -118,7 +120,7 @@ class Range:
         path = self.folder / "hostile.swp"
         path.write_bytes(data)
         self.run("inspect", path, *(["--json"] if self.rng.random() < 0.5 else []))
-        target = self.folder / self.rng.choice(("out.npz", "out.npz", "dates"))
+        target = self.folder / self.rng.choice(TARGETS)
         self.run("decompress", path, "-o", target, "--force", "--max-pixels", MAX_PIXELS)
         self.out.largest_output = max(self.out.largest_output, _size(target))
         if _size(target) > MOST_OUTPUT:
@@ -197,15 +199,16 @@ def campaign(folder: Path, size: int, seed: int = 1) -> Outcome:
 
 def _heard(run: subprocess.Popen[str]) -> Iterator[Outcome]:
     """What the worker tells, and now and then a line of it for whoever watches."""
-    shown = time.monotonic()
+    shown, seen = time.monotonic(), 0
     for line in run.stdout or ():
         told = Outcome(**json.loads(line))
         if time.monotonic() - shown > PROGRESS_S:
             shown = time.monotonic()
             sys.stderr.write(
                 f"{told.files} of {told.wanted} files, {told.packets} packets, {told.cpu_s:.0f} s of CPU, most "
-                f"{told.peak_mb} MB, {len(told.failures)} failures\n"
+                f"{told.peak_mb} MB, {len(told.failures)} failures\n" + "".join(told.failures[seen:])
             )
+            seen = len(told.failures)
         yield told
 
 
@@ -226,13 +229,14 @@ def _memory(what: str) -> int:
 
 def _size(path: Path) -> int:
     if path.is_dir():
-        return sum(p.stat().st_size for p in path.iterdir())
+        return sum(p.stat().st_size for p in path.rglob("*"))
     return path.stat().st_size if path.exists() else 0
 
 
 def _clear(path: Path) -> None:
-    for one in [*path.iterdir()] if path.is_dir() else [path]:
-        one.unlink(missing_ok=True)
+    if path.is_dir():
+        shutil.rmtree(path)
+    path.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

@@ -14,12 +14,14 @@ from swathpack.edge.frame import Frame
 from swathpack.edge.radiometry import Radiometry
 from swathpack.edge.stream import Extension, FrameRecord, Header, Segment, StreamWriter, pack_mask, read_stream
 from swathpack.edge.stream.quality import PREDICTIVE
+from swathpack.edge.stream.times import as_text
 from swathpack.tools.cli import main
 from swathpack.tools.errors import PARTLY, UserError
 from swathpack.tools.files.carried import FACTS_TAG, METADATA_TAG
 from swathpack.tools.files.decoder import StreamDecoder
 from swathpack.tools.files.encoder import SeriesEncoder
 from swathpack.tools.files.rasters import pack_metadata, packing, read_series, unpack_metadata
+from swathpack.tools.files.rasters.dates import numpy_moment
 from tests.codec_models import shipped
 from tests.frames import series
 from tests.limits import swathpack
@@ -137,6 +139,26 @@ def test_a_mask_of_another_size_is_named_and_the_pixels_are_kept(tmp_path, real)
     decoded = StreamDecoder(shipped(), writer.to_bytes()).frames()
     assert any("its mask cannot be used" in line for line in decoded.problems)
     assert decoded.frames[0].valid.all()
+
+
+TIMES = (1 << 39, 1714000000, 0.25, float("nan"), "now", "NaT", "1714000000", "9999-12-31", "a/../b")
+
+
+@pytest.mark.parametrize("target", ["out.npz", "dates", "out.nc", "out.zarr"])
+@pytest.mark.parametrize("time", TIMES, ids=str)
+def test_a_time_of_any_kind_costs_nothing(tmp_path, real, time, target, capsys):
+    """Numbers are times too; what is no date is not taken for one."""
+    writer = with_header(real, claims(height=64, width=64, tile_size=64))
+    writer.add(FrameRecord(0, time))
+    path = written(tmp_path / "timed.swp", writer)
+    report = tmp_path / "report.json"
+    assert main(["decompress", str(path), "-o", str(tmp_path / target), "--report", str(report)]) == 0
+    assert main(["inspect", str(path), "--json"]) == 0
+    said = json.loads(capsys.readouterr().out.partition("{")[2].join(["{", ""]), parse_constant=pytest.fail)
+    assert said["frames"][0]["time"] == json.loads(report.read_text())["frames"][0]["time"] == as_text(time)
+    if target in ("out.zarr", "out.nc"):
+        found = pytest.importorskip("xarray").open_dataset(tmp_path / target, decode_times=False)
+        assert ("time" in found.coords) == (numpy_moment(str(as_text(time)), "ms") is not None)
 
 
 def test_latents_are_held_only_while_a_later_frame_names_them():
