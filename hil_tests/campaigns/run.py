@@ -324,7 +324,7 @@ class Campaign:
         """The ground decodes what came, is judged, and writes its reports for the next pass."""
         number = one.budget.id
         for heard in sorted({number, *self.arrived}):
-            grew, counts = self.ground.hear(heard, self.arrived.pop(heard, []))
+            grew, counts = self.ground.hear(heard, self.desk.on_air(heard, self.arrived.pop(heard, [])))
             self.passed[heard].grew += len(grew)
             for key in grew:
                 self._judge(key)
