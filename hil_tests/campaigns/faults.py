@@ -135,6 +135,11 @@ class FaultDesk:
         self._free = size
         self._c.board.send({"do": "disk", "free": size})
 
+    def disk_left(self, size: int) -> None:
+        """What the board's disk has left: a start finds no other, what it let go before included."""
+        if size >= 0 <= self._free:
+            self._free = size
+
     def _clock(self, injection: Injection) -> None:
         seconds = injection.strength if injection.number % 2 else -injection.strength
         self._jump(seconds)

@@ -178,6 +178,7 @@ class Campaign:
             if not self.record.lives[-1].reason:  # else it has only not yet ended
                 self.observer.running(self.now)
             self.observer.slow_store(self.now, state["store_ms"])
+            self.desk.disk_left(state["disk_left"])
             self.sample(state)
 
     def _physics(self, to: float, coding_s: float, on: bool) -> None:
