@@ -3,8 +3,8 @@
     python -m tests.edge.campaign hostile --size 100000      so many files, and half as many packets
 
 Every file goes through `inspect` and `decompress`, every pass of 200 packets through `receive` into one store, with
-`--list`, `--images` and `--drop` between: one process from the first to the last, the model loaded once, so that nothing that
-grows stays unseen. Fails on a traceback, on a command that ran out of memory, on an output or a store that is out of
+`--list`, `--images` and `--drop` between: 10,000 files a process, the model loaded once in each, so that what grows is seen.
+Fails on a traceback, on a command that ran out of memory, on an output or a store that is out of
 proportion. The worker tells after every pass where it stands: progress goes to the error output, and a worker that was
 ended, by a signal or from outside, still gives figures of what it did, and counts as a failure.
 """
@@ -32,6 +32,7 @@ from pathlib import Path
 
 LIMIT_MB = 1024
 PACKETS_A_PASS, FILES_A_PASS = 200, 400  # that come after it
+A_PROCESS = 10_000  # files
 PROGRESS_S = 60.0
 TARGETS = ("out.npz", "out.npz", "dates", "out.npz", "out.npz", "dates", "out.nc", "out.zarr")
 MAX_PIXELS = 1 << 22  # larger ones are refused: the limit is what is tried, not the speed of the disk
@@ -62,6 +63,13 @@ class Outcome:
     def good(self) -> bool:
         return not self.failures and self.files == self.wanted and self.peak_mb <= LIMIT_MB
 
+    def plus(self, more: Outcome) -> Outcome:
+        """Of this and of what came after it."""
+        added = {f: getattr(self, f) + getattr(more, f) for f in _ADDED}
+        most = {f: max(getattr(self, f), getattr(more, f)) for f in _MOST}
+        codes = dict(Counter(self.codes) + Counter(more.codes))
+        return Outcome(wanted=self.wanted, store_bytes=more.store_bytes, codes=codes, **added, **most)
+
     def text(self) -> str:
         """What is printed."""
         codes = ", ".join(f"{name} {count}" for name, count in sorted(self.codes.items()))
@@ -75,6 +83,10 @@ class Outcome:
             f"tracebacks, refusals for want of memory, outputs out of proportion: {len(self.failures)}",
         ]
         return "\n".join(lines + self.failures[:5])
+
+
+_ADDED = ("files", "packets", "file_bytes", "packet_bytes", "cpu_s", "failures")
+_MOST = ("largest_output", "slowest_s", "peak_mb", "base_mb", "rss_mb")
 
 
 class Range:
@@ -158,27 +170,41 @@ class Range:
         return out
 
 
-def work(folder: Path, size: int, seed: int) -> Iterator[Outcome]:
-    """The worker: everything in this process, under the limit; where it stands after every pass and its files."""
+def work(folder: Path, first: int, size: int, seed: int) -> Iterator[Outcome]:
+    """The worker: files [first, first + size) in this process, under the limit; where it stands after every pass and the files
+    behind it.
+    """
     resource.setrlimit(resource.RLIMIT_AS, (LIMIT_MB << 20, LIMIT_MB << 20))
-    under_fire = Range(folder, seed)
-    out = under_fire.out
-    out.base_mb, out.wanted = _memory("VmSize"), size
-    for number, first in enumerate(range(0, size, FILES_A_PASS)):
-        under_fire.one_pass(number, PACKETS_A_PASS)
-        for _ in range(min(FILES_A_PASS, size - first)):
+    under_fire = Range(folder, seed + first)
+    under_fire.out.base_mb = _memory("VmSize")
+    for at in range(first, first + size, FILES_A_PASS):
+        under_fire.one_pass(at // FILES_A_PASS, PACKETS_A_PASS)
+        for _ in range(min(FILES_A_PASS, first + size - at)):
             under_fire.file()
-        told = under_fire.result()
-        if told.store_bytes > STORE_RATIO * out.packet_bytes + (1 << 20):
-            under_fire.fail(("receive",), f"a store of {told.store_bytes} bytes from {out.packet_bytes} of packets")
-        yield told
+        yield under_fire.result()
 
 
 def campaign(folder: Path, size: int, seed: int = 1) -> Outcome:
-    """Run the worker in a process of its own."""
+    """Run the workers one after another, each in a process of its own, all on one store."""
+    total, seen = Outcome(wanted=size), _Watcher()
+    with tempfile.TemporaryDirectory(dir=folder) as place:
+        for first in range(0, size, A_PROCESS):
+            count, before = min(A_PROCESS, size - first), total
+            for so_far in _process(Path(place), first, count, seed):
+                total = before.plus(so_far)
+                seen.show(total)
+            if total.store_bytes > STORE_RATIO * total.packet_bytes + (1 << 20):
+                total.failures.append(f"a store of {total.store_bytes} bytes from {total.packet_bytes} of packets")
+            if total.files < first + count:
+                break
+    return total
+
+
+def _process(folder: Path, first: int, count: int, seed: int) -> Iterator[Outcome]:
+    """What one worker tells, and last, if it was ended, how."""
     one = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
-    command = [sys.executable, "-m", "tests.edge.campaign.hostile", str(folder), str(size), str(seed)]
-    told, root = Outcome(wanted=size), Path(__file__).parents[3]
+    command = [sys.executable, "-m", "tests.edge.campaign.hostile", *map(str, (folder, first, count, seed))]
+    told, root = Outcome(), Path(__file__).parents[3]
     with (
         tempfile.TemporaryFile() as said,
         subprocess.Popen(
@@ -186,30 +212,36 @@ def campaign(folder: Path, size: int, seed: int = 1) -> Outcome:
         ) as run,
     ):
         try:
-            for heard in _heard(run):
-                told = heard
+            for told in _heard(run):
+                yield told
         except KeyboardInterrupt:
             run.terminate()
         if run.wait():
             said.seek(0)
             end = said.read()[-2000:].decode(errors="replace")
-            told.failures.append(f"the process ended with {run.returncode} after {told.files} files: {end}")
-    return told
+            told.failures.append(f"the process ended with {run.returncode} after file {first + told.files}: {end}")
+            yield told
 
 
 def _heard(run: subprocess.Popen[str]) -> Iterator[Outcome]:
-    """What the worker tells, and now and then a line of it for whoever watches."""
-    shown, seen = time.monotonic(), 0
     for line in run.stdout or ():
-        told = Outcome(**json.loads(line))
-        if time.monotonic() - shown > PROGRESS_S:
-            shown = time.monotonic()
-            sys.stderr.write(
-                f"{told.files} of {told.wanted} files, {told.packets} packets, {told.cpu_s:.0f} s of CPU, most "
-                f"{told.peak_mb} MB, {len(told.failures)} failures\n" + "".join(told.failures[seen:])
-            )
-            seen = len(told.failures)
-        yield told
+        yield Outcome(**json.loads(line))
+
+
+class _Watcher:
+    """A line now and then, and every failure, for whoever watches."""
+
+    def __init__(self) -> None:
+        self._shown, self._failures = time.monotonic(), 0
+
+    def show(self, told: Outcome) -> None:
+        if time.monotonic() - self._shown < PROGRESS_S:
+            return
+        sys.stderr.write(
+            f"{told.files} of {told.wanted} files, {told.packets} packets, {told.cpu_s:.0f} s of CPU, most "
+            f"{told.peak_mb} MB, {len(told.failures)} failures\n" + "".join(told.failures[self._failures :])
+        )
+        self._shown, self._failures = time.monotonic(), len(told.failures)
 
 
 def main(folder: Path, size: int | None, codec: str) -> tuple[str, bool]:
@@ -240,6 +272,5 @@ def _clear(path: Path) -> None:
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory(dir=sys.argv[1]) as name:
-        for so_far in work(Path(name), int(sys.argv[2]), int(sys.argv[3])):
-            print(json.dumps(asdict(so_far)), flush=True)
+    for so_far in work(Path(sys.argv[1]), *map(int, sys.argv[2:])):
+        print(json.dumps(asdict(so_far)), flush=True)
