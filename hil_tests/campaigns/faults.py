@@ -199,8 +199,9 @@ class FaultDesk:
         if injection is None or injection.kind != "packets_forged" or injection.injected:
             self._attacker.listen(packets)
             return packets
-        found = self._intrusions[number] = self._attacker.intrude(packets, int(injection.strength))
-        injection.injected = bool(found.forged)
+        found = self._attacker.intrude(packets, int(injection.strength))
+        if found.forged:
+            self._intrusions[number], injection.injected = found, True
         return found.packets
 
     def _judge_intrusion(self, injection: Injection, number: int, counts: Counter[str]) -> None:
