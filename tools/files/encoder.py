@@ -35,7 +35,7 @@ from swathpack.tools.files.frame_coder import (
 )
 from swathpack.tools.files.places import Place
 from swathpack.tools.files.rasters.essential import Carried
-from swathpack.tools.files.sharing import fill, first_of, level_fitting, sizes_of
+from swathpack.tools.files.sharing import fill, first_of, least_of, level_fitting, sizes_of
 from swathpack.tools.files.step_search import closer, finest_fitting
 
 WHOLE_SHARE = 0.02  # of the budget: what files said, free text and all, is worth so much and no more
@@ -336,12 +336,12 @@ class Coders:
         """
         self._forget()
         later = [sizes_of(coder, trial) for coder, trial in zip(self._kept, trials)]
+        least = [least_of(coder, trial) for coder, trial in zip(self._kept, trials)]
         found: list[Trial] = []
         for index, (coder, trial) in enumerate(zip(self._kept, trials)):
             self._refresh(index)
             coder.recode(trial)
-            rest = np.sum(later[index + 1 :], axis=0) if later[index + 1 :] else np.zeros(1)
-            found.append(first_of(coder, trial, rest, room, index == len(trials) - 1))
+            found.append(first_of(coder, trial, later[index + 1 :], room, least[index + 1 :]))
             room -= found[-1].size
             coder.remember(found[-1])
             tick()

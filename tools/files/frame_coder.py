@@ -9,7 +9,7 @@ finer than the learned codec goes. Equal level in all tiles is equal slope, the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -199,6 +199,11 @@ class FrameCoder:
             if isinstance(tile.coded, CodedPlain):
                 self.plain(self.windows[tile.index], max(len(tile.coded.payload), 1))
 
+    def stand_alone(self) -> None:
+        """Plain tiles without any date: where room is short a date's gains and blocks may not fit, a mean does."""
+        self._dates.clear()
+        self._plain = {index: self._by_itself(self.windows[index], self.aim_bytes) for index in self._plain}
+
     def forget_plain(self) -> None:
         """Code the transform coder's tiles anew, against what the places hold then."""
         self._plain.clear()
@@ -271,10 +276,10 @@ class FrameCoder:
             return self.cut(Tile(window.index, coded, LAYERS, 0), stop)
         return self._sized(Tile(window.index, learned.at(q, dead_zone), layers, 0, learned.refs))
 
-    def least(self) -> int:
-        """Bytes of all segments where each tile has what tells its mean, and no more."""
+    def least(self, only: Container[int] | None = None) -> int:
+        """Bytes of all segments, or of those tiles, where each has what tells its mean, and no more."""
         found = 0
-        for window in self.live:
+        for window in (w for w in self.live if only is None or w.index in only):
             whole = self._by_itself(window, self.aim_bytes)
             found += whole.least + segment_overhead_bytes(
                 whole.empty_segment(self.index, window.index, LAYERS), whole.least

@@ -85,21 +85,33 @@ def sizes_of(coder: FrameCoder, trial: Trial) -> NDArray[np.float64]:
     total = np.zeros(len(LEVELS))
     for tile in trial.tiles:
         if isinstance(tile.coded, CodedPlain):
-            curve = coder.whole(tile).curve
-            total += [curve.bytes_at(slope_at(level, coder.gain)) + BYTES_AROUND for level in LEVELS]
+            whole = coder.whole(tile)
+            at = [whole.curve.bytes_at(slope_at(level, coder.gain)) for level in LEVELS]
+            total += np.maximum(at, whole.least) + BYTES_AROUND
         else:
             total += tile.size
     return total
 
 
-def first_of(coder: FrameCoder, trial: Trial, later: NDArray[np.float64], room: int, last: bool) -> Trial:
-    """A frame cut where it and what is expected `later`, by LEVELS, have equal slope and fill `room` bytes; the last frame fills
-    it.
+def least_of(coder: FrameCoder, trial: Trial) -> int:
+    """Bytes without which a frame of such a trial does not do, whatever it is coded against in the end."""
+    fixed = sum(t.size for t in trial.tiles if isinstance(t.coded, CodedLatent))
+    return fixed + coder.least({t.index for t in trial.tiles if isinstance(t.coded, CodedPlain)})
+
+
+def first_of(
+    coder: FrameCoder, trial: Trial, later: Sequence[NDArray[np.float64]], room: int, least: Sequence[int]
+) -> Trial:
+    """A frame cut where it and what is expected of each later one, by LEVELS, have equal slope and fill `room` bytes; it leaves
+    those the `least` that each of them needs. The last frame fills the room.
     """
-    fits = np.flatnonzero(sizes_of(coder, trial) + later <= room)
+    own = room - sum(least)
+    if sum(_cut_at(coder, tile, float(LEVELS[-1])).size for tile in trial.tiles) > own:
+        coder.stand_alone()
+    fits = np.flatnonzero(sizes_of(coder, trial) + sum(later) <= room)
     level = float(LEVELS[fits[0]]) if len(fits) else float(LEVELS[-1])
     found = Trial(tuple(_cut_at(coder, tile, level) for tile in trial.tiles))
-    return fill([(coder, trial)], room)[0] if last or found.size > room else found
+    return fill([(coder, trial)], own)[0] if not later or found.size > own else found
 
 
 def _cut_at(coder: FrameCoder, tile: Tile, level: float) -> Tile:

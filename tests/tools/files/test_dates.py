@@ -61,7 +61,7 @@ def test_earlier_dates_save_bytes_and_budgets_are_filled(bands: tuple[str, ...])
 def test_what_a_last_frame_leaves_goes_to_tiles_that_none_names(monkeypatch: pytest.MonkeyPatch) -> None:
     frames, usual = _frames(3), encoder.first_of
     budget = int(0.1 / 8 * frames[0].data.size * len(frames)) + 100
-    monkeypatch.setattr(encoder, "first_of", lambda *given: usual(*given[:3], int(0.9 * given[3]), False))
+    monkeypatch.setattr(encoder, "first_of", lambda *given: usual(*given[:3], int(0.9 * given[3]), given[4]))
     data = SeriesEncoder(shipped(), frames, mode="transform").in_total(budget)
     assert budget - 4 <= len(data) <= budget and not decode(data).problems
 
