@@ -22,7 +22,7 @@ from swathpack.edge import events
 from swathpack.edge.clock import Clock
 from swathpack.edge.config import ConfigError, Mission
 from swathpack.edge.context.store import ContextStore
-from swathpack.edge.downlink.ballast import Ballast
+from swathpack.edge.downlink.ballast import Ballast, make_way
 from swathpack.edge.downlink.budget import Budget, BudgetError, read_budget
 from swathpack.edge.downlink.confirm import Confirmation
 from swathpack.edge.downlink.context_policy import ContextChooser
@@ -111,10 +111,10 @@ def open_board(mission: Mission, clock: Clock, model: bytes) -> Board:
 
 
 def _open_parts(mission: Mission, clock: Clock, model: bytes, lock: FileLock) -> Board:
-    log, telemetry = EventLog(clock), Telemetry(clock)
+    log, telemetry, limits = EventLog(clock), Telemetry(clock), mission.limits
+    make_way(mission.state / "ballast", limits.ballast_mb << 20)
     samples = _open_logs(mission.state / "log", log)
     boot = next_boot(mission.state / "boots")
-    limits = mission.limits
     spool = Spool(mission.state / "spool", mission.source.max_frame_mb << 20, limits.min_free_mb << 20)
     queue, boot = _open_queue(mission.state / "queue", clock, boot, log)
     context = ContextStore.open(

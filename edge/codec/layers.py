@@ -152,7 +152,7 @@ class EmbeddedDecoder:
     """`swathpack.edge.codec.prediction.TileDecoder` for latents with a base.
 
     q: the full step; quality: its byte. latent: (512, h, w) int16 as `known_part` leaves it. layers: decoded so far, and
-    confirmed by a check.
+    confirmed by two checks.
     """
 
     def __init__(

@@ -212,8 +212,8 @@ def mean_in_bins(
 class TileDecoder:
     """Decodes the layers of one latent in order, and fills in what never came.
 
-    latent: (512, h, w) int16, zero beyond `layers`. confirmed: layers that a check has confirmed, of the payload that was
-    decoded last. `reconstruction`: what synthesis gets. base: of the latent, when it is known already
+    latent: (512, h, w) int16, zero beyond `layers`. confirmed: layers with two checks behind them that hold, of the payload
+    that was decoded last. `reconstruction`: what synthesis gets. base: of the latent, when it is known already
     (`swathpack.edge.codec.layers`). limit: of values that an encoder writes.
     """
 
@@ -241,7 +241,7 @@ class TileDecoder:
         """Decode the next `count` layers, as many as the payload holds; returns how many layers that were.
 
         Raises CodingError for a payload that no encoder writes, and for one that its checks say has lost or changed
-        bytes; the layers that a check has confirmed stay. checked: the payload holds checks (`swathpack.edge.codec.rangecoder.checks`).
+        bytes; the confirmed layers stay. checked: the payload holds checks (`swathpack.edge.codec.rangecoder.checks`).
         """
         return read_layers(self, payload, count, coder, checked)
 

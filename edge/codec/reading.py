@@ -40,7 +40,6 @@ def read_layers(reader: LayerReader, payload: bytes, count: int, coder: str | No
         reader.forget(reader.layers)  # the step of the layer that did not come is spent
     except (RangeCoderError, CodingError) as error:
         layer = reader.layers
-        checks.doubt()
         reader.forget(first + checks.confirmed)
         raise CodingError(f"layer {layer}: {error}") from error
     finally:

@@ -2,12 +2,14 @@
 
 Sending a pass and acting on a report take a little space before they give any back. On a disk full to the last
 byte neither is possible, and nothing would ever get better. So a file of fixed size is allocated at the start and
-deleted when the queue finds the disk full. While it is gone no frame is taken and no tile is coded; passes and
-reports go on, retention makes room, and the ballast is allocated again as soon as there is space for it twice over.
+deleted when the queue finds the disk full, or a start does: opening a queue takes some 40 kB. While it is gone no frame is
+taken and no tile is coded; passes and reports go on, retention makes room, and the ballast is allocated again as soon as
+there is space for it twice over.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -45,7 +47,18 @@ class Ballast:
             self._path.unlink(missing_ok=True)
 
     def _free(self) -> int:
-        """Free space, an old ballast file counted as free."""
-        state = os.statvfs(self._path.parent)
-        held = self._path.stat().st_blocks * 512 if self._path.exists() else 0
-        return state.f_bavail * state.f_frsize + held
+        return _free(self._path)
+
+
+def make_way(path: Path, size: int) -> None:
+    """Before the first file of a start is opened: let the ballast of the run before go where `Ballast` could not hold it."""
+    with contextlib.suppress(OSError):
+        if path.exists() and _free(path) < 2 * size:
+            path.unlink()
+
+
+def _free(path: Path) -> int:
+    """Free space, an old ballast file at `path` counted as free."""
+    state = os.statvfs(path.parent)
+    held = path.stat().st_blocks * 512 if path.exists() else 0
+    return state.f_bavail * state.f_frsize + held

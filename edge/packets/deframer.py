@@ -105,6 +105,10 @@ class SequenceCheck:
     _next: dict[int, int] = field(default_factory=dict)
     _missing: dict[int, set[int]] = field(default_factory=dict)
 
+    def next_pass(self) -> None:
+        """Another pass begins: between its packets and those before it nothing is missing."""
+        self._next.clear()
+
     def note(self, packet: SpacePacket) -> None:
         """Take one packet into account. Steps of half the range or more count as packets from the past."""
         expected = self._next.get(packet.apid, packet.sequence)

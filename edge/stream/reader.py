@@ -21,7 +21,7 @@ from swathpack.edge.stream.header import Header, unpack_header
 from swathpack.edge.stream.quality import is_learned
 from swathpack.edge.stream.records import Extension, FrameRecord
 from swathpack.edge.stream.segment import RECORD_CRC_BYTES, Segment
-from swathpack.edge.stream.times import Time
+from swathpack.edge.stream.times import Time, as_text
 
 Record = Segment | FrameRecord | Extension
 
@@ -64,6 +64,10 @@ class Stream:
         if found is not None:
             return found
         return self.header.times[frame] if self.header.times else None
+
+    def date(self, frame: int) -> str | None:
+        """The same as text, which is what a `swathpack.edge.frame.Frame` has."""
+        return as_text(self.time(frame))
 
     @cached_property
     def _times(self) -> dict[int, Time]:

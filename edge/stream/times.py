@@ -97,6 +97,16 @@ def unpack_time(kind: int, cursor: Cursor) -> Time:
     raise StreamError(f"expected time kind 0..{FLOAT}, found {kind}")
 
 
+def as_text(time: Time) -> str | None:
+    """A time as files spell it: text as it is, a number of seconds since 1970 in ISO 8601, UTC, where that has a date for it."""
+    if time is None or isinstance(time, str):
+        return time
+    try:
+        return (_ORIGIN + timedelta(seconds=time)).isoformat() + "Z"
+    except (OverflowError, ValueError):
+        return str(time)
+
+
 def pack_times(times: Sequence[Time]) -> tuple[int, bytes]:
     """(kind, bytes) of a whole series, the first number absolute and the others as differences.
 

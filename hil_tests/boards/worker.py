@@ -276,6 +276,7 @@ class BoardProcess:
             "share": self.board.telemetry.sample().get("load_share", 1.0),
             "coded": self.witness.coded,
             "store_ms": self._slowest(),
+            "disk_left": self.disk.left,
             "ballast": board.ballast.intact,
         }
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from swathpack.edge.codec.protocol import TileKey
 from swathpack.hil_tests.campaigns.injections import KILL_OPERATIONS, Injection
+from swathpack.hil_tests.simulation.attacker import Attacker, Intrusion
 from swathpack.hil_tests.simulation.link import Trouble
 from swathpack.hil_tests.simulation.orbit import SimPass
 from swathpack.hil_tests.simulation.sensor import Shot
@@ -37,6 +39,8 @@ class FaultDesk:
         self._frames: list[tuple[str, bytes]] = []
         self._links = [i for i in campaign.schedule.of("link")]
         self._on_pass: dict[int, Injection] = {}
+        self._attacker = Attacker(random.Random(campaign.scenario.seed + 2))
+        self._intrusions: dict[int, Intrusion] = {}
 
     def plan(self) -> None:
         """Enter every moment into the campaign's time."""
@@ -131,6 +135,11 @@ class FaultDesk:
         self._free = size
         self._c.board.send({"do": "disk", "free": size})
 
+    def disk_left(self, size: int) -> None:
+        """What the board's disk has left: a start finds no other, what it let go before included."""
+        if size >= 0 <= self._free:
+            self._free = size
+
     def _clock(self, injection: Injection) -> None:
         seconds = injection.strength if injection.number % 2 else -injection.strength
         self._jump(seconds)
@@ -178,16 +187,42 @@ class FaultDesk:
             return Trouble(loss=injection.strength)
         if injection.kind == "bit_errors":
             return Trouble(bit_errors=injection.strength)
+        if injection.kind == "packets_forged":
+            return Trouble()
         begin, length = one.budget.start_s, one.budget.duration_s
         first = begin + 0.1 * length  # what there is to send goes down early in a pass
         return Trouble(dead_from_s=first, dead_to_s=first + injection.strength * length)
+
+    def on_air(self, number: int, packets: list[bytes]) -> list[bytes]:
+        """What the ground's radio gives of a pass: the packets that arrived, and an attacker's among them."""
+        injection = self._on_pass.get(number)
+        if injection is None or injection.kind != "packets_forged" or injection.injected:
+            self._attacker.listen(packets)
+            return packets
+        found = self._attacker.intrude(packets, int(injection.strength))
+        if found.forged:
+            self._intrusions[number], injection.injected = found, True
+        return found.packets
+
+    def _judge_intrusion(self, injection: Injection, number: int, counts: Counter[str]) -> None:
+        """Told of when the ground has counted every packet of it, and no other."""
+        made, c = self._intrusions[number], self._c
+        forged, replayed = counts["forged packets"], counts["replayed packets"]
+        c.record.note(c.now, "fault", "packets_forged", number=injection.number, on=number,
+                      forged=[forged, made.forged], replayed=[replayed, made.replayed])  # fmt: skip
+        if (forged, replayed) == (made.forged, made.replayed):
+            injection.tell(c.now, f"{forged} packets forged and {replayed} replayed, as many as came")
 
     def end_pass(self, number: int, counts: Counter[str]) -> None:
         """What the ground noticed of a pass, and which older losses it has made good."""
         c = self._c
         injection, passed = self._on_pass.get(number), c.passed[number]
+        if injection is not None and number in self._intrusions:
+            self._judge_intrusion(injection, number, counts)
+            del self._intrusions[number]
+        forging = injection is not None and injection.kind == "packets_forged"  # put in before the ground heard it
         hit = passed.damaged if injection and injection.kind == "bit_errors" else len(c.lost.get(number, []))
-        if injection is not None and not injection.injected and hit:
+        if injection is not None and not injection.injected and hit and not forging:
             injection.injected = True
             # A packet whose head is hit is no packet any more: its bytes are found lying between the others.
             damaged = counts["damaged packets"] + bool(counts["stray bytes"])

@@ -24,6 +24,8 @@ path = "inbox"
 settle_s = 0.0
 [uplink]
 key_file = "uplink.key"
+[downlink]
+key_file = "uplink.key"
 [passes]
 budget = "budget.toml"
 paced = true

@@ -178,6 +178,7 @@ class Campaign:
             if not self.record.lives[-1].reason:  # else it has only not yet ended
                 self.observer.running(self.now)
             self.observer.slow_store(self.now, state["store_ms"])
+            self.desk.disk_left(state["disk_left"])
             self.sample(state)
 
     def _physics(self, to: float, coding_s: float, on: bool) -> None:
@@ -324,7 +325,7 @@ class Campaign:
         """The ground decodes what came, is judged, and writes its reports for the next pass."""
         number = one.budget.id
         for heard in sorted({number, *self.arrived}):
-            grew, counts = self.ground.hear(heard, self.arrived.pop(heard, []))
+            grew, counts = self.ground.hear(heard, self.desk.on_air(heard, self.arrived.pop(heard, [])))
             self.passed[heard].grew += len(grew)
             for key in grew:
                 self._judge(key)

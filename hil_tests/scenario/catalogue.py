@@ -47,6 +47,12 @@ CATALOGUE: dict[str, Kind] = {
     "outage": Kind(
         "link", "nothing arrives for a share (strength) of a pass", "the ground, or the board by its report", 0.4
     ),
+    "packets_forged": Kind(
+        "link",
+        "strength packets of every forgery (unsigned, of another key, changed, moved, replayed) among those of a pass",
+        "every one counted by the ground, none taken for true",
+        5.0,
+    ),
     "report_lost": Kind(
         "report", "the reports of a pass never reach the board", "no report on the board by the next pass"
     ),

@@ -69,6 +69,11 @@ class Disk:
             self._library.hil_disk_free(free_bytes)
 
     @property
+    def left(self) -> int:
+        """Bytes left under the limit; -1 without one."""
+        return int(self._library.hil_disk_left()) if self.there else -1
+
+    @property
     def syncs(self) -> int:
         """Syncs so far."""
         return int(self._library.hil_disk_syncs()) if self.there else 0

@@ -15,6 +15,7 @@ from swathpack.edge.codec.protocol import ContextLatent, TileKey
 from swathpack.edge.packets.errors import PacketError
 from swathpack.edge.packets.link_keys import LinkKey
 from swathpack.edge.packets.pieces import unpack_pieces
+from swathpack.edge.packets.security import without_security
 from swathpack.edge.packets.space_packet import Apid, SpacePacket
 from swathpack.tools.ground.codec_decoder import EdgeSegmentDecoder
 from swathpack.tools.ground.images import tile_image
@@ -27,7 +28,7 @@ Lost = tuple[int, int, int, int]  # store, segment, first byte, byte behind the 
 
 
 class GroundSegment:
-    """Takes what arrives, decodes it, writes reports. key: shared with the board."""
+    """Takes what arrives and is signed, decodes it, writes reports. key: shared with the board."""
 
     def __init__(self, folder: Path, model: EdgeModel, key: LinkKey) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -37,7 +38,7 @@ class GroundSegment:
 
     def hear(self, number: int, packets: list[bytes]) -> tuple[list[TileKey], Counter[str]]:
         """One pass as it arrived; the tile-frames that grew, and what became of the packets."""
-        receiver = GroundReceiver(self.store, self._decoder, MAX_PACKET)
+        receiver = GroundReceiver(self.store, self._decoder, MAX_PACKET, dict([self.key]), signed=True)
         for packet in packets:
             receiver.feed(packet)
         updates = receiver.settle(number)
@@ -91,6 +92,7 @@ def pieces_of(packet: bytes) -> list[Lost]:
         unpacked = SpacePacket.unpack(packet)
         if unpacked.apid != Apid.IMAGE:
             return []
-        return [(unpacked.store, p.number, p.offset, p.offset + len(p.data)) for p in unpack_pieces(unpacked.payload)]
+        pieces = unpack_pieces(without_security(unpacked).payload)
+        return [(unpacked.store, p.number, p.offset, p.offset + len(p.data)) for p in pieces]
     except PacketError:
         return []

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.edge.campaign.fuzz_targets import Target
-from tests.fuzz.__main__ import SECONDS, fuzz_all, installed, mutated, report
+from tests.fuzz.__main__ import LEAST_INPUTS, MOST_SHARES, SECONDS, Found, enough, fuzz_all, installed, mutated, report
 from tests.fuzz.targets import CORPUS, slug, targets
 
 REPLAY = """
@@ -35,10 +35,9 @@ def test_the_corpus_goes_through_every_parser():
     assert len(done.stdout.splitlines()) == len(targets())
 
 
-def test_the_corpus_is_small_and_of_known_parsers():
-    """A parser that no campaign has found inputs for yet goes through its seeds alone."""
+def test_the_corpus_is_small_and_of_every_parser():
     files = [p for p in CORPUS.rglob("*") if p.is_file()]
-    assert files and {p.parent.name for p in files} <= {slug(t.name) for t in targets()}
+    assert {p.parent.name for p in files} == {slug(t.name) for t in targets()}
     assert sum(p.stat().st_size for p in files) < 400_000 and len(files) < 3000
 
 
@@ -46,8 +45,16 @@ def test_the_corpus_is_small_and_of_known_parsers():
 def test_ten_minutes_of_fuzzing():
     found = fuzz_all([t.name for t in targets()], SECONDS)
     assert not any(f.failure for f in found), report(found)
-    assert all(f.inputs > 100 for f in found), report(found)
+    assert all(f.inputs > LEAST_INPUTS for f in found), report(found)
     assert not installed() or all(f.coverage > 5 for f in found), report(found)
+
+
+def test_a_target_that_got_few_inputs_goes_on_but_not_for_ever():
+    shares = iter([Found("slow", 48, 9, 3), Found("slow", 60, 12, 2), Found("slow", 50, 9, 3)])
+    assert enough(lambda: next(shares)) == Found("slow", 108, 12, 3)
+    assert enough(lambda: Found("stuck", 1, 9, 3)).inputs == MOST_SHARES <= LEAST_INPUTS
+    broken = iter([Found("slow", 48, 9, 3), Found("slow", 2, 9, 3, "a bug"), Found("slow", 60, 9, 3)])
+    assert enough(lambda: next(broken)) == Found("slow", 50, 9, 3, "a bug")
 
 
 def test_without_atheris_the_own_fuzzer_tries_the_same_parsers(monkeypatch):

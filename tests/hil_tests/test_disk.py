@@ -238,3 +238,32 @@ def test_with_the_power_on_a_kill_takes_nothing_back(tmp_path, library):
     )  # fmt: skip
     assert disk.lose_power(tmp_path / "journal", random.Random(1), 1.0) == 0
     assert (tmp_path / "root/b").read_bytes() == b"1" and (tmp_path / "root/d/c").read_bytes() == b"2"
+
+
+START = """
+import sys
+from pathlib import Path
+from swathpack.edge.board import open_board
+from swathpack.edge.clock import ManualClock
+from swathpack.edge.config import parse_mission
+from swathpack.hil_tests.simulation.disk import Disk
+from tests.edge.flight import MISSION
+root = Path(sys.argv[1])
+disk, mission = Disk(root), parse_mission(MISSION, root)
+for free in (-1, 20_000, -1):
+    disk.limit(free)
+    board = open_board(mission, ManualClock(), bytes(8))
+    print("open", board.ballast.intact)
+    board.close()
+"""
+
+
+def test_a_board_starts_on_a_full_disk(library, tmp_path):
+    """Others have filled it while the board was down: the ballast gives the room that a start takes."""
+    done = subprocess.run(
+        [sys.executable, "-c", START, str(tmp_path)],
+        env={"LD_PRELOAD": str(library), "PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"}, cwd=ROOT, timeout=60,
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split("\n")[:3] == ["open True", "open False", "open True"]

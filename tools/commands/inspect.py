@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from swathpack.edge.codec.plain import greatest_error, mode_name
+from swathpack.edge.codec.plain import PlainError, greatest_error, mode_name
 from swathpack.edge.radiometry import Radiometry
 from swathpack.edge.stream import Segment, Stream, StreamError, read_stream
 from swathpack.edge.stream.quality import PREDICTIVE, base_step_of, is_learned
@@ -57,7 +57,7 @@ def describe(stream: Stream, total: int) -> dict[str, Any]:
     frames = [
         {
             "frame": index,
-            "time": stream.time(index),
+            "time": stream.date(index),
             "bytes": spent[index],
             "tiles": [_tile(s, sizes.get((index, s.offset), 0)) for s in by_frame.get(index, [])],
         }
@@ -94,16 +94,21 @@ def _number(value: float | str) -> str:
 
 
 def _guarantee(segment: Segment) -> int | None:
-    """The greatest error that the segment's samples come back with, where it is one of the predictive coder."""
-    if segment.quality_byte != PREDICTIVE or segment.layer_start or not segment.payload:
+    """The greatest error that the segment's samples come back with, where it is one of the predictive coder that says so."""
+    if segment.quality_byte != PREDICTIVE or segment.layer_start:
         return None
-    return greatest_error(segment.payload)
+    try:
+        return greatest_error(segment.payload)
+    except PlainError:  # it was cut before that
+        return None
 
 
 def _step(tile: dict[str, Any]) -> str:
     if tile["mode"] == "learned":
         return f"q {tile['step_index']}"
-    return "cut" if tile["mode"] == "transform" else f"+-{tile['max_error']}"
+    if tile["mode"] == "transform" or tile["max_error"] is None:
+        return "cut"
+    return f"+-{tile['max_error']}"
 
 
 def _tile(s: Segment, size: int) -> dict[str, Any]:

@@ -160,10 +160,10 @@ def _receive(path: Path, store: GroundStore, model: EdgeModel, key: LinkKey, arg
     """Whether nothing was lost or damaged."""
     keys = _packet_keys(args)
     receiver = GroundReceiver(store, EdgeSegmentDecoder(model), args.max_packet, keys, args.signed)
-    number, board = _identity(path, args.max_packet, keys, args.signed)
     with open(path, "rb") as file:
         while chunk := file.read(_CHUNK):
             receiver.feed(chunk)
+    number, board = _identity(path, receiver)
     updates = receiver.settle(number)
     counts = ", ".join(f"{value} {name}" for name, value in receiver.counts.items() if value)
     print(f"{path.name}: pass {number}: {counts}; {len(updates)} tile-frames grew")
@@ -184,11 +184,10 @@ def _packet_keys(args: argparse.Namespace) -> dict[int, bytes] | None:
     return read_link_keys(args.key_file) if args.key_file is not None else None
 
 
-def _identity(path: Path, max_packet: int, keys: Keys, signed: bool) -> tuple[int, int | None]:
-    """(pass number, life of the board's queue), from the first packet, else from the file's name."""
-    packet = _first_packet(path, max_packet, keys, signed)
-    if packet is not None:
-        return packet.pass_number, packet.store
+def _identity(path: Path, receiver: GroundReceiver) -> tuple[int, int | None]:
+    """(pass number, life of the board's queue), from what was heard, else from the file's name."""
+    if receiver.identity is not None:
+        return receiver.identity
     found = re.search(r"(\d+)", path.stem)
     return (int(found[1]) if found else 0), None
 

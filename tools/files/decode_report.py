@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +33,7 @@ class FrameReport:
     """Per frame: the tiles that are in the stream, ranges of those that should be, and what is wrong in words."""
 
     frame: int
-    time: Any
+    time: str | None
     tiles: list[TileReport] = field(default_factory=list)
     absent: list[Range] = field(default_factory=list)
     problem: str = ""

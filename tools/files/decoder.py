@@ -116,6 +116,7 @@ class StreamDecoder:
         self.held = HeldLatents(self.stream.segments)
         self.dates = HeldDates(self.by_tile, header.bands)
         self.masks = {r.index: r for r in self.stream.frames}
+        self._like: Frame | None = None  # the outline made last
         # Of a stream that was read in part nothing is doubtful: it was found whole, or read whole.
         self.doubtful = doubtful_frames(self.stream, b"" if isinstance(data, Stream) else data)
 
@@ -147,18 +148,25 @@ class StreamDecoder:
 
     def report(self, index: int) -> FrameReport:
         """An empty report of a frame, for `tiles` to fill."""
-        return FrameReport(index, self.stream.time(index), problem=_DOUBT if self.doubtful[index] else "")
+        return FrameReport(index, self.stream.date(index), problem=_DOUBT if self.doubtful[index] else "")
 
     def outline(self, index: int) -> Frame:
         """A frame of one pixel without data that has all else of frame `index`."""
-        header, record = self.header, self.masks.get(index)
+        record, like = self.masks.get(index), self._like
+        time, offset = self.stream.date(index), self.header.boa_offset != (record is not None and record.other_offset)
+        if like is None or (like.time, like.boa_offset) != (time, offset):
+            like = self._like = self._outline(time, offset)
+        return like
+
+    def _outline(self, time: str | None, offset: bool) -> Frame:
+        header = self.header
         return Frame(
             np.zeros((len(header.bands), 1, 1), np.uint16),
             header.bands,
-            self.stream.time(index),  # type: ignore[arg-type]
+            time,
             np.zeros((1, 1), np.bool_),
             header.level,
-            header.boa_offset != (record is not None and record.other_offset),
+            offset,
             header.grid or (1,) * len(header.bands),
             header.radiometry,
         )
@@ -353,7 +361,7 @@ class StreamDecoder:
 
     def _take(self, segment: Segment, decoder: TileDecoder | EmbeddedDecoder) -> str:
         """Decode the layers of a segment; returns what is wrong with it. Where no CRC vouches for it, only those layers
-        stay that its checks confirm.
+        stay that two of its checks confirm.
         """
         checked = self.header.checked
         if segment.damaged and not checked:

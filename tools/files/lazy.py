@@ -135,7 +135,7 @@ class Stream:
     @property
     def times(self) -> tuple[str | None, ...]:
         """Of each frame, as given; None where unknown."""
-        return tuple(self._stream.time(index) for index in range(len(self)))  # type: ignore[misc]
+        return tuple(self._stream.date(index) for index in range(len(self)))
 
     @property
     def level(self) -> str:
@@ -177,7 +177,7 @@ class Stream:
             stops[s.tile] = max(stops.get(s.tile, 0), s.layer_stop)
         return FrameInfo(
             index,
-            self._stream.time(index),  # type: ignore[arg-type]
+            self._stream.date(index),
             nbytes,
             len(stops),
             (min(stops.values(), default=0), max(stops.values(), default=0)),

@@ -17,6 +17,7 @@ from swathpack.tools.files.rasters import gdal
 from swathpack.tools.files.rasters.assemble import frames_of, ordered
 from swathpack.tools.files.rasters.bandnames import mapping_note, name_bands
 from swathpack.tools.files.rasters.cube import mapping_of
+from swathpack.tools.files.rasters.dates import numpy_moment
 from swathpack.tools.files.rasters.options import ReadOptions
 from swathpack.tools.files.rasters.records import BandRecord, FileRecord, Georeference
 from swathpack.tools.files.rasters.scene import Plane, Scene, validity
@@ -221,7 +222,5 @@ def _centres(place: Georeference, shape: tuple[int, ...]) -> dict[str, Any]:
 
 def _datetimes(times: list[str]) -> NDArray[Any]:
     """As numpy.datetime64 where all are ISO 8601, else the texts."""
-    try:
-        return np.array([np.datetime64(t.removesuffix("Z"), "ns") for t in times])
-    except ValueError:
-        return np.array(times)
+    moments = [numpy_moment(t, "ns") for t in times]
+    return np.array(times if any(m is None for m in moments) else moments)

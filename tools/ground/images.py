@@ -21,7 +21,7 @@ from swathpack.edge.codec.latents import STRIDE
 from swathpack.edge.codec.model import EdgeModel
 from swathpack.edge.codec.pixels import TileWindow
 from swathpack.edge.codec.protocol import ContextLatent, TileKey
-from swathpack.edge.frame import Frame, FrameError
+from swathpack.edge.frame import MAX_SIDE, Frame, FrameError
 from swathpack.edge.packets.report import held_digest
 from swathpack.edge.stages.intake import TILE_BITS
 from swathpack.edge.stream.quality import is_learned, step_of
@@ -165,8 +165,9 @@ def write_images(
     written, refused = [], []
     for place in list(places(store)):
         target = folder / f"place-{place.number}.npz"
-        if place.pixels > max_pixels:
-            refused.append(_too_large(place, max_pixels))
+        problem = _too_large(place, max_pixels)
+        if problem:
+            refused.append(problem)
             continue
         try:
             with Output(target, force=True) as part:
@@ -182,12 +183,18 @@ def write_images(
 
 
 def _too_large(place: Place, limit: int) -> str:
+    """Why a place is not written; nothing where it is."""
     height, width = place.size
+    if place.pixels > limit:
+        bound = f"{place.pixels:,} pixels; the limit is {limit:,} (--max-pixels)"
+    elif max(height, width) > MAX_SIDE:
+        bound = f"frames have at most {MAX_SIDE} a side"
+    else:
+        return ""
     _, row, column = split_tile(place.farthest.key.tile)
     return (
-        f"place {place.number} spans {height} x {width} pixels on {len(place.times)} dates, {place.pixels:,} pixels; the "
-        f"limit is {limit:,} (--max-pixels); its farthest tile is {place.number}/{row}/{column} of "
-        f"{spoken_time(place.farthest.key.time)} (--list shows all, --drop takes one out)"
+        f"place {place.number} spans {height} x {width} pixels on {len(place.times)} dates, {bound}; its farthest tile is "
+        f"{place.number}/{row}/{column} of {spoken_time(place.farthest.key.time)} (--list shows all, --drop takes one out)"
     )
 
 

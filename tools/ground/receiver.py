@@ -27,6 +27,7 @@ from swathpack.edge.packets.report import held_digest
 from swathpack.edge.packets.security import ForgedPacketError, opened
 from swathpack.edge.packets.space_packet import Apid, SpacePacket
 from swathpack.tools.ground.decoder import DecodeError, SegmentDecoder, SegmentHead
+from swathpack.tools.ground.replays import Heard, ReplayWatch
 from swathpack.tools.ground.store import DAMAGED, OPEN, WAITING, GroundStore, HeldSegment
 
 HELD_IN_MEMORY = 4096
@@ -48,7 +49,7 @@ class GroundReceiver:
     """Takes the bytes of one board's downlink. `counts` says what became of them.
 
     keys: secrets by slot; a packet that is signed, but by none of them, is refused and counted. signed: one that nobody
-    signed, too.
+    signed, too. Of signed packets that are sent once more see `swathpack.tools.ground.replays`.
     """
 
     def __init__(
@@ -66,10 +67,18 @@ class GroundReceiver:
         self._store, self._decoder, self._keys, self._signed = store, decoder, keys, signed
         self._deframer = Deframer(max_packet_bytes)
         self._erasure = ErasureDecoder(Apid.IMAGE)
+        self._replays = ReplayWatch()
+        self._first: SpacePacket | None = None
         self.open: dict[tuple[int, int], HeldSegment] = {}
         self._open_bytes = 0
         self._touched: set[tuple[int, int]] = set()
         self._grown: list[Update] = []
+
+    @property
+    def identity(self) -> tuple[int, int] | None:
+        """(pass, life of the board's queue) of the newest pass that was signed, else of the first packet; None before it."""
+        packet = self._replays.newest or self._first
+        return None if packet is None else (packet.pass_number, packet.store)
 
     def feed(self, data: bytes) -> None:
         """Bytes as they come, in any portions."""
@@ -111,12 +120,25 @@ class GroundReceiver:
             content = self._open_packet(packet)
         except ForgedPacketError:
             return  # not even its count is believed
-        self.sequence.note(packet)
-        self.counts["packets"] += 1
+        self._first = self._first or packet
+        heard = self._replays.take(packet) if packet.secured and self._keys is not None else Heard.NEW
         try:
+            if heard in (Heard.REPEATED, Heard.OLDER):
+                self._replayed(content, heard)
+                return
+            if heard is Heard.NEWER:
+                self.sequence.next_pass()
+                self._erasure = ErasureDecoder(Apid.IMAGE)
+            self.sequence.note(packet)
+            self.counts["packets"] += 1
             self._sort(packet, content)
         except (PacketError, EventError):
             self.counts["malformed packets"] += 1
+
+    def _replayed(self, content: SpacePacket, heard: Heard) -> None:
+        self.counts["replayed packets"] += 1
+        if heard is Heard.OLDER and content.apid == Apid.IMAGE:
+            self._image(content)
 
     def _open_packet(self, packet: SpacePacket) -> SpacePacket:
         """The packet without its signature. Raises ForgedPacketError, counted."""

@@ -7,8 +7,8 @@ proportional to the bytes, as with a forbidden symbol (Boyd, Cleary, Irvine, Rin
 detection into arithmetic coding", IEEE Trans. Communications 45(1), 1997), but paid only where a layer ends: at most
 12 bits for 512 bytes, 0.293 %.
 
-Noise passes one check in 4,096 times. So once anything shows that a run is damaged, the last check that held is taken back
-(`doubt`): what stays is wrong once in 4,096^2 times.
+Noise passes one check in 4,096 times. So where nothing else vouches for a run, a layer counts only when the check behind it
+and the one after that have held: what stays is wrong once in 4,096^2 times.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ class CheckFailedError(RangeCoderError):
 class RunChecks:
     """The checks of one run, on either side: `cover` every layer, `write` or `read` before the next one.
 
-    confirmed: layers covered when the last check held.
+    confirmed: layers covered when the last check but one held. held: when the last one did.
     """
 
     def __init__(self) -> None:
-        self.confirmed = self._before = 0
+        self.confirmed = self.held = 0
         self._covered = self._crc = self._mark = 0
 
     def cover(self, values: NDArray[np.int16]) -> None:
@@ -55,11 +55,7 @@ class RunChecks:
         found = decoder.decode_bits(CHECK_BITS)
         if found != self._value():
             raise CheckFailedError(f"expected check {self._value():03x}, found {found:03x}")
-        self._before, self.confirmed = self.confirmed, self._covered
-
-    def doubt(self) -> None:
-        """The run is damaged somewhere: the last check that held counts no more."""
-        self.confirmed = self._before
+        self.confirmed, self.held = self.held, self._covered
 
     def _due(self, position: int) -> bool:
         due = self._covered > 0 and position - self._mark >= CHECK_WORDS

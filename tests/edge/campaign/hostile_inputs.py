@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import random
 import struct
@@ -148,25 +149,38 @@ def _mask(real: Real, rng: random.Random, writer: StreamWriter) -> bytes:
     """A frame record with a mask of the claimed size, or of any other, of few bytes."""
     h = writer.header
     size = (h.height * h.width + 7) // 8 if rng.random() < 0.5 else rng.choice((0, 100, 1 << 20))
-    body = bytes([rng.randrange(4), 0x10]) + deflate(rng.choice((b"\0", b"\xaa", b"\xff")) * min(size, 1 << 22))
+    body = bytes([rng.randrange(4), 0x10]) + _blown_up(rng.choice((b"\0", b"\xaa", b"\xff")), min(size, 1 << 22))
     return wrap_record(FRAME_SYNC, body, h.binding)
+
+
+@functools.lru_cache(maxsize=256)
+def _blown_up(byte: bytes, size: int) -> bytes:
+    return deflate(byte * size)
+
+
+_compressed = functools.lru_cache(maxsize=64)(zlib.compress)
 
 
 def _extension(real: Real, rng: random.Random, writer: StreamWriter) -> bytes:
     tag = rng.choice((1, 5, METADATA_TAG, FACTS_TAG, FACTS_TAG, 84, rng.randrange(256)))
-    data = rng.choice((bytes(1 << 20), rng.randbytes(50), zlib.compress(_metadata(rng)), _packed(rng)))
+    data = rng.choice((bytes(1 << 20), rng.randbytes(50), _compressed(_metadata(rng)), _packed(rng)))
     return writer.pack(Extension(tag, data))
 
 
 def _packed(rng: random.Random) -> bytes:
     """Packed metadata, maybe with a byte changed."""
-    try:
-        found = bytearray(pack(json.loads(_metadata(rng))))
-    except (ValueError, RecursionError, TypeError, AttributeError, UserError):
-        return b""
-    if rng.random() < 0.5:
+    found = bytearray(_as_packed(_metadata(rng)))
+    if found and rng.random() < 0.5:
         found[rng.randrange(len(found))] ^= 1 << rng.randrange(8)
     return bytes(found)
+
+
+@functools.lru_cache(maxsize=256)
+def _as_packed(metadata: bytes) -> bytes:
+    try:
+        return pack(json.loads(metadata))
+    except (ValueError, RecursionError, TypeError, AttributeError, UserError):
+        return b""
 
 
 def _metadata(rng: random.Random) -> bytes:

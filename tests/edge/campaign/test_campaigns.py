@@ -1,6 +1,7 @@
 """Small versions of the campaigns; the full ones are marked slow."""
 
 import random
+from collections import Counter
 
 import pytest
 
@@ -159,12 +160,50 @@ def test_soak(tmp_path):
     assert result.tiles >= 10_000 and soak.growth_mb(result.rss_mb) < 20
 
 
-@pytest.mark.parametrize("size", [250, pytest.param(100_000, marks=pytest.mark.slow)])
-def test_the_ground_under_fire(tmp_path, size):
+@pytest.mark.parametrize("size", [60, pytest.param(20_000, marks=pytest.mark.slow)])
+def test_the_ground_under_fire(tmp_path, size, monkeypatch):
+    monkeypatch.setattr(hostile, "A_PROCESS", 40 if size < 100 else hostile.A_PROCESS)
     outcome = hostile.campaign(tmp_path, size)
     assert outcome.good, outcome.text()
-    assert outcome.files == size // 5 and outcome.packets == size - size // 5
+    assert outcome.files == outcome.wanted == size and outcome.packets >= size / 2
     assert {"decompress 1", "decompress 3", "inspect 0", "inspect 1", "receive 3"} <= set(outcome.codes)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_worker_under_fire_that_is_ended_still_tells_what_it_did(tmp_path, monkeypatch, capsys):
+    """It is killed by what it runs; what it had told before stays, and is no success."""
+    monkeypatch.setattr(hostile, "PROGRESS_S", 0.0)
+    heard = hostile._heard
+
+    def kill_after_the_first(run):
+        for outcome in heard(run):
+            run.kill()
+            yield outcome
+
+    monkeypatch.setattr(hostile, "_heard", kill_after_the_first)
+    outcome = hostile.campaign(tmp_path, 3 * 400)
+    assert 0 < outcome.files < outcome.wanted and outcome.cpu_s > 0
+    assert not outcome.good and "the process ended with -9" in outcome.failures[0]
+    assert f"{outcome.files} of 1200 files" in capsys.readouterr().err
+
+
+def test_the_ground_under_fire_sees_what_it_looks_for(tmp_path, monkeypatch):
+    """A traceback, a command that ran out of memory, and an exit code that no command has."""
+    under_fire = object.__new__(hostile.Range)
+    under_fire.out, under_fire.codes = hostile.Outcome(), Counter()
+
+    def said(code, text=""):
+        print(text)
+        return code
+
+    def broken(words):
+        raise KeyError("a bug")
+
+    for main in (broken, lambda w: said(1, "swathpack: not enough memory"), lambda w: said(70), lambda w: said(1)):
+        monkeypatch.setattr("swathpack.tools.cli.main", main)
+        under_fire.run("inspect", "x.swp")
+    assert len(under_fire.out.failures) == 3 and "KeyError: 'a bug'" in under_fire.out.failures[0]
+    assert under_fire.codes == {"inspect 1": 2, "inspect 70": 1}
 
 
 def test_splices_small():

@@ -15,6 +15,8 @@ from swathpack.edge.packets.erasure import parity_packet_bytes
 from swathpack.edge.packets.link_keys import LinkKey, link_keys_text
 from swathpack.edge.packets.security import PacketSigner
 from swathpack.edge.packets.space_packet import Apid, SpacePacket
+from swathpack.tools.cli import main
+from swathpack.tools.errors import PARTLY
 from swathpack.tools.ground.receiver import GroundReceiver
 from tests.edge.flight import MISSION, Flight, Station
 from tests.edge.link import KEY, KEYS, LINK, Board, Ground, acquire, scene
@@ -108,6 +110,59 @@ def test_what_is_heard_twice_says_nothing_new(board, tmp_path):
     ground.hear(1, stream)
     before = {key: ground.store.layers(key) for key in ground.store.tile_frames()}
     assert ground.hear(2, stream) == [] and before == {k: ground.store.layers(k) for k in ground.store.tile_frames()}
+
+
+def two_passes(board: Board, ground: Ground) -> tuple[list[bytes], list[bytes]]:
+    """Signed streams of two passes, the first one heard; a receiver that has heard nothing."""
+    date(board, 1)
+    first = signed_pass(board, 1, 30_000)
+    ground.hear(1, first)
+    date(board, 2)
+    second = signed_pass(board, 2, 30_000)
+    ground.receiver = GroundReceiver(ground.store, FakeSegmentDecoder(), 2048, KEYS, signed=True)
+    return first, second
+
+
+def test_replayed_packets_are_counted_and_tell_nothing_of_the_pass(board, tmp_path):
+    """One of the pass before comes first, the others and some of this pass in between and behind."""
+    ground = ground_of(tmp_path)
+    first, second = two_passes(board, ground)
+    ground.hear(2, [first[0], *second[:3], *first, *second[3:], *second[:5]])
+    receiver = ground.receiver
+    assert receiver.counts["replayed packets"] == len(first) + 5
+    assert receiver.counts["lost image packets"] == 0 and not receiver.counts["forged packets"]
+    assert receiver.identity == (2, board.queue.store)
+    assert ground.wrong(board.truth) == [] and len(ground.store.tile_frames()) == 2 * TILES
+
+
+def test_what_was_lost_of_a_pass_is_taken_from_a_replay(board, tmp_path):
+    """Pieces are facts, whenever they come; events and parity of then are not of now."""
+    date(board, 1)
+    link = LinkSettings(packet_bytes=512, erasure="cauchy", block_packets=10, parity_packets=2)
+    first, ground = signed_pass(board, 1, 60_000, link), ground_of(tmp_path)
+    ground.hear(1, first, lambda i: i % 2)
+    before = sum(map(ground.store.layers, ground.store.tile_frames()))
+    date(board, 2)
+    second = signed_pass(board, 2, 60_000, link)
+    ground.receiver = GroundReceiver(ground.store, FakeSegmentDecoder(), 2048, KEYS, signed=True)
+    ground.hear(2, [*second, *first])
+    kept = [k for k in ground.store.tile_frames() if k.time == 1000]
+    assert sum(map(ground.store.layers, kept)) == 16 * TILES > before and ground.wrong(board.truth) == []
+    assert ground.receiver.counts["replayed packets"] == len(first)
+
+
+def test_a_pass_file_that_starts_with_a_replay_is_reported_as_the_pass_it_is(board, tmp_path):
+    """Else the board would wait for reports of its pass for ever, and send all of it again."""
+    first, second = two_passes(board, ground_of(tmp_path))
+    path, keys = tmp_path / "pass.bin", tmp_path / "link.keys"
+    path.write_bytes(b"".join([first[0], *second]))
+    keys.write_text(link_keys_text(KEYS))
+    keys.chmod(0o600)
+    words = ["--store", tmp_path / "g.db", "--key-file", keys, "--signed", "--reports", tmp_path / "reports"]
+    assert (
+        main(["receive", str(path), *map(str, words)]) == PARTLY
+    )  # the model in these segments is not the shipped one
+    assert [p.name for p in (tmp_path / "reports").iterdir()] == ["reports-000002.bin"]
 
 
 def key_files(tmp_path, keys) -> str:

@@ -196,6 +196,23 @@ def test_times_come_back_letter_for_letter(time):
     assert stream.time(1) == time and stream.time(0) is None
 
 
+@pytest.mark.parametrize(
+    ("time", "text"),
+    [
+        (None, None),
+        ("noon", "noon"),
+        (1714000000, "2024-04-24T23:06:40Z"),
+        (-0.5, "1969-12-31T23:59:59.500000Z"),
+        ((1 << 40) - 1, "1099511627775"),
+        (float("nan"), "nan"),
+        (float("-inf"), "-inf"),
+    ],
+)
+def test_a_frame_gets_its_time_as_text(time, text):
+    stream = read_stream(header(times=()).pack() + pack_frame(FrameRecord(1, time), header(times=()).binding))
+    assert stream.date(1) == text
+
+
 def test_overhead_is_as_promised():
     intra = Segment(3, 1, 20, 0, 16, 16, 16)
     inter = replace(intra, contexts=(ContextRef(2, 16, b"abcd"), ContextRef(1, 3, b"efgh")))

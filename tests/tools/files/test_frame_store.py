@@ -67,8 +67,10 @@ def test_what_is_put_comes_back(tmp_path, frames, memory_bytes, monkeypatch):
 
 
 @pytest.mark.parametrize("metadata", [{}, {"native": {"10m": ["B02"], "20m": ["B05"], "60m": ["B01"]}}], ids=str)
-def test_a_file_written_by_strips_is_the_file_written_whole(tmp_path, frames, metadata, monkeypatch):
-    monkeypatch.setattr(frame_store, "STRIP_BYTES", 1000)
+@pytest.mark.parametrize("strip_bytes", [1000, 1 << 20])
+def test_a_file_written_by_strips_is_the_file_written_whole(tmp_path, frames, metadata, strip_bytes, monkeypatch):
+    """Nothing came of frame 1."""
+    monkeypatch.setattr(frame_store, "STRIP_BYTES", strip_bytes)
     store = filled(frames, tmp_path, 0)
     whole = [store[i] for i in range(4)]
     for name, given in (("strips.npz", store), ("whole.npz", whole)):

@@ -10,13 +10,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from swathpack.edge.stream import Extension, FrameRecord, Header, StreamWriter, pack_mask, read_stream
+from swathpack.edge.frame import Frame
+from swathpack.edge.radiometry import Radiometry
+from swathpack.edge.stream import Extension, FrameRecord, Header, Segment, StreamWriter, pack_mask, read_stream
+from swathpack.edge.stream.quality import PREDICTIVE
+from swathpack.edge.stream.times import as_text
 from swathpack.tools.cli import main
 from swathpack.tools.errors import PARTLY, UserError
 from swathpack.tools.files.carried import FACTS_TAG, METADATA_TAG
 from swathpack.tools.files.decoder import StreamDecoder
 from swathpack.tools.files.encoder import SeriesEncoder
 from swathpack.tools.files.rasters import pack_metadata, packing, read_series, unpack_metadata
+from swathpack.tools.files.rasters.dates import numpy_moment
 from tests.codec_models import shipped
 from tests.frames import series
 from tests.limits import swathpack
@@ -76,6 +81,35 @@ def test_a_large_frame_is_written_by_windows(tmp_path, real):
         assert archive["data"][0, :, :64, :64].all() and not archive["data"][0, :, 64:, :128].any()
 
 
+def test_frames_of_which_nothing_came_cost_next_to_nothing(tmp_path, monkeypatch):
+    """37 bytes may claim 65,536 of them: their values and what they have in common are made once."""
+    stream = SeriesEncoder(shipped(), series(2, 3, 1, bands=("B02", "B03"))).at_quality(30)
+    made: list[str] = []
+    for owner, name in ((Radiometry, "to_values"), (Frame, "__post_init__")):
+        true = getattr(owner, name)
+        monkeypatch.setattr(owner, name, lambda *a, true=true, name=name: made.append(name) or true(*a))
+    path = written(
+        tmp_path / "many.swp", with_header(stream, claims(frames=5000, height=2, width=3, bands=("B02", "B03")))
+    )
+    assert main(["decompress", str(path), "-o", str(tmp_path / "out.npz")]) == PARTLY
+    assert 0 < made.count("to_values") < 10 and made.count("__post_init__") < 30
+    with np.load(tmp_path / "out.npz") as archive:
+        assert archive["data"].shape == (5000, 2, 2, 3)
+        assert archive["data"][0].all() and not archive["data"][1:].any()
+
+
+@pytest.mark.parametrize("payload", [b"", b"\xff", b"\xff\1\2\3"], ids=lambda p: p.hex() or "nothing")
+def test_a_tile_that_ends_before_it_says_its_greatest_error_is_shown_as_cut(tmp_path, payload, capsys):
+    """A segment of the predictive coder with right checksums and too little in it."""
+    writer = StreamWriter(claims(height=64, width=64, tile_size=64))
+    writer.add(Segment(0, 0, PREDICTIVE & 63, 0, 16, 4, 4, flags=PREDICTIVE >> 6, payload=payload))
+    path = written(tmp_path / "short.swp", writer)
+    assert main(["inspect", str(path)]) == 0 and main(["inspect", str(path), "--json"]) == 0
+    said = capsys.readouterr()
+    assert " cut" in said.out and "None" not in said.out and not said.err
+    assert main(["decompress", str(path), "-o", str(tmp_path / "out.npz")]) == PARTLY
+
+
 def test_inspect_says_what_is_there(tmp_path, real):
     stream = written(tmp_path / "many.swp", with_header(real, claims(frames=65536, height=64, width=64, tile_size=64)))
     said = swathpack("inspect", stream)
@@ -105,6 +139,26 @@ def test_a_mask_of_another_size_is_named_and_the_pixels_are_kept(tmp_path, real)
     decoded = StreamDecoder(shipped(), writer.to_bytes()).frames()
     assert any("its mask cannot be used" in line for line in decoded.problems)
     assert decoded.frames[0].valid.all()
+
+
+TIMES = (1 << 39, 1714000000, 0.25, float("nan"), "now", "NaT", "1714000000", "9999-12-31", "a/../b")
+
+
+@pytest.mark.parametrize("target", ["out.npz", "dates", "out.nc", "out.zarr"])
+@pytest.mark.parametrize("time", TIMES, ids=str)
+def test_a_time_of_any_kind_costs_nothing(tmp_path, real, time, target, capsys):
+    """Numbers are times too; what is no date is not taken for one."""
+    writer = with_header(real, claims(height=64, width=64, tile_size=64))
+    writer.add(FrameRecord(0, time))
+    path = written(tmp_path / "timed.swp", writer)
+    report = tmp_path / "report.json"
+    assert main(["decompress", str(path), "-o", str(tmp_path / target), "--report", str(report)]) == 0
+    assert main(["inspect", str(path), "--json"]) == 0
+    said = json.loads(capsys.readouterr().out.partition("{")[2].join(["{", ""]), parse_constant=pytest.fail)
+    assert said["frames"][0]["time"] == json.loads(report.read_text())["frames"][0]["time"] == as_text(time)
+    if target in ("out.zarr", "out.nc"):
+        found = pytest.importorskip("xarray").open_dataset(tmp_path / target, decode_times=False)
+        assert ("time" in found.coords) == (numpy_moment(str(as_text(time)), "ms") is not None)
 
 
 def test_latents_are_held_only_while_a_later_frame_names_them():

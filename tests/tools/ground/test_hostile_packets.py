@@ -110,6 +110,20 @@ def test_a_poisoned_place_is_left_out_listed_and_dropped(tmp_path, capsys):
     assert main(list(map(str, say))) == 1
 
 
+def test_a_place_wider_than_a_frame_may_be_is_left_out(tmp_path, capsys):
+    """Of few pixels, so that no limit of pixels catches it."""
+    store = GroundStore(tmp_path / "g.db")
+    receiver = GroundReceiver(store, EdgeSegmentDecoder(shipped()))
+    for n, tile in enumerate((tile_id(1, 0, 0), tile_id(1, 0, 128), tile_id(2, 0, 0))):
+        receiver.feed(image([Piece(n, 0, segment(tile))], 1, n))
+    receiver.settle(1)
+    store.close()
+    say = ["receive", "--store", tmp_path / "g.db", "--images", tmp_path / "images"]
+    assert main(list(map(str, say))) == PARTLY
+    assert "place 1 spans 64 x 32832 pixels on 1 dates, frames have at most 32768 a side" in capsys.readouterr().out
+    assert [p.name for p in (tmp_path / "images").iterdir()] == ["place-2.npz"]
+
+
 def test_what_was_dropped_is_told_and_coded_again(tmp_path):
     board, ground = Board(tmp_path), Ground(tmp_path)
     numbers = board.take("f", 1000, [acquire(t, 1) for t in scene(2)])

@@ -19,6 +19,7 @@ from swathpack.edge.frame import BOA_OFFSET, Frame
 from swathpack.tools.errors import UserError
 from swathpack.tools.extras import missing_package
 from swathpack.tools.files.rasters import gdal_metadata
+from swathpack.tools.files.rasters.dates import numpy_moment
 from swathpack.tools.files.rasters.geokeys import epsg_of
 from swathpack.tools.files.rasters.geotiff import NativeBands
 from swathpack.tools.files.rasters.records import FileRecord, Georeference
@@ -253,13 +254,10 @@ def _time_axis(times: Sequence[Any]) -> Axis:
 
 
 def _moment(time: Any) -> np.datetime64 | None:
-    text = re.sub(r"(?:Z|[+-]00:?00)$", "", str(time or ""))
+    text = str(time or "")
     if re.fullmatch(r"\d{8}", text):
         text = f"{text[:4]}-{text[4:6]}-{text[6:]}"
-    try:
-        return np.datetime64(text, "ms") if text else None
-    except ValueError:
-        return None
+    return numpy_moment(text, "ms")
 
 
 def _facts(series: Series, records: list[list[FileRecord]]) -> Attributes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import pickle
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swathpack.edge.frame import Frame, normalise_level
+from swathpack.edge.radiometry import Radiometry
 from swathpack.tools.errors import UserError
-from swathpack.tools.files.frame_store import FrameStore, strips
+from swathpack.tools.files.frame_store import STRIP_BYTES, FrameStore, strips
 from swathpack.tools.files.rasters.assemble import frames_of, ordered
 from swathpack.tools.files.rasters.bandnames import mapping_note, name_bands
 from swathpack.tools.files.rasters.npz_stream import NpzWriter
@@ -276,9 +277,32 @@ def _write_pixels(
     factor = first.grid[first.bands.index(names[0])] if native else 1
     shape = (len(frames), len(names), *(-(-side // factor) for side in size))
     shape = shape[1:] if not native and len(frames) == 1 and series.metadata.get("rank") == 3 else shape
-    every = (s for i in order for name in names for s in strips(frames, i, name))
-    pieces = (_native_values(strip) if native else _values(strip) for strip in every)
+    pieces = _pieces(frames, order, names, _native_values if native else _values)
     archive.stream(key, shape, np.dtype(first.radiometry.dtype).newbyteorder("<"), pieces)
+
+
+def _pieces(
+    frames: Sequence[Frame], order: list[int], names: list[str], values: Callable[[Frame], NDArray[Any]]
+) -> Iterator[NDArray[Any]]:
+    """Values of every strip. Frames of which nothing came are alike, bands of one grid too: made once, since a header of 40
+    bytes may claim 65,536 of them.
+    """
+    nothing: tuple[Radiometry, list[NDArray[Any]]] | None = None
+    for i in order:
+        if isinstance(frames, FrameStore) and not frames.has_data(i):
+            radiometry = frames.outline(i).radiometry
+            if nothing is None or nothing[0] is not radiometry:
+                nothing = radiometry, _empty([values(s) for s in strips(frames, i, names[0])], len(names))
+            yield from nothing[1]
+            continue
+        for name in names:
+            yield from (values(strip) for strip in strips(frames, i, name))
+
+
+def _empty(band: list[NDArray[Any]], bands: int) -> list[NDArray[Any]]:
+    """The pieces of so many like bands: one, where that is small."""
+    small = len(band) == 1 and band[0].nbytes * bands <= STRIP_BYTES
+    return [np.stack(band * bands)] if small else band * bands
 
 
 def _typed(texts: list[str], dtype: str | None) -> NDArray[Any]:
