@@ -36,6 +36,7 @@ from swathpack.tools.files.outputs import Output, add_force
 from swathpack.tools.files.rasters import read_series
 from swathpack.tools.files.rasters.options import add_reading_arguments, reading_options
 from swathpack.tools.files.request import DEFAULT_QUALITY, Request
+from swathpack.tools.files.workers import all_cores, open_pool
 from swathpack.tools.progress import Progress
 
 MAX_THREADS = 256
@@ -100,14 +101,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "is then worth less, and one entropy pass is saved",
     )
     add_force(parser)
-    add_model_arguments(parser)
+    add_model_arguments(parser, all_cores=True)
 
 
 def add_model_arguments(parser: argparse.ArgumentParser, all_cores: bool = False) -> None:
     """Arguments that every command with the codec takes."""
     parser.add_argument("--model", type=Path, default=DEFAULT_DIRECTORY, help=argparse.SUPPRESS)
     if all_cores:
-        parser.add_argument("--threads", type=int, help="processes that decode tiles (default: one a core)")
+        parser.add_argument(
+            "--threads", type=int, help="processes that work on tiles (default: one a core); same result"
+        )
     else:
         parser.add_argument("--threads", type=int, default=1, help="CPU threads of the networks (default 1)")
     parser.add_argument(
@@ -152,10 +155,13 @@ def run(args: argparse.Namespace) -> int:
     output = Output(args.output, args.input, args.force)
     try:
         series = read_series(args.input, options=reading_options(args))
-        frames, model = series.frames, open_model(args)
+        frames, model = series.frames, open_tile_model(args)
         rounds = SEARCH_ROUNDS if args.bytes is not None else 1
-        with Progress(rounds * len(frames), "compressing") as bar:
-            coded = request.encode(model, series, bar.step)
+        with (
+            open_pool(args.threads or all_cores(), model, request.work(series), args.engine) as pool,
+            Progress(rounds * len(frames), "compressing") as bar,
+        ):
+            coded = request.encode(model, series, bar.step, pool)
     except (FrameError, StreamError, PlainError) as error:
         raise UserError(str(error)) from error
     with output as place:

@@ -34,9 +34,11 @@ from swathpack.tools.files.frame_coder import (
     Trial,
 )
 from swathpack.tools.files.places import Place
+from swathpack.tools.files.pool import Pool
 from swathpack.tools.files.rasters.essential import Carried
 from swathpack.tools.files.sharing import fill, first_of, least_of, level_fitting, sizes_of
 from swathpack.tools.files.step_search import closer, finest_fitting
+from swathpack.tools.files.workers import LocalPool
 
 WHOLE_SHARE = 0.02  # of the budget: what files said, free text and all, is worth so much and no more
 TILE = 256
@@ -51,7 +53,8 @@ class SeriesEncoder:
     that of the base layer (`swathpack.edge.codec.base_layer.usual_shift`); 0 for none. mode: one of `frame_coder.MODES`.
     weights: one of `swathpack.edge.codec.transform_coder.CHOICES`. groups: per frame the number of its grid; frames of
     different grids are no context for each other. metadata: what the files said; its essential part is in every
-    stream. left_out: of the stream made last, what it does not carry.
+    stream. pool: who codes tiles, this process by default; the bytes are the same. left_out: of the stream made last, what it
+    does not carry.
     """
 
     def __init__(
@@ -65,11 +68,13 @@ class SeriesEncoder:
         mode: str = "auto",
         groups: Sequence[int] = (),
         weights: str = "auto",
+        pool: Pool | None = None,
     ) -> None:
         _check_alike(frames)
         if mode not in MODES:
             raise UserError(f"mode: expected one of {', '.join(MODES)}, found {mode!r}")
         self.model, self.intra_every = model, intra_every
+        self.pool: Pool = LocalPool(model) if pool is None else pool
         self.metadata, self.left_out = metadata or Carried(), tuple[str, ...]()
         self.choice = Choice(mode, slope, shift, weights, alone=len(frames) == 1 or intra_every == 1)
         self.groups = list(groups) or [0] * len(frames)
@@ -120,8 +125,8 @@ class SeriesEncoder:
         record = self._frame_record(index)
         return len(StreamWriter(self.header).pack(record)) if record else 0
 
-    def _coders(self, aim_bytes: int, most_bytes: int | None = None) -> Coders:
-        return Coders(self, aim_bytes, most_bytes)
+    def _coders(self, aim_bytes: int, most_bytes: int | None = None, level: float | None = None) -> Coders:
+        return Coders(self, aim_bytes, most_bytes, level)
 
     def _write(self, writer: StreamWriter, trials: Sequence[tuple[FrameCoder, Trial]]) -> bytes:
         for coder, trial in trials:
@@ -133,7 +138,7 @@ class SeriesEncoder:
         self, q: float, layers: int = LAYERS, dead_zone: float = DEAD_ZONE, tick: Tick = lambda: None
     ) -> bytes:
         """All frames at level q with the first `layers` layers."""
-        writer, coders = self._start(self._whole_fits(None)), self._coders(self._aim_at(q))
+        writer, coders = self._start(self._whole_fits(None)), self._coders(self._aim_at(q), None, q)
         for index in range(len(self.given)):
             coder = coders.take(index)
             self._add_record(writer, index)
@@ -278,8 +283,10 @@ def _closer(best: Trial, code: Callable[[int, float], Trial], q: int, room: int)
 class Coders:
     """The frame coders of a series, each knowing the contexts that the frames before it leave."""
 
-    def __init__(self, encoder: SeriesEncoder, aim_bytes: int, most_bytes: int | None) -> None:
-        self._encoder, self._aim, self._most = encoder, aim_bytes, most_bytes
+    def __init__(
+        self, encoder: SeriesEncoder, aim_bytes: int, most_bytes: int | None, level: float | None = None
+    ) -> None:
+        self._encoder, self._aim, self._most, self._level = encoder, aim_bytes, most_bytes, level
         self._places = {group: [Place() for _ in encoder.windows] for group in encoder.groups}
         self._kept: list[FrameCoder] = []
         self._seen: dict[tuple[float, float], list[Trial]] = {}
@@ -290,7 +297,8 @@ class Coders:
         e = self._encoder
         own = self._places[e.groups[index]]
         later = e.groups[index] in e.groups[index + 1 :]
-        return FrameCoder(e.model, index, e.given[index], e.windows, own, e.choice, self._aim, self._most, later)
+        aims = self._aim, self._most, later, e.pool, self._level
+        return FrameCoder(e.model, index, e.given[index], e.windows, own, e.choice, *aims)
 
     def keep(self, index: int) -> FrameCoder:
         """The same, kept for `sequence`."""

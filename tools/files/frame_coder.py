@@ -9,7 +9,7 @@ finer than the learned codec goes. Equal level in all tiles is equal slope, the 
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,30 +18,19 @@ from numpy.typing import NDArray
 
 from swathpack.edge.bands import BANDS, complete_dn, filled_counts
 from swathpack.edge.codec.base_layer import usual_shift
-from swathpack.edge.codec.context_choice import Pass
 from swathpack.edge.codec.latents import LAYERS, step_dn
 from swathpack.edge.codec.model import EdgeModel
 from swathpack.edge.codec.pixels import TileWindow
-from swathpack.edge.codec.plain import (
-    LEAST_LEARNED_BANDS,
-    CodedPlain,
-    against,
-    decode_plain,
-    encode_predictive,
-    encode_transform,
-)
-from swathpack.edge.codec.tile_coder import (
-    DEAD_ZONE,
-    CodedLatent,
-    analyse_tile,
-    encode_tile,
-    weigh_contexts,
-)
-from swathpack.edge.codec.transform_coder import weights_for
+from swathpack.edge.codec.plain import LEAST_LEARNED_BANDS, CodedPlain
+from swathpack.edge.codec.tile_coder import DEAD_ZONE
+from swathpack.edge.codec.transform_coder import Weights, weights_for
 from swathpack.edge.frame import Frame
 from swathpack.edge.stream import ContextRef, StreamWriter, payload_room, segment_overhead_bytes
 from swathpack.edge.stream.quality import MAX_SHIFT, STEPS, TRANSFORM, quality_of
+from swathpack.tools.files.coding_jobs import CodedLearned, How
 from swathpack.tools.files.places import Date, Place
+from swathpack.tools.files.pool import Pool
+from swathpack.tools.files.workers import LocalPool
 
 FINEST_LEVEL, COARSEST_LEVEL = -56.0, float(STEPS - 1)  # steps of 0.5 and 15,040 DN
 CONTEXT_BYTES = 5  # of a segment, for each context that it names
@@ -52,7 +41,13 @@ USUAL_LEVEL = 28.0
 # must be 1 dB below the transform coder's, in log2 here.
 BLOCKS_COST = 0.332
 
-Coded = CodedLatent | CodedPlain
+Coded = CodedLearned | CodedPlain
+
+
+def tries_learned(mode: str, bands: Sequence[str]) -> bool:
+    """Whether tiles of these bands may be coded by the learned codec."""
+    least = 1 if mode == "learned" else LEAST_LEARNED_BANDS
+    return mode != "transform" and set(bands) <= set(BANDS) and len(bands) >= least
 
 
 def slope_at(level: float, gain: float = 1.0) -> float:
@@ -103,10 +98,11 @@ class Choice:
 
 
 class FrameCoder:
-    """Codes one frame at any level; analysis and transform are done once, the mode of a tile is chosen once.
+    """Codes one frame at any level; analysis and transform are done once, the mode of a tile is chosen once. Tiles go to
+    whoever is in the pool, and what is made of them is the same whoever makes it.
 
     aim_bytes: of a tile's segment, about; most_bytes: never more than that. keeps_dates: later frames may be coded against
-    this one.
+    this one. level: the one level that will be asked for, None where any may be.
     """
 
     def __init__(
@@ -120,25 +116,31 @@ class FrameCoder:
         aim_bytes: int,
         most_bytes: int | None = None,
         keeps_dates: bool = True,
+        pool: Pool | None = None,
+        level: float | None = None,
     ) -> None:
         self.model, self.index, self.frame, self.choice = model, index, frame, choice
-        self.windows, self.places = windows, places
+        self.windows, self.places, self.pool = windows, places, LocalPool(model) if pool is None else pool
         self.aim_bytes, self.most_bytes, self.keeps_dates = aim_bytes, most_bytes, keeps_dates
         self.live = [w for w in windows if w.of(frame.valid).any()]
         samples = len(frame.bands) * max((w.height * w.width for w in windows), default=1)
         self.weights = weights_for(choice.weights, frame.bands, 8 * aim_bytes / samples)
         self.gain, self.counts = frame.radiometry.gain, filled_counts(frame)
+        self._slope = None if level is None else slope_at(level, self.gain)
         self._plain: dict[int, CodedPlain] = {}
         self._alone: dict[int, CodedPlain] = {}
         self._dates: dict[int, tuple[Date, ...]] = {}  # what plain tiles were coded against
         self._learned: dict[int, _Learned] = {}
-        self._open = self._eligible()
+        self._open = tries_learned(choice.mode, frame.bands)  # not decided yet which tiles are the learned codec's
 
-    def _eligible(self) -> bool:
-        """Whether tiles may be coded by the learned codec and it has not been decided yet which."""
-        least = 1 if self.choice.mode == "learned" else LEAST_LEARNED_BANDS
-        known = set(self.frame.bands) <= set(BANDS) and len(self.frame.bands) >= least
-        return known and self.choice.mode != "transform"
+    def _run(self, job: str, given: Iterable[tuple[Any, tuple[Any, ...]]]) -> Iterator[tuple[Any, Any]]:
+        """(tag, result) of a job for each (tag, arguments), in order."""
+        return self.pool.run((tag, job, arguments) for tag, arguments in given)
+
+    def _cut_out(self, window: TileWindow, counts: NDArray[np.uint16] | None = None) -> Frame:
+        """The tile as a frame of its own, without holes: those of `counts` are filled."""
+        data, none = window.of(self.counts if counts is None else counts), np.zeros((0, 0, 0), np.bool_)
+        return replace(self.frame, data=data, valid=window.of(self.frame.valid), holes=none)
 
     @property
     def free(self) -> bool:
@@ -157,52 +159,64 @@ class FrameCoder:
 
     def remember(self, trial: Trial) -> None:
         """What the decoder will hold after this trial becomes context of later frames."""
-        for tile in trial.tiles:
-            if not tile.size:
-                continue
-            if isinstance(tile.coded, CodedLatent):
-                self.places[tile.index].push(self.index, tile.coded, tile.layers)
+        plain: list[tuple[Tile, tuple[Any, ...]]] = []
+        for tile in (t for t in trial.tiles if t.size):
+            if isinstance(tile.coded, CodedLearned):
+                self.places[tile.index].push(self.index, tile.coded.latent, tile.coded.quality, tile.layers)
             elif tile.coded.quality == TRANSFORM and self.keeps_dates:
-                date = self.date_of(tile)
-                chain = 1 + (date.chain if date else 0)
-                self.places[tile.index].push_date(self.index, self._image(tile.coded, self.windows[tile.index]), chain)
+                plain.append((tile, self._as_sent(tile.coded, self.windows[tile.index])))
+        for tile, counts in self._run("image", plain):
+            date = self.date_of(tile)
+            self.places[tile.index].push_date(self.index, counts, 1 + (date.chain if date else 0))
 
-    def plain(self, window: TileWindow, aim_bytes: int | None = None) -> CodedPlain:
+    def _as_sent(self, coded: CodedPlain, window: TileWindow) -> tuple[Any, ...]:
+        """Arguments of the job that decodes a plain tile."""
+        date = None if coded.reference is None else self._dates[window.index][coded.reference].counts
+        return coded.payload, (len(self.frame.bands), window.height, window.width), self.frame.bands, date
+
+    def plain(self, window: TileWindow) -> CodedPlain:
         """A tile by the transform coder, down to the finest level or most_bytes, against the dates that its place holds
         when it is first asked for.
         """
-        index, aim = window.index, aim_bytes or self.aim_bytes
-        if index not in self._plain:
-            data, valid, bands = window.of(self.counts), window.of(self.frame.valid), self.frame.bands
-            dates, alone = self.places[index].usable, self._by_itself(window, aim)
-            self._dates[index] = dates
-            self._plain[index] = against(alone, data, valid, bands, aim, [d.counts for d in dates])
-        return self._plain[index]
+        if window.index not in self._plain:
+            self.look([window])
+        return self._plain[window.index]
 
-    def _by_itself(self, window: TileWindow, aim_bytes: int) -> CodedPlain:
-        """A tile by the transform coder without any other date."""
-        if window.index not in self._alone:
-            self._alone[window.index] = encode_transform(
-                window.of(self.counts),
-                window.of(self.frame.valid),
-                self.frame.bands,
-                max_bytes=self.most_bytes,
-                aim_bytes=aim_bytes,
-                weights=self.weights,
-            )
-        return self._alone[window.index]
+    def look(self, windows: Sequence[TileWindow] | None = None, aims: Mapping[int, int] | None = None) -> None:
+        """Have `plain` ready for some tiles, those of all by default. aims: bytes of a tile, about, where it is known better."""
+        wanted = [w for w in (self.live if windows is None else windows) if w.index not in self._plain]
+        aim = {w.index: (aims or {}).get(w.index, self.aim_bytes) for w in wanted}
+        self._look_alone(wanted, aim)
+        given: list[tuple[TileWindow, tuple[Any, ...]]] = []
+        for w in wanted:
+            dates = self._dates[w.index] = self.places[w.index].usable
+            self._plain[w.index] = alone = self._alone[w.index]
+            if dates:
+                given.append((w, (self._cut_out(w), alone, aim[w.index], [d.counts for d in dates])))
+        for w, found in self._run("dated", given):
+            self._plain[w.index] = found or self._alone[w.index]
+
+    def _look_alone(self, windows: Sequence[TileWindow], aim: Mapping[int, int]) -> None:
+        """Tiles by the transform coder without any other date."""
+        given = (
+            (w, (self._cut_out(w), self.most_bytes, aim[w.index], self.weights, self._slope))
+            for w in windows
+            if w.index not in self._alone
+        )
+        for w, found in self._run("transform", given):
+            self._alone[w.index] = found
 
     def recode(self, trial: Trial) -> None:
         """Code the plain tiles of a trial anew against what the places hold now, for about as many bytes."""
         self.forget_plain()
-        for tile in trial.tiles:
-            if isinstance(tile.coded, CodedPlain):
-                self.plain(self.windows[tile.index], max(len(tile.coded.payload), 1))
+        plain = {t.index: max(len(t.coded.payload), 1) for t in trial.tiles if isinstance(t.coded, CodedPlain)}
+        self.look([self.windows[index] for index in plain], plain)
 
     def stand_alone(self) -> None:
         """Plain tiles without any date: where room is short a date's gains and blocks may not fit, a mean does."""
         self._dates.clear()
-        self._plain = {index: self._by_itself(self.windows[index], self.aim_bytes) for index in self._plain}
+        self._look_alone([self.windows[index] for index in self._plain], dict.fromkeys(self._plain, self.aim_bytes))
+        self._plain = {index: self._alone[index] for index in self._plain}
 
     def forget_plain(self) -> None:
         """Code the transform coder's tiles anew, against what the places hold then."""
@@ -214,58 +228,61 @@ class FrameCoder:
         number = tile.coded.reference if isinstance(tile.coded, CodedPlain) else None
         return None if number is None else self._dates[tile.index][number]
 
-    def _image(self, coded: CodedPlain, window: TileWindow, payload_bytes: int | None = None) -> NDArray[np.float32]:
-        """What a decoder makes of a plain tile's first bytes."""
-        valid = window.of(self.frame.valid)
-        shape = (len(self.frame.bands), *valid.shape)
-        date = None if coded.reference is None else self._dates[window.index][coded.reference].counts
-        payload = coded.payload[:payload_bytes]
-        return decode_plain(TRANSFORM, payload, shape, valid, self.frame.bands, date=date).counts
-
-    def decide(self, q: int) -> None:
+    def decide(self, q: int, layers: int = LAYERS) -> None:
         """Choose each tile's mode, once: the one with less error at the bytes that the learned codec takes at step q."""
         if not self._open:
             return
         self._open = False
         dn = complete_dn(self.frame)
-        for window in self.live:
-            learned = _Learned(self, window, analyse_tile(self.model, window.of(dn), window.of(self.frame.valid)))
-            if self.choice.mode == "learned" or self._wins(learned, window, q):
-                self._learned[window.index] = learned
+        given = ((w, (w.of(dn), w.of(self.frame.valid))) for w in self.live)
+        for w, coefficients in self._run("analyse", given):
+            self._learned[w.index] = _Learned(self.choice, self.places[w.index], coefficients)
+        if self.choice.mode != "learned":
+            self._leave_losers(q, layers)
 
     def reconsider(self, q: int) -> bool:
         """Leave the learned codec where it does not win at step q after all; whether anything changed."""
-        if self.choice.mode == "learned":
-            return False
-        lost = [w.index for w in self.live if w.index in self._learned and not self._wins(self._learned[w.index], w, q)]
-        for index in lost:
-            del self._learned[index]
-        return bool(lost)
+        return self.choice.mode != "learned" and self._leave_losers(q, LAYERS)
 
-    def _wins(self, learned: _Learned, window: TileWindow, q: int) -> bool:
-        """Whether the learned codec's image at step q has less error than the transform coder's at as many bytes."""
-        coded = learned.at(q)
-        pixels = self.model.synthesise(coded.reconstruction())[:, : window.height, : window.width]
-        image = self.frame.counts_of(pixels[[BANDS.index(b) for b in self.frame.bands]])
-        room = int(coded.payload_sizes[LAYERS]) + CONTEXT_BYTES * len(learned.contexts)
-        plain = self.plain(window)
-        other = self._image(plain, window, max(room - CONTEXT_BYTES * (plain.reference is not None), plain.least))
+    def _leave_losers(self, q: int, layers: int) -> bool:
+        """Keep the learned codec where its image at step q has less error than the transform coder's at as many bytes."""
+        windows = [w for w in self.live if w.index in self._learned]
+        self._code_learned(windows, q, DEAD_ZONE, layers)
+        self.look(windows)
         lead = BLOCKS_COST if self.choice.alone else 0.0
-        return self._cost(image, window) + lead < self._cost(other, window)
+        changed = False
+        for w, cost in self._run("plain cost", ((w, self._rival(w, q)) for w in windows)):
+            own = self._learned[w.index].seen[q, DEAD_ZONE].cost
+            if own is None or own + lead >= cost:
+                del self._learned[w.index]
+                changed = True
+        return changed
 
-    def _cost(self, image: NDArray[Any], window: TileWindow) -> float:
-        """log2 of the squared error over valid pixels: of all bands by their weights and, as much again, of the heavier
-        bands.
-        """
-        difference = (image.astype(np.float64) - window.of(self.counts)) * self.weights.factors
-        errors = (difference[:, window.of(self.frame.valid)] ** 2).sum(axis=1)
-        parts = [errors.sum(), errors[list(self.weights.bands)].sum()] if self.weights.level else [errors.sum()]
-        return float(np.log2(np.maximum(parts, 1e-9)).mean())
+    def _rival(self, window: TileWindow, q: int) -> tuple[Any, ...]:
+        """Arguments of the job that tells the transform coder's error at as many bytes as the learned codec takes."""
+        learned, plain = self._learned[window.index], self.plain(window)
+        room = int(learned.seen[q, DEAD_ZONE].payload_sizes[LAYERS]) + CONTEXT_BYTES * len(learned.contexts)
+        payload, _, _, date = self._as_sent(plain, window)
+        stop = max(room - CONTEXT_BYTES * (plain.reference is not None), plain.least)
+        return self._cut_out(window), payload[:stop], date, self.weights
+
+    def _code_learned(self, windows: Iterable[TileWindow], q: int, dead_zone: float, layers: int) -> None:
+        """Have the learned codec's tiles at a step and dead zone ready."""
+        weights = self.weights if self.choice.mode != "learned" and dead_zone == DEAD_ZONE else None
+        given = (
+            (w, (self._cut_out(w), *self._learned[w.index].asked(q, dead_zone, layers, weights)))
+            for w in windows
+            if w.index in self._learned and (q, dead_zone) not in self._learned[w.index].seen
+        )
+        for w, found in self._run("learned", given):
+            self._learned[w.index].take(q, dead_zone, found)
 
     def trial(self, level: float, dead_zone: float = DEAD_ZONE, layers: int = LAYERS) -> Trial:
         """All tiles at one level, each with the first `layers` layers."""
         q = min(max(round(level), 0), STEPS - 1)
-        self.decide(q)
+        self.decide(q, layers)
+        self._code_learned(self.live, q, dead_zone, layers)
+        self.look([w for w in self.live if w.index not in self._learned])
         return Trial(tuple(self._tile(window, level, q, dead_zone, layers) for window in self.live))
 
     def _tile(self, window: TileWindow, level: float, q: int, dead_zone: float, layers: int) -> Tile:
@@ -274,13 +291,15 @@ class FrameCoder:
             coded = self.plain(window)
             stop = min(coded.curve.bytes_at(slope_at(level, self.gain)), int(coded.payload_sizes[layers]))
             return self.cut(Tile(window.index, coded, LAYERS, 0), stop)
-        return self._sized(Tile(window.index, learned.at(q, dead_zone), layers, 0, learned.refs))
+        return self._sized(Tile(window.index, learned.seen[q, dead_zone], layers, 0, learned.refs))
 
     def least(self, only: Container[int] | None = None) -> int:
         """Bytes of all segments, or of those tiles, where each has what tells its mean, and no more."""
         found = 0
-        for window in (w for w in self.live if only is None or w.index in only):
-            whole = self._by_itself(window, self.aim_bytes)
+        windows = [w for w in self.live if only is None or w.index in only]
+        self._look_alone(windows, {w.index: self.aim_bytes for w in windows})
+        for window in windows:
+            whole = self._alone[window.index]
             found += whole.least + segment_overhead_bytes(
                 whole.empty_segment(self.index, window.index, LAYERS), whole.least
             )
@@ -310,11 +329,8 @@ class FrameCoder:
 
     def exact(self, max_error: int) -> Trial:
         """All tiles by the predictive coder: every valid count within `max_error`."""
-        tiles = []
-        for window in self.live:
-            coded = encode_predictive(window.of(self.frame.data), window.of(self.frame.valid), max_error)
-            tiles.append(self._sized(Tile(window.index, coded, LAYERS, 0)))
-        return Trial(tuple(tiles))
+        given = ((w.index, (self._cut_out(w, self.frame.data), max_error)) for w in self.live)
+        return Trial(tuple(self._sized(Tile(n, coded, LAYERS, 0)) for n, coded in self._run("exact", given)))
 
     def write(self, writer: StreamWriter, trial: Trial) -> None:
         """Append the segments and remember what the decoder will then hold."""
@@ -325,37 +341,31 @@ class FrameCoder:
 
 
 class _Learned:
-    """One tile by the learned codec: its coefficients, the contexts that pay, what was coded of it."""
+    """One tile by the learned codec: its coefficients, the contexts that pay, what was coded of it by step and dead zone."""
 
-    def __init__(self, frame: FrameCoder, window: TileWindow, coefficients: NDArray[np.float32]) -> None:
-        self.model, self.choice, self.coefficients = frame.model, frame.choice, coefficients
-        self._seen: dict[tuple[int, float], CodedLatent] = {}
-        self.renew(frame.places[window.index])
+    def __init__(self, choice: Choice, place: Place, coefficients: NDArray[np.float32]) -> None:
+        self.choice, self.coefficients = choice, coefficients
+        self.seen: dict[tuple[int, float], CodedLearned] = {}
+        self.renew(place)
 
     def renew(self, place: Place) -> None:
         """Take contexts from what a place holds now."""
         self.contexts = place.nearest(self.coefficients)
         self._settled = not self.contexts
-        self._done: tuple[int, Pass] | None = None
-        self._seen.clear()
+        self.seen.clear()
 
     @property
     def refs(self) -> tuple[ContextRef, ...]:
         """Of the contexts that are used."""
         return tuple(ref for ref, _ in self.contexts)
 
-    def at(self, q: int, dead_zone: float = DEAD_ZONE) -> CodedLatent:
-        """Coded at a step, optimised in proportion to the dead zone."""
+    def asked(self, q: int, dead_zone: float, layers: int, weights: Weights | None) -> tuple[Any, ...]:
+        """Arguments of the job that codes it, behind the tile: optimised in proportion to the dead zone."""
         quality, given = quality_of(q, usual_shift(q, self.choice.shift)), [context for _, context in self.contexts]
-        if not self._settled:
-            self._settled = True
-            kept, done = weigh_contexts(self.model, self.coefficients, quality, given)
-            self.contexts, given = [self.contexts[i] for i in kept], [given[i] for i in kept]
-            self._done = q, done
-        if (q, dead_zone) not in self._seen:
-            slope = self.choice.slope * dead_zone / DEAD_ZONE
-            passed = self._done[1] if self._done and (q, dead_zone) == (self._done[0], DEAD_ZONE) else None
-            self._seen[q, dead_zone] = encode_tile(
-                self.model, self.coefficients, quality, given, min(dead_zone, 0.5), slope, passed
-            )
-        return self._seen[q, dead_zone]
+        return self.coefficients, given, How(quality, layers, dead_zone, self.choice.slope, not self._settled, weights)
+
+    def take(self, q: int, dead_zone: float, found: CodedLearned) -> None:
+        """Keep what was coded; contexts that did not pay are left for good."""
+        self.contexts = [self.contexts[i] for i in found.kept]
+        self._settled = True
+        self.seen[q, dead_zone] = found

@@ -8,12 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swathpack.edge.codec.digest import context_digest, counts_digest
-from swathpack.edge.codec.latents import LAYERS
+from swathpack.edge.codec.latents import LAYERS, Latent
 from swathpack.edge.codec.layers import known_context
 from swathpack.edge.codec.plain import Counts
 from swathpack.edge.codec.prediction import CodingContext
-from swathpack.edge.codec.tile_coder import CodedLatent, alike
-from swathpack.edge.codec.transform_coder import counts_of
+from swathpack.edge.codec.tile_coder import alike
 from swathpack.edge.stream import ContextRef
 
 HELD_DATES = 6  # earlier dates of a tile that the encoder chooses its contexts from
@@ -42,9 +41,8 @@ class Place:
         """What comes next stands alone."""
         self.held, self.dates = [], []
 
-    def push_date(self, frame: int, samples: NDArray[np.float32], chain: int) -> None:
+    def push_date(self, frame: int, counts: Counts, chain: int) -> None:
         """Remember the image (C, H, W) of a transform tile."""
-        counts = counts_of(samples)
         date = Date(ContextRef(frame, LAYERS, counts_digest(counts)), counts, chain)
         self.dates = [date, *self.dates][:HELD_DATES]
 
@@ -53,9 +51,9 @@ class Place:
         """Dates that a further one may be coded against."""
         return tuple(date for date in self.dates if date.chain < LONGEST_CHAIN)
 
-    def push(self, frame: int, coded: CodedLatent, layers: int) -> None:
+    def push(self, frame: int, latent: Latent, quality: int, layers: int) -> None:
         """Remember what a decoder holds of a tile now."""
-        known = known_context(coded.latent, coded.quality, layers)
+        known = known_context(latent, quality, layers)
         ref = ContextRef(frame, layers, context_digest(known.latent, known.layers))
         self.held = [(ref, known), *self.held][:HELD_DATES]
 

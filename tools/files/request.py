@@ -8,15 +8,18 @@ from dataclasses import dataclass
 
 from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.codec.model import EdgeModel
+from swathpack.edge.codec.pixels import tile_windows
 from swathpack.edge.codec.tile_coder import RDO_SLOPE
 from swathpack.edge.codec.transform_coder import CHOICES as WEIGHTS
 from swathpack.edge.radiometry import MAX_COUNT
 from swathpack.edge.stream.quality import MAX_SHIFT
 from swathpack.tools.errors import UserError
-from swathpack.tools.files.encoder import SeriesEncoder
-from swathpack.tools.files.frame_coder import COARSEST_LEVEL, FINEST_LEVEL, MODES
+from swathpack.tools.files.encoder import TILE, SeriesEncoder
+from swathpack.tools.files.frame_coder import COARSEST_LEVEL, FINEST_LEVEL, MODES, tries_learned
+from swathpack.tools.files.pool import Pool
 from swathpack.tools.files.rasters import Series
 from swathpack.tools.files.rasters.essential import Carried
+from swathpack.tools.files.workers import LEARNED_WORK
 
 DEFAULT_QUALITY = 24
 
@@ -75,8 +78,17 @@ class Request:
         """Whether an error is given that no sample may exceed."""
         return self.lossless or self.max_error is not None
 
-    def encode(self, model: EdgeModel, series: Series, tick: Callable[[], None] = lambda: None) -> Encoded:
-        """The stream of a series. Raises UserError, FrameError, StreamError, PlainError."""
+    def work(self, series: Series) -> int:
+        """About how many codings of tiles by the transform coder it takes, for `swathpack.tools.files.workers.open_pool`."""
+        first = series.frames[0]
+        tiles = len(series.frames) * len(list(tile_windows(first.height, first.width, TILE)))
+        return tiles * (LEARNED_WORK if not self.exact and tries_learned(self.mode, first.bands) else 1)
+
+    def encode(
+        self, model: EdgeModel, series: Series, tick: Callable[[], None] = lambda: None, pool: Pool | None = None
+    ) -> Encoded:
+        """The stream of a series; pool: who codes tiles, this process by default, with the same bytes. Raises
+        UserError, FrameError, StreamError, PlainError."""
         slope, carried = 0.0 if self.fast else RDO_SLOPE, Carried.of(series.metadata)
         encoder = SeriesEncoder(
             model,
@@ -88,6 +100,7 @@ class Request:
             self.mode,
             series.groups,
             self.weights,
+            pool,
         )
         data = self._stream(encoder, tick)
         notes = [*series.notes]

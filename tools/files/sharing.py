@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swathpack.edge.codec.plain import CodedPlain
-from swathpack.edge.codec.tile_coder import CodedLatent
+from swathpack.tools.files.coding_jobs import CodedLearned
 from swathpack.tools.files.frame_coder import (
     COARSEST_LEVEL,
     FINEST_LEVEL,
@@ -29,7 +29,7 @@ def fill(frames: Frames, room: int) -> list[Trial]:
     """The same trials, their plain tiles cut anew so that all segments together fill `room` bytes: equal slope first, what
     is left to where it saves most. Where room is short of even the least of every tile, the last tiles go without.
     """
-    fixed = sum(t.size for _, trial in frames for t in trial.tiles if isinstance(t.coded, CodedLatent))
+    fixed = sum(t.size for _, trial in frames for t in trial.tiles if isinstance(t.coded, CodedLearned))
     plain = [(coder, t) for coder, trial in frames for t in trial.tiles if isinstance(t.coded, CodedPlain)]
 
     def at(level: float) -> list[Tile]:
@@ -48,13 +48,14 @@ def fill(frames: Frames, room: int) -> list[Trial]:
         left, tiles[i] = left + tiles[i].size, Tile(tiles[i].index, tiles[i].coded, 0, 0)
     found = iter(tiles)
     return [
-        Trial(tuple(t if isinstance(t.coded, CodedLatent) else next(found) for t in trial.tiles)) for _, trial in frames
+        Trial(tuple(t if isinstance(t.coded, CodedLearned) else next(found) for t in trial.tiles))
+        for _, trial in frames
     ]
 
 
 def _next_slope(coder: FrameCoder, tile: Tile) -> float:
     curve = coder.whole(tile).curve
-    at = int(np.searchsorted(curve.sizes, len(tile.coded.payload)))  # type: ignore[union-attr]
+    at = int(np.searchsorted(curve.sizes, len(tile.coded.payload)))
     return float(curve.slopes[min(at, len(curve.slopes) - 1)])
 
 
@@ -64,6 +65,7 @@ def level_fitting(coders: Sequence[FrameCoder], room: int, tick: Callable[[], No
         return USUAL_LEVEL
     curves = []
     for coder in coders:
+        coder.look()
         curves += [(coder.plain(window).curve, coder.gain) for window in coder.live]
         tick()
     return _finest(lambda level: sum(curve.bytes_at(slope_at(level, gain)) for curve, gain in curves), room)
@@ -95,7 +97,7 @@ def sizes_of(coder: FrameCoder, trial: Trial) -> NDArray[np.float64]:
 
 def least_of(coder: FrameCoder, trial: Trial) -> int:
     """Bytes without which a frame of such a trial does not do, whatever it is coded against in the end."""
-    fixed = sum(t.size for t in trial.tiles if isinstance(t.coded, CodedLatent))
+    fixed = sum(t.size for t in trial.tiles if isinstance(t.coded, CodedLearned))
     return fixed + coder.least({t.index for t in trial.tiles if isinstance(t.coded, CodedPlain)})
 
 
@@ -115,6 +117,6 @@ def first_of(
 
 
 def _cut_at(coder: FrameCoder, tile: Tile, level: float) -> Tile:
-    if isinstance(tile.coded, CodedLatent):
+    if isinstance(tile.coded, CodedLearned):
         return tile
     return coder.cut(tile, coder.whole(tile).curve.bytes_at(slope_at(level, coder.gain)))

@@ -1,6 +1,7 @@
 """What is done to one tile, as functions of what they are given alone: so any process may do it, and does it alike.
 
 perform(model, "decode", (part, layers, outline, valid))    a tile's counts; see `swathpack.tools.files.decoder`
+perform(model, "transform", (tile, most, aim, weights))     a tile coded; see `swathpack.tools.files.coding_jobs`
 perform(model, "nothing", ())                               for a tile that is done: it keeps its place in the order
 """
 
@@ -10,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from swathpack.edge.codec.model import EdgeModel
+from swathpack.tools.files import coding_jobs
 from swathpack.tools.files.part_decoder import decode_part
 
 
@@ -17,7 +19,17 @@ def _nothing(_: EdgeModel) -> None:
     """What there is to do of a tile that is done."""
 
 
-_JOBS: dict[str, Callable[..., Any]] = {"nothing": _nothing, "decode": decode_part}
+_JOBS: dict[str, Callable[..., Any]] = {
+    "nothing": _nothing,
+    "decode": decode_part,
+    "transform": coding_jobs.transform,
+    "dated": coding_jobs.dated,
+    "image": coding_jobs.image,
+    "plain cost": coding_jobs.plain_cost,
+    "analyse": coding_jobs.analyse,
+    "learned": coding_jobs.learned,
+    "exact": coding_jobs.exact,
+}
 
 
 def perform(model: EdgeModel, name: str, arguments: tuple[Any, ...]) -> Any:

@@ -11,11 +11,14 @@ import numpy as np
 import pytest
 
 from swathpack.edge.bands import BANDS
+from swathpack.edge.codec.transform_coder import weights_for
 from swathpack.edge.frame import Frame
 from swathpack.edge.stream import read_stream
 from swathpack.tools.files import held_dates
+from swathpack.tools.files.coding_jobs import room_for, transform
 from swathpack.tools.files.decoder import Decoded, StreamDecoder
 from swathpack.tools.files.encoder import SeriesEncoder
+from swathpack.tools.files.frame_coder import slope_at
 from swathpack.tools.files.pool import Job
 from swathpack.tools.files.tile_store import TileStore
 from swathpack.tools.files.workers import LocalPool, WorkerEndedError, WorkerPool, open_pool
@@ -79,6 +82,33 @@ def test_no_scratch_file_has_a_name(tmp_path: Path) -> None:
     store = TileStore(folder=tmp_path)
     store.put("a", payload=np.zeros(1 << 26, np.uint8))
     assert os.listdir(tmp_path) == [] and len(store.get("a")["payload"]) == 1 << 26
+
+
+@pytest.mark.parametrize("workers", [2, 4])
+def test_any_number_of_workers_makes_the_same_bytes(workers: int) -> None:
+    given = [(frames(3), "auto"), (frames(4, 64, 280, 3), "auto"), (series(64, 280, 2, seed=4), "learned")]
+    with WorkerPool(workers, shipped()) as pool:
+        for mine, mode in given:
+            alone = SeriesEncoder(shipped(), mine, mode=mode)
+            shared = SeriesEncoder(shipped(), mine, mode=mode, pool=pool)
+            assert alone.at_quality(30) == shared.at_quality(30)
+            assert alone.at_quality(24, 5) == shared.at_quality(24, 5)
+            assert alone.in_total(4000) == shared.in_total(4000)
+            assert alone.per_frame(2500) == shared.per_frame(2500)
+            assert alone.exact(3) == shared.exact(3)
+
+
+def test_a_payload_that_stops_where_nothing_more_is_wanted_is_cut_alike() -> None:
+    (tile,) = series(256, 256, 1, seed=4)
+    weights, levels = weights_for("auto", tile.bands, 0.1), (24.0, 30.0, 40.0)
+    whole = transform(shipped(), tile, None, 8000, weights)
+    room = room_for(8000)
+    ends = [whole.curve.bytes_at(slope_at(level)) for level in (*levels, -20.0)]
+    assert 2 * ends[0] < room < 2 * ends[-1], "one level must be reached within the room, one beyond it"
+    for level, end in zip((*levels, -20.0), ends):
+        short = transform(shipped(), tile, None, 8000, weights, slope_at(level))
+        assert short.curve.bytes_at(slope_at(level)) == end and short.payload[:end] == whole.payload[:end]
+        assert len(short.payload) == (len(whole.payload) if level == -20 else room)
 
 
 @pytest.mark.parametrize("workers", [2, 4])

@@ -1,0 +1,154 @@
+"""What coding does to one tile, as functions of what they are given alone: any process may do it, and does it alike.
+
+Jobs of `swathpack.tools.files.tile_jobs`; who asks for them is `swathpack.tools.files.frame_coder`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from swathpack.edge.bands import BANDS
+from swathpack.edge.codec.latents import Latent
+from swathpack.edge.codec.model import EdgeModel
+from swathpack.edge.codec.plain import CodedPlain, Counts, against, decode_plain, encode_predictive, encode_transform
+from swathpack.edge.codec.prediction import CodingContext
+from swathpack.edge.codec.tile_coder import DEAD_ZONE, CodedLatent, analyse_tile, encode_tile, weigh_contexts
+from swathpack.edge.codec.transform_coder import Weights, counts_of
+from swathpack.edge.frame import Frame
+from swathpack.edge.stream import ContextRef, Segment
+from swathpack.edge.stream.quality import TRANSFORM, shift_of, step_of
+
+ROOM_FACTOR, ROOM_MORE = 6, 4096  # what a payload may take, against what it will probably be cut to
+
+
+def room_for(aim_bytes: int) -> int:
+    """Bytes at which a payload that is to be cut at about `aim_bytes` may stop."""
+    return ROOM_FACTOR * aim_bytes + ROOM_MORE
+
+
+@dataclass(frozen=True, eq=False)
+class CodedLearned:
+    """A tile by the learned codec: its latent, and the payload of its first `layers` layers (a longer one does not start with
+    it: every one ends as its coder does). payload_sizes: (17,) bytes. kept: which of the contexts it was given are used.
+    cost: see `cost_of`, of its image; None where nobody asked.
+    """
+
+    latent: Latent
+    quality: int
+    payload: bytes
+    layers: int
+    payload_sizes: NDArray[np.int64]
+    kept: tuple[int, ...]
+    cost: float | None
+
+    def segment(self, frame: int, tile: int, stop: int, refs: tuple[ContextRef, ...] = ()) -> Segment:
+        """The segment record with layers [0, stop). Raises ValueError for other layers than were coded."""
+        if stop != self.layers:
+            raise ValueError(f"expected the {self.layers} layers that were coded, found {stop}")
+        return replace(self.empty_segment(frame, tile, stop, refs), payload=self.payload, payload_bytes=-1)
+
+    def empty_segment(self, frame: int, tile: int, stop: int, refs: tuple[ContextRef, ...] = ()) -> Segment:
+        """The segment record of layers [0, stop) without its payload."""
+        h, w = self.latent.shape[1:]
+        return Segment(frame, tile, step_of(self.quality), 0, stop, h, w, refs, flags=shift_of(self.quality))
+
+
+@dataclass(frozen=True)
+class How:
+    """quality: byte of step and base. layers: that are sent. slope: of optimised quantisation. weigh: leave contexts that do
+    not pay. weights: of the bands, for `cost_of`; None where the cost is not asked for.
+    """
+
+    quality: int
+    layers: int
+    dead_zone: float
+    slope: float
+    weigh: bool
+    weights: Weights | None
+
+
+def transform(
+    _: EdgeModel, tile: Frame, most_bytes: int | None, aim_bytes: int, weights: Weights, slope: float | None = None
+) -> CodedPlain:
+    """A tile (its counts filled) by the transform coder without any other date, down to the finest level or most_bytes. slope: where
+    its payload will be cut (error saved a byte), if that is known: what lies far beyond is then not coded.
+    """
+
+    def coded(most: int | None) -> CodedPlain:
+        return encode_transform(tile.data, tile.valid, tile.bands, max_bytes=most, aim_bytes=aim_bytes, weights=weights)
+
+    if slope is not None and most_bytes is None:
+        room = room_for(aim_bytes)
+        found = coded(room)
+        # Near its end a curve is not what it would be with more behind it.
+        if len(found.payload) < room or 2 * found.curve.bytes_at(slope) < room:
+            return found
+    return coded(most_bytes)
+
+
+def dated(_: EdgeModel, tile: Frame, alone: CodedPlain, aim_bytes: int, dates: Sequence[Counts]) -> CodedPlain | None:
+    """The same tile against one of some earlier dates, None where `alone` is better."""
+    found = against(alone, tile.data, tile.valid, tile.bands, aim_bytes, dates)
+    return None if found is alone else found
+
+
+def image(
+    _: EdgeModel, payload: bytes, shape: tuple[int, int, int], bands: tuple[str, ...], date: Counts | None
+) -> Counts:
+    """What a decoder makes of a transform payload, as it keeps it for later dates."""
+    return counts_of(_image(payload, shape, bands, date))
+
+
+def _image(
+    payload: bytes, shape: tuple[int, int, int], bands: tuple[str, ...], date: Counts | None
+) -> NDArray[np.float32]:
+    return decode_plain(TRANSFORM, payload, shape, np.ones(shape[1:], np.bool_), bands, date=date).counts
+
+
+def plain_cost(_: EdgeModel, tile: Frame, payload: bytes, date: Counts | None, weights: Weights) -> float:
+    """`cost_of` what a decoder makes of a transform payload."""
+    shape = (len(tile.bands), tile.height, tile.width)
+    return cost_of(_image(payload, shape, tile.bands, date), tile, weights)
+
+
+def analyse(model: EdgeModel, dn: NDArray[np.generic], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Coefficients of a tile (12, H, W) DN."""
+    return analyse_tile(model, dn, valid)
+
+
+def learned(
+    model: EdgeModel, tile: Frame, coefficients: NDArray[np.float32], contexts: Sequence[CodingContext], how: How
+) -> CodedLearned:
+    """A tile by the learned codec; contexts: best first."""
+    kept, done = tuple(range(len(contexts))), None
+    if how.weigh and contexts:
+        chosen, done = weigh_contexts(model, coefficients, how.quality, contexts)
+        kept, contexts = tuple(chosen), [contexts[i] for i in chosen]
+    first = done if how.dead_zone == DEAD_ZONE else None
+    slope = how.slope * how.dead_zone / DEAD_ZONE
+    coded = encode_tile(model, coefficients, how.quality, contexts, min(how.dead_zone, 0.5), slope, first)
+    cost = None if how.weights is None else cost_of(_synthesised(model, tile, coded), tile, how.weights)
+    payload = coded.layers.payload(how.layers)
+    return CodedLearned(coded.latent, coded.quality, payload, how.layers, coded.payload_sizes, kept, cost)
+
+
+def _synthesised(model: EdgeModel, tile: Frame, coded: CodedLatent) -> NDArray[np.uint16]:
+    pixels = model.synthesise(coded.reconstruction())[:, : tile.height, : tile.width]
+    return tile.counts_of(pixels[[BANDS.index(b) for b in tile.bands]])
+
+
+def cost_of(image: NDArray[np.generic], tile: Frame, weights: Weights) -> float:
+    """log2 of the squared error over valid pixels: of all bands by their weights and, as much again, of the heavier bands."""
+    difference = (image.astype(np.float64) - tile.data) * weights.factors
+    errors = (difference[:, tile.valid] ** 2).sum(axis=1)
+    parts = [errors.sum(), errors[list(weights.bands)].sum()] if weights.level else [errors.sum()]
+    return float(np.log2(np.maximum(parts, 1e-9)).mean())
+
+
+def exact(_: EdgeModel, tile: Frame, max_error: int) -> CodedPlain:
+    """Every valid count within max_error."""
+    return encode_predictive(tile.data, tile.valid, max_error)
