@@ -29,7 +29,8 @@ from swathpack.edge.codec.predictive import CodedTile, Workspace, backend, decod
 from swathpack.tools.bench.peers.base import PeerError
 from swathpack.tools.bench.peers.lossless import LOSSLESS, NEAR_LOSSLESS
 from swathpack.tools.bench.peers.still import _imagecodecs
-from swathpack.tools.bench.transform_coder import SETS, TILE, Scene, sensor_scenes, val_scenes
+from swathpack.tools.bench.range_peers import Scene
+from swathpack.tools.bench.transform_coder import SETS, TILE, sensor_scenes, val_scenes
 
 ERRORS = (1, 2, 5, 10, 50)
 REPEATS = 3  # of every timed run; the quickest counts

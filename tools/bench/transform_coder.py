@@ -1,35 +1,35 @@
-"""The transform coder beside JPEG2000, with and without a frame's own KLT, over all rates and band sets.
+"""The transform coder beside JPEG2000, JPEG XL, x265 and SVT-AV1, over all rates and band sets.
 
     python -m swathpack.tools.bench.transform_coder ../shared/data                # val cubes, every band set
     python -m swathpack.tools.bench.transform_coder ../shared/data --sets B08,4 --bppb 0.1,1 --cubes
     python -m swathpack.tools.bench.transform_coder ../shared/data --sensors      # the files in sensors/
+    python -m swathpack.tools.bench.transform_coder ../shared/data --peers all --out runs/rates   # tables and charts
 
 One date of every cube that has the bands. RMSE in DN over valid pixels at equal bytes, all side information counted: ours
-from real prefixes of real payloads, tile by tile (256 pixels) with one slope for all tiles; JPEG2000 (OpenJPEG, 9/7, whole
-frame, all bands in one codestream, truncated where the slope is equal) at a dozen and a half qualities, interpolated
-between in the logarithms. The KLT takes 16 bits an entry and a mean. A mean row has the ratios' geometric mean over the
-cubes where both reach the rate. Invalid pixels are filled alike for all.
+from real prefixes of real payloads, tile by tile (256 pixels) with one slope for all tiles; peers (`range_peers.py`) at a dozen
+and more settings, interpolated between in the logarithms. Ratios have the geometric mean over the cubes where both reach the
+rate. Invalid pixels are filled alike for all.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from swathpack.edge.bands import BANDS
-from swathpack.edge.codec.pixels import fill_invalid, tile_windows
+from swathpack.edge.codec.pixels import tile_windows
 from swathpack.edge.codec.plain import Curve
 from swathpack.edge.codec.transform_coder import CodedTile, decode_tile, encode_tile
 from swathpack.tools.bench.peers.base import PeerError
-from swathpack.tools.bench.peers.klt import Klt, PlaneRange
+from swathpack.tools.bench.range_peers import CURVES, PLAIN, Scene, measured, rmse
+from swathpack.tools.bench.range_report import BandSet, chart, markdown
+from swathpack.tools.errors import UserError
 
 SETS: dict[str, tuple[str, ...]] = {
     "B08": ("B08",),
@@ -41,29 +41,7 @@ SETS: dict[str, tuple[str, ...]] = {
     "13": (*BANDS[:10], "B10", *BANDS[10:]),
 }
 RATES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 3.0)
-LEVELS = np.arange(30.0, 96.0, 2.0)  # OpenJPEG's quality, dB against 65,535
 TILE = 256
-Reals = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Scene:
-    """One date: (C, H, W) integers, (H, W) validity, names for the statistics that go without saying, or None."""
-
-    name: str
-    data: NDArray[np.uint16]
-    valid: NDArray[np.bool_]
-    names: tuple[str, ...] | None
-
-    @property
-    def filled(self) -> NDArray[np.float32]:
-        """Samples with invalid pixels filled smoothly."""
-        return fill_invalid(self.data.astype(np.float32), self.valid)
-
-
-def rmse(scene: Scene, decoded: NDArray[np.floating]) -> float:
-    """Over valid pixels of all bands."""
-    return float(np.sqrt(((decoded - scene.data)[:, scene.valid].astype(np.float64) ** 2).mean()))
 
 
 # ------------------------------------------------------------------------------------------------------- ours
@@ -102,51 +80,6 @@ def share_out(tiles: list[CodedTile], budget: int) -> list[int]:
     return [curve.bytes_at(2.0**high) for curve in curves]
 
 
-# ---------------------------------------------------------------------------------------------------- JPEG2000
-
-
-def jpeg2000(scene: Scene, klt: bool) -> list[tuple[float, float]]:
-    """(bits a pixel and band, RMSE) at falling steps of OpenJPEG's quality."""
-    try:
-        import imagecodecs
-    except ImportError as error:
-        raise PeerError("JPEG2000 needs imagecodecs: pip install 'swathpack[bench]'") from error
-    filled = scene.filled.astype(np.float64)
-    count = len(filled)
-    mean = np.rint(filled.mean((1, 2)))
-    basis = (
-        np.linalg.eigh(np.cov(filled.reshape(count, -1)).reshape(count, count))[1][:, ::-1].T if klt else np.eye(count)
-    )
-    transform = Klt(basis, mean)
-    planes = np.einsum("ij,jhw->ihw", basis, filled - mean[:, None, None])
-    scale = PlaneRange.fitting(planes[None], 16) if klt else PlaneRange(0, -4096, 16)
-    image = np.ascontiguousarray(scale.quantise(planes))
-    side = 16 * count + (16 * count**2 if klt else 0)
-    points = []
-    for level in LEVELS + 20 * np.log10(scale.step):
-        options: dict[str, Any] = {
-            "codecformat": "j2k",
-            "mct": False,
-            "reversible": False,
-            "resolutions": 6,
-            "numthreads": 1,
-        }
-        stream = imagecodecs.jpeg2k_encode(image if count > 1 else image[0], level=level, planar=count > 1, **options)
-        back = imagecodecs.jpeg2k_decode(stream, planar=True, numthreads=1).reshape(image.shape)
-        decoded = np.einsum("ij,ihw->jhw", basis, scale.dequantise(back)) + transform.mean[:, None, None]
-        points.append(((8 * len(stream) + side) / image.size, rmse(scene, np.clip(np.rint(decoded), 0, 65535))))
-        if points[-1][0] > 1.2 * max(RATES):
-            break
-    return points
-
-
-def at_rates(points: list[tuple[float, float]], rates: tuple[float, ...]) -> list[float]:
-    """RMSE at each rate, linear between points in the logarithms; nan outside."""
-    curve = np.log(np.maximum(np.array(sorted(set(points))), 1e-3))
-    x, y = curve.T
-    return [float(e) for e in np.exp(np.interp(np.log(rates), x, y, left=np.nan, right=np.nan))]
-
-
 # ------------------------------------------------------------------------------------------------------ scenes
 
 
@@ -176,34 +109,27 @@ def sensor_scenes(folder: Path) -> Iterator[Scene]:
 # ------------------------------------------------------------------------------------------------------ report
 
 
-def compare(scene: Scene, rates: tuple[float, ...]) -> Reals:
-    """(3, R): ours, JPEG2000, JPEG2000 + KLT."""
-    plain = at_rates(jpeg2000(scene, klt=False), rates)
-    with_klt = at_rates(jpeg2000(scene, klt=True), rates) if len(scene.data) > 1 else plain
-    return np.array([ours(scene, rates), plain, with_klt])
+def compare(title: str, scenes: list[Scene], peers: tuple[str, ...], rates: tuple[float, ...]) -> BandSet:
+    """Every codec on every scene of a band set; progress on stderr."""
+    rows, start = [], time.process_time()
+    for number, scene in enumerate(scenes, 1):
+        rows.append([ours(scene, rates), *measured(scene, peers, rates)])
+        seconds = time.process_time() - start
+        print(f"\r{title[:50]}: {number} of {len(scenes)}, {seconds:.0f} CPU s ", end="", file=sys.stderr, flush=True)
+    print(file=sys.stderr)
+    return BandSet(title, tuple(scene.name for scene in scenes), peers, rates, np.array(rows))
 
 
-def print_set(title: str, scenes: list[Scene], rates: tuple[float, ...], each: bool) -> None:
-    """One band set's table."""
-    start, rows = time.process_time(), []
-    print(f"\n{title}: RMSE in DN, ours / JPEG2000 / JPEG2000 + own KLT")
-    print(f"{'bits a pixel and band':40s}" + "".join(f"{rate:>20g}" for rate in rates))
-    for scene in scenes:
-        found = compare(scene, rates)
-        rows.append(found)
-        if each:
-            cells = (" / ".join(f"{v:.1f}" for v in column) for column in found.T)
-            print(f"{scene.name[:39]:40s}" + "".join(f"{cell:>20s}" for cell in cells))
-    table = np.array(rows)
-    means = np.exp(np.nanmean(np.log(np.where(np.isnan(table).any(1, keepdims=True), np.nan, table)), axis=0))
-    print(f"{'mean of ' + str(len(rows)):40s}" + "".join(f"{' / '.join(f'{v:.1f}' for v in c):>20s}" for c in means.T))
-    best = table[:, 0] / np.fmin(table[:, 1], table[:, 2])
-    for name, row in (
-        ("ours / better of both, mean", np.exp(np.nanmean(np.log(best), 0))),
-        ("worst", np.nanmax(best, 0)),
-    ):
-        print(f"{name:40s}" + "".join(f"{v:>20.3f}" for v in row))
-    print(f"{time.process_time() - start:.0f} CPU s")
+def band_sets(args: argparse.Namespace) -> Iterator[tuple[str, str, list[Scene]]]:
+    """Short name, title and scenes of what is asked for."""
+    if args.sensors:
+        for scene in sensor_scenes(args.folder):
+            yield scene.name, scene.name, [scene]
+        return
+    for name in args.sets.split(","):
+        bands = SETS[name]
+        title = name if len(bands) == 1 else f"{len(bands)} bands ({', '.join(bands)})"
+        yield name, title, list(val_scenes(args.folder, bands, args.split))
 
 
 def main() -> int:
@@ -214,19 +140,27 @@ def main() -> int:
     parser.add_argument("--bppb", default=",".join(map(str, RATES)), help="rates (default %(default)s)")
     parser.add_argument("--split", default="val", help="split of the catalogue (default %(default)s)")
     parser.add_argument("--sensors", action="store_true", help="the other sensors' files instead")
-    parser.add_argument("--cubes", action="store_true", help="a row for every cube")
+    parser.add_argument(
+        "--peers", default=",".join(PLAIN), help=f"of {', '.join(CURVES)}, or all (default %(default)s)"
+    )
+    parser.add_argument("--cubes", action="store_true", help="a row for every cube: ours / the peers")
+    parser.add_argument("--out", type=Path, help="folder for a table (.md) and a chart (.png) a set")
     args = parser.parse_args()
     try:
         rates = tuple(float(r) for r in args.bppb.split(","))
-        wanted = {name: SETS[name] for name in args.sets.split(",")}
-        if args.sensors:
-            for scene in sensor_scenes(args.folder):
-                print_set(scene.name, [scene], rates, each=False)
-            return 0
-        for name, bands in wanted.items():
-            scenes = list(val_scenes(args.folder, bands, args.split))
-            print_set(f"set {name} ({', '.join(bands)})", scenes, rates, args.cubes)
-    except (KeyError, ValueError, OSError, PeerError) as error:
+        peers = tuple(CURVES) if args.peers == "all" else tuple(p.strip() for p in args.peers.split(","))
+        if unknown := [p for p in peers if p not in CURVES] + [n for n in args.sets.split(",") if n not in SETS]:
+            raise UserError(f"unknown {unknown[0]!r}: peers are {', '.join(CURVES)}; sets {', '.join(SETS)}")
+        for name, title, scenes in band_sets(args):
+            if not scenes:
+                raise UserError(f"no cube of {args.folder} has the bands of set {name}")
+            found = compare(title, scenes, peers, rates)
+            print(markdown(found, args.cubes), flush=True)
+            if args.out is not None:
+                args.out.mkdir(parents=True, exist_ok=True)
+                (args.out / f"{name}.md").write_text(markdown(found, each=True))
+                chart(found, args.out / f"{name}.png")
+    except (ValueError, OSError, PeerError, UserError) as error:
         raise SystemExit(f"error: {error}") from error
     return 0
 

@@ -36,6 +36,7 @@ from swathpack.tools.files.frame_coder import (
 from swathpack.tools.files.places import Place
 from swathpack.tools.files.pool import Pool
 from swathpack.tools.files.rasters.essential import Carried
+from swathpack.tools.files.series import check_alike
 from swathpack.tools.files.sharing import fill, first_of, least_of, level_fitting, sizes_of
 from swathpack.tools.files.step_search import closer, finest_fitting
 from swathpack.tools.files.workers import LocalPool
@@ -70,7 +71,7 @@ class SeriesEncoder:
         weights: str = "auto",
         pool: Pool | None = None,
     ) -> None:
-        _check_alike(frames)
+        check_alike(frames)
         if mode not in MODES:
             raise UserError(f"mode: expected one of {', '.join(MODES)}, found {mode!r}")
         self.model, self.intra_every = model, intra_every
@@ -387,21 +388,6 @@ class Coders:
 
 def _size(trials: Sequence[Trial]) -> int:
     return sum(trial.size for trial in trials)
-
-
-def _check_alike(frames: Sequence[Frame]) -> None:
-    if not frames:
-        raise UserError("nothing to encode: the series has no frames")
-    first = frames[0]
-    for i, frame in enumerate(frames):
-        if frame.data.shape != first.data.shape or frame.bands != first.bands:
-            raise UserError(
-                f"frame {i}: expected shape {first.data.shape} and bands {' '.join(first.bands)} as in "
-                "frame 0, "
-                f"found {frame.data.shape} and {' '.join(frame.bands)}"
-            )
-        if frame.radiometry != first.radiometry:
-            raise UserError(f"frame {i}: expected {first.radiometry} as in frame 0, found {frame.radiometry}")
 
 
 def coefficients_of(model: EdgeModel, frame: Frame) -> list[NDArray[np.float32]]:

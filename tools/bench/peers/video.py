@@ -7,6 +7,7 @@ planes and one QP for all pictures' planes, since the KLT is orthonormal. Psycho
 
 from __future__ import annotations
 
+import os
 from fractions import Fraction
 from typing import Any
 
@@ -24,6 +25,7 @@ def _av() -> Any:
     except ImportError as error:
         raise PeerError("video peers need PyAV: pip install 'swathpack[bench]'") from error
     av.logging.set_level(av.logging.PANIC)
+    os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 writes to stderr by itself: errors alone
     return av
 
 
