@@ -7,7 +7,7 @@ in one codestream truncated where the slope is equal. JPEG XL: VarDCT on a mosai
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -139,9 +139,3 @@ CURVES: dict[str, Callable[[Scene], Points]] = {
     "SVT-AV1 + KLT": _video(SvtAv1, (63.0, 55.0, 47.0, 39.0, 31.0, 23.0, 15.0, 8.0, 2.0)),
 }
 PLAIN = ("JPEG2000", "JPEG2000 + KLT")
-
-
-def measured(scene: Scene, names: tuple[str, ...], rates: tuple[float, ...]) -> Iterator[list[float]]:
-    """RMSE at the rates, a peer after another."""
-    for name in names:
-        yield at_rates(CURVES[name](scene), rates)

@@ -27,9 +27,10 @@ from swathpack.edge.codec.pixels import tile_windows
 from swathpack.edge.codec.plain import Curve
 from swathpack.edge.codec.transform_coder import CodedTile, decode_tile, encode_tile
 from swathpack.tools.bench.peers.base import PeerError
-from swathpack.tools.bench.range_peers import CURVES, PLAIN, Scene, measured, rmse
+from swathpack.tools.bench.range_peers import CURVES, PLAIN, Scene, at_rates, rmse
 from swathpack.tools.bench.range_report import BandSet, chart, markdown
 from swathpack.tools.errors import UserError
+from swathpack.tools.files.outputs import Output, add_force, check_outputs, write_text
 
 SETS: dict[str, tuple[str, ...]] = {
     "B08": ("B08",),
@@ -113,7 +114,7 @@ def compare(title: str, scenes: list[Scene], peers: tuple[str, ...], rates: tupl
     """Every codec on every scene of a band set; progress on stderr."""
     rows, start = [], time.process_time()
     for number, scene in enumerate(scenes, 1):
-        rows.append([ours(scene, rates), *measured(scene, peers, rates)])
+        rows.append([ours(scene, rates), *(at_rates(CURVES[peer](scene), rates) for peer in peers)])
         seconds = time.process_time() - start
         print(f"\r{title[:50]}: {number} of {len(scenes)}, {seconds:.0f} CPU s ", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
@@ -145,21 +146,26 @@ def main() -> int:
     )
     parser.add_argument("--cubes", action="store_true", help="a row for every cube: ours / the peers")
     parser.add_argument("--out", type=Path, help="folder for a table (.md) and a chart (.png) a set")
+    add_force(parser)
     args = parser.parse_args()
     try:
         rates = tuple(float(r) for r in args.bppb.split(","))
         peers = tuple(CURVES) if args.peers == "all" else tuple(p.strip() for p in args.peers.split(","))
         if unknown := [p for p in peers if p not in CURVES] + [n for n in args.sets.split(",") if n not in SETS]:
             raise UserError(f"unknown {unknown[0]!r}: peers are {', '.join(CURVES)}; sets {', '.join(SETS)}")
+        if args.out is not None:
+            args.out.mkdir(parents=True, exist_ok=True)
         for name, title, scenes in band_sets(args):
             if not scenes:
                 raise UserError(f"no cube of {args.folder} has the bands of set {name}")
+            table, picture = (args.out / f"{name}{kind}" if args.out else None for kind in (".md", ".png"))
+            check_outputs((table, picture), [args.folder], args.force)  # before the minutes that measuring takes
             found = compare(title, scenes, peers, rates)
             print(markdown(found, args.cubes), flush=True)
-            if args.out is not None:
-                args.out.mkdir(parents=True, exist_ok=True)
-                (args.out / f"{name}.md").write_text(markdown(found, each=True))
-                chart(found, args.out / f"{name}.png")
+            if table is not None and picture is not None:
+                write_text(table, markdown(found, each=True), [args.folder], args.force)
+                with Output(picture, [args.folder], args.force) as place:
+                    chart(found, place)
     except (ValueError, OSError, PeerError, UserError) as error:
         raise SystemExit(f"error: {error}") from error
     return 0

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from swathpack.edge.codec.plain import LEAST_LEARNED_BANDS
 from swathpack.edge.frame import Frame
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.decoder import StreamDecoder
@@ -101,7 +102,7 @@ def main() -> None:
     for mode in args.modes:
         for path in series_of_dates():
             frames = frames_of(path, args.dates)
-            learned = mode == "learned" and len(frames[0].bands) < 9
+            learned = mode == "learned" and len(frames[0].bands) < LEAST_LEARNED_BANDS
             if learned or not any(part in path.stem for part in args.only):
                 continue
             if args.budgets:
