@@ -23,9 +23,14 @@ class Progress:
     """Counts steps of `total` and draws how far it is; `clock` gives seconds and can be replaced in tests."""
 
     def __init__(
-        self, total: int, label: str, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic
+        self,
+        total: int,
+        label: str,
+        stream: TextIO | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        unit: str = "",
     ) -> None:
-        self.total, self.label, self.done = total, label, 0
+        self.total, self.label, self.done, self.unit = total, label, 0, f" {unit}" if unit else ""
         self.stream = sys.stderr if stream is None else stream
         self.clock = clock
         self.start = self.drawn = clock()
@@ -47,7 +52,7 @@ class Progress:
         elapsed = now - self.start
         left = f" left {_clock(elapsed * (1 - share) / share)}" if 0 < share < 1 else ""
         bar = "#" * filled + "." * (BAR - filled)
-        return f"{self.label} [{bar}] {self.done}/{self.total} {_clock(elapsed)}{left}"
+        return f"{self.label} [{bar}] {self.done}/{self.total}{self.unit} {_clock(elapsed)}{left}"
 
     def close(self) -> None:
         """Leaves a last line where the work took long enough to be worth one."""

@@ -14,8 +14,6 @@ What was assumed about the input is said, one line each (docs/inputs.md).
 from __future__ import annotations
 
 import argparse
-from collections import Counter
-from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
@@ -23,24 +21,23 @@ import numpy as np
 
 from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.codec.model import DEFAULT_DIRECTORY, EdgeModel, ModelError
-from swathpack.edge.codec.pixels import tile_windows
-from swathpack.edge.codec.plain import PlainError, mode_name
+from swathpack.edge.codec.plain import PlainError
 from swathpack.edge.codec.transform_coder import CHOICES as WEIGHTS
-from swathpack.edge.frame import Frame, FrameError
-from swathpack.edge.stream import StreamError, read_stream
+from swathpack.edge.frame import FrameError
+from swathpack.edge.stream import StreamError
 from swathpack.edge.stream.quality import MAX_SHIFT
 from swathpack.tools.errors import DONE, UserError
-from swathpack.tools.files.encoder import TILE
+from swathpack.tools.files.encoder import SeriesEncoder
 from swathpack.tools.files.frame_coder import COARSEST_LEVEL, FINEST_LEVEL, MODES
 from swathpack.tools.files.outputs import Output, add_force
 from swathpack.tools.files.rasters import read_series
 from swathpack.tools.files.rasters.options import add_reading_arguments, reading_options
-from swathpack.tools.files.request import DEFAULT_QUALITY, Request
+from swathpack.tools.files.request import DEFAULT_QUALITY, Request, notes_of
+from swathpack.tools.files.shelf import Shelf
 from swathpack.tools.files.workers import all_cores, open_pool
 from swathpack.tools.progress import Progress
 
 MAX_THREADS = 256
-SEARCH_ROUNDS = 12  # about how often a search over the whole file codes every frame
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -155,32 +152,47 @@ def run(args: argparse.Namespace) -> int:
     output = Output(args.output, args.input, args.force)
     try:
         series = read_series(args.input, options=reading_options(args))
-        frames, model = series.frames, open_tile_model(args)
-        rounds = SEARCH_ROUNDS if args.bytes is not None else 1
-        with (
-            open_pool(args.threads or all_cores(), model, request.work(series), args.engine) as pool,
-            Progress(rounds * len(frames), "compressing") as bar,
-        ):
-            coded = request.encode(model, series, bar.step, pool)
+        model, work = open_tile_model(args), request.work(series)
+        with open_pool(args.threads or all_cores(), model, work, args.engine) as pool, output as place:
+            shelf = Shelf(place.parent)
+            encoder = request.encoder(model, series, pool, shelf)
+            with TileProgress(encoder, request.jobs(series)) as bar, place.open("w+b") as file:
+                request.run(encoder, bar.step, file)
+            shelf.close()
     except (FrameError, StreamError, PlainError) as error:
         raise UserError(str(error)) from error
-    with output as place:
-        place.write_bytes(coded.data)
-    _report(args, frames, coded.data, coded.notes)
+    _report(args, encoder, notes_of(series, encoder))
     return DONE
 
 
-def _report(args: argparse.Namespace, frames: Sequence[Frame], data: bytes, notes: list[str]) -> None:
-    samples = sum(f.data.size for f in frames)
-    given = samples * np.dtype(frames[0].radiometry.dtype).itemsize
+class TileProgress(Progress):
+    """How many tiles are done, each of them by `jobs` steps, and how much of the input that is."""
+
+    def __init__(self, encoder: SeriesEncoder, jobs: int) -> None:
+        header = encoder.header
+        samples = header.frames * len(header.bands) * header.height * header.width
+        super().__init__(header.frames * len(encoder.windows), "compressing", unit="tiles")
+        self._bytes, self._jobs, self._steps = samples * np.dtype(header.radiometry.dtype).itemsize, jobs, 0
+
+    def step(self, count: int = 1, note: str = "") -> None:
+        """Another `count` jobs are done."""
+        self._steps += count
+        done = min(self._steps // self._jobs, self.total)
+        read = self._bytes * done // max(self.total, 1)
+        super().step(done - self.done, note or f"{read / 1e6:.0f} of {self._bytes / 1e6:.0f} MB")
+
+
+def _report(args: argparse.Namespace, encoder: SeriesEncoder, notes: list[str]) -> None:
+    header, size = encoder.header, args.output.stat().st_size
+    samples = header.frames * len(header.bands) * header.height * header.width
+    given = samples * np.dtype(header.radiometry.dtype).itemsize
     print(
-        f"{args.output}: {len(data)} bytes, {len(frames)} frames, {8 * len(data) / samples:.4f} bits per "
+        f"{args.output}: {size} bytes, {header.frames} frames, {8 * size / samples:.4f} bits per "
         "pixel and band, "
-        f"{given / len(data):.0f} : 1"
+        f"{given / size:.0f} : 1"
     )
-    counts = Counter(mode_name(s.quality_byte) for s in read_stream(data).segments)
-    print("tiles: " + ", ".join(f"{n} {mode}" for mode, n in sorted(counts.items())))
-    missing = len(frames) * len(list(tile_windows(frames[0].height, frames[0].width, TILE))) - sum(counts.values())
+    print("tiles: " + ", ".join(f"{n} {mode}" for mode, n in sorted(encoder.modes.items())))
+    missing = header.frames * len(encoder.windows) - sum(encoder.modes.values())
     if missing:
         print(f"{missing} tiles without a byte: no valid pixel, or no room in the budget")
     for note in notes:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from swathpack.edge.bands import BANDS
+from swathpack.edge.bands import BANDS, complete_dn, filled_counts
 from swathpack.edge.codec.latents import Latent
 from swathpack.edge.codec.model import EdgeModel
 from swathpack.edge.codec.plain import CodedPlain, Counts, against, decode_plain, encode_predictive, encode_transform
@@ -74,9 +74,10 @@ class How:
 def transform(
     _: EdgeModel, tile: Frame, most_bytes: int | None, aim_bytes: int, weights: Weights, slope: float | None = None
 ) -> CodedPlain:
-    """A tile (its counts filled) by the transform coder without any other date, down to the finest level or most_bytes. slope: where
+    """A tile by the transform coder without any other date, down to the finest level or most_bytes. slope: where
     its payload will be cut (error saved a byte), if that is known: what lies far beyond is then not coded.
     """
+    tile = _filled(tile)
 
     def coded(most: int | None) -> CodedPlain:
         return encode_transform(tile.data, tile.valid, tile.bands, max_bytes=most, aim_bytes=aim_bytes, weights=weights)
@@ -92,6 +93,7 @@ def transform(
 
 def dated(_: EdgeModel, tile: Frame, alone: CodedPlain, aim_bytes: int, dates: Sequence[Counts]) -> CodedPlain | None:
     """The same tile against one of some earlier dates, None where `alone` is better."""
+    tile = _filled(tile)
     found = against(alone, tile.data, tile.valid, tile.bands, aim_bytes, dates)
     return None if found is alone else found
 
@@ -112,12 +114,12 @@ def _image(
 def plain_cost(_: EdgeModel, tile: Frame, payload: bytes, date: Counts | None, weights: Weights) -> float:
     """`cost_of` what a decoder makes of a transform payload."""
     shape = (len(tile.bands), tile.height, tile.width)
-    return cost_of(_image(payload, shape, tile.bands, date), tile, weights)
+    return cost_of(_image(payload, shape, tile.bands, date), _filled(tile), weights)
 
 
-def analyse(model: EdgeModel, dn: NDArray[np.generic], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Coefficients of a tile (12, H, W) DN."""
-    return analyse_tile(model, dn, valid)
+def analyse(model: EdgeModel, tile: Frame) -> NDArray[np.float32]:
+    """Coefficients of a tile."""
+    return analyse_tile(model, complete_dn(tile), tile.valid)
 
 
 def learned(
@@ -131,7 +133,7 @@ def learned(
     first = done if how.dead_zone == DEAD_ZONE else None
     slope = how.slope * how.dead_zone / DEAD_ZONE
     coded = encode_tile(model, coefficients, how.quality, contexts, min(how.dead_zone, 0.5), slope, first)
-    cost = None if how.weights is None else cost_of(_synthesised(model, tile, coded), tile, how.weights)
+    cost = None if how.weights is None else cost_of(_synthesised(model, tile, coded), _filled(tile), how.weights)
     payload = coded.layers.payload(how.layers)
     return CodedLearned(coded.latent, coded.quality, payload, how.layers, coded.payload_sizes, kept, cost)
 
@@ -139,6 +141,11 @@ def learned(
 def _synthesised(model: EdgeModel, tile: Frame, coded: CodedLatent) -> NDArray[np.uint16]:
     pixels = model.synthesise(coded.reconstruction())[:, : tile.height, : tile.width]
     return tile.counts_of(pixels[[BANDS.index(b) for b in tile.bands]])
+
+
+def _filled(tile: Frame) -> Frame:
+    """The tile without holes: single bands that lack data there get what costs little."""
+    return replace(tile, data=filled_counts(tile), holes=np.zeros((0, 0, 0), np.bool_)) if tile.holes.any() else tile
 
 
 def cost_of(image: NDArray[np.generic], tile: Frame, weights: Weights) -> float:

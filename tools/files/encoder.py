@@ -8,8 +8,11 @@ that leaves is filled to the byte by longer prefixes, or by dead zones where eve
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import io
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,27 +20,31 @@ from numpy.typing import NDArray
 from swathpack.edge.bands import complete_dn
 from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.codec.model import EdgeModel
-from swathpack.edge.codec.pixels import tile_windows
-from swathpack.edge.codec.plain import CodedPlain, bytes_about
+from swathpack.edge.codec.pixels import TileWindow, tile_windows
+from swathpack.edge.codec.plain import bytes_about
 from swathpack.edge.codec.tile_coder import DEAD_ZONE, RDO_SLOPE, analyse_tile
 from swathpack.edge.frame import Frame
-from swathpack.edge.stream import FrameRecord, Header, StreamWriter, pack_holes, pack_mask
+from swathpack.edge.stream import FrameRecord, Header, StreamWriter
 from swathpack.edge.stream.quality import MAX_SHIFT, STEPS
 from swathpack.edge.stream.records import MAX_EXTENSION_BYTES
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.carried import record_of
+from swathpack.tools.files.coders import Coders, Given
+from swathpack.tools.files.file_writer import FileWriter
 from swathpack.tools.files.frame_coder import (
     COARSEST_LEVEL,
     MODES,
-    Choice,
     FrameCoder,
+    Surroundings,
     Trial,
 )
-from swathpack.tools.files.places import Place
+from swathpack.tools.files.kept_tiles import Choice
 from swathpack.tools.files.pool import Pool
 from swathpack.tools.files.rasters.essential import Carried
 from swathpack.tools.files.series import check_alike
-from swathpack.tools.files.sharing import fill, first_of, least_of, level_fitting, sizes_of
+from swathpack.tools.files.sharing import fill, level_fitting
+from swathpack.tools.files.shelf import Shelf
+from swathpack.tools.files.sources import FrameSource, source_of
 from swathpack.tools.files.step_search import closer, finest_fitting
 from swathpack.tools.files.workers import LocalPool
 
@@ -54,14 +61,16 @@ class SeriesEncoder:
     that of the base layer (`swathpack.edge.codec.base_layer.usual_shift`); 0 for none. mode: one of `frame_coder.MODES`.
     weights: one of `swathpack.edge.codec.transform_coder.CHOICES`. groups: per frame the number of its grid; frames of
     different grids are no context for each other. metadata: what the files said; its essential part is in every
-    stream. pool: who codes tiles, this process by default; the bytes are the same. left_out: of the stream made last, what it
-    does not carry.
+    stream. pool: who codes tiles, this process by default; the bytes are the same. shelf: where what was made of tiles waits.
+    keep_going: tiles that cannot be read or coded are left out and named in `failures`. left_out, modes: of the stream made
+    last, what it does not carry, and how many tiles are coded how. Methods write to `file` where one is given; else they give
+    the bytes.
     """
 
     def __init__(
         self,
         model: EdgeModel,
-        frames: Sequence[Frame],
+        frames: Sequence[Frame | FrameSource],
         metadata: Carried | None = None,
         intra_every: int = 0,
         slope: float = RDO_SLOPE,
@@ -70,38 +79,26 @@ class SeriesEncoder:
         groups: Sequence[int] = (),
         weights: str = "auto",
         pool: Pool | None = None,
+        shelf: Shelf | None = None,
+        keep_going: bool = False,
     ) -> None:
-        check_alike(frames)
+        sources = [source_of(frame) for frame in frames]
+        check_alike(sources)
         if mode not in MODES:
             raise UserError(f"mode: expected one of {', '.join(MODES)}, found {mode!r}")
-        self.model, self.intra_every = model, intra_every
+        self.intra_every, self.keep_going, self._failed = intra_every, keep_going, dict[tuple[int, int], str]()
         self.pool: Pool = LocalPool(model) if pool is None else pool
+        self.shelf, self.modes = Shelf() if shelf is None else shelf, Counter[str]()
         self.metadata, self.left_out = metadata or Carried(), tuple[str, ...]()
         self.choice = Choice(mode, slope, shift, weights, alone=len(frames) == 1 or intra_every == 1)
         self.groups = list(groups) or [0] * len(frames)
-        self.given = list(frames)
-        first = frames[0]
-        self.windows = list(tile_windows(first.height, first.width, TILE))
-        header = Header(
-            model.digest,
-            model.tables_digest,
-            len(frames),
-            first.height,
-            first.width,
-            first.bands,
-            first.level,
-            first.boa_offset,
-            TILE,
-            first.grid,
-            times=tuple(f.time for f in frames),
-            radiometry=first.radiometry,
-        )
-        if not header.times_in_header:
-            header = replace(header, times=())
-        self.header = header
+        self.given = sources
+        self.header = _header(model, sources)
+        self.windows = list(tile_windows(self.header.height, self.header.width, TILE))
 
-    def _start(self, whole: bool) -> StreamWriter:
-        writer, carried = StreamWriter(self.header), self.metadata
+    def _start(self, whole: bool, file: IO[bytes] | None = None) -> FileWriter:
+        writer, carried = FileWriter(self.header, io.BytesIO() if file is None else file), self.metadata
+        self.modes = writer.modes
         record = record_of(carried.whole if whole and carried.whole else carried.essential)
         self.left_out = () if whole else carried.left_out
         if record is not None:
@@ -114,11 +111,10 @@ class SeriesEncoder:
         return self.metadata.whole is not None and len(self.metadata.whole) <= limit
 
     def _frame_record(self, index: int) -> FrameRecord | None:
-        frame = self.given[index]
-        mask = None if frame.valid.all() else pack_mask(frame.valid)
-        time = None if self.header.times else frame.time
-        holes = pack_holes(frame.holes & frame.valid) if frame.holes.size else None
-        other = frame.boa_offset != self.header.boa_offset
+        source, outline = self.given[index], self.given[index].outline
+        mask, holes = source.masks()
+        time = None if self.header.times else outline.time
+        other = outline.boa_offset != self.header.boa_offset
         wanted = other or any(part is not None for part in (mask, time, holes))
         return FrameRecord(index, time, mask, holes=holes, other_offset=other) if wanted else None
 
@@ -126,79 +122,94 @@ class SeriesEncoder:
         record = self._frame_record(index)
         return len(StreamWriter(self.header).pack(record)) if record else 0
 
-    def _coders(self, aim_bytes: int, most_bytes: int | None = None, level: float | None = None) -> Coders:
-        return Coders(self, aim_bytes, most_bytes, level)
+    def _coders(
+        self, aim_bytes: int, most_bytes: int | None = None, level: float | None = None, tick: Tick = lambda: None
+    ) -> Coders:
+        around = Surroundings(self.pool, self.shelf, tick, self.keep_going, self._fail)
+        given = Given(self.given, self.windows, self.groups, self.choice, self.intra_every, around)
+        return Coders(given, aim_bytes, most_bytes, level)
 
-    def _write(self, writer: StreamWriter, trials: Sequence[tuple[FrameCoder, Trial]]) -> bytes:
+    def _fail(self, frame: int, w: TileWindow, message: str) -> None:
+        where = f"rows {w.top}-{w.top + w.height - 1}, columns {w.left}-{w.left + w.width - 1}"
+        self._failed[frame, w.index] = f"frame {frame}, tile {w.index} ({where}): {message}"
+
+    @property
+    def failures(self) -> list[str]:
+        """What could not be read or coded, with its place, a sentence each."""
+        unread = [said for source in self.given for said in source.failures]
+        return [*unread, *(self._failed[key] for key in sorted(self._failed))]
+
+    def _write(self, writer: FileWriter, trials: Iterable[tuple[FrameCoder, Trial]], file: IO[bytes] | None) -> bytes:
+        """The records of frames and their tiles, and the header: the file, or its bytes."""
         for coder, trial in trials:
             self._add_record(writer, coder.index)
             coder.write(writer, trial)
-        return writer.to_bytes()
+        writer.finish()
+        return b"" if file is not None else writer.to_bytes()
 
     def at_quality(
-        self, q: float, layers: int = LAYERS, dead_zone: float = DEAD_ZONE, tick: Tick = lambda: None
+        self,
+        q: float,
+        layers: int = LAYERS,
+        dead_zone: float = DEAD_ZONE,
+        tick: Tick = lambda: None,
+        file: IO[bytes] | None = None,
     ) -> bytes:
         """All frames at level q with the first `layers` layers."""
-        writer, coders = self._start(self._whole_fits(None)), self._coders(self._aim_at(q), None, q)
-        for index in range(len(self.given)):
-            coder = coders.take(index)
-            self._add_record(writer, index)
-            coder.write(writer, coder.trial(q, dead_zone, layers))
-            tick()
-        return writer.to_bytes()
+        writer, coders = self._start(self._whole_fits(None), file), self._coders(self._aim_at(q), None, q, tick)
+        every = (coders.take(index) for index in range(len(self.given)))
+        return self._write(writer, ((coder, coder.trial(q, dead_zone, layers)) for coder in every), file)
 
-    def exact(self, max_error: int = 0, tick: Tick = lambda: None) -> bytes:
+    def exact(self, max_error: int = 0, tick: Tick = lambda: None, file: IO[bytes] | None = None) -> bytes:
         """All frames, every valid count within `max_error`: lossless at 0."""
-        writer, coders = self._start(self._whole_fits(None)), self._coders(1)
-        for index in range(len(self.given)):
-            coder = coders.take(index)
-            self._add_record(writer, index)
-            coder.write(writer, coder.exact(max_error))
-            tick()
-        return writer.to_bytes()
+        writer, coders = self._start(self._whole_fits(None), file), self._coders(1, tick=tick)
+        every = (coders.take(index) for index in range(len(self.given)))
+        return self._write(writer, ((coder, coder.exact(max_error)) for coder in every), file)
 
     def _aim_at(self, q: float) -> int:
         """Bytes of a tile at a level, about."""
-        samples = len(self.given[0].bands) * min(TILE, self.given[0].height) * min(TILE, self.given[0].width)
+        samples = len(self.header.bands) * min(TILE, self.header.height) * min(TILE, self.header.width)
         return bytes_about(q, samples)
 
-    def _alike(self, coders: Coders, level: float, room: int, tick: Tick) -> list[Trial]:
+    def _alike(self, coders: Coders, level: float, room: int) -> list[Trial]:
         """All frames at one level that fits `room` bytes; plain tiles are filled up later."""
-        coders.sequence(level, tick)  # decides which tiles are the learned codec's
+        coders.sequence(level)  # decides which tiles are the learned codec's
         q = round(level)
         while not coders.free:
-            q = finest_fitting(lambda q: _size(coders.sequence(q, tick)), room, q)
+            q = finest_fitting(lambda q: _size(coders.sequence(q)), room, q)
             if coders.reconsider(q):
                 continue
-            trials = coders.sequence(q, tick)
+            trials = coders.sequence(q)
             if _size(trials) > room:
                 coders.give_up()
-                return coders.sequence(COARSEST_LEVEL, tick)
+                return coders.sequence(COARSEST_LEVEL)
             if any(trial.plain for trial in trials):
                 return trials
-            return closer(trials, lambda q, zone: coders.sequence(q, tick, zone), _size, q, room, 5)
-        return coders.sequence(level, tick)
+            return closer(trials, coders.sequence, _size, q, room, 5)
+        return coders.sequence(level)
 
-    def _add_record(self, writer: StreamWriter, index: int) -> None:
+    def _add_record(self, writer: FileWriter, index: int) -> None:
         record = self._frame_record(index)
         if record is not None:
             writer.add(record)
 
-    def per_frame(self, budget: int, tick: Tick = lambda: None) -> bytes:
+    def per_frame(self, budget: int, tick: Tick = lambda: None, file: IO[bytes] | None = None) -> bytes:
         """At most `budget` bytes for each frame, the file's header and what the files said shared out among them. Raises
         UserError, which names the least budget, for one that cannot hold these and the mean of every tile.
         """
         count = len(self.given)
-        writer = self._start(self._whole_fits(budget * count))
+        writer = self._start(self._whole_fits(budget * count), file)
         share = -(-writer.size // count)
-        coders = self._coders(max(1, (budget - share) // len(self.windows)), budget)
-        for index in range(count):
-            room = budget - share - self._record_bytes(index)
-            coder = coders.take(index)
-            self._check_room(budget, room, coder.least(), each=True)
-            self._write(writer, [(coder, self._within(coder, room))])
-            tick()
-        return writer.to_bytes()
+        coders = self._coders(max(1, (budget - share) // len(self.windows)), budget, tick=tick)
+
+        def trials() -> Iterator[tuple[FrameCoder, Trial]]:
+            for index in range(count):
+                room = budget - share - self._record_bytes(index)
+                coder = coders.take(index)
+                self._check_room(budget, room, coder.least(), each=True)
+                yield coder, self._within(coder, room)
+
+        return self._write(writer, trials(), file)
 
     def _check_room(self, budget: int, room: int, least: int, each: bool) -> None:
         """Refuse a budget whose room for tiles is below the least of them. What that is depends a little on what tiles are
@@ -234,23 +245,23 @@ class SeriesEncoder:
             coder.give_up()  # even the coarsest step is too large
         return fill([(coder, coder.trial(COARSEST_LEVEL))], room)[0]
 
-    def in_total(self, budget: int, tick: Tick = lambda: None) -> bytes:
+    def in_total(self, budget: int, tick: Tick = lambda: None, file: IO[bytes] | None = None) -> bytes:
         """At most `budget` bytes for the whole file: one level for all frames, so that all have equal slope. Raises UserError
         as `per_frame` does.
         """
-        writer, count = self._start(self._whole_fits(budget)), len(self.given)
+        writer, count = self._start(self._whole_fits(budget), file), len(self.given)
         room = budget - writer.size - sum(self._record_bytes(index) for index in range(count))
         share = max(1, room // (count * len(self.windows)))
-        coders = self._coders(share, max(1, min(room, 6 * share + 4096)))
+        coders = self._coders(share, max(1, min(room, 6 * share + 4096)), tick=tick)
         every = [coders.keep(index) for index in range(count)]
         self._check_room(budget, room, sum(coder.least() for coder in every), each=False)
-        level = level_fitting(every, room, tick)
+        level = level_fitting(every, room)
         coders.forget_plain()
-        trials = self._alike(coders, level, room, tick)
+        trials = self._alike(coders, level, room)
         pairs = list(zip(every, trials))
         if any(trial.plain for trial in trials):
-            pairs = list(zip(every, fill(pairs, room) if count == 1 else coders.settled(trials, room, tick)))
-        return self._write(writer, pairs)
+            pairs = list(zip(every, fill(pairs, room) if count == 1 else coders.settled(trials, room)))
+        return self._write(writer, pairs, file)
 
     def least_header(self) -> int:
         """Bytes of the header with what is essential."""
@@ -277,113 +288,26 @@ def least_budget(encoder: SeriesEncoder, each: bool) -> int:
         budget = needed
 
 
+def _header(model: EdgeModel, sources: Sequence[FrameSource]) -> Header:
+    first, size = sources[0].outline, (sources[0].height, sources[0].width)
+    header = Header(
+        model.digest,
+        model.tables_digest,
+        len(sources),
+        *size,
+        first.bands,
+        first.level,
+        first.boa_offset,
+        TILE,
+        first.grid,
+        times=tuple(s.outline.time for s in sources),
+        radiometry=first.radiometry,
+    )
+    return header if header.times_in_header else replace(header, times=())
+
+
 def _closer(best: Trial, code: Callable[[int, float], Trial], q: int, room: int) -> Trial:
     return closer(best, code, lambda t: t.size, q, room, 4)
-
-
-class Coders:
-    """The frame coders of a series, each knowing the contexts that the frames before it leave."""
-
-    def __init__(
-        self, encoder: SeriesEncoder, aim_bytes: int, most_bytes: int | None, level: float | None = None
-    ) -> None:
-        self._encoder, self._aim, self._most, self._level = encoder, aim_bytes, most_bytes, level
-        self._places = {group: [Place() for _ in encoder.windows] for group in encoder.groups}
-        self._kept: list[FrameCoder] = []
-        self._seen: dict[tuple[float, float], list[Trial]] = {}
-
-    def take(self, index: int) -> FrameCoder:
-        """The coder of the next frame."""
-        self._refresh(index)
-        e = self._encoder
-        own = self._places[e.groups[index]]
-        later = e.groups[index] in e.groups[index + 1 :]
-        aims = self._aim, self._most, later, e.pool, self._level
-        return FrameCoder(e.model, index, e.given[index], e.windows, own, e.choice, *aims)
-
-    def keep(self, index: int) -> FrameCoder:
-        """The same, kept for `sequence`."""
-        self._kept.append(self.take(index))
-        return self._kept[-1]
-
-    def sequence(self, level: float, tick: Tick, dead_zone: float = DEAD_ZONE) -> list[Trial]:
-        """All kept frames at a level, one after another."""
-        key = level, dead_zone
-        if key not in self._seen:
-            found = []
-            self._forget()
-            for index, coder in enumerate(self._kept):
-                self._refresh(index)
-                coder.forget_contexts()
-                found.append(coder.trial(level, dead_zone))
-                coder.remember(found[-1])
-                tick()
-            self._seen[key] = found
-        return self._seen[key]
-
-    @property
-    def free(self) -> bool:
-        """Whether no kept frame has a tile of the learned codec."""
-        return all(coder.free for coder in self._kept)
-
-    def reconsider(self, q: int) -> bool:
-        """See `FrameCoder.reconsider`; of all frames, as they are after `sequence(q)`."""
-        self.sequence(q, lambda: None)
-        changed = [coder.reconsider(q) for coder in self._kept]
-        if any(changed):
-            self._seen.clear()
-        return any(changed)
-
-    def forget_plain(self) -> None:
-        """Code the transform coder's tiles anew, against what the frames before leave."""
-        for coder in self._kept:
-            coder.forget_plain()
-
-    def settled(self, trials: Sequence[Trial], room: int, tick: Tick) -> list[Trial]:
-        """The same trials with their plain tiles coded against what a decoder will really have, frame by frame, and `room`
-        filled: each frame at the level at which it and those after it, as they were in `trials`, take what is left.
-        """
-        self._forget()
-        later = [sizes_of(coder, trial) for coder, trial in zip(self._kept, trials)]
-        least = [least_of(coder, trial) for coder, trial in zip(self._kept, trials)]
-        found: list[Trial] = []
-        for index, (coder, trial) in enumerate(zip(self._kept, trials)):
-            self._refresh(index)
-            coder.recode(trial)
-            found.append(first_of(coder, trial, later[index + 1 :], room, least[index + 1 :]))
-            room -= found[-1].size
-            coder.remember(found[-1])
-            tick()
-        return self._topped_up(found, room)
-
-    def _topped_up(self, trials: Sequence[Trial], room: int) -> list[Trial]:
-        """What is left goes to plain tiles that no later frame names: the last frame may have none."""
-        named = {(ref.frame, tile.index) for trial in trials for tile in trial.tiles for ref in tile.refs}
-        found = []
-        for coder, trial in zip(reversed(self._kept), reversed(trials)):
-            tiles = list(trial.tiles)
-            for n, tile in enumerate(tiles):
-                free = tile.size and isinstance(tile.coded, CodedPlain) and (coder.index, tile.index) not in named
-                if free and room > 0:
-                    tiles[n] = coder.grown(tile, room)
-                    room -= tiles[n].size - tile.size
-            found.append(Trial(tuple(tiles)))
-        return found[::-1]
-
-    def give_up(self) -> None:
-        """Leave the learned codec in all frames."""
-        self._seen.clear()
-        for coder in self._kept:
-            coder.give_up()
-
-    def _refresh(self, index: int) -> None:
-        every = self._encoder.intra_every
-        if every and index % every == 0:
-            self._forget()
-
-    def _forget(self) -> None:
-        for place in (p for of_grid in self._places.values() for p in of_grid):
-            place.forget()
 
 
 def _size(trials: Sequence[Trial]) -> int:

@@ -9,28 +9,26 @@ finer than the learned codec goes. Equal level in all tiles is equal slope, the 
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from swathpack.edge.bands import BANDS, complete_dn, filled_counts
-from swathpack.edge.codec.base_layer import usual_shift
+from swathpack.edge.bands import BANDS
 from swathpack.edge.codec.latents import LAYERS, step_dn
-from swathpack.edge.codec.model import EdgeModel
 from swathpack.edge.codec.pixels import TileWindow
-from swathpack.edge.codec.plain import LEAST_LEARNED_BANDS, CodedPlain
+from swathpack.edge.codec.plain import LEAST_LEARNED_BANDS
 from swathpack.edge.codec.tile_coder import DEAD_ZONE
-from swathpack.edge.codec.transform_coder import Weights, weights_for
-from swathpack.edge.frame import Frame
+from swathpack.edge.codec.transform_coder import weights_for
 from swathpack.edge.stream import ContextRef, StreamWriter, payload_room, segment_overhead_bytes
-from swathpack.edge.stream.quality import MAX_SHIFT, STEPS, TRANSFORM, quality_of
-from swathpack.tools.files.coding_jobs import CodedLearned, How
+from swathpack.edge.stream.quality import STEPS, TRANSFORM
+from swathpack.tools.errors import UserError
+from swathpack.tools.files.kept_tiles import Choice, LearnedChoice, LearnedTile, PlainTile
 from swathpack.tools.files.places import Date, Place
-from swathpack.tools.files.pool import Pool
-from swathpack.tools.files.workers import LocalPool
+from swathpack.tools.files.pool import Failure, Pool
+from swathpack.tools.files.shelf import Shelf
+from swathpack.tools.files.sources import FrameSource
 
 FINEST_LEVEL, COARSEST_LEVEL = -56.0, float(STEPS - 1)  # steps of 0.5 and 15,040 DN
 CONTEXT_BYTES = 5  # of a segment, for each context that it names
@@ -41,7 +39,7 @@ USUAL_LEVEL = 28.0
 # must be 1 dB below the transform coder's, in log2 here.
 BLOCKS_COST = 0.332
 
-Coded = CodedLearned | CodedPlain
+Coded = LearnedTile | PlainTile
 
 
 def tries_learned(mode: str, bands: Sequence[str]) -> bool:
@@ -80,26 +78,25 @@ class Trial:
     @property
     def plain(self) -> bool:
         """Whether any tile can be cut at any byte."""
-        return any(isinstance(tile.coded, CodedPlain) for tile in self.tiles)
+        return any(isinstance(tile.coded, PlainTile) for tile in self.tiles)
 
 
 @dataclass(frozen=True)
-class Choice:
-    """mode: auto (the better of both, a tile), learned or transform. slope, shift: of the learned codec, see
-    `swathpack.edge.codec.tile_coder.encode_tile` and `swathpack.edge.codec.base_layer.usual_shift`. weights: of the bands, see
-    `swathpack.edge.codec.transform_coder.weights_for`. alone: no other date is predicted from what is coded.
+class Surroundings:
+    """What the coders of all frames share. pool: who codes tiles. shelf: where what was made of them waits. tick: called for
+    each job done. keep_going: a tile that cannot be coded is left out, and `fail` told (frame, tile, why).
     """
 
-    mode: str = "auto"
-    slope: float = 0.0
-    shift: int = MAX_SHIFT
-    weights: str = "auto"
-    alone: bool = False
+    pool: Pool
+    shelf: Shelf
+    tick: Callable[[], None] = lambda: None
+    keep_going: bool = False
+    fail: Callable[[int, TileWindow, str], None] = lambda *_: None
 
 
 class FrameCoder:
     """Codes one frame at any level; analysis and transform are done once, the mode of a tile is chosen once. Tiles go to
-    whoever is in the pool, and what is made of them is the same whoever makes it.
+    whoever is in the pool, and what is made of them is the same whoever makes it; what takes room lies on the shelf.
 
     aim_bytes: of a tile's segment, about; most_bytes: never more than that. keeps_dates: later frames may be coded against
     this one. level: the one level that will be asked for, None where any may be.
@@ -107,40 +104,70 @@ class FrameCoder:
 
     def __init__(
         self,
-        model: EdgeModel,
         index: int,
-        frame: Frame,
+        source: FrameSource,
         windows: Sequence[TileWindow],
         places: Sequence[Place],
         choice: Choice,
+        around: Surroundings,
         aim_bytes: int,
         most_bytes: int | None = None,
         keeps_dates: bool = True,
-        pool: Pool | None = None,
         level: float | None = None,
     ) -> None:
-        self.model, self.index, self.frame, self.choice = model, index, frame, choice
-        self.windows, self.places, self.pool = windows, places, LocalPool(model) if pool is None else pool
+        self.index, self.source, self.choice, self.around = index, source, choice, around
+        self.windows, self.places = windows, places
         self.aim_bytes, self.most_bytes, self.keeps_dates = aim_bytes, most_bytes, keeps_dates
-        self.live = [w for w in windows if w.of(frame.valid).any()]
-        samples = len(frame.bands) * max((w.height * w.width for w in windows), default=1)
-        self.weights = weights_for(choice.weights, frame.bands, 8 * aim_bytes / samples)
-        self.gain, self.counts = frame.radiometry.gain, filled_counts(frame)
+        self.live, self.bands = [w for w in windows if source.live(w)], source.outline.bands
+        samples = len(self.bands) * max((w.height * w.width for w in windows), default=1)
+        self.weights = weights_for(choice.weights, self.bands, 8 * aim_bytes / samples)
+        self.gain = source.outline.radiometry.gain
         self._slope = None if level is None else slope_at(level, self.gain)
-        self._plain: dict[int, CodedPlain] = {}
-        self._alone: dict[int, CodedPlain] = {}
+        self._plain: dict[int, PlainTile] = {}
+        self._alone: dict[int, PlainTile] = {}
         self._dates: dict[int, tuple[Date, ...]] = {}  # what plain tiles were coded against
-        self._learned: dict[int, _Learned] = {}
-        self._open = tries_learned(choice.mode, frame.bands)  # not decided yet which tiles are the learned codec's
+        self._learned: dict[int, LearnedChoice] = {}
+        self._open = tries_learned(choice.mode, self.bands)  # not decided yet which tiles are the learned codec's
 
-    def _run(self, job: str, given: Iterable[tuple[Any, tuple[Any, ...]]]) -> Iterator[tuple[Any, Any]]:
-        """(tag, result) of a job for each (tag, arguments), in order."""
-        return self.pool.run((tag, job, arguments) for tag, arguments in given)
+    def _run(
+        self,
+        job: str,
+        windows: Iterable[TileWindow],
+        arguments: Callable[[TileWindow], tuple[Any, ...]],
+        lost: Callable[[TileWindow], None] = lambda _: None,
+    ) -> Iterator[tuple[TileWindow, Any]]:
+        """(window, result) of a job of each window, in order. lost: what is to be done where it fails and the rest goes on."""
+        going = self.around.keep_going
 
-    def _cut_out(self, window: TileWindow, counts: NDArray[np.uint16] | None = None) -> Frame:
-        """The tile as a frame of its own, without holes: those of `counts` are filled."""
-        data, none = window.of(self.counts if counts is None else counts), np.zeros((0, 0, 0), np.bool_)
-        return replace(self.frame, data=data, valid=window.of(self.frame.valid), holes=none)
+        def jobs() -> Iterator[tuple[TileWindow, str, tuple[Any, ...]]]:
+            for w in windows:
+                try:
+                    given = arguments(w)
+                except UserError as error:
+                    if not going:
+                        raise
+                    yield w, "failed", (str(error),)
+                else:
+                    yield w, job, given
+
+        for w, found in self.around.pool.run(jobs(), going):
+            self.around.tick()
+            if isinstance(found, Failure):
+                self.around.fail(self.index, w, found.message)
+                lost(w)
+            else:
+                yield w, found
+
+    def _leave_out(self, window: TileWindow) -> None:
+        """A tile that cannot be coded at all."""
+        self.live = [w for w in self.live if w.index != window.index]
+        self._learned.pop(window.index, None)
+
+    def _to_plain(self, window: TileWindow) -> None:
+        """A tile that the learned codec cannot code."""
+        self._learned.pop(window.index, None)
+        if self.choice.mode == "learned":
+            self._leave_out(window)
 
     @property
     def free(self) -> bool:
@@ -159,22 +186,25 @@ class FrameCoder:
 
     def remember(self, trial: Trial) -> None:
         """What the decoder will hold after this trial becomes context of later frames."""
-        plain: list[tuple[Tile, tuple[Any, ...]]] = []
-        for tile in (t for t in trial.tiles if t.size):
-            if isinstance(tile.coded, CodedLearned):
-                self.places[tile.index].push(self.index, tile.coded.latent, tile.coded.quality, tile.layers)
-            elif tile.coded.quality == TRANSFORM and self.keeps_dates:
-                plain.append((tile, self._as_sent(tile.coded, self.windows[tile.index])))
-        for tile, counts in self._run("image", plain):
-            date = self.date_of(tile)
-            self.places[tile.index].push_date(self.index, counts, 1 + (date.chain if date else 0))
+        plain: dict[int, Tile] = {}
+        for tile in (t for t in trial.tiles if t.size and self.keeps_dates):
+            if isinstance(tile.coded, LearnedTile):
+                latent = tile.coded.kept.get().latent
+                self.places[tile.index].push(self.index, latent, tile.coded.quality, tile.layers)
+            elif tile.coded.quality == TRANSFORM:
+                plain[tile.index] = tile
+        windows = [self.windows[index] for index in plain]
+        for w, counts in self._run("image", windows, lambda w: self._as_sent(plain[w.index].coded, w)):
+            date = self.date_of(plain[w.index])
+            self.places[w.index].push_date(self.index, counts, 1 + (date.chain if date else 0))
 
-    def _as_sent(self, coded: CodedPlain, window: TileWindow) -> tuple[Any, ...]:
+    def _as_sent(self, coded: Coded, window: TileWindow) -> tuple[Any, ...]:
         """Arguments of the job that decodes a plain tile."""
-        date = None if coded.reference is None else self._dates[window.index][coded.reference].counts
-        return coded.payload, (len(self.frame.bands), window.height, window.width), self.frame.bands, date
+        assert isinstance(coded, PlainTile)
+        date = None if coded.reference is None else self._dates[window.index][coded.reference].counts.get()
+        return coded.payload, (len(self.bands), window.height, window.width), self.bands, date
 
-    def plain(self, window: TileWindow) -> CodedPlain:
+    def plain(self, window: TileWindow) -> PlainTile:
         """A tile by the transform coder, down to the finest level or most_bytes, against the dates that its place holds
         when it is first asked for.
         """
@@ -187,29 +217,32 @@ class FrameCoder:
         wanted = [w for w in (self.live if windows is None else windows) if w.index not in self._plain]
         aim = {w.index: (aims or {}).get(w.index, self.aim_bytes) for w in wanted}
         self._look_alone(wanted, aim)
-        given: list[tuple[TileWindow, tuple[Any, ...]]] = []
         for w in wanted:
-            dates = self._dates[w.index] = self.places[w.index].usable
-            self._plain[w.index] = alone = self._alone[w.index]
-            if dates:
-                given.append((w, (self._cut_out(w), alone, aim[w.index], [d.counts for d in dates])))
-        for w, found in self._run("dated", given):
-            self._plain[w.index] = found or self._alone[w.index]
+            if w.index in self._alone:
+                self._dates[w.index], self._plain[w.index] = self.places[w.index].usable, self._alone[w.index]
+
+        def arguments(w: TileWindow) -> tuple[Any, ...]:
+            dates = [d.counts.get() for d in self._dates[w.index]]
+            return self.source.tile(w), self._alone[w.index].kept.get(), aim[w.index], dates
+
+        for w, found in self._run("dated", [w for w in wanted if self._dates.get(w.index)], arguments):
+            if found is not None:
+                self._plain[w.index] = PlainTile.of(found, self.around.shelf)
 
     def _look_alone(self, windows: Sequence[TileWindow], aim: Mapping[int, int]) -> None:
         """Tiles by the transform coder without any other date."""
-        given = (
-            (w, (self._cut_out(w), self.most_bytes, aim[w.index], self.weights, self._slope))
-            for w in windows
-            if w.index not in self._alone
-        )
-        for w, found in self._run("transform", given):
-            self._alone[w.index] = found
+
+        def arguments(w: TileWindow) -> tuple[Any, ...]:
+            return self.source.tile(w), self.most_bytes, aim[w.index], self.weights, self._slope
+
+        wanted = [w for w in windows if w.index not in self._alone]
+        for w, found in self._run("transform", wanted, arguments, self._leave_out):
+            self._alone[w.index] = PlainTile.of(found, self.around.shelf)
 
     def recode(self, trial: Trial) -> None:
         """Code the plain tiles of a trial anew against what the places hold now, for about as many bytes."""
         self.forget_plain()
-        plain = {t.index: max(len(t.coded.payload), 1) for t in trial.tiles if isinstance(t.coded, CodedPlain)}
+        plain = {t.index: max(t.coded.payload_bytes, 1) for t in trial.tiles if isinstance(t.coded, PlainTile)}
         self.look([self.windows[index] for index in plain], plain)
 
     def stand_alone(self) -> None:
@@ -225,7 +258,7 @@ class FrameCoder:
 
     def date_of(self, tile: Tile) -> Date | None:
         """What a plain tile is coded against."""
-        number = tile.coded.reference if isinstance(tile.coded, CodedPlain) else None
+        number = tile.coded.reference if isinstance(tile.coded, PlainTile) else None
         return None if number is None else self._dates[tile.index][number]
 
     def decide(self, q: int, layers: int = LAYERS) -> None:
@@ -233,10 +266,8 @@ class FrameCoder:
         if not self._open:
             return
         self._open = False
-        dn = complete_dn(self.frame)
-        given = ((w, (w.of(dn), w.of(self.frame.valid))) for w in self.live)
-        for w, coefficients in self._run("analyse", given):
-            self._learned[w.index] = _Learned(self.choice, self.places[w.index], coefficients)
+        for w, found in self._run("analyse", self.live, lambda w: (self.source.tile(w),), self._to_plain):
+            self._learned[w.index] = LearnedChoice(self.choice, self.places[w.index], found, self.around.shelf)
         if self.choice.mode != "learned":
             self._leave_losers(q, layers)
 
@@ -249,9 +280,10 @@ class FrameCoder:
         windows = [w for w in self.live if w.index in self._learned]
         self._code_learned(windows, q, DEAD_ZONE, layers)
         self.look(windows)
+        windows = [w for w in windows if w.index in self._learned]
         lead = BLOCKS_COST if self.choice.alone else 0.0
         changed = False
-        for w, cost in self._run("plain cost", ((w, self._rival(w, q)) for w in windows)):
+        for w, cost in self._run("plain cost", windows, lambda w: self._rival(w, q)):
             own = self._learned[w.index].seen[q, DEAD_ZONE].cost
             if own is None or own + lead >= cost:
                 del self._learned[w.index]
@@ -264,17 +296,18 @@ class FrameCoder:
         room = int(learned.seen[q, DEAD_ZONE].payload_sizes[LAYERS]) + CONTEXT_BYTES * len(learned.contexts)
         payload, _, _, date = self._as_sent(plain, window)
         stop = max(room - CONTEXT_BYTES * (plain.reference is not None), plain.least)
-        return self._cut_out(window), payload[:stop], date, self.weights
+        return self.source.tile(window), payload[:stop], date, self.weights
 
     def _code_learned(self, windows: Iterable[TileWindow], q: int, dead_zone: float, layers: int) -> None:
         """Have the learned codec's tiles at a step and dead zone ready."""
         weights = self.weights if self.choice.mode != "learned" and dead_zone == DEAD_ZONE else None
-        given = (
-            (w, (self._cut_out(w), *self._learned[w.index].asked(q, dead_zone, layers, weights)))
-            for w in windows
-            if w.index in self._learned and (q, dead_zone) not in self._learned[w.index].seen
-        )
-        for w, found in self._run("learned", given):
+
+        def arguments(w: TileWindow) -> tuple[Any, ...]:
+            return self.source.tile(w), *self._learned[w.index].asked(q, dead_zone, layers, weights)
+
+        own = ((w, self._learned.get(w.index)) for w in windows)
+        wanted = [w for w, learned in own if learned is not None and (q, dead_zone) not in learned.seen]
+        for w, found in self._run("learned", wanted, arguments, self._to_plain):
             self._learned[w.index].take(q, dead_zone, found)
 
     def trial(self, level: float, dead_zone: float = DEAD_ZONE, layers: int = LAYERS) -> Trial:
@@ -298,14 +331,14 @@ class FrameCoder:
         found = 0
         windows = [w for w in self.live if only is None or w.index in only]
         self._look_alone(windows, {w.index: self.aim_bytes for w in windows})
-        for window in windows:
+        for window in (w for w in windows if w.index in self._alone):
             whole = self._alone[window.index]
             found += whole.least + segment_overhead_bytes(
                 whole.empty_segment(self.index, window.index, LAYERS), whole.least
             )
         return found
 
-    def whole(self, tile: Tile) -> CodedPlain:
+    def whole(self, tile: Tile) -> PlainTile:
         """All that the transform coder made of a plain tile."""
         return self._plain[tile.index]
 
@@ -325,12 +358,13 @@ class FrameCoder:
         """A plain tile with as much more of its payload as `room` more bytes hold."""
         whole = self.whole(tile)
         empty = whole.empty_segment(self.index, tile.index, LAYERS, tile.refs)
-        return self.cut(tile, min(payload_room(empty, tile.size + room), len(whole.payload)))
+        return self.cut(tile, min(payload_room(empty, tile.size + room), whole.payload_bytes))
 
     def exact(self, max_error: int) -> Trial:
         """All tiles by the predictive coder: every valid count within `max_error`."""
-        given = ((w.index, (self._cut_out(w, self.frame.data), max_error)) for w in self.live)
-        return Trial(tuple(self._sized(Tile(n, coded, LAYERS, 0)) for n, coded in self._run("exact", given)))
+        found = self._run("exact", self.live, lambda w: (self.source.tile(w), max_error), self._leave_out)
+        kept = ((w.index, PlainTile.of(coded, self.around.shelf)) for w, coded in found)
+        return Trial(tuple(self._sized(Tile(index, tile, LAYERS, 0)) for index, tile in kept))
 
     def write(self, writer: StreamWriter, trial: Trial) -> None:
         """Append the segments and remember what the decoder will then hold."""
@@ -338,34 +372,3 @@ class FrameCoder:
             if tile.size:
                 writer.add(tile.coded.segment(self.index, tile.index, tile.layers, tile.refs))
         self.remember(trial)
-
-
-class _Learned:
-    """One tile by the learned codec: its coefficients, the contexts that pay, what was coded of it by step and dead zone."""
-
-    def __init__(self, choice: Choice, place: Place, coefficients: NDArray[np.float32]) -> None:
-        self.choice, self.coefficients = choice, coefficients
-        self.seen: dict[tuple[int, float], CodedLearned] = {}
-        self.renew(place)
-
-    def renew(self, place: Place) -> None:
-        """Take contexts from what a place holds now."""
-        self.contexts = place.nearest(self.coefficients)
-        self._settled = not self.contexts
-        self.seen.clear()
-
-    @property
-    def refs(self) -> tuple[ContextRef, ...]:
-        """Of the contexts that are used."""
-        return tuple(ref for ref, _ in self.contexts)
-
-    def asked(self, q: int, dead_zone: float, layers: int, weights: Weights | None) -> tuple[Any, ...]:
-        """Arguments of the job that codes it, behind the tile: optimised in proportion to the dead zone."""
-        quality, given = quality_of(q, usual_shift(q, self.choice.shift)), [context for _, context in self.contexts]
-        return self.coefficients, given, How(quality, layers, dead_zone, self.choice.slope, not self._settled, weights)
-
-    def take(self, q: int, dead_zone: float, found: CodedLearned) -> None:
-        """Keep what was coded; contexts that did not pay are left for good."""
-        self.contexts = [self.contexts[i] for i in found.kept]
-        self._settled = True
-        self.seen[q, dead_zone] = found

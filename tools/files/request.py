@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import IO
 
 from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.codec.model import EdgeModel
@@ -19,6 +20,8 @@ from swathpack.tools.files.frame_coder import COARSEST_LEVEL, FINEST_LEVEL, MODE
 from swathpack.tools.files.pool import Pool
 from swathpack.tools.files.rasters import Series
 from swathpack.tools.files.rasters.essential import Carried
+from swathpack.tools.files.shelf import Shelf
+from swathpack.tools.files.sources import source_of
 from swathpack.tools.files.workers import LEARNED_WORK
 
 DEFAULT_QUALITY = 24
@@ -80,45 +83,61 @@ class Request:
 
     def work(self, series: Series) -> int:
         """About how many codings of tiles by the transform coder it takes, for `swathpack.tools.files.workers.open_pool`."""
-        first = series.frames[0]
+        first = source_of(series.frames[0])
         tiles = len(series.frames) * len(list(tile_windows(first.height, first.width, TILE)))
-        return tiles * (LEARNED_WORK if not self.exact and tries_learned(self.mode, first.bands) else 1)
+        learned = not self.exact and tries_learned(self.mode, first.outline.bands)
+        return tiles * (LEARNED_WORK if learned else 1)
+
+    def jobs(self, series: Series) -> int:
+        """About how often a tile is worked on, by the kinds of work that the request takes."""
+        learned = not self.exact and tries_learned(self.mode, source_of(series.frames[0]).outline.bands)
+        dates = not self.exact and len(series.frames) > 1 and self.intra_every != 1
+        once = 1 + 3 * learned + 2 * dates
+        return once + (self.bytes is not None) * (2 * dates + 2 * learned)
+
+    def encoder(
+        self,
+        model: EdgeModel,
+        series: Series,
+        pool: Pool | None = None,
+        shelf: Shelf | None = None,
+        keep_going: bool = False,
+    ) -> SeriesEncoder:
+        """Who codes a series; see `SeriesEncoder`. Raises UserError."""
+        slope, carried = 0.0 if self.fast else RDO_SLOPE, Carried.of(series.metadata)
+        how = self.intra_every, slope, self.base, self.mode, series.groups, self.weights
+        return SeriesEncoder(model, series.frames, carried, *how, pool, shelf, keep_going)
+
+    def run(
+        self, encoder: SeriesEncoder, tick: Callable[[], None] = lambda: None, file: IO[builtins.bytes] | None = None
+    ) -> builtins.bytes:
+        """The stream, or b"" where it goes to a file. Raises UserError, FrameError, StreamError, PlainError."""
+        if self.bytes is not None:
+            return encoder.in_total(self.bytes, tick, file)
+        if self.bytes_per_frame is not None:
+            return encoder.per_frame(self.bytes_per_frame, tick, file)
+        if self.exact:
+            return encoder.exact(self.max_error or 0, tick, file)
+        quality = DEFAULT_QUALITY if self.quality is None else self.quality
+        return encoder.at_quality(quality, self.layers or LAYERS, tick=tick, file=file)
 
     def encode(
         self, model: EdgeModel, series: Series, tick: Callable[[], None] = lambda: None, pool: Pool | None = None
     ) -> Encoded:
         """The stream of a series; pool: who codes tiles, this process by default, with the same bytes. Raises
         UserError, FrameError, StreamError, PlainError."""
-        slope, carried = 0.0 if self.fast else RDO_SLOPE, Carried.of(series.metadata)
-        encoder = SeriesEncoder(
-            model,
-            series.frames,
-            carried,
-            self.intra_every,
-            slope,
-            self.base,
-            self.mode,
-            series.groups,
-            self.weights,
-            pool,
-        )
-        data = self._stream(encoder, tick)
-        notes = [*series.notes]
-        if series.dropped:
-            notes.append(f"left out: {', '.join(series.dropped)} (classes and masks are no reflectance)")
-        if encoder.left_out:
-            notes.append(f"left out: {', '.join(encoder.left_out)} (text that the budget has no room for)")
-        return Encoded(data, notes)
+        encoder = self.encoder(model, series, pool)
+        return Encoded(self.run(encoder, tick), notes_of(series, encoder))
 
-    def _stream(self, encoder: SeriesEncoder, tick: Callable[[], None]) -> builtins.bytes:
-        if self.bytes is not None:
-            return encoder.in_total(self.bytes, tick)
-        if self.bytes_per_frame is not None:
-            return encoder.per_frame(self.bytes_per_frame, tick)
-        if self.exact:
-            return encoder.exact(self.max_error or 0, tick)
-        quality = DEFAULT_QUALITY if self.quality is None else self.quality
-        return encoder.at_quality(quality, self.layers or LAYERS, tick=tick)
+
+def notes_of(series: Series, encoder: SeriesEncoder) -> list[str]:
+    """What was assumed of a series that was coded, and what was left out, a sentence each."""
+    notes = [*series.notes]
+    if series.dropped:
+        notes.append(f"left out: {', '.join(series.dropped)} (classes and masks are no reflectance)")
+    if encoder.left_out:
+        notes.append(f"left out: {', '.join(encoder.left_out)} (text that the budget has no room for)")
+    return notes
 
 
 def _option(name: str) -> str:

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from swathpack.edge.frame import Frame
 from swathpack.tools.errors import UserError
+from swathpack.tools.files.sources import FrameSource
 
 
-def check_alike(frames: Sequence[Frame]) -> None:
+def check_alike(sources: Sequence[FrameSource]) -> None:
     """Frames of one stream have one shape, one list of bands and one radiometry. Raises UserError."""
-    if not frames:
+    if not sources:
         raise UserError("nothing to encode: the series has no frames")
-    first = frames[0]
-    for i, frame in enumerate(frames):
-        if frame.data.shape != first.data.shape or frame.bands != first.bands:
+    first = sources[0].outline
+    shape = _shape(sources[0])
+    for i, source in enumerate(sources):
+        own, found = source.outline, _shape(source)
+        if found != shape or own.bands != first.bands:
             raise UserError(
-                f"frame {i}: expected shape {first.data.shape} and bands {' '.join(first.bands)} as in "
+                f"frame {i}: expected shape {shape} and bands {' '.join(first.bands)} as in "
                 "frame 0, "
-                f"found {frame.data.shape} and {' '.join(frame.bands)}"
+                f"found {found} and {' '.join(own.bands)}"
             )
-        if frame.radiometry != first.radiometry:
-            raise UserError(f"frame {i}: expected {first.radiometry} as in frame 0, found {frame.radiometry}")
+        if own.radiometry != first.radiometry:
+            raise UserError(f"frame {i}: expected {first.radiometry} as in frame 0, found {own.radiometry}")
+
+
+def _shape(source: FrameSource) -> tuple[int, int, int]:
+    return len(source.outline.bands), source.height, source.width

@@ -7,8 +7,6 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from swathpack.edge.codec.plain import CodedPlain
-from swathpack.tools.files.coding_jobs import CodedLearned
 from swathpack.tools.files.frame_coder import (
     COARSEST_LEVEL,
     FINEST_LEVEL,
@@ -18,6 +16,7 @@ from swathpack.tools.files.frame_coder import (
     Trial,
     slope_at,
 )
+from swathpack.tools.files.kept_tiles import LearnedTile, PlainTile
 
 BYTES_AROUND = 20  # of a segment around its payload, about: for frames that are not coded yet
 LEVELS = np.arange(FINEST_LEVEL, COARSEST_LEVEL + 64, 1 / 8)
@@ -29,8 +28,8 @@ def fill(frames: Frames, room: int) -> list[Trial]:
     """The same trials, their plain tiles cut anew so that all segments together fill `room` bytes: equal slope first, what
     is left to where it saves most. Where room is short of even the least of every tile, the last tiles go without.
     """
-    fixed = sum(t.size for _, trial in frames for t in trial.tiles if isinstance(t.coded, CodedLearned))
-    plain = [(coder, t) for coder, trial in frames for t in trial.tiles if isinstance(t.coded, CodedPlain)]
+    fixed = sum(t.size for _, trial in frames for t in trial.tiles if isinstance(t.coded, LearnedTile))
+    plain = [(coder, t) for coder, trial in frames for t in trial.tiles if isinstance(t.coded, PlainTile)]
 
     def at(level: float) -> list[Tile]:
         return [c.cut(t, c.whole(t).curve.bytes_at(slope_at(level, c.gain))) for c, t in plain]
@@ -48,18 +47,17 @@ def fill(frames: Frames, room: int) -> list[Trial]:
         left, tiles[i] = left + tiles[i].size, Tile(tiles[i].index, tiles[i].coded, 0, 0)
     found = iter(tiles)
     return [
-        Trial(tuple(t if isinstance(t.coded, CodedLearned) else next(found) for t in trial.tiles))
-        for _, trial in frames
+        Trial(tuple(t if isinstance(t.coded, LearnedTile) else next(found) for t in trial.tiles)) for _, trial in frames
     ]
 
 
 def _next_slope(coder: FrameCoder, tile: Tile) -> float:
     curve = coder.whole(tile).curve
-    at = int(np.searchsorted(curve.sizes, len(tile.coded.payload)))
+    at = int(np.searchsorted(curve.sizes, tile.coded.payload_sizes[tile.layers]))
     return float(curve.slopes[min(at, len(curve.slopes) - 1)])
 
 
-def level_fitting(coders: Sequence[FrameCoder], room: int, tick: Callable[[], None] = lambda: None) -> float:
+def level_fitting(coders: Sequence[FrameCoder], room: int) -> float:
     """The finest level at which the transform coder alone would fit all tiles into `room` bytes."""
     if any(coder.choice.mode == "learned" for coder in coders):
         return USUAL_LEVEL
@@ -67,7 +65,6 @@ def level_fitting(coders: Sequence[FrameCoder], room: int, tick: Callable[[], No
     for coder in coders:
         coder.look()
         curves += [(coder.plain(window).curve, coder.gain) for window in coder.live]
-        tick()
     return _finest(lambda level: sum(curve.bytes_at(slope_at(level, gain)) for curve, gain in curves), room)
 
 
@@ -86,7 +83,7 @@ def sizes_of(coder: FrameCoder, trial: Trial) -> NDArray[np.float64]:
     """Bytes, about, that a frame takes at each of LEVELS, its learned tiles as they are."""
     total = np.zeros(len(LEVELS))
     for tile in trial.tiles:
-        if isinstance(tile.coded, CodedPlain):
+        if isinstance(tile.coded, PlainTile):
             whole = coder.whole(tile)
             at = [whole.curve.bytes_at(slope_at(level, coder.gain)) for level in LEVELS]
             total += np.maximum(at, whole.least) + BYTES_AROUND
@@ -97,8 +94,8 @@ def sizes_of(coder: FrameCoder, trial: Trial) -> NDArray[np.float64]:
 
 def least_of(coder: FrameCoder, trial: Trial) -> int:
     """Bytes without which a frame of such a trial does not do, whatever it is coded against in the end."""
-    fixed = sum(t.size for t in trial.tiles if isinstance(t.coded, CodedLearned))
-    return fixed + coder.least({t.index for t in trial.tiles if isinstance(t.coded, CodedPlain)})
+    fixed = sum(t.size for t in trial.tiles if isinstance(t.coded, LearnedTile))
+    return fixed + coder.least({t.index for t in trial.tiles if isinstance(t.coded, PlainTile)})
 
 
 def first_of(
@@ -117,6 +114,6 @@ def first_of(
 
 
 def _cut_at(coder: FrameCoder, tile: Tile, level: float) -> Tile:
-    if isinstance(tile.coded, CodedLearned):
+    if isinstance(tile.coded, LearnedTile):
         return tile
     return coder.cut(tile, coder.whole(tile).curve.bytes_at(slope_at(level, coder.gain)))

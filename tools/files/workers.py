@@ -24,11 +24,12 @@ from typing import IO, Any
 
 from swathpack.edge.codec.model import EdgeModel
 from swathpack.tools.errors import UserError
-from swathpack.tools.files.pool import Job
+from swathpack.tools.files.pool import Failure, Job
 from swathpack.tools.files.tile_jobs import perform
 
 AHEAD = 3  # jobs that wait, for each worker
 LEAST_WORK = 32  # tiles of the transform coder for each worker: its start costs as much as some of them
+BAD_INPUT = (UserError, ValueError)  # what a job raises for a tile that cannot be coded or decoded
 LEARNED_WORK = 4  # of those that a tile takes for which the networks run
 
 
@@ -40,10 +41,18 @@ class LocalPool:
     def __init__(self, model: EdgeModel) -> None:
         self.model = model
 
-    def run(self, jobs: Iterable[Job]) -> Iterator[tuple[Any, Any]]:
-        """(tag, result) of every job in order."""
+    def run(self, jobs: Iterable[Job], keep_going: bool = False) -> Iterator[tuple[Any, Any]]:
+        """(tag, result) of every job in order. keep_going: the result of one that cannot be done is a `Failure`."""
         for tag, name, arguments in jobs:
-            yield tag, perform(self.model, name, arguments)
+            yield tag, self._done(name, arguments, keep_going)
+
+    def _done(self, name: str, arguments: tuple[Any, ...], keep_going: bool) -> Any:
+        try:
+            return perform(self.model, name, arguments)
+        except BAD_INPUT as error:
+            if not keep_going:
+                raise
+            return Failure(str(error))
 
     def __enter__(self) -> LocalPool:
         return self
@@ -60,16 +69,16 @@ class WorkerPool:
         self._jobs: _Jobs = queue.SimpleQueue()
         self._all = [_Worker(model, engine, self._jobs) for _ in range(workers)]
 
-    def run(self, jobs: Iterable[Job]) -> Iterator[tuple[Any, Any]]:
+    def run(self, jobs: Iterable[Job], keep_going: bool = False) -> Iterator[tuple[Any, Any]]:
         """As `LocalPool.run`."""
         waiting: deque[tuple[Any, _Ticket]] = deque()
         try:
             for tag, name, arguments in jobs:
                 waiting.append((tag, self._give(name, arguments)))
                 if len(waiting) >= AHEAD * self.workers:
-                    yield _done(*waiting.popleft())
+                    yield _done(*waiting.popleft(), keep_going)
             while waiting:
-                yield _done(*waiting.popleft())
+                yield _done(*waiting.popleft(), keep_going)
         finally:
             for _, ticket in waiting:
                 ticket.done.wait()
@@ -109,9 +118,11 @@ class _Ticket:
 _Jobs = queue.SimpleQueue["tuple[_Ticket, bytes] | None"]
 
 
-def _done(tag: Any, ticket: _Ticket) -> tuple[Any, Any]:
+def _done(tag: Any, ticket: _Ticket, keep_going: bool) -> tuple[Any, Any]:
     ticket.done.wait()
     if ticket.error is not None:
+        if keep_going and isinstance(ticket.error, BAD_INPUT) and not isinstance(ticket.error, WorkerEndedError):
+            return tag, Failure(str(ticket.error))
         raise ticket.error
     return tag, ticket.result
 

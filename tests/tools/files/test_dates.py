@@ -11,7 +11,7 @@ from swathpack.edge.bands import BANDS
 from swathpack.edge.frame import Frame
 from swathpack.edge.stream import ContextRef, StreamWriter, read_stream
 from swathpack.edge.stream.quality import TRANSFORM
-from swathpack.tools.files import encoder, held_dates
+from swathpack.tools.files import coders, held_dates
 from swathpack.tools.files.decoder import Decoded, StreamDecoder
 from swathpack.tools.files.encoder import SeriesEncoder
 from swathpack.tools.files.lazy import Stream
@@ -59,9 +59,9 @@ def test_earlier_dates_save_bytes_and_budgets_are_filled(bands: tuple[str, ...])
 
 
 def test_what_a_last_frame_leaves_goes_to_tiles_that_none_names(monkeypatch: pytest.MonkeyPatch) -> None:
-    frames, usual = _frames(3), encoder.first_of
+    frames, usual = _frames(3), coders.first_of
     budget = int(0.1 / 8 * frames[0].data.size * len(frames)) + 100
-    monkeypatch.setattr(encoder, "first_of", lambda *given: usual(*given[:3], int(0.9 * given[3]), given[4]))
+    monkeypatch.setattr(coders, "first_of", lambda *given: usual(*given[:3], int(0.9 * given[3]), given[4]))
     data = SeriesEncoder(shipped(), frames, mode="transform").in_total(budget)
     assert budget - 4 <= len(data) <= budget and not decode(data).problems
 

@@ -1,0 +1,127 @@
+"""The frame coders of a series, one after another: each codes against what a decoder has of the frames before."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from swathpack.edge.codec.pixels import TileWindow
+from swathpack.edge.codec.tile_coder import DEAD_ZONE
+from swathpack.tools.files.frame_coder import FrameCoder, Surroundings, Trial
+from swathpack.tools.files.kept_tiles import Choice, PlainTile
+from swathpack.tools.files.places import Place
+from swathpack.tools.files.sharing import first_of, least_of, sizes_of
+from swathpack.tools.files.sources import FrameSource
+
+
+@dataclass(frozen=True)
+class Given:
+    """What is coded: frames in tiles; see `swathpack.tools.files.encoder.SeriesEncoder`."""
+
+    sources: Sequence[FrameSource]
+    windows: Sequence[TileWindow]
+    groups: Sequence[int]
+    choice: Choice
+    intra_every: int
+    around: Surroundings
+
+
+class Coders:
+    """The frame coders of a series, each knowing the contexts that the frames before it leave."""
+
+    def __init__(self, given: Given, aim_bytes: int, most_bytes: int | None, level: float | None = None) -> None:
+        self._given, self._aim, self._most, self._level = given, aim_bytes, most_bytes, level
+        self._places = {group: [Place(given.around.shelf) for _ in given.windows] for group in given.groups}
+        self._kept: list[FrameCoder] = []
+        self._seen: dict[tuple[float, float], list[Trial]] = {}
+
+    def take(self, index: int) -> FrameCoder:
+        """The coder of the next frame."""
+        self._refresh(index)
+        g = self._given
+        own = self._places[g.groups[index]]
+        later = g.groups[index] in g.groups[index + 1 :]
+        aims = self._aim, self._most, later, self._level
+        return FrameCoder(index, g.sources[index], g.windows, own, g.choice, g.around, *aims)
+
+    def keep(self, index: int) -> FrameCoder:
+        """The same, kept for `sequence`."""
+        self._kept.append(self.take(index))
+        return self._kept[-1]
+
+    def sequence(self, level: float, dead_zone: float = DEAD_ZONE) -> list[Trial]:
+        """All kept frames at a level, one after another."""
+        key = level, dead_zone
+        if key not in self._seen:
+            found = []
+            self._forget()
+            for index, coder in enumerate(self._kept):
+                self._refresh(index)
+                coder.forget_contexts()
+                found.append(coder.trial(level, dead_zone))
+                coder.remember(found[-1])
+            self._seen[key] = found
+        return self._seen[key]
+
+    @property
+    def free(self) -> bool:
+        """Whether no kept frame has a tile of the learned codec."""
+        return all(coder.free for coder in self._kept)
+
+    def reconsider(self, q: int) -> bool:
+        """See `FrameCoder.reconsider`; of all frames, as they are after `sequence(q)`."""
+        self.sequence(q)
+        changed = [coder.reconsider(q) for coder in self._kept]
+        if any(changed):
+            self._seen.clear()
+        return any(changed)
+
+    def forget_plain(self) -> None:
+        """Code the transform coder's tiles anew, against what the frames before leave."""
+        for coder in self._kept:
+            coder.forget_plain()
+
+    def settled(self, trials: Sequence[Trial], room: int) -> list[Trial]:
+        """The same trials with their plain tiles coded against what a decoder will really have, frame by frame, and `room`
+        filled: each frame at the level at which it and those after it, as they were in `trials`, take what is left.
+        """
+        self._forget()
+        later = [sizes_of(coder, trial) for coder, trial in zip(self._kept, trials)]
+        least = [least_of(coder, trial) for coder, trial in zip(self._kept, trials)]
+        found: list[Trial] = []
+        for index, (coder, trial) in enumerate(zip(self._kept, trials)):
+            self._refresh(index)
+            coder.recode(trial)
+            found.append(first_of(coder, trial, later[index + 1 :], room, least[index + 1 :]))
+            room -= found[-1].size
+            coder.remember(found[-1])
+        return self._topped_up(found, room)
+
+    def _topped_up(self, trials: Sequence[Trial], room: int) -> list[Trial]:
+        """What is left goes to plain tiles that no later frame names: the last frame may have none."""
+        named = {(ref.frame, tile.index) for trial in trials for tile in trial.tiles for ref in tile.refs}
+        found = []
+        for coder, trial in zip(reversed(self._kept), reversed(trials)):
+            tiles = list(trial.tiles)
+            for n, tile in enumerate(tiles):
+                free = tile.size and isinstance(tile.coded, PlainTile) and (coder.index, tile.index) not in named
+                if free and room > 0:
+                    tiles[n] = coder.grown(tile, room)
+                    room -= tiles[n].size - tile.size
+            found.append(Trial(tuple(tiles)))
+        return found[::-1]
+
+    def give_up(self) -> None:
+        """Leave the learned codec in all frames."""
+        self._seen.clear()
+        for coder in self._kept:
+            coder.give_up()
+
+    def _refresh(self, index: int) -> None:
+        every = self._given.intra_every
+        if every and index % every == 0:
+            self._forget()
+
+    def _forget(self) -> None:
+        for place in (p for of_grid in self._places.values() for p in of_grid):
+            place.forget()
