@@ -26,18 +26,22 @@ from swathpack.edge.codec.transform_coder import CHOICES as WEIGHTS
 from swathpack.edge.frame import FrameError
 from swathpack.edge.stream import StreamError
 from swathpack.edge.stream.quality import MAX_SHIFT
-from swathpack.tools.errors import DONE, UserError
+from swathpack.tools.errors import DONE, PARTLY, UserError
 from swathpack.tools.files.encoder import SeriesEncoder
 from swathpack.tools.files.frame_coder import COARSEST_LEVEL, FINEST_LEVEL, MODES
+from swathpack.tools.files.journal import JournalPool, fingerprint_of
 from swathpack.tools.files.outputs import Output, add_force
-from swathpack.tools.files.rasters import read_series
+from swathpack.tools.files.rasters import Series, read_series
 from swathpack.tools.files.rasters.options import add_reading_arguments, reading_options
+from swathpack.tools.files.rasters.windowed import LEAST_SAMPLES, read_windowed
 from swathpack.tools.files.request import DEFAULT_QUALITY, Request, notes_of
 from swathpack.tools.files.shelf import Shelf
+from swathpack.tools.files.tile_store import TileStore
 from swathpack.tools.files.workers import all_cores, open_pool
 from swathpack.tools.progress import Progress
 
 MAX_THREADS = 256
+UNDECIDING = ("output", "force", "resume", "threads", "run", "report")  # options that do not decide the bytes
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -97,6 +101,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the first layer is a base of at most so many octaves coarser steps (default 3), 0 for none: a cut stream "
         "is then worth less, and one entropy pass is saved",
     )
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="keep a journal beside the output, and go on where an earlier run of the same inputs and options stopped",
+    )
+    parser.add_argument(
+        "--keep-going",
+        action="store_true",
+        help="what cannot be read counts as without data, tiles that cannot be coded are left out; each is named (exit code 3)",
+    )
     add_force(parser)
     add_model_arguments(parser, all_cores=True)
 
@@ -150,19 +164,48 @@ def request_of(args: argparse.Namespace) -> Request:
 def run(args: argparse.Namespace) -> int:
     request = request_of(args)
     output = Output(args.output, args.input, args.force)
+    model = open_tile_model(args)
     try:
-        series = read_series(args.input, options=reading_options(args))
-        model, work = open_tile_model(args), request.work(series)
-        with open_pool(args.threads or all_cores(), model, work, args.engine) as pool, output as place:
-            shelf = Shelf(place.parent)
-            encoder = request.encoder(model, series, pool, shelf)
+        store = journal(args, model) if args.resume else None
+        series = read_rows(args)
+        work, threads = request.work(series), args.threads or all_cores()
+        with open_pool(threads, model, work, args.engine) as workers, output as place:
+            pool, shelf = workers if store is None else JournalPool(workers, store), Shelf(place.parent)
+            encoder = request.encoder(model, series, pool, shelf, args.keep_going)
             with TileProgress(encoder, request.jobs(series)) as bar, place.open("w+b") as file:
                 request.run(encoder, bar.step, file)
             shelf.close()
+        if store is not None:
+            store.close(done=True)
     except (FrameError, StreamError, PlainError) as error:
         raise UserError(str(error)) from error
     _report(args, encoder, notes_of(series, encoder))
-    return DONE
+    for line in encoder.failures:
+        print(f"left out: {line}")
+    return PARTLY if encoder.failures else DONE
+
+
+def read_rows(args: argparse.Namespace) -> Series:
+    """The series: large dates stay on the disk and are read by rows of tiles, as all are that may be damaged. Raises
+    UserError.
+    """
+    options, going = reading_options(args), args.keep_going
+    least = 0 if going else LEAST_SAMPLES
+    with Progress(0, "reading", unit="rows of tiles") as bar:
+
+        def tick(done: int, total: int) -> None:
+            bar.total = total
+            bar.step()
+
+        series = read_windowed(args.input, options, least, going, tick)
+    return series or read_series(args.input, options=options)
+
+
+def journal(args: argparse.Namespace, model: EdgeModel) -> TileStore:
+    """The journal of --resume, beside the output. Raises UserError."""
+    decides = {name: value for name, value in vars(args).items() if name not in UNDECIDING}
+    place = args.output.with_name(f"{args.output.name}.journal")
+    return TileStore(place, fingerprint_of(model, decides, args.input))
 
 
 class TileProgress(Progress):

@@ -69,16 +69,27 @@ def grouped(grids: Sequence[Grid], each_grid: bool) -> tuple[list[int], list[str
 
 def frames_of(scenes: Sequence[Scene], options: ReadOptions) -> tuple[list[Frame], list[str]]:
     """Frames of scenes, and notes. Raises UserError."""
-    scenes = [_picked(s, options) for s in scenes]
-    scenes = [_reordered(s, scenes[0]) for s in scenes]
+    scenes = alike(scenes, options)
     radiometry, notes = radiometry_of(scenes, options.scale)
-    odd = plain_notes(scenes)
-    if len(odd) > MAX_NOTES:
-        odd = [*odd[:MAX_NOTES], f"and {len(odd) - MAX_NOTES} more bands that are constant"]
+    odd = odd_of(scenes)
     size = tuple(max(_shape(s)[axis] for s in scenes) for axis in (0, 1))
     frames = [build_frame(s, radiometry, (size[0], size[1])) for s in scenes]
     frames, told = absorbed(frames, [s.offset for s in scenes])
     return frames, [*notes, *odd, *told]
+
+
+def alike(scenes: Sequence[Scene], options: ReadOptions) -> list[Scene]:
+    """The scenes with the bands that are coded, in the first one's order. Raises UserError."""
+    scenes = [_picked(s, options) for s in scenes]
+    return [_reordered(s, scenes[0]) for s in scenes]
+
+
+def odd_of(scenes: Sequence[Scene]) -> list[str]:
+    """What is odd about the values, the first few."""
+    odd = plain_notes(scenes)
+    if len(odd) > MAX_NOTES:
+        odd = [*odd[:MAX_NOTES], f"and {len(odd) - MAX_NOTES} more bands that are constant"]
+    return odd
 
 
 def _picked(scene: Scene, options: ReadOptions) -> Scene:

@@ -15,6 +15,8 @@ from swathpack.tools.files.rasters.records import Georeference
 Planes = NDArray[np.generic]
 Mask = NDArray[np.bool_]
 Read = Callable[[Sequence[int]], tuple[Planes, "Mask | None"]]
+Box = tuple[int, int, int, int]  # top, stop, left, right: rows [top, stop), columns [left, right)
+ReadPart = Callable[[Sequence[int], Box], tuple[Planes, "Mask | None"]]
 
 KINDS = "iuf"
 
@@ -27,7 +29,8 @@ class RasterFacts:
     wavelengths: nm, 0 where unknown. colours: red, green, blue, nir, alpha, gray or empty. linear: (scale, offset) of
     reflectance = scale x count + offset, None where the file does not say. mask: one of `records.MASKS`. items: the
     file's own metadata. read(samples) gives the planes (n, h, w) in the file's type and the mask (h, w), True where there
-    are data, None where the file has no mask.
+    are data, None where the file has no mask. read_part(samples, box): the same of a part; block_rows: how many rows are decoded
+    at a time.
     """
 
     name: str
@@ -48,6 +51,8 @@ class RasterFacts:
     items: Mapping[str, str] = field(default_factory=dict)
     datetime: str | None = None
     source: str = ""
+    read_part: ReadPart | None = None
+    block_rows: int = 1
 
     @property
     def samples(self) -> list[int]:
@@ -69,3 +74,10 @@ def number(text: str | None) -> float | None:
         return float((text or "").strip().strip("\0"))
     except ValueError:
         return None
+
+
+def unreadable(path: str, box: Box, error: Exception) -> UserError:
+    """The message for a part of a file that cannot be read."""
+    top, stop, left, right = box
+    place = f"rows {top}-{stop - 1}, columns {left}-{right - 1}"
+    return UserError(f"{path}: {place} cannot be read, damaged or cut short ({error})")

@@ -59,8 +59,28 @@ class Dated:
         return next((f for f in found if f), None)
 
 
-def read_files(paths: Sequence[Path], options: ReadOptions) -> Series:
-    """One frame a date. Raises UserError."""
+@dataclass
+class Dates:
+    """The dates of a series in order, nothing of them read; groups: the number of each one's grid."""
+
+    dated: list[Dated]
+    groups: list[int]
+    notes: list[str]
+    grid_notes: list[str]
+
+    def series(
+        self, frames: Sequence[Any], scenes: Sequence[Scene], coded: Sequence[str], told: Sequence[str]
+    ) -> Series:
+        """The series of frames made of scenes; coded: their bands; told: what was assumed of their values."""
+        bands = [n for d in self.dated for n in _band_notes(d, coded)]
+        notes = [*self.notes, *self.grid_notes, *dict.fromkeys(bands), *told]
+        metadata: dict[str, Any] = {"format": "raster", "files": [[f.to_json() for f in s.files] for s in scenes]}
+        dropped = dict.fromkeys(p.band.name.strip() for s in scenes for p in s.planes if not p.band.spectral)
+        return Series(frames, metadata, notes, [s.classes for s in scenes], self.groups, list(dropped))
+
+
+def dates_of(paths: Sequence[Path], options: ReadOptions) -> Dates:
+    """Which files are which date. Raises UserError."""
     files, products = expanded(paths)
     dated = [_of_product(p, options) for p in products]
     skipped: list[str] = []
@@ -75,13 +95,16 @@ def read_files(paths: Sequence[Path], options: ReadOptions) -> Series:
     if skipped:
         notes.append(f"left out, no known band: {', '.join(skipped[:4])}{' ...' if len(skipped) > 4 else ''}")
     groups, more = grouped([d.grid for d in dated], options.each_grid)
-    names = _unique_names(dated)
-    scenes = [_read(d, names) for d in dated]
+    return Dates(dated, groups, notes, more)
+
+
+def read_files(paths: Sequence[Path], options: ReadOptions) -> Series:
+    """One frame a date. Raises UserError."""
+    dates = dates_of(paths, options)
+    names = unique_names(dates.dated)
+    scenes = [_read(d, names) for d in dates.dated]
     frames, told = frames_of(scenes, options)
-    notes += [*more, *dict.fromkeys(n for d in dated for n in _band_notes(d, frames[0].bands)), *told]
-    metadata: dict[str, Any] = {"format": "raster", "files": [[f.to_json() for f in s.files] for s in scenes]}
-    dropped = list(dict.fromkeys(p.band.name.strip() for s in scenes for p in s.planes if not p.band.spectral))
-    return Series(frames, metadata, notes, [s.classes for s in scenes], groups, dropped)
+    return dates.series(frames, scenes, frames[0].bands, told)
 
 
 def expanded(paths: Sequence[Path]) -> tuple[list[Path], list[safe.SafeProduct]]:
@@ -213,7 +236,7 @@ def _metres(facts: RasterFacts, product: safe.SafeProduct, band: str) -> int:
 
 def _read(date: Dated, names: dict[int, str]) -> Scene:
     """The pixels of a date."""
-    scene = Scene(date.where, date.time, [], level=_level(date), georeference=date.grid.georeference)
+    scene = Scene(date.where, date.time, [], level=level_of_date(date), georeference=date.grid.georeference)
     for part in date.parts:
         planes, record = planes_of(part, names[id(part)])
         for plane in planes:
@@ -221,11 +244,11 @@ def _read(date: Dated, names: dict[int, str]) -> Scene:
                 scene.classes = plane.values
         scene.planes += planes
         scene.files.append(record)
-    scene.offset, scene.linear = _linear(date)
+    scene.offset, scene.linear = linear_of_date(date)
     return scene
 
 
-def _level(date: Dated) -> str:
+def level_of_date(date: Dated) -> str:
     if date.product is not None:
         return date.product.level
     items = date.parts[0].facts.items
@@ -233,7 +256,7 @@ def _level(date: Dated) -> str:
     return normalise_level(" ".join([Path(date.where).name, *said]))
 
 
-def _linear(date: Dated) -> tuple[bool | None, tuple[float, float] | None]:
+def linear_of_date(date: Dated) -> tuple[bool | None, tuple[float, float] | None]:
     """(whether the +1000 is in the numbers, (gain, zero) of other numbers), as metadata says."""
     if date.product is not None:
         offset = date.product.offset
@@ -254,7 +277,7 @@ def _band_notes(date: Dated, coded: Sequence[str]) -> list[str]:
     return [*dict.fromkeys(notes), *([said] if said else [])]
 
 
-def _unique_names(dated: Sequence[Dated]) -> dict[int, str]:
+def unique_names(dated: Sequence[Dated]) -> dict[int, str]:
     """The name each file gets when it is written again, by the id of its part: a GeoTIFF's, and no two alike."""
     names: dict[int, str] = {}
     taken: set[str] = set()

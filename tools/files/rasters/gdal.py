@@ -18,10 +18,11 @@ import numpy as np
 
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.rasters import gdal_metadata, tiff
-from swathpack.tools.files.rasters.facts import Mask, Planes, RasterFacts, check_type
+from swathpack.tools.files.rasters.facts import Box, Mask, Planes, RasterFacts, check_type, unreadable
 from swathpack.tools.files.rasters.records import Georeference
 from swathpack.tools.files.rasters.trees import Member
 
+CACHE_MB = 128  # of decoded blocks; GDAL itself would take a twentieth of the memory
 _COLOURS = {"red", "green", "blue", "alpha", "gray", "nir"}
 
 
@@ -35,18 +36,29 @@ def installed() -> bool:
     return True
 
 
+def _path_of(member: Member) -> str:
+    return member.path if member.archive is None else f"/vsizip/{{{member.archive}}}/{member.inside}"
+
+
+@contextmanager
+def _surroundings() -> Iterator[None]:
+    """GDAL's settings."""
+    import rasterio
+    from rasterio.errors import NotGeoreferencedWarning
+
+    with warnings.catch_warnings(), rasterio.Env(GDAL_PAM_ENABLED="YES", GDAL_CACHEMAX=CACHE_MB):
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        yield
+
+
 @contextmanager
 def _opened(member: Member) -> Iterator[Any]:
     """The dataset of a file, closed afterwards; every error of GDAL as a UserError."""
     import rasterio
-    from rasterio.errors import NotGeoreferencedWarning
 
-    path = member.path if member.archive is None else f"/vsizip/{{{member.archive}}}/{member.inside}"
     try:
-        with warnings.catch_warnings(), rasterio.Env(GDAL_PAM_ENABLED="YES"):
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            with rasterio.open(path) as dataset:
-                yield dataset
+        with _surroundings(), rasterio.open(_path_of(member)) as dataset:
+            yield dataset
     except (rasterio.errors.RasterioError, OSError, ValueError) as error:
         raise UserError(f"{member.path}: not a readable raster, cut short or damaged ({error})") from error
 
@@ -107,6 +119,8 @@ def _facts(member: Member, dataset: Any) -> RasterFacts:
         tags=_tags(dataset),
         items=items,
         source=str(dataset.driver),
+        read_part=_Parts(member, kind, alpha),
+        block_rows=int(max(block[0] for block in dataset.block_shapes)),
     )
 
 
@@ -172,3 +186,36 @@ def _read(
         elif kind in ("internal", "sidecar"):
             mask = dataset.read_masks(1)
     return planes, mask
+
+
+class _Parts:
+    """Parts of a file that stays open from one call to the next, since blocks may reach beyond the part of one call."""
+
+    def __init__(self, member: Member, kind: str, alpha: tuple[int, int] | None) -> None:
+        self._member, self._kind, self._alpha, self._dataset = member, kind, alpha, None
+
+    def __call__(self, samples: Sequence[int], box: Box) -> tuple[Planes, Mask | None]:
+        """See `RasterFacts.read_part`. Raises UserError."""
+        import rasterio
+        from rasterio.windows import Window
+
+        top, stop, left, right = box
+        try:
+            with _surroundings():
+                dataset: Any = self._dataset or rasterio.open(_path_of(self._member))
+                self._dataset = dataset
+                window = Window(left, top, right - left, stop - top)
+                planes, mask = dataset.read([i + 1 for i in samples], window=window), None
+                if self._alpha is not None:
+                    mask = dataset.read(self._alpha[0] + 1, window=window)
+                elif self._kind in ("internal", "sidecar"):
+                    mask = dataset.read_masks(1, window=window)
+        except (rasterio.errors.RasterioError, OSError, ValueError) as error:
+            raise unreadable(self._member.path, box, error) from error
+        return planes, mask
+
+    def close(self) -> None:
+        """Close the file; it is opened again when it is read."""
+        if self._dataset is not None:
+            self._dataset.close()
+            self._dataset = None

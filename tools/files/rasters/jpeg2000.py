@@ -18,6 +18,7 @@ from swathpack.tools.errors import UserError
 from swathpack.tools.files.rasters.facts import Mask, Planes, RasterFacts, check_type
 from swathpack.tools.files.rasters.geokeys import georeference_of
 from swathpack.tools.files.rasters.records import Georeference
+from swathpack.tools.files.rasters.scratch_parts import ScratchParts
 from swathpack.tools.files.rasters.tiff import open_bytes
 from swathpack.tools.files.rasters.trees import Member
 
@@ -53,6 +54,7 @@ def describe(member: Member) -> RasterFacts:
         dtype=check_type(member.path, dtype),
         descriptions=("",) * count,
         read=lambda samples: _read(member, samples),
+        read_part=ScratchParts(lambda samples: _read(member, samples), count, shape, dtype),
         colours=("gray", *[""] * (count - 1)) if count != 3 else ("red", "green", "blue"),
         georeference=georeference(data),
         source="JP2",

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swathpack.edge.frame import BOA_OFFSET, Frame
+from swathpack.edge.radiometry import Radiometry
 
 DARK = 0.5  # percentile of a band's valid pixels
 NEAR = 250.0  # DN by which the shift may miss 1,000
@@ -30,26 +31,30 @@ def absorbed(frames: Sequence[Frame], told: Sequence[bool | None]) -> tuple[list
     """
     if frames[0].radiometry.gain != 1:
         return list(frames), []  # not Sentinel-2's numbers
-    darkest = [_darkest(f) for f in frames]
+    decided, notes = decide([_darkest(f) for f in frames], told, [f.time for f in frames])
+    return [replace(f, boa_offset=d) for f, d in zip(frames, decided)], notes
+
+
+def decide(
+    darkest: Sequence[NDArray[np.float64]], told: Sequence[bool | None], times: Sequence[str | None]
+) -> tuple[list[bool], list[str]]:
+    """Which dates carry the offset, by their darkest pixels (`darkest_of`) and metadata, and what was decided."""
     seen = shifted(darkest)
     if True not in seen:
         seen = _alike(seen, told, darkest)
     decided = [_decided(s, t) for s, t in zip(seen, told)]
-    out = [replace(f, boa_offset=d) for f, d in zip(frames, decided)]
     notes = []
     if any(decided) and not all(decided):
-        dates = [f.time or f"date {i}" for i, (f, d) in enumerate(zip(frames, decided)) if d]
+        dates = [t or f"date {i}" for i, (t, d) in enumerate(zip(times, decided)) if d]
         why = "by their darkest pixels" if True in seen else "by their metadata"
         notes.append(
-            f"{_listed(dates)} of {len(frames)} dates carry the +1,000 of processing baseline 04.00 ({why}); it is "
+            f"{_listed(dates)} of {len(times)} dates carry the +1,000 of processing baseline 04.00 ({why}); it is "
             "taken off before coding and put back after it"
         )
-    wrong = [
-        f.time or f"date {i}" for i, (f, d, t) in enumerate(zip(frames, decided, told)) if t is not None and d != t
-    ]
+    wrong = [n or f"date {i}" for i, (n, d, t) in enumerate(zip(times, decided, told)) if t is not None and d != t]
     if wrong:
         notes.append(f"metadata says otherwise of {_listed(wrong)}: the pixels are believed")
-    return out, notes
+    return decided, notes
 
 
 def _listed(dates: Sequence[str]) -> str:
@@ -79,12 +84,24 @@ def _decided(seen: bool | None, told: bool | None) -> bool:
 
 def _darkest(frame: Frame) -> NDArray[np.float64]:
     """The dark end of every band in DN, offset included, (C,); NaN where there are too few pixels."""
-    step = max(1, frame.valid.size // _THINNED)
-    out = np.full(len(frame.bands), np.nan)
-    for i in range(len(frame.bands)):
-        values = frame.data[i].ravel()[::step][frame.band_valid(i).ravel()[::step]]
-        if values.size >= min(LEAST_PIXELS, frame.valid.size):
-            out[i] = frame.radiometry.to_dn(np.percentile(values, DARK, keepdims=True).astype(np.uint16))[0]
+    step = step_of(frame.valid.size)
+    values = [
+        frame.data[i].ravel()[::step][frame.band_valid(i).ravel()[::step]] for i in range(len(frame.bands))
+    ]
+    return darkest_of(values, frame.valid.size, frame.radiometry)
+
+
+def step_of(pixels: int) -> int:
+    """Every so many pixels of a frame are looked at."""
+    return max(1, pixels // _THINNED)
+
+
+def darkest_of(values: Sequence[NDArray[np.uint16]], pixels: int, radiometry: Radiometry) -> NDArray[np.float64]:
+    """The dark end of every band of a frame of so many pixels, from the counts that are looked at and valid; DN, (C,)."""
+    out = np.full(len(values), np.nan)
+    for i, own in enumerate(values):
+        if own.size >= min(LEAST_PIXELS, pixels):
+            out[i] = radiometry.to_dn(np.percentile(own, DARK, keepdims=True).astype(np.uint16))[0]
     return out
 
 

@@ -78,7 +78,7 @@ def planes_of(part: Part, name: str) -> tuple[list[Plane], FileRecord]:
     values, mask = facts.read(facts.samples)
     alpha = None
     if facts.alpha is not None and mask is not None:
-        alpha = (*facts.alpha, _alpha_value(part, mask))
+        alpha = (*facts.alpha, alpha_value(part, mask))
     nodata, kind = facts.nodata, facts.mask
     valid = [validity(plane, mask, nodata) for plane in values]
     if kind == "zeros" and any(v is not None for v in valid):
@@ -100,7 +100,7 @@ def planes_of(part: Part, name: str) -> tuple[list[Plane], FileRecord]:
     return [Plane(b, p, v, nodata) for b, p, v in zip(part.bands, values, valid)], record
 
 
-def _alpha_value(part: Part, alpha: Any) -> float:
+def alpha_value(part: Part, alpha: Any) -> float:
     """What an alpha band holds where there are data. Raises UserError where it holds more than yes and no."""
     values = np.unique(alpha)
     held = values[values != 0]

@@ -79,12 +79,17 @@ def validity(values: NDArray[Any], mask: NDArray[Any] | None, nodata: float | No
     return np.logical_and.reduce(parts) if parts else None
 
 
-def build_frame(scene: Scene, radiometry: Radiometry, size: tuple[int, int] | None = None) -> Frame:
-    """The frame of a scene, padded to `size` with pixels without data. Raises UserError."""
+def build_frame(
+    scene: Scene,
+    radiometry: Radiometry,
+    size: tuple[int, int] | None = None,
+    factors: tuple[int, ...] | None = None,
+) -> Frame:
+    """The frame of a scene, padded to `size` with pixels without data. factors: of the planes' grids, where that is known, as
+    it is of a part of a scene. Raises UserError.
+    """
     try:
-        full, factors = native_factors({p.band.frame: p.values.shape for p in scene.planes})
-        given = [_repeated(p.valid, f, full) for p, f in zip(scene.planes, factors)]
-        valid = _valid(scene, given, factors, full)
+        full, factors, given, valid = _where_valid(scene, factors)
         data = np.zeros((len(scene.planes), *(size or full)), np.uint16)
         holes = np.zeros((0, 0, 0), np.bool_)
         for i, (plane, factor, own) in enumerate(zip(scene.planes, factors, given)):
@@ -103,6 +108,25 @@ def build_frame(scene: Scene, radiometry: Radiometry, size: tuple[int, int] | No
         )
     except (FrameError, RadiometryError) as error:
         raise UserError(f"{scene.where}: {error}") from error
+
+
+def _where_valid(
+    scene: Scene, factors: tuple[int, ...] | None
+) -> tuple[tuple[int, int], tuple[int, ...], list[Mask | None], Mask]:
+    """Rows and columns, the bands' factors, their own validity on the full grid, and where any band has data."""
+    if factors is None:
+        full, factors = native_factors({p.band.frame: p.values.shape for p in scene.planes})
+    else:
+        finest = next(p.values.shape for p, factor in zip(scene.planes, factors) if factor == 1)
+        full = finest[0], finest[1]
+    given = [_repeated(p.valid, f, full) for p, f in zip(scene.planes, factors)]
+    return full, factors, given, _valid(scene, given, factors, full)
+
+
+def masks_of(scene: Scene, factors: tuple[int, ...]) -> tuple[Mask, list[Mask | None]]:
+    """Where any band has data (H, W), and for each band where it alone has none, None where it has all."""
+    _, _, given, valid = _where_valid(scene, factors)
+    return valid, [_holes(plane, valid, own) for plane, own in zip(scene.planes, given)]
 
 
 def _repeated(plane: NDArray[Any] | None, factor: int, full: tuple[int, int]) -> Any:

@@ -13,6 +13,7 @@ from swathpack.tools.errors import UserError
 from swathpack.tools.files.rasters import gdal_metadata
 from swathpack.tools.files.rasters.facts import Mask, Planes, RasterFacts, check_type, number
 from swathpack.tools.files.rasters.geokeys import georeference_of
+from swathpack.tools.files.rasters.tiff_parts import TiffParts
 
 SUFFIXES = (".tif", ".tiff")
 GDAL_METADATA, GDAL_NODATA, DATETIME, EXTRA_SAMPLES = 42112, 42113, 306, 338
@@ -105,6 +106,10 @@ def _facts(path: Path, tiff: Any) -> RasterFacts:
         layout=_layout(tiff, page, count),
         items=said.items,
         datetime=str(values[DATETIME]) if DATETIME in values else None,
+        read_part=TiffParts(
+            tifffile(), path, count, alpha[0] if alpha else None, _masks, sidecar(path) if kind == "sidecar" else None
+        ),
+        block_rows=int(page.tilelength if page.is_tiled else page.rowsperstrip or 1),
     )
 
 
