@@ -18,7 +18,6 @@ import numpy as np
 from swathpack.edge.codec.pixels import TileWindow
 from swathpack.edge.frame import Frame
 from swathpack.edge.radiometry import Radiometry
-from swathpack.tools.errors import UserError
 from swathpack.tools.files.rasters import offsets
 from swathpack.tools.files.rasters.assemble import alike, odd_of
 from swathpack.tools.files.rasters.files import dates_of, unique_names
