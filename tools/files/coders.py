@@ -59,9 +59,15 @@ class Coders:
                 self._refresh(index)
                 coder.forget_contexts()
                 found.append(coder.trial(level, dead_zone))
-                coder.remember(found[-1])
+                coder.remember(found[-1], self._asked_later(index))
             self._seen[key] = found
         return self._seen[key]
+
+    def _asked_later(self, index: int) -> set[int]:
+        """Tiles that a later kept frame of the same grid may still code against what a decoder has of this one."""
+        groups = self._given.groups
+        later = [c for c in self._kept[index + 1 :] if groups[c.index] == groups[index]]
+        return {w.index for coder in later for w in coder.live if not coder.looked(w)}
 
     @property
     def free(self) -> bool:

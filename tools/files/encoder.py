@@ -139,11 +139,15 @@ class SeriesEncoder:
         unread = [said for source in self.given for said in source.failures]
         return [*unread, *(self._failed[key] for key in sorted(self._failed))]
 
-    def _write(self, writer: FileWriter, trials: Iterable[tuple[FrameCoder, Trial]], file: IO[bytes] | None) -> bytes:
-        """The records of frames and their tiles, and the header: the file, or its bytes."""
+    def _write(
+        self, writer: FileWriter, trials: Iterable[tuple[FrameCoder, Trial]], file: IO[bytes] | None, last: bool = False
+    ) -> bytes:
+        """The records of frames and their tiles, and the header: the file, or its bytes. last: no frame is coded after these."""
         for coder, trial in trials:
             self._add_record(writer, coder.index)
             coder.write(writer, trial)
+            if not last:
+                coder.remember(trial)
         writer.finish()
         return b"" if file is not None else writer.to_bytes()
 
@@ -261,7 +265,7 @@ class SeriesEncoder:
         pairs = list(zip(every, trials))
         if any(trial.plain for trial in trials):
             pairs = list(zip(every, fill(pairs, room) if count == 1 else coders.settled(trials, room)))
-        return self._write(writer, pairs, file)
+        return self._write(writer, pairs, file, last=True)
 
     def least_header(self) -> int:
         """Bytes of the header with what is essential."""

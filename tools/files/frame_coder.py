@@ -184,14 +184,16 @@ class FrameCoder:
         for index, learned in self._learned.items():
             learned.renew(self.places[index])
 
-    def remember(self, trial: Trial) -> None:
-        """What the decoder will hold after this trial becomes context of later frames."""
+    def remember(self, trial: Trial, dates: Container[int] | None = None) -> None:
+        """What the decoder will hold after this trial becomes context of later frames. dates: tiles whose image one may still ask
+        for; None: all.
+        """
         plain: dict[int, Tile] = {}
         for tile in (t for t in trial.tiles if t.size and self.keeps_dates):
             if isinstance(tile.coded, LearnedTile):
                 latent = tile.coded.kept.get().latent
                 self.places[tile.index].push(self.index, latent, tile.coded.quality, tile.layers)
-            elif tile.coded.quality == TRANSFORM:
+            elif tile.coded.quality == TRANSFORM and (dates is None or tile.index in dates):
                 plain[tile.index] = tile
         windows = [self.windows[index] for index in plain]
         for w, counts in self._run("image", windows, lambda w: self._as_sent(plain[w.index].coded, w)):
@@ -203,6 +205,10 @@ class FrameCoder:
         assert isinstance(coded, PlainTile)
         date = None if coded.reference is None else self._dates[window.index][coded.reference].counts.get()
         return coded.payload, (len(self.bands), window.height, window.width), self.bands, date
+
+    def looked(self, window: TileWindow) -> bool:
+        """Whether `plain` of a tile is there."""
+        return window.index in self._plain
 
     def plain(self, window: TileWindow) -> PlainTile:
         """A tile by the transform coder, down to the finest level or most_bytes, against the dates that its place holds
@@ -306,7 +312,7 @@ class FrameCoder:
             return self.source.tile(w), *self._learned[w.index].asked(q, dead_zone, layers, weights)
 
         own = ((w, self._learned.get(w.index)) for w in windows)
-        wanted = [w for w, learned in own if learned is not None and (q, dead_zone) not in learned.seen]
+        wanted = [w for w, learned in own if learned is not None and not learned.has(q, dead_zone)]
         for w, found in self._run("learned", wanted, arguments, self._to_plain):
             self._learned[w.index].take(q, dead_zone, found)
 
@@ -367,8 +373,7 @@ class FrameCoder:
         return Trial(tuple(self._sized(Tile(index, tile, LAYERS, 0)) for index, tile in kept))
 
     def write(self, writer: StreamWriter, trial: Trial) -> None:
-        """Append the segments and remember what the decoder will then hold."""
+        """Append the segments."""
         for tile in trial.tiles:
             if tile.size:
                 writer.add(tile.coded.segment(self.index, tile.index, tile.layers, tile.refs))
-        self.remember(trial)

@@ -105,6 +105,7 @@ class LearnedChoice:
     def __init__(self, choice: Choice, place: Place, coefficients: NDArray[np.float32], shelf: Shelf) -> None:
         self.choice, self._shelf, self._coefficients = choice, shelf, shelf.put(coefficients)
         self.seen: dict[tuple[int, float], LearnedTile] = {}
+        self._made: dict[tuple[Any, ...], tuple[list[ShelvedContext], LearnedTile]] = {}
         self.renew(place)
 
     def renew(self, place: Place) -> None:
@@ -118,6 +119,18 @@ class LearnedChoice:
         """Of the contexts that are used."""
         return tuple(ref for ref, _ in self.contexts)
 
+    def has(self, q: int, dead_zone: float) -> bool:
+        """Whether it was coded so, with the contexts that it now has."""
+        made = self._made.get(self._key(q, dead_zone))
+        if (q, dead_zone) not in self.seen and made is not None:
+            self.contexts, self.seen[q, dead_zone] = made
+            self._settled = True
+        return (q, dead_zone) in self.seen
+
+    def _key(self, q: int, dead_zone: float) -> tuple[Any, ...]:
+        """All that decides what comes of it."""
+        return self.refs, self._settled, q, dead_zone
+
     def asked(self, q: int, dead_zone: float, layers: int, weights: Weights | None) -> tuple[Any, ...]:
         """Arguments of the job that codes it, behind the tile: optimised in proportion to the dead zone."""
         quality, given = quality_of(q, usual_shift(q, self.choice.shift)), [kept.get() for _, kept in self.contexts]
@@ -126,6 +139,8 @@ class LearnedChoice:
 
     def take(self, q: int, dead_zone: float, found: CodedLearned) -> None:
         """Keep what was coded; contexts that did not pay are left for good."""
+        key = self._key(q, dead_zone)
         self.contexts = [self.contexts[i] for i in found.kept]
         self._settled = True
         self.seen[q, dead_zone] = LearnedTile.of(found, self._shelf)
+        self._made[key] = self.contexts, self.seen[q, dead_zone]

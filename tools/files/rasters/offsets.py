@@ -85,9 +85,7 @@ def _decided(seen: bool | None, told: bool | None) -> bool:
 def _darkest(frame: Frame) -> NDArray[np.float64]:
     """The dark end of every band in DN, offset included, (C,); NaN where there are too few pixels."""
     step = step_of(frame.valid.size)
-    values = [
-        frame.data[i].ravel()[::step][frame.band_valid(i).ravel()[::step]] for i in range(len(frame.bands))
-    ]
+    values = [frame.data[i].ravel()[::step][frame.band_valid(i).ravel()[::step]] for i in range(len(frame.bands))]
     return darkest_of(values, frame.valid.size, frame.radiometry)
 
 

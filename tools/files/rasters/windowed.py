@@ -68,9 +68,7 @@ def read_windowed(
     carried, more = _offsets(surveys, radiometry)
     held = RowsHeld()
     frames = [RowFrame(s, radiometry, own, held) for s, own in zip(surveys, carried)]
-    return dates.series(
-        frames, [s.described() for s in surveys], scenes[0].bands, [*told, *odd_of(scenes), *more]
-    )
+    return dates.series(frames, [s.described() for s in surveys], scenes[0].bands, [*told, *odd_of(scenes), *more])
 
 
 def _offsets(surveys: Sequence[Survey], radiometry: Radiometry) -> tuple[list[bool], list[str]]:
