@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from swathpack.edge.codec.pixels import TileWindow
 from swathpack.edge.codec.tile_coder import DEAD_ZONE
 from swathpack.tools.files.frame_coder import FrameCoder, Surroundings, Trial
-from swathpack.tools.files.kept_tiles import Choice, PlainTile
+from swathpack.tools.files.kept_tiles import Choice, LearnedTile, PlainTile
 from swathpack.tools.files.places import Place
-from swathpack.tools.files.sharing import first_of, least_of, sizes_of
+from swathpack.tools.files.sharing import LEVELS, first_of, least_of, sizes_of
 from swathpack.tools.files.sources import FrameSource
+
+HALF_AS_MANY = 9  # levels on, a tile takes half as many bytes
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,16 @@ class Coders:
                 coder.remember(found[-1], self._asked_later(index))
             self._seen[key] = found
         return self._seen[key]
+
+    def level_beside(self, trials: Sequence[Trial], q: int, room: int) -> float | None:
+        """The level at which all plain tiles fit `room` bytes beside the learned codec's, which take half as many bytes every
+        HALF_AS_MANY levels on from step q; None where these leave them nothing.
+        """
+        own = sum(t.size for trial in trials for t in trial.tiles if isinstance(t.coded, LearnedTile))
+        least = sum(least_of(coder, trial) for coder, trial in zip(self._kept, trials))
+        sizes = np.sum([sizes_of(coder, trial) for coder, trial in zip(self._kept, trials)], axis=0)
+        fits = np.flatnonzero(sizes + own * (2.0 ** ((q - LEVELS) / HALF_AS_MANY) - 1) <= room)
+        return float(LEVELS[fits[0]]) if len(fits) and least <= room else None
 
     def _asked_later(self, index: int) -> set[int]:
         """Tiles that a later kept frame of the same grid may still code against what a decoder has of this one."""

@@ -50,6 +50,9 @@ from swathpack.tools.files.workers import LocalPool
 
 WHOLE_SHARE = 0.02  # of the budget: what files said, free text and all, is worth so much and no more
 TILE = 256
+NEAR = 1.5  # levels by which the learned codec's step may miss the level of all others
+ROUNDS = 4  # in which that is found, mostly in one or two
+LEAP = 8  # levels, where the learned codec's tiles alone take more than there is
 Tick = Callable[[], None]
 
 
@@ -176,21 +179,35 @@ class SeriesEncoder:
         return bytes_about(q, samples)
 
     def _alike(self, coders: Coders, level: float, room: int) -> list[Trial]:
-        """All frames at one level that fits `room` bytes; plain tiles are filled up later."""
+        """All frames at one level that fits `room` bytes, about; plain tiles are cut to what the learned codec's leave later."""
         coders.sequence(level)  # decides which tiles are the learned codec's
         q = round(level)
         while not coders.free:
-            q = finest_fitting(lambda q: _size(coders.sequence(q)), room, q)
+            q = self._step_fitting(coders, q, room)
             if coders.reconsider(q):
                 continue
             trials = coders.sequence(q)
-            if _size(trials) > room:
-                coders.give_up()
-                return coders.sequence(COARSEST_LEVEL)
             if any(trial.plain for trial in trials):
                 return trials
-            return closer(trials, coders.sequence, _size, q, room, 5)
+            if _size(trials) <= room:
+                return closer(trials, coders.sequence, _size, q, room, 5)
+            coders.give_up()
+            return coders.sequence(COARSEST_LEVEL)
         return coders.sequence(level)
+
+    def _step_fitting(self, coders: Coders, q: int, room: int) -> int:
+        """A step of the learned codec at which its tiles leave the others room for about the same level; the finest that fits
+        where there are no others.
+        """
+        for _ in range(ROUNDS):
+            trials = coders.sequence(q)
+            if not any(trial.plain for trial in trials):
+                break
+            level = coders.level_beside(trials, q, room)
+            if level is not None and abs(level - q) <= NEAR:
+                return q
+            q = min(max(round(level), 0), STEPS - 1) if level is not None else min(q + LEAP, STEPS - 1)
+        return finest_fitting(lambda q: _size(coders.sequence(q)), room, q)
 
     def _add_record(self, writer: FileWriter, index: int) -> None:
         record = self._frame_record(index)

@@ -218,14 +218,23 @@ class FrameCoder:
             self.look([window])
         return self._plain[window.index]
 
-    def look(self, windows: Sequence[TileWindow] | None = None, aims: Mapping[int, int] | None = None) -> None:
-        """Have `plain` ready for some tiles, those of all by default. aims: bytes of a tile, about, where it is known better."""
+    def look(
+        self,
+        windows: Sequence[TileWindow] | None = None,
+        aims: Mapping[int, int] | None = None,
+        frames: Mapping[int, int | None] | None = None,
+    ) -> None:
+        """Have `plain` ready for some tiles, those of all by default. aims: bytes of a tile, about, where it is known better.
+        frames: the one date that is worth trying for each tile, or None; all that its place holds by default.
+        """
         wanted = [w for w in (self.live if windows is None else windows) if w.index not in self._plain]
         aim = {w.index: (aims or {}).get(w.index, self.aim_bytes) for w in wanted}
         self._look_alone(wanted, aim)
         for w in wanted:
             if w.index in self._alone:
-                self._dates[w.index], self._plain[w.index] = self.places[w.index].usable, self._alone[w.index]
+                usable = self.places[w.index].usable
+                own = usable if frames is None else tuple(d for d in usable if d.ref.frame == frames[w.index])
+                self._dates[w.index], self._plain[w.index] = own, self._alone[w.index]
 
         def arguments(w: TileWindow) -> tuple[Any, ...]:
             dates = [d.counts.get() for d in self._dates[w.index]]
@@ -246,10 +255,14 @@ class FrameCoder:
             self._alone[w.index] = PlainTile.of(found, self.around.shelf)
 
     def recode(self, trial: Trial) -> None:
-        """Code the plain tiles of a trial anew against what the places hold now, for about as many bytes."""
-        self.forget_plain()
+        """Code the plain tiles of a trial anew against what the places hold now, for about as many bytes; against the same
+        dates, which differ little from what they were in the trial.
+        """
         plain = {t.index: max(t.coded.payload_bytes, 1) for t in trial.tiles if isinstance(t.coded, PlainTile)}
-        self.look([self.windows[index] for index in plain], plain)
+        dates = {t.index: self.date_of(t) for t in trial.tiles if t.index in plain}
+        self.forget_plain()
+        frames = {index: None if date is None else date.ref.frame for index, date in dates.items()}
+        self.look([self.windows[index] for index in plain], plain, frames)
 
     def stand_alone(self) -> None:
         """Plain tiles without any date: where room is short a date's gains and blocks may not fit, a mean does."""
