@@ -43,10 +43,16 @@ class JournalPool:
 
         for (tag, key), found in self._pool.run(open_jobs(), keep_going):
             if key in self._store:
-                yield tag, unpack(self._store.get(key)["result"])
+                yield tag, self._kept(key)
             else:
                 self._store.put(key, result=pack(found))
                 yield tag, found
+
+    def _kept(self, key: str) -> Any:
+        try:
+            return unpack(self._store.get(key)["result"])
+        except (KeyError, UserError) as error:
+            raise UserError(f"{self._store.path}: {error}; remove it to begin anew") from error
 
 
 def fingerprint_of(model: EdgeModel, options: Mapping[str, Any], inputs: Iterable[Path]) -> str:

@@ -1,0 +1,50 @@
+"""Results of jobs come back from their bytes; nothing else is made of bytes."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import zlib
+
+import numpy as np
+import pytest
+
+from swathpack.edge.codec.model import EdgeModel
+from swathpack.tools.errors import UserError
+from swathpack.tools.files.api import model
+from swathpack.tools.files.packed import pack, unpack
+from swathpack.tools.files.pool import Failure
+from swathpack.tools.files.tile_jobs import perform
+from tests.frames import series
+
+
+class Evil:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.system, ("echo made > /tmp/never",)
+
+
+def test_every_job_of_coding_can_be_kept() -> None:
+    shipped: EdgeModel = model()
+    (tile,) = series(64, 64, 1)
+    from swathpack.edge.codec.transform_coder import Weights
+    from swathpack.tools.files.coding_jobs import How
+
+    equal = Weights.equal(12)
+    coded = perform(shipped, "transform", (tile, 4000, 500, equal, None))
+    image = perform(shipped, "image", (coded.payload, (12, 64, 64), tile.bands, None))
+    coefficients = perform(shipped, "analyse", (tile,))
+    learned = perform(shipped, "learned", (tile, coefficients, [], How(24, 16, 0.1, 0.0, False, equal)))
+    against = perform(shipped, "dated", (tile, coded, 500, [image]))
+    cost = perform(shipped, "plain cost", (tile, coded.payload, None, equal))
+    for thing in (coded, image, coefficients, learned, against, cost, Failure("no"), None):
+        again = unpack(pack(thing))
+        assert type(again) is type(thing) and pickle.dumps(again) == pickle.dumps(unpack(pack(again)))
+    assert unpack(pack(coded)).payload == coded.payload
+    assert (unpack(pack(coded)).curve.sizes == coded.curve.sizes).all()
+    np.testing.assert_array_equal(unpack(pack(learned)).latent, learned.latent)
+
+
+@pytest.mark.parametrize("data", [b"", b"no pickle", zlib.compress(pickle.dumps(Evil()))])
+def test_anything_else_is_refused(data: bytes) -> None:
+    with pytest.raises(UserError, match="not the result of a job"):
+        unpack(data)
