@@ -25,7 +25,10 @@ from swathpack.tools.files.arrays import Times, as_series
 from swathpack.tools.files.lazy import Stream, open_model, values_of
 from swathpack.tools.files.outputs import Output, check_output
 from swathpack.tools.files.rasters import Series, check_form, output_of, write_series
+from swathpack.tools.files.rasters.options import options_of
+from swathpack.tools.files.rasters.windowed import read_windowed
 from swathpack.tools.files.request import Request
+from swathpack.tools.files.workers import open_pool
 from swathpack.tools.public_errors import public_errors
 
 if TYPE_CHECKING:
@@ -45,6 +48,13 @@ def _paths(source: Any) -> list[Path]:
     """The files among the sources: no output may be one of them."""
     given = source if isinstance(source, (list, tuple)) else [source]
     return [Path(item) for item in given if isinstance(item, (str, Path))]
+
+
+def _by_rows(source: Source, bands: Sequence[str] | None, times: Times | None) -> Series | None:
+    """Large rasters, whose pixels stay on the disk; None for anything else."""
+    given = list(source) if isinstance(source, (list, tuple)) else [source]
+    paths = _paths(given)
+    return read_windowed(paths, options_of(bands, None)) if paths and len(paths) == len(given) and not times else None
 
 
 @public_errors()
@@ -87,13 +97,17 @@ def compress(
     bands: a name for each plane, or which of those that the source names; times: ISO 8601 texts, dates or datetime64.
     nodata, level, boa_offset: of arrays, see `Frame.from_array`. mode: auto, learned or transform. weights: of the
     bands: auto, equal or visible. intra_every: every Nth frame without context. fast: half the time, some 3 % more
-    bytes. model: another model's folder. force: replace an
-    output that exists. progress: called after each step. Raises Error, RefusedError, MissingPackageError.
+    bytes. model: another model's folder. threads: processes that work on tiles, with the same bytes; with few tiles,
+    threads of the networks instead. They are started from `sys.executable`, import nothing of the caller, and end with the
+    call: leave it at 1 where that is no Python, as in an embedded interpreter. force: replace an
+    output that exists. progress: called after each job on a tile. Raises Error, RefusedError, MissingPackageError.
     """
     request = Request(bytes, bytes_per_frame, quality, layers, lossless, max_error, mode, weights, intra_every, fast)
     place = None if output is None else Output(Path(output), _paths(source), force)
-    series = as_series(source, bands, times, nodata, level, boa_offset)
-    coded = request.encode(_model(model, threads), series, progress)
+    series = _by_rows(source, bands, times) or as_series(source, bands, times, nodata, level, boa_offset)
+    opened = _model(model, threads)
+    with open_pool(threads, opened, request.work(series)) as pool:
+        coded = request.encode(opened, series, progress, pool)
     if place is not None:
         with place as path:
             path.write_bytes(coded.data)

@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 
 import swathpack
 from swathpack.edge.bands import BANDS
+from swathpack.tools.files import workers
 from swathpack.tools.files.lazy import LazyDecoder
 from tests.frames import series, values
 
+close = workers.WorkerPool.close
 TIMES = ["2026-05-01", "2026-05-06", "2026-05-11"]
 
 
@@ -127,6 +129,16 @@ def test_every_goal_is_met(wish: dict[str, Any], check: Any, cube: NDArray[np.ui
     made = swathpack.compress(given, **wish)
     back = swathpack.decompress(made)
     assert check(made.nbytes, int(np.abs(back.astype(int) - given).max()))
+
+
+def test_processes_make_the_same_bytes(monkeypatch: pytest.MonkeyPatch, cube: NDArray[np.uint16]) -> None:
+    given, names, opened = cube[:2, 1:4], BANDS[1:4], list[int]()
+    alone = swathpack.compress(given, bands=names, bytes=3000)
+    monkeypatch.setattr(workers, "LEAST_WORK", 1)
+    monkeypatch.setattr(workers.WorkerPool, "close", lambda self: (opened.append(self.workers), close(self)))
+    shared = swathpack.compress(given, bands=names, bytes=3000, threads=2)
+    assert bytes(shared) == bytes(alone)
+    assert opened == [2]
 
 
 def test_arrays_frames_and_paths_are_alike(tmp_path: Path, cube: NDArray[np.uint16]) -> None:

@@ -130,7 +130,7 @@ def level_taking(bppb: float, scene: Path, folder: Path) -> float:
     return high
 
 
-def main() -> int:
+def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="folder of .npz cubes")
     parser.add_argument("folder", type=Path, help="where the scene and what is made of it go")
@@ -140,7 +140,7 @@ def main() -> int:
     parser.add_argument("--threads", type=int, help="processes (default: one a core)")
     parser.add_argument("--fast", action="store_true", help="as compress")
     parser.add_argument("--force", action="store_true", help="code again what is there")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     args.folder.mkdir(parents=True, exist_ok=True)
     bands = tuple(args.bands.split(","))
     scene = args.folder / f"{args.side}x{len(bands)}.tif"
