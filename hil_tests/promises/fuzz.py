@@ -1,6 +1,6 @@
 """Fuzzing of every parser that takes bytes from outside: no crash, no hang, no growth; inputs counted.
 
-    python -m tests.edge.campaign fuzz --size 600        seconds; ends early after ten million inputs
+    python -m swathpack.hil_tests.promises fuzz --size 600        seconds; ends early after ten million inputs
 
 Guided twice. By coverage: lines of the parsers' modules that an input reaches first put it into the corpus,
 from which later inputs are made (traced for one input in sixteen; the rest run at full speed). By structure:
@@ -17,9 +17,11 @@ import random
 import sys
 import time
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 from swathpack.edge.health.telemetry import resident_mb
-from tests.edge.campaign.fuzz_targets import Target, targets
+from swathpack.hil_tests.promises.fuzz_targets import Target, targets
 
 TRACE_ONE_IN = 16
 MADE_SHARE = 0.25
@@ -66,7 +68,7 @@ def traced(target: Target, data: bytes) -> bool:
     """Run with line tracing of the target's files; True when a line was reached that never was before."""
     new: set[tuple[str, int]] = set()
 
-    def trace(frame, event, argument):
+    def trace(frame: FrameType, event: str, argument: object) -> Any:
         name = frame.f_code.co_filename.rsplit("/", 1)[-1]
         if name not in target.files:
             return None

@@ -30,9 +30,9 @@ from swathpack.edge.packets.ranges import RangeSet
 from swathpack.edge.sources.acquisition import Acquisition
 from swathpack.edge.sources.folder import FolderSource
 from swathpack.edge.stages.uplink import CommandFolder
-from tests.edge.campaign.budgets import bulk_tile
-from tests.edge.campaign.powercut_base import Sequence
-from tests.edge.flight import MISSION, MODEL
+from swathpack.hil_tests.promises.budgets import bulk_tile
+from swathpack.hil_tests.promises.powercut_base import Sequence
+from swathpack.hil_tests.simulation.flight import MISSION, MODEL
 
 
 class Boots:
@@ -212,7 +212,9 @@ class Frames(Sequence):
         yield
 
     def dump(self, folder: Path) -> Any:
-        return sorted(found.name for found in self._open(folder).orphans(set()) if found.pack())
+        return sorted(
+            found.name for found in self._open(folder).orphans(set()) if isinstance(found, Acquisition) and found.pack()
+        )
 
     def judge(self, folder: Path, steps: int) -> str:
         verdict = super().judge(folder, steps)

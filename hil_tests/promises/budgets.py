@@ -1,6 +1,6 @@
 """Random passes: never a byte over the budget, and filled while anything is left to send.
 
-    python -m tests.edge.campaign budgets --size 200 [--codec edge]
+    python -m swathpack.hil_tests.promises budgets --size 200 [--codec edge]
 
 With `--codec edge` the queues are filled with segments of the real codec (tiles of 64x64 and 128x128 pixels, four
 quantiser steps, with and without context), each in many places; else with random bytes of plausible sizes.
@@ -17,6 +17,7 @@ import numpy as np
 
 from swathpack.edge.bands import BANDS
 from swathpack.edge.clock import ManualClock
+from swathpack.edge.codec.flight import FlightCodec
 from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.codec.protocol import ContextLatent, TileKey, TilePixels
 from swathpack.edge.downlink.passrun import LinkSettings, PassRun
@@ -25,7 +26,7 @@ from swathpack.edge.downlink.queue import DownlinkQueue
 from swathpack.edge.downlink.work import Work
 from swathpack.edge.events import EventLog
 from swathpack.edge.sources.synthetic import SyntheticSource
-from tests.edge.campaign.watcher import codecs
+from swathpack.hil_tests.promises.watcher import codecs
 
 PASSES_PER_QUEUE = 10
 
@@ -58,6 +59,7 @@ def bulk_tile(rng: np.random.Generator, number: int, median_bytes: float) -> Bul
 def real_tiles() -> list[BulkTile]:
     """Tiles of the real codec: two sides, four steps, without context and against one."""
     codec, found = codecs("edge")[0], []
+    assert isinstance(codec, FlightCodec)
     source = SyntheticSource(ManualClock(), 0, 1, 128)
     for side in (64, 128):
         for codec.q in (8, 18, 28, 38):
@@ -129,7 +131,8 @@ def one_pass(queue: DownlinkQueue, rng: random.Random, number: int, tiles: int) 
 
 
 def campaign(folder: Path, passes: int, seed: int = 1, real: bool = False) -> list[PassResult]:
-    rng, results = random.Random(seed), []
+    rng = random.Random(seed)
+    results: list[PassResult] = []
     pool = real_tiles() if real else []
     while len(results) < passes:
         index = len(results) // PASSES_PER_QUEUE

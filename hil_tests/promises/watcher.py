@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from swathpack.edge.bands import BANDS
 from swathpack.edge.clock import SystemClock
 from swathpack.edge.codec.base_layer import known_part
 from swathpack.edge.codec.latents import LAYERS
-from swathpack.edge.codec.protocol import CodedTile, ContextLatent, TileKey, TilePixels
+from swathpack.edge.codec.protocol import CodedTile, ContextLatent, TileCodec, TileKey, TilePixels
 from swathpack.edge.config import CodingConfig
 from swathpack.edge.frame import Frame
 from swathpack.edge.packets.deframer import Deframer
@@ -22,11 +23,12 @@ from swathpack.edge.packets.space_packet import Apid
 from swathpack.edge.sources.acquisition import Acquisition
 from swathpack.edge.sources.synthetic import SyntheticSource
 from swathpack.edge.stream.quality import is_learned
+from swathpack.hil_tests.simulation.fake_codec import FakeSegmentDecoder, FakeTileCodec
+from swathpack.hil_tests.simulation.two_ends import KEY, held_of
+from swathpack.tools.ground.decoder import SegmentDecoder
 from swathpack.tools.ground.receiver import GroundReceiver
 from swathpack.tools.ground.reports import ReportWriter
 from swathpack.tools.ground.store import GroundStore
-from tests.edge.link import KEY
-from tests.fake_codec import FakeSegmentDecoder, FakeTileCodec
 
 TILE, SIDE, PLACES = 64, 128, 4
 START, REVISIT_S = 1_700_000_000, 5 * 86400
@@ -34,7 +36,7 @@ MAX_PACKET = 4096
 
 
 @functools.cache
-def codecs(name: str):
+def codecs(name: str) -> tuple[TileCodec, SegmentDecoder, Any]:
     """(codec, decoder, model) of `fake` or `edge`, made once a process."""
     if name == "fake":
         return FakeTileCodec(64, 30), FakeSegmentDecoder(), SimpleNamespace(digest=b"fake", engine_events=[])
@@ -47,7 +49,7 @@ def codecs(name: str):
 
 
 @functools.cache
-def undisturbed(name: str, learned: bool):
+def undisturbed(name: str, learned: bool) -> TileCodec:
     """What codes as a board with the usual mission does, kept to one of its modes: a board chooses by the contexts that it
     happens to hold, and the tile says which.
     """
@@ -148,7 +150,7 @@ class Watcher:
         """Wrong: not the latent that the encoder makes of the scene in the tile's mode, to the layers that are held."""
         found = Judged()
         for key in self.store.tile_frames():
-            held = self.store.latent(key)
+            held = held_of(self.store, key)
             found.held += 1
             found.transform += not is_learned(held.q)
             true = self.code(key, is_learned(held.q), self._contexts(key))

@@ -7,7 +7,7 @@ import pytest
 
 from swathpack.edge.downlink import confirm
 from swathpack.edge.packets.ranges import RangeSet
-from tests.edge.campaign import (
+from swathpack.hil_tests.promises import (
     budgets,
     disk,
     erasure,

@@ -1,6 +1,6 @@
 """kill -9 at random instants: after every restart nothing accepted is lost and no budget is exceeded.
 
-    python -m tests.edge.campaign kill --size 300 [--codec edge]
+    python -m swathpack.hil_tests.promises kill --size 300 [--codec edge]
 
 The process is `swathpack.edge.__main__.main` with a mission file, a watched folder, pass files and a report folder. Most lives
 are forked from this process, which has everything imported and the model loaded, so that a life is spent working
@@ -23,16 +23,18 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import swathpack.edge.__main__ as process
 from swathpack.edge.codec.protocol import TileKey
 from swathpack.edge.downlink.budget import Budget, Pass, format_budget
-from tests.edge.campaign.marks import STEPS, Marks
-from tests.edge.campaign.watcher import START, Watcher, codecs
-from tests.edge.link import write_key_file
+from swathpack.hil_tests.promises.marks import STEPS, Marks
+from swathpack.hil_tests.promises.watcher import START, Watcher, codecs
+from swathpack.hil_tests.simulation.two_ends import write_key_file
 
 PASS_S, BUDGET = 6.0, 90_000
 FINAL_BUDGET = 20_000_000
@@ -166,8 +168,8 @@ class Board:
             codec, model = codecs(self.codec)[0], codecs(self.codec)[2]
             process.open_model = lambda mission: model
             if self.codec == "fake":
-                process.FlightCodec = SimpleNamespace(configured=lambda *_: codec)
-                process.watch_model = lambda *_: 0
+                setattr(process, "FlightCodec", SimpleNamespace(configured=lambda *_: codec))  # noqa: B010
+                setattr(process, "watch_model", lambda *_: 0)  # noqa: B010
             code = process.main(["--config", str(config)])
         finally:
             os._exit(code)
@@ -351,7 +353,7 @@ def log_counts(folder: Path) -> Counter[str]:
     return Counter(str(event["event"]) for event in _log(folder) if "event" in event)
 
 
-def _log(folder: Path):
+def _log(folder: Path) -> Iterator[dict[str, Any]]:
     for path in (folder / "state" / "log").glob("events.jsonl*"):
         for line in path.read_text(errors="replace").splitlines():
             try:

@@ -1,6 +1,6 @@
 """Damaged and full disks: what was accepted still arrives, nothing wrong is decoded, and the board says what it saw.
 
-    python -m tests.edge.campaign disk --size 60 [--codec edge]
+    python -m swathpack.hil_tests.promises disk --size 60 [--codec edge]
 
 The loop is stopped as by a crash in the middle of its work, one file of its state is harmed where it is in use (pages
 of the queue after a checkpoint, its log before one, directory entries and data of filled context slots, the newest boot
@@ -15,8 +15,10 @@ import random
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -27,10 +29,12 @@ from swathpack.edge.codec.protocol import TileKey, TilePixels
 from swathpack.edge.context.layout import ENTRY_BYTES, SUPERBLOCK_BYTES
 from swathpack.edge.downlink.schedule import Contact
 from swathpack.edge.downlink.schema import QueueCorruptError
+from swathpack.edge.sources.synthetic import SyntheticSource
+from swathpack.hil_tests.promises.watcher import codecs, waiting
+from swathpack.hil_tests.simulation.flight import MISSION, Flight, Station
+from swathpack.hil_tests.simulation.two_ends import KEY, held_of
 from swathpack.tools.ground.receiver import GroundReceiver
 from swathpack.tools.ground.reports import ReportWriter
-from tests.edge.campaign.watcher import codecs, waiting
-from tests.edge.flight import KEY, MISSION, Flight, Station
 
 PAGE = 4096
 FRAMES = 8  # four before the harm, four after it: contexts are read again
@@ -108,7 +112,7 @@ class Left:
 
     waiting: set[int]
     names: dict[int, str]
-    rows: tuple
+    rows: tuple[Any, ...]
 
 
 def harm(flight: Flight, left: Left, victim: str, kind: str, rng: random.Random) -> None:
@@ -180,7 +184,7 @@ def crash(flight: Flight, checkpointed: bool) -> Left:
     return left
 
 
-def _rows(flight: Flight) -> tuple:
+def _rows(flight: Flight) -> tuple[Any, ...]:
     """What the queue says of everything."""
     tables = ("frames", "work", "tiles", "sent", "passes")
     file = flight.board.queue.file
@@ -272,7 +276,7 @@ def _judge(
 ) -> None:
     whole, seen = set(), set()
     for key in station.store.tile_frames():
-        held, true = station.store.latent(key), _true(flight, key)
+        held, true = held_of(station.store, key), _true(flight, key)
         result.wrong += int(not np.array_equal(held.latent, known_part(true, held.layers, held.q)))
         place = (_date(key), key.tile >> 8 & 255, key.tile & 255)
         seen.add(place)
@@ -295,6 +299,7 @@ def _date(key: TileKey) -> int:
 
 def _true(flight: Flight, key: TileKey) -> np.ndarray:
     row, column = key.tile >> 8 & 255, key.tile & 255
+    assert isinstance(flight.source, SyntheticSource)
     data = flight.source.scene(0, _date(key))[:, row * 64 : row * 64 + 64, column * 64 : column * 64 + 64]
     return flight.codec.encode(TilePixels(key, np.ascontiguousarray(data), BANDS, data[0] > 0), []).latent
 
@@ -329,7 +334,9 @@ def full_disk(folder: Path, megabytes: int = 6) -> tuple[str, bool]:
         subprocess.run(["umount", "-l", str(tiny)], capture_output=True)
 
 
-def campaign(folder: Path, cases: int, codec: str = "fake", seed: int = 1, harms=HARMS) -> DiskResult:
+def campaign(
+    folder: Path, cases: int, codec: str = "fake", seed: int = 1, harms: Sequence[tuple[str, str]] = HARMS
+) -> DiskResult:
     result = DiskResult(codec)
     for i in range(cases):
         place = folder / f"case{i}"

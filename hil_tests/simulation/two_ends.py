@@ -9,7 +9,7 @@ import numpy as np
 
 from swathpack.edge.clock import ManualClock
 from swathpack.edge.codec.latents import LAYERS
-from swathpack.edge.codec.protocol import TileKey, TilePixels
+from swathpack.edge.codec.protocol import ContextLatent, TileKey, TilePixels
 from swathpack.edge.context.layout import Geometry
 from swathpack.edge.context.store import ContextStore
 from swathpack.edge.downlink.confirm import Confirmation
@@ -21,10 +21,10 @@ from swathpack.edge.downlink.work import Work
 from swathpack.edge.events import EventLog
 from swathpack.edge.packets.deframer import Deframer
 from swathpack.edge.packets.link_keys import LinkKey, link_keys_text
-from swathpack.tools.ground.receiver import GroundReceiver
+from swathpack.hil_tests.simulation.fake_codec import FakeSegmentDecoder, FakeTileCodec
+from swathpack.tools.ground.receiver import GroundReceiver, Update
 from swathpack.tools.ground.reports import ReportWriter
 from swathpack.tools.ground.store import GroundStore
-from tests.fake_codec import FakeSegmentDecoder, FakeTileCodec
 
 KEY = LinkKey(0, bytes(range(32)))
 KEYS = dict([KEY])
@@ -49,7 +49,8 @@ def scene(tiles: int, seed: int = 1, side: int = 64) -> np.ndarray:
 def acquire(ground: np.ndarray, date: int) -> np.ndarray:
     """(4, side, side) uint16: the ground on a date, with the sensor's noise."""
     noise = np.random.default_rng([date, int(ground[0, 0, 0])]).normal(size=ground.shape)
-    return np.clip(ground * (1 + 0.02 * np.sin(date)) + 15 * noise, 1, 9999).astype(np.uint16)
+    seen: np.ndarray = np.clip(ground * (1 + 0.02 * np.sin(date)) + 15 * noise, 1, 9999).astype(np.uint16)
+    return seen
 
 
 class Board:
@@ -99,6 +100,14 @@ class Board:
                 self.confirmation.receive(packet.payload, keys)
 
 
+def held_of(store: GroundStore, key: TileKey) -> ContextLatent:
+    """What the ground holds of a tile-frame that it has. Raises LookupError when it has none."""
+    held = store.latent(key)
+    if held is None:
+        raise LookupError(f"no layer of {key} at the ground")
+    return held
+
+
 class Ground:
     """Store, receiver and reports of the ground in one folder."""
 
@@ -107,7 +116,7 @@ class Ground:
         self.receiver = GroundReceiver(self.store, FakeSegmentDecoder(), 2048)
         self.reports = ReportWriter(self.store, KEY, STORE)
 
-    def hear(self, number: int, stream: Iterable[bytes], keep: Callable[[int], bool] = lambda i: True):
+    def hear(self, number: int, stream: Iterable[bytes], keep: Callable[[int], bool] = lambda i: True) -> list[Update]:
         for i, packet in enumerate(stream):
             if keep(i):
                 self.receiver.feed(packet)
@@ -118,7 +127,7 @@ class Ground:
         return [key for key in self.store.tile_frames() if not self._right(key, truth[key])]
 
     def _right(self, key: TileKey, true: np.ndarray) -> bool:
-        held = self.store.latent(key)
+        held = held_of(self.store, key)
         known = held.layers * true.shape[0] // LAYERS
         return bool((held.latent[:known] == true[:known]).all() and not held.latent[known:].any())
 

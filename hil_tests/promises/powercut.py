@@ -1,6 +1,6 @@
 """The power goes at every write, rename and sync in turn: after each cut the old state is there or the new one.
 
-    python -m tests.edge.campaign powercut [--size N]      every N-th operation of each part, default 1: all
+    python -m swathpack.hil_tests.promises powercut [--size N]      every N-th operation of each part, default 1: all
 
 Each part (`powercut_parts`) does its work in a process with the simulated disk preloaded. At every operation it is
 killed once with the power on, once with all that was not synced lost, and once with a random half of it lost and the last
@@ -23,11 +23,12 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+import swathpack
+from swathpack.hil_tests.promises.powercut_base import Part
+from swathpack.hil_tests.promises.powercut_parts import CARELESS, PARTS
 from swathpack.hil_tests.simulation import disk
-from tests.edge.campaign.powercut_base import Part
-from tests.edge.campaign.powercut_parts import CARELESS, PARTS
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(swathpack.__file__).parents[1]
 MODES = (("killed", 1.0, False), ("all lost", 0.0, False), ("half lost", 0.5, True))
 MANY = 1 << 40
 
@@ -54,7 +55,7 @@ def campaign(folder: Path, every: int = 1, names: Iterable[str] = ()) -> list[Pa
     library = disk.build(folder)
     if library is None:
         raise RuntimeError("no C compiler here")
-    words = [sys.executable, "-m", "tests.edge.campaign.powercut", str(folder), str(every), *names]
+    words = [sys.executable, "-m", "swathpack.hil_tests.promises.powercut", str(folder), str(every), *names]
     environment = {**os.environ, "LD_PRELOAD": str(library.resolve()), "PYTHONPATH": str(ROOT)}
     done = subprocess.run(words, env=environment, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     if done.returncode:

@@ -1,6 +1,6 @@
 """Erasure coding: how much overhead buys how much protection against which loss.
 
-    python -m tests.edge.campaign erasure
+    python -m swathpack.hil_tests.promises erasure
 
 Per code, block and overhead: the share of image packets that are missing after repair, for losses at random
 and in bursts of mean length 8. No code at equal bytes is the line to beat: what it loses, it loses.
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,7 +91,9 @@ def one_row(row: ErasureRow, packets: int, seed: int) -> ErasureRow:
     return row
 
 
-def campaign(packets: int, codes: tuple[str, ...], losses=LOSSES, shapes=SHAPES) -> list[ErasureRow]:
+def campaign(
+    packets: int, codes: tuple[str, ...], losses: Sequence[float] = LOSSES, shapes: Sequence[tuple[int, int]] = SHAPES
+) -> list[ErasureRow]:
     return [
         one_row(ErasureRow(code, *shape, bursts, loss), packets, seed)
         for code in codes

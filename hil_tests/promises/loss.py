@@ -1,6 +1,6 @@
 """Packet loss over a series: every decoded tile is the encoder's own, contexts are only what arrived, nothing stalls.
 
-    python -m tests.edge.campaign loss --codec edge
+    python -m swathpack.hil_tests.promises loss --codec edge
 
 The whole loop and its ground, ten dates, reports delayed by one pass and one in ten of them lost, packets lost at
 random or in bursts; in some rows all reports of one date are lost too. After the last date come passes without new
@@ -16,9 +16,10 @@ import random
 import sys
 import zlib
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -26,16 +27,18 @@ from swathpack.edge.bands import BANDS
 from swathpack.edge.clock import ManualClock
 from swathpack.edge.codec.base_layer import known_part
 from swathpack.edge.codec.latents import LAYERS
+from swathpack.edge.codec.protocol import CodedTile, ContextLatent, TilePixels
 from swathpack.edge.frame import Frame
 from swathpack.edge.packets.report import held_digest
 from swathpack.edge.sources.acquisition import Acquisition, Offer
 from swathpack.edge.sources.synthetic import SyntheticSource
 from swathpack.edge.stream.quality import step_of
+from swathpack.hil_tests.promises.watcher import codecs, waiting
+from swathpack.hil_tests.simulation.fake_codec import synthesise
+from swathpack.hil_tests.simulation.flight import MISSION, Flight, Station
+from swathpack.hil_tests.simulation.two_ends import KEY, held_of
 from swathpack.tools.ground.receiver import GroundReceiver
 from swathpack.tools.ground.reports import ReportWriter
-from tests.edge.campaign.watcher import codecs, waiting
-from tests.edge.flight import KEY, MISSION, Flight, Station
-from tests.fake_codec import synthesise
 
 DATES = 10
 OUTAGE = 4  # the date whose reports are all lost, in rows with an outage
@@ -108,13 +111,13 @@ class Remembering:
     def __init__(self, name: str) -> None:
         self._codec, self._decoder, self.model = codecs(name)
         self.layers, self.head = self._codec.layers, self._decoder.head
-        self._coded: dict = {}
-        self._decoded: dict = {}
-        self._seen: dict = {}
-        self.log: list = []
+        self._coded: dict[Any, CodedTile] = {}
+        self._decoded: dict[Any, tuple[np.ndarray, int]] = {}
+        self._seen: dict[Any, np.ndarray] = {}
+        self.log: list[CodedTile] = []
         self.offered = 0
 
-    def encode(self, tile, contexts):
+    def encode(self, tile: TilePixels, contexts: Sequence[ContextLatent]) -> CodedTile:
         place = (tile.key, zlib.crc32(tile.data.tobytes()), tuple(c.digest for c in contexts))
         if place not in self._coded:
             self._coded[place] = self._codec.encode(tile, contexts)
@@ -123,14 +126,14 @@ class Remembering:
         self.offered += bool(contexts)
         return coded
 
-    def decode(self, data, contexts):
+    def decode(self, data: bytes, contexts: Sequence[ContextLatent]) -> tuple[np.ndarray, int]:
         place = (data, tuple(c.digest for c in contexts))
         if place not in self._decoded:
             self._decoded[place] = self._decoder.decode(data, contexts)
         latent, layers = self._decoded[place]
         return latent.copy(), layers
 
-    def pixels(self, latent, q: int) -> np.ndarray:
+    def pixels(self, latent: np.ndarray, q: int) -> np.ndarray:
         place = (latent.tobytes(), q)
         if place not in self._seen:
             real = hasattr(self.model, "synthesise")
@@ -149,14 +152,14 @@ class DatedSource:
         self._due = deque((place, date, view) for date, row in enumerate(views) for place, view in enumerate(row))
         self.date = -1
 
-    def poll(self):
+    def poll(self) -> Offer | None:
         if not self._due or self._due[0][1] > self.date:
             return None
         place, date, view = self._due.popleft()
         frame = Frame.from_array(view, BANDS)
         return Offer("", Acquisition(f"f-{place}-{date}", seconds(date), place, frame))
 
-    def done(self, offer) -> None:
+    def done(self, offer: Offer) -> None:
         pass
 
     def close(self) -> None:
@@ -180,7 +183,13 @@ def views(places: int, real: bool = True) -> list[list[np.ndarray]]:
 
 
 def series(
-    folder: Path, case: Case, codec: Remembering, ground: list, budget: int, result: LossResult, seed: int
+    folder: Path,
+    case: Case,
+    codec: Remembering,
+    ground: list[list[np.ndarray]],
+    budget: int,
+    result: LossResult,
+    seed: int,
 ) -> None:
     """One run over all dates; adds to the result."""
     text = MISSION.replace("[context]", f'[context]\npolicy = "{case.policy}"').replace("= 512", "= 256")
@@ -190,7 +199,8 @@ def series(
     station = Station(folder, flight)
     station.receiver = GroundReceiver(station.store, codec, 4096)
     rng = random.Random(seed)
-    channel, reports = Channel(case, random.Random(seed)), deque([[], []])
+    channel = Channel(case, random.Random(seed))
+    reports: deque[list[bytes]] = deque([[], []])
     codec.log.clear()
     for date in range(DATES):
         flight.clock.advance(3600)
@@ -217,7 +227,9 @@ def series(
     result.series += 1
 
 
-def _pass(number: int, flight: Flight, station: Station, channel: Channel, budget: int, result: LossResult) -> list:
+def _pass(
+    number: int, flight: Flight, station: Station, channel: Channel, budget: int, result: LossResult
+) -> list[bytes]:
     packets = flight.contact(number, budget)
     kept = [packet for packet in packets if channel.keeps()]
     result.over_budget += sum(map(len, packets)) > budget
@@ -229,11 +241,13 @@ def _pass(number: int, flight: Flight, station: Station, channel: Channel, budge
     return commands
 
 
-def _judge(result: LossResult, flight: Flight, station: Station, codec: Remembering, ground: list) -> None:
+def _judge(
+    result: LossResult, flight: Flight, station: Station, codec: Remembering, ground: list[list[np.ndarray]]
+) -> None:
     columns = ground[0][0].shape[2] // 64
     result.frames += sum(view.shape[1] // 64 * columns for row in ground for view in row)
     for key in station.store.tile_frames():
-        held = station.store.latent(key)
+        held = held_of(station.store, key)
         result.seen, result.layers = result.seen + 1, result.layers + held.layers
         row, column = key.tile >> 8 & 255, key.tile & 255
         view = ground[(key.time - seconds(0)) // (5 * 86400)][key.tile >> 16]
@@ -250,7 +264,7 @@ def _wrong(station: Station, codec: Remembering) -> int:
     own = {coded.key: coded for coded in codec.log}  # the last coding of a tile-frame, as the queue keeps it
     wrong = 0
     for key in station.store.tile_frames():
-        held, mine = station.store.latent(key), own[key]
+        held, mine = held_of(station.store, key), own[key]
         same = np.array_equal(held.latent, known_part(mine.latent, held.layers, mine.q))
         digests = [held_digest(key, mine.q, held.layers, latent) for latent in (held.latent, mine.latent)]
         wrong += not (same and digests[0] == digests[1] and held.q == mine.q)
@@ -278,7 +292,9 @@ CASES = (
 )
 
 
-def campaign(folder: Path, codec: str, places: int, budget: int, cases=CASES, real: bool = True) -> list[LossResult]:
+def campaign(
+    folder: Path, codec: str, places: int, budget: int, cases: Sequence[Case] = CASES, real: bool = True
+) -> list[LossResult]:
     ground, shared = views(places, real), Remembering(codec)
     results, sent = [], 100 * places
     for i, case in enumerate(cases):

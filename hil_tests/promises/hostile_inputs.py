@@ -31,13 +31,13 @@ from swathpack.edge.stream import (
     read_stream,
 )
 from swathpack.edge.stream.records import FRAME_SYNC, deflate, wrap_record
+from swathpack.hil_tests.promises.fuzz import mutate
+from swathpack.hil_tests.promises.fuzz_makers import make_packets
+from swathpack.hil_tests.simulation.made_frames import series, values
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.carried import FACTS_TAG, METADATA_TAG
 from swathpack.tools.files.encoder import SeriesEncoder
 from swathpack.tools.files.rasters.packing import pack
-from tests.edge.campaign.fuzz import mutate
-from tests.edge.campaign.fuzz_targets import make_packets
-from tests.frames import series, values
 
 SIDES = (1, 63, 64, 65, 255, 256, 1000, 2048, 4096, 16_384, 32_768)
 COUNTS = (1, 1, 2, 3, 7, 255, 4096, 65_535, 65_536)

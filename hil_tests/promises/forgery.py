@@ -1,6 +1,6 @@
 """Forged, replayed and stale reports by the million: nothing is withheld from the ground, nothing sent again without cause.
 
-    python -m tests.edge.campaign forgery --size 1000000      reports in all
+    python -m swathpack.hil_tests.promises forgery --size 1000000      reports in all
 
 A board flies some passes with losses. Then each attacker has his turn on a copy of it, and the flight goes on until the
 ground holds every layer. A twin that nobody attacks says how many bytes that takes.
@@ -34,8 +34,8 @@ from swathpack.edge.downlink.tiles import TileRow
 from swathpack.edge.packets.link_keys import UNSIGNED, LinkKey
 from swathpack.edge.packets.report import DIGEST_BYTES, MAX_BYTES, Report, ReportEntry
 from swathpack.edge.packets.space_packet import SpacePacket
+from swathpack.hil_tests.simulation.two_ends import KEY, STORE, Board, Ground, acquire, scene
 from swathpack.tools.ground.reports import ReportWriter
-from tests.edge.link import KEY, STORE, Board, Ground, acquire, scene
 
 TILES, DATES, BUDGET, LAST_BUDGET = 5, 4, 5000, 200_000
 SHARES = {"no key": 0.6, "replayed": 0.24, "stale": 0.04, "with a key": 0.06, "insecure": 0.06}
@@ -213,8 +213,8 @@ def without_key(world: World, liar: Liar) -> Iterator[bytes]:
         elif kind == 3:
             yield liar.report(UNSIGNED)
         else:
-            payload = rng.choice(true)
-            yield payload[: rng.randrange(len(payload))] + rng.randbytes(rng.randrange(20))
+            whole = rng.choice(true)
+            yield whole[: rng.randrange(len(whole))] + rng.randbytes(rng.randrange(20))
 
 
 def replayed(world: World, liar: Liar) -> Iterator[bytes]:
@@ -247,7 +247,8 @@ ARMS: dict[str, Callable[[World, Liar], Iterator[bytes]]] = {
 
 def campaign(folder: Path, reports: int, seed: int = 1) -> list[ArmResult]:
     """All attackers, about so many reports together."""
-    bases, results = {}, []
+    bases: dict[LinkKey, World] = {}
+    results = []
     for key in (KEY, UNSIGNED):
         base = folder / f"base-{key.slot}"
         base.mkdir()
@@ -256,8 +257,8 @@ def campaign(folder: Path, reports: int, seed: int = 1) -> list[ArmResult]:
         bases[key].fly(DATES, int(reports * SHARES["stale"] / 10) + 1 if key is KEY else 0)
         bases[key].close()
     for name, attack in ARMS.items():
-        base = bases[UNSIGNED if name == "insecure" else KEY]
-        results.append(_arm(name, attack, base, max(int(reports * SHARES[name]), 1), seed))
+        world = bases[UNSIGNED if name == "insecure" else KEY]
+        results.append(_arm(name, attack, world, max(int(reports * SHARES[name]), 1), seed))
     return results
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
 from swathpack.edge.install import __main__ as verbs
 from swathpack.edge.install import installer, service
@@ -15,7 +17,7 @@ from swathpack.edge.install.slots import Slots
 from swathpack.edge.install.verify import check_slot
 from swathpack.edge.packets.link_keys import read_link_keys
 from swathpack.edge.storage.durable import write_durably
-from tests.edge.install.small_bundle import bundle, files, kit
+from swathpack.hil_tests.simulation.small_bundle import KEY, bundle, files, kit
 
 ONE, TWO = {"note": "one"}, {"note": "two"}
 RELEASES = {"one": {}, "two": {"release": 1_700_000_100, "oldest_allowed": 1_700_000_100}}
@@ -28,14 +30,20 @@ class Quiet(Reporter):
         pass
 
 
+ANSWER = SimpleNamespace(returncode=0, stdout="active", stderr="")
+STAND_INS: tuple[tuple[ModuleType, str, Any], ...] = (
+    (installer, "run_selftest", lambda *_: (0, "")),
+    (service, "systemctl", lambda *_: ANSWER),
+    (verbs, "systemctl", lambda *_: ANSWER),
+    (installer, "set_power_mode", lambda *_: ""),
+    (verbs, "Reporter", Quiet),
+)
+
+
 def stand_in() -> None:
     """Without programs of a kit: the self-test passes, systemd takes every order."""
-    installer.run_selftest = lambda *_: (0, "")  # type: ignore[assignment]
-    answer = type("Answer", (), {"returncode": 0, "stdout": "active", "stderr": ""})
-    for module in (service, verbs):
-        module.systemctl = lambda *_: answer  # type: ignore[assignment, attr-defined]
-    installer.set_power_mode = lambda *_: ""  # type: ignore[assignment]
-    verbs.Reporter = Quiet  # type: ignore[misc, assignment]
+    for module, name, answer in STAND_INS:
+        setattr(module, name, answer)
     os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
 
 
@@ -53,7 +61,7 @@ class Installation:
         store = folder.with_name("bundles")
         store.mkdir()
         for name, changes in RELEASES.items():
-            self.bundles[name] = bundle(store, files(note=name), **changes)
+            self.bundles[name] = bundle(store, files(note=name), KEY, **changes)
         self.begin(folder)
 
     def begin(self, folder: Path) -> None:

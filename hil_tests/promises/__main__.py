@@ -25,7 +25,7 @@ NAMES = (
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.edge.campaign")
+    parser = argparse.ArgumentParser(prog="python -m swathpack.hil_tests.promises")
     parser.add_argument("name", choices=NAMES)
     parser.add_argument("--size", type=int, help="passes, kills, tiles or seconds: see the campaign")
     parser.add_argument("--codec", choices=["fake", "edge"], default="fake")
@@ -38,8 +38,9 @@ def main() -> int:
 
 
 def _run(args: argparse.Namespace, folder: Path) -> tuple[str, bool]:
-    module = importlib.import_module(f"tests.edge.campaign.{args.name}")
-    return module.main(folder, args.size, args.codec)
+    module = importlib.import_module(f"swathpack.hil_tests.promises.{args.name}")
+    text, good = module.main(folder, args.size, args.codec)
+    return str(text), bool(good)
 
 
 if __name__ == "__main__":

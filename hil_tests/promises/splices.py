@@ -1,6 +1,6 @@
 """What checks within payloads cost, and what they catch.
 
-    python -m tests.edge.campaign splices --size 2000       damaged payloads of each codec
+    python -m swathpack.hil_tests.promises splices --size 2000       damaged payloads of each codec
 
 Cost: bytes of segments of four tiles of up to 256 x 256 pixels with checks and without, and of them in packets, as a pass carries them.
 Catch: payloads that lost, doubled or changed bytes in their middle, or got some of another's, half of them cut as well;
@@ -13,7 +13,9 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import TypeVar
 from unittest.mock import patch
 
 import numpy as np
@@ -23,16 +25,18 @@ from swathpack.edge.codec.base_layer import known_part
 from swathpack.edge.codec.flight import FlightCodec, FlightTile
 from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.codec.layers import tile_decoder
+from swathpack.edge.codec.model import EdgeModel
+from swathpack.edge.codec.plain import CodedPlain
 from swathpack.edge.codec.prediction import CodingError
 from swathpack.edge.codec.protocol import TileKey, TilePixels
 from swathpack.edge.codec.rangecoder import RunChecks
+from swathpack.edge.codec.tile_coder import CodedLatent
 from swathpack.edge.packets.pieces import BASE_BYTES, HEAD_BYTES
 from swathpack.edge.packets.space_packet import OVERHEAD_BYTES
 from swathpack.edge.stream.chunks import take_checks, with_checks
+from swathpack.hil_tests.promises.rate import data_folder
+from swathpack.hil_tests.simulation.made_frames import values
 from swathpack.tools.files.rasters import read_series
-from tests.codec_models import shipped
-from tests.edge.campaign.rate import data_folder
-from tests.frames import values
 
 PLACES = (
     "ricohdl__hydro_patch_1",
@@ -85,6 +89,11 @@ def tiles(side: int) -> Iterator[np.ndarray]:
             yield values(side, side, 1, seed)[0].astype(np.uint16)
 
 
+@lru_cache(maxsize=1)
+def shipped() -> EdgeModel:
+    return EdgeModel()
+
+
 def coded(pixels: np.ndarray, q: int, mode: str) -> FlightTile:
     codec = FlightCodec(shipped(), q, mode=mode)
     given = TilePixels(TileKey(3, 1_700_000_000), pixels, BANDS, np.ones(pixels.shape[1:], bool))
@@ -123,14 +132,23 @@ def damaged(payload: bytes, other: bytes, rng: random.Random) -> bytes:
 def caught(size: int, rng: random.Random) -> list[Caught]:
     """Both codecs, a few tiles each."""
     pixels = list(tiles(64))[:2]
-    learned = [coded(p, 12, "learned").coded for p in pixels]
-    plain = [coded(p, 12, "transform").coded.payload for p in pixels]
+    learned = [_of(CodedLatent, p, "learned") for p in pixels]
+    plain = [_of(CodedPlain, p, "transform").payload for p in pixels]
     return [
         _try(
             "learned", [c.layers.payload(LAYERS) for c in learned], size, rng, lambda n, bad: _learned(learned[n], bad)
         ),
         _try("transform", [with_checks(p, 7) for p in plain], size, rng, lambda n, bad: _chunks(plain[n], bad)),
     ]
+
+
+Coded = TypeVar("Coded")
+
+
+def _of(kind: type[Coded], pixels: np.ndarray, mode: str) -> Coded:
+    found = coded(pixels, 12, mode).coded
+    assert isinstance(found, kind)
+    return found
 
 
 def _try(
@@ -154,7 +172,7 @@ def _try(
     return found
 
 
-def _learned(tile, bad: bytes) -> tuple[bool, int, bool]:
+def _learned(tile: CodedLatent, bad: bytes) -> tuple[bool, int, bool]:
     decoder = tile_decoder(shipped().engine, shipped().tables, (), tile.quality, tile.latent.shape[1:])
     refused = False
     try:

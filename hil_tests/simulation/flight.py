@@ -8,6 +8,7 @@ from pathlib import Path
 
 from swathpack.edge.board import Board, open_board
 from swathpack.edge.clock import ManualClock
+from swathpack.edge.codec.protocol import TileCodec
 from swathpack.edge.config import Mission, parse_mission
 from swathpack.edge.downlink.ports import PortError
 from swathpack.edge.downlink.schedule import Contact, SingleContact
@@ -17,11 +18,11 @@ from swathpack.edge.health.watchdog import Notifier
 from swathpack.edge.loop import FlightLoop
 from swathpack.edge.sources.acquisition import FrameSource
 from swathpack.edge.sources.synthetic import SyntheticSource
+from swathpack.hil_tests.simulation.fake_codec import FakeSegmentDecoder, FakeTileCodec
+from swathpack.hil_tests.simulation.two_ends import KEY, KEYS
 from swathpack.tools.ground.receiver import GroundReceiver
 from swathpack.tools.ground.reports import ReportWriter
 from swathpack.tools.ground.store import GroundStore
-from tests.edge.link import KEY, KEYS
-from tests.fake_codec import FakeSegmentDecoder, FakeTileCodec
 
 MODEL = b"fake"
 MISSION = """
@@ -101,7 +102,7 @@ class Flight:
         self.schedule.contact = None
         self.source: FrameSource = SyntheticSource(self.clock, frames, places, size)
         self.readings = Readings()
-        self.codec = FakeTileCodec(channels=64, q=30)
+        self.codec: TileCodec = FakeTileCodec(channels=64, q=30)
         self.start()
 
     def start(self) -> None:

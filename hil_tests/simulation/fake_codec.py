@@ -34,7 +34,7 @@ def step_of(q: int) -> float:
 
 def _dct() -> NDArray[np.float64]:
     n = np.arange(_BLOCK)
-    basis = np.cos(np.pi * (2 * n[None] + 1) * n[:, None] / (2 * _BLOCK)) * np.sqrt(2 / _BLOCK)
+    basis: NDArray[np.float64] = np.cos(np.pi * (2 * n[None] + 1) * n[:, None] / (2 * _BLOCK)) * np.sqrt(2 / _BLOCK)
     basis[0] /= np.sqrt(2)
     return basis
 
@@ -111,12 +111,15 @@ class FakeTileCodec:
             front + b"".join(layers),
         )
 
-    def _distortion(self, tile, coefficients, latent) -> NDArray[np.float64]:
+    def _distortion(
+        self, tile: TilePixels, coefficients: NDArray[np.float64], latent: NDArray[np.int16]
+    ) -> NDArray[np.float64]:
         """Exact, the transform being orthonormal: energy not kept plus quantisation error."""
         energy = ((tile.data.astype(np.float64) - 1000.0) ** 2).sum()
         zero = (coefficients**2).reshape(LAYERS, -1).sum(axis=1)
         kept = ((coefficients - latent * step_of(self.q)) ** 2).reshape(LAYERS, -1).sum(axis=1)
-        return energy - np.concatenate([[0.0], np.cumsum(zero - kept)])
+        left: NDArray[np.float64] = energy - np.concatenate([[0.0], np.cumsum(zero - kept)])
+        return left
 
 
 def _residual(latent: NDArray[np.int16], contexts: Sequence[ContextLatent]) -> NDArray[np.int16]:

@@ -1,7 +1,7 @@
 """Rate control on real series: bytes saved at equal true error against uniform layers, against greedy, and
 against greedy that knows the true errors.
 
-    python -m tests.edge.campaign rate --codec edge --size 24
+    python -m swathpack.hil_tests.promises rate --codec edge --size 24
 
 Tiles of the validation cubes (../shared/data/val, or $SWATHPACK_DATA; 128x128 pixels, 64x64 of small cubes and of
 series) are coded once, later dates against the dates before, and synthesised from every number of layers, so the
@@ -14,15 +14,17 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+import swathpack
 from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.codec.rate import RatePlanner, allocate
 from swathpack.edge.stream.quality import MAX_SHIFT
-from tests.edge.codec.rate_baselines import greedy_layers, uniform_layers
+from swathpack.hil_tests.promises.rate_baselines import greedy_layers, uniform_layers
 
 SIDE, DATES = 128, 4
 BUDGET_SHARES = (0.05, 0.1, 0.2, 0.35, 0.5, 0.7)
@@ -40,7 +42,7 @@ class RateTables:
 
 
 def data_folder() -> Path:
-    return Path(os.environ.get("SWATHPACK_DATA", Path(__file__).parents[3] / ".." / "shared" / "data"))
+    return Path(os.environ.get("SWATHPACK_DATA", Path(swathpack.__file__).parents[1] / ".." / "shared" / "data"))
 
 
 def real_tables(tiles: int, q: int, shift: int = MAX_SHIFT) -> RateTables:
@@ -52,6 +54,7 @@ def real_tables(tiles: int, q: int, shift: int = MAX_SHIFT) -> RateTables:
     from swathpack.edge.codec.layers import tile_decoder
     from swathpack.edge.codec.model import EdgeModel
     from swathpack.edge.codec.protocol import ContextLatent, TileKey, TilePixels
+    from swathpack.edge.codec.tile_coder import CodedLatent
 
     model = EdgeModel()
     codec = FlightCodec(model, q, shift=shift)
@@ -62,6 +65,7 @@ def real_tables(tiles: int, q: int, shift: int = MAX_SHIFT) -> RateTables:
             key = TileKey(number, 1000 + date)
             coded = codec.encode(TilePixels(key, pixels, BANDS, pixels.any(axis=0)), context)
             decoder = tile_decoder(model.engine, model.tables, coded.coded.contexts, coded.q, coded.latent.shape[1:])
+            assert isinstance(coded.coded, CodedLatent)
             decoder.decode(coded.coded.layers.payload(LAYERS), LAYERS)
             true = []
             for layers in range(LAYERS + 1):
@@ -74,12 +78,12 @@ def real_tables(tiles: int, q: int, shift: int = MAX_SHIFT) -> RateTables:
                 break
         if len(rows) >= tiles:
             break
-    costs, estimated, true = (np.array(part) for part in zip(*rows))
+    costs, estimated, errors = (np.array(part) for part in zip(*rows))
     costs[:, 0] = 0
-    return RateTables(costs, estimated, true, values, inter)
+    return RateTables(costs, estimated, errors, values, inter)
 
 
-def _series(tiles: int, bands, normalise):
+def _series(tiles: int, bands: Sequence[str], normalise: Callable[[list[str]], Sequence[str]]) -> Iterator[np.ndarray]:
     """Series (T, 12, side, side) from all validation cubes in turn, one crop of each, then a second of each."""
     import json
 
@@ -111,8 +115,8 @@ def _series(tiles: int, bands, normalise):
 def fake_tables(folder: Path, tiles: int) -> RateTables:
     """The fake codec on synthetic ground of very different roughness; its estimate is exact."""
     from swathpack.edge.codec.protocol import TileKey, TilePixels
-    from tests.edge.link import BANDS, acquire, scene
-    from tests.fake_codec import FakeTileCodec, synthesise
+    from swathpack.hil_tests.simulation.fake_codec import FakeTileCodec, synthesise
+    from swathpack.hil_tests.simulation.two_ends import BANDS, acquire, scene
 
     codec, rows = FakeTileCodec(), []
     for i, ground in enumerate(scene(tiles, seed=4)):
@@ -125,12 +129,12 @@ def fake_tables(folder: Path, tiles: int) -> RateTables:
             kept[layers * codec.channels // LAYERS :] = 0
             true.append(((synthesise(kept, codec.q, len(BANDS)) - pixels) ** 2).sum())
         rows.append((coded.prefix_bytes, coded.distortion, np.array(true)))
-    costs, estimated, true = (np.array(part) for part in zip(*rows))
+    costs, estimated, errors = (np.array(part) for part in zip(*rows))
     costs[:, 0] = 0
-    return RateTables(costs, estimated, true, tiles * pixels.size)
+    return RateTables(costs, estimated, errors, tiles * pixels.size)
 
 
-def bytes_at_error(tables: RateTables, method, error: float) -> float:
+def bytes_at_error(tables: RateTables, method: Callable[..., np.ndarray], error: float) -> float:
     """Smallest budget with which a method reaches a total true error, by bisection; infinity when it never
     does.
     """
@@ -214,7 +218,8 @@ def replan_ms(tiles: int = 10_000) -> float:
     for i in range(0, tiles, 20):
         have[i].add(int(prefix[i, 5]), int(prefix[i, 6]))
     numbers = np.arange(tiles)
-    table = QueueTable(numbers, numbers, numbers, np.zeros(tiles, int), np.ones(tiles), prefix, errors, have)
+    none = np.zeros(tiles, np.int64)
+    table = QueueTable(numbers, numbers, numbers, none, np.ones(tiles), prefix, errors, have, none)
     plan = PassPlan(table, PlanSettings())
     next(plan.spans(1_000_000))
     plan.sent(Span(7, int(prefix[7, 3]), int(prefix[7, 4])))

@@ -11,6 +11,8 @@ import mmap
 import struct
 import time
 from collections import Counter
+from collections.abc import Callable
+from typing import Any
 
 import swathpack.edge.__main__ as process
 from swathpack.edge.clock import SystemClock
@@ -57,7 +59,7 @@ class Marks:
         """In the forked process: wrap the steps, and let its wall clock be moved from outside."""
         for index, (_, owner, name) in enumerate(STEPS):
             setattr(owner, name, self._wrapped(getattr(owner, name), 8 * index))
-        SystemClock.wall = lambda clock: time.time() + self.wall_offset  # type: ignore[method-assign]
+        setattr(SystemClock, "wall", lambda clock: time.time() + self.wall_offset)  # noqa: B010
 
     def inside(self) -> list[str]:
         """Steps that a process killed just now had entered and not left; forgets them."""
@@ -89,9 +91,9 @@ class Marks:
     def _put(self, at: int, value: int) -> None:
         struct.pack_into("<I", self._memory, at, value)
 
-    def _wrapped(self, function, at: int):
+    def _wrapped(self, function: Callable[..., Any], at: int) -> Callable[..., Any]:
         @functools.wraps(function)
-        def step(*arguments, **named):
+        def step(*arguments: Any, **named: Any) -> Any:
             self._put(at, self._get(at) + 1)
             try:
                 return function(*arguments, **named)

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.edge.campaign.powercut_base import Part, Sequence
-from tests.edge.campaign.powercut_ground import GroundPasses
-from tests.edge.campaign.powercut_install import FirstInstallation, Rollback, Upgrade
-from tests.edge.campaign.powercut_record import Keys, Received, SlotRecord, Trust
-from tests.edge.campaign.powercut_runtime import Boots, Context, Ends, Frames, Link, Queue, Start
+from swathpack.hil_tests.promises.powercut_base import Part, Sequence
+from swathpack.hil_tests.promises.powercut_ground import GroundPasses
+from swathpack.hil_tests.promises.powercut_install import FirstInstallation, Rollback, Upgrade
+from swathpack.hil_tests.promises.powercut_record import Keys, Received, SlotRecord, Trust
+from swathpack.hil_tests.promises.powercut_runtime import Boots, Context, Ends, Frames, Link, Queue, Start
 
 
 class Renamed(Sequence):

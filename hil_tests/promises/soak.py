@@ -1,6 +1,6 @@
 """A long run of the whole loop with its ground: memory stays flat, and what the loop costs beside the codec.
 
-    python -m tests.edge.campaign soak --size 10000 [--codec edge]
+    python -m swathpack.hil_tests.promises soak --size 10000 [--codec edge]
 
 `size` tiles; passes and reports every few frames. With the fake codec tiles are 64x64x12, with the real one
 256x256x12 (a few dozen are enough to see the share of time that is not the codec's).
@@ -9,12 +9,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+
+from swathpack.edge.codec.protocol import CodedTile, ContextLatent, TileCodec, TilePixels
 from swathpack.edge.health.telemetry import resident_mb
+from swathpack.edge.sources.acquisition import Offer
 from swathpack.edge.sources.synthetic import SyntheticSource
-from tests.edge.flight import MISSION, Flight, Station
+from swathpack.hil_tests.simulation.flight import MISSION, Flight, Station
 
 PLACES = 4
 
@@ -22,10 +28,10 @@ PLACES = 4
 class Timed:
     """A codec whose CPU time is added up."""
 
-    def __init__(self, codec) -> None:
+    def __init__(self, codec: TileCodec) -> None:
         self.codec, self.cpu_s, self.layers = codec, 0.0, codec.layers
 
-    def encode(self, tile, contexts):
+    def encode(self, tile: TilePixels, contexts: Sequence[ContextLatent]) -> CodedTile:
         start = time.process_time()
         coded = self.codec.encode(tile, contexts)
         coded.segment(0, self.layers)  # range coding is the codec's too
@@ -38,15 +44,15 @@ class SceneSource(SyntheticSource):
     """Synthetic frames whose making is timed, and from a few scenes made once: the sensor is not under test."""
 
     cpu_s = 0.0
-    _made: dict[tuple[int, int], object] = {}
+    _made: dict[tuple[int, int], np.ndarray] = {}
 
-    def poll(self):
+    def poll(self) -> Offer | None:
         start = time.process_time()
         offer = super().poll()
         self.cpu_s += time.process_time() - start
         return offer
 
-    def scene(self, place, date):
+    def scene(self, place: int, date: int) -> np.ndarray:
         key = (place, date % 3)
         if key not in self._made:
             self._made[key] = super().scene(place, date % 3)
@@ -56,12 +62,12 @@ class SceneSource(SyntheticSource):
 class StageClock:
     """CPU seconds inside every stage's steps."""
 
-    def __init__(self, stages) -> None:
+    def __init__(self, stages: Sequence[Any]) -> None:
         self.cpu_s: dict[str, float] = {}
         for stage in stages:
             stage.step = self._timed(stage.name, stage.step)
 
-    def _timed(self, name: str, step):
+    def _timed(self, name: str, step: Callable[[], bool]) -> Callable[[], bool]:
         def timed() -> bool:
             start = time.process_time()
             try:
@@ -127,7 +133,7 @@ def campaign(folder: Path, tiles: int, codec: str, ground: bool) -> SoakResult:
     return result
 
 
-def _codec(name: str):
+def _codec(name: str) -> TileCodec | None:
     if name == "fake":
         return None
     from swathpack.edge.codec.flight import FlightCodec

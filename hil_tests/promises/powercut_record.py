@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,11 @@ import numpy as np
 from swathpack.edge.install.keys import apply_changes, read_ring, trusted_key
 from swathpack.edge.install.manifest import KeyChanges, Refused
 from swathpack.edge.install.receive import bundle_path, bytes_here, receive
-from swathpack.edge.install.record import Slot
+from swathpack.edge.install.record import Record, Slot
 from swathpack.edge.install.slots import FALLEN, Slots
 from swathpack.edge.packets.link_keys import make_link_keys, read_link_keys
 from swathpack.edge.storage.durable import write_durably
-from tests.edge.campaign.powercut_base import Sequence
+from swathpack.hil_tests.promises.powercut_base import Sequence
 
 
 class Received:
@@ -101,6 +101,10 @@ class Trust:
         return "old" if old in found else "new"
 
 
+def _with_slot(name: str, slot: Slot) -> Callable[[Record], Record]:
+    return lambda record: record.with_slot(name, slot)
+
+
 class SlotRecord(Sequence):
     """The record of the slots through a life of both."""
 
@@ -115,7 +119,7 @@ class SlotRecord(Sequence):
         slots = Slots(folder)
         for name, release in (("a", 5), ("b", 9)):
             slot = Slot(name * 64, "1.0", release, release - 1)
-            slots.update(lambda record, name=name, slot=slot: record.with_slot(name, slot))
+            slots.update(_with_slot(name, slot))
             yield
             slots.switch(name, f"to {name}")
             yield

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from swathpack.edge.codec.protocol import TileKey
+from swathpack.hil_tests.simulation.fake_codec import FakeSegmentDecoder
+from swathpack.hil_tests.simulation.two_ends import Board, Ground, acquire, scene
 from swathpack.tools.ground.receiver import GroundReceiver
 from swathpack.tools.ground.store import GroundStore
-from tests.edge.link import Board, Ground, acquire, scene
-from tests.fake_codec import FakeSegmentDecoder
 
 
 class GroundPasses:

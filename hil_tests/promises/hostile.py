@@ -1,6 +1,6 @@
 """The ground under fire: hostile files and packets in a process whose address space is limited to 1 GB.
 
-    python -m tests.edge.campaign hostile --size 100000      so many files, and half as many packets
+    python -m swathpack.hil_tests.promises hostile --size 100000      so many files, and half as many packets
 
 Every file goes through `inspect` and `decompress`, every pass of 200 packets through `receive` into one store, with
 `--list`, `--images` and `--drop` between: 10,000 files a process, the model loaded once in each, so that what grows is seen.
@@ -29,6 +29,8 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+
+import swathpack
 
 LIMIT_MB = 1024
 PACKETS_A_PASS, FILES_A_PASS = 200, 400  # that come after it
@@ -94,14 +96,14 @@ class Range:
 
     def __init__(self, folder: Path, seed: int) -> None:
         from swathpack.edge.codec.model import EdgeModel
+        from swathpack.hil_tests.promises.hostile_inputs import Real
         from swathpack.tools import cli
         from swathpack.tools.commands import compress, receive
-        from tests.edge.campaign.hostile_inputs import Real
 
         self.folder, self.rng, self.out = folder, random.Random(seed), Outcome()
         self.real = Real.of(EdgeModel())
         for module in (compress, receive):  # who opens it; loading and proving it is nine tenths of a command
-            module.EdgeModel = lambda *args: self.real.model  # type: ignore[assignment,misc]
+            setattr(module, "EdgeModel", lambda *args: self.real.model)  # noqa: B010
         cli.build_parser = functools.cache(cli.build_parser)  # the same for every file; a third of the time
         self.codes: Counter[str] = Counter()
 
@@ -126,7 +128,7 @@ class Range:
 
     def file(self) -> None:
         """One hostile file."""
-        from tests.edge.campaign.hostile_inputs import FILES
+        from swathpack.hil_tests.promises.hostile_inputs import FILES
 
         data = self.rng.choice(FILES)(self.real, self.rng)
         path = self.folder / "hostile.swp"
@@ -142,7 +144,7 @@ class Range:
 
     def one_pass(self, number: int, packets: int) -> None:
         """One hostile pass into the store."""
-        from tests.edge.campaign.hostile_inputs import hostile_pass
+        from swathpack.hil_tests.promises.hostile_inputs import hostile_pass
 
         data = hostile_pass(self.real, self.rng, packets, number)
         path, store = self.folder / f"pass-{number:06d}.bin", ("--store", self.folder / "ground.db")
@@ -203,8 +205,8 @@ def campaign(folder: Path, size: int, seed: int = 1) -> Outcome:
 def _process(folder: Path, first: int, count: int, seed: int) -> Iterator[Outcome]:
     """What one worker tells, and last, if it was ended, how."""
     one = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
-    command = [sys.executable, "-m", "tests.edge.campaign.hostile", *map(str, (folder, first, count, seed))]
-    told, root = Outcome(), Path(__file__).parents[3]
+    command = [sys.executable, "-m", "swathpack.hil_tests.promises.hostile", *map(str, (folder, first, count, seed))]
+    told, root = Outcome(), Path(swathpack.__file__).parents[1]
     with (
         tempfile.TemporaryFile() as said,
         subprocess.Popen(
