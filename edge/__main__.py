@@ -79,6 +79,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def open_model(mission: Mission) -> EdgeModel:
+    """The mission's model with the engines that it asks for, its files checked. Raises ModelError."""
     # Whatever is configured, a refused engine is followed by the next, and by the processor's own at the end.
     order = f"{mission.coding.engine},auto"
     model = EdgeModel(mission.model or DEFAULT_DIRECTORY, mission.coding.threads, order, mission.coding.analysis)

@@ -187,6 +187,7 @@ class ContextStore:
         return np.flatnonzero(mine if time is None else mine & (self._time == time)).tolist()
 
     def first_slot(self, tile: int) -> int:
+        """Where the set of a tile begins: all its latents lie in the `ways` slots from there."""
         mixed = (tile * _MIX) & 0xFFFFFFFFFFFFFFFF
         return (mixed >> 33) % self.geometry.sets * self.geometry.ways
 

@@ -60,6 +60,7 @@ class Record:
         return "b" if self.active == "a" else "a"
 
     def with_slot(self, name: str, slot: Slot) -> Record:
+        """A record with one slot changed; `generation` is the writer's to count."""
         return replace(self, slots={**self.slots, name: slot})
 
 

@@ -83,7 +83,7 @@ class InFlight:
 
 
 class Fetch:
-    """Work rows to prepared tiles, most important first; under throttling the least important wait."""
+    """A `Stage`: work rows to prepared tiles, most important first; under throttling the least important wait."""
 
     name = "fetch"
 
@@ -161,9 +161,10 @@ class Fetch:
 
 
 class Canary(Protocol):
-    """A known tile: `check` is False when the codec no longer codes it as it did."""
+    """A tile whose coded bytes are known."""
 
-    def check(self) -> bool: ...
+    def check(self) -> bool:
+        """False when the codec no longer codes it as it did."""
 
 
 class CanaryWatch:
@@ -185,7 +186,7 @@ class CanaryWatch:
 
 
 class Encode:
-    """Prepared tiles through the codec. Stops when weights or tables in memory are not sound.
+    """A `Stage`: prepared tiles through the codec. Stops when weights or tables in memory are not sound.
 
     What is coded goes on only after a full look at the memory and a good canary: a bit may have changed while it was
     coded, and nobody else would notice before the ground does. One look serves as many tiles as are on their way.
@@ -265,7 +266,7 @@ class Encode:
 
 
 class Store:
-    """Coded tiles into the queue on disk."""
+    """A `Stage`: coded tiles into the queue on disk."""
 
     name = "store"
 

@@ -24,7 +24,7 @@ RETRY_S = 1.0  # after the port refused a packet
 
 
 class Downlink:
-    """The stage of the passes. One packet per step. signer: of a pass that begins, None to sign nothing."""
+    """The `Stage` of the passes. One packet per step. signer: of a pass that begins, None to sign nothing."""
 
     name = "downlink"
 

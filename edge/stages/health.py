@@ -28,7 +28,7 @@ GRACE_S = 60.0  # a process that is too large from the start would only restart 
 
 
 class Health:
-    """The stage beside the pipeline.
+    """The `Stage` beside the pipeline.
 
     readings: what the board measures now. samples: where telemetry goes as JSON, or None. fatal: called with the
     reason when the process must start anew.

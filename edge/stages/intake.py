@@ -32,7 +32,7 @@ def tile_id(place: int, row: int, column: int) -> int:
 
 
 class Intake:
-    """The first stage. Back-pressure: no frame is taken while too many tiles wait; the source keeps it."""
+    """The first `Stage`. Back-pressure: no frame is taken while too many tiles wait; the source keeps it."""
 
     name = "intake"
 

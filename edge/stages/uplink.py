@@ -36,7 +36,7 @@ class CommandSource(Protocol):
 
 
 class CommandFolder:
-    """Files `*.bin` in a folder, whole when they appear (moved in); removed when they have been acted upon."""
+    """A `CommandSource`: files `*.bin` in a folder, whole when they appear (moved in); removed when acted upon."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -83,7 +83,7 @@ class CommandFolder:
 
 
 class CommandSocket:
-    """UDP datagrams on host:port, one or more whole packets each."""
+    """A `CommandSource`: UDP datagrams on host:port, one or more whole packets each."""
 
     def __init__(self, host: str, port: int) -> None:
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -116,7 +116,7 @@ class CommandSocket:
 
 
 class Uplink:
-    """The stage of the reports."""
+    """The `Stage` of the reports."""
 
     name = "uplink"
 

@@ -39,6 +39,7 @@ class BuildOptions:
 
     @property
     def text(self) -> str:
+        """All options in words: part of an engine's key, so that others are built anew."""
         device = "gpu" if self.dla is None else f"dla{self.dla}"
         return f"batch {self.batch}, {device}, sides {self.positions[0]}-{self.positions[1]}"
 
