@@ -100,7 +100,7 @@ class Radio:
 
 
 class Witness:
-    """The codec, with what it coded told to the campaign, and upsets of contexts and coded bytes put in."""
+    """A `TileCodec`: the given one, what it codes told to the campaign, and upsets of contexts and coded bytes put in."""
 
     layers = LAYERS
 
@@ -139,7 +139,7 @@ class Witness:
 
 
 class Damaged:
-    """A coded tile whose segment has one bit wrong."""
+    """A `CodedTile` whose segment has one bit wrong."""
 
     def __init__(self, coded: CodedTile, rng: random.Random) -> None:
         self._coded, self._rng = coded, rng
@@ -292,28 +292,34 @@ class BoardProcess:
         return round(slowest, 3)
 
     def do_frame(self, message: Message) -> None:
+        """A frame is moved into the inbox, whole."""
         inbox = self.board.mission.source.path
         part = inbox / (message.head["name"] + ".part")
         part.write_bytes(message.body)
         part.replace(inbox / message.head["name"])
 
     def do_uplink(self, message: Message) -> None:
+        """The body arrives as one delivery of commands."""
         self.uplink.waiting.append(message.body)
 
     def do_jump(self, message: Message) -> None:
+        """The wall clock jumps by so many seconds."""
         self.clock.jump_wall(float(message.head["seconds"]))
 
     def do_arm(self, message: Message) -> None:
+        """After so many operations of the disk the process is killed; power: what was not synced goes with it."""
         head = message.head
         self.disk.arm(int(head["after"]), bool(head["power"]), self.folder / JOURNAL if head["power"] else None)
 
     def do_disk(self, message: Message) -> None:
+        """free: bytes that the disk still takes. sync_s: how long every sync takes."""
         if "free" in message.head:
             self.disk.limit(int(message.head["free"]))
         if "sync_s" in message.head:
             self.clock.slow(float(message.head["sync_s"]))
 
     def do_flip(self, message: Message) -> None:
+        """One bit upset: in the next context or coded segment, else at once in the engine or the model, and told."""
         where = message.head["where"]
         if where in ("context", "code"):
             setattr(self.witness, f"flip_{where}", getattr(self.witness, f"flip_{where}") + 1)

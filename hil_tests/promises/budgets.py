@@ -33,7 +33,7 @@ PASSES_PER_QUEUE = 10
 
 @dataclass(frozen=True, eq=False)
 class BulkTile:
-    """A coded tile of any size without a codec: random bytes with plausible prefixes and distortions."""
+    """A `CodedTile` of any size without a codec: random bytes with plausible prefixes and distortions."""
 
     key: TileKey
     q: int
@@ -48,6 +48,7 @@ class BulkTile:
 
 
 def bulk_tile(rng: np.random.Generator, number: int, median_bytes: float) -> BulkTile:
+    """A tile of layers of lognormal sizes, `median_bytes` / 16 in the median, whose distortion falls with each of them."""
     steps = rng.lognormal(np.log(median_bytes / LAYERS), 0.8, LAYERS).astype(np.int64) + 1
     prefix = np.concatenate([[20], 40 + np.cumsum(steps)])
     gain = rng.lognormal(12, 1, LAYERS) * np.exp(-0.35 * np.arange(LAYERS))
@@ -78,6 +79,11 @@ def real_tiles() -> list[BulkTile]:
 
 @dataclass
 class PassResult:
+    """One pass. tiles: in the queue. budget, used: bytes. changed: the budget did, midway. replan_ms: of CPU, largest.
+
+    fill: share of the budget that was used.
+    """
+
     tiles: int
     budget: int
     used: int
@@ -91,10 +97,12 @@ class PassResult:
 
     @property
     def good(self) -> bool:
+        """Not over budget, and filled to 98 % unless all went."""
         return self.used <= self.budget and (self.fill >= 0.98 or self.left == 0)
 
 
 def unsent(queue: DownlinkQueue) -> int:
+    """Bytes of whole segments that have not gone down yet."""
     table = queue.tiles.table()
     return sum(int(p[-1]) - have.covered(1 << 40) for p, have in zip(table.prefix, table.have))
 
@@ -131,6 +139,7 @@ def one_pass(queue: DownlinkQueue, rng: random.Random, number: int, tiles: int) 
 
 
 def campaign(folder: Path, passes: int, seed: int = 1, real: bool = False) -> list[PassResult]:
+    """Passes over queues of 10 to 2000 tiles, some with a budget that changes midway; real: tiles of the real codec."""
     rng = random.Random(seed)
     results: list[PassResult] = []
     pool = real_tiles() if real else []
@@ -159,6 +168,7 @@ def campaign(folder: Path, passes: int, seed: int = 1, real: bool = False) -> li
 
 
 def report(results: list[PassResult]) -> str:
+    """Counts of passes that were over budget or badly filled, and how full the others were."""
     limited = [r for r in results if r.left]
     fills = sorted(r.fill for r in limited) or [1.0]
     replans = [r.replan_ms for r in results if r.replan_ms]

@@ -69,6 +69,8 @@ HARMS = (
 
 @dataclass
 class HarmResult:
+    """What one kind of harm to one file did, over all its cases. seen: cases that took effect. told: the events."""
+
     cases: int = 0
     seen: int = 0
     judged: int = 0  # accepted tile-frames that must reach the ground to all layers
@@ -81,6 +83,8 @@ class HarmResult:
 
 @dataclass
 class DiskResult:
+    """All harms by victim and kind. wrong: latents. lost: tile-frames that were accepted and never came down."""
+
     codec: str
     harms: dict[tuple[str, str], HarmResult] = field(default_factory=dict)
     wrong: int = 0
@@ -103,6 +107,7 @@ class DiskResult:
 
     @property
     def good(self) -> bool:
+        """Nothing wrong, lost or silent, every start succeeded, and no victim was harmed for nothing."""
         return not (self.wrong or self.lost or self.unknown or self.silent or self.failed_starts or self.idle)
 
 
@@ -337,6 +342,7 @@ def full_disk(folder: Path, megabytes: int = 6) -> tuple[str, bool]:
 def campaign(
     folder: Path, cases: int, codec: str = "fake", seed: int = 1, harms: Sequence[tuple[str, str]] = HARMS
 ) -> DiskResult:
+    """The harms in turn, `cases` in all, each in a folder of its own; codec: `fake` or `edge`."""
     result = DiskResult(codec)
     for i in range(cases):
         place = folder / f"case{i}"
@@ -349,6 +355,7 @@ def campaign(
 
 
 def report(r: DiskResult) -> str:
+    """A line per harm, and what was broken."""
     lines = [f"{r.codec} codec", "file       harm                cases  seen  accepted  down before  lost  told of"]
     for (victim, kind), h in r.harms.items():
         lost = f"{h.lost}" + (f" + {h.spoiled} of the destroyed file" if h.spoiled else "")

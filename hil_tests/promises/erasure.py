@@ -32,12 +32,18 @@ class Channel:
         self._rng, self._bad = rng, False
 
     def keeps(self) -> bool:
+        """Whether the next packet arrives."""
         self._bad = self._rng.random() < (self._stay if self._bad else self._enter)
         return not self._bad
 
 
 @dataclass
 class ErasureRow:
+    """One code at one block and loss. missing_before, missing_after: image packets without, with repair.
+
+    block, parities: packets of a block. wrong: rebuilt to something else. cpu_s: of the decoder.
+    """
+
     code: str
     block: int
     parities: int
@@ -51,6 +57,7 @@ class ErasureRow:
 
     @property
     def overhead(self) -> float:
+        """Parity packets per image packet."""
         return self.parities / self.block
 
 
@@ -66,6 +73,7 @@ def blocks(shape: tuple[int, int], code: ErasureCode, count: int, rng: random.Ra
 
 
 def one_row(row: ErasureRow, packets: int, seed: int) -> ErasureRow:
+    """Fill in what becomes of about so many image packets."""
     rng = random.Random(seed)
     channel, decoder = Channel(row.loss, row.bursts, rng), ErasureDecoder(Apid.IMAGE, keep=1024)
     shape, code = (row.block, row.parities), CODES[row.code]()
@@ -94,6 +102,7 @@ def one_row(row: ErasureRow, packets: int, seed: int) -> ErasureRow:
 def campaign(
     packets: int, codes: tuple[str, ...], losses: Sequence[float] = LOSSES, shapes: Sequence[tuple[int, int]] = SHAPES
 ) -> list[ErasureRow]:
+    """Every code, shape (image and parity packets of a block), way of losing and loss."""
     return [
         one_row(ErasureRow(code, *shape, bursts, loss), packets, seed)
         for code in codes
@@ -104,6 +113,7 @@ def campaign(
 
 
 def available() -> tuple[str, ...]:
+    """The codes that this machine has: `raptorq` needs its package."""
     try:
         CODES["raptorq"]()
     except Exception:
@@ -112,6 +122,7 @@ def available() -> tuple[str, ...]:
 
 
 def report(rows: list[ErasureRow]) -> str:
+    """Per cent missing by code, block and loss, and the decoder's MB/s."""
     losses = sorted({r.loss for r in rows})
     lines = [
         "image packets missing after repair (in brackets: lost on the way), per cent",

@@ -63,6 +63,7 @@ class ArmResult:
 
     @property
     def good(self) -> bool:
+        """Nothing broken; and without a key of the link not a byte more or less went down than in the twin."""
         silent = self.name in ("no key", "replayed", "stale")
         broken = self.changed + self.withheld + self.unproven + self.gone + self.wrong + self.incomplete
         return self.reports > 0 and not broken and (not silent or self.bytes == self.twin)
@@ -105,9 +106,11 @@ class World:
         self.board.queue.work.done_with_frame(1)  # the frame is gone: no second coding of its tiles
 
     def frame(self, date: int) -> list[np.ndarray]:
+        """The tiles as seen on a date, each (4, side, side) uint16."""
         return [acquire(tile, date) for tile in self.tiles]
 
     def give(self, payload: bytes) -> bool:
+        """Hand a report's payload to the board; whether it was applied."""
         return self.board.confirmation.receive(payload, dict([self.key])) is not None
 
     def recode(self) -> None:
@@ -117,6 +120,7 @@ class World:
             self.board.code(work, when, self.frame(when // 1000)[work.col])
 
     def rows(self) -> list[TileRow]:
+        """What the queue holds of every segment."""
         numbers = self.board.queue.tiles.table().number.tolist()
         return [row for number in numbers if (row := self.board.queue.tiles.row(number)) is not None]
 
@@ -148,6 +152,7 @@ class World:
         return total, sum(held.get(key) != LAYERS for key in wanted)
 
     def close(self) -> None:
+        """Give files back; they stay as they are."""
         self.board.queue.close()
         self.board.context.close()
         self.ground.store.close()
@@ -166,6 +171,7 @@ class Liar:
         self.rows = {row.number: row for row in self.world.rows()}
 
     def report(self, key: LinkKey) -> bytes:
+        """The next one, signed with the key: numbers, epochs and entries true, near the truth or wild."""
         rng, known = self.rng, max(self.world.board.link.epoch, 1)
         numbers = rng.sample(sorted(self.rows), rng.randrange(min(len(self.rows), 4) + 1))
         numbers = sorted({*numbers, *(rng.randrange(1 << 32) for _ in range(rng.random() < 0.1))})

@@ -132,6 +132,7 @@ def make_stream(rng: random.Random) -> bytes:
 
 
 def small_stream(header: Header = HEADER) -> bytes:
+    """A valid stream with every kind of record."""
     writer = StreamWriter(header)
     mask = np.ones((64, 64), bool)
     mask[:9] = False
@@ -144,6 +145,7 @@ def small_stream(header: Header = HEADER) -> bytes:
 
 
 def parity_seeds(packet: SpacePacket) -> list[bytes]:
+    """Payloads of parity packets of each erasure code that is here."""
     seeds = parity_payloads([packet.pack()] * 4, 3, 2, CauchyCode())
     with contextlib.suppress(PacketError):  # the package is optional
         seeds += parity_payloads([packet.pack()] * 4, 3, 2, CODES["raptorq"]())
@@ -177,4 +179,5 @@ def fix_stream(data: bytes) -> bytes:
 
 
 def fix_message(data: bytes) -> bytes:
+    """The checksum of a frame message made right."""
     return data[:-4] + struct.pack(">I", zlib.crc32(data[:-4]))

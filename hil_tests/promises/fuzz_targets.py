@@ -84,6 +84,7 @@ class Target:
 
 
 def targets() -> list[Target]:
+    """All parsers, in the order in which they are fuzzed."""
     packet = SpacePacket(Apid.IMAGE, 3, 1, 2, pack_pieces([Piece(5, 0, b"abcdefgh"), Piece(6, 900, b"xyz")]))
     entry = ReportEntry(7, TileKey(3, 1000), 4, 500, b"12345678", ((3, 9),), True)
     report = Report(1, 1, 5, 6, 0, 100, 1000, (entry, ReportEntry(9, TileKey(4, 1000), 0, 0, headless=True)))

@@ -63,6 +63,7 @@ class Outcome:
 
     @property
     def good(self) -> bool:
+        """No failure, every file that was asked for tried, and the address space kept within its limit."""
         return not self.failures and self.files == self.wanted and self.peak_mb <= LIMIT_MB
 
     def plus(self, more: Outcome) -> Outcome:
@@ -124,6 +125,7 @@ class Range:
             self.fail(words, said.getvalue()[-500:])
 
     def fail(self, words: tuple[object, ...], message: str) -> None:
+        """Note what a command did that it must not do."""
         self.out.failures.append(f"{' '.join(map(str, words))}: {message}")
 
     def file(self) -> None:

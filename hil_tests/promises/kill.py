@@ -75,6 +75,8 @@ reserve_bytes = 8192
 
 @dataclass
 class KillResult:
+    """What the kills hit, what arrived, and how fast lives began, over the whole campaign."""
+
     codec: str
     kills: int = 0
     cold: int = 0  # of them, of a new `python -m swathpack.edge`
@@ -214,6 +216,7 @@ class Board:
         return None
 
     def close(self) -> None:
+        """Stops listening for READY; the last process has been waited for by `stop`."""
         self._notify.close()
 
     def _over(self) -> bool:
@@ -363,6 +366,7 @@ def _log(folder: Path) -> Iterator[dict[str, Any]]:
 
 
 def report(r: KillResult) -> str:
+    """All counts in a few lines, and what was broken or never hit."""
     told = {k: n for k, n in sorted(r.events.items()) if any(w in k for w in ("corrupt", "fail", "reject", "mismatch"))}
     seen = {k: r.events[k] for k in ("started", "frame_duplicate", "clock_jump", "report_applied", "refresh_wanted")}
     starts = sorted(r.start_s) or [0.0]

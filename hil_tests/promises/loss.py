@@ -52,6 +52,8 @@ DATA = Path("../shared/data/val/eotdl__boadella_east.npz")
 
 @dataclass(frozen=True)
 class Case:
+    """A row: share of packets lost, alone or in bursts. policy: of contexts. outage: a date's reports are lost."""
+
     loss: float
     bursts: bool = False
     policy: str = "confirmed"
@@ -61,6 +63,8 @@ class Case:
 
 @dataclass
 class LossResult:
+    """What became of a row's series, added up."""
+
     case: Case
     series: int = 0
     packets: int = 0
@@ -97,6 +101,7 @@ class Channel:
         self._bad = False
 
     def keeps(self) -> bool:
+        """Whether the next packet arrives."""
         draw = self._rng.random()
         if not self._bursts:
             return draw >= self._loss
@@ -106,7 +111,7 @@ class Channel:
 
 
 class Remembering:
-    """A codec and its decoder that do the same work once: most of a series is the same in every row."""
+    """A `TileCodec` and its `SegmentDecoder` that do the same work once: most of a series is the same in every row."""
 
     def __init__(self, name: str) -> None:
         self._codec, self._decoder, self.model = codecs(name)
@@ -134,6 +139,7 @@ class Remembering:
         return latent.copy(), layers
 
     def pixels(self, latent: np.ndarray, q: int) -> np.ndarray:
+        """What the ground makes of a latent of quality byte q: (bands, H, W) DN, float."""
         place = (latent.tobytes(), q)
         if place not in self._seen:
             real = hasattr(self.model, "synthesise")
@@ -142,11 +148,12 @@ class Remembering:
 
 
 def synthesise_fake(latent: np.ndarray, q: int) -> np.ndarray:
+    """(4, H, W) DN, float, of a latent of the fake codec."""
     return synthesise(latent, q, len(BANDS))
 
 
 class DatedSource:
-    """Gives the frames of the dates up to `date`."""
+    """A `FrameSource`: the frames of the dates up to `date`."""
 
     def __init__(self, views: list[list[np.ndarray]]) -> None:
         self._due = deque((place, date, view) for date, row in enumerate(views) for place, view in enumerate(row))
@@ -295,6 +302,10 @@ CASES = (
 def campaign(
     folder: Path, codec: str, places: int, budget: int, cases: Sequence[Case] = CASES, real: bool = True
 ) -> list[LossResult]:
+    """The rows in turn. Those with loss repeat their series until at least LEAST_LOST packets are lost.
+
+    codec: `fake` or `edge`. budget: bytes of a pass. real: ground of the validation split where it is there.
+    """
     ground, shared = views(places, real), Remembering(codec)
     results, sent = [], 100 * places
     for i, case in enumerate(cases):
@@ -320,6 +331,7 @@ def _biting(case: Case, packets: int) -> Iterator[int]:
 
 
 def report(results: list[LossResult]) -> str:
+    """A line per row, and what `confirmed` costs against `sent`."""
     lines = [
         "loss    how     policy     uplink   series  lost/packets  wrong  seen/frames  layers  RMSE DN"
         "  context offered/used/coded  waited/in the end  whole then  bytes a tile"

@@ -47,6 +47,7 @@ class PartResult:
 
     @property
     def good(self) -> bool:
+        """Never wrong, and cuts bit, with both the old and the new state seen."""
         return not self.wrong and self.cuts > 0 and self.bit > 0 and self.old > 0 and self.new > 0
 
 

@@ -23,7 +23,7 @@ class Part(Protocol):
 
 
 class Sequence:
-    """A part whose state can be told in full (`dump`): the states behind every step are known from a run in peace."""
+    """A `Part` whose state can be told in full: the states behind every step are known from a run in peace."""
 
     name = ""
 
@@ -44,6 +44,7 @@ class Sequence:
         raise NotImplementedError
 
     def dump(self, folder: Path) -> Any:
+        """All that is in the folder, in a form that compares equal when nothing has changed."""
         raise NotImplementedError
 
     def judge(self, folder: Path, steps: int) -> str:

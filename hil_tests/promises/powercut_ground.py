@@ -14,7 +14,7 @@ from swathpack.tools.ground.store import GroundStore
 
 
 class GroundPasses:
-    """The ground's store: what a pass brought and was told of stays, and the pass can be taken in again."""
+    """A `Part`: the ground's store: what a pass brought and was told of stays, and the pass can be taken in again."""
 
     name = "ground store"
 

@@ -48,7 +48,7 @@ def stand_in() -> None:
 
 
 class Installation:
-    """What all have in common: a kit, bundles beside it, and the verbs that systemd calls."""
+    """What each such `Part` has: a kit, bundles beside it, and the verbs that systemd calls."""
 
     name = ""
 
@@ -76,6 +76,7 @@ class Installation:
         return Installer(Places(folder), Quiet()).install(incoming / f"{name}.tar")
 
     def verb(self, folder: Path, name: str) -> int:
+        """Run what systemd calls by that name; its exit code."""
         return verbs.main([name, "--root", str(folder)])
 
     def fly(self, folder: Path) -> str:

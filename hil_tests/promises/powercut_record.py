@@ -23,7 +23,7 @@ from swathpack.hil_tests.promises.powercut_base import Sequence
 
 
 class Received:
-    """A bundle that comes in pieces."""
+    """A `Part`: a bundle that comes in pieces."""
 
     name = "receive"
     data = np.random.default_rng(3).bytes(300_000)
@@ -58,7 +58,7 @@ class Received:
 
 
 class Keys:
-    """Link keys: none or a whole file, and it can be made after a cut."""
+    """A `Part`: link keys, none or a whole file, and it can be made after a cut."""
 
     name = "link keys"
 
@@ -77,7 +77,7 @@ class Keys:
 
 
 class Trust:
-    """A bundle's changes of the keys: the old ones, the new ones, or both, and never none."""
+    """A `Part`: a bundle's changes of the keys: the old ones, the new ones, or both, and never none."""
 
     name = "trusted keys"
     old, new = (f"swathpack-ed25519 {base64.b64encode(bytes([n]) * 32).decode()}\n" for n in (1, 2))

@@ -36,7 +36,7 @@ from swathpack.hil_tests.simulation.flight import MISSION, MODEL
 
 
 class Boots:
-    """Counts of starts: never one twice."""
+    """A `Part`: counts of starts, never one twice."""
 
     name = "boots"
 
@@ -140,7 +140,7 @@ class Queue(Sequence):
 
 
 class Context:
-    """Confirmed latents: of every tile those before or those behind the step, each of them whole."""
+    """A `Part`: confirmed latents, of every tile those before or those behind the step, each of them whole."""
 
     name = "context"
     geometry = Geometry(slots=64, slot_bytes=2048, ways=16)
@@ -260,7 +260,7 @@ class Ends(Sequence):
 
 
 class Start:
-    """The state of a board: made, opened, opened again; never found damaged."""
+    """A `Part`: the state of a board, made, opened, opened again; never found damaged."""
 
     name = "board"
 

@@ -42,6 +42,7 @@ class RateTables:
 
 
 def data_folder() -> Path:
+    """$SWATHPACK_DATA, or shared/data beside the checkout; it need not exist."""
     return Path(os.environ.get("SWATHPACK_DATA", Path(swathpack.__file__).parents[1] / ".." / "shared" / "data"))
 
 
@@ -151,10 +152,12 @@ def bytes_at_error(tables: RateTables, method: Callable[..., np.ndarray], error:
 
 
 def total_error(tables: RateTables, layers: np.ndarray) -> float:
+    """Squared error (DN^2) of all tiles at so many layers each; layers: (N,) integers."""
     return float(tables.true[np.arange(len(layers)), layers].sum())
 
 
 def ours(tables: RateTables, budget: int) -> np.ndarray:
+    """Layers (N,) that the flight planner sends within a budget in bytes."""
     return allocate(tables.costs, tables.estimated, np.ones(len(tables.costs)), budget)
 
 
@@ -171,6 +174,7 @@ def uniform(tables: RateTables, budget: int) -> np.ndarray:
 
 
 def greedy(tables: RateTables, budget: int) -> np.ndarray:
+    """Layers (N,) by best estimated gain per byte, one layer at a time."""
     return greedy_layers(tables.costs, tables.estimated, np.ones(len(tables.costs)), budget)
 
 

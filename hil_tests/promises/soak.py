@@ -26,7 +26,7 @@ PLACES = 4
 
 
 class Timed:
-    """A codec whose CPU time is added up."""
+    """A `TileCodec` whose CPU time is added up."""
 
     def __init__(self, codec: TileCodec) -> None:
         self.codec, self.cpu_s, self.layers = codec, 0.0, codec.layers
@@ -80,6 +80,8 @@ class StageClock:
 
 @dataclass
 class SoakResult:
+    """What a run took. tiles: coded. rss_mb: over the run. stages: CPU seconds by stage. counts: events by name."""
+
     tiles: int = 0
     cpu_s: float = 0.0  # whole loop with its passes and reports, without sensor and ground
     codec_s: float = 0.0
@@ -91,6 +93,7 @@ class SoakResult:
 
 
 def campaign(folder: Path, tiles: int, codec: str, ground: bool) -> SoakResult:
+    """About `tiles` tiles of synthetic frames with a pass every four frames; ground: with one that reports."""
     side, across = (256, 1) if codec == "edge" else (64, 8)
     frames = -(-tiles // across**2)
     text = MISSION.replace("tile = 64", f"tile = {side}")
@@ -154,6 +157,7 @@ def growth_mb(samples: list[float]) -> float:
 
 
 def report(r: SoakResult) -> str:
+    """CPU of codec, loop and stages per tile, and how memory grew."""
     outside = (r.cpu_s - r.codec_s) / max(r.tiles, 1)
     rss = ", ".join(f"{v:.0f}" for v in r.rss_mb)
     stages = ", ".join(f"{name} {1000 * s / max(r.tiles, 1):.2f}" for name, s in r.stages.items())

@@ -91,10 +91,12 @@ def tiles(side: int) -> Iterator[np.ndarray]:
 
 @lru_cache(maxsize=1)
 def shipped() -> EdgeModel:
+    """The model that ships, loaded once."""
     return EdgeModel()
 
 
 def coded(pixels: np.ndarray, q: int, mode: str) -> FlightTile:
+    """A tile (12, h, w) uint16 at a step index, without context; mode: `learned` or `transform`."""
     codec = FlightCodec(shipped(), q, mode=mode)
     given = TilePixels(TileKey(3, 1_700_000_000), pixels, BANDS, np.ones(pixels.shape[1:], bool))
     return codec.encode(given, ())

@@ -65,6 +65,8 @@ def synthesise(latent: NDArray[np.int16], q: int, bands: int) -> NDArray[np.floa
 
 @dataclass(frozen=True, eq=False)
 class FakeCodedTile:
+    """A `CodedTile` of the fake codec; record: the whole segment. `segment` raises CodecError for a part of it."""
+
     key: TileKey
     q: int
     latent: NDArray[np.int16]
@@ -80,7 +82,7 @@ class FakeCodedTile:
 
 
 class FakeTileCodec:
-    """See the module docstring. `channels` is a multiple of 16."""
+    """A `TileCodec`, see the module docstring. `channels` is a multiple of 16."""
 
     layers = LAYERS
 
@@ -132,7 +134,7 @@ def _pack_layer(values: NDArray[np.int16]) -> bytes:
 
 
 class FakeSegmentDecoder:
-    """The ground's side of the fake codec."""
+    """A `SegmentDecoder` of the fake codec."""
 
     def head(self, data: bytes) -> SegmentHead | None:
         if len(data) < _HEAD.size:

@@ -106,6 +106,7 @@ class Flight:
         self.start()
 
     def start(self) -> None:
+        """Open the board from its files and put the loop together."""
         self.board: Board = open_board(self.mission, self.clock, MODEL)
         self.scrubber = Scrubber(self.board.log)
         self.loop = FlightLoop(
@@ -124,6 +125,7 @@ class Flight:
         self.loop.intake.adopt()
 
     def restart(self) -> None:
+        """Off and on again: nothing but files is left of what was there."""
         self.board.close()
         self.start()
 

@@ -39,6 +39,7 @@ NVPMODEL = (
 
 
 def public_key(key: Ed25519PrivateKey = KEY) -> bytes:
+    """32 bytes."""
     return key.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
 
 
@@ -52,6 +53,7 @@ def wheel(module: str) -> bytes:
 
 
 def files(selftest: str = PASSES, note: str = "") -> dict[str, bytes]:
+    """Contents of a bundle by path, sorted; selftest: the board's, as Python text."""
     package = Path(swathpack.__file__).parent
     found = {
         f"runtime/swathpack/{path.relative_to(package).as_posix()}": path.read_bytes() for path in agent_paths(package)
@@ -67,6 +69,7 @@ def files(selftest: str = PASSES, note: str = "") -> dict[str, bytes]:
 
 
 def manifest(content: dict[str, bytes], **changes: Any) -> bytes:
+    """The JSON that lists the contents; changes: of its fields."""
     listed = [{"path": p, "bytes": len(d), "sha256": hashlib.sha256(d).hexdigest()} for p, d in content.items()]
     values = {
         "format": 1,
@@ -117,4 +120,5 @@ def kit(
 
 
 def kit_environment(root: Path) -> dict[str, str]:
+    """This process's, with the kit's programs first."""
     return {**os.environ, "PATH": f"{root}/bin:{os.environ['PATH']}", "KIT_ROOT": str(root)}

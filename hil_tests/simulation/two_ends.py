@@ -34,7 +34,7 @@ LINK = LinkSettings(packet_bytes=512, reserve_bytes=4096)
 
 
 def write_key_file(path: Path, mode: int = 0o600) -> None:
-    """KEY as a key file."""
+    """A file of link keys that holds KEY alone; mode: its permission bits."""
     path.write_text(link_keys_text(KEYS))
     path.chmod(mode)
 
@@ -65,6 +65,7 @@ class Board:
         self.reboot()
 
     def reboot(self) -> None:
+        """Open everything anew from the files, one start later."""
         self.boot += 1
         self.log = EventLog(self.clock)
         self.queue = DownlinkQueue(self.folder / "queue", self.clock, self.boot, STORE)
@@ -80,6 +81,7 @@ class Board:
         return [self.code(work, time, pixels[work.col]) for work in self.queue.work.next_work(len(pixels))]
 
     def code(self, work: Work, time: int, pixels: np.ndarray) -> int:
+        """Code one tile (4, h, w) uint16 against what is confirmed, and queue it; returns the segment's number."""
         key = TileKey(work.tile, time)
         contexts = [] if work.intra else self.context.get(work.tile)
         tile = TilePixels(key, pixels, BANDS, np.ones(pixels.shape[1:], bool))
@@ -88,12 +90,15 @@ class Board:
         return self.queue.tiles.add(work, coded, coded.segment(0, LAYERS))
 
     def run(self, number: int, budget: int, link: LinkSettings = LINK) -> PassRun:
+        """The pass of that number, begun; budget: bytes."""
         return PassRun(self.queue, self.log, number, budget, PlanSettings(), link)
 
     def downlink(self, number: int, budget: int, link: LinkSettings = LINK) -> list[bytes]:
+        """All packets of a pass."""
         return list(packets(self.run(number, budget, link)))
 
     def uplink(self, commands: Iterable[bytes], keys: Mapping[int, bytes] = KEYS) -> None:
+        """Commands as they arrive, to the confirmation of the keys."""
         deframer = Deframer()
         for command in commands:
             for packet in deframer.feed(command):
@@ -117,6 +122,7 @@ class Ground:
         self.reports = ReportWriter(self.store, KEY, STORE)
 
     def hear(self, number: int, stream: Iterable[bytes], keep: Callable[[int], bool] = lambda i: True) -> list[Update]:
+        """Take a pass in, without the packets that `keep` refuses by their place; returns what changed."""
         for i, packet in enumerate(stream):
             if keep(i):
                 self.receiver.feed(packet)
@@ -132,4 +138,5 @@ class Ground:
         return bool((held.latent[:known] == true[:known]).all() and not held.latent[known:].any())
 
     def layers(self) -> dict[TileKey, int]:
+        """How many layers the store holds of every tile-frame."""
         return {key: self.store.layers(key) for key in self.store.tile_frames()}
