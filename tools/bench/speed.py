@@ -321,6 +321,7 @@ def table(results: dict[str, dict[str, Any]], processes: int) -> str:
 
 
 def settings(model: Path, engine: str, q: int) -> list[Setting]:
+    """What is measured: with and without context, with and without rate-distortion optimisation."""
     return [
         Setting("intra", 0, 0.0, q, model, engine),
         Setting("intra, RDO", 0, RDO_SLOPE, q, model, engine),

@@ -36,7 +36,11 @@ class Encoded:
 
 
 class Peer(Protocol):
-    """A codec with one knob, its settings from coarse to fine given in `knobs`."""
+    """A codec with one knob. knobs: its settings from coarse to fine.
+
+    name: in files and caches. label: in tables and charts. version: of codec and options, part of the cache key.
+    temporal: whether a frame is coded against others.
+    """
 
     @property
     def name(self) -> str: ...
@@ -45,7 +49,7 @@ class Peer(Protocol):
     def label(self) -> str: ...
 
     @property
-    def version(self) -> str: ...  # of codec and options; part of the cache key
+    def version(self) -> str: ...
 
     @property
     def knobs(self) -> tuple[float, ...]: ...
