@@ -15,12 +15,11 @@ import os
 import random
 import sys
 import traceback
-from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from swathpack.edge.board import downlink_keys, make_schedule, make_source, open_board, uplink_keys
+from swathpack.edge.board import open_board
 from swathpack.edge.clock import ManualClock
 from swathpack.edge.codec.flight import FlightCodec
 from swathpack.edge.codec.latents import LAYERS
@@ -34,10 +33,12 @@ from swathpack.edge.health.model_memory import Canary, watch_model
 from swathpack.edge.health.scrub import Scrubber
 from swathpack.edge.health.throttle import Readings
 from swathpack.edge.health.watchdog import Notifier
-from swathpack.edge.loop import FlightLoop
+from swathpack.edge.loop import FlightLoop, Guards
+from swathpack.edge.outside import Outside, downlink_keys, make_schedule, make_source, uplink_keys
 from swathpack.edge.stages.worker import IDLE_S
 from swathpack.hil_tests.boards.wire import Message, Wire
 from swathpack.hil_tests.simulation import memory
+from swathpack.hil_tests.simulation.commands import HeldCommands
 from swathpack.hil_tests.simulation.disk import Disk, lose_power
 
 RESTART = 3
@@ -64,22 +65,6 @@ class BoardClock(ManualClock):
     def slow(self, sync_s: float) -> None:
         """Every sync takes so long from now on."""
         self._counted, self.sync_s = self._disk.syncs, sync_s
-
-
-class Uplink:
-    """A `CommandSource` fed by the campaign."""
-
-    def __init__(self) -> None:
-        self.waiting: deque[bytes] = deque()
-
-    def poll(self) -> bytes | None:
-        return self.waiting[0] if self.waiting else None
-
-    def done(self) -> None:
-        self.waiting.popleft()
-
-    def close(self) -> None:
-        self.waiting.clear()
 
 
 class Radio:
@@ -180,25 +165,21 @@ class BoardProcess:
         self.board.log.add_sink(self._tell)
         self.scrubber = Scrubber(self.board.log)
         watch_model(self.scrubber, self.model, lambda: EdgeModel(self.model.directory, 1, mission.coding.engine))
-        self.uplink = Uplink()
+        self.uplink = HeldCommands()
         self.readings, self.slowest_store_ms = Readings(), 0.0
         self._sample, self.board.telemetry.sample = self.board.telemetry.sample, self._sampled  # type: ignore[method-assign]
         schedule = make_schedule(mission, self.clock, self.board.queue)
         canary = Canary(FlightCodec.configured(self.model, mission.coding), self.board.log)
-        self.loop = WatchedLoop(
-            self.board,
-            self.witness,
+        outside = Outside(
             make_source(mission, self.clock),
             Radio(wire, self.clock, self.disk),
             self.uplink,
             schedule,
             uplink_keys(mission),
-            self.scrubber,
-            lambda: self.readings,
-            Notifier(""),
-            canary,
-            downlink_keys=downlink_keys(mission),
+            downlink_keys(mission),
         )
+        guards = Guards(self.scrubber, canary, lambda: self.readings, Notifier(""))
+        self.loop = WatchedLoop(self.board, self.witness, outside, guards)
         self.loop.intake.adopt()
         waiting = self.board.queue.work.work_count() + self.board.queue.tiles.count()
         wire.send(

@@ -28,8 +28,8 @@ from swathpack.edge.health.boots import begin_store, next_boot
 from swathpack.edge.packets.pieces import Span
 from swathpack.edge.packets.ranges import RangeSet
 from swathpack.edge.sources.acquisition import Acquisition
+from swathpack.edge.sources.commands import CommandFolder
 from swathpack.edge.sources.folder import FolderSource
-from swathpack.edge.stages.uplink import CommandFolder
 from swathpack.hil_tests.promises.budgets import bulk_tile
 from swathpack.hil_tests.promises.powercut_base import Sequence
 from swathpack.hil_tests.simulation.flight import MISSION, MODEL

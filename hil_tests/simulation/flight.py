@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,9 +14,11 @@ from swathpack.edge.downlink.schedule import Contact, SingleContact
 from swathpack.edge.health.scrub import Scrubber
 from swathpack.edge.health.throttle import Readings
 from swathpack.edge.health.watchdog import Notifier
-from swathpack.edge.loop import FlightLoop
+from swathpack.edge.loop import FlightLoop, Guards
+from swathpack.edge.outside import Outside
 from swathpack.edge.sources.acquisition import FrameSource
 from swathpack.edge.sources.synthetic import SyntheticSource
+from swathpack.hil_tests.simulation.commands import HeldCommands
 from swathpack.hil_tests.simulation.fake_codec import FakeSegmentDecoder, FakeTileCodec
 from swathpack.hil_tests.simulation.two_ends import KEY, KEYS
 from swathpack.tools.ground.receiver import GroundReceiver
@@ -66,22 +67,6 @@ class MemoryRadio:
         pass
 
 
-class MemoryUplink:
-    """A `CommandSource` fed by the test."""
-
-    def __init__(self) -> None:
-        self.waiting: deque[bytes] = deque()
-
-    def poll(self) -> bytes | None:
-        return self.waiting[0] if self.waiting else None
-
-    def done(self) -> None:
-        self.waiting.popleft()
-
-    def close(self) -> None:
-        pass
-
-
 class Flight:
     """The loop with its outside world; `restart` is a power cycle."""
 
@@ -97,7 +82,7 @@ class Flight:
         self.folder, self.downlink_keys = folder, downlink_keys
         self.clock = ManualClock()
         self.mission: Mission = parse_mission(text, folder)
-        self.radio, self.uplink = MemoryRadio(), MemoryUplink()
+        self.radio, self.uplink = MemoryRadio(), HeldCommands()
         self.schedule = SingleContact(0, 0)
         self.schedule.contact = None
         self.source: FrameSource = SyntheticSource(self.clock, frames, places, size)
@@ -109,19 +94,9 @@ class Flight:
         """Open the board from its files and put the loop together."""
         self.board: Board = open_board(self.mission, self.clock, MODEL)
         self.scrubber = Scrubber(self.board.log)
-        self.loop = FlightLoop(
-            self.board,
-            self.codec,
-            self.source,
-            self.radio,
-            self.uplink,
-            self.schedule,
-            KEYS,
-            self.scrubber,
-            readings=lambda: self.readings,
-            notifier=Notifier(""),
-            downlink_keys=self.downlink_keys,
-        )
+        outside = Outside(self.source, self.radio, self.uplink, self.schedule, KEYS, self.downlink_keys)
+        guards = Guards(self.scrubber, readings=lambda: self.readings, notifier=Notifier(""))
+        self.loop = FlightLoop(self.board, self.codec, outside, guards)
         self.loop.intake.adopt()
 
     def restart(self) -> None:

@@ -17,9 +17,9 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from swathpack.edge.board import planned_passes
 from swathpack.edge.config import ConfigError, Mission, RegionConfig, read_mission
 from swathpack.edge.downlink.budget import Budget, BudgetError, format_time, read_budget
+from swathpack.edge.outside import planned_passes
 from swathpack.tools.errors import RefusedError, UserError
 from swathpack.tools.files.outputs import write_text
 

@@ -189,7 +189,7 @@ def test_a_mission_signs_and_follows_the_grounds_key(tmp_path):
 
 
 def test_a_key_file_that_cannot_be_used_is_one_message(tmp_path):
-    from swathpack.edge.board import downlink_keys
+    from swathpack.edge.outside import downlink_keys
 
     mission = parse_mission(key_files(tmp_path, {0: KEY.secret}), tmp_path)
     assert downlink_keys(mission) == {0: KEY.secret}

@@ -19,7 +19,7 @@ from swathpack.edge.frame import Frame
 from swathpack.edge.health.throttle import Readings
 from swathpack.edge.loop import FlightLoop
 from swathpack.edge.sources.acquisition import Acquisition, Offer, SourceError
-from swathpack.edge.stages.uplink import CommandFolder
+from swathpack.edge.sources.commands import CommandFolder
 from swathpack.edge.stages.worker import Worker
 from swathpack.hil_tests.simulation.fake_codec import FakeTileCodec
 from swathpack.hil_tests.simulation.flight import MISSION, Flight, Station

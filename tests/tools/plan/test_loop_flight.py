@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from swathpack.edge.board import make_schedule
 from swathpack.edge.downlink.budget import Budget, read_budget
+from swathpack.edge.outside import make_schedule
 from swathpack.edge.sources.synthetic import SyntheticSource
 from swathpack.hil_tests.simulation.fake_codec import FakeTileCodec
 from swathpack.hil_tests.simulation.flight import Flight, Station
