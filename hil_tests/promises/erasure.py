@@ -55,11 +55,6 @@ class ErasureRow:
     wrong: int = 0
     cpu_s: float = 0.0
 
-    @property
-    def overhead(self) -> float:
-        """Parity packets per image packet."""
-        return self.parities / self.block
-
 
 def blocks(shape: tuple[int, int], code: ErasureCode, count: int, rng: random.Random) -> Iterator[list[SpacePacket]]:
     """Blocks of image packets followed by their parity packets."""

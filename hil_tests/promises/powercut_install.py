@@ -19,7 +19,6 @@ from swathpack.edge.packets.link_keys import read_link_keys
 from swathpack.edge.storage.durable import write_durably
 from swathpack.hil_tests.simulation.small_bundle import KEY, bundle, files, kit
 
-ONE, TWO = {"note": "one"}, {"note": "two"}
 RELEASES = {"one": {}, "two": {"release": 1_700_000_100, "oldest_allowed": 1_700_000_100}}
 
 

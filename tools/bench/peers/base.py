@@ -39,7 +39,6 @@ class Peer(Protocol):
     """A codec with one knob. knobs: its settings from coarse to fine.
 
     name: in files and caches. label: in tables and charts. version: of codec and options, part of the cache key.
-    temporal: whether a frame is coded against others.
     """
 
     @property
@@ -53,9 +52,6 @@ class Peer(Protocol):
 
     @property
     def knobs(self) -> tuple[float, ...]: ...
-
-    @property
-    def temporal(self) -> bool: ...
 
     def encode(self, series: Series, knob: float) -> Encoded:
         """Raises PeerError."""
