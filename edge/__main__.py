@@ -42,7 +42,6 @@ _FAILURES = (ConfigError, ModelError, QueueError, StorageError, MemoryLimitError
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Entry point; returns the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m swathpack.edge", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

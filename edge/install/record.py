@@ -65,7 +65,7 @@ class Record:
 
 
 def pack_record(record: Record) -> bytes:
-    """One copy."""
+    """One of the record's two copies, with its checksum."""
     return sealed(json.dumps(asdict(record), sort_keys=True))
 
 

@@ -364,7 +364,6 @@ class Nursery:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, required=True, help="of this board: mission, state, inbox")
     args = parser.parse_args(argv)

@@ -352,7 +352,7 @@ def main(folder: Path, size: int | None, codec: str) -> tuple[str, bool]:
 
 
 def report(results: list[ArmResult]) -> str:
-    """The table."""
+    """A line for every attacker: reports, what was applied, and what was found broken."""
     lines = [
         "attacker       reports  applied  changed  withheld  unproven  gone  wrong  lacking     bytes      twin    CPU s"
     ]

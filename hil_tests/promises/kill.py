@@ -148,7 +148,7 @@ class Board:
         self._child = 0
 
     def start(self, config: Path, cold: bool) -> None:
-        """A new life."""
+        """A new process with a configuration; cold: `python -m swathpack.edge`, else forked from here."""
         self._drain()
         errors = open(self.folder / "stderr.log", "ab")  # noqa: SIM115 - inherited by the process
         if cold:

@@ -153,7 +153,7 @@ def main(folder: Path, size: int | None, codec: str) -> tuple[str, bool]:
 
 
 def report(results: list[PartResult]) -> str:
-    """The table."""
+    """A line for every part, and what was neither old nor new."""
     lines = ["part             operations   cuts   took back    old    new   neither"]
     for r in results:
         lines.append(f"{r.name:16} {r.operations:10} {r.cuts:6} {r.bit:11} {r.old:6} {r.new:6} {len(r.wrong):9}")

@@ -64,7 +64,6 @@ WORDS = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `swathpack mission`."""
     parser.add_argument("mission", nargs="?", type=Path, help="mission.toml to check")
     parser.add_argument("--check", action="store_true", help="read the file and its budget, print the passes")
     parser.add_argument("--init", type=Path, metavar="FILE", help="write a commented mission.toml, then stop")
