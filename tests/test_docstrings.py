@@ -12,8 +12,8 @@ from tests.docstrings import missing
 
 
 def found(root: Path, text: str, name: str = "edge/a.py") -> list[str]:
-    """Names without docstring in a tree that has this module beside edge/port.py with the Protocol Port."""
-    files = {"edge/port.py": PORT, name: text}
+    """Names without docstring in a tree that has this module, with a docstring, beside edge/port.py with the Protocol Port."""
+    files = {"edge/port.py": PORT, name: f'"""Things."""\n{text}'}
     for file, content in files.items():
         path = root / file
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -23,7 +23,7 @@ def found(root: Path, text: str, name: str = "edge/a.py") -> list[str]:
     return [line.split(": ")[1] for line in lines]
 
 
-PORT = '''
+PORT = '''"""Ways off the board."""
 class Port(Protocol):
     """A way off the board."""
 
@@ -106,13 +106,18 @@ def test_a_base_of_the_standard_library_speaks_for_what_it_has(tmp_path: Path) -
 
 def test_main_and_the_two_of_a_command_are_their_modules(tmp_path: Path) -> None:
     text = "def main(): ...\ndef run(): ...\ndef add_arguments(): ...\n"
-    assert found(tmp_path, text) == ["main", "run", "add_arguments"]
-    assert found(tmp_path, '"""Counts."""\n' + text) == ["run", "add_arguments"]
-    assert found(tmp_path / "b", '"""Counts."""\n' + text, "tools/commands/count.py") == []
+    assert found(tmp_path, text) == ["run", "add_arguments"]
+    assert found(tmp_path / "b", text, "tools/commands/count.py") == []
+
+
+def test_a_module_needs_one(tmp_path: Path) -> None:
+    (tmp_path / "edge").mkdir()
+    (tmp_path / "edge/__init__.py").write_text("")
+    assert missing(modules(tmp_path), tmp_path) == ["edge/__init__.py:1: module"]
 
 
 def test_what_is_missing_is_printed_with_its_place(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert found(tmp_path, '"""Things."""\n\n\ndef f(): ...\n') == ["f"]
+    assert found(tmp_path, "\n\ndef f(): ...\n") == ["f"]
     assert docstrings.main(tmp_path, ()) == 1
     assert capsys.readouterr().out == "no docstring: edge/a.py:4: f\n"
 

@@ -1,5 +1,4 @@
-"""The context store: the last two confirmed latents of every tile, in a slot file that survives loss of
-power.
+"""The context store: the last two confirmed latents of every tile, in a slot file that survives loss of power.
 
 Writing goes data, sync, directory entry, sync; only then is the entry that it replaces cleared. So at every
 instruction the directory names only slots whose data is whole, and an older latent stays until the newer one
