@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 import swathpack
 from swathpack.edge.bands import BANDS
+from swathpack.hil_tests.simulation.made_frames import series, values
 from swathpack.tools.files import workers
 from swathpack.tools.files.lazy import LazyDecoder
-from tests.frames import series, values
 
 close = workers.WorkerPool.close
 TIMES = ["2026-05-01", "2026-05-06", "2026-05-11"]

@@ -13,21 +13,23 @@ from swathpack.edge.stream import pack_holes, pack_mask
 
 
 class FrameSource(Protocol):
-    """One frame of a series. `outline`: a frame of one pixel that has all but the pixels. `failures`: places that could not be
-    read and stand as invalid, a sentence each, where the caller wanted to go on.
-    """
+    """One frame of a series, whose pixels are given tile by tile."""
 
     @property
-    def height(self) -> int: ...
+    def height(self) -> int:
+        """Rows of the common grid."""
 
     @property
-    def width(self) -> int: ...
+    def width(self) -> int:
+        """Columns of the common grid."""
 
     @property
-    def outline(self) -> Frame: ...
+    def outline(self) -> Frame:
+        """A frame of one pixel that has all but the pixels."""
 
     @property
-    def failures(self) -> list[str]: ...
+    def failures(self) -> list[str]:
+        """Places that could not be read and stand as invalid, a sentence each, where the caller wanted to go on."""
 
     def tile(self, window: TileWindow) -> Frame:
         """The pixels of a window; cheap where windows come in the order of their numbers. Raises UserError."""

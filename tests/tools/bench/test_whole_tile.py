@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from swathpack.edge.bands import BANDS
+from swathpack.hil_tests.simulation.made_frames import values
 from swathpack.tools.bench import whole_tile
 from swathpack.tools.errors import UserError
-from tests.frames import values
 
 pytest.importorskip("rasterio")
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from swathpack.hil_tests.simulation.made_frames import values
 from swathpack.tools.cli import main
 from swathpack.tools.commands import compress
 from swathpack.tools.errors import BAD_INPUT, DONE, PARTLY
 from swathpack.tools.files import tile_jobs
 from swathpack.tools.files.rasters import read_series
-from tests.frames import values
 from tests.tools.commands.test_long_work import kill_at_random, run
 
 rasterio = pytest.importorskip("rasterio")

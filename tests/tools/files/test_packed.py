@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from swathpack.edge.codec.model import EdgeModel
+from swathpack.hil_tests.simulation.made_frames import series
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.api import model
 from swathpack.tools.files.packed import pack, unpack
 from swathpack.tools.files.pool import Failure
 from swathpack.tools.files.tile_jobs import perform
-from tests.frames import series
 
 
 class Evil:

@@ -249,6 +249,7 @@ def _read(date: Dated, names: dict[int, str]) -> Scene:
 
 
 def level_of_date(date: Dated) -> str:
+    """L1C or L2A, as the product, the file's items or its name say; else unknown."""
     if date.product is not None:
         return date.product.level
     items = date.parts[0].facts.items

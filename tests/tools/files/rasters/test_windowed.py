@@ -10,11 +10,11 @@ import pytest
 
 from swathpack.edge.codec.pixels import tile_windows
 from swathpack.edge.frame import Frame
+from swathpack.hil_tests.simulation.made_frames import values
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.rasters import ReadOptions, windowed
 from swathpack.tools.files.rasters.files import read_files
 from swathpack.tools.files.sources import HeldSource
-from tests.frames import values
 
 rasterio = pytest.importorskip("rasterio")
 SIDE = (530, 601)
