@@ -10,11 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from swathpack.hil_tests.simulation.made_frames import values
+from swathpack.hil_tests.simulation.made_frames import series, values
 from swathpack.tools.cli import main
 from swathpack.tools.commands import compress
 from swathpack.tools.errors import BAD_INPUT, DONE, PARTLY
 from swathpack.tools.files import tile_jobs
+from swathpack.tools.files.api import model as shipped
+from swathpack.tools.files.encoder import SeriesEncoder
 from swathpack.tools.files.rasters import read_series
 from tests.tools.commands.test_long_work import kill_at_random, run
 
@@ -103,6 +105,8 @@ SLOWLY = """
 import sys, time
 from swathpack.tools.cli import main
 from swathpack.tools.files import tile_jobs
+from swathpack.tools.files.api import model as shipped
+from swathpack.tools.files.encoder import SeriesEncoder
 
 exact = tile_jobs._JOBS["exact"]
 
@@ -129,6 +133,16 @@ def test_ctrl_c_leaves_the_journal_of_resume_and_nothing_else(tmp_path: Path) ->
         assert sorted(p.name for p in tmp_path.iterdir() if p.name != "in") == left
         for name in left:
             (tmp_path / name).unlink()
+
+
+def test_progress_counts_tiles_and_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder = SeriesEncoder(shipped(), series(300, 290, 2, bands=("B02", "B03")))
+    bar, said = compress.TileProgress(encoder, jobs=3), list[str]()
+    monkeypatch.setattr(compress.Progress, "step", lambda self, count, note: said.append(f"{count} {note}"))
+    for _ in range(3):
+        bar.step()
+    assert bar.total == 8 and said == ["0 0 of 1 MB", "0 0 of 1 MB", "1 0 of 1 MB"]
+    assert "0/8 tiles" in bar.line(bar.start)
 
 
 def damaged(path: Path) -> None:
