@@ -21,7 +21,7 @@ from swathpack.edge.codec.pixels import tile_windows
 from swathpack.edge.codec.plain import CodedPlain, bytes_about
 from swathpack.edge.codec.tile_coder import DEAD_ZONE, RDO_SLOPE, analyse_tile
 from swathpack.edge.frame import Frame
-from swathpack.edge.stream import FrameRecord, Header, StreamWriter, pack_holes, pack_mask
+from swathpack.edge.stream import Header, StreamWriter
 from swathpack.edge.stream.quality import MAX_SHIFT, STEPS
 from swathpack.edge.stream.records import MAX_EXTENSION_BYTES
 from swathpack.tools.errors import UserError
@@ -33,6 +33,7 @@ from swathpack.tools.files.frame_coder import (
     FrameCoder,
     Trial,
 )
+from swathpack.tools.files.frame_records import FrameRecords
 from swathpack.tools.files.places import Place
 from swathpack.tools.files.pool import Pool
 from swathpack.tools.files.rasters.essential import Carried
@@ -51,7 +52,7 @@ class SeriesEncoder:
 
     intra_every: every Nth frame without context (0: only the first). slope: of rate-distortion optimised
     quantisation in squared steps per bit; 0 leaves it out and halves the time. shift: most octaves from the step to
-    that of the base layer (`swathpack.edge.codec.base_layer.usual_shift`); 0 for none. mode: one of `frame_coder.MODES`.
+    that of the base layer (`swathpack.edge.stream.quality.usual_shift`); 0 for none. mode: one of `frame_coder.MODES`.
     weights: one of `swathpack.edge.codec.transform_coder.CHOICES`. groups: per frame the number of its grid; frames of
     different grids are no context for each other. metadata: what the files said; its essential part is in every
     stream. pool: who codes tiles, this process by default; the bytes are the same. left_out: of the stream made last, what it
@@ -98,7 +99,7 @@ class SeriesEncoder:
         )
         if not header.times_in_header:
             header = replace(header, times=())
-        self.header = header
+        self.header, self.records = header, FrameRecords(self.given, header)
 
     def _start(self, whole: bool) -> StreamWriter:
         writer, carried = StreamWriter(self.header), self.metadata
@@ -112,19 +113,6 @@ class SeriesEncoder:
         """Whether all that the files said goes into a record and is worth its bytes."""
         limit = MAX_EXTENSION_BYTES if budget is None else min(WHOLE_SHARE * budget, MAX_EXTENSION_BYTES)
         return self.metadata.whole is not None and len(self.metadata.whole) <= limit
-
-    def _frame_record(self, index: int) -> FrameRecord | None:
-        frame = self.given[index]
-        mask = None if frame.valid.all() else pack_mask(frame.valid)
-        time = None if self.header.times else frame.time
-        holes = pack_holes(frame.holes & frame.valid) if frame.holes.size else None
-        other = frame.boa_offset != self.header.boa_offset
-        wanted = other or any(part is not None for part in (mask, time, holes))
-        return FrameRecord(index, time, mask, holes=holes, other_offset=other) if wanted else None
-
-    def _record_bytes(self, index: int) -> int:
-        record = self._frame_record(index)
-        return len(StreamWriter(self.header).pack(record)) if record else 0
 
     def _coders(self, aim_bytes: int, most_bytes: int | None = None, level: float | None = None) -> Coders:
         return Coders(self, aim_bytes, most_bytes, level)
@@ -180,7 +168,7 @@ class SeriesEncoder:
         return coders.sequence(level, tick)
 
     def _add_record(self, writer: StreamWriter, index: int) -> None:
-        record = self._frame_record(index)
+        record = self.records.of(index)
         if record is not None:
             writer.add(record)
 
@@ -193,7 +181,7 @@ class SeriesEncoder:
         share = -(-writer.size // count)
         coders = self._coders(max(1, (budget - share) // len(self.windows)), budget)
         for index in range(count):
-            room = budget - share - self._record_bytes(index)
+            room = budget - share - self.records.bytes_of(index)
             coder = coders.take(index)
             self._check_room(budget, room, coder.least(), each=True)
             self._write(writer, [(coder, self._within(coder, room))])
@@ -239,7 +227,7 @@ class SeriesEncoder:
         as `per_frame` does.
         """
         writer, count = self._start(self._whole_fits(budget)), len(self.given)
-        room = budget - writer.size - sum(self._record_bytes(index) for index in range(count))
+        room = budget - writer.size - sum(self.records.bytes_of(index) for index in range(count))
         share = max(1, room // (count * len(self.windows)))
         coders = self._coders(share, max(1, min(room, 6 * share + 4096)))
         every = [coders.keep(index) for index in range(count)]
@@ -259,7 +247,7 @@ class SeriesEncoder:
     def least_frames(self, tile_bytes: int) -> list[int]:
         """Bytes of each frame at the least, its tiles meant to take so many each."""
         coders = self._coders(max(1, tile_bytes), 1)
-        return [self._record_bytes(index) + coders.take(index).least() for index in range(len(self.given))]
+        return [self.records.bytes_of(index) + coders.take(index).least() for index in range(len(self.given))]
 
 
 def least_budget(encoder: SeriesEncoder, each: bool) -> int:
@@ -298,7 +286,7 @@ class Coders:
         e = self._encoder
         own = self._places[e.groups[index]]
         later = e.groups[index] in e.groups[index + 1 :]
-        aims = self._aim, self._most, later, e.pool, self._level
+        aims = self._aim, self._most, later, e.pool, self._level, e.header
         return FrameCoder(e.model, index, e.given[index], e.windows, own, e.choice, *aims)
 
     def keep(self, index: int) -> FrameCoder:

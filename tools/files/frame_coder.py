@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swathpack.edge.bands import BANDS, complete_dn, filled_counts
-from swathpack.edge.codec.base_layer import usual_shift
 from swathpack.edge.codec.latents import LAYERS, step_dn
 from swathpack.edge.codec.model import EdgeModel
 from swathpack.edge.codec.pixels import TileWindow
@@ -25,15 +24,14 @@ from swathpack.edge.codec.plain import LEAST_LEARNED_BANDS, CodedPlain
 from swathpack.edge.codec.tile_coder import DEAD_ZONE
 from swathpack.edge.codec.transform_coder import Weights, weights_for
 from swathpack.edge.frame import Frame
-from swathpack.edge.stream import ContextRef, StreamWriter, payload_room, segment_overhead_bytes
-from swathpack.edge.stream.quality import MAX_SHIFT, STEPS, TRANSFORM, quality_of
+from swathpack.edge.stream import ContextRef, Header, StreamWriter, overhead_in, room_in
+from swathpack.edge.stream.quality import MAX_SHIFT, STEPS, TRANSFORM, quality_of, usual_shift
 from swathpack.tools.files.coding_jobs import CodedLearned, How
 from swathpack.tools.files.places import Date, Place
 from swathpack.tools.files.pool import Pool
 from swathpack.tools.files.workers import LocalPool
 
 FINEST_LEVEL, COARSEST_LEVEL = -56.0, float(STEPS - 1)  # steps of 0.5 and 15,040 DN
-CONTEXT_BYTES = 5  # of a segment, for each context that it names
 BIT_SAVES = 2 * np.log(2) / 12
 MODES = ("auto", "learned", "transform")
 USUAL_LEVEL = 28.0
@@ -86,7 +84,7 @@ class Trial:
 @dataclass(frozen=True)
 class Choice:
     """mode: auto (the better of both, a tile), learned or transform. slope, shift: of the learned codec, see
-    `swathpack.edge.codec.tile_coder.encode_tile` and `swathpack.edge.codec.base_layer.usual_shift`. weights: of the bands, see
+    `swathpack.edge.codec.tile_coder.encode_tile` and `swathpack.edge.stream.quality.usual_shift`. weights: of the bands, see
     `swathpack.edge.codec.transform_coder.weights_for`. alone: no other date is predicted from what is coded.
     """
 
@@ -102,7 +100,8 @@ class FrameCoder:
     whoever is in the pool, and what is made of them is the same whoever makes it.
 
     aim_bytes: of a tile's segment, about; most_bytes: never more than that. keeps_dates: later frames may be coded against
-    this one. level: the one level that will be asked for, None where any may be.
+    this one. level: the one level that will be asked for, None where any may be. header: of the file, which decides what its
+    records take; None for those of segments that fly alone.
     """
 
     def __init__(
@@ -118,7 +117,9 @@ class FrameCoder:
         keeps_dates: bool = True,
         pool: Pool | None = None,
         level: float | None = None,
+        header: Header | None = None,
     ) -> None:
+        self.header = header
         self.model, self.index, self.frame, self.choice = model, index, frame, choice
         self.windows, self.places, self.pool = windows, places, LocalPool(model) if pool is None else pool
         self.aim_bytes, self.most_bytes, self.keeps_dates = aim_bytes, most_bytes, keeps_dates
@@ -261,10 +262,9 @@ class FrameCoder:
     def _rival(self, window: TileWindow, q: int) -> tuple[Any, ...]:
         """Arguments of the job that tells the transform coder's error at as many bytes as the learned codec takes."""
         learned, plain = self._learned[window.index], self.plain(window)
-        room = int(learned.seen[q, DEAD_ZONE].payload_sizes[LAYERS]) + CONTEXT_BYTES * len(learned.contexts)
+        room = int(learned.seen[q, DEAD_ZONE].payload_sizes[LAYERS])
         payload, _, _, date = self._as_sent(plain, window)
-        stop = max(room - CONTEXT_BYTES * (plain.reference is not None), plain.least)
-        return self._cut_out(window), payload[:stop], date, self.weights
+        return self._cut_out(window), payload[: max(room, plain.least)], date, self.weights
 
     def _code_learned(self, windows: Iterable[TileWindow], q: int, dead_zone: float, layers: int) -> None:
         """Have the learned codec's tiles at a step and dead zone ready."""
@@ -300,9 +300,8 @@ class FrameCoder:
         self._look_alone(windows, {w.index: self.aim_bytes for w in windows})
         for window in windows:
             whole = self._alone[window.index]
-            found += whole.least + segment_overhead_bytes(
-                whole.empty_segment(self.index, window.index, LAYERS), whole.least
-            )
+            empty = whole.empty_segment(self.index, window.index, LAYERS)
+            found += whole.least + overhead_in(self.header, empty, whole.least)
         return found
 
     def whole(self, tile: Tile) -> CodedPlain:
@@ -319,13 +318,13 @@ class FrameCoder:
     def _sized(self, tile: Tile) -> Tile:
         payload = int(tile.coded.payload_sizes[tile.layers])
         empty = tile.coded.empty_segment(self.index, tile.index, tile.layers, tile.refs)
-        return Tile(tile.index, tile.coded, tile.layers, payload + segment_overhead_bytes(empty, payload), tile.refs)
+        return Tile(tile.index, tile.coded, tile.layers, payload + overhead_in(self.header, empty, payload), tile.refs)
 
     def grown(self, tile: Tile, room: int) -> Tile:
         """A plain tile with as much more of its payload as `room` more bytes hold."""
         whole = self.whole(tile)
         empty = whole.empty_segment(self.index, tile.index, LAYERS, tile.refs)
-        return self.cut(tile, min(payload_room(empty, tile.size + room), len(whole.payload)))
+        return self.cut(tile, min(room_in(self.header, empty, tile.size + room), len(whole.payload)))
 
     def exact(self, max_error: int) -> Trial:
         """All tiles by the predictive coder: every valid count within `max_error`."""
