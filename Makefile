@@ -75,6 +75,7 @@ lint: setup-test
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy --strict $(foreach part,edge codec calibration export tools hil_tests,-p swathpack.$(part))
 	@$(BIN)/python -m tests.directions
+	@$(BIN)/python -m tests.docstrings
 
 test: lint
 	@$(BIN)/python -m pytest -m "not slow" $(TEST_ARGS)

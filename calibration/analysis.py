@@ -80,7 +80,7 @@ class Statistics:
     tiles: int
 
     def save(self, path: Path) -> None:
-        """As .npz."""
+        """As .npz, whole or not at all."""
         arrays: dict[str, Any] = {
             "planes": np.array([(p.cell, p.exponent) for p in self.planes], np.int16),
             "means": self.means,
@@ -93,7 +93,7 @@ class Statistics:
 
     @staticmethod
     def load(path: Path = STATISTICS_FILE) -> Statistics:
-        """Raises CalibrationError."""
+        """What `save` wrote. Raises CalibrationError."""
         try:
             with np.load(path, allow_pickle=False) as found:
                 planes = tuple(Plane(int(c), int(e)) for c, e in found["planes"])

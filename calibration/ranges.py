@@ -87,5 +87,5 @@ def by_entropy(shares: NDArray[np.float64]) -> RangeChoice:
 
 
 def all_choices(shares: NDArray[np.float64]) -> list[RangeChoice]:
-    """Every rule's choice."""
+    """What each rule chooses: percentiles, squared error, entropy."""
     return [*(by_percentile(shares, p) for p in PERCENTILES), by_squared_error(shares), by_entropy(shares)]

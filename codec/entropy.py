@@ -86,6 +86,7 @@ class Shared(nn.Linear):
     quantised = False
 
     def forward(self, x: Tensor) -> Tensor:
+        """x (..., inputs) -> (..., outputs)."""
         return F.linear(x, *quantise_weight(self.weight, self.bias, 0, ACT, self.quantised))
 
 
@@ -101,6 +102,7 @@ class PerLayer(nn.Module):
         self.bias = nn.Parameter(torch.zeros(LAYERS, outputs))
 
     def forward(self, x: Tensor) -> Tensor:
+        """x (B, P, 16, inputs), each layer by its own weights."""
         b, p, j, n = x.shape
         flat = x.permute(2, 0, 1, 3).reshape(j, b * p, n)
         weight, bias = quantise_weight(self.weight, self.bias, 2, self.input_bits, self.quantised)
@@ -124,6 +126,7 @@ class Spatial(nn.Module):
         nn.init.normal_(self.down.weight, std=0.3 / math.sqrt(HIDDEN))
 
     def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
+        """x (B, P, 16, d) saturated, of P = h w positions; size: (h, w) -> what the residual stream gains, shaped alike."""
         b, p, j, d = x.shape
         image = x.reshape(b, *size, j * d).permute(0, 3, 1, 2)
         kernel, bias = quantise_weight(self.kernel.reshape(d, 9), self.kernel_bias, 0, ACT, self.quantised)
@@ -135,6 +138,7 @@ class Spatial(nn.Module):
 
 
 def residual(x: Tensor, quantised: bool) -> Tensor:
+    """On the residual stream's grid, 1/2^RES, when quantised."""
     return round_ste(x * 2**RES) * 2.0**-RES if quantised else x
 
 
@@ -172,6 +176,8 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
+    """Attention, then `Spatial`, each added to the residual stream."""
+
     quantised = False
 
     def __init__(self) -> None:
@@ -180,6 +186,7 @@ class Block(nn.Module):
         self.spatial = Spatial()
 
     def forward(self, x: Tensor, context: Tensor, size: tuple[int, int]) -> Tensor:
+        """The stream x (B, P, 16, d), context (B, P, 32, d) saturated, size (h, w), P = h w -> the stream, shaped alike."""
         x = x + self.attention(saturate(x, self.quantised), context)
         out: Tensor = x + self.spatial(saturate(x, self.quantised), size)
         return out
@@ -232,6 +239,7 @@ def neighbour_mean8(layer0: Tensor) -> Tensor:
 
 
 def np_window(dy: int, dx: int, h: int, w: int) -> tuple[slice, ...]:
+    """Index of an (h, w) window shifted by (dy, dx), |dy|, |dx| <= 2, in (B, C, h + 4, w + 4)."""
     return (slice(None), slice(None), slice(2 + dy, 2 + dy + h), slice(2 + dx, 2 + dx + w))
 
 
@@ -312,6 +320,7 @@ class EntropyModel(nn.Module):
         return self.heads(saturate(x, self.quantised), latent, context, q)
 
     def heads(self, x: Tensor, latent: Tensor, context: Context, q: Tensor) -> tuple[Tensor, Tensor]:
+        """From the last block, x (B, P, 16, d) saturated, to what `forward` returns."""
         b, _, h, w = latent.shape
         out = self.head(saturate(F.relu(self.head_hidden(x)), self.quantised))
         out = torch.cat([out, torch.zeros_like(out[..., : 2 * GROUP])], 3)

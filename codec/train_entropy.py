@@ -61,6 +61,7 @@ def draw_known(rng: np.random.Generator, count: int) -> Tensor:
 
 
 def make_context(first: Tensor, second: Tensor, known: Tensor) -> Context:
+    """Contexts (B, 512, h, w) with what is not known of them set to zero; known (B, 2, 16) 0/1."""
     mask = known.repeat_interleave(GROUP, dim=2)[..., None, None]
     return Context(first * mask[:, 0], second * mask[:, 1], known)
 
@@ -178,6 +179,7 @@ def evaluate(model: EntropyModel, transform: EdgeTransform, cubes: list[Cube], q
 
 
 def total_bits(model: EntropyModel, y: Tensor, context: Context, q: Tensor) -> float:
+    """Of the latents y (B, 512, h, w) at step indexes q (B,)."""
     return float(logistic_bits(y, *model(y, context, q)).sum())
 
 
@@ -193,6 +195,7 @@ def staged_bits(model: EntropyModel, y: Tensor, q: Tensor) -> float:
 
 
 def train(args: argparse.Namespace) -> None:
+    """The whole stage, by the command's arguments: resumes from `args.out`, writes entropy.pt there."""
     torch.manual_seed(args.seed)
     torch.set_num_threads(args.threads)
     transform = load_transform(args.transform)

@@ -34,6 +34,7 @@ Shard = dict[str, NDArray[Any]]
 
 
 def read_shard(path: Path) -> Shard:
+    """Arrays of a file of `swathpack.codec.reconstructions`, by name."""
     with np.load(path) as archive:
         return {key: archive[key] for key in archive.files}
 
@@ -67,6 +68,8 @@ class Pool:
 
 
 def tensors(rows: Shard) -> tuple[Tensor, Tensor, Tensor, Expectation]:
+    """Rows of a shard as `Pool.batch` gives them."""
+
     def eighths(key: str) -> Tensor:
         return torch.from_numpy(rows[key].astype(np.float32) / EIGHTHS)
 
@@ -93,6 +96,7 @@ def evaluate(model: EdgeTransform, val: Shard) -> str:
 
 
 def train(args: argparse.Namespace) -> None:
+    """The whole stage, by the command's arguments: resumes from `args.out`, writes transform.pt there."""
     torch.manual_seed(args.seed)
     torch.set_num_threads(args.threads)
     val = read_shard(args.examples / VAL_SHARD)

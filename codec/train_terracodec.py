@@ -193,7 +193,7 @@ def _widths(text: str) -> tuple[int, ...]:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Of the command line; sizes are those that a small run takes."""
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("family", choices=FAMILIES)
     p.add_argument("--widths", type=_widths, default=(48, 96), help="see build(); default for fp and elic")

@@ -101,6 +101,7 @@ def evaluate(model: EdgeTransform, prior: StaticPrior, cubes: list[Cube]) -> str
 
 
 def train(args: argparse.Namespace) -> None:
+    """The whole stage, by the command's arguments: resumes from `args.out`, writes transform.pt there."""
     torch.manual_seed(args.seed)
     torch.set_num_threads(args.threads)
     cubes, val = load_cubes(args.data, "train"), load_cubes(args.data, "val")

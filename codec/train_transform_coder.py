@@ -70,7 +70,7 @@ def crops(folder: Path, seed: int = 0, finest_step: float = FINEST_STEP) -> Iter
 
 
 def learn(tiles: list[Crop], model: Model) -> Model:
-    """One round."""
+    """A model from how every crop ended that was coded with the last one."""
     shape = len(model[0])
     total, squares, seen, tries = np.zeros(shape), np.zeros(shape), np.zeros(shape), np.zeros(shape)
     weight_sum, weight_count = np.zeros(len(model[1])), np.zeros(len(model[1]))
@@ -120,7 +120,6 @@ def total_bytes(tiles: list[Crop], model: Model) -> int:
 
 
 def main() -> int:
-    """Parses, trains, writes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="folder with catalog.json")
     parser.add_argument("--out", type=Path, default=bitplane.MODEL_FILE, help="default %(default)s")

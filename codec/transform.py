@@ -54,6 +54,7 @@ class Residual(nn.Module):
         self.second = nn.Conv2d(width, width, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """x (B, width, h, w), shaped alike."""
         out: Tensor = x + self.second(F.relu(self.first(x)))
         return out
 
@@ -78,6 +79,7 @@ class Centroid(nn.Module):
         self.table = nn.Parameter(torch.zeros(FAR * EIGHTHS + 1, SCALES))
 
     def forward(self, y: Tensor, expected: Expectation) -> Tensor:
+        """y (B, 512, h, w) in steps -> what to add to it."""
         away = y - expected.mean
         place = (away.abs() * EIGHTHS).round().long().clamp(max=FAR * EIGHTHS)
         found = F.embedding(place * SCALES + expected.scale.long(), self.table.reshape(-1, 1))[..., 0]
@@ -100,6 +102,7 @@ class LatentNetwork(nn.Module):
         nn.init.zeros_(self.leave.bias)  # type: ignore[arg-type]
 
     def forward(self, y: Tensor, q: Tensor, expected: Expectation | None = None) -> Tensor:
+        """y (B, 512, h, w) in steps at step indexes q (B,) -> what to add to it; expected: None where unknown."""
         squashed = torch.sign(y) * torch.log1p(y.abs())
         s = (q.to(y.dtype)[:, None] - 32) / 16
         condition = self.step(torch.cat([s, s * s], 1))[:, :, None, None]
@@ -129,6 +132,7 @@ class PostFilter(nn.Module):
         nn.init.zeros_(self.leave.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor, q: Tensor) -> Tensor:
+        """x (B, 12, H, W) in UNITs, H and W even, at step indexes q (B,), shaped alike."""
         s = (q.to(x.dtype)[:, None] - 32) / 16
         condition = self.step(torch.cat([s, s * s], 1))[:, :, None, None]
         h = self.enter(F.pixel_unshuffle(x, 2) / 16) + condition

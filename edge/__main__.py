@@ -18,29 +18,20 @@ import sys
 from pathlib import Path
 
 from swathpack.edge import events
-from swathpack.edge.board import (
-    Board,
-    downlink_keys,
-    make_commands,
-    make_port,
-    make_schedule,
-    make_source,
-    open_board,
-    planned_passes,
-    uplink_keys,
-)
+from swathpack.edge.board import Board, open_board
 from swathpack.edge.clock import SystemClock
 from swathpack.edge.codec.engines.report import report_engines
 from swathpack.edge.codec.flight import FlightCodec
 from swathpack.edge.codec.model import DEFAULT_DIRECTORY, EdgeModel, ModelError
 from swathpack.edge.config import ConfigError, Mission, read_mission
 from swathpack.edge.context.store import MemoryLimitError
-from swathpack.edge.downlink.schedule import Schedule, SingleContact
+from swathpack.edge.downlink.schedule import SingleContact
 from swathpack.edge.downlink.schema import QueueError
 from swathpack.edge.events import Event, Severity
 from swathpack.edge.health.model_memory import Canary, watch_model
 from swathpack.edge.health.scrub import Scrubber
-from swathpack.edge.loop import FlightLoop
+from swathpack.edge.loop import FlightLoop, Guards
+from swathpack.edge.outside import downlink_keys, open_outside, planned_passes, uplink_keys
 from swathpack.edge.packets.erasure import CODES
 from swathpack.edge.packets.errors import PacketError
 from swathpack.edge.sources.acquisition import SourceError
@@ -51,7 +42,6 @@ _FAILURES = (ConfigError, ModelError, QueueError, StorageError, MemoryLimitError
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Entry point; returns the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m swathpack.edge", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -79,6 +69,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def open_model(mission: Mission) -> EdgeModel:
+    """The mission's model with the engines that it asks for, its files checked. Raises ModelError."""
     # Whatever is configured, a refused engine is followed by the next, and by the processor's own at the end.
     order = f"{mission.coding.engine},auto"
     model = EdgeModel(mission.model or DEFAULT_DIRECTORY, mission.coding.threads, order, mission.coding.analysis)
@@ -116,30 +107,19 @@ def _fly(mission: Mission, model: EdgeModel, once: bool, began: float) -> int:
 
 
 def _assemble(board: Board, model: EdgeModel, once: bool, began: float) -> FlightLoop:
-    mission, clock = board.mission, board.clock
+    mission = board.mission
     if mission.uplink.insecure:
         board.log.report(events.UPLINK_OPEN, sender=f"whoever reaches the {mission.uplink.kind}")
     report_engines(board.log, model.engine_events)
     codec = FlightCodec.configured(model, mission.coding)
     scrubber = Scrubber(board.log)
     watch_model(scrubber, model, lambda: open_model(mission))
-    schedule: Schedule = make_schedule(mission, clock, board.queue)
+    schedule: SingleContact | None = None
     if once:
         schedule = SingleContact(max(board.queue.passes.all(), default=-1) + 1, mission.passes.bytes)
         schedule.pause()
-    return FlightLoop(
-        board,
-        codec,
-        make_source(mission, clock),
-        make_port(mission),
-        make_commands(mission),
-        schedule,
-        uplink_keys(mission),
-        scrubber,
-        canary=Canary(codec, board.log),
-        began=began,
-        downlink_keys=downlink_keys(mission),
-    )
+    outside = open_outside(mission, board.clock, board.queue, schedule)
+    return FlightLoop(board, codec, outside, Guards(scrubber, Canary(codec, board.log)), began)
 
 
 def _one_pass(loop: FlightLoop) -> int:

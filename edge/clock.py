@@ -25,7 +25,7 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The machine's own clocks."""
+    """A `Clock`: the machine's own."""
 
     def monotonic(self) -> float:
         return time.monotonic()
@@ -38,7 +38,7 @@ class SystemClock:
 
 
 class ManualClock:
-    """A clock that moves only when told to: tests and accelerated simulations. Thread-safe."""
+    """A `Clock` that moves only when told to: tests and accelerated simulations. Thread-safe."""
 
     def __init__(self, wall: float = 1_700_000_000.0) -> None:
         self._monotonic = 0.0

@@ -155,7 +155,7 @@ class LimitsConfig:
 
 @dataclass(frozen=True)
 class Mission:
-    """The whole file."""
+    """All tables of a mission file."""
 
     state: Path = Path("state")
     model: Path | None = None

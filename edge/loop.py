@@ -13,103 +13,65 @@ steps the same stages one by one with a clock that stands still (`step`).
 
 from __future__ import annotations
 
-import queue
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from swathpack.edge import events
 from swathpack.edge.board import Board
 from swathpack.edge.codec.protocol import TileCodec
-from swathpack.edge.downlink.ports import Port
-from swathpack.edge.downlink.schedule import Schedule
 from swathpack.edge.downlink.schema import QueueCorruptError
 from swathpack.edge.health.scrub import Scrubber
 from swathpack.edge.health.throttle import Readings, Throttle
 from swathpack.edge.health.watchdog import Notifier
-from swathpack.edge.sources.acquisition import FrameSource
-from swathpack.edge.stages.coding import Canary, CanaryWatch, Encode, Fetch, Finished, InFlight, Prepared, Store
+from swathpack.edge.outside import Outside
+from swathpack.edge.stages.coding import Belt, Canary, CanaryWatch, Encode, Fetch, Store
 from swathpack.edge.stages.downlink import Downlink
 from swathpack.edge.stages.health import Health, board_readings
 from swathpack.edge.stages.intake import Intake
-from swathpack.edge.stages.uplink import CommandSource, Uplink
+from swathpack.edge.stages.uplink import Uplink
 from swathpack.edge.stages.worker import Stage, Worker, guarded
 
 BEAT_S = 1.0
 STOP_S = 10.0
 
 
+@dataclass(frozen=True)
+class Guards:
+    """What watches over the loop. scrubber, canary: over the codec's memory. readings: what the board measures. notifier: who is
+    told that all stages live.
+    """
+
+    scrubber: Scrubber
+    canary: Canary | None = None
+    readings: Callable[[], Readings] = board_readings
+    notifier: Notifier = field(default_factory=Notifier)
+
+
 class FlightLoop:
     """The flight runtime, from open parts.
 
-    board: state on disk. codec: see `swathpack.edge.codec.protocol`. source, port, commands, schedule: the outside world.
-    keys: secrets of the reports by slot. scrubber, canary: watch the codec's memory. readings: what the board measures.
-    began: monotonic time at which the process began to start, for the event that tells how long that took. downlink_keys:
-    secrets that sign packets, by slot; None to sign nothing.
+    board: state on disk. codec: see `swathpack.edge.codec.protocol`. outside: sensor, radio, uplink, passes and keys. began:
+    monotonic time at which the process began to start, for the event that tells how long that took.
     """
 
     def __init__(
-        self,
-        board: Board,
-        codec: TileCodec,
-        source: FrameSource,
-        port: Port,
-        commands: CommandSource,
-        schedule: Schedule,
-        keys: Mapping[int, bytes],
-        scrubber: Scrubber | None = None,
-        readings: Callable[[], Readings] = board_readings,
-        notifier: Notifier | None = None,
-        canary: Canary | None = None,
-        began: float | None = None,
-        downlink_keys: Mapping[int, bytes] | None = None,
+        self, board: Board, codec: TileCodec, outside: Outside, guards: Guards | None = None, began: float | None = None
     ) -> None:
-        self.board, self._source, self._commands = board, source, commands
-        self._notifier = notifier or Notifier()
+        self.board, self._outside, self._began = board, outside, began
         self._reason = self._stalled = ""
-        self._wake, self._began = threading.Event(), began
-        b, mission = board, board.mission
-        scrubber = scrubber or Scrubber(b.log)
-        throttle, flight = Throttle(mission.throttle), InFlight()
-        prepared: queue.Queue[Prepared] = queue.Queue(mission.coding.prefetch)
-        finished: queue.Queue[Finished] = queue.Queue(mission.coding.prefetch)
-        self.intake = Intake(
-            source, b.spool, b.queue, b.ballast, b.log, b.telemetry, mission.coding, mission.limits.work_tiles
-        )
-        self.fetch = Fetch(b.spool, b.queue, b.chooser, throttle, b.log, b.telemetry, mission.coding, prepared, flight)
-        watch = CanaryWatch(canary, b.clock, mission.coding.canary_s, self.stop) if canary else None
-        self.encode = Encode(codec, scrubber, watch, b.queue, b.log, b.telemetry, prepared, finished, flight)
-        self.store = Store(b.queue, b.ballast, b.log, b.telemetry, finished, flight)
-        self.downlink = Downlink(
-            schedule,
-            port,
-            b.queue,
-            b.confirmation,
-            b.clock,
-            b.log,
-            b.telemetry,
-            mission.plan,
-            mission.link,
-            mission.passes.patience,
-            lambda: b.signer(downlink_keys),
-        )
-        self.uplink = Uplink(commands, b.confirmation, keys, b.log, b.telemetry)
-        self.health = Health(
-            b.clock,
-            b.log,
-            b.telemetry,
-            b.queue,
-            b.context,
-            b.spool,
-            b.ballast,
-            scrubber,
-            throttle,
-            mission.limits,
-            mission.coding.max_tries,
-            mission.passes.patience,
-            readings,
-            b.samples,
-            self.stop,
-        )
+        self._wake = threading.Event()
+        guards = guards or Guards(Scrubber(board.log))
+        self._notifier, coding = guards.notifier, board.mission.coding
+        throttle, belt = Throttle(board.mission.throttle), Belt(coding.prefetch)
+        watch = CanaryWatch(guards.canary, board.clock, coding.canary_s, self.stop) if guards.canary else None
+        self.intake = Intake(board, outside.source)
+        self.fetch = Fetch(board, throttle, belt)
+        self.encode = Encode(board, codec, guards.scrubber, watch, belt)
+        self.store = Store(board, belt)
+        self.downlink = Downlink(board, outside.schedule, outside.port, outside.downlink_keys)
+        self.uplink = Uplink(board, outside.commands, outside.keys)
+        self.health = Health(board, guards.scrubber, throttle, guards.readings, self.stop)
 
     @property
     def pipeline(self) -> tuple[Stage, ...]:
@@ -173,8 +135,8 @@ class FlightLoop:
 
     def close(self) -> None:
         """Give the outside world and the state back."""
-        self._source.close()
-        self._commands.close()
+        self._outside.source.close()
+        self._outside.commands.close()
         self.board.close()
 
     def _damaged(self, reason: str) -> None:

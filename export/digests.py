@@ -10,7 +10,7 @@ from swathpack.edge.digests import FILE_DIGEST_BYTES, MANIFEST, bytes_digest
 
 
 def digest_of(path: Path) -> str:
-    """Of a file."""
+    """A file's digest as the manifest has it, hexadecimal."""
     return bytes_digest(path.read_bytes(), FILE_DIGEST_BYTES).hex()
 
 

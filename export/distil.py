@@ -63,7 +63,7 @@ class Teacher:
 
     @property
     def model(self) -> Temporal:
-        """The network."""
+        """The network that was imported."""
         return self.imported.of(Temporal)
 
     @torch.no_grad()

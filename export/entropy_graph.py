@@ -61,9 +61,11 @@ class EntropyGraph(Graph):
         return self.dequantised(self.int8(x, bits), bits)
 
     def int8(self, x: str, bits: int = ACT_BITS) -> str:
+        """To int8 / 2^bits."""
         return self.add("QuantizeLinear", [x, self.scale[bits], self.zero])
 
     def dequantised(self, x: str, bits: int = ACT_BITS) -> str:
+        """Of int8 / 2^bits, in float32."""
         return self.add("DequantizeLinear", [x, self.scale[bits], self.zero])
 
     def weight(self, name: str, value: NDArray[Any], exponent: NDArray[Any], axis: int) -> str:
@@ -73,6 +75,7 @@ class EntropyGraph(Graph):
         return self.add("DequantizeLinear", [self.constant(f"{name}.int8", value), scale, zero], axis=axis)
 
     def bias(self, name: str, bits: int) -> NDArray[np.float32]:
+        """A layer's bias in the accumulator's unit, + 1/4, so that no rounding ends in a tie."""
         exponent = self.p[f"{name}.exponent"].astype(np.float64)
         return ((self.p[f"{name}.bias"] + 0.25) * np.exp2(-(exponent + bits))).astype(np.float32)
 
@@ -82,6 +85,7 @@ class EntropyGraph(Graph):
         return self.add("Add", [self.add("MatMul", [x, w]), self.constant(f"{name}.bias", self.bias(name, ACT_BITS))])
 
     def act(self, name: str, x: str, relu: bool = False) -> str:
+        """Linear layer, then ReLU when asked, to int8 activations."""
         y = self.linear(name, x)
         return self.quantised(self.add("Relu", [y]) if relu else y)
 
@@ -131,9 +135,11 @@ class EntropyGraph(Graph):
         return name
 
     def reshape(self, x: str, *parts: int | str) -> str:
+        """To a shape of constants and one-element tensors, see `shape`."""
         return self.add("Reshape", [x, self.shape(*parts)])
 
     def transpose(self, x: str, *order: int) -> str:
+        """Axes in another order, as numpy's."""
         return self.add("Transpose", [x], perm=list(order))
 
     # --- parts of the network

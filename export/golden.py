@@ -70,6 +70,6 @@ def golden_arrays(parameters: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]
 
 
 def write_golden(parameters: dict[str, NDArray[Any]], path: Path) -> None:
-    """Write golden.npz."""
+    """Write the golden vectors of a network with these parameters to golden.npz at `path`."""
     with replaced(path) as part:
         np.savez_compressed(part, **golden_arrays(parameters))  # type: ignore[arg-type]

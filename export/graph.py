@@ -25,13 +25,16 @@ class Graph:
         self._count = 0
 
     def input(self, name: str, shape: list[Any], kind: int = TensorProto.FLOAT) -> str:
+        """Declare an input; shape: sizes, or names of those that are open."""
         self.inputs.append(helper.make_tensor_value_info(name, kind, shape))
         return name
 
     def output(self, name: str, shape: list[Any], kind: int = TensorProto.FLOAT) -> None:
+        """Declare that a node's output is one of the graph's."""
         self.outputs.append(helper.make_tensor_value_info(name, kind, shape))
 
     def constant(self, name: str, value: NDArray[Any] | np.generic) -> str:
+        """An initialiser that holds the value in its own dtype; its name."""
         self.initialisers.append(numpy_helper.from_array(np.asarray(value, order="C"), name))
         return name
 
@@ -43,6 +46,7 @@ class Graph:
         return self.add("Cast", [stored], output=name, to=TensorProto.FLOAT)
 
     def add(self, kind: str, inputs: list[str], output: str | None = None, **attributes: Any) -> str:
+        """A node of that operator, with a name of its own where none is given for its output."""
         self._count += 1
         name = output or f"{kind.lower()}_{self._count}"
         self.nodes.append(helper.make_node(kind, inputs, [name], name=f"{name}/node", **attributes))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from swathpack.edge.bands import BANDS, DROPPED
 from swathpack.edge.codec.latents import CHANNELS, STRIDE, step_dn
 from swathpack.edge.frame import Frame
-from tests.frames import field, values
+from swathpack.hil_tests.simulation.made_frames import field, values
 
 DATA = Path(os.environ.get("SWATHPACK_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 FOUR = ("B02", "B03", "B04", "B08")

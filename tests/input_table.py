@@ -24,9 +24,9 @@ import numpy as np
 
 from swathpack.edge.bands import BANDS
 from swathpack.edge.stream import StreamWriter, read_stream
+from swathpack.hil_tests.simulation.made_frames import series
 from swathpack.tools.cli import main
 from swathpack.tools.files.rasters import Series, write_series
-from tests.frames import series
 
 MISSION = """
 [uplink]

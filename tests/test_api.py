@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 import swathpack
 from swathpack.edge.bands import BANDS
+from swathpack.hil_tests.simulation.made_frames import series, values
 from swathpack.tools.files.lazy import LazyDecoder
-from tests.frames import series, values
 
 TIMES = ["2026-05-01", "2026-05-06", "2026-05-11"]
 

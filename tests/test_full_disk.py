@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from swathpack.hil_tests.simulation.made_frames import values
 from swathpack.tools.errors import BAD_INPUT, INTERRUPTED
-from tests.frames import values
 from tests.input_table import digests, lay
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from swathpack.hil_tests.simulation.made_frames import values
 from swathpack.tools.cli import COMMANDS
-from tests.frames import values
 
 ROOT = Path(__file__).resolve().parent.parent
 LEFT_OUT = shutil.ignore_patterns(

@@ -1,1 +1,1 @@
-
+"""The ground: the `swathpack` command and what its commands are made of."""

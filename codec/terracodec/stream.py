@@ -97,7 +97,7 @@ def unpack_header(data: bytes) -> Header:
 
 @dataclass(frozen=True)
 class FrameBody:
-    """One coded frame."""
+    """One coded frame. payload: of the range coder. checks, guards: see the module. hyper: the hyperprior's payload."""
 
     payload: bytes
     checks: tuple[int, ...] = ()

@@ -48,7 +48,7 @@ class TemporalSizes:
 
     @property
     def channels(self) -> int:
-        """Latent channels."""
+        """Of a latent."""
         return self.widths[3]
 
 

@@ -45,7 +45,7 @@ def coding_context(context: ContextLatent) -> CodingContext:
 
 @dataclass(frozen=True, eq=False)
 class FlightTile:
-    """One coded tile; see `swathpack.edge.codec.protocol.CodedTile`."""
+    """A `swathpack.edge.codec.protocol.CodedTile` by the network or without."""
 
     key: TileKey
     coded: CodedLatent | CodedPlain

@@ -73,9 +73,9 @@ class ContextLatent:
 class CodedTile(Protocol):
     """One coded tile, ready for rate control.
 
-    q: quality byte (`swathpack.edge.codec.base_layer`). latent: (M, h, w) int16. prefix_bytes: (17,) int64, bytes of a segment that hold
-    layers [0, k). distortion: (17,) float64, estimated sum of squared error (DN^2) with k layers.
-    context_digests: of the contexts used, none for intra.
+    key: which tile of which time. q: quality byte (`swathpack.edge.codec.base_layer`). latent: (M, h, w) int16.
+    prefix_bytes: (17,) int64, bytes of a segment that hold layers [0, k). distortion: (17,) float64, estimated sum of
+    squared error (DN^2) with k layers. context_digests: of the contexts used, none for intra.
     """
 
     @property

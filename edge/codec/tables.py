@@ -147,10 +147,12 @@ class ProbabilityTables:
 
     @property
     def n_tables(self) -> int:
+        """Fractions times scales."""
         return int(self.half.size)
 
     @property
     def n_scales(self) -> int:
+        """Tables of one fraction."""
         return self.n_tables // self.n_fractions
 
     @cached_property

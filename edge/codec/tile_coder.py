@@ -91,6 +91,7 @@ class CodedLatent:
 
     @cached_property
     def layers(self) -> CodedLayers:
+        """The range coder's run, made when it is first asked for."""
         return encode_layers(self.model.tables, self.prediction, self.latent, base=self.base)
 
     @property

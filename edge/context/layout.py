@@ -69,6 +69,7 @@ class Geometry:
 
     @property
     def sets(self) -> int:
+        """How many sets of `ways` slots there are."""
         return self.slots // self.ways
 
     @property
@@ -82,9 +83,11 @@ class Geometry:
         return self.slots * INDEX_BYTES
 
     def entry_offset(self, slot: int) -> int:
+        """Byte of the file where a slot's directory entry starts."""
         return DIRECTORY_OFFSET + slot * ENTRY_BYTES
 
     def slot_offset(self, slot: int) -> int:
+        """Byte of the file where a slot starts, behind the directory's whole pages of 4096."""
         directory = -(-self.slots * ENTRY_BYTES // 4096) * 4096
         return DIRECTORY_OFFSET + directory + slot * self.slot_bytes
 

@@ -1,5 +1,4 @@
-"""The context store: the last two confirmed latents of every tile, in a slot file that survives loss of
-power.
+"""The context store: the last two confirmed latents of every tile, in a slot file that survives loss of power.
 
 Writing goes data, sync, directory entry, sync; only then is the entry that it replaces cleared. So at every
 instruction the directory names only slots whose data is whole, and an older latent stays until the newer one
@@ -187,6 +186,7 @@ class ContextStore:
         return np.flatnonzero(mine if time is None else mine & (self._time == time)).tolist()
 
     def first_slot(self, tile: int) -> int:
+        """Where the set of a tile begins: all its latents lie in the `ways` slots from there."""
         mixed = (tile * _MIX) & 0xFFFFFFFFFFFFFFFF
         return (mixed >> 33) % self.geometry.sets * self.geometry.ways
 

@@ -65,6 +65,6 @@ class Database:
         return default if value is None else int(value)
 
     def set_meta(self, name: str, value: int) -> None:
-        """Remember a number."""
+        """Remember a number under a name across restarts, in a transaction of its own."""
         with self.transaction() as db:
             db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))

@@ -30,7 +30,7 @@ class Port(Protocol):
 
 
 class FilePort:
-    """`pass-000042.bin` per pass in an outbox. While the pass runs its name ends in `.part`.
+    """A `Port`: `pass-000042.bin` per pass in an outbox. While the pass runs its name ends in `.part`.
 
     A pass that goes on after a restart appends to its `.part`; a torn last packet is the deframer's business. A
     `.part` of another pass is what a process left that was killed: that pass is over, and gets its name.
@@ -90,7 +90,7 @@ def _finish(part: Path) -> None:
 
 
 class TcpPort:
-    """Packets back to back on one connection to host:port, opened for every pass, and again when it breaks."""
+    """A `Port`: packets back to back on one connection to host:port, opened for every pass, and again when it breaks."""
 
     def __init__(self, host: str, port: int, timeout_s: float = 5.0) -> None:
         self._address, self._timeout_s = (host, port), timeout_s
@@ -120,7 +120,7 @@ class TcpPort:
 
 
 class UdpPort:
-    """One datagram per packet to host:port."""
+    """A `Port`: one datagram per packet to host:port."""
 
     def __init__(self, host: str, port: int) -> None:
         self._address = (host, port)

@@ -32,7 +32,7 @@ class Schedule(Protocol):
 
 
 class PlannedSchedule:
-    """The passes of the planner's budget.toml, by the wall clock.
+    """A `Schedule`: the passes of the planner's budget.toml, by the wall clock.
 
     paced: packets leave no faster than the radio takes them; otherwise as fast as the port does.
     """
@@ -50,7 +50,7 @@ class PlannedSchedule:
 
 
 class FixedSchedule:
-    """A pass of `budget_bytes` every `every_s` seconds of monotonic time, the first after one interval.
+    """A `Schedule`: a pass of `budget_bytes` every `every_s` seconds of monotonic time, the first after one interval.
 
     first: number of the first pass, so that numbers go on after a restart. A new budget may be set at any
     time.
@@ -67,7 +67,7 @@ class FixedSchedule:
 
 
 class SingleContact:
-    """One contact that is on or off by hand: for a run of one pass, for tests and simulations."""
+    """A `Schedule`: one contact that is on or off by hand: for a run of one pass, for tests and simulations."""
 
     def __init__(self, number: int, budget_bytes: int) -> None:
         self.contact: Contact | None = Contact(number, budget_bytes, budget_bytes)

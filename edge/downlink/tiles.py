@@ -199,7 +199,7 @@ class TileTable:
         return [(int(number), int(layers)) for number, layers in rows]
 
     def row(self, number: int) -> TileRow | None:
-        """One coded tile."""
+        """The coded tile of that number, None when the queue has none."""
         found = self._file.all(f"SELECT {_ROW} FROM tiles WHERE number = ?", number)
         if not found:
             return None

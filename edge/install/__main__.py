@@ -49,7 +49,6 @@ PROTOCOL = 1
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Entry point; returns the exit status."""
     args = _parser().parse_args(argv)
     places = Places(args.root)
     report = Reporter(places.log)

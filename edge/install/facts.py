@@ -77,7 +77,7 @@ def check_board(manifest: Manifest, facts: Facts) -> None:
 
 
 def check_space(needs_bytes: int, facts: Facts, place: Path) -> None:
-    """Raises Refused (`space`)."""
+    """Room for the bundle's slot where it goes; raises Refused (`space`)."""
     if facts.free_bytes < needs_bytes:
         needed, found = needs_bytes >> 20, facts.free_bytes >> 20
         raise Refused("space", f"{place}: {needed} MB needed, {found} MB free")
@@ -95,6 +95,6 @@ def check_clock(manifest: Manifest, facts: Facts, other_clock: float | None) -> 
 
 
 def check_age(manifest: Manifest, floor: int) -> None:
-    """Raises Refused (`too-old`)."""
+    """No release below the floor; raises Refused (`too-old`)."""
     if manifest.release < floor:
         raise Refused("too-old", f"release {manifest.release} is older than the oldest allowed, {floor}")

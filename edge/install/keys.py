@@ -40,6 +40,7 @@ class TrustedKey:
 
     @property
     def id(self) -> str:
+        """What signatures and file names call it, see `key_id`."""
         return key_id(self.key)
 
 

@@ -60,11 +60,12 @@ class Record:
         return "b" if self.active == "a" else "a"
 
     def with_slot(self, name: str, slot: Slot) -> Record:
+        """A record with one slot changed; `generation` is the writer's to count."""
         return replace(self, slots={**self.slots, name: slot})
 
 
 def pack_record(record: Record) -> bytes:
-    """One copy."""
+    """One of the record's two copies, with its checksum."""
     return sealed(json.dumps(asdict(record), sort_keys=True))
 
 

@@ -22,7 +22,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from swathpack.edge.board import uplink_keys
 from swathpack.edge.clock import SystemClock
 from swathpack.edge.codec.base_layer import usual_shift
 from swathpack.edge.codec.engines.report import NOTES
@@ -34,6 +33,7 @@ from swathpack.edge.codec.tile_coder import analyse_tile, encode_tile
 from swathpack.edge.config import ConfigError, read_mission
 from swathpack.edge.install.power import PowerMeter
 from swathpack.edge.install.report import Reporter
+from swathpack.edge.outside import uplink_keys
 from swathpack.edge.sources.synthetic import SyntheticSource
 from swathpack.edge.stream.quality import quality_of
 

@@ -23,7 +23,12 @@ RUNNING = ("active", "activating", "reloading", "deactivating")
 
 @dataclass(frozen=True)
 class Places:
-    """Where things are on the board; `root` is / except in tests."""
+    """Where things are on the board; `root` is / except in tests.
+
+    base: the slots, and what the installer keeps beside them. unit: of the runtime. mission: its configuration.
+    link_keys: of reports and packets. trusted: keys that may sign bundles. fallback: the script that needs no Python.
+    data: all that the runtime writes. log: of installations, a line of JSON an event.
+    """
 
     root: Path = Path("/")
 

@@ -72,7 +72,9 @@ def inverse(value: int) -> int:
 
 
 class CauchyCode:
-    """Reed-Solomon with the Cauchy matrix 1 / (x_r + y_k), x_r = 128 + r, y_k = k: every square part inverts."""
+    """An `ErasureCode`: Reed-Solomon with the Cauchy matrix 1 / (x_r + y_k), x_r = 128 + r, y_k = k: every square part
+    inverts.
+    """
 
     number = 0
 
@@ -123,7 +125,7 @@ def _solve(matrix: NDArray[np.uint8], right: list[Symbols]) -> list[Symbols]:
 
 
 class RaptorQCode:
-    """RFC 6330 by the package `raptorq`. Raises PacketError when the package is not there."""
+    """An `ErasureCode`: RFC 6330 by the package `raptorq`. Raises PacketError when the package is not there."""
 
     number = 1
 

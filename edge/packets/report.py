@@ -175,6 +175,7 @@ def held_digests(key: TileKey, q: int, latent: NDArray[np.int16]) -> bytes:
 
 
 def tag_of(secret: bytes, body: bytes) -> bytes:
+    """The report's proof: HMAC-SHA-256 of its body with the link key's secret, cut to TAG_BYTES."""
     return hmac.digest(secret, body, "sha256")[:TAG_BYTES]
 
 

@@ -68,7 +68,7 @@ class Acquisition:
         _check_flyable(self.frame)
 
     def pack(self) -> bytes:
-        """The wire form."""
+        """The message in which a sensor hands it over, checksum last."""
         frame = self.frame
         header = json.dumps(
             {

@@ -41,7 +41,7 @@ class _File:
 
 
 class FolderSource:
-    """Watches one folder.
+    """A `FrameSource` that watches one folder.
 
     Args:
         settle_s: a file is taken when its size has not changed for so long. Files that are moved into the

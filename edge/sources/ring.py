@@ -78,6 +78,7 @@ class RingWriter(_Ring):
         return True
 
     def close(self) -> None:
+        """The ring is gone for new readers; who has it open keeps it until it is closed there."""
         super().close()
         self._memory.unlink()
 

@@ -183,7 +183,7 @@ class _Sender:
 
 
 class TcpSource(_SocketSource):
-    """Listens on host:port.
+    """A `FrameSource` that listens on host:port.
 
     max_senders: at a time. idle_s: a sender that says nothing for so long in the middle of a message is dropped; one
     between messages makes room for another then. message_s: most time for one message. The messages in progress of all

@@ -14,7 +14,7 @@ _REVISIT_S = 5 * 86400
 
 
 class SyntheticSource:
-    """`count` acquisitions of `places` places in turn, one every `every_s` seconds of the injected clock.
+    """A `FrameSource`: `count` acquisitions of `places` places in turn, one every `every_s` seconds of the injected clock.
 
     size: pixels of a frame's side. seed: the same seed gives the same frames. first: acquisitions left out,
     as by a sensor that went on while the board was off.

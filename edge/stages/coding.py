@@ -18,20 +18,14 @@ from typing import Protocol
 import numpy as np
 
 from swathpack.edge import events
+from swathpack.edge.board import Board
 from swathpack.edge.clock import Clock
 from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.codec.pixels import tile_windows
 from swathpack.edge.codec.protocol import CodecError, CodedTile, ContextLatent, TileCodec, TileKey, TilePixels
-from swathpack.edge.config import CodingConfig
-from swathpack.edge.downlink.ballast import Ballast
-from swathpack.edge.downlink.context_policy import ContextChooser
-from swathpack.edge.downlink.queue import DownlinkQueue
-from swathpack.edge.downlink.spool import Spool
 from swathpack.edge.downlink.work import Work
-from swathpack.edge.events import EventLog
 from swathpack.edge.frame import FrameError
 from swathpack.edge.health.scrub import Scrubber
-from swathpack.edge.health.telemetry import Telemetry
 from swathpack.edge.health.throttle import Throttle
 from swathpack.edge.sources.acquisition import Acquisition
 from swathpack.edge.storage.blockfile import StorageError
@@ -82,26 +76,29 @@ class InFlight:
         self._places.discard((work.frame, work.row, work.col))
 
 
+class Belt:
+    """The two bounded queues between the three stages, and what is on its way on them. length: tiles in each queue."""
+
+    def __init__(self, length: int) -> None:
+        self.prepared: queue.Queue[Prepared] = queue.Queue(length)
+        self.finished: queue.Queue[Finished] = queue.Queue(length)
+        self.flight = InFlight()
+
+
 class Fetch:
-    """Work rows to prepared tiles, most important first; under throttling the least important wait."""
+    """A `Stage`: work rows to prepared tiles, most important first; under throttling the least important wait."""
 
     name = "fetch"
 
     def __init__(
         self,
-        spool: Spool,
-        work: DownlinkQueue,
-        chooser: ContextChooser,
+        board: Board,
         throttle: Throttle,
-        log: EventLog,
-        telemetry: Telemetry,
-        coding: CodingConfig,
-        out: queue.Queue[Prepared],
-        flight: InFlight,
+        belt: Belt,
     ) -> None:
-        self._spool, self._queue, self._chooser, self._throttle = spool, work, chooser, throttle
-        self._log, self._telemetry, self._coding = log, telemetry, coding
-        self._out, self._flight = out, flight
+        self._spool, self._queue, self._chooser, self._throttle = board.spool, board.queue, board.chooser, throttle
+        self._log, self._telemetry, self._coding = board.log, board.telemetry, board.mission.coding
+        self._out, self._flight = belt.prepared, belt.flight
         self._frames: OrderedDict[int, Acquisition] = OrderedDict()
         self._shed: OrderedDict[Place, None] = OrderedDict()
 
@@ -161,9 +158,10 @@ class Fetch:
 
 
 class Canary(Protocol):
-    """A known tile: `check` is False when the codec no longer codes it as it did."""
+    """A tile whose coded bytes are known."""
 
-    def check(self) -> bool: ...
+    def check(self) -> bool:
+        """False when the codec no longer codes it as it did."""
 
 
 class CanaryWatch:
@@ -185,7 +183,7 @@ class CanaryWatch:
 
 
 class Encode:
-    """Prepared tiles through the codec. Stops when weights or tables in memory are not sound.
+    """A `Stage`: prepared tiles through the codec. Stops when weights or tables in memory are not sound.
 
     What is coded goes on only after a full look at the memory and a good canary: a bit may have changed while it was
     coded, and nobody else would notice before the ground does. One look serves as many tiles as are on their way.
@@ -195,19 +193,15 @@ class Encode:
 
     def __init__(
         self,
+        board: Board,
         codec: TileCodec,
         scrubber: Scrubber,
         canary: CanaryWatch | None,
-        work: DownlinkQueue,
-        log: EventLog,
-        telemetry: Telemetry,
-        inbox: queue.Queue[Prepared],
-        out: queue.Queue[Finished],
-        flight: InFlight,
+        belt: Belt,
     ) -> None:
-        self.codec, self._scrubber, self._canary, self._queue = codec, scrubber, canary, work
-        self._log, self._telemetry = log, telemetry
-        self._inbox, self._out, self._flight = inbox, out, flight
+        self.codec, self._scrubber, self._canary = codec, scrubber, canary
+        self._queue, self._log, self._telemetry = board.queue, board.log, board.telemetry
+        self._inbox, self._out, self._flight = belt.prepared, belt.finished, belt.flight
         self._held: list[Finished] = []
         self._found = scrubber.found
 
@@ -265,21 +259,17 @@ class Encode:
 
 
 class Store:
-    """Coded tiles into the queue on disk."""
+    """A `Stage`: coded tiles into the queue on disk."""
 
     name = "store"
 
     def __init__(
         self,
-        work: DownlinkQueue,
-        ballast: Ballast,
-        log: EventLog,
-        telemetry: Telemetry,
-        inbox: queue.Queue[Finished],
-        flight: InFlight,
+        board: Board,
+        belt: Belt,
     ) -> None:
-        self._queue, self._ballast, self._log, self._telemetry = work, ballast, log, telemetry
-        self._inbox, self._flight = inbox, flight
+        self._queue, self._ballast, self._log, self._telemetry = board.queue, board.ballast, board.log, board.telemetry
+        self._inbox, self._flight = belt.finished, belt.flight
 
     def step(self) -> bool:
         if not self._ballast.intact:

@@ -4,19 +4,15 @@ changes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 
 from swathpack.edge import events
-from swathpack.edge.clock import Clock
-from swathpack.edge.downlink.confirm import Confirmation
-from swathpack.edge.downlink.passrun import LinkSettings, PassRun
-from swathpack.edge.downlink.plan import PlanSettings
+from swathpack.edge.board import Board
+from swathpack.edge.downlink.passrun import PassRun
 from swathpack.edge.downlink.ports import Port, PortError
-from swathpack.edge.downlink.queue import DownlinkQueue
 from swathpack.edge.downlink.schedule import Contact, Schedule
-from swathpack.edge.events import EventLog
-from swathpack.edge.health.telemetry import Telemetry, pack_sample
-from swathpack.edge.packets.security import PacketSigner
+from swathpack.edge.health.telemetry import pack_sample
 from swathpack.edge.packets.space_packet import Apid
 
 REFRESH_S = 1.0  # how often a pass with nothing left looks for new tiles
@@ -24,28 +20,22 @@ RETRY_S = 1.0  # after the port refused a packet
 
 
 class Downlink:
-    """The stage of the passes. One packet per step. signer: of a pass that begins, None to sign nothing."""
+    """The `Stage` of the passes. One packet per step. keys: secrets that sign packets, by slot; None to sign nothing."""
 
     name = "downlink"
 
     def __init__(
         self,
+        board: Board,
         schedule: Schedule,
         port: Port,
-        queue: DownlinkQueue,
-        confirmation: Confirmation,
-        clock: Clock,
-        log: EventLog,
-        telemetry: Telemetry,
-        plan: PlanSettings,
-        link: LinkSettings,
-        patience: int,
-        signer: Callable[[], PacketSigner | None] = lambda: None,
+        keys: Mapping[int, bytes] | None,
     ) -> None:
-        self.schedule = schedule
-        self._port, self._queue = port, queue
-        self._confirmation, self.clock, self._log, self._telemetry = confirmation, clock, log, telemetry
-        self._plan, self._link, self._patience, self._signer = plan, link, patience, signer
+        self.schedule, self.clock = schedule, board.clock
+        self._port, self._queue, self._confirmation = port, board.queue, board.confirmation
+        self._log, self._telemetry = board.log, board.telemetry
+        self._plan, self._link, self._patience = board.mission.plan, board.mission.link, board.mission.passes.patience
+        self._signer = partial(board.signer, keys)
         self._run: PassRun | None = None
         self._packet: bytes | None = None  # planned, not yet taken by the port
         self._look_again = 0.0

@@ -8,16 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from swathpack.edge import events
-from swathpack.edge.clock import Clock, ClockWatch
-from swathpack.edge.config import LimitsConfig
-from swathpack.edge.context.store import ContextStore
-from swathpack.edge.downlink.ballast import Ballast
-from swathpack.edge.downlink.queue import DownlinkQueue
-from swathpack.edge.downlink.spool import Spool
-from swathpack.edge.events import EventLog
-from swathpack.edge.health.jsonl import JsonLines
+from swathpack.edge.board import Board
+from swathpack.edge.clock import ClockWatch
 from swathpack.edge.health.scrub import Scrubber
-from swathpack.edge.health.telemetry import Telemetry, json_line, resident_mb
+from swathpack.edge.health.telemetry import json_line, resident_mb
 from swathpack.edge.health.throttle import Readings, Throttle
 from swathpack.edge.stages.retention import Retention
 
@@ -28,39 +22,29 @@ GRACE_S = 60.0  # a process that is too large from the start would only restart 
 
 
 class Health:
-    """The stage beside the pipeline.
+    """The `Stage` beside the pipeline.
 
-    readings: what the board measures now. samples: where telemetry goes as JSON, or None. fatal: called with the
-    reason when the process must start anew.
+    readings: what the board measures now. fatal: called with the reason when the process must start anew.
     """
 
     name = "health"
 
     def __init__(
         self,
-        clock: Clock,
-        log: EventLog,
-        telemetry: Telemetry,
-        queue: DownlinkQueue,
-        context: ContextStore,
-        spool: Spool,
-        ballast: Ballast,
+        board: Board,
         scrubber: Scrubber,
         throttle: Throttle,
-        limits: LimitsConfig,
-        max_tries: int,
-        patience: int,
         readings: Callable[[], Readings],
-        samples: JsonLines | None,
         fatal: Callable[[str], None],
     ) -> None:
-        self.clock, self._log, self._telemetry = clock, log, telemetry
-        self._queue, self._context, self._spool, self._ballast = queue, context, spool, ballast
-        self._scrubber, self._throttle, self._readings, self._samples = scrubber, throttle, readings, samples
-        self._retention = Retention(queue, spool, ballast, log, limits, max_tries, patience)
-        self._watch = ClockWatch(clock)
-        self._sample_at = self._tidy_at = self._load_at = clock.monotonic()
-        self.memory_mb, self.fatal, self._grace_until = limits.memory_mb, fatal, self._sample_at + GRACE_S
+        self.clock, self._log, self._telemetry, self._samples = board.clock, board.log, board.telemetry, board.samples
+        self._queue, self._context, self._spool, self._ballast = board.queue, board.context, board.spool, board.ballast
+        self._scrubber, self._throttle, self._readings = scrubber, throttle, readings
+        self._retention = Retention(board)
+        self._watch = ClockWatch(board.clock)
+        self._sample_at = self._tidy_at = self._load_at = board.clock.monotonic()
+        self.memory_mb, self.fatal = board.mission.limits.memory_mb, fatal
+        self._grace_until = self._sample_at + GRACE_S
 
     def step(self) -> bool:
         now = self.clock.monotonic()

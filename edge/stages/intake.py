@@ -7,16 +7,12 @@ from collections.abc import Iterator
 import numpy as np
 
 from swathpack.edge import events
+from swathpack.edge.board import Board
 from swathpack.edge.codec.pixels import tile_windows
-from swathpack.edge.config import CodingConfig
-from swathpack.edge.downlink.ballast import Ballast
-from swathpack.edge.downlink.queue import DownlinkQueue
 from swathpack.edge.downlink.schema import QueueError
-from swathpack.edge.downlink.spool import Refusal, Spool, SpoolFullError
+from swathpack.edge.downlink.spool import Refusal, SpoolFullError
 from swathpack.edge.downlink.work import Work
-from swathpack.edge.events import EventLog
 from swathpack.edge.frame import Frame
-from swathpack.edge.health.telemetry import Telemetry
 from swathpack.edge.sources.acquisition import Acquisition, FrameSource, Offer
 from swathpack.edge.sources.cloud import cloud_share
 from swathpack.edge.storage.blockfile import StorageError
@@ -32,23 +28,18 @@ def tile_id(place: int, row: int, column: int) -> int:
 
 
 class Intake:
-    """The first stage. Back-pressure: no frame is taken while too many tiles wait; the source keeps it."""
+    """The first `Stage`. Back-pressure: no frame is taken while too many tiles wait; the source keeps it."""
 
     name = "intake"
 
     def __init__(
         self,
+        board: Board,
         source: FrameSource,
-        spool: Spool,
-        queue: DownlinkQueue,
-        ballast: Ballast,
-        log: EventLog,
-        telemetry: Telemetry,
-        coding: CodingConfig,
-        work_tiles: int,
     ) -> None:
-        self.source, self._spool, self._queue, self._ballast = source, spool, queue, ballast
-        self._log, self._telemetry, self._coding, self.work_tiles = log, telemetry, coding, work_tiles
+        self.source, self._spool, self._queue, self._ballast = source, board.spool, board.queue, board.ballast
+        self._log, self._telemetry, self._coding = board.log, board.telemetry, board.mission.coding
+        self.work_tiles = board.mission.limits.work_tiles
         self._held: Offer | None = None
 
     def step(self) -> bool:

@@ -11,14 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swathpack.edge import events
+from swathpack.edge.board import Board
 from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.codec.rate import RatePlanner
-from swathpack.edge.config import LimitsConfig
-from swathpack.edge.downlink.ballast import Ballast
-from swathpack.edge.downlink.queue import DownlinkQueue
-from swathpack.edge.downlink.spool import Spool
 from swathpack.edge.downlink.tiles import QueueTable
-from swathpack.edge.events import EventLog
 
 FRAMES_REMEMBERED = 100_000
 URGENT_WEIGHT = 1e3  # of each step of urgency, when something must go
@@ -29,22 +25,21 @@ _DROP_BATCH = 256
 class Retention:
     """Makes room.
 
-    patience: passes for which a full disk waits before anything is cut: what they take down and the ground confirms makes room
+    `passes.patience`: passes for which a full disk waits before anything is cut: what they take down and the ground confirms makes room
     without loss, and whoever else filled the disk may empty it again.
     """
 
     def __init__(
         self,
-        queue: DownlinkQueue,
-        spool: Spool,
-        ballast: Ballast,
-        log: EventLog,
-        limits: LimitsConfig,
-        max_tries: int,
-        patience: int,
+        board: Board,
     ) -> None:
-        self._queue, self._spool, self._ballast, self._log = queue, spool, ballast, log
-        self._limits, self._max_tries, self._patience = limits, max_tries, patience
+        mission = board.mission
+        self._queue, self._spool, self._ballast, self._log = board.queue, board.spool, board.ballast, board.log
+        self._limits, self._max_tries, self._patience = (
+            mission.limits,
+            mission.coding.max_tries,
+            mission.passes.patience,
+        )
         self._full_since: int | None = None  # passes that were over when the disk was found full
 
     def tidy(self) -> None:

@@ -129,6 +129,7 @@ def _wheels(paths: tuple[Path, ...]) -> dict[str, bytes]:
 
 
 def manifest_of(order: Order, files: dict[str, bytes]) -> bytes:
+    """The manifest, JSON, of an order and the files that fly, by path."""
     listed = [
         {"path": path, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for path, data in files.items()
     ]

@@ -62,6 +62,7 @@ def _good(path: Path, sha256: str) -> bool:
 
 
 def download(missing: list[Pin], python: str, cache: Path) -> None:
+    """Fetch the files of the pins into the cache, by the digests that pip checks. Raises WheelsMissing."""
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         wanted = Path(folder, "requirements.txt")

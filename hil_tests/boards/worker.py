@@ -15,12 +15,11 @@ import os
 import random
 import sys
 import traceback
-from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from swathpack.edge.board import downlink_keys, make_schedule, make_source, open_board, uplink_keys
+from swathpack.edge.board import open_board
 from swathpack.edge.clock import ManualClock
 from swathpack.edge.codec.flight import FlightCodec
 from swathpack.edge.codec.latents import LAYERS
@@ -34,10 +33,12 @@ from swathpack.edge.health.model_memory import Canary, watch_model
 from swathpack.edge.health.scrub import Scrubber
 from swathpack.edge.health.throttle import Readings
 from swathpack.edge.health.watchdog import Notifier
-from swathpack.edge.loop import FlightLoop
+from swathpack.edge.loop import FlightLoop, Guards
+from swathpack.edge.outside import Outside, downlink_keys, make_schedule, make_source, uplink_keys
 from swathpack.edge.stages.worker import IDLE_S
 from swathpack.hil_tests.boards.wire import Message, Wire
 from swathpack.hil_tests.simulation import memory
+from swathpack.hil_tests.simulation.commands import HeldCommands
 from swathpack.hil_tests.simulation.disk import Disk, lose_power
 
 RESTART = 3
@@ -66,22 +67,6 @@ class BoardClock(ManualClock):
         self._counted, self.sync_s = self._disk.syncs, sync_s
 
 
-class Uplink:
-    """A `CommandSource` fed by the campaign."""
-
-    def __init__(self) -> None:
-        self.waiting: deque[bytes] = deque()
-
-    def poll(self) -> bytes | None:
-        return self.waiting[0] if self.waiting else None
-
-    def done(self) -> None:
-        self.waiting.popleft()
-
-    def close(self) -> None:
-        self.waiting.clear()
-
-
 class Radio:
     """A `Port`: every packet goes to the campaign at once, with the time at which it left."""
 
@@ -100,7 +85,7 @@ class Radio:
 
 
 class Witness:
-    """The codec, with what it coded told to the campaign, and upsets of contexts and coded bytes put in."""
+    """A `TileCodec`: the given one, what it codes told to the campaign, and upsets of contexts and coded bytes put in."""
 
     layers = LAYERS
 
@@ -139,7 +124,7 @@ class Witness:
 
 
 class Damaged:
-    """A coded tile whose segment has one bit wrong."""
+    """A `CodedTile` whose segment has one bit wrong."""
 
     def __init__(self, coded: CodedTile, rng: random.Random) -> None:
         self._coded, self._rng = coded, rng
@@ -180,25 +165,21 @@ class BoardProcess:
         self.board.log.add_sink(self._tell)
         self.scrubber = Scrubber(self.board.log)
         watch_model(self.scrubber, self.model, lambda: EdgeModel(self.model.directory, 1, mission.coding.engine))
-        self.uplink = Uplink()
+        self.uplink = HeldCommands()
         self.readings, self.slowest_store_ms = Readings(), 0.0
         self._sample, self.board.telemetry.sample = self.board.telemetry.sample, self._sampled  # type: ignore[method-assign]
         schedule = make_schedule(mission, self.clock, self.board.queue)
         canary = Canary(FlightCodec.configured(self.model, mission.coding), self.board.log)
-        self.loop = WatchedLoop(
-            self.board,
-            self.witness,
+        outside = Outside(
             make_source(mission, self.clock),
             Radio(wire, self.clock, self.disk),
             self.uplink,
             schedule,
             uplink_keys(mission),
-            self.scrubber,
-            lambda: self.readings,
-            Notifier(""),
-            canary,
-            downlink_keys=downlink_keys(mission),
+            downlink_keys(mission),
         )
+        guards = Guards(self.scrubber, canary, lambda: self.readings, Notifier(""))
+        self.loop = WatchedLoop(self.board, self.witness, outside, guards)
         self.loop.intake.adopt()
         waiting = self.board.queue.work.work_count() + self.board.queue.tiles.count()
         wire.send(
@@ -292,28 +273,34 @@ class BoardProcess:
         return round(slowest, 3)
 
     def do_frame(self, message: Message) -> None:
+        """A frame is moved into the inbox, whole."""
         inbox = self.board.mission.source.path
         part = inbox / (message.head["name"] + ".part")
         part.write_bytes(message.body)
         part.replace(inbox / message.head["name"])
 
     def do_uplink(self, message: Message) -> None:
+        """The body arrives as one delivery of commands."""
         self.uplink.waiting.append(message.body)
 
     def do_jump(self, message: Message) -> None:
+        """The wall clock jumps by so many seconds."""
         self.clock.jump_wall(float(message.head["seconds"]))
 
     def do_arm(self, message: Message) -> None:
+        """After so many operations of the disk the process is killed; power: what was not synced goes with it."""
         head = message.head
         self.disk.arm(int(head["after"]), bool(head["power"]), self.folder / JOURNAL if head["power"] else None)
 
     def do_disk(self, message: Message) -> None:
+        """free: bytes that the disk still takes. sync_s: how long every sync takes."""
         if "free" in message.head:
             self.disk.limit(int(message.head["free"]))
         if "sync_s" in message.head:
             self.clock.slow(float(message.head["sync_s"]))
 
     def do_flip(self, message: Message) -> None:
+        """One bit upset: in the next context or coded segment, else at once in the engine or the model, and told."""
         where = message.head["where"]
         if where in ("context", "code"):
             setattr(self.witness, f"flip_{where}", getattr(self.witness, f"flip_{where}") + 1)
@@ -377,7 +364,6 @@ class Nursery:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, required=True, help="of this board: mission, state, inbox")
     args = parser.parse_args(argv)

@@ -39,7 +39,7 @@ class Injection:
 
     @property
     def group(self) -> str:
-        """Of the catalogue."""
+        """The catalogue's group of its kind."""
         return CATALOGUE[self.kind].group
 
     def tell(self, time: float, by: str) -> None:

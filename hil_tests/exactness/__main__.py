@@ -72,6 +72,7 @@ class Row:
 
     @property
     def label(self) -> str:
+        """Engine, after the machine where that is another one; names the row in the matrix."""
         return self.name if self.machine == "here" else f"{self.machine} {self.name}"
 
 
@@ -260,6 +261,7 @@ def failures(rows: list[Row], reference: Row) -> list[str]:
 
 
 def reference_of(rows: list[Row], columns: list[Row]) -> Row:
+    """The row or column that all must equal."""
     return next(r for r in columns + rows if r.name == REFERENCE)
 
 
@@ -272,6 +274,7 @@ def gather(directory: Path, data: Path, size: int, count: int) -> tuple[list[Til
 
 
 def print_part(title: str, rows: list[Row], columns: list[Row]) -> None:
+    """The matrix with a title, and why engines were refused."""
     lines = table(rows, columns)
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     print(f"\n{title}")
@@ -284,10 +287,12 @@ def print_part(title: str, rows: list[Row], columns: list[Row]) -> None:
 
 
 def numbers(text: str) -> tuple[int, ...]:
+    """`1,7,16` as integers; ValueError for others."""
     return tuple(int(part) for part in text.split(","))
 
 
 def parser() -> argparse.ArgumentParser:
+    """The command line's."""
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--model", type=Path, default=DEFAULT_DIRECTORY)
     p.add_argument("--data", type=Path, default=Path("../shared/data"))

@@ -87,7 +87,7 @@ def different(rows: dict[str, list[str]], truth: Sequence[str]) -> dict[str, int
 
 
 def save(path: Path, payloads: Sequence[Payload]) -> None:
-    """For `load` on another machine."""
+    """An .npz file for `load` on another machine."""
     arrays = {f"{n}.data": np.frombuffer(p.data, np.uint8) for n, p in enumerate(payloads)}
     shapes = {f"{n}.shape": np.array(p.shape) for n, p in enumerate(payloads)}
     names = {f"{n}.names": np.array(",".join(p.names)) for n, p in enumerate(payloads)}
@@ -95,7 +95,7 @@ def save(path: Path, payloads: Sequence[Payload]) -> None:
 
 
 def load(path: Path) -> list[Payload]:
-    """What `save` wrote."""
+    """The payloads of a file by `save`."""
     with np.load(path) as archive:
         count = len(archive.files) // 3
         return [_payload(archive, n) for n in range(count)]

@@ -104,7 +104,7 @@ class Require:
 
 @dataclass(frozen=True)
 class Scenario:
-    """The whole file."""
+    """All tables of a scenario file."""
 
     name: str = "scenario"
     description: str = ""

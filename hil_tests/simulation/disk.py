@@ -75,7 +75,7 @@ class Disk:
 
     @property
     def syncs(self) -> int:
-        """Syncs so far."""
+        """Syncs since the process began, 0 where no disk is simulated."""
         return int(self._library.hil_disk_syncs()) if self.there else 0
 
     @property

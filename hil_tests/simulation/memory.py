@@ -99,7 +99,7 @@ class EngineMemory:
         }
 
     def addresses(self) -> frozenset[int]:
-        """Of all copies."""
+        """Where all copies begin."""
         return frozenset(address for copies in self.copies.values() for _, address, _ in copies)
 
     def flip(self, rng: random.Random) -> str:

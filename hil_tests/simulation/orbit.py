@@ -40,7 +40,7 @@ class Orbit:
     satellite: object
 
     def budget(self, name: str, seed: int) -> str:
-        """The board's `budget.toml`."""
+        """The passes as a `budget.toml` for the board."""
         rows = tuple(p.budget for p in self.passes)
         return format_budget(Budget(name, format_time(rows[0].start_s if rows else 0.0), seed, rows))
 

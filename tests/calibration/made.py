@@ -8,7 +8,7 @@ import numpy as np
 
 from swathpack.calibration.analysis import Statistics, measure
 from swathpack.calibration.planes import Plane
-from tests.frames import values
+from swathpack.hil_tests.simulation.made_frames import values
 
 
 def kernel(channels: int = 512, seed: int = 0) -> Any:

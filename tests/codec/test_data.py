@@ -10,7 +10,7 @@ import pytest
 
 from swathpack.codec.data import BANDS, CropSampler, Cube, load_cubes
 from swathpack.edge import bands
-from tests.frames import values
+from swathpack.hil_tests.simulation.made_frames import values
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 

@@ -11,8 +11,8 @@ from swathpack.codec.data import CropSampler, Cube
 from swathpack.codec.fit_prior import coded_crop, fit
 from swathpack.edge.codec.layers import encode_layers
 from swathpack.edge.codec.tables import PRIOR_LIMIT, PRIOR_SHAPE
+from swathpack.hil_tests.simulation.made_frames import values
 from tests.codec_models import shipped
-from tests.frames import values
 
 
 def sampler(dates: int = 3, seed: int = 0) -> CropSampler:

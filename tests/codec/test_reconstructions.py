@@ -16,8 +16,8 @@ from swathpack.edge.codec.layers import EmbeddedDecoder, tile_decoder  # noqa: E
 from swathpack.edge.codec.prediction import TileDecoder  # noqa: E402
 from swathpack.edge.codec.tile_coder import DEAD_ZONE, RDO_SLOPE, encode_tile  # noqa: E402
 from swathpack.edge.stream.quality import quality_of  # noqa: E402
+from swathpack.hil_tests.simulation.made_frames import values  # noqa: E402
 from tests.codec_models import shipped  # noqa: E402
-from tests.frames import values  # noqa: E402
 
 Q = 30
 QUALITY = quality_of(Q, 2)

@@ -20,7 +20,7 @@ from swathpack.codec.transform import (  # noqa: E402
     pad_overlap,
     step,
 )
-from tests.frames import values  # noqa: E402
+from swathpack.hil_tests.simulation.made_frames import values  # noqa: E402
 
 
 @lru_cache(maxsize=1)

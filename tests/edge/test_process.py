@@ -5,7 +5,7 @@ import os
 import pytest
 
 from swathpack.edge.__main__ import main
-from tests.edge.link import write_key_file
+from swathpack.hil_tests.simulation.two_ends import write_key_file
 
 OPEN = "[uplink]\ninsecure = true\n"
 PASSES = OPEN + "[passes]\nbytes = 1000\nevery_s = 10.0\n"

@@ -26,10 +26,10 @@ from swathpack.export.bundle.coder import LIBRARY, CoderMissing, cross_compiled
 from swathpack.export.bundle.contents import DATA, BundleError, Contents, Order, collect, release_time
 from swathpack.export.bundle.overlay import deb, overlay_tar
 from swathpack.export.bundle.signing import SigningError, make_key, public_line, read_key, sign
-from tests.edge.install.small_bundle import KEY, kit, kit_environment, public_key, wheel
-from tests.edge.install.small_bundle import bundle as small_bundle
-from tests.edge.install.small_bundle import files as small_files
-from tests.edge.install.small_bundle import manifest as small_manifest
+from swathpack.hil_tests.simulation.small_bundle import KEY, kit, kit_environment, public_key, wheel
+from swathpack.hil_tests.simulation.small_bundle import bundle as small_bundle
+from swathpack.hil_tests.simulation.small_bundle import files as small_files
+from swathpack.hil_tests.simulation.small_bundle import manifest as small_manifest
 
 ORDER = Order("orin-agx", 6, 1_700_000_000)
 

@@ -13,11 +13,11 @@ pytest.importorskip("onnx")
 
 from swathpack.edge.codec.model import EdgeModel  # noqa: E402
 from swathpack.export.edge_model import write_model  # noqa: E402
+from swathpack.hil_tests.simulation.made_frames import series  # noqa: E402
 from swathpack.tools.files.decoder import StreamDecoder  # noqa: E402
 from swathpack.tools.files.encoder import SeriesEncoder  # noqa: E402
 from tests.codec.test_transform import transform  # noqa: E402
 from tests.codec_models import random_entropy, shipped  # noqa: E402
-from tests.frames import series  # noqa: E402
 
 
 @pytest.fixture(scope="module")

@@ -18,8 +18,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.edge.campaign import fuzz as ours
-from tests.edge.campaign.fuzz_targets import Target
+from swathpack.hil_tests.promises import fuzz as ours
+from swathpack.hil_tests.promises.fuzz_targets import Target
 from tests.fuzz.one import SELF
 from tests.fuzz.targets import CORPUS, MOST_BYTES, slug, target_of, targets
 

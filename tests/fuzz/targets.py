@@ -18,14 +18,14 @@ from swathpack.edge.codec.transform_coder.tile import TransformCoderError, decod
 from swathpack.edge.stream import Segment, StreamError, pack_mask, pack_segment, read_stream
 from swathpack.edge.stream.records import mask_rows
 from swathpack.edge.stream.segment import lone_binding
+from swathpack.hil_tests.promises import fuzz_targets
+from swathpack.hil_tests.promises.fuzz_targets import Target
 from swathpack.tools.commands.inspect import describe, text
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.rasters import pack_metadata, packing, unpack_metadata
 from swathpack.tools.files.rasters.series import array_from_json, array_to_json
 from swathpack.tools.ground.codec_decoder import EdgeSegmentDecoder
 from swathpack.tools.ground.decoder import DecodeError
-from tests.edge.campaign import fuzz_targets
-from tests.edge.campaign.fuzz_targets import Target
 
 CORPUS = Path(__file__).with_name("corpus")
 MOST_BYTES = 4096

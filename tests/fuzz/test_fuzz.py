@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.edge.campaign.fuzz_targets import Target
+from swathpack.hil_tests.promises.fuzz_targets import Target
 from tests.fuzz.__main__ import LEAST_INPUTS, MOST_SHARES, SECONDS, Found, enough, fuzz_all, installed, mutated, report
 from tests.fuzz.targets import CORPUS, slug, targets
 
@@ -76,7 +76,7 @@ def test_the_own_fuzzer_tells_of_what_it_finds():
 
 BROKEN = """
 import sys
-from tests.edge.campaign.fuzz_targets import Target
+from swathpack.hil_tests.promises.fuzz_targets import Target
 from tests.fuzz import one, targets
 
 def refuse(data):

@@ -55,8 +55,8 @@ class CuttingRelay:
     def _relay(self, source: socket.socket, target: socket.socket, up: bool) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(_BLOCK):
+                self.sent_bytes += len(data) if up else 0  # before it is sent: who hears the answer may count on it
                 target.sendall(data)
-                self.sent_bytes += len(data) if up else 0
         with self._lock:
             self._open = [end for end in self._open if end not in (source, target)]
         for end in (source, target):

@@ -7,10 +7,10 @@ import random
 import pytest
 
 from swathpack.hil_tests.simulation.attacker import FORGERIES, Attacker
+from swathpack.hil_tests.simulation.fake_codec import FakeSegmentDecoder
+from swathpack.hil_tests.simulation.two_ends import KEYS, Board, Ground
 from swathpack.tools.ground.receiver import GroundReceiver
 from tests.edge.downlink.test_signed import TILES, date, ground_of, signed_pass
-from tests.edge.link import KEYS, Board, Ground
-from tests.fake_codec import FakeSegmentDecoder
 
 
 @pytest.fixture

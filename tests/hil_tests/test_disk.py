@@ -247,7 +247,7 @@ from swathpack.edge.board import open_board
 from swathpack.edge.clock import ManualClock
 from swathpack.edge.config import parse_mission
 from swathpack.hil_tests.simulation.disk import Disk
-from tests.edge.flight import MISSION
+from swathpack.hil_tests.simulation.flight import MISSION
 root = Path(sys.argv[1])
 disk, mission = Disk(root), parse_mission(MISSION, root)
 for free in (-1, 20_000, -1):

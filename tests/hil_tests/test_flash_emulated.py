@@ -25,9 +25,9 @@ from swathpack.export.bundle.signing import public_line, sign
 from swathpack.export.bundle.wheels import WheelsMissing, wheel_files
 from swathpack.hil_tests.boards import BoardError
 from swathpack.hil_tests.boards.emulated import EmulatedMachine
+from swathpack.hil_tests.simulation.small_bundle import KEY, public_key
 from swathpack.tools.board.flash import Flash, load, told_line
 from swathpack.tools.board.remote import Remote, RemoteError
-from tests.edge.install.small_bundle import KEY, public_key
 from tests.hil_tests.cutting import CuttingRelay
 
 pytestmark = pytest.mark.slow

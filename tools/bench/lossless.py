@@ -156,7 +156,7 @@ def print_set(title: str, scenes: list[Scene], errors: tuple[int, ...], peers: l
 
 
 def chosen(args: argparse.Namespace) -> Iterator[tuple[str, list[Scene]]]:
-    """Titles and scenes."""
+    """Titles of the tables asked for, each with its scenes."""
     if args.sensors:
         yield from ((scene.name, [scene]) for scene in sensor_scenes(args.folder))
         return
@@ -166,7 +166,6 @@ def chosen(args: argparse.Namespace) -> Iterator[tuple[str, list[Scene]]]:
 
 
 def main() -> int:
-    """Parses, measures, prints."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="folder with catalog.json")
     parser.add_argument("--sets", default=",".join(SETS), help=f"of {', '.join(SETS)} (default: all)")

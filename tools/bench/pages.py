@@ -24,7 +24,7 @@ def _cell(value: float | None, form: str) -> str:
 
 
 def markdown(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """A table."""
+    """A table in Markdown, cells as they are."""
     lines = [list(head), *([["---"] * len(list(head))]), *(list(r) for r in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 

@@ -200,7 +200,6 @@ def measure(name: str, image: Image, rates: Sequence[float], tick: Callable[[], 
 
 
 def main() -> int:
-    """Parses, measures, prints, draws."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="folder of cubes with catalog.json")
     parser.add_argument("--cubes", default=",".join(SCENES), help="parts of names (default %(default)s)")

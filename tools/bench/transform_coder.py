@@ -134,7 +134,6 @@ def band_sets(args: argparse.Namespace) -> Iterator[tuple[str, str, list[Scene]]
 
 
 def main() -> int:
-    """Parses, measures, prints."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="folder with catalog.json")
     parser.add_argument("--sets", default=",".join(SETS), help=f"of {', '.join(SETS)} (default: all)")

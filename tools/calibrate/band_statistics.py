@@ -101,7 +101,6 @@ def _report(root: Path, path: Path) -> None:
 
 
 def main() -> None:
-    """Entry point."""
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))

@@ -47,7 +47,6 @@ COPIED = ("band_statistics.npz",)  # of the base model; rate_quality.json belong
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's options."""
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="series of images, see above")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="MODELDIR", help="a new or empty folder")
     parser.add_argument("--minutes", type=float, default=10.0, help="of training (default %(default)s)")
@@ -131,7 +130,7 @@ class Judged:
 
     @property
     def curve(self) -> Curve:
-        """Rate and quality."""
+        """PSNR (dB) over bppb."""
         return Curve.of(self.rate, self.psnr)
 
 

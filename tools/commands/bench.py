@@ -29,7 +29,6 @@ DEFAULT_RATES = "0.01,0.02,0.05,0.1,0.2,0.5"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's options."""
     parser.add_argument("folder", type=Path, help="folder of .npz cubes, with or without a catalog.json")
     parser.add_argument("--codecs", default=DEFAULT_CODECS, help=f"comma-separated, of {', '.join(PEERS)}")
     parser.add_argument("--split", default="val", help="split of the catalogue (default %(default)s)")

@@ -21,7 +21,6 @@ LINK_KEYS = "/etc/swathpack/link.keys"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `swathpack board`."""
     parser.add_argument("action", choices=("status", "logs", "rollback", "keys"))
     add_target(parser)
     parser.add_argument("--lines", type=int, default=50, help="of the log")
@@ -29,7 +28,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do it."""
     try:
         with remote_of(args) as remote:
             return _ACTIONS[args.action](remote, args)

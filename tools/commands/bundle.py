@@ -30,7 +30,6 @@ FORMS = {".tar.zst": "bundle", ".deb": "deb", ".overlay.tar": "overlay"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `swathpack bundle`."""
     parser.add_argument("--board", choices=sorted(KITS))
     parser.add_argument("--jetpack", type=int, choices=sorted(PYTHON_OF_JETPACK))
     parser.add_argument("-o", "--out", type=Path, help="X.tar.zst to flash; X.deb or X.overlay.tar for an image")

@@ -30,7 +30,6 @@ from swathpack.tools.progress import Progress
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's options."""
     parser.add_argument("folder", type=Path, help="folder of .npz cubes, GeoTIFFs or folders of GeoTIFFs")
     parser.add_argument("--out", type=Path, required=True, help="folder for the int8 graph and the report")
     parser.add_argument("--model", type=Path, default=DEFAULT_DIRECTORY, help="default: the shipped model")

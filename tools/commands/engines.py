@@ -34,7 +34,6 @@ NAMES = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `swathpack engines`."""
     parts = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
     listing = parts.add_parser("list", help="engines that pass the golden vectors here")
     listing.add_argument("--model", type=Path, help="model folder (default: models/edge)")
@@ -48,7 +47,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Entry point of the command."""
     return _list(args) if args.what == "list" else _inspect(args)
 
 

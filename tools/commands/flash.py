@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `swathpack flash`."""
     parser.add_argument("--bundle", type=Path, required=True)
     parser.add_argument("--trust", type=Path, metavar="KEY.pub", help="public key for a board that trusts none yet")
     add_target(parser, required=False)
@@ -47,7 +46,6 @@ def remote_of(args: argparse.Namespace) -> Remote:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Flash."""
     try:
         from swathpack.export.bundle.archive import ArchiveError
         from swathpack.tools.board.flash import Flash, load

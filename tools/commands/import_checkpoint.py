@@ -21,7 +21,6 @@ FAMILIES = ("fp", "elic", "tt", "flextec")  # swathpack.codec.terracodec.checkpo
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `swathpack import`."""
     parser.add_argument("checkpoint", type=Path, help="torch file with the published tensors")
     parser.add_argument("-o", "--output", type=Path, required=True, help="model file to write (.swt)")
     parser.add_argument("--family", choices=FAMILIES, help="what the file must hold (default: what its names say)")

@@ -45,7 +45,6 @@ Mask = NDArray[np.bool_]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `swathpack inpaint`."""
     add, flag = parser.add_argument, "store_true"
     add(
         "input",

@@ -15,13 +15,11 @@ from swathpack.tools.errors import UserError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `swathpack keys`."""
     parser.add_argument("file", type=Path, help="where they go; never over an existing file")
     parser.add_argument("--slots", type=int, default=MADE_SLOTS, help=f"keys to change to, default {MADE_SLOTS}")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Make them."""
     if not 1 <= args.slots <= OPEN_SLOT:
         raise UserError(f"--slots: expected 1 to {OPEN_SLOT}, found {args.slots}")
     try:

@@ -17,9 +17,9 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from swathpack.edge.board import planned_passes
 from swathpack.edge.config import ConfigError, Mission, RegionConfig, read_mission
 from swathpack.edge.downlink.budget import Budget, BudgetError, format_time, read_budget
+from swathpack.edge.outside import planned_passes
 from swathpack.tools.errors import RefusedError, UserError
 from swathpack.tools.files.outputs import write_text
 
@@ -64,7 +64,6 @@ WORDS = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `swathpack mission`."""
     parser.add_argument("mission", nargs="?", type=Path, help="mission.toml to check")
     parser.add_argument("--check", action="store_true", help="read the file and its budget, print the passes")
     parser.add_argument("--init", type=Path, metavar="FILE", help="write a commented mission.toml, then stop")

@@ -29,7 +29,6 @@ EXPORTS = ("ics", "czml", "json", "xml")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `swathpack plan`."""
 
     parser.add_argument("plan", nargs="*", help="plan file (TOML) or the name of a preset; several with --check")
     parser.add_argument("--out", type=Path, help="folder for the files (default: plan-NAME)")

@@ -38,7 +38,6 @@ LOSSES = ("forged packets", "malformed packets", "contradicting pieces", "damage
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `swathpack receive`."""
     parser.add_argument("passes", nargs="*", type=Path, help="pass files of the board, in order")
     parser.add_argument("--store", type=Path, required=True, help="ground store (made when it is not there)")
     parser.add_argument("--reports", type=Path, help="folder for the reports (the board's uplink folder)")

@@ -79,12 +79,12 @@ class GroundStore:
         self._db.close()
 
     def meta(self, name: str, default: int = 0) -> int:
-        """A remembered number."""
+        """A number remembered under a name."""
         row = self._db.row("SELECT value FROM meta WHERE name = ?", name)
         return int(row[0]) if row else default
 
     def set_meta(self, name: str, value: int) -> None:
-        """Remember a number."""
+        """Remember a number under a name, in place of an older one."""
         self._db.run("INSERT OR REPLACE INTO meta VALUES (?, ?)", name, value)
 
     def count_up(self, name: str, by: int) -> int:

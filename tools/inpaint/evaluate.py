@@ -66,6 +66,7 @@ class Remembering(Repairer):
         self._made: dict[tuple[int, int], Floats] = {}
 
     def with_method(self, method: str) -> Remembering:
+        """Itself, set to a method, with what it remembers."""
         self.method = method
         return self
 

@@ -32,7 +32,6 @@ ENOUGH = 512  # clear pixels of a window, below which the whole frame is asked
 
 Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
-Predict = Callable[[Floats, Mask, Sequence[Floats]], Floats]
 
 
 @dataclass

@@ -58,7 +58,6 @@ def surface(place: tuple[float, float], frequency: float) -> list[list[float]]:
 
 
 def main() -> None:
-    """Write the table."""
     warnings.simplefilter("ignore")
     table = {climate: {str(f): surface(place, f) for f in FREQUENCIES_GHZ} for climate, place in CLIMATES.items()}
     document = {

@@ -38,7 +38,7 @@ class TabulatedSatellite(Satellite):
         return self._osculating()[1]
 
     def origin(self) -> str:
-        """Frame and span."""
+        """Source, frame and span in words."""
         first, last = self.segments[0], self.segments[-1]
         return f"{self.source}, {first.frame}, {format_time(first.usable_s[0])} to {format_time(last.usable_s[1])}"
 

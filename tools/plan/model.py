@@ -50,7 +50,7 @@ class Energy:
 
     @property
     def total_wh(self) -> float:
-        """Everything."""
+        """Imaging, coding and radio together."""
         return self.imaging_wh + self.coding_wh + self.radio_wh
 
 

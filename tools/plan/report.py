@@ -45,7 +45,7 @@ def scope(plan: Plan) -> str:
 
 
 def title(plan: Plan) -> str:
-    """Name and description."""
+    """The plan's name, and its description where it has one."""
     return f"{plan.name}: {plan.description}" if plan.description else plan.name
 
 
@@ -104,7 +104,7 @@ def number(value: float) -> str:
 
 
 def table(outcome: Outcome) -> str:
-    """The terminal's page."""
+    """The page for the terminal."""
     plan = outcome.plan
     lines = [
         title(plan),

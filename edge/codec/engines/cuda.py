@@ -32,27 +32,50 @@ class CudaMissing(Exception):  # noqa: N818
 
 
 class Cuda(Protocol):
-    """Memory, streams and copies of one GPU. Streams and graphs are opaque. gpu: its name, capability: `8.7`."""
+    """Memory, streams and copies of one GPU; methods raise CudaError. Streams and graphs are opaque. gpu: its name,
+    capability: `8.7`. graphs: whether streams can be captured.
+    """
 
     gpu: str
     capability: str
     graphs: bool
 
-    def current(self) -> AbstractContextManager[None]: ...
-    def pinned(self, nbytes: int) -> Octets: ...
-    def allocate(self, nbytes: int) -> int: ...
-    def stream(self) -> Any: ...
-    def handle(self, stream: Any) -> int: ...
-    def to_device(self, address: int, host: Octets, stream: Any) -> None: ...
-    def to_host(self, host: Octets, address: int, stream: Any) -> None: ...
-    def wait(self, stream: Any) -> None: ...
-    def begin_capture(self, stream: Any) -> None: ...
-    def end_capture(self, stream: Any) -> Any: ...
-    def launch(self, graph: Any, stream: Any) -> None: ...
+    def current(self) -> AbstractContextManager[None]:
+        """The GPU is the calling thread's inside; no other method may be called outside."""
+
+    def pinned(self, nbytes: int) -> Octets:
+        """Page-locked memory of the host, (nbytes,) uint8: what copies run from and to."""
+
+    def allocate(self, nbytes: int) -> int:
+        """Address of `nbytes` of the GPU's memory, never given back."""
+
+    def stream(self) -> Any:
+        """A queue of copies and launches that waits for no other."""
+
+    def handle(self, stream: Any) -> int:
+        """The stream's address, as TensorRT takes it."""
+
+    def to_device(self, address: int, host: Octets, stream: Any) -> None:
+        """Queue a copy of all of pinned `host` to the GPU's `address`; returns at once."""
+
+    def to_host(self, host: Octets, address: int, stream: Any) -> None:
+        """Queue a copy from the GPU's `address` that fills pinned `host`; returns at once."""
+
+    def wait(self, stream: Any) -> None:
+        """Returns when all that was queued on the stream is done."""
+
+    def begin_capture(self, stream: Any) -> None:
+        """What is queued from here on is recorded, not run."""
+
+    def end_capture(self, stream: Any) -> Any:
+        """The recorded graph, ready to launch."""
+
+    def launch(self, graph: Any, stream: Any) -> None:
+        """Queue a graph's recorded work."""
 
 
 class PyCuda:
-    """pycuda's driver API on the primary context of a GPU."""
+    """A `Cuda`: pycuda's driver API on the primary context of a GPU."""
 
     graphs = False
 
@@ -110,7 +133,7 @@ class PyCuda:
 
 
 class CudaPython:
-    """NVIDIA's cuda-python (cuda.bindings), runtime API."""
+    """A `Cuda`: NVIDIA's cuda-python (cuda.bindings), runtime API."""
 
     graphs = True
 

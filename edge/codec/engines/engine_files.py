@@ -51,7 +51,7 @@ class EngineKey:
 
 
 def pack(key: EngineKey, payload: bytes) -> bytes:
-    """The file's bytes."""
+    """The bytes of a file: key and digest as JSON, then the payload."""
     head = json.dumps({**asdict(key), "sha256": hashlib.sha256(payload).hexdigest()}).encode()
     return MAGIC + struct.pack(">I", len(head)) + head + payload
 

@@ -39,6 +39,7 @@ class BuildOptions:
 
     @property
     def text(self) -> str:
+        """All options in words: part of an engine's key, so that others are built anew."""
         device = "gpu" if self.dla is None else f"dla{self.dla}"
         return f"batch {self.batch}, {device}, sides {self.positions[0]}-{self.positions[1]}"
 
@@ -106,7 +107,7 @@ def build(
 
 
 def configured(trt: Any, builder: Any, network: Any, options: BuildOptions) -> Any:
-    """The builder's configuration."""
+    """A builder's configuration for the options: DLA with the GPU for the rest, one profile of input shapes, no TF32."""
     config = builder.create_builder_config()
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, WORKSPACE_BYTES)
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED

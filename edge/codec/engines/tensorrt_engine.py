@@ -43,7 +43,7 @@ class Note:
 
 @dataclass(frozen=True)
 class Platform:
-    """What engines are built for. folder: where they are kept."""
+    """What engines are built for. folder: where they are kept. key: what an engine of a graph's bytes must agree with."""
 
     trt: Any
     cuda: Cuda

@@ -117,6 +117,7 @@ class PlainTables:
 
     @staticmethod
     def of(tables: ProbabilityTables) -> PlainTables:
+        """Those of the tables, made once for as long as these live."""
         if tables not in _PLAIN:
             _PLAIN[tables] = PlainTables(tables)
         return _PLAIN[tables]

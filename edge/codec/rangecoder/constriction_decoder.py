@@ -54,11 +54,13 @@ class Models:
 
     @staticmethod
     def of(tables: ProbabilityTables) -> Models:
+        """Those of the tables, made once for as long as these live."""
         if tables not in _MODELS:
             _MODELS[tables] = Models(tables)
         return _MODELS[tables]
 
     def slots(self, index: int) -> Any:
+        """The model of a table's slots, the escape's last."""
         if index not in self._slots:
             self._slots[index] = self.categorical(self.tables.to_constriction(index))
         return self._slots[index]
@@ -180,7 +182,7 @@ def payload_words(payload: bytes, fill: int, pad_words: int = _PAD_WORDS) -> NDA
 
 
 class ConstrictionDecoder:
-    """swathpack.edge.codec.rangecoder.interface.Decoder through constriction.
+    """A `swathpack.edge.codec.rangecoder.interface.Decoder` through constriction.
 
     `complete=True` promises that the payload is whole (its CRC held) and saves the second pass; without the
     promise a batch beyond the end raises PayloadEnded, as in the other decoders.

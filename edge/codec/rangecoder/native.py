@@ -213,7 +213,7 @@ def _address(array: NDArray[Any] | None) -> int | None:
 
 
 class NativeEncoder:
-    """swathpack.edge.codec.rangecoder.interface.Encoder in C."""
+    """A `swathpack.edge.codec.rangecoder.interface.Encoder` in C."""
 
     def __init__(self, tables: ProbabilityTables) -> None:
         self._lib = library()
@@ -289,7 +289,7 @@ class NativeEncoder:
 
 
 class NativeDecoder:
-    """swathpack.edge.codec.rangecoder.interface.Decoder in C."""
+    """A `swathpack.edge.codec.rangecoder.interface.Decoder` in C."""
 
     def __init__(self, tables: ProbabilityTables, payload: bytes) -> None:
         self._lib = library()

@@ -52,7 +52,7 @@ def chunks(n_bits: int) -> Iterator[int]:
 
 
 class ReferenceEncoder:
-    """swathpack.edge.codec.rangecoder.interface.Encoder in Python integers."""
+    """A `swathpack.edge.codec.rangecoder.interface.Encoder` in Python integers."""
 
     def __init__(self, tables: ProbabilityTables) -> None:
         self._tables = tables
@@ -197,7 +197,7 @@ def _shortest(low: int, width: int, shifts: int) -> bytes:
 
 
 class ReferenceDecoder:
-    """swathpack.edge.codec.rangecoder.interface.Decoder in Python integers."""
+    """A `swathpack.edge.codec.rangecoder.interface.Decoder` in Python integers."""
 
     def __init__(self, tables: ProbabilityTables, payload: bytes) -> None:
         self._tables = tables

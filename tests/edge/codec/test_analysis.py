@@ -12,8 +12,8 @@ import pytest
 from swathpack.edge.codec.analysis import FILES, open_analysis
 from swathpack.edge.codec.latents import STEP_UNIT_DN
 from swathpack.edge.codec.model import DEFAULT_DIRECTORY, EdgeModel, ModelError
+from swathpack.hil_tests.simulation.made_frames import values
 from tests.codec_models import shipped
-from tests.frames import values
 
 
 def test_int8_is_close_to_float() -> None:

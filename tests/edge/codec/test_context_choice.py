@@ -17,10 +17,10 @@ from swathpack.edge.codec.prediction import CodingContext
 from swathpack.edge.codec.tile_coder import DEAD_ZONE, RDO_SLOPE, analyse_tile, encode_tile
 from swathpack.edge.frame import Frame
 from swathpack.edge.stream.quality import quality_of
+from swathpack.hil_tests.simulation.made_frames import values
 from swathpack.tools.bench.cubes import BenchCube, load
 from swathpack.tools.files.encoder import SeriesEncoder
 from tests.codec_models import shipped
-from tests.frames import values
 
 DATA = Path("../shared/data")
 SIDE = 64

@@ -19,8 +19,8 @@ from swathpack.edge.codec.tile_coder import RDO_SLOPE, CodedLatent, analyse_tile
 from swathpack.edge.stream import lone_binding, pack_segment
 from swathpack.edge.stream.quality import base_step_of, quality_of, step_of
 from swathpack.edge.stream.segment import unpack_front
+from swathpack.hil_tests.simulation.made_frames import values
 from tests.codec_models import shipped
-from tests.frames import values
 
 SIDE, SIZE = 64, (4, 4)
 QUALITIES = [quality_of(8, 3), quality_of(26, 2), quality_of(44, 1)]

@@ -111,7 +111,7 @@ def test_an_unknown_engine_is_refused() -> None:
 def test_the_integer_engine_decodes_what_float32_coded() -> None:
     from swathpack.edge.codec.prediction import TileDecoder
     from swathpack.edge.codec.tile_coder import encode_tile
-    from tests.frames import values
+    from swathpack.hil_tests.simulation.made_frames import values
 
     tile = encode_tile(shipped(), shipped().analyse(values(32, 48)[0].astype(np.float32)), 24)
     other = EdgeModel(engine="int64")

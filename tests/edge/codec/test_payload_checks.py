@@ -15,9 +15,9 @@ from swathpack.edge.codec.rangecoder import RunChecks, new_decoder, new_encoder
 from swathpack.edge.codec.rangecoder.checks import CHECK_BITS, CHECK_WORDS, CheckFailedError
 from swathpack.edge.codec.tile_coder import CodedLatent, analyse_tile, encode_tile
 from swathpack.edge.stream.quality import quality_of
+from swathpack.hil_tests.simulation.made_frames import values
 from tests.codec_models import shipped
 from tests.edge.codec.test_rangecoder import TABLES, decoders
-from tests.frames import values
 
 SIDE, SIZE = 64, (4, 4)
 QUALITIES = [quality_of(8, 3), quality_of(12)]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from swathpack.edge.codec.pixels import OVERLAP, fill_invalid, padded, tile_windows
-from tests.frames import values
+from swathpack.hil_tests.simulation.made_frames import values
 
 
 @pytest.mark.parametrize(("height", "width"), [(256, 256), (300, 260), (1, 700), (37, 51), (512, 257)])

@@ -7,13 +7,13 @@ import numpy as np
 from swathpack.edge.bands import BANDS
 from swathpack.edge.codec.plain import TRANSFORM, decode_plain
 from swathpack.edge.codec.transform_coder import encode_tile, first_target
-from tests import frames
+from swathpack.hil_tests.simulation import made_frames
 
 FOUR = ("B02", "B03", "B04", "B08")
 
 
 def test_no_layer_still_tells_the_means_however_short_the_payload() -> None:
-    tile = frames.values(64, 64)[0, [BANDS.index(name) for name in FOUR]]
+    tile = made_frames.values(64, 64)[0, [BANDS.index(name) for name in FOUR]]
     coded = encode_tile(tile, names=FOUR)
     payload = coded.payload
     valid = np.ones(tile.shape[1:], np.bool_)

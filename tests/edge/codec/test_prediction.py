@@ -12,8 +12,8 @@ from swathpack.edge.codec.layers import CodedLayers, encode_layers
 from swathpack.edge.codec.network import ExactNetwork
 from swathpack.edge.codec.prediction import CodingContext, CodingError, Prediction, TileDecoder, predict
 from swathpack.edge.codec.rangecoder import native
+from swathpack.hil_tests.simulation.made_frames import values
 from tests.codec_models import random_latent, random_parameters, shipped
-from tests.frames import values
 
 Q = 26
 SIZE = (4, 6)

@@ -20,9 +20,9 @@ from swathpack.edge.codec.rate import (
     hull_steps,
     remaining_error,
 )
+from swathpack.hil_tests.promises.rate_baselines import greedy_layers, uniform_layers
+from swathpack.hil_tests.simulation.made_frames import values
 from tests.codec_models import shipped
-from tests.edge.codec.rate_baselines import greedy_layers, uniform_layers
-from tests.frames import values
 
 
 def random_tables(seed: int, tiles: int, layers: int = 16, free: bool = False):

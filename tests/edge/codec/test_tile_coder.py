@@ -11,8 +11,8 @@ from swathpack.edge.codec.prediction import CodingContext, TileDecoder
 from swathpack.edge.codec.tile_coder import CodedLatent, alike, analyse_tile, encode_tile
 from swathpack.edge.stream import ContextRef
 from swathpack.edge.stream.quality import quality_of
+from swathpack.hil_tests.simulation.made_frames import values
 from tests.codec_models import shipped
-from tests.frames import values
 
 SIDE = 64
 

@@ -8,8 +8,8 @@ from swathpack.edge.codec.protocol import TileKey
 from swathpack.edge.downlink.report_guard import WINDOW
 from swathpack.edge.packets.link_keys import UNSIGNED, LinkKey
 from swathpack.edge.packets.report import Report, ReportEntry
+from swathpack.hil_tests.simulation.two_ends import KEY, KEYS, STORE, Board, Ground, acquire, scene
 from swathpack.tools.ground.reports import ReportWriter
-from tests.edge.link import KEY, KEYS, STORE, Board, Ground, acquire, scene
 
 TILES = 6
 

@@ -10,8 +10,8 @@ from swathpack.edge.downlink.plan import PlanSettings
 from swathpack.edge.packets.pieces import unpack_pieces
 from swathpack.edge.packets.report import Report
 from swathpack.edge.packets.space_packet import Apid, SpacePacket
+from swathpack.hil_tests.simulation.two_ends import KEY, KEYS, LINK, STORE, Board, Ground, acquire, scene
 from swathpack.tools.ground.reports import ReportWriter
-from tests.edge.link import KEY, KEYS, LINK, STORE, Board, Ground, acquire, scene
 
 TILES = 6
 

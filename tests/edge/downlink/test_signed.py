@@ -15,12 +15,12 @@ from swathpack.edge.packets.erasure import parity_packet_bytes
 from swathpack.edge.packets.link_keys import LinkKey, link_keys_text
 from swathpack.edge.packets.security import PacketSigner
 from swathpack.edge.packets.space_packet import Apid, SpacePacket
+from swathpack.hil_tests.simulation.fake_codec import FakeSegmentDecoder
+from swathpack.hil_tests.simulation.flight import MISSION, Flight, Station
+from swathpack.hil_tests.simulation.two_ends import KEY, KEYS, LINK, Board, Ground, acquire, scene
 from swathpack.tools.cli import main
 from swathpack.tools.errors import PARTLY
 from swathpack.tools.ground.receiver import GroundReceiver
-from tests.edge.flight import MISSION, Flight, Station
-from tests.edge.link import KEY, KEYS, LINK, Board, Ground, acquire, scene
-from tests.fake_codec import FakeSegmentDecoder
 
 TILES = 6
 OTHER = LinkKey(1, bytes(range(100, 132)))
@@ -189,7 +189,7 @@ def test_a_mission_signs_and_follows_the_grounds_key(tmp_path):
 
 
 def test_a_key_file_that_cannot_be_used_is_one_message(tmp_path):
-    from swathpack.edge.board import downlink_keys
+    from swathpack.edge.outside import downlink_keys
 
     mission = parse_mission(key_files(tmp_path, {0: KEY.secret}), tmp_path)
     assert downlink_keys(mission) == {0: KEY.secret}

@@ -19,7 +19,7 @@ from swathpack.edge.frame import Frame, FrameError
 from swathpack.edge.packets.ranges import RangeSet
 from swathpack.edge.sources.acquisition import Acquisition
 from swathpack.edge.storage.blockfile import StorageError
-from tests.edge.campaign.budgets import bulk_tile
+from swathpack.hil_tests.promises.budgets import bulk_tile
 
 
 def acquisition(name):

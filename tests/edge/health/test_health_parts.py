@@ -21,7 +21,7 @@ from swathpack.edge.health.throttle import Readings, Throttle, ThrottleSettings
 from swathpack.edge.health.watchdog import Notifier
 from swathpack.edge.sources.cloud import cloud_share
 from swathpack.edge.stages.health import board_readings
-from tests.fake_codec import FakeTileCodec
+from swathpack.hil_tests.simulation.fake_codec import FakeTileCodec
 
 
 def test_throttle_falls_at_the_limit_and_rises_step_by_step_below_it():

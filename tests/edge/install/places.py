@@ -10,7 +10,7 @@ from swathpack.edge.install.__main__ import main
 from swathpack.edge.install.installer import Installer
 from swathpack.edge.install.report import Reporter
 from swathpack.edge.install.service import Places
-from tests.edge.install.small_bundle import bundle, files, kit, kit_environment
+from swathpack.hil_tests.simulation.small_bundle import bundle, files, kit, kit_environment
 
 
 def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:

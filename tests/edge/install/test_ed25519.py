@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from swathpack.edge.install.ed25519 import verify
-from tests.edge.install.small_bundle import KEY, public_key
+from swathpack.hil_tests.simulation.small_bundle import KEY, public_key
 
 # RFC 8032, section 7.1: tests 1, 2 and 3.
 VECTORS = [

@@ -18,8 +18,8 @@ from swathpack.edge.install.report import Reporter
 from swathpack.edge.install.service import Places
 from swathpack.edge.install.slots import MAX_TRIES, Slots
 from swathpack.edge.packets.link_keys import read_link_keys
+from swathpack.hil_tests.simulation.small_bundle import FAILS, bundle, files
 from tests.edge.install.places import install, made, note, start, two_releases
-from tests.edge.install.small_bundle import FAILS, bundle, files
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -14,8 +14,8 @@ from swathpack.edge.install.keys import MISSION, RELEASE, apply_changes, read_ri
 from swathpack.edge.install.manifest import KeyChanges, Refused, key_id
 from swathpack.edge.install.service import Places
 from swathpack.export.bundle.signing import public_line
+from swathpack.hil_tests.simulation.small_bundle import KEY, bundle, files, public_key
 from tests.edge.install.places import install, made, start
-from tests.edge.install.small_bundle import KEY, bundle, files, public_key
 
 OTHER = Ed25519PrivateKey.from_private_bytes(bytes(range(1, 33)))
 NEW = Ed25519PrivateKey.from_private_bytes(bytes(range(2, 34)))

@@ -14,7 +14,7 @@ from swathpack.edge.install.facts import read_facts
 from swathpack.edge.install.manifest import Refused
 from swathpack.edge.install.power import mode_number, module_mw, rails_mw, set_power_mode
 from swathpack.edge.install.receive import bundle_path, bytes_here, receive
-from tests.edge.install.small_bundle import kit
+from swathpack.hil_tests.simulation.small_bundle import kit
 
 DATA = bytes(range(256)) * 5000
 SHA = hashlib.sha256(DATA).hexdigest()

@@ -13,8 +13,8 @@ from swathpack.edge.install.manifest import Refused
 from swathpack.edge.install.record import COPIES, GOOD, Record, Slot, pack_record, unpack_record
 from swathpack.edge.install.service import Places
 from swathpack.edge.install.slots import MAX_TRIES, Slots
+from swathpack.hil_tests.simulation.small_bundle import bundle, files
 from tests.edge.install.places import install, made, note, start, two_releases
-from tests.edge.install.small_bundle import bundle, files
 
 RECORD = Record("a", 2, 7, "text", {"a": Slot("11", "1.0", 9, 7, True), "b": Slot()}, 9, 4)
 

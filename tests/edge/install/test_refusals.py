@@ -19,7 +19,7 @@ from swathpack.edge.install.record import Record
 from swathpack.edge.install.report import Reporter
 from swathpack.edge.install.slots import Slots
 from swathpack.export.bundle.archive import tar_bytes
-from tests.edge.install.small_bundle import KEY, bundle, files, kit, manifest
+from swathpack.hil_tests.simulation.small_bundle import KEY, bundle, files, kit, manifest
 
 NOW = 1_800_000_000.0
 

@@ -10,12 +10,12 @@ from swathpack.edge.clock import ManualClock
 from swathpack.edge.codec.flight import FlightCodec
 from swathpack.edge.sources.synthetic import SyntheticSource
 from swathpack.edge.stream.quality import step_of
+from swathpack.hil_tests.simulation.flight import MISSION, Flight, Station
 from swathpack.tools.ground.codec_decoder import EdgeSegmentDecoder
 from swathpack.tools.ground.images import place_frames, places
 from swathpack.tools.ground.receiver import GroundReceiver
 from tests.codec_models import shipped
 from tests.distortion import check_never_worse, made_scene, rmse
-from tests.edge.flight import MISSION, Flight, Station
 
 SIDE = 48
 SCENES = [made_scene("clouds of 65,535", SIDE), made_scene("land x 4", SIDE)]

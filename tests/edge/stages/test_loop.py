@@ -19,10 +19,10 @@ from swathpack.edge.frame import Frame
 from swathpack.edge.health.throttle import Readings
 from swathpack.edge.loop import FlightLoop
 from swathpack.edge.sources.acquisition import Acquisition, Offer, SourceError
-from swathpack.edge.stages.uplink import CommandFolder
+from swathpack.edge.sources.commands import CommandFolder
 from swathpack.edge.stages.worker import Worker
-from tests.edge.flight import MISSION, Flight, Station
-from tests.fake_codec import FakeTileCodec
+from swathpack.hil_tests.simulation.fake_codec import FakeTileCodec
+from swathpack.hil_tests.simulation.flight import MISSION, Flight, Station
 
 
 def test_frames_become_packets_within_the_budget_and_confirmed_context(tmp_path):

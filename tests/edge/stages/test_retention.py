@@ -17,8 +17,8 @@ from swathpack.edge.downlink.schema import TABLES
 from swathpack.edge.downlink.work import Work
 from swathpack.edge.packets.pieces import Span
 from swathpack.edge.stages.retention import layers_to_keep
-from tests.edge.campaign.budgets import BulkTile, bulk_tile
-from tests.edge.flight import MISSION, Flight, Station
+from swathpack.hil_tests.promises.budgets import BulkTile, bulk_tile
+from swathpack.hil_tests.simulation.flight import MISSION, Flight, Station
 
 
 def queue_of(flight: Flight) -> tuple[DownlinkQueue, list[int]]:

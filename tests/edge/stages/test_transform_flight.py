@@ -15,13 +15,13 @@ from swathpack.edge.codec.lone import date_in, lone_ends, lone_head, read_lone_h
 from swathpack.edge.codec.protocol import CodedTile, ContextLatent, TileKey, TilePixels
 from swathpack.edge.sources.synthetic import SyntheticSource
 from swathpack.edge.stream.quality import TRANSFORM
+from swathpack.hil_tests.simulation.flight import MISSION, Flight, Station
+from swathpack.hil_tests.simulation.made_frames import values
 from swathpack.tools.ground.codec_decoder import EdgeSegmentDecoder
 from swathpack.tools.ground.decoder import DecodeError
 from swathpack.tools.ground.images import place_frames, places
 from swathpack.tools.ground.receiver import GroundReceiver
 from tests.codec_models import shipped
-from tests.edge.flight import MISSION, Flight, Station
-from tests.frames import values
 
 SIDE, DATES = 80, 3
 SCENES = values(SIDE, SIDE, DATES, seed=12)

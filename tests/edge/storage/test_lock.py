@@ -15,7 +15,7 @@ from swathpack.edge.clock import ManualClock
 from swathpack.edge.config import parse_mission
 from swathpack.edge.storage.blockfile import StorageError
 from swathpack.edge.storage.lock import FileLock
-from tests.edge.flight import MISSION, MODEL
+from swathpack.hil_tests.simulation.flight import MISSION, MODEL
 
 HOLDER = """
 import sys, time

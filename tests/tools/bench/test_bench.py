@@ -49,7 +49,7 @@ def test_catalogue_decides_the_split(folder):
 class Rounding:
     """Codec of the tests: rounds to a step; its bytes are a count that halves when the step doubles."""
 
-    label, version, knobs, temporal = "rounding", "1", (400.0, 100.0, 25.0, 5.0), False
+    label, version, knobs = "rounding", "1", (400.0, 100.0, 25.0, 5.0)
     calls = 0
 
     def __init__(self, bands=BANDS, name="j2k", cost=1.0):

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from swathpack.edge.bands import BANDS
+from swathpack.hil_tests.simulation.made_frames import values
 from swathpack.tools.bench import file_speed, mosaic
 from swathpack.tools.cli import main
 from swathpack.tools.errors import BAD_INPUT, UserError
-from tests.frames import values
 
 pytest.importorskip("rasterio")
 

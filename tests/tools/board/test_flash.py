@@ -14,10 +14,10 @@ from swathpack.edge.install.slots import Slots
 from swathpack.edge.packets.link_keys import read_link_keys
 from swathpack.export.bundle.archive import ArchiveError, compressed
 from swathpack.export.bundle.signing import public_line
+from swathpack.hil_tests.simulation.small_bundle import FAILS, bundle, files, kit, kit_environment, public_key
 from swathpack.tools.board.flash import Flash, load
 from swathpack.tools.board.remote import ConnectionLost, Remote, RemoteError
 from swathpack.tools.cli import main
-from tests.edge.install.small_bundle import FAILS, bundle, files, kit, kit_environment, public_key
 
 # Stands in for ssh: runs the command here, in the kit's folder. A number in `cut` lets that many commands pass and
 # then ends one in its middle with ssh's status for a lost connection.

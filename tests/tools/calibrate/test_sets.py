@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from swathpack.edge.bands import BANDS
+from swathpack.hil_tests.simulation.made_frames import values
 from swathpack.tools.calibrate.sets import find_places, load
 from swathpack.tools.errors import UserError
-from tests.frames import values
 
 
 def cube(path: Path, bands: tuple[str, ...] = BANDS, side: int = 40, seed: int = 0) -> Path:

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from swathpack.edge.bands import BANDS
+from swathpack.hil_tests.simulation.made_frames import psnr, series
 from swathpack.tools.cli import main
 from swathpack.tools.errors import PARTLY, REFUSED
 from swathpack.tools.files.rasters import read_series
-from tests.frames import psnr, series
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from swathpack.hil_tests.simulation.made_frames import values
 from swathpack.tools.cli import main
 from swathpack.tools.errors import DONE
-from tests.frames import values
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -11,11 +11,11 @@ import pytest
 
 from swathpack.edge.codec.pixels import tile_windows
 from swathpack.edge.stream import read_stream
+from swathpack.hil_tests.simulation.made_frames import values
 from swathpack.tools.cli import main
 from swathpack.tools.errors import BAD_INPUT, DONE, PARTLY
 from swathpack.tools.files.part_file import PartFile
 from swathpack.tools.files.rasters import read_series
-from tests.frames import values
 
 rasterio = pytest.importorskip("rasterio")
 BANDS = ("B02", "B03", "B08")

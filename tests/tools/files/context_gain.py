@@ -18,13 +18,13 @@ import numpy as np
 
 from swathpack.edge.codec.plain import LEAST_LEARNED_BANDS
 from swathpack.edge.frame import Frame
+from swathpack.hil_tests.promises.rate import data_folder
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.decoder import StreamDecoder
 from swathpack.tools.files.encoder import SeriesEncoder
 from swathpack.tools.files.frame_coder import slope_at
 from swathpack.tools.files.rasters import read_series
 from tests.codec_models import shipped
-from tests.edge.campaign.rate import data_folder
 
 QUALITIES = (20, 32, 44)
 BUDGETS_BPPB = (0.01, 0.05, 0.2)

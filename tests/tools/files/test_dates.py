@@ -11,12 +11,12 @@ from swathpack.edge.bands import BANDS
 from swathpack.edge.frame import Frame
 from swathpack.edge.stream import ContextRef, StreamWriter, read_stream
 from swathpack.edge.stream.quality import TRANSFORM
+from swathpack.hil_tests.simulation.made_frames import psnr, values
 from swathpack.tools.files import encoder, held_dates
 from swathpack.tools.files.decoder import Decoded, StreamDecoder
 from swathpack.tools.files.encoder import SeriesEncoder
 from swathpack.tools.files.lazy import Stream
 from tests.codec_models import shipped
-from tests.frames import psnr, values
 
 FOUR = BANDS[:4]
 

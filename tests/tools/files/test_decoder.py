@@ -13,12 +13,12 @@ from swathpack.edge.bands import BANDS
 from swathpack.edge.codec.rangecoder import RunChecks
 from swathpack.edge.frame import Frame
 from swathpack.edge.stream import ContextRef, Header, Segment, StreamWriter, read_stream
+from swathpack.hil_tests.simulation.made_frames import psnr, series
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.decoder import Decoded, StreamDecoder
 from swathpack.tools.files.encoder import SeriesEncoder
 from swathpack.tools.files.rasters.essential import Carried
 from tests.codec_models import shipped
-from tests.frames import psnr, series
 
 Q = 20
 CUT_EVERY, FLIPS = 97, 200

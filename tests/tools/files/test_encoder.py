@@ -15,12 +15,12 @@ from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.frame import Frame
 from swathpack.edge.stream import read_stream
 from swathpack.edge.stream.quality import STEPS, TRANSFORM
+from swathpack.hil_tests.simulation.made_frames import series
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.decoder import StreamDecoder
 from swathpack.tools.files.encoder import SeriesEncoder, finest_fitting
 from swathpack.tools.files.rasters.essential import Carried
 from tests.codec_models import shipped
-from tests.frames import series
 
 ROOT = Path(__file__).resolve().parents[3]
 FILL = 0.95
@@ -170,7 +170,7 @@ def test_finest_fitting_step(guess: int, budget: int) -> None:
 
 SCRIPT = """
 import hashlib, sys
-from tests.frames import series
+from swathpack.hil_tests.simulation.made_frames import series
 from swathpack.edge.codec.model import EdgeModel
 from swathpack.tools.files.encoder import SeriesEncoder
 from swathpack.tools.files.decoder import StreamDecoder

@@ -12,10 +12,10 @@ from swathpack.edge.codec.plain import Curve, greatest_error
 from swathpack.edge.frame import Frame
 from swathpack.edge.stream import StreamWriter, read_stream
 from swathpack.edge.stream.quality import PREDICTIVE, TRANSFORM, is_learned
+from swathpack.hil_tests.simulation.made_frames import psnr, series, values
 from swathpack.tools.files.decoder import Decoded, StreamDecoder
 from swathpack.tools.files.encoder import SeriesEncoder
 from tests.codec_models import shipped
-from tests.frames import psnr, series, values
 
 
 def decode(data: bytes, layers: int = 16) -> Decoded:

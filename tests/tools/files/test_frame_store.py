@@ -9,10 +9,10 @@ import pytest
 
 from swathpack.edge.codec.pixels import tile_windows
 from swathpack.edge.frame import Frame
+from swathpack.hil_tests.simulation.made_frames import series
 from swathpack.tools.files import frame_store
 from swathpack.tools.files.frame_store import Dates, FrameStore, strips
 from swathpack.tools.files.rasters import Series, read_series, write_series
-from tests.frames import series
 
 HEIGHT, WIDTH = 50, 70
 

@@ -13,10 +13,10 @@ import pytest
 import swathpack
 from swathpack.edge.bands import BANDS
 from swathpack.edge.stream import Extension, StreamWriter, read_stream
+from swathpack.hil_tests.simulation.made_frames import values
 from swathpack.tools.cli import main
 from swathpack.tools.files.carried import FACTS_TAG, METADATA_TAG, metadata_of
 from swathpack.tools.files.rasters import pack_metadata, read_series
-from tests.frames import values
 from tests.tools.files.rasters.made import write_tiff
 
 rasterio = pytest.importorskip("rasterio")

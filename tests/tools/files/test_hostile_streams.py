@@ -15,6 +15,7 @@ from swathpack.edge.radiometry import Radiometry
 from swathpack.edge.stream import Extension, FrameRecord, Header, Segment, StreamWriter, pack_mask, read_stream
 from swathpack.edge.stream.quality import PREDICTIVE
 from swathpack.edge.stream.times import as_text
+from swathpack.hil_tests.simulation.made_frames import series
 from swathpack.tools.cli import main
 from swathpack.tools.errors import PARTLY, UserError
 from swathpack.tools.files.carried import FACTS_TAG, METADATA_TAG
@@ -23,7 +24,6 @@ from swathpack.tools.files.encoder import SeriesEncoder
 from swathpack.tools.files.rasters import pack_metadata, packing, read_series, unpack_metadata
 from swathpack.tools.files.rasters.dates import numpy_moment
 from tests.codec_models import shipped
-from tests.frames import series
 from tests.limits import swathpack
 
 

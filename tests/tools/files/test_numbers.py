@@ -10,11 +10,11 @@ import pytest
 from swathpack.edge.frame import Frame
 from swathpack.edge.radiometry import Radiometry
 from swathpack.edge.stream import read_stream
+from swathpack.hil_tests.simulation.made_frames import series
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.decoder import StreamDecoder
 from swathpack.tools.files.encoder import SeriesEncoder
 from tests.codec_models import shipped
-from tests.frames import series
 
 FOUR = ("B02", "B03", "B04", "B08")
 SIGNED = Radiometry("int16", shift=32768, nodata=-9999, zero=32768)

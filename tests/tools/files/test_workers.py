@@ -14,6 +14,7 @@ from swathpack.edge.bands import BANDS
 from swathpack.edge.codec.transform_coder import weights_for
 from swathpack.edge.frame import Frame
 from swathpack.edge.stream import read_stream
+from swathpack.hil_tests.simulation.made_frames import series, values
 from swathpack.tools.files import held_dates
 from swathpack.tools.files.coding_jobs import room_for, transform
 from swathpack.tools.files.decoder import Decoded, StreamDecoder
@@ -23,7 +24,6 @@ from swathpack.tools.files.pool import Job
 from swathpack.tools.files.tile_store import TileStore
 from swathpack.tools.files.workers import LocalPool, WorkerEndedError, WorkerPool, open_pool
 from tests.codec_models import shipped
-from tests.frames import series, values
 
 
 def frames(bands: int, height: int = 300, width: int = 270, dates: int = 1) -> list[Frame]:

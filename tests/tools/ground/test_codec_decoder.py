@@ -18,6 +18,8 @@ from swathpack.edge.packets.report import Report
 from swathpack.edge.packets.space_packet import Apid, SpacePacket
 from swathpack.edge.stream import lone_binding, pack_segment
 from swathpack.edge.stream.segment import unpack_front
+from swathpack.hil_tests.simulation.made_frames import values
+from swathpack.hil_tests.simulation.two_ends import KEY, KEYS
 from swathpack.tools.ground.codec_decoder import EdgeSegmentDecoder
 from swathpack.tools.ground.decoder import DecodeError
 from swathpack.tools.ground.images import place_frames, places
@@ -25,8 +27,6 @@ from swathpack.tools.ground.receiver import GroundReceiver
 from swathpack.tools.ground.reports import ReportWriter
 from swathpack.tools.ground.store import DAMAGED, GroundStore
 from tests.codec_models import shipped
-from tests.edge.link import KEY, KEYS
-from tests.frames import values
 
 KEY_OF = TileKey(0, 1000)
 

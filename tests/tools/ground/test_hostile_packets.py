@@ -19,6 +19,9 @@ from swathpack.edge.packets.pieces import MAX_SEGMENT_BYTES, Piece, pack_pieces
 from swathpack.edge.packets.report import Report
 from swathpack.edge.packets.space_packet import Apid, SpacePacket
 from swathpack.edge.stages.intake import tile_id
+from swathpack.hil_tests.simulation.fake_codec import FakeSegmentDecoder
+from swathpack.hil_tests.simulation.made_frames import values
+from swathpack.hil_tests.simulation.two_ends import KEYS, Board, Ground, acquire, scene
 from swathpack.tools.cli import main
 from swathpack.tools.errors import PARTLY
 from swathpack.tools.ground.codec_decoder import EdgeSegmentDecoder
@@ -28,9 +31,6 @@ from swathpack.tools.ground.receiver import GroundReceiver
 from swathpack.tools.ground.reports import TELLINGS
 from swathpack.tools.ground.store import GroundStore, GroundStoreError
 from tests.codec_models import shipped
-from tests.edge.link import KEYS, Board, Ground, acquire, scene
-from tests.fake_codec import FakeSegmentDecoder
-from tests.frames import values
 from tests.limits import swathpack
 
 FAR = tile_id(0, 255, 255)

@@ -11,12 +11,12 @@ from swathpack.edge.codec.prediction import CodingContext
 from swathpack.edge.codec.protocol import ContextLatent, TileKey, TilePixels
 from swathpack.edge.packets.pieces import Piece, pack_pieces
 from swathpack.edge.packets.space_packet import Apid, SpacePacket
+from swathpack.hil_tests.simulation.made_frames import values
 from swathpack.tools.ground.codec_decoder import EdgeSegmentDecoder
 from swathpack.tools.ground.images import place_frames, places
 from swathpack.tools.ground.receiver import GroundReceiver
 from swathpack.tools.ground.store import GroundStore
 from tests.codec_models import shipped
-from tests.frames import values
 
 LAYERS_SENT = 3
 

@@ -7,10 +7,10 @@ import pytest
 from swathpack.edge.codec.protocol import ContextLatent, TileKey
 from swathpack.edge.packets.pieces import MAX_SEGMENT_BYTES, Piece, pack_pieces
 from swathpack.edge.packets.space_packet import Apid, SpacePacket
+from swathpack.hil_tests.simulation.fake_codec import FakeSegmentDecoder
+from swathpack.hil_tests.simulation.two_ends import Board, Ground, acquire, scene
 from swathpack.tools.ground.receiver import BYTES_IN_MEMORY, GroundReceiver
 from swathpack.tools.ground.store import GroundStore, HeldSegment
-from tests.edge.link import Board, Ground, acquire, scene
-from tests.fake_codec import FakeSegmentDecoder
 
 
 def image(pieces, number=1, sequence=0):

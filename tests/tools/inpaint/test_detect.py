@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from swathpack.edge.frame import Frame
+from swathpack.hil_tests.simulation.made_frames import series
 from swathpack.tools.errors import UserError
 from swathpack.tools.inpaint.detect import detect, dilated, opened
-from tests.frames import series
 
 BANDS = ("B02", "B03", "B04", "B08", "B11")
 LAND, CLOUD, SNOW, SOIL, WATER = (

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from swathpack.hil_tests.simulation.made_frames import values
 from swathpack.tools.bench import metrics
 from swathpack.tools.inpaint import evaluate
 from swathpack.tools.inpaint.trials import COVERS, HIDDEN_DN, load_cubes, pieces, real, synthetic
-from tests.frames import values
 
 
 @pytest.fixture

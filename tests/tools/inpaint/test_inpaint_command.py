@@ -10,12 +10,12 @@ import pytest
 
 from swathpack.edge.bands import BANDS
 from swathpack.edge.frame import Frame
+from swathpack.hil_tests.simulation.made_frames import series
 from swathpack.tools.commands import inpaint as command
 from swathpack.tools.commands.inpaint import chosen_dates
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.rasters import Series, read_series, write_series
 from swathpack.tools.inpaint.cube import days_of
-from tests.frames import series
 
 DATES, SIDE = 3, 48
 

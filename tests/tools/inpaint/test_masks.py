@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from swathpack.hil_tests.simulation.made_frames import series
 from swathpack.tools.errors import UserError
 from swathpack.tools.inpaint import masks
 from swathpack.tools.pages.pictures import png
-from tests.frames import series
 
 FRAMES = series(40, 50, dates=3)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from swathpack.hil_tests.simulation.made_frames import values
 from swathpack.tools.inpaint.regression import nearness, regressed, spread
-from tests.frames import values
 
 IMAGES = values(60, 70, dates=3, seed=4).astype(np.float32)
 

@@ -9,12 +9,12 @@ import pytest
 
 from swathpack.edge.bands import BANDS
 from swathpack.edge.codec.pixels import TileWindow
+from swathpack.hil_tests.simulation.made_frames import values
 from swathpack.tools.inpaint import baselines
 from swathpack.tools.inpaint.clouds import cloud_mask
 from swathpack.tools.inpaint.cube import Cube
 from swathpack.tools.inpaint.repair import METHODS, Repairer, candidates, taper, windows
 from tests.codec_models import shipped
-from tests.frames import values
 
 SIDE = 64
 

@@ -10,12 +10,12 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from swathpack.hil_tests.simulation.made_frames import series  # noqa: E402
 from swathpack.tools.commands import inpaint as command  # noqa: E402
 from swathpack.tools.errors import UserError  # noqa: E402
 from swathpack.tools.files.rasters import Series, read_series, write_series  # noqa: E402
 from swathpack.tools.inpaint import terracodec  # noqa: E402
 from tests.codec.terracodec.make_models import small  # noqa: E402
-from tests.frames import series  # noqa: E402
 
 
 def _files(folder: Path, family: str, size: tuple[int, int] = (64, 70), bands: int = 12) -> Path:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from swathpack.edge.board import make_schedule
 from swathpack.edge.config import ConfigError, parse_mission
 from swathpack.edge.downlink.budget import read_budget
+from swathpack.edge.outside import make_schedule
+from swathpack.hil_tests.simulation.flight import Flight
 from swathpack.tools.cli import main
-from tests.edge.flight import Flight
 from tests.tools.plan.test_loop_flight import MISSION, UHF
 
 

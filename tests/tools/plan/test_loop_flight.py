@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from swathpack.edge.board import make_schedule
 from swathpack.edge.downlink.budget import Budget, read_budget
+from swathpack.edge.outside import make_schedule
 from swathpack.edge.sources.synthetic import SyntheticSource
+from swathpack.hil_tests.simulation.fake_codec import FakeTileCodec
+from swathpack.hil_tests.simulation.flight import Flight, Station
 from swathpack.tools.cli import main
 from swathpack.tools.plan.model import Outcome
-from tests.edge.flight import Flight, Station
-from tests.fake_codec import FakeTileCodec
 
 MISSION = """
 state = "state"

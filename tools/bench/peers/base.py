@@ -36,7 +36,10 @@ class Encoded:
 
 
 class Peer(Protocol):
-    """A codec with one knob, its settings from coarse to fine given in `knobs`."""
+    """A codec with one knob. knobs: its settings from coarse to fine.
+
+    name: in files and caches. label: in tables and charts. version: of codec and options, part of the cache key.
+    """
 
     @property
     def name(self) -> str: ...
@@ -45,13 +48,10 @@ class Peer(Protocol):
     def label(self) -> str: ...
 
     @property
-    def version(self) -> str: ...  # of codec and options; part of the cache key
+    def version(self) -> str: ...
 
     @property
     def knobs(self) -> tuple[float, ...]: ...
-
-    @property
-    def temporal(self) -> bool: ...
 
     def encode(self, series: Series, knob: float) -> Encoded:
         """Raises PeerError."""

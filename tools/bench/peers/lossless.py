@@ -26,7 +26,7 @@ def jpeg_ls(tile: Tile, max_error: int = 0) -> int:
 
 
 def jpeg_xl(tile: Tile, effort: int) -> int:
-    """libjxl modular."""
+    """Bytes by libjxl's modular mode, each band in a codestream of its own."""
     options = {"lossless": True, "effort": effort, "numthreads": 1, "usecontainer": False}
     return _bands(tile, lambda band: _imagecodecs().jpegxl_encode(band, **options))
 
@@ -43,7 +43,7 @@ def jpeg_xl_joint(tile: Tile, effort: int) -> int:
 
 
 def jpeg2000(tile: Tile) -> int:
-    """OpenJPEG, 5/3 wavelet."""
+    """Bytes by OpenJPEG with the 5/3 wavelet, each band in a codestream of its own."""
     options = {"level": 0, "reversible": True, "codecformat": "j2k", "numthreads": 1}
     return _bands(tile, lambda band: _imagecodecs().jpeg2k_encode(band, **options))
 

@@ -30,7 +30,6 @@ class Jpeg2000:
     blocks by falling slope (ISO/IEC 15444-1 annex J.14), so the bands get what lowers the squared error most.
     """
 
-    temporal = False
     knobs = tuple(float(k) for k in np.arange(36.0, 76.0, 3.0))
 
     def __init__(self, bands: tuple[str, ...] = BANDS, klt: bool = False, resolutions: int = 6) -> None:
@@ -85,7 +84,7 @@ class Jpeg2000:
 class JpegXl:
     """libjxl, lossy, on a mosaic of KLT planes (one grey 16-bit image per frame); the knob is its distance."""
 
-    name, label, temporal = "jxl-klt", "JPEG XL + KLT", False
+    name, label = "jxl-klt", "JPEG XL + KLT"
     knobs = (15.0, 8.0, 5.0, 3.2, 2.0, 1.3, 0.8, 0.5, 0.32, 0.2, 0.13, 0.08, 0.05, 0.03)
     step = 2.0  # DN per code value: fixes the grey level, on which libjxl's perceptual scale depends
 

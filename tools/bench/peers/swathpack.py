@@ -21,7 +21,7 @@ class SwathPack:
     options: more keywords of encode_series.
     """
 
-    name, label, temporal = "swathpack", "SwathPack", True
+    name, label = "swathpack", "SwathPack"
     knobs = tuple(float(q) for q in range(60, -1, -4))
 
     def __init__(self, bands: tuple[str, ...] = BANDS, layers: int = 16, **options: Any) -> None:

@@ -13,8 +13,6 @@ from swathpack.tools.bench.peers.base import Encoded, PeerError, Series
 class TerraCodec:
     """TEC-FP, TEC-ELIC, TEC-TT or FlexTEC; the knob is the number of tokens that are sent (16 but for FlexTEC)."""
 
-    temporal = True
-
     def __init__(self, path: Path) -> None:
         try:
             from swathpack.codec.terracodec import CheckpointError, load_model

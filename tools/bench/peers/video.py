@@ -36,7 +36,6 @@ class _Video:
     bits = 12
     align = 16
     least_exponent = 9  # 8 DN a code value: QP 0 is then finer than anyone needs and QP 51 coarser
-    temporal = True
 
     def __init__(self, bands: tuple[str, ...] = BANDS) -> None:
         self.av = _av()

@@ -23,7 +23,7 @@ class Visible:
         inner.klt = Klt.trained(bands, self.weights.ravel().astype(np.float64))
         self.name, self.label = f"{inner.name}-visible", f"{inner.label}, visible x {FACTOR}"
         self.version = f"{inner.version} visible {FACTOR}"
-        self.knobs, self.temporal = inner.knobs, inner.temporal
+        self.knobs = inner.knobs
 
     def encode(self, series: Series, knob: float) -> Encoded:
         """As the peer does."""

@@ -31,6 +31,7 @@ class Bit:
     seen: int = 0
 
     def learn(self, bit: int) -> None:
+        """Move towards the bit that came, ever less as more have come."""
         rate = ADAPTATION[self.seen]
         self.one += (65535 - self.one) >> rate if bit else -(self.one >> rate)
         self.seen = min(self.seen + 1, len(ADAPTATION) - 1)
@@ -91,6 +92,7 @@ class Coder:
             (self._put_word if self.encoding else self._take_word)()
 
     def bit(self, model: Bit, bit: int = 0) -> int:
+        """One bit by its model, which learns from it."""
         bound = (self.range >> 16) * model.one
         if not self.encoding:
             bit = int(self.lower < bound)
@@ -132,6 +134,7 @@ class Coder:
         return value
 
     def mark(self) -> Mark:
+        """Where the encoder stands now."""
         return Mark(self.range, self.lower, self.at)
 
     def finish(self) -> bytes:

@@ -48,10 +48,12 @@ def log2_256(v: int) -> int:
 
 
 def shifted(v: int, left: int) -> int:
+    """v * 2^left, rounded down."""
     return v << left if left >= 0 else v >> -left
 
 
 def limited(v: int, most: int) -> int:
+    """v brought into [-most, most]."""
     return max(-most, min(most, v))
 
 

@@ -38,6 +38,7 @@ class Grid:
         return (height - 1 + self.oy) // self.fy + 1 if done >= height else (done + self.oy) // self.fy
 
     def columns(self, width: int) -> int:
+        """Cells across `width` pixels."""
         return (width - 1 + self.ox) // self.fx + 1
 
     def pixels(self, y: int, x: int, height: int, width: int) -> Iterator[tuple[int, int]]:
@@ -57,6 +58,7 @@ class Plane:
         self.rows = np.zeros((height, width), np.int64)
 
     def at(self, y: int, x: int) -> int:
+        """Value of a cell; y is at most the last row, and x or y outside otherwise give what stands around the band."""
         y = max(y, 0)
         if x >= 0:
             return int(self.rows[y, min(x, self.width - 1)])
@@ -135,6 +137,7 @@ class Tile:
             self.planes.append(Plane(*shape, start=band.start))
 
     def cell_is_valid(self, b: int, y: int, x: int) -> bool:
+        """Whether any pixel of a cell of band b is valid."""
         pixels = self.bands[b].grid.pixels(y, x, self.height, self.width)
         return any(self.valid[row, column] for row, column in pixels)
 

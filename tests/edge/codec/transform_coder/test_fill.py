@@ -7,7 +7,7 @@ import pytest
 
 from swathpack.edge.codec.transform_coder import analysis, decode_tile, encode_tile
 from swathpack.edge.codec.transform_coder.fill import fill_smoothly
-from tests import frames
+from swathpack.hil_tests.simulation import made_frames
 
 
 def test_valid_pixels_stay_and_a_constant_is_continued() -> None:
@@ -42,7 +42,7 @@ def test_what_stands_in_for_invalid_pixels_costs_less_than_a_smooth_surface(monk
 
     def error(seed: int, count: int) -> float:
         monkeypatch.setattr(analysis, "PROJECTIONS", count)
-        tile = frames.values(128, 128, 1, seed)[0, :4]
+        tile = made_frames.values(128, 128, 1, seed)[0, :4]
         coded = encode_tile(np.where(valid, tile, 0), valid, max_bytes=1200)
         return float(((decode_tile(coded.payload, tile.shape).samples - tile)[:, valid] ** 2).mean())
 

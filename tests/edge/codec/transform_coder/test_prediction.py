@@ -34,14 +34,14 @@ from swathpack.edge.codec.transform_coder.prediction import (
 )
 from swathpack.edge.codec.transform_coder.rasters import Grid, Raster
 from swathpack.edge.codec.transform_coder.weights import Weights
-from tests import frames
+from swathpack.hil_tests.simulation import made_frames
 
 FOUR = ("B02", "B03", "B04", "B08")
 
 
 def _dates(size: int = 96, names: tuple[str, ...] = FOUR, seed: int = 0) -> NDArray[np.uint16]:
     """Two dates of one place, the second brighter."""
-    found = frames.values(size, size - 7, 2, seed)[:, [BANDS.index(name) for name in names]].astype(float)
+    found = made_frames.values(size, size - 7, 2, seed)[:, [BANDS.index(name) for name in names]].astype(float)
     found[1] = 0.6 * found[0] + 0.4 * found[1] + 300
     return np.rint(found).astype(np.uint16)
 
@@ -60,7 +60,7 @@ def _coded(
         _held(first, names),
         encode_tile(tile, valid, names, max_bytes=tile.size // 3, aim_bytes=tile.size // 40),
     )
-    other = _held(frames.values(96, 89, 1, 9)[0, : len(names)], names)
+    other = _held(made_frames.values(96, 89, 1, 9)[0, : len(names)], names)
     return tile, date, alone, encode_against(alone, tile, valid, names, tile.size // 40, [other, date])
 
 
@@ -103,7 +103,7 @@ def test_a_date_that_tells_nothing_leaves_the_tile_alone() -> None:
 
 def test_only_the_blocks_that_are_alike_are_taken() -> None:
     first, tile = _dates(128)
-    first[:, :64] = frames.values(64, 121, 1, 5)[0, :4]  # a cloud over the upper half
+    first[:, :64] = made_frames.values(64, 121, 1, 5)[0, :4]  # a cloud over the upper half
     date, alone = _held(first), encode_tile(tile, names=FOUR, max_bytes=tile.size // 3, aim_bytes=tile.size // 40)
     coded = encode_against(alone, tile, None, FOUR, tile.size // 40, [date])
     assert coded.reference == 0

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from swathpack.edge.bands import BANDS
 from swathpack.edge.codec.transform_coder import LAYERS, TransformCoderError, decode_tile, encode_tile, layer_ends
-from tests import frames
+from swathpack.hil_tests.simulation import made_frames
 
 FOUR = ("B02", "B03", "B04", "B08")
 
 
 def _tile(height: int = 64, width: int = 64, names: tuple[str, ...] = FOUR) -> NDArray[np.uint16]:
-    return frames.values(height, width)[0, [BANDS.index(name) for name in names]]
+    return made_frames.values(height, width)[0, [BANDS.index(name) for name in names]]
 
 
 def _error(a: NDArray[np.generic], b: NDArray[np.generic]) -> float:
@@ -84,7 +84,7 @@ def test_a_payload_cut_inside_its_header_gives_the_means_of_known_bands() -> Non
 
 
 def test_enlarged_bands_cost_what_their_own_samples_cost() -> None:
-    tile = frames.values(48, 48)[0]
+    tile = made_frames.values(48, 48)[0]
     own = tile.copy()
     for band, factor in ((0, 6), (4, 2), (5, 2), (6, 2), (8, 2), (9, 6), (10, 2), (11, 2)):
         own[band] = tile[band, ::factor, ::factor].repeat(factor, 0).repeat(factor, 1)[:48, :48]
@@ -94,7 +94,7 @@ def test_enlarged_bands_cost_what_their_own_samples_cost() -> None:
 
 
 def test_enlarged_bands_with_any_phase() -> None:
-    tile = frames.values(51, 53)[0, :4]
+    tile = made_frames.values(51, 53)[0, :4]
     for top, left in ((1, 0), (0, 1), (1, 1)):
         rows, columns = (np.arange(51) + top) // 2, (np.arange(53) + left) // 2
         own = tile.copy()

@@ -17,10 +17,10 @@ from swathpack.edge.codec.transform_coder import (
 )
 from swathpack.edge.codec.transform_coder.header import BitReader, BitWriter
 from swathpack.edge.codec.transform_coder.weights import read_weights, write_weights
-from tests import frames
+from swathpack.hil_tests.simulation import made_frames
 
 FOUR = ("B02", "B03", "B04", "B08")
-TILE = frames.values(96, 96)[0, [BANDS.index(name) for name in FOUR]]
+TILE = made_frames.values(96, 96)[0, [BANDS.index(name) for name in FOUR]]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from swathpack.edge.bands import NATIVE_M
-from tests.frames import values
+from swathpack.hil_tests.simulation.made_frames import values
 
 NAMES = ("B02", "B03", "B04", "B08")
 CORNER = (399960.0, 4500000.0)

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from swathpack.edge.frame import Frame
+from swathpack.hil_tests.simulation.made_frames import series as made_frames
 from swathpack.tools.errors import MissingPackageError, RefusedError, UserError
 from swathpack.tools.files.rasters import Series, output_of, read_series, write_series
 from swathpack.tools.files.rasters.cube import cube_of
 from swathpack.tools.files.rasters.sink import Sink
-from tests.frames import series as made_frames
 from tests.tools.files.rasters.made import NAMES, image, land, write_safe, write_tiff
 
 xarray = pytest.importorskip("xarray")

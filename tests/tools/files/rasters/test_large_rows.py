@@ -12,10 +12,10 @@ import pytest
 from swathpack.edge.codec.pixels import tile_windows
 from swathpack.edge.frame import Frame
 from swathpack.edge.radiometry import Radiometry
+from swathpack.hil_tests.simulation.made_frames import values
 from swathpack.tools.files.frame_store import FrameStore
 from swathpack.tools.files.rasters import Series, large_rows, write_series
 from swathpack.tools.files.rasters.records import BandRecord, FileRecord
-from tests.frames import values
 
 tifffile = pytest.importorskip("tifffile")
 HEIGHT, WIDTH = 300, 530

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from swathpack.edge.bands import BANDS
 from swathpack.edge.frame import Frame
 from swathpack.edge.stream import read_stream
+from swathpack.hil_tests.simulation.made_frames import values
 from swathpack.tools.cli import main
 from swathpack.tools.files.rasters import read_series
 from swathpack.tools.files.rasters.offsets import absorbed, shifted
-from tests.frames import values
 from tests.tools.files.rasters.made import geo, image, write_tiff
 
 

@@ -11,11 +11,11 @@ import pytest
 from numpy.typing import NDArray
 
 from swathpack.edge.bands import BANDS, NATIVE_M
+from swathpack.hil_tests.simulation.made_frames import values
 from swathpack.tools.cli import main
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.rasters import FileRecord, ReadOptions, read_series
 from swathpack.tools.files.rasters.safe import products
-from tests.frames import values
 from tests.tools.files.rasters.made import CORNER, both_readers, native, write_jp2, write_safe
 
 tifffile = pytest.importorskip("tifffile")

@@ -1,0 +1,47 @@
+"""See the package's docstring."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+import tempfile
+from pathlib import Path
+
+NAMES = (
+    "budgets",
+    "loss",
+    "kill",
+    "disk",
+    "fuzz",
+    "soak",
+    "erasure",
+    "rate",
+    "powercut",
+    "forgery",
+    "hostile",
+    "splices",
+)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m swathpack.hil_tests.promises")
+    parser.add_argument("name", choices=NAMES)
+    parser.add_argument("--size", type=int, help="passes, kills, tiles or seconds: see the campaign")
+    parser.add_argument("--codec", choices=["fake", "edge"], default="fake")
+    parser.add_argument("--folder", type=Path, help="where to work (default: a temporary folder)")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=args.folder) as name:
+        text, good = _run(args, Path(name))
+    print(text)
+    return 0 if good else 1
+
+
+def _run(args: argparse.Namespace, folder: Path) -> tuple[str, bool]:
+    module = importlib.import_module(f"swathpack.hil_tests.promises.{args.name}")
+    text, good = module.main(folder, args.size, args.codec)
+    return str(text), bool(good)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
