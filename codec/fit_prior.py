@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 from swathpack.codec.atomic import replaced
 from swathpack.codec.data import CropSampler, load_cubes
-from swathpack.edge.codec.base_layer import usual_shift
 from swathpack.edge.codec.latents import GROUP
 from swathpack.edge.codec.layers import encode_layers, known_context
 from swathpack.edge.codec.model import EdgeModel
@@ -27,7 +26,7 @@ from swathpack.edge.codec.prediction import CodingContext
 from swathpack.edge.codec.rangecoder.adaptive import Adaptation
 from swathpack.edge.codec.tables import PRIOR_SHAPE
 from swathpack.edge.codec.tile_coder import DEAD_ZONE, RDO_SLOPE, UNLIKE, CodedLatent, encode_tile, likeness
-from swathpack.edge.stream.quality import quality_of
+from swathpack.edge.stream.quality import quality_of, usual_shift
 
 SIZE = 192
 Q_RANGE = (2, 62)

@@ -18,14 +18,13 @@ from numpy.typing import NDArray
 
 from swathpack.codec.atomic import replaced
 from swathpack.codec.data import CropSampler, load_cubes
-from swathpack.edge.codec.base_layer import usual_shift
 from swathpack.edge.codec.latents import LAYERS, quantise
 from swathpack.edge.codec.layers import tile_decoder
 from swathpack.edge.codec.model import EdgeModel
 from swathpack.edge.codec.prediction import CodingContext, Reconstruction
 from swathpack.edge.codec.tables import N_SCALES
 from swathpack.edge.codec.tile_coder import DEAD_ZONE, RDO_SLOPE, UNLIKE, encode_tile, likeness
-from swathpack.edge.stream.quality import quality_of
+from swathpack.edge.stream.quality import quality_of, usual_shift
 
 SHARD = 100
 SIZE = 128

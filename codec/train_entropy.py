@@ -23,9 +23,8 @@ from swathpack.codec.data import CropSampler, Cube, load_cubes
 from swathpack.codec.entropy import Context, EntropyModel, logistic_bits
 from swathpack.codec.trainer import Trainer, averaged
 from swathpack.codec.transform import EdgeTransform, load_weights, step
-from swathpack.edge.codec.base_layer import usual_shift
 from swathpack.edge.codec.latents import CHANNELS, CONTEXT_LIMIT, GROUP, LATENT_LIMIT, LAYERS
-from swathpack.edge.stream.quality import STEPS, STEPS_PER_OCTAVE
+from swathpack.edge.stream.quality import STEPS, STEPS_PER_OCTAVE, usual_shift
 
 Q_RANGE = (4, 56)
 TABLES = ("base_index", "step_embed")

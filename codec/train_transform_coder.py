@@ -1,10 +1,12 @@
 """What the transform coder's bit planes start from: probabilities, how far to trust them, mixing weights.
 
     python -m swathpack.codec.train_transform_coder ../shared/data --out swathpack/edge/codec/transform_coder/model.npz
+    python -m swathpack.codec.train_transform_coder ../shared/data --estimates    # those alone: old payloads stay readable
 
 Codes crops of the training cubes in several band sets and looks at what every adaptive state had become at the end of
 each: its probability starts as the mean of the log-odds, and counts as many observations as their spread from crop to
-crop is worth. Two rounds, the second from the first one's result. Minutes on one core; prints bits before and after.
+crop is worth. Two rounds, the second from the first one's result. Then the tables of the estimates (fit_estimates.py),
+from every third crop at a finer step. Minutes on one core; prints bits before and after.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swathpack.codec.atomic import replaced
+from swathpack.codec.fit_estimates import fit_estimates
 from swathpack.edge.bands import BANDS
 from swathpack.edge.codec.transform_coder import bitplane, native
 from swathpack.edge.codec.transform_coder.layout import Layout
@@ -28,6 +31,7 @@ from swathpack.edge.digests import bytes_digest
 SETS = (("B08",), ("B02", "B03", "B04"), ("B02", "B03", "B04", "B08"), BANDS)
 SIDES = (256, 256, 256, 128, 96)
 FINEST_STEP = 16.0  # DN; contexts are relative to a plane's threshold, so finer planes would teach the same
+ESTIMATED_STEP, ESTIMATED_EVERY = 1.0, 3  # of the crops that estimates are fitted to
 MOST_OF_A_CROP = 64  # observations of a state: large crops do not drown the others
 MOST_TRUST = 40
 DULL = "eotdl-ships"  # many patches of one harbour: every fifth
@@ -44,7 +48,7 @@ class Crop:
     values: NDArray[np.int32]
 
 
-def crops(folder: Path, seed: int = 0) -> Iterator[Crop]:
+def crops(folder: Path, seed: int = 0, finest_step: float = FINEST_STEP) -> Iterator[Crop]:
     """One date and window of every train cube for every band set that it has, all its bands, and one band alone."""
     rng = np.random.default_rng(seed)
     entries = [e for e in json.loads((folder / "catalog.json").read_text()) if e["split"] == "train"]
@@ -62,7 +66,7 @@ def crops(folder: Path, seed: int = 0) -> Iterator[Crop]:
             index = [names.index(b) for b in bands]
             tile = data[rng.integers(len(data))][index, top : top + side, left : left + side]
             if len(tile) <= 16 and (tile == 0).mean() < 0.02:
-                yield Crop(*coefficients_of(tile, bands if set(bands) <= set(BANDS) else None, FINEST_STEP))
+                yield Crop(*coefficients_of(tile, bands if set(bands) <= set(BANDS) else None, finest_step))
 
 
 def learn(tiles: list[Crop], model: Model) -> Model:
@@ -119,16 +123,25 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="folder with catalog.json")
     parser.add_argument("--out", type=Path, default=bitplane.MODEL_FILE, help="default %(default)s")
+    parser.add_argument("--estimates", action="store_true", help="fit the estimates alone, keep the rest of --out")
     args = parser.parse_args()
-    tiles, model = list(crops(args.folder)), unlearned()
+    model = bitplane.model()[:2] if args.estimates else trained(args.folder)
+    fine = list(crops(args.folder, finest_step=ESTIMATED_STEP))[::ESTIMATED_EVERY]
+    tables = fit_estimates(((crop.layout, crop.planes, crop.values) for crop in fine), model)
+    with replaced(args.out) as part:
+        np.savez_compressed(part, states=model[0], weights=model[1], estimates=tables)
+    print(f"digest for {bitplane.__name__}.MODEL_DIGEST: {bytes_digest(args.out.read_bytes()).hex()}")
+    return 0
+
+
+def trained(folder: Path) -> Model:
+    """Two rounds; prints bits."""
+    tiles, model = list(crops(folder)), unlearned()
     print(f"{len(tiles)} crops, {total_bytes(tiles, model):,} bytes from even chances")
     for _ in range(2):
         model = learn(tiles, model)
         print(f"{total_bytes(tiles, model):,} bytes")
-    with replaced(args.out) as part:
-        np.savez_compressed(part, states=model[0], weights=model[1])
-    print(f"digest for {bitplane.__name__}.MODEL_DIGEST: {bytes_digest(args.out.read_bytes()).hex()}")
-    return 0
+    return model
 
 
 if __name__ == "__main__":

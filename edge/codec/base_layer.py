@@ -21,16 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swathpack.edge.codec.latents import LAYERS, Latent
-from swathpack.edge.stream.quality import MAX_SHIFT, is_learned, shift_of
+from swathpack.edge.stream.quality import is_learned, shift_of
 
 BASE_GROUPS = 6  # two entropy passes, one of them over 6 of 16 layers, are what fits 5 GMAC a tile
-FINE = 24  # to this step a base three octaves coarser saves more bytes than one of two, beyond it fewer
-COARSE = 47  # beyond it a base two octaves coarser is off the scale, and one of one octave is a poor first layer
-
-
-def usual_shift(q: int, most: int = MAX_SHIFT) -> int:
-    """The best shift for step q that is at most `most`; judged on val, see docs/results.md."""
-    return min(most, 3 if q <= FINE else 2 if q <= COARSE else 0)
 
 
 def refined_groups(layers: int, quality: int) -> int:

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swathpack.edge.bands import BandError, complete_bands
-from swathpack.edge.codec.base_layer import usual_shift
 from swathpack.edge.codec.digest import context_digest
 from swathpack.edge.codec.latents import GROUP, LAYERS, LatentError
 from swathpack.edge.codec.layers import known_context
@@ -35,7 +34,7 @@ from swathpack.edge.codec.tile_coder import (
 from swathpack.edge.codec.transform_coder import Weights, weighted_errors, weights_for
 from swathpack.edge.frame import Frame, FrameError
 from swathpack.edge.stream import ContextRef, StreamError, lone_binding, pack_segment, segment_overhead_bytes
-from swathpack.edge.stream.quality import MAX_SHIFT, TRANSFORM, is_learned, quality_of
+from swathpack.edge.stream.quality import MAX_SHIFT, TRANSFORM, is_learned, quality_of, usual_shift
 
 
 def coding_context(context: ContextLatent) -> CodingContext:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from swathpack.edge.codec.base_layer import BASE_GROUPS, refined_groups, usual_shift
+from swathpack.edge.codec.base_layer import BASE_GROUPS, refined_groups
 from swathpack.edge.codec.context_choice import Kept, Pass, choose_contexts
 from swathpack.edge.codec.latents import GROUP, LAYERS, Latent, finest_step, quantise, rescale
 from swathpack.edge.codec.layers import CodedBase, CodedLayers, encode_layers
@@ -24,7 +24,7 @@ from swathpack.edge.codec.prediction import CodingContext, Prediction, Reconstru
 from swathpack.edge.codec.rate import remaining_error
 from swathpack.edge.codec.tables import COST_UNIT, N_SCALES
 from swathpack.edge.stream import ContextRef, Segment
-from swathpack.edge.stream.quality import quality_of, shift_of, step_of
+from swathpack.edge.stream.quality import quality_of, shift_of, step_of, usual_shift
 
 DEAD_ZONE = 0.10  # rounding offset towards zero; on val 0.05 costs 0.6 % and 0.15 costs 0.9 % more bits (BD-rate)
 RDO_SLOPE = 0.09  # squared steps per bit; 0.06 to 0.10 are alike on val, 3 % fewer bits than the dead zone alone

@@ -23,7 +23,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swathpack.edge.clock import SystemClock
-from swathpack.edge.codec.base_layer import usual_shift
 from swathpack.edge.codec.engines.report import NOTES
 from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.codec.layers import tile_decoder
@@ -35,7 +34,7 @@ from swathpack.edge.install.power import PowerMeter
 from swathpack.edge.install.report import Reporter
 from swathpack.edge.outside import uplink_keys
 from swathpack.edge.sources.synthetic import SyntheticSource
-from swathpack.edge.stream.quality import quality_of
+from swathpack.edge.stream.quality import quality_of, usual_shift
 
 ENGINES = "tensorrt,auto"  # as the example mission flies
 QUALITY = quality_of(28, usual_shift(28))

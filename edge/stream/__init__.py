@@ -1,20 +1,18 @@
-"""The SwathPack stream, version 1 (docs/stream.md): file header, frame and extension records, segments."""
+"""The SwathPack stream (docs/stream.md): file header, frame and extension records, segments."""
 
 from __future__ import annotations
 
 from swathpack.edge.stream.errors import StreamError
 from swathpack.edge.stream.header import Header, header_bytes, unpack_header
-from swathpack.edge.stream.reader import Problem, Stream, read_segment, read_stream
+from swathpack.edge.stream.masks import pack_holes, pack_mask, unpack_holes, unpack_mask
+from swathpack.edge.stream.reader import Stream, read_segment, read_segment_in, read_stream
 from swathpack.edge.stream.records import (
     Extension,
     FrameRecord,
     pack_extension,
     pack_frame,
-    pack_holes,
-    pack_mask,
-    unpack_holes,
-    unpack_mask,
 )
+from swathpack.edge.stream.scanner import Problem
 from swathpack.edge.stream.segment import (
     ContextRef,
     Segment,
@@ -23,6 +21,7 @@ from swathpack.edge.stream.segment import (
     payload_room,
     segment_overhead_bytes,
 )
+from swathpack.edge.stream.short import Marks, overhead_in, room_in
 from swathpack.edge.stream.writer import StreamWriter
 
 __all__ = [
@@ -30,6 +29,7 @@ __all__ = [
     "Extension",
     "FrameRecord",
     "Header",
+    "Marks",
     "Problem",
     "Segment",
     "Stream",
@@ -37,6 +37,7 @@ __all__ = [
     "StreamWriter",
     "header_bytes",
     "lone_binding",
+    "overhead_in",
     "pack_extension",
     "pack_frame",
     "pack_holes",
@@ -44,7 +45,9 @@ __all__ = [
     "pack_segment",
     "payload_room",
     "read_segment",
+    "read_segment_in",
     "read_stream",
+    "room_in",
     "segment_overhead_bytes",
     "unpack_header",
     "unpack_holes",

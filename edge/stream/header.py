@@ -3,7 +3,7 @@
 | bytes | field |
 |---|---|
 | 3 | magic "SWP" |
-| 1 | version, 2 (1: payloads without checks) |
+| 1 | version, 3 (2: no short records (short.py), every frame says its mask; 1: payloads without checks) |
 | varint | length of the core that follows |
 | 8 | core: model digest |
 | 4 | tables digest |
@@ -35,12 +35,12 @@ from swathpack.edge.bands import DROPPED, NATIVE_M
 from swathpack.edge.radiometry import PLAIN, Radiometry
 from swathpack.edge.stream.errors import StreamError
 from swathpack.edge.stream.samples import pack_radiometry, unpack_radiometry
-from swathpack.edge.stream.times import NONE, Time, pack_times, series_kind, unpack_times
+from swathpack.edge.stream.times import NONE, OLD_SERIES, Time, pack_times, series_kind, unpack_times
 from swathpack.edge.stream.wire import MODEL_DIGEST_BYTES, TABLES_DIGEST_BYTES, Cursor, text_bytes, varint
 
 MAGIC = b"SWP"
-VERSION = 2
-READABLE = (1, VERSION)
+VERSION = 3
+READABLE = (1, 2, VERSION)
 BAND_ORDER = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B10", "B11", "B12")
 LEVELS = ("unknown", "L1C", "L2A")
 
@@ -50,6 +50,8 @@ MAX_PIXELS = 1 << 28
 MAX_BANDS = 255
 MAX_GRID = 255
 MAX_CORE_BYTES = 1 << 20
+MAX_TIMES_BYTES = MAX_CORE_BYTES // 2
+EACH_VERSION = 3  # of the format, from which on a header may hold times of any kind
 TILE_STEP, MAX_TILE = 64, 256
 _GRID_ONES, _GRID_NATIVE, _GRID_LISTED = 0, 1, 2
 _TOTAL_LIMIT = 1 << 32
@@ -62,7 +64,7 @@ class Header:
     bands: C names; grid: per band, how many pixels of this file's grid make one pixel (each way) of the
     band's own grid, empty for all 1; res_m: pixel size in metres. times: T times, or empty when they stand in
     frame records. total_bytes: length of the whole file if known, else 0. radiometry: of the counts coded. version: of the
-    format, 2; 1 can be read.
+    format, 3; 1 and 2 can be read.
     """
 
     model_digest: bytes
@@ -115,7 +117,14 @@ class Header:
     @property
     def times_in_header(self) -> bool:
         """Whether pack() can hold the times; if not, each frame needs a frame record for its time."""
-        return bool(self.times) and pack_times(self.times)[0] != NONE
+        return self._packed_times[0] != NONE
+
+    @cached_property
+    def _packed_times(self) -> tuple[int, bytes]:
+        """(kind, bytes) of the times, kind 0 where frame records must hold them."""
+        kind, packed = pack_times(self.times) if self.times else (NONE, b"")
+        held = len(packed) <= MAX_TIMES_BYTES and (self.version >= EACH_VERSION or kind in OLD_SERIES)
+        return (kind, packed) if held else (NONE, b"")
 
     @cached_property
     def binding(self) -> int:
@@ -138,7 +147,7 @@ class Header:
         bands, as_text = _pack_bands(self.bands)
         grid_mode, grid = _pack_grid(self.bands, self.grid)
         centimetres = round(self.res_m * 100)
-        kind, times = pack_times(self.times) if self.times else (NONE, b"")
+        kind, times = self._packed_times
         flags = LEVELS.index(self.level) | self.boa_offset << 2 | as_text << 3 | grid_mode << 4
         radiometry = pack_radiometry(self.radiometry)
         flags |= (centimetres != 1000) << 6 | bool(radiometry) << 7
@@ -173,7 +182,7 @@ def unpack_header(data: bytes) -> tuple[Header, int]:
 
 
 def _spoken_versions() -> str:
-    return " or ".join(map(str, READABLE))
+    return f"{READABLE[0]} to {READABLE[-1]}"
 
 
 def _unpack_core(core: Cursor, total: int, version: int) -> Header:
@@ -187,7 +196,7 @@ def _unpack_core(core: Cursor, total: int, version: int) -> Header:
     res_m = core.varint() / 100 if flags & 0x40 else 10.0
     radiometry = unpack_radiometry(core) if flags & 0x80 else PLAIN
     kind = layout >> 4
-    if kind != NONE and not series_kind(kind):
+    if kind != NONE and not (series_kind(kind) and (version >= EACH_VERSION or kind in OLD_SERIES)):
         raise StreamError(f"file header has unknown time kind {kind}")
     times = unpack_times(kind, frames, core) if kind != NONE else ()
     core.done()

@@ -11,6 +11,8 @@ from __future__ import annotations
 STEPS = 64
 MAX_SHIFT = 3
 STEPS_PER_OCTAVE = 8
+FINE = 24  # to this step a base three octaves coarser saves more bytes than one of two, beyond it fewer
+COARSE = 47  # beyond it a base two octaves coarser is off the scale, and one of one octave is a poor first layer
 # Quality bytes that no step and base make: tiles coded without the network (swathpack.edge.codec.plain).
 TRANSFORM, PREDICTIVE = 0xFF, 0xFE
 
@@ -35,6 +37,11 @@ def shift_of(quality: int) -> int:
 def base_step_of(quality: int) -> int:
     """Step index of the base."""
     return step_of(quality) + STEPS_PER_OCTAVE * shift_of(quality)
+
+
+def usual_shift(q: int, most: int = MAX_SHIFT) -> int:
+    """The best shift for step q that is at most `most`; judged on val, see docs/results.md."""
+    return min(most, 3 if q <= FINE else 2 if q <= COARSE else 0)
 
 
 def is_learned(quality: int) -> bool:

@@ -30,7 +30,6 @@ from dataclasses import dataclass, field
 
 from swathpack.edge.stream.chunks import Taken, checked_bytes, take_checks, with_checks
 from swathpack.edge.stream.errors import StreamError
-from swathpack.edge.stream.header import VERSION
 from swathpack.edge.stream.quality import MAX_SHIFT, PREDICTIVE, TRANSFORM, is_learned
 from swathpack.edge.stream.wire import (
     CONTEXT_DIGEST_BYTES,
@@ -49,21 +48,25 @@ MAX_CONTEXTS = 2
 MAX_GRID_SIDE = 16
 MAX_PAYLOAD = (1 << 31) - 1
 HEADER_CRC_BYTES, RECORD_CRC_BYTES = 2, 4
+LONE_VERSION = 2  # of the format of segments that fly alone
+LONE_READABLE = (1, LONE_VERSION)
 _EXTENDED = 3
 
 
 @dataclass(frozen=True, slots=True)
 class ContextRef:
-    """A context of a segment: the same tile in `frame`, known to its first `layers` layers."""
+    """A context of a segment: the same tile in `frame`, known to its first `layers` layers. digest: empty where the file
+    holds it whole and the segment's own check vouches for that (`short`).
+    """
 
     frame: int
     layers: int
-    digest: bytes
+    digest: bytes = b""
 
     def __post_init__(self) -> None:
         if not (0 <= self.frame <= MAX_VARINT // 4 and 1 <= self.layers <= MAX_LAYERS):
             raise StreamError(f"context: frame or layers out of range, found {self.frame}, {self.layers}")
-        if len(self.digest) != CONTEXT_DIGEST_BYTES:
+        if self.digest and len(self.digest) != CONTEXT_DIGEST_BYTES:
             raise StreamError(f"expected {CONTEXT_DIGEST_BYTES} digest bytes, found {len(self.digest)}")
 
 
@@ -146,7 +149,7 @@ def _is_quality(quality: int) -> bool:
     return is_learned(quality) or quality in (TRANSFORM, PREDICTIVE)
 
 
-def lone_binding(model_digest: bytes, tables_digest: bytes, version: int = VERSION) -> int:
+def lone_binding(model_digest: bytes, tables_digest: bytes, version: int = LONE_VERSION) -> int:
     """The binding of segments that fly alone, without a file header: CRC-32 of version (not for 1) and both digests."""
     found = (len(model_digest), len(tables_digest))
     if found != (MODEL_DIGEST_BYTES, TABLES_DIGEST_BYTES):
@@ -170,6 +173,8 @@ def _front(segment: Segment, payload_bytes: int) -> bytes:
 def _pack_context(frame: int, context: ContextRef) -> bytes:
     back = frame - context.frame
     near = 1 <= back <= 15
+    if not context.digest:
+        raise StreamError(f"frame {context.frame} as context: expected its digest, found none")
     place = (context.layers - 1) << 4 | (back if near else 0)
     return context.digest + bytes([place]) + (b"" if near else signed_varint(-back))
 

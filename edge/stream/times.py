@@ -11,26 +11,35 @@
 | 6 | integer, epoch seconds | signed varint |
 | 7 | other text | varint length, UTF-8 |
 | 8 | float, epoch seconds | 8 bytes, IEEE 754 little-endian |
+| 9 | text YYYY-MM-DDTHH:MM:SS.mmmZ, 1970 to 2039 | milliseconds since 1970-01-01T00:00, signed varint |
+
+A series of one kind of 1 to 6 or 9 goes as its first number and differences. Any other (kind 15, files of version 3) as one byte and
+the value each; of a text as many bytes are left out as it begins with alike to the last text before it: their number (varint),
+then length and UTF-8 of the rest.
 """
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from swathpack.edge.stream.errors import StreamError
-from swathpack.edge.stream.wire import Cursor, signed_varint, text_bytes
+from swathpack.edge.stream.wire import Cursor, signed_varint, text_bytes, varint
 
 Time = str | int | float | None
 
-NONE, EPOCH, TEXT, FLOAT = 0, 6, 7, 8
+NONE, EPOCH, TEXT, FLOAT, EACH = 0, 6, 7, 8, 15
+OLD_SERIES = (1, 2, 3, 4, 5, EPOCH)  # that headers of versions 1 and 2 may hold
+_MILLI = 9
 _FORMS = {
     1: ("%Y-%m-%d", timedelta(days=1)),
     2: ("%Y%m%d", timedelta(days=1)),
     3: ("%Y-%m-%dT%H:%M", timedelta(minutes=1)),
     4: ("%Y-%m-%dT%H:%M:%S", timedelta(seconds=1)),
     5: ("%Y-%m-%dT%H:%M:%SZ", timedelta(seconds=1)),
+    _MILLI: ("%Y-%m-%dT%H:%M:%S.%fZ", timedelta(milliseconds=1)),
 }
 _ORIGIN = datetime(1970, 1, 1)
 _EPOCH_LIMIT = 1 << 40
@@ -44,13 +53,20 @@ def _count(text: str, kind: int) -> int | None:
         moment = datetime.strptime(text, form)
     except ValueError:
         return None
-    return (moment - _ORIGIN) // unit if moment.strftime(form) == text else None
+    count = (moment - _ORIGIN) // unit
+    in_range = 0 <= count < 2 * _EPOCH_LIMIT if kind == _MILLI else abs(count) < _EPOCH_LIMIT
+    return count if in_range and _text(moment, kind) == text else None
+
+
+def _text(moment: datetime, kind: int) -> str:
+    if kind == _MILLI:
+        return moment.isoformat(timespec="milliseconds") + "Z"
+    return moment.strftime(_FORMS[kind][0])
 
 
 def _spell(count: int, kind: int) -> str:
-    form, unit = _FORMS[kind]
     try:
-        return (_ORIGIN + count * unit).strftime(form)
+        return _text(_ORIGIN + count * _FORMS[kind][1], kind)
     except (OverflowError, ValueError) as error:
         raise StreamError(f"time {count} (kind {kind}) is out of range") from error
 
@@ -94,7 +110,7 @@ def unpack_time(kind: int, cursor: Cursor) -> Time:
         return cursor.signed()
     if kind in _FORMS:
         return _spell(cursor.signed(), kind)
-    raise StreamError(f"expected time kind 0..{FLOAT}, found {kind}")
+    raise StreamError(f"expected time kind 0..{_MILLI}, found {kind}")
 
 
 def as_text(time: Time) -> str | None:
@@ -108,21 +124,58 @@ def as_text(time: Time) -> str | None:
 
 
 def pack_times(times: Sequence[Time]) -> tuple[int, bytes]:
-    """(kind, bytes) of a whole series, the first number absolute and the others as differences.
-
-    Kind 0 and no bytes when the times are not all of one numbered kind: they go into frame records then.
+    """(kind, bytes) of a whole series, the first number absolute and the others as differences; each by itself (EACH) where they
+    are not all of one numbered kind. Kind 0 and no bytes without any time.
     """
     numbers = [_numbered(time) for time in times]
     kinds = {number[0] if number else NONE for number in numbers}
-    if len(kinds) != 1 or NONE in kinds:
+    if all(time is None for time in times):
         return NONE, b""
+    if len(kinds) != 1 or NONE in kinds:
+        return EACH, _pack_each(times)
     counts = [number[1] for number in numbers if number]
     steps = [b - a for a, b in zip([0, *counts], counts)]
     return kinds.pop(), b"".join(signed_varint(step) for step in steps)
 
 
+def _pack_each(times: Sequence[Time]) -> bytes:
+    out, last = bytearray(), b""
+    for time in times:
+        kind, value = pack_time(time)
+        if kind == TEXT and isinstance(time, str):
+            text = time.encode("utf-8")
+            alike = len(os.path.commonprefix([text, last]))
+            value, last = varint(alike) + varint(len(text) - alike) + text[alike:], text
+        out += bytes([kind]) + value
+    return bytes(out)
+
+
+def _unpack_each(n: int, cursor: Cursor) -> tuple[Time, ...]:
+    times, last = list[Time](), b""
+    for _ in range(n):
+        kind = cursor.byte()
+        if kind != TEXT:
+            times.append(unpack_time(kind, cursor))
+            continue
+        alike = cursor.varint()
+        last = last[:alike] + cursor.take(cursor.varint())
+        times.append(_utf8(last))
+    return tuple(times)
+
+
+def _utf8(raw: bytes) -> str:
+    if len(raw) > MAX_TEXT_BYTES:
+        raise StreamError(f"expected a time of at most {MAX_TEXT_BYTES} bytes, found {len(raw)}")
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise StreamError(f"a time is not UTF-8: {error.reason}") from error
+
+
 def unpack_times(kind: int, n: int, cursor: Cursor) -> tuple[Time, ...]:
     """n times of a kind; the inverse of pack_times (kind not 0)."""
+    if kind == EACH:
+        return _unpack_each(n, cursor)
     count, times = 0, []
     for _ in range(n):
         count += cursor.signed()
@@ -132,4 +185,4 @@ def unpack_times(kind: int, n: int, cursor: Cursor) -> tuple[Time, ...]:
 
 def series_kind(kind: int) -> bool:
     """True for the kinds a file header may use for its series."""
-    return kind in _FORMS or kind == EPOCH
+    return kind in _FORMS or kind in (EPOCH, EACH)

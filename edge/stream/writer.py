@@ -5,7 +5,8 @@ from __future__ import annotations
 from swathpack.edge.stream.errors import StreamError
 from swathpack.edge.stream.header import Header, header_bytes
 from swathpack.edge.stream.records import Extension, FrameRecord, pack_extension, pack_frame
-from swathpack.edge.stream.segment import Segment, pack_segment
+from swathpack.edge.stream.segment import Segment
+from swathpack.edge.stream.short import Marks, pack_in
 
 
 class StreamWriter:
@@ -14,6 +15,7 @@ class StreamWriter:
     def __init__(self, header: Header) -> None:
         self.header = header
         self.binding = header.binding
+        self._marks = Marks()
         self._records: list[bytes] = []
         self._size = header_bytes(header)
 
@@ -27,9 +29,9 @@ class StreamWriter:
         return self.add_packed(self.pack(record))
 
     def pack(self, record: Segment | FrameRecord | Extension) -> bytes:
-        """The record as this file would hold it, without adding it."""
+        """The record as this file would hold it, without adding it; those that a segment was coded against are here already."""
         if isinstance(record, Segment):
-            return pack_segment(record, self.binding)
+            return pack_in(self.header, record, self._marks)
         if isinstance(record, FrameRecord):
             return pack_frame(record, self.binding)
         return pack_extension(record, self.binding)

@@ -21,7 +21,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from swathpack.edge.codec.base_layer import usual_shift
 from swathpack.edge.codec.latents import LAYERS, Latent
 from swathpack.edge.codec.layers import tile_decoder
 from swathpack.edge.codec.model import EdgeModel
@@ -29,7 +28,7 @@ from swathpack.edge.codec.prediction import CodingContext
 from swathpack.edge.codec.rangecoder import backend
 from swathpack.edge.codec.tile_coder import analyse_tile, encode_tile
 from swathpack.edge.stream import ContextRef, lone_binding, pack_segment
-from swathpack.edge.stream.quality import quality_of
+from swathpack.edge.stream.quality import quality_of, usual_shift
 from swathpack.edge.stream.segment import payload_of, unpack_front
 
 QUALITY = 12  # fine enough that most layers carry symbols

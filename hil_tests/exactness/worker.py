@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from swathpack.edge.codec.base_layer import BASE_GROUPS, base_of, usual_shift
+from swathpack.edge.codec.base_layer import BASE_GROUPS, base_of
 from swathpack.edge.codec.engines import EngineRefused, create_engine, open_engine
 from swathpack.edge.codec.latents import GROUP, LAYERS, Latent, phase_map
 from swathpack.edge.codec.model import EdgeModel
 from swathpack.edge.codec.prediction import Base, CodingContext, Prediction, predict
-from swathpack.edge.stream.quality import STEPS_PER_OCTAVE
+from swathpack.edge.stream.quality import STEPS_PER_OCTAVE, usual_shift
 from swathpack.hil_tests.exactness import pixels
 
 Tile = tuple[Latent, list[CodingContext], int]

@@ -16,14 +16,14 @@ from swathpack.edge.packets.link_keys import LinkKey
 from swathpack.edge.packets.report import TAG_BYTES, Report, ReportEntry, tag_of
 from swathpack.edge.packets.space_packet import Apid, SpacePacket
 from swathpack.edge.packets.varint import write_varint
-from swathpack.edge.stream import Header, Segment, StreamWriter
+from swathpack.edge.stream import ContextRef, Header, Segment, StreamWriter, pack_holes, pack_mask
+from swathpack.edge.stream.edges import pack_edges
+from swathpack.edge.stream.quality import TRANSFORM
 from swathpack.edge.stream.records import (
     EXTENSION_SYNC,
     FRAME_SYNC,
     Extension,
     FrameRecord,
-    pack_holes,
-    pack_mask,
     wrap_record,
 )
 
@@ -112,15 +112,29 @@ def make_segment(rng: random.Random, binding: int) -> bytes:
     return front + payload + zlib.crc32(front + payload, binding).to_bytes(4, "little")
 
 
+def make_short(rng: random.Random, binding: int) -> bytes:
+    """A short record of a file of few places, written field by field with right checks."""
+    body = bytes([0x18 | rng.randrange(8), rng.randrange(256)])
+    body += rng.randbytes(2) if body[1] == 209 else b""
+    payload = rng.randbytes(rng.choice((rng.randrange(40), 1020, 1100)))
+    body += write_varint(len(payload) if rng.random() < 0.9 else _edge(rng))
+    head = binascii.crc_hqx(body, binding & 0xFFFF).to_bytes(2, "little")
+    if len(payload) >= 1024:
+        body += head + payload
+        return body + zlib.crc32(body, binding).to_bytes(4, "little")
+    body += payload
+    return body + binascii.crc_hqx(body, binding & 0xFFFF).to_bytes(2, "little")
+
+
 def make_stream(rng: random.Random) -> bytes:
     """A header and records with right checksums, whatever their bodies say."""
     out = HEADER.pack()
     for _ in range(rng.randrange(1, 5)):
         kind = rng.randrange(3)
         if kind == 0:
-            out += make_segment(rng, HEADER.binding)
+            out += rng.choice((make_segment, make_short))(rng, HEADER.binding)
             continue
-        body = bytes([rng.randrange(8), rng.randrange(160)]) + rng.randbytes(rng.randrange(30))
+        body = bytes([rng.randrange(8), rng.randrange(256)]) + rng.randbytes(rng.randrange(30))
         if kind == 2:
             body = (
                 bytes([rng.randrange(8), rng.randrange(3)])
@@ -139,8 +153,13 @@ def small_stream(header: Header = HEADER) -> bytes:
     holes = pack_holes(~mask[None])
     writer.add(FrameRecord(0, 1_700_000_000, pack_mask(mask), holes=holes, other_offset=True))
     writer.add(Extension(5, b"some text " * 20))
+    writer.add(FrameRecord(1, mask=pack_edges(mask), edges=True))
+    writer.add(FrameRecord(3, like=2))
     for frame in range(3):
         writer.add(Segment(frame, 0, 20, 0, 16, 4, 4, payload=bytes(range(20))))
+    for frame in range(4):
+        refs = (ContextRef(frame - 1, 16),) if frame else ()
+        writer.add(Segment(frame, 0, TRANSFORM & 63, 0, 16, 4, 4, refs, flags=TRANSFORM >> 6, payload=bytes(range(20))))
     return writer.to_bytes()
 
 

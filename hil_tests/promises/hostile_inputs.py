@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import random
@@ -25,12 +26,16 @@ from swathpack.edge.stream import (
     FrameRecord,
     Header,
     Segment,
+    StreamError,
     StreamWriter,
     lone_binding,
     pack_segment,
     read_stream,
 )
-from swathpack.edge.stream.records import FRAME_SYNC, deflate, wrap_record
+from swathpack.edge.stream.masks import deflate
+from swathpack.edge.stream.quality import PREDICTIVE, TRANSFORM
+from swathpack.edge.stream.records import FRAME_SYNC, wrap_record
+from swathpack.edge.stream.short import tile_grid
 from swathpack.hil_tests.promises.fuzz import mutate
 from swathpack.hil_tests.promises.fuzz_makers import make_packets
 from swathpack.hil_tests.simulation.made_frames import series, values
@@ -145,9 +150,29 @@ def _segment(real: Real, rng: random.Random, writer: StreamWriter) -> bytes:
     return pack_segment(segment, header.binding)
 
 
+def _short(real: Real, rng: random.Random, writer: StreamWriter) -> bytes:
+    """A short record with right checks, by chance against what is there."""
+    h, frame = writer.header, rng.choice((0, 1, rng.randrange(writer.header.frames))) % writer.header.frames
+    tile, quality = (
+        rng.choice((0, rng.randrange(h.n_tiles))),
+        rng.choice((TRANSFORM, PREDICTIVE, 50 + rng.randrange(14))),
+    )
+    true = rng.choice(read_stream(rng.choice(real.streams)).segments).payload
+    payload = rng.choice((rng.randbytes(rng.choice((0, 3, 40, 700, 2500))), true))
+    segment = Segment(frame, tile, quality & 63, 0, 16, *tile_grid(h, tile), flags=quality >> 6, payload=payload)
+    refs = tuple(ContextRef(frame - n, 16) for n in rng.sample((1, 2, 3), rng.randrange(3)) if n <= frame)
+    with contextlib.suppress(StreamError):
+        return writer.pack(replace(segment, contexts=refs))
+    return writer.pack(segment)
+
+
 def _mask(real: Real, rng: random.Random, writer: StreamWriter) -> bytes:
-    """A frame record with a mask of the claimed size, or of any other, of few bytes."""
+    """A frame record with a mask of the claimed size, or of any other, of few bytes; or with another record's, or edges."""
     h = writer.header
+    if rng.random() < 0.4:
+        many = bytes(rng.choice((1, h.height, 1 << 16, 1 << 18))), bytes([9, 1, 1, 1, 1, 1, 1, 1, 1]) * (1 << 14)
+        body = rng.choice((bytes([2, 0x80, rng.randrange(4)]), *(bytes([1, 0x90]) + deflate(edges) for edges in many)))
+        return wrap_record(FRAME_SYNC, body, h.binding)
     size = (h.height * h.width + 7) // 8 if rng.random() < 0.5 else rng.choice((0, 100, 1 << 20))
     body = bytes([rng.randrange(4), 0x10]) + _blown_up(rng.choice((b"\0", b"\xaa", b"\xff")), min(size, 1 << 22))
     return wrap_record(FRAME_SYNC, body, h.binding)
@@ -211,7 +236,8 @@ def _time(real: Real, rng: random.Random, writer: StreamWriter) -> bytes:
 
 _RECORDS: tuple[Callable[[Real, random.Random, StreamWriter], bytes], ...] = (
     _segment,
-    _segment,
+    _short,
+    _short,
     _segment,
     _mask,
     _extension,

@@ -16,12 +16,14 @@ from swathpack.edge.codec.prediction import CodingError
 from swathpack.edge.codec.rangecoder import PayloadEnded, RangeCoderError, new_decoder, new_encoder
 from swathpack.edge.codec.transform_coder.tile import TransformCoderError, decode_tile, encode_tile
 from swathpack.edge.stream import Segment, StreamError, pack_mask, pack_segment, read_stream
-from swathpack.edge.stream.records import mask_rows
+from swathpack.edge.stream.edges import edge_rows, pack_edges
+from swathpack.edge.stream.masks import mask_rows
 from swathpack.edge.stream.segment import lone_binding
 from swathpack.hil_tests.promises import fuzz_targets
 from swathpack.hil_tests.promises.fuzz_targets import Target
 from swathpack.tools.commands.inspect import describe, text
 from swathpack.tools.errors import UserError
+from swathpack.tools.files.byte_table import byte_table
 from swathpack.tools.files.rasters import pack_metadata, packing, unpack_metadata
 from swathpack.tools.files.rasters.series import array_from_json, array_to_json
 from swathpack.tools.ground.codec_decoder import EdgeSegmentDecoder
@@ -67,6 +69,7 @@ def file_targets() -> list[Target]:
     head = EdgeSegmentDecoder(SimpleNamespace(digest=b"modelmod", tables_digest=b"tabl")).head  # type: ignore[arg-type]
     return [
         Target("mask", lambda d: list(mask_rows(d, 64, 48, 16)), (StreamError,), [pack_mask(mask) or b""], ()),
+        Target("edges", lambda d: list(edge_rows(d, 64, 48, 16)), (StreamError,), [pack_edges(mask) or b""], ()),
         Target("inspect", _inspect, (StreamError,), [fuzz_targets.small_stream()], ()),
         Target("metadata", _metadata, (UserError,), [zlib.decompress(pack_metadata(metadata))], ()),
         Target("packed metadata", packing.unpack, (UserError,), [packing.pack(metadata), packing.pack(_FILES)], ()),
@@ -106,6 +109,7 @@ def coder_targets() -> list[Target]:
 def _inspect(data: bytes) -> None:
     stream = read_stream(data)
     json.dumps(text(describe(stream, len(data))))
+    assert sum(row.bytes for row in byte_table(stream, len(data))) == len(data)
 
 
 def _metadata(data: bytes) -> None:

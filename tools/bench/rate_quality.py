@@ -19,12 +19,11 @@ from typing import Any
 import numpy as np
 
 from swathpack.edge.bands import BANDS
-from swathpack.edge.codec.base_layer import usual_shift
 from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.codec.layers import tile_decoder
 from swathpack.edge.codec.model import EdgeModel
 from swathpack.edge.codec.tile_coder import analyse_tile, encode_tile
-from swathpack.edge.stream.quality import quality_of
+from swathpack.edge.stream.quality import quality_of, usual_shift
 from swathpack.export.digests import renew
 from swathpack.tools.bench.cubes import load
 from swathpack.tools.bench.metrics import psnr

@@ -2,6 +2,7 @@
 
 swathpack inspect cube.swp
 swathpack inspect cube.swp --json
+swathpack inspect cube.swp --bytes
 
 Exit code 3 when something in it is damaged or missing; every problem is told.
 """
@@ -23,6 +24,7 @@ from swathpack.edge.stream import Segment, Stream, StreamError, read_stream
 from swathpack.edge.stream.quality import PREDICTIVE, base_step_of, is_learned
 from swathpack.tools.commands.decompress import read_bytes
 from swathpack.tools.errors import DONE, PARTLY, UserError
+from swathpack.tools.files import byte_table
 from swathpack.tools.files.api import record_sizes
 from swathpack.tools.files.decode_report import ranges_of
 
@@ -30,6 +32,7 @@ from swathpack.tools.files.decode_report import ranges_of
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("input", type=Path, metavar="IN.swp")
     parser.add_argument("--json", action="store_true", help="machine-readable")
+    parser.add_argument("--bytes", action="store_true", help="what its bytes are: headers, masks, tiles, ...")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -39,7 +42,11 @@ def run(args: argparse.Namespace) -> int:
     except StreamError as error:
         raise UserError(f"{args.input}: {error}") from error
     facts = describe(stream, len(data))
-    print(json.dumps(facts, indent=1) if args.json else text(facts))
+    rows = byte_table.byte_table(stream, len(data))
+    if args.bytes:
+        facts["bytes_by_kind"] = [asdict(row) for row in rows]
+    said = "\n".join([byte_table.text(rows), *_problem_lines(facts)]) if args.bytes else text(facts)
+    print(json.dumps(facts, indent=1) if args.json else said)
     return PARTLY if facts["problems"] else DONE
 
 
@@ -124,7 +131,7 @@ def _tile(s: Segment, size: int) -> dict[str, Any]:
         "truncated": s.truncated,
         "damaged": s.damaged,
         "latent": [512, s.grid_h, s.grid_w],
-        "contexts": [{"frame": c.frame, "layers": c.layers, "digest": c.digest.hex()} for c in s.contexts],
+        "contexts": [{"frame": c.frame, "layers": c.layers, "digest": c.digest.hex() or None} for c in s.contexts],
     }
 
 
@@ -147,7 +154,9 @@ def text(facts: dict[str, Any]) -> str:
                 lines.append(f"{lead}   nothing sent")
                 continue
             contexts = (
-                ", ".join(f"frame {c['frame']} to layer {c['layers']} ({c['digest']})" for c in tile["contexts"])
+                ", ".join(
+                    f"frame {c['frame']} to layer {c['layers']} ({c['digest'] or 'here'})" for c in tile["contexts"]
+                )
                 or "none"
             )
             state = " cut" if tile["truncated"] else " damaged" if tile["damaged"] else ""
@@ -158,4 +167,8 @@ def text(facts: dict[str, Any]) -> str:
             lead = " " * len(lead)
     for first, last in facts["frames_without_data"]:
         lines.append(f"{f'frame {first}' if first == last else f'frames {first}-{last}'}: nothing sent")
-    return "\n".join(lines + [f"problem at byte {p['offset']}: {p['message']}" for p in facts["problems"]])
+    return "\n".join(lines + _problem_lines(facts))
+
+
+def _problem_lines(facts: dict[str, Any]) -> list[str]:
+    return [f"problem at byte {p['offset']}: {p['message']}" for p in facts["problems"]]

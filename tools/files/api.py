@@ -9,7 +9,7 @@ from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.codec.model import EdgeModel
 from swathpack.edge.codec.tile_coder import RDO_SLOPE
 from swathpack.edge.frame import Frame
-from swathpack.edge.stream import Stream, read_stream
+from swathpack.edge.stream import Extension, FrameRecord, Segment, Stream, read_stream
 from swathpack.edge.stream.quality import MAX_SHIFT
 from swathpack.tools.files.decoder import StreamDecoder
 from swathpack.tools.files.encoder import SeriesEncoder
@@ -53,11 +53,19 @@ def record_sizes(stream: Stream, total: int) -> dict[tuple[int, int], int]:
     """Bytes of every segment and frame record, keyed by (frame, offset); `total` is the length of the
     file.
     """
-    marks = [(s.offset, s.frame) for s in stream.segments] + [(r.offset, r.index) for r in stream.frames]
-    marks += [(e.offset, -1) for e in stream.extensions]
-    marks.sort()
-    ends = [offset for offset, _ in marks[1:]] + [total]
-    return {(frame, start): end - start for (start, frame), end in zip(marks, ends) if frame >= 0}
+    found = {}
+    for record, size in record_spans(stream, total):
+        if not isinstance(record, Extension):
+            found[record.frame if isinstance(record, Segment) else record.index, record.offset] = size
+    return found
+
+
+def record_spans(stream: Stream, total: int) -> list[tuple[Segment | FrameRecord | Extension, int]]:
+    """Every record in the order of the file, and the bytes to the next one."""
+    records: list[Segment | FrameRecord | Extension] = [*stream.segments, *stream.frames, *stream.extensions]
+    records.sort(key=lambda record: record.offset)
+    ends = [record.offset for record in records[1:]] + [total]
+    return [(record, end - record.offset) for record, end in zip(records, ends)]
 
 
 def frame_bytes(stream: bytes) -> list[int]:

@@ -178,9 +178,9 @@ class StreamDecoder:
         `report` is filled on the way. Call in rising order of frames.
         """
         index, outline = report.frame, self.outline(report.frame)
-        valid = ValidRows(self.masks.get(index), self.header)
+        valid = ValidRows(self.stream.validity(index), self.header)
         wanted = self._wanted(report, valid, only)
-        holes = HoleRows(self.masks.get(index), self.header)
+        holes = HoleRows(self.stream.validity(index), self.header)
         for window, found, counts, known in self._decoded(report, layers, outline, valid, wanted, only):
             report.tiles.append(found)
             if counts is not None:
@@ -281,7 +281,8 @@ class StreamDecoder:
         except (PlainError, DateMissing) as error:
             report.problem = str(error)
             return report, None, valid
-        if report.q == TRANSFORM and layers == LAYERS and self.dates.named((index, window.index)):
+        whole = not report.problem and segments[-1].layer_stop == layers == LAYERS
+        if report.q == TRANSFORM and whole and self.dates.named((index, window.index)):
             self.dates.keep((index, window.index), counts_of(found.counts))
         report.layers, report.latent_digest = found.layers, bytes_digest(payload, 8).hex()
         if not found.known.any():
@@ -389,7 +390,7 @@ class StreamDecoder:
                 report.problem = f"needs {ref.layers} layers of frame {ref.frame} as context, {have} are here"
                 return None
             known = known_context(held.latent, held.quality, ref.layers)
-            if context_digest(known.latent, known.layers) != ref.digest:
+            if ref.digest and context_digest(known.latent, known.layers) != ref.digest:
                 report.problem = f"its context, frame {ref.frame}, has another digest here"
                 return None
             contexts.append(known)

@@ -24,7 +24,7 @@ from swathpack.edge.codec.pixels import TileWindow, tile_windows
 from swathpack.edge.codec.plain import bytes_about
 from swathpack.edge.codec.tile_coder import DEAD_ZONE, RDO_SLOPE, analyse_tile
 from swathpack.edge.frame import Frame
-from swathpack.edge.stream import FrameRecord, Header, StreamWriter
+from swathpack.edge.stream import Header
 from swathpack.edge.stream.quality import MAX_SHIFT, STEPS
 from swathpack.edge.stream.records import MAX_EXTENSION_BYTES
 from swathpack.tools.errors import UserError
@@ -38,6 +38,7 @@ from swathpack.tools.files.frame_coder import (
     Surroundings,
     Trial,
 )
+from swathpack.tools.files.frame_records import FrameRecords
 from swathpack.tools.files.kept_tiles import Choice
 from swathpack.tools.files.pool import Pool
 from swathpack.tools.files.rasters.essential import Carried
@@ -61,7 +62,7 @@ class SeriesEncoder:
 
     intra_every: every Nth frame without context (0: only the first). slope: of rate-distortion optimised
     quantisation in squared steps per bit; 0 leaves it out and halves the time. shift: most octaves from the step to
-    that of the base layer (`swathpack.edge.codec.base_layer.usual_shift`); 0 for none. mode: one of `frame_coder.MODES`.
+    that of the base layer (`swathpack.edge.stream.quality.usual_shift`); 0 for none. mode: one of `frame_coder.MODES`.
     weights: one of `swathpack.edge.codec.transform_coder.CHOICES`. groups: per frame the number of its grid; frames of
     different grids are no context for each other. metadata: what the files said; its essential part is in every
     stream. pool: who codes tiles, this process by default; the bytes are the same. shelf: where what was made of tiles waits.
@@ -95,9 +96,9 @@ class SeriesEncoder:
         self.metadata, self.left_out = metadata or Carried(), tuple[str, ...]()
         self.choice = Choice(mode, slope, shift, weights, alone=len(frames) == 1 or intra_every == 1)
         self.groups = list(groups) or [0] * len(frames)
-        self.given = sources
-        self.header = _header(model, sources)
+        self.given, self.header = sources, _header(model, sources)
         self.windows = list(tile_windows(self.header.height, self.header.width, TILE))
+        self.records = FrameRecords(sources, self.header)
 
     def _start(self, whole: bool, file: IO[bytes] | None = None) -> FileWriter:
         writer, carried = FileWriter(self.header, io.BytesIO() if file is None else file), self.metadata
@@ -113,22 +114,10 @@ class SeriesEncoder:
         limit = MAX_EXTENSION_BYTES if budget is None else min(WHOLE_SHARE * budget, MAX_EXTENSION_BYTES)
         return self.metadata.whole is not None and len(self.metadata.whole) <= limit
 
-    def _frame_record(self, index: int) -> FrameRecord | None:
-        source, outline = self.given[index], self.given[index].outline
-        mask, holes = source.masks()
-        time = None if self.header.times else outline.time
-        other = outline.boa_offset != self.header.boa_offset
-        wanted = other or any(part is not None for part in (mask, time, holes))
-        return FrameRecord(index, time, mask, holes=holes, other_offset=other) if wanted else None
-
-    def _record_bytes(self, index: int) -> int:
-        record = self._frame_record(index)
-        return len(StreamWriter(self.header).pack(record)) if record else 0
-
     def _coders(
         self, aim_bytes: int, most_bytes: int | None = None, level: float | None = None, tick: Tick = lambda: None
     ) -> Coders:
-        around = Surroundings(self.pool, self.shelf, tick, self.keep_going, self._fail)
+        around = Surroundings(self.pool, self.shelf, self.header, tick, self.keep_going, self._fail)
         given = Given(self.given, self.windows, self.groups, self.choice, self.intra_every, around)
         return Coders(given, aim_bytes, most_bytes, level)
 
@@ -210,7 +199,7 @@ class SeriesEncoder:
         return finest_fitting(lambda q: _size(coders.sequence(q)), room, q)
 
     def _add_record(self, writer: FileWriter, index: int) -> None:
-        record = self._frame_record(index)
+        record = self.records.of(index)
         if record is not None:
             writer.add(record)
 
@@ -225,7 +214,7 @@ class SeriesEncoder:
 
         def trials() -> Iterator[tuple[FrameCoder, Trial]]:
             for index in range(count):
-                room = budget - share - self._record_bytes(index)
+                room = budget - share - self.records.bytes_of(index)
                 coder = coders.take(index)
                 self._check_room(budget, room, coder.least(), each=True)
                 yield coder, self._within(coder, room)
@@ -271,7 +260,7 @@ class SeriesEncoder:
         as `per_frame` does.
         """
         writer, count = self._start(self._whole_fits(budget), file), len(self.given)
-        room = budget - writer.size - sum(self._record_bytes(index) for index in range(count))
+        room = budget - writer.size - sum(self.records.bytes_of(index) for index in range(count))
         share = max(1, room // (count * len(self.windows)))
         coders = self._coders(share, max(1, min(room, 6 * share + 4096)), tick=tick)
         every = [coders.keep(index) for index in range(count)]
@@ -291,7 +280,7 @@ class SeriesEncoder:
     def least_frames(self, tile_bytes: int) -> list[int]:
         """Bytes of each frame at the least, its tiles meant to take so many each."""
         coders = self._coders(max(1, tile_bytes), 1)
-        return [self._record_bytes(index) + coders.take(index).least() for index in range(len(self.given))]
+        return [self.records.bytes_of(index) + coders.take(index).least() for index in range(len(self.given))]
 
 
 def least_budget(encoder: SeriesEncoder, each: bool) -> int:

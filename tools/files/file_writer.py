@@ -6,8 +6,7 @@ from collections import Counter
 from typing import IO
 
 from swathpack.edge.codec.plain import mode_name
-from swathpack.edge.stream import Header, StreamError, StreamWriter
-from swathpack.edge.stream.segment import SYNC, unpack_front
+from swathpack.edge.stream import Extension, FrameRecord, Header, Segment, StreamError, StreamWriter
 
 
 class FileWriter(StreamWriter):
@@ -20,12 +19,16 @@ class FileWriter(StreamWriter):
         self._file, self.modes = file, Counter[str]()
         file.write(bytes(self.size))
 
+    def add(self, record: Segment | FrameRecord | Extension) -> int:
+        """Append a record; returns its bytes."""
+        if isinstance(record, Segment):
+            self.modes[mode_name(record.quality_byte)] += 1
+        return super().add(record)
+
     def add_packed(self, record: bytes) -> int:
-        """Append a record made by `pack`; returns its bytes."""
+        """Append a record made by `pack` to the file; returns its bytes."""
         if not record:
             raise StreamError("expected a packed record, found no bytes")
-        if record[0] == SYNC:
-            self.modes[mode_name(unpack_front(record, 0, self.binding)[0].quality_byte)] += 1
         self._file.write(record)
         self._size += len(record)
         return len(record)

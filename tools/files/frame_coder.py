@@ -21,7 +21,7 @@ from swathpack.edge.codec.pixels import TileWindow
 from swathpack.edge.codec.plain import LEAST_LEARNED_BANDS
 from swathpack.edge.codec.tile_coder import DEAD_ZONE
 from swathpack.edge.codec.transform_coder import weights_for
-from swathpack.edge.stream import ContextRef, StreamWriter, payload_room, segment_overhead_bytes
+from swathpack.edge.stream import ContextRef, Header, StreamWriter, overhead_in, room_in
 from swathpack.edge.stream.quality import STEPS, TRANSFORM
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.kept_tiles import Choice, LearnedChoice, LearnedTile, PlainTile
@@ -31,7 +31,6 @@ from swathpack.tools.files.shelf import Shelf
 from swathpack.tools.files.sources import FrameSource
 
 FINEST_LEVEL, COARSEST_LEVEL = -56.0, float(STEPS - 1)  # steps of 0.5 and 15,040 DN
-CONTEXT_BYTES = 5  # of a segment, for each context that it names
 BIT_SAVES = 2 * np.log(2) / 12
 MODES = ("auto", "learned", "transform")
 USUAL_LEVEL = 28.0
@@ -83,12 +82,14 @@ class Trial:
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What the coders of all frames share. pool: who codes tiles. shelf: where what was made of them waits. tick: called for
-    each job done. keep_going: a tile that cannot be coded is left out, and `fail` told (frame, tile, why).
+    """What the coders of all frames share. pool: who codes tiles. shelf: where what was made of them waits. header: of the
+    file, which decides what its records take; None for those of segments that fly alone. tick: called for each job done.
+    keep_going: a tile that cannot be coded is left out, and `fail` told (frame, tile, why).
     """
 
     pool: Pool
     shelf: Shelf
+    header: Header | None
     tick: Callable[[], None] = lambda: None
     keep_going: bool = False
     fail: Callable[[int, TileWindow, str], None] = lambda *_: None
@@ -116,7 +117,7 @@ class FrameCoder:
         level: float | None = None,
     ) -> None:
         self.index, self.source, self.choice, self.around = index, source, choice, around
-        self.windows, self.places = windows, places
+        self.windows, self.places, self.header = windows, places, around.header
         self.aim_bytes, self.most_bytes, self.keeps_dates = aim_bytes, most_bytes, keeps_dates
         self.live, self.bands = [w for w in windows if source.live(w)], source.outline.bands
         samples = len(self.bands) * max((w.height * w.width for w in windows), default=1)
@@ -312,10 +313,9 @@ class FrameCoder:
     def _rival(self, window: TileWindow, q: int) -> tuple[Any, ...]:
         """Arguments of the job that tells the transform coder's error at as many bytes as the learned codec takes."""
         learned, plain = self._learned[window.index], self.plain(window)
-        room = int(learned.seen[q, DEAD_ZONE].payload_sizes[LAYERS]) + CONTEXT_BYTES * len(learned.contexts)
+        room = int(learned.seen[q, DEAD_ZONE].payload_sizes[LAYERS])
         payload, _, _, date = self._as_sent(plain, window)
-        stop = max(room - CONTEXT_BYTES * (plain.reference is not None), plain.least)
-        return self.source.tile(window), payload[:stop], date, self.weights
+        return self.source.tile(window), payload[: max(room, plain.least)], date, self.weights
 
     def _code_learned(self, windows: Iterable[TileWindow], q: int, dead_zone: float, layers: int) -> None:
         """Have the learned codec's tiles at a step and dead zone ready."""
@@ -352,9 +352,8 @@ class FrameCoder:
         self._look_alone(windows, {w.index: self.aim_bytes for w in windows})
         for window in (w for w in windows if w.index in self._alone):
             whole = self._alone[window.index]
-            found += whole.least + segment_overhead_bytes(
-                whole.empty_segment(self.index, window.index, LAYERS), whole.least
-            )
+            empty = whole.empty_segment(self.index, window.index, LAYERS)
+            found += whole.least + overhead_in(self.header, empty, whole.least)
         return found
 
     def whole(self, tile: Tile) -> PlainTile:
@@ -371,13 +370,13 @@ class FrameCoder:
     def _sized(self, tile: Tile) -> Tile:
         payload = int(tile.coded.payload_sizes[tile.layers])
         empty = tile.coded.empty_segment(self.index, tile.index, tile.layers, tile.refs)
-        return Tile(tile.index, tile.coded, tile.layers, payload + segment_overhead_bytes(empty, payload), tile.refs)
+        return Tile(tile.index, tile.coded, tile.layers, payload + overhead_in(self.header, empty, payload), tile.refs)
 
     def grown(self, tile: Tile, room: int) -> Tile:
         """A plain tile with as much more of its payload as `room` more bytes hold."""
         whole = self.whole(tile)
         empty = whole.empty_segment(self.index, tile.index, LAYERS, tile.refs)
-        return self.cut(tile, min(payload_room(empty, tile.size + room), whole.payload_bytes))
+        return self.cut(tile, min(room_in(self.header, empty, tile.size + room), whole.payload_bytes))
 
     def exact(self, max_error: int) -> Trial:
         """All tiles by the predictive coder: every valid count within `max_error`."""

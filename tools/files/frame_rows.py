@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from swathpack.edge.codec.pixels import TileWindow
 from swathpack.edge.stream import FrameRecord, Header
-from swathpack.edge.stream.records import hole_rows
+from swathpack.edge.stream.masks import hole_rows
 
 
 class ValidRows:

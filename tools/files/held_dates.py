@@ -14,6 +14,7 @@ from swathpack.edge.codec.plain import Counts, PlainError, decode_plain
 from swathpack.edge.codec.transform_coder import counts_of
 from swathpack.edge.stream import ContextRef, Segment
 from swathpack.edge.stream.quality import TRANSFORM
+from swathpack.edge.stream.segment import MAX_LAYERS
 from swathpack.tools.files.held_latents import Place, contexts_named
 from swathpack.tools.files.places import LONGEST_CHAIN
 
@@ -71,7 +72,7 @@ class HeldDates:
         return place in self._named
 
     def keep(self, place: Place, counts: Counts) -> None:
-        """Remember a date, the longest unused ones making room."""
+        """Remember a date that is whole, the longest unused ones making room."""
         while self._kept and self._bytes + counts.nbytes > HELD_BYTES:
             self._bytes -= self._kept.popitem(last=False)[1].nbytes
         if place not in self._kept:
@@ -112,7 +113,7 @@ class HeldDates:
             else:
                 counts = self._kept[place]
                 self._kept.move_to_end(place)
-            if counts_digest(counts) != at.digest:
+            if at.digest and counts_digest(counts) != at.digest:
                 raise DateMissing(f"its context, frame {at.frame}, has another digest here")
         assert counts is not None
         return counts
@@ -129,17 +130,20 @@ class HeldDates:
             frame = wanted.frame
             if (frame, tile) in self._kept:
                 return [*found, (wanted, None)]
-            here = self._joined(frame, tile)
+            here = self._joined(frame, tile, whole=not wanted.digest)
             found.append((wanted, here))
             wanted = here.date
         return found
 
-    def _joined(self, frame: int, tile: int) -> Joined:
+    def _joined(self, frame: int, tile: int, whole: bool) -> Joined:
         segments = sorted(self._segments.get((frame, tile), ()), key=lambda s: s.layer_start)
         if not segments or segments[0].layer_start or segments[0].quality_byte != TRANSFORM:
             raise DateMissing(f"needs frame {frame} as context, which is not here")
+        payload, problem = joined(segments)
+        if whole and (problem or segments[-1].layer_stop < MAX_LAYERS):
+            raise DateMissing(f"its context, frame {frame}, is not whole here")
         contexts = segments[0].contexts
-        return Joined(joined(segments)[0], contexts[0] if contexts else None)
+        return Joined(payload, contexts[0] if contexts else None)
 
     def _decoded(self, at: ContextRef, tile: Joined, window: TileWindow, date: Counts | None) -> Counts:
         shape = (len(self._bands), window.height, window.width)

@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from swathpack.edge.codec.base_layer import usual_shift
 from swathpack.edge.codec.plain import CodedPlain, Curve
 from swathpack.edge.codec.transform_coder import Weights
 from swathpack.edge.stream import ContextRef, Segment
-from swathpack.edge.stream.quality import MAX_SHIFT, TRANSFORM, quality_of, shift_of, step_of
+from swathpack.edge.stream.quality import MAX_SHIFT, TRANSFORM, quality_of, shift_of, step_of, usual_shift
 from swathpack.tools.files.coding_jobs import CodedLearned, How
 from swathpack.tools.files.places import Place, ShelvedContext
 from swathpack.tools.files.shelf import Kept, Shelf
@@ -23,7 +22,7 @@ _NO_CURVE = Curve(np.zeros(1), np.zeros(1))
 @dataclass(frozen=True)
 class Choice:
     """mode: auto (the better of both, a tile), learned or transform. slope, shift: of the learned codec, see
-    `swathpack.edge.codec.tile_coder.encode_tile` and `swathpack.edge.codec.base_layer.usual_shift`. weights: of the bands, see
+    `swathpack.edge.codec.tile_coder.encode_tile` and `swathpack.edge.stream.quality.usual_shift`. weights: of the bands, see
     `swathpack.edge.codec.transform_coder.weights_for`. alone: no other date is predicted from what is coded.
     """
 

@@ -17,16 +17,18 @@ from swathpack.edge.stream import (
     Extension,
     FrameRecord,
     Header,
+    Marks,
     Segment,
     Stream,
     StreamError,
-    read_segment,
+    read_segment_in,
     read_stream,
 )
 from swathpack.edge.stream import records as record_forms
 from swathpack.edge.stream.header import unpack_header
 from swathpack.edge.stream.quality import is_learned
 from swathpack.edge.stream.segment import RECORD_CRC_BYTES, SYNC, payload_of, unpack_front, wire_bytes
+from swathpack.edge.stream.short import SHORT_VERSION, head_holds, is_short_sync, is_weak, unpack_short
 from swathpack.tools import errors
 from swathpack.tools.errors import UserError
 
@@ -82,12 +84,21 @@ class PartFile:
                 count *= 16
 
     def _scan(self, file: BinaryIO, at: int) -> None:
-        binding = self.header.binding
+        binding, seen = self.header.binding, set[Place]()
         if self.header.total_bytes not in (0, self.size):
             raise StreamError("another length")
         while at < self.size:
             head = self._read(file, at, HEAD_BYTES)
-            if head[0] == SYNC:
+            if self.header.version >= SHORT_VERSION and is_short_sync(head[0]):
+                short = unpack_short(head, 0, self.header)
+                if not (short.weak or short.segment.contexts or head_holds(head, short, binding)):
+                    raise StreamError("segment header damaged")
+                place, end = (short.segment.frame, short.segment.tile), at + short.end
+                if place in seen:
+                    raise StreamError("given before")
+                seen.add(place)
+                self._heads.append(_Head(replace(short.segment, offset=at), at, at + short.start, end))
+            elif head[0] == SYNC:
                 front, start = unpack_front(head, 0, binding)
                 end = at + start + wire_bytes(front, front.payload_bytes) + RECORD_CRC_BYTES
                 self._heads.append(_Head(replace(front, offset=at), at, at + start, end))
@@ -148,17 +159,17 @@ class PartFile:
             return replace(self._whole, segments=tuple(s for s in self._whole.segments if (s.frame, s.tile) in needed))
         heads = [h for h in self._heads if (h.segment.frame, h.segment.tile) in needed]
         named = {(c.frame, h.segment.tile) for h in heads for c in h.segment.contexts}
-        segments = []
+        segments, marks = [], Marks()
         with self.path.open("rb", buffering=0) as file:
             for head in heads:
                 learned = is_learned(head.segment.quality_byte)
                 place = head.segment.frame, head.segment.tile
                 whole = place in named or learned and bool(head.segment.contexts)
                 prefix = None if whole or prefix_bytes is None else prefix_bytes[learned]
-                segments.append(self._segment(file, head, prefix))
+                segments.append(self._segment(file, head, prefix, marks))
         return Stream(self.header, tuple(self._frames), tuple(segments), tuple(self._extensions), (), self.size)
 
-    def _segment(self, file: BinaryIO, head: _Head, prefix_bytes: int | None) -> Segment:
+    def _segment(self, file: BinaryIO, head: _Head, prefix_bytes: int | None, marks: Marks) -> Segment:
         length = head.end - head.start
         if prefix_bytes is not None and head.payload_start - head.start + prefix_bytes < length:
             length = head.payload_start - head.start + prefix_bytes
@@ -168,8 +179,10 @@ class PartFile:
             )
         data = self._read(file, head.start, length)
         try:
-            return replace(read_segment(data, self.header.binding), offset=head.start)
+            return replace(read_segment_in(data, self.header, marks), offset=head.start)
         except StreamError:
+            if is_weak(data[0], head.segment):  # its head is as doubtful as all else
+                return replace(head.segment, payload=b"", truncated=False, damaged=True)
             start = head.payload_start - head.start
             taken = payload_of(head.segment, data, start)
             kept = taken.payload if is_learned(head.segment.quality_byte) else taken.payload[: taken.confirmed]

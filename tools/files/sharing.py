@@ -18,7 +18,7 @@ from swathpack.tools.files.frame_coder import (
 )
 from swathpack.tools.files.kept_tiles import LearnedTile, PlainTile
 
-BYTES_AROUND = 20  # of a segment around its payload, about: for frames that are not coded yet
+BYTES_AROUND = 6  # of a segment around its payload, about: for frames that are not coded yet
 LEVELS = np.arange(FINEST_LEVEL, COARSEST_LEVEL + 64, 1 / 8)
 
 Frames = Sequence[tuple[FrameCoder, Trial]]

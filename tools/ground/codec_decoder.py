@@ -19,9 +19,16 @@ from swathpack.edge.codec.plain import DecodedPlain, PlainError, latent_size
 from swathpack.edge.codec.prediction import CodingError, Reconstruction, TileDecoder
 from swathpack.edge.codec.protocol import ContextLatent, TileKey
 from swathpack.edge.stream import StreamError, lone_binding
-from swathpack.edge.stream.header import READABLE
 from swathpack.edge.stream.quality import TRANSFORM, is_learned
-from swathpack.edge.stream.segment import RECORD_CRC_BYTES, SYNC, Segment, payload_of, unpack_front, wire_bytes
+from swathpack.edge.stream.segment import (
+    LONE_READABLE,
+    RECORD_CRC_BYTES,
+    SYNC,
+    Segment,
+    payload_of,
+    unpack_front,
+    wire_bytes,
+)
 from swathpack.tools.ground.decoder import DecodeError, SegmentHead
 
 LONGEST_FRONT = 40
@@ -46,7 +53,7 @@ class EdgeSegmentDecoder:
 
     def __init__(self, model: EdgeModel) -> None:
         self.model = model
-        self._bindings = {v: lone_binding(model.digest, model.tables_digest, v) for v in reversed(READABLE)}
+        self._bindings = {v: lone_binding(model.digest, model.tables_digest, v) for v in reversed(LONE_READABLE)}
 
     def _front(self, data: bytes) -> _Front | None:
         if not data:

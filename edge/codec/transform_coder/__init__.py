@@ -1,6 +1,6 @@
 """A complete embedded transform coder without a network, for any band set and rate; see docs/codec.md."""
 
-from swathpack.edge.codec.transform_coder.head import TransformCoderError
+from swathpack.edge.codec.transform_coder.head import TransformCoderError, is_predicted
 from swathpack.edge.codec.transform_coder.prediction import counts_of
 from swathpack.edge.codec.transform_coder.tile import (
     LAYERS,
@@ -10,7 +10,6 @@ from swathpack.edge.codec.transform_coder.tile import (
     encode_against,
     encode_tile,
     first_target,
-    is_predicted,
     layer_ends,
     weights_in,
 )

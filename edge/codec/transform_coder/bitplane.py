@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from swathpack.edge.codec.transform_coder import estimate as estimates
 from swathpack.edge.codec.transform_coder import native, reference
 from swathpack.edge.codec.transform_coder.layout import Layout
 from swathpack.edge.digests import bytes_digest
@@ -17,9 +18,9 @@ FRACTION = 3  # bits of the encoder's values below plane 0, as in bitplane.h
 MAX_PLANES = 23
 
 MODEL_FILE = Path(__file__).with_name("model.npz")
-MODEL_DIGEST = "420eb6c017739c95dcfdfca89e9fe2e2bf599a0de3dc9933f31e6d5992e87bde"  # SHA-256
+MODEL_DIGEST = "5fae3faa36731d37c37c32f58431762fd4c1c070dbc58baef8224316cdd9f683"  # SHA-256
 
-Model = tuple[NDArray[np.uint16], NDArray[np.int32]]
+Model = tuple[NDArray[np.uint16], NDArray[np.int32], NDArray[np.int16]]
 
 
 class ModelFileError(ValueError):
@@ -28,7 +29,8 @@ class ModelFileError(ValueError):
 
 @lru_cache(maxsize=1)
 def model() -> Model:
-    """Adaptive states (S, 2) uint16, probability of a one / 65536 and count, and mixing weights (W,) int32.
+    """Adaptive states (S, 2) uint16, probability of a one / 65536 and count; mixing weights (W,) int32; tables of the
+    estimates (4, 3, 7, 2, 5) int16.
 
     Raises ModelFileError.
     """
@@ -47,7 +49,11 @@ def read_model() -> Model:
     if found != MODEL_DIGEST:
         raise ModelFileError(f"transform coder: {MODEL_FILE.name}: expected digest {MODEL_DIGEST}, found {found}")
     with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-        return archive["states"].astype(np.uint16), archive["weights"].astype(np.int32)
+        return (
+            archive["states"].astype(np.uint16),
+            archive["weights"].astype(np.int32),
+            archive["estimates"].astype(np.int16),
+        )
 
 
 def encode(
@@ -56,7 +62,7 @@ def encode(
     """values (n_values,) in 1 / 2^FRACTION of plane 0's step -> payload; (T + 1,) bytes that settle everything up to
     each target and to the end; squared error there, in squared steps.
     """
-    given = (layout.subbands, layout.n_values, layout.n_cells, planes, model(), values, limit, targets)
+    given = (layout.subbands, layout.n_values, layout.n_cells, planes, model()[:2], values, limit, targets)
     found = native.encode(*given) if native.available() else reference.encode(*given)
     return found[0], found[1].astype(np.int64), found[2]
 
@@ -67,16 +73,22 @@ def decode(
     """A prefix -> twice the middle of the interval that each value is known to lie in (0: not found), log2 of the interval's
     length, layers that are whole.
     """
-    given = (layout.subbands, layout.n_values, layout.n_cells, planes, model(), payload, targets)
+    given = (layout.subbands, layout.n_values, layout.n_cells, planes, model()[:2], payload, targets)
     return native.decode(*given) if native.available() else reference.decode(*given)
 
 
-def reconstruct(values: NDArray[np.int32], bits: NDArray[np.uint8], step: float) -> NDArray[np.float32]:
-    """What `decode` found -> the values that are expected, in units of `step` DN.
+def estimate(layout: Layout, values: NDArray[np.int32], bits: NDArray[np.uint8], step: float) -> NDArray[np.float32]:
+    """What `decode` found -> the values that are expected, in units of `step` DN."""
+    return estimates.estimate(layout, values, bits, model()[2], step)
+
+
+def reconstruct(layout: Layout, values: NDArray[np.int32], bits: NDArray[np.uint8], step: float) -> NDArray[np.float32]:
+    """As `estimate` for payloads of before it: every value by itself.
 
     Within its interval a value is expected at 27/64 when it has just been found, at 29/64 and 30/64 when one or more of
     its bits are known: means over training scenes.
     """
+    del layout
     twice, length = np.abs(values), np.left_shift(1, bits.astype(np.int32)).astype(np.float32)
     intervals = twice >> (bits.astype(np.int32) + 1)
     below = np.where(intervals < 2, np.float32(5 / 64), np.where(intervals < 4, np.float32(3 / 64), np.float32(2 / 64)))

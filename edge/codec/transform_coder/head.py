@@ -21,7 +21,14 @@ from swathpack.edge.codec.transform_coder.weights import Weights, read_weights, 
 
 STEP_BITS, STEPS_AN_OCTAVE, STEP_BIAS = 6, 4, 16
 PLANE_BITS = 5
-PREDICTED, WEIGHTED = 31, 30  # in the place of the planes, which follow: an earlier date is taken; bands have weights
+PREDICTED, WEIGHTED = (
+    31,
+    30,
+)  # payloads of before, in the place of the planes: an earlier date is taken; bands have weights
+# Since coefficients are estimated from their neighbours: planes come first, with whether the step is the usual one, and in
+# their old place stands a kind: 29, one less where an earlier date is taken, two less where bands have weights.
+KINDS = (29, 28, 27, 26)
+USUAL, USUAL_STEP = 32, STEP_BIAS
 MEAN_UNIT_BITS, MEAN_ORDER = 3, 6
 
 
@@ -41,7 +48,7 @@ class Part:
 @dataclass(frozen=True, eq=False)
 class Head:
     """step: of plane 0, in quarters of an octave; means in units of 2^mean_unit. prediction: None for a tile that stands
-    alone.
+    alone. estimated: False in payloads of before `estimate.py`.
     """
 
     step: int
@@ -51,6 +58,7 @@ class Head:
     weights: Weights
     parts: tuple[Part, ...]
     prediction: Prediction | None = None
+    estimated: bool = True
 
     @property
     def pyramids(self) -> tuple[Pyramid, ...]:
@@ -131,14 +139,14 @@ def dequantised(means: tuple[int, ...], unit: int, expected: Expected) -> NDArra
 
 def write_head(head: Head, bands: int, expected: Expected) -> bytes:
     """In whole bytes."""
-    out = BitWriter()
-    out.put(head.step, STEP_BITS)
-    if head.prediction is not None:
-        out.put(PREDICTED, PLANE_BITS)
-    if head.weights.level:
-        out.put(WEIGHTED, PLANE_BITS)
+    out, weighted = BitWriter(), head.weights.level > 0
+    usual = head.step == USUAL_STEP
+    out.put(head.planes | USUAL * usual, STEP_BITS)
+    out.put(KINDS[(head.prediction is not None) + 2 * weighted], PLANE_BITS)
+    if not usual:
+        out.put(head.step, STEP_BITS)
+    if weighted:
         write_weights(head.weights, out)
-    out.put(head.planes, PLANE_BITS)
     out.put(head.mean_unit, MEAN_UNIT_BITS)
     for mean in head.means:
         out.put_signed(mean, MEAN_ORDER)
@@ -160,13 +168,7 @@ def read_head(reader: BitReader, shape: tuple[int, int, int], expected: Expected
 
 def _read_head(reader: BitReader, shape: tuple[int, int, int], expected: Expected) -> Head:
     bands, height, width = shape
-    step, planes = reader.get(STEP_BITS), reader.get(PLANE_BITS)
-    predicted = planes == PREDICTED
-    if predicted:
-        planes = reader.get(PLANE_BITS)
-    weights = Weights.equal(bands)
-    if planes == WEIGHTED:
-        weights, planes = read_weights(bands, reader), reader.get(PLANE_BITS)
+    estimated, predicted, step, planes, weights = _read_kind(reader, bands)
     unit = reader.get(MEAN_UNIT_BITS)
     means = tuple(reader.get_signed(MEAN_ORDER) for _ in range(bands))
     if planes > bitplane.MAX_PLANES or max(map(abs, means)) > 1 << 17:
@@ -177,7 +179,31 @@ def _read_head(reader: BitReader, shape: tuple[int, int, int], expected: Expecte
         if raster.half and not pyramid.levels:
             raise ValueError("a half grid in a raster that is not split")
         parts.append(Part(raster, pyramid, read_spectrum(pyramid, expected.covariance_of(raster, weights), reader)))
-    found = Head(step, planes, unit, means, weights, tuple(parts))
+    found = Head(step, planes, unit, means, weights, tuple(parts), None, estimated)
     if not predicted:
         return found
     return replace(found, prediction=read_prediction(found.pyramids, height, width, reader))
+
+
+def _read_kind(reader: BitReader, bands: int) -> tuple[bool, bool, int, int, Weights]:
+    """Whether coefficients are estimated, whether an earlier date is taken, step, planes, weights."""
+    first, second = reader.get(STEP_BITS), reader.get(PLANE_BITS)
+    estimated, equal = second in KINDS, Weights.equal(bands)
+    if estimated:
+        kind, planes = KINDS.index(second), first % USUAL
+        step = USUAL_STEP if first & USUAL else reader.get(STEP_BITS)
+        return True, bool(kind & 1), step, planes, read_weights(bands, reader) if kind & 2 else equal
+    predicted = second == PREDICTED
+    planes = reader.get(PLANE_BITS) if predicted else second
+    weighted = planes == WEIGHTED
+    weights = read_weights(bands, reader) if weighted else equal
+    return estimated, predicted, first, reader.get(PLANE_BITS) if weighted else planes, weights
+
+
+def is_predicted(payload: bytes) -> bool:
+    """Whether a payload says that an earlier date is taken."""
+    reader = BitReader(payload[:2])
+    if len(payload) < 2:
+        return False
+    reader.get(STEP_BITS)
+    return reader.get(PLANE_BITS) in (PREDICTED, KINDS[1], KINDS[3])

@@ -44,6 +44,7 @@ def _library() -> ctypes.CDLL:
         "sp_bitplane_workspace": (size, [u32, u32, u32]),
         "sp_bitplane_learned": (None, [p, p, p]),
         "sp_bitplane_encode": (ctypes.c_int, [job, p, u64, p, u32, p, size, p, p]),
+        "sp_bitplane_estimate": (None, [p, u32, p, p, u32, p, ctypes.c_float, p, p]),
         "sp_bitplane_decode": (ctypes.c_int, [job, p, size, p, u32, p, p, p]),
     }
     for name, (result, arguments) in signatures.items():
@@ -209,3 +210,19 @@ def decode(
         )
     )
     return values, bits, layers.value
+
+
+def estimate(
+    subbands: NDArray[np.uint32],
+    values: NDArray[np.int32],
+    bits: NDArray[np.uint8],
+    tables: NDArray[np.int16],
+    unit: np.float32,
+) -> NDArray[np.float32]:
+    """sp_bitplane_estimate: (n_values,) in DN, `unit` of them 1/64 of plane 0's step."""
+    out, work = np.empty(len(values), np.float32), np.empty(len(values), np.int64)
+    given = [np.ascontiguousarray(a) for a in (subbands, values, bits, tables)]
+    bands, known, known_bits, weights = (a.ctypes.data for a in given)
+    places = work.ctypes.data, out.ctypes.data
+    _library().sp_bitplane_estimate(bands, len(subbands), known, known_bits, len(values), weights, float(unit), *places)
+    return out

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
-from swathpack.edge.codec.transform_coder.layout import CELL, NONE
+from swathpack.edge.codec.transform_coder.layout import NONE
 from swathpack.edge.codec.transform_coder.reference_binary import (
     Mark,
     RangeDecoder,
@@ -17,141 +17,43 @@ from swathpack.edge.codec.transform_coder.reference_binary import (
     settled_size,
     update,
 )
-
-LL, HL, LH, HH = range(4)
-STRONG, LIKELY, GOOD, FAIR, WEAK, REFINE, NEAR, FAR, SEGMENTS = range(9)
-FRACTION = 3
-LIMIT, LEARNING_SHIFT, MIXED_AGES, MISSING = 255, 16, 2, 1.08
-ALL_CLASSES, GROUPS, MAX_INPUTS = 24, 9, 6
-
-# Sizes of the kinds of contexts, in the order of bitplane.h.
-SIZES = {
-    **{"all": GROUPS * 24, "space": 245, "cross": 245, "new_all": GROUPS * 24, "new": 36, "new_cross": 245},
-    **{"cell_near": 90, "cell_four": 144, "cell_component": GROUPS * 48, "cell_sum": 72, "refine": 24},
-    **{
-        "refine_offset": GROUPS * 32,
-        "sign": 9 * GROUPS,
-        "sign_cross": 9 * 48,
-        "sign_predicted": GROUPS * 8,
-        "start": 8,
-    },
-}
-STARTS = dict(zip(SIZES, np.cumsum([0, *SIZES.values()]).tolist()))
-SET_CELL = 3 * SEGMENTS
-SET_NEW, SET_REFINE, SET_SIGN = SET_CELL + 3, SET_CELL + 6, SET_CELL + 8
-N_STATES, N_SETS = sum(SIZES.values()), SET_SIGN + 3
-
-WEIGHTS = (
-    (8, 9, 4, 0, 2, 1, 1, 0, 0),
-    (8, 9, 4, 4, 5, 2, 3, 5, 0),
-    (8, 9, 4, 4, 5, 2, 3, 5, 0),
-    (8, 7, 4, 3, 4, 2, 4, 6, 6),
+from swathpack.edge.codec.transform_coder.reference_contexts import (
+    ALL_CLASSES,
+    CELL_SEGMENT_OF,
+    FRACTION,
+    GROUPS,
+    LEARNING_SHIFT,
+    LH,
+    LIMIT,
+    MAX_INPUTS,
+    MISSING,
+    MIXED_AGES,
+    N_SETS,
+    REFINE,
+    SEGMENT_OF,
+    SEGMENTS,
+    SET_CELL,
+    SET_NEW,
+    SET_REFINE,
+    SET_SIGN,
+    Known,
+    Subband,
+    coarse_class,
+    coarser_class,
+    log_class,
+    sign,
 )
-SIGNED_WEIGHTS = (
-    *(((21, 16, -2), (21, 16, -2)), ((-20, 10, 3), (-12, 5, 0))),
-    *(((9, -19, 3), (5, -12, -1)), ((-19, -20, -8), (-6, -4, 0))),
-)
-COARSE = (0, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 4, 4, 4, 5, 5, 5, 6, 6, 6, 6)
-SEGMENT_OF = (*[NEAR] * 3, *[WEAK] * 4, *[FAIR] * 3, *[GOOD] * 2, *[LIKELY] * 3, *[STRONG] * 9)
-CELL_SEGMENT_OF = (*[FAR] * 3, *[NEAR] * 5, *[WEAK] * 2, *[FAIR] * 14)
-
-
-def log_class(x: int, most: int = ALL_CLASSES - 1) -> int:
-    """Two classes an octave: 0, 1, 2, 3, 4-5, 6-7, 8-11, ... are 0, 1, 3, 4, 5, 6, 7, ..., at most `most`."""
-    n = x.bit_length() - 1
-    return 0 if x == 0 else min(1 + 2 * n + (x >> (n - 1) & 1 if n else 0), most)
-
-
-def coarse_class(x: int) -> int:
-    """Seven classes of a magnitude in 1/64."""
-    return COARSE[log_class(x)]
-
-
-def coarser_class(x: int) -> int:
-    """Five of them."""
-    return (coarse_class(x) * 4 + 5) // 6
-
-
-def sign(v: int) -> int:
-    """-1, 0 or 1."""
-    return (v > 0) - (v < 0)
-
-
-@dataclass(frozen=True)
-class Subband:
-    """subband_t of bitplane.h."""
-
-    offset: int
-    stride: int
-    height: int
-    width: int
-    cell_offset: int
-    cell_stride: int
-    parent: int
-    first: int
-    second: int
-    sibling: int
-    other: int
-    kind: int
-    level: int
-    component: int
-
-    @property
-    def group(self) -> int:
-        """Kind, LH as HL, with the level."""
-        return self.kind_class * 3 + self.level
-
-    @property
-    def kind_class(self) -> int:
-        """0 LL, 1 HL and LH, 2 HH."""
-        return (0, 1, 1, 2)[self.kind]
-
-    def place(self, y: int, x: int) -> int:
-        """Of a value."""
-        return self.offset + y * self.stride + x
-
-    def cell(self, cy: int, cx: int) -> int:
-        """Of a cell."""
-        return self.cell_offset + cy * self.cell_stride + cx
-
-    def cells(self) -> Iterator[tuple[int, int]]:
-        """Rows and columns of all cells."""
-        return ((cy, cx) for cy in range(-(-self.height // CELL)) for cx in range(-(-self.width // CELL)))
-
-    def inside(self, cy: int, cx: int) -> Iterator[tuple[int, int]]:
-        """Rows and columns of the values of a cell."""
-        rows = range(cy * CELL, min((cy + 1) * CELL, self.height))
-        return ((y, x) for y in rows for x in range(cx * CELL, min((cx + 1) * CELL, self.width)))
 
 
 @dataclass
-class Around:
-    """around_t of bitplane.c."""
-
-    all: int
-    space: int
-    cross: int
-    along: int
-    across: int
-    diagonal: int
-    parent: int
-    predicted: int
-
-
-@dataclass
-class BitPlanes:
+class BitPlanes(Known):
     """coder_t of bitplane.h; `values` is None in a decoder."""
 
     coder: RangeEncoder | RangeDecoder
-    bands: list[Subband]
-    known: list[int]
-    cell: list[int]
-    states: list[list[int]]
     weights: list[list[int]]
     targets: list[int]
     values: list[int] | None = None
     limit: int = 0
-    plane: int = 0
     segment: int = SEGMENTS
     done: int = 0
     stop: bool = False
@@ -161,70 +63,6 @@ class BitPlanes:
 
     def __post_init__(self) -> None:
         self.started = [False] * len(self.bands)
-
-    # ------------------------------------------------------------------------------------------------ contexts
-
-    def state(self, kind: str, index: int) -> list[int]:
-        """An adaptive state."""
-        return self.states[STARTS[kind] + index]
-
-    def beside(self, b: Subband, relative: int, at: int) -> int:
-        """The place in a subband of the same shape."""
-        return at - b.offset + self.bands[relative].offset
-
-    def look_around(self, b: Subband, y: int, x: int) -> Around:
-        """What is known around a place."""
-        k, at, s = self.known, b.place(y, x), b.stride
-        w, g = WEIGHTS[b.kind], SIGNED_WEIGHTS[b.kind][b.level > 0]
-        h, v = (k[at - 1], k[at + 1]), (k[at - s], k[at + s])
-        d = (k[at - s - 1], k[at - s + 1], k[at + s - 1], k[at + s + 1])
-        along, across = (sum(map(abs, pair)) for pair in ((h, v) if b.kind == LH else (v, h)))
-        diagonal, cross, parent = sum(map(abs, d)), 0, 0
-        if b.first != NONE:
-            f = self.beside(b, b.first, at)
-            cross = w[4] * abs(k[f]) + w[5] * sum(abs(k[i]) for i in (f - 1, f + 1, f - s, f + s))
-            if b.second != NONE:
-                cross += w[6] * abs(k[self.beside(b, b.second, at)])
-        space = w[0] * along + w[1] * across + w[2] * diagonal
-        total = space + cross
-        if b.parent != NONE:
-            parent = abs(k[self.bands[b.parent].place(y >> 1, x >> 1)])
-            total += w[3] * parent
-        for relative, weight in ((b.sibling, w[7]), (b.other, w[8])):
-            if relative != NONE:
-                total += weight * abs(k[self.bands[relative].place(y, x)])
-        predicted = g[0] * sum(h) + g[1] * sum(v) + g[2] * sum(d)
-        return Around(total, space, cross, along, across, diagonal, parent, predicted)
-
-    def cross_context(self, a: Around) -> int:
-        """Components, space and parent."""
-        p = self.plane + 1
-        return (coarse_class(a.cross >> p) * 7 + coarse_class(a.space >> p)) * 5 + coarser_class(8 * a.parent >> p)
-
-    def cell_age(self, relative: int, cy: int, cx: int) -> int:
-        """Of another subband's cell: 0 empty, 1 something was found in this plane or the last, 2 before."""
-        if relative == NONE:
-            return 0
-        v = self.cell[self.bands[relative].cell(cy, cx)]
-        return 0 if v == 0 else 1 if v <= self.plane + 2 else 2
-
-    def cell_sum(self, relative: int, cy: int, cx: int) -> int:
-        """Magnitudes in another subband's cell."""
-        if relative == NONE:
-            return 0
-        return sum(abs(self.known[self.bands[relative].place(y, x)]) for y, x in self.bands[relative].inside(cy, cx))
-
-    def cell_surroundings(self, b: Subband, cy: int, cx: int) -> int:
-        """Magnitudes around an empty cell and in its relatives, weighted."""
-        k, at, s = self.known, b.place(cy * CELL, cx * CELL), b.stride
-        total = sum(
-            abs(k[at + i - s]) + abs(k[at + i + CELL * s]) + abs(k[at + i * s - 1]) + abs(k[at + i * s + CELL])
-            for i in range(CELL)
-        )
-        if b.parent != NONE:
-            o = self.bands[b.parent]
-            total += sum(abs(k[o.place(2 * cy + i, 2 * cx + j)]) for i in (0, 1) for j in (0, 1))
-        return 2 * (total + self.cell_sum(b.first, cy, cx)) + self.cell_sum(b.sibling, cy, cx)
 
     # ----------------------------------------------------------------------------------------------- decisions
 
@@ -404,11 +242,15 @@ class BitPlanes:
     # --------------------------------------------------------------------------------------------------- known
 
     def pending(self) -> set[int]:
-        """Places whose refinement in this plane has not been coded."""
-        rest = self.lists[REFINE][
-            0 if self.segment < REFINE else self.done if self.segment == REFINE else SEGMENTS**9 :
-        ]
-        return {self.bands[i].place(y, x) for i, _, y, x in rest}
+        """Places that this plane has to code and has not."""
+        if self.segment == SEGMENTS:
+            return set()
+        rest = [*self.lists[self.segment][self.done :], *chain.from_iterable(self.lists[self.segment + 1 :])]
+        found: set[int] = set()
+        for i, is_cell, y, x in rest:
+            places = self.bands[i].cell_places(y, x) if is_cell else [self.bands[i].place(y, x)]
+            found.update(at for at in places if not is_cell or not self.known[at])
+        return found
 
     def remaining_error(self) -> float:
         """Squared error of what is known, in squared units of plane 0; 0 in a decoder."""
@@ -435,7 +277,8 @@ def _bit_planes(
 ) -> BitPlanes:
     bands = [Subband(*row) for row in subbands.tolist()]
     weights = model[1].reshape(N_SETS, MAX_INPUTS).tolist()
-    return BitPlanes(coder, bands, [0] * sizes[0], [0] * sizes[1], model[0].tolist(), weights, targets.tolist())
+    known, cells, states = [0] * sizes[0], [0] * sizes[1], model[0].tolist()
+    return BitPlanes(bands, known, cells, states, 0, coder, weights, targets.tolist())
 
 
 def encode(

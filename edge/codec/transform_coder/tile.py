@@ -15,8 +15,6 @@ from swathpack.edge.codec.transform_coder import bitplane
 from swathpack.edge.codec.transform_coder.analysis import Analysis
 from swathpack.edge.codec.transform_coder.choice import Chosen
 from swathpack.edge.codec.transform_coder.head import (
-    PLANE_BITS,
-    PREDICTED,
     STEP_BIAS,
     STEP_BITS,
     STEPS_AN_OCTAVE,
@@ -240,23 +238,13 @@ def decode_tile(
     values, bits, layers = bitplane.decode(
         layout, head.planes, payload[reader.bytes_read :], layer_targets(bands * height * width)
     )
-    matrices = layout.gather(bitplane.reconstruct(values, bits, step_of(head.step)), head.pyramids)
+    draw = bitplane.estimate if head.estimated else bitplane.reconstruct
+    matrices = layout.gather(draw(layout, values, bits, step_of(head.step)), head.pyramids)
     weighted = np.zeros(shape, np.float32)
     for number, matrix in enumerate(matrices):
         _add_raster(weighted, head, number, matrix, date)
     means = _constant(dequantised(head.means, head.mean_unit, expected), shape)
     return DecodedTile(means + weighted * head.weights.inverses, layers, True)
-
-
-def is_predicted(payload: bytes) -> bool:
-    """Whether a payload says that an earlier date is taken."""
-    return len(payload) > 1 and _second_field(payload) == PREDICTED
-
-
-def _second_field(payload: bytes) -> int:
-    reader = BitReader(payload)
-    reader.get(STEP_BITS)
-    return reader.get(PLANE_BITS)
 
 
 def _add_raster(

@@ -13,10 +13,9 @@ from swathpack.edge.codec.base_layer import (
     known_groups,
     known_part,
     refined_groups,
-    usual_shift,
 )
 from swathpack.edge.codec.latents import GROUP, LATENT_LIMIT, LAYERS
-from swathpack.edge.stream.quality import base_step_of, quality_of, shift_of, step_of
+from swathpack.edge.stream.quality import base_step_of, quality_of, shift_of, step_of, usual_shift
 from tests.codec_models import random_latent
 
 VALUES = np.arange(-LATENT_LIMIT, LATENT_LIMIT + 1, dtype=np.int16)[:, None, None]

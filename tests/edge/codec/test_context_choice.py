@@ -9,14 +9,13 @@ import numpy as np
 import pytest
 
 from swathpack.edge.bands import BANDS
-from swathpack.edge.codec.base_layer import usual_shift
 from swathpack.edge.codec.context_choice import REF_BYTES, choose_contexts
 from swathpack.edge.codec.latents import LAYERS, quantise
 from swathpack.edge.codec.layers import known_context
 from swathpack.edge.codec.prediction import CodingContext
 from swathpack.edge.codec.tile_coder import DEAD_ZONE, RDO_SLOPE, analyse_tile, encode_tile
 from swathpack.edge.frame import Frame
-from swathpack.edge.stream.quality import quality_of
+from swathpack.edge.stream.quality import quality_of, usual_shift
 from swathpack.hil_tests.simulation.made_frames import values
 from swathpack.tools.bench.cubes import BenchCube, load
 from swathpack.tools.files.encoder import SeriesEncoder

@@ -59,7 +59,7 @@ def test_changed_addresses_stop_coding(watched) -> None:
     frame[4] ^= 1
 
 
-@pytest.mark.parametrize("part", [0, 1])
+@pytest.mark.parametrize("part", [0, 1, 2])
 def test_the_transform_coders_model_is_repaired(watched, part: int) -> None:
     _, scrubber, told = watched
     memory = bitplane.model()[part].reshape(-1).view(np.uint8)

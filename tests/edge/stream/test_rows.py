@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from swathpack.edge.stream import StreamError, pack_holes, pack_mask, unpack_holes, unpack_mask
-from swathpack.edge.stream import records as stream_records
-from swathpack.edge.stream.records import hole_rows, mask_rows
+from swathpack.edge.stream import masks as stream_records
+from swathpack.edge.stream.masks import hole_rows, mask_rows
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 3), (3, 7, 13), (5, 40, 33), (13, 64, 50)], ids=str)

@@ -37,6 +37,7 @@ from swathpack.edge.stream import (
     unpack_holes,
     unpack_mask,
 )
+from swathpack.edge.stream.edges import pack_edges
 from swathpack.edge.stream.records import GEOREFERENCE, MAX_EXTENSION_BYTES
 from swathpack.edge.stream.wire import Cursor, signed_varint, varint
 from tests.edge.stream_example import DATA, MODEL, NATIVE, S2, SEGMENTS, TABLES, header
@@ -73,6 +74,12 @@ def test_round_trip():
         {"times": ("2024-05-01T10:20", "2024-05-02T10:20")},
         {"times": ("2024-05-01T10:20:30", "1969-05-02T10:20:31")},
         {"times": (1714000000, 1714000300)},
+        {"times": ("2024-05-01T10:20:30.123Z", "1970-05-02T10:20:31.000Z")},
+        {"times": ("2039-09-01T10:20:30.123Z", "1969-05-02T10:20:31.000Z")},
+        {"times": ("2024-05-01", "summer")},
+        {"times": ("été 1", "été 2")},
+        {"times": (None, "20240501")},
+        {"times": (0.25, 1714000300)},
         {"total_bytes": 12345},
         {"radiometry": Radiometry("int16", shift=32768, nodata=-9999, zero=32768)},
         {"radiometry": Radiometry("float32", scale=10000, nodata=float("nan")), "res_m": 20.0, "grid": NATIVE},
@@ -138,8 +145,12 @@ def test_grid_of_ones_is_the_same_as_none():
 
 
 def test_times_of_mixed_kinds_stay_out_of_the_header():
-    mixed = header(times=("2024-05-01", "summer"))
-    assert not mixed.times_in_header and unpack_header(mixed.pack())[0].times == ()
+    """Of versions before 3."""
+    for times in (("2024-05-01", "summer"), ("2024-05-01T10:20:30.123Z", "2024-05-02T10:20:30.123Z")):
+        mixed = header(times=times, version=2)
+        assert not mixed.times_in_header and unpack_header(mixed.pack())[0].times == ()
+        assert replace(mixed, version=3).times_in_header
+    assert not header(times=(None, None)).times_in_header
     assert header().times_in_header
 
 
@@ -177,6 +188,9 @@ def test_impossible_headers_are_refused(changes):
         "2024-05-01T10:20",
         "2024-05-01T10:20:30",
         "2024-05-01T10:20:30Z",
+        "2024-05-01T10:20:30.025Z",
+        "2024-05-01T10:20:30.25Z",
+        "9999-05-01T10:20:30.025Z",
         "2024-5-1",
         "2024-02-30",
         "window_a/harvest",
@@ -339,8 +353,9 @@ def test_malformed_varints_are_refused(raw):
         Cursor(raw).varint()
 
 
-def golden() -> bytes:
-    writer = StreamWriter(header(frames=6, height=64, width=64, tile_size=64, times=()))
+def golden_2() -> bytes:
+    """A file of version 2."""
+    writer = StreamWriter(header(frames=6, height=64, width=64, tile_size=64, times=(), version=2))
     writer.add(FrameRecord(0, "2024-05-01"))
     writer.add(FrameRecord(1, "noon"))
     writer.add(Segment(0, 0, 20, 0, 2, 4, 4, payload=bytes.fromhex("c0ffee")))
@@ -348,14 +363,45 @@ def golden() -> bytes:
     return writer.to_bytes()
 
 
-GOLDEN = (
+GOLDEN_2 = (
     "53575002130001020304050607746162730200064040ff1b5d000000fa27f724e20532000188b60254e2348de2077001"
     "07046e6f6f6ed12efc7be1000014013303e1f9c0ffee74a9dbc5e10500540f33aabbccdd15014d7101974f2038"
 )
 
 
+def golden() -> bytes:
+    times = ("2024-05-01", "2024-05-06", "noon", "north")
+    writer = StreamWriter(header(frames=4, height=64, width=64, tile_size=64, times=times))
+    valid = np.ones((64, 64), bool)
+    valid[:, :5] = False
+    writer.add(FrameRecord(0, mask=pack_edges(valid), edges=True))
+    writer.add(Segment(0, 0, 20, 0, 16, 4, 4, flags=3, payload=bytes.fromhex("c0ffee")))
+    writer.add(Segment(1, 0, 20, 0, 16, 4, 4, (ContextRef(0, 16),), flags=3, payload=b"\x01"))
+    writer.add(FrameRecord(2))
+    writer.add(Segment(2, 0, 20, 0, 2, 4, 4, payload=b"\x02\x03"))
+    writer.add(FrameRecord(3, like=3))
+    return writer.to_bytes()
+
+
+GOLDEN = (
+    "535750032800010203040506077461627302f0044040ff1b0188b6020192b6020700046e6f6f6e070203727468760000001db1b452"
+    "e20a8600906366606518ca0000205c35b9181403c0ffee60501954010137a7e2028e0200b62a44e6e10200140133028e9e02037bcaf5cd"
+    "e203af03800333ff4076"
+)
+
+
 def test_golden_file():
     assert golden().hex() == GOLDEN
+    assert read_stream(golden()).problems == ()
+
+
+def test_files_of_version_2_are_still_written_and_read():
+    assert golden_2().hex() == GOLDEN_2
+    stream = read_stream(golden_2())
+    assert stream.problems == () and stream.header.version == 2
+    assert [(s.frame, s.quality, s.payload.hex()) for s in stream.segments] == [(0, 20, "c0ffee"), (5, 20, "01")]
+    assert stream.segments[1].contexts == (ContextRef(0, 2, b"\xaa\xbb\xcc\xdd"),)
+    assert [stream.time(n) for n in range(3)] == ["2024-05-01", "noon", None]
 
 
 def test_the_worked_example_of_the_docs_is_the_golden_file():
@@ -368,7 +414,7 @@ def test_the_worked_example_of_the_docs_is_the_golden_file():
 
 def test_the_docs_give_the_true_overheads():
     text = DOCS.read_text(encoding="utf-8")
-    assert "37 bytes" in text and "14 bytes" in text and "24 bytes" in text
+    assert "37 bytes" in text and "14 bytes" in text and "24 bytes" in text and "6 bytes" in text
 
 
 def test_context_digest_depends_on_known_layers_and_nothing_else():

@@ -154,6 +154,22 @@ def test_inspect_adds_up(cube: Path, options: list[Any], capsys: Any) -> None:
     assert 0 < facts["header_bytes"] < 300
 
 
+@pytest.mark.parametrize("options", [["--bytes-per-frame", 700], ["--mode", "learned"], ["--lossless"]], ids=str)
+def test_inspect_tells_where_every_byte_goes(cube: Path, options: list[Any], capsys: Any) -> None:
+    stream = compressed(cube, *options)
+    capsys.readouterr()
+    assert swathpack("inspect", stream, "--json", "--bytes") == 0
+    rows = {row["kind"]: row for row in json.loads(capsys.readouterr().out)["bytes_by_kind"]}
+    assert sum(row["bytes"] for row in rows.values()) == stream.stat().st_size
+    assert rows["file header"]["count"] == 1 and rows["around segments"]["count"] == 2
+    assert rows["around segments"]["bytes"] <= 2 * 12
+    assert swathpack("inspect", stream, "--bytes") == 0
+    assert f"{stream.stat().st_size}\n" in capsys.readouterr().out
+    stream.write_bytes(stream.read_bytes()[:-9])
+    assert swathpack("inspect", stream, "--bytes") == PARTLY
+    assert "problem at byte" in capsys.readouterr().out
+
+
 def test_inspect_reads_for_people(cube: Path, capsys: Any) -> None:
     stream = compressed(cube, "--mode", "learned")
     assert swathpack("inspect", stream) == 0

@@ -111,7 +111,9 @@ def test_a_file_cut_short_keeps_all_dates_before_the_cut() -> None:
 
 
 def test_a_date_that_is_damaged_or_missing_is_named_and_nothing_is_drawn_from_it() -> None:
-    data = SeriesEncoder(shipped(), _frames()).at_quality(30)
+    encoder = SeriesEncoder(shipped(), _frames())
+    encoder.header = replace(encoder.header, version=2)  # dates by their digests
+    data = encoder.at_quality(30)
     stream = read_stream(data)
     named = next(s for s in stream.segments if s.contexts)
     target = next(s for s in stream.segments if s.frame == named.contexts[0].frame)
@@ -125,6 +127,33 @@ def test_a_date_that_is_damaged_or_missing_is_named_and_nothing_is_drawn_from_it
     ):
         found = decode(bad)
         assert any(message in problem for problem in found.problems), found.problems
+        assert not found.frames[named.frame].valid.any()
+
+
+def test_a_date_by_position_that_is_damaged_or_missing_is_named_and_nothing_is_drawn_from_it() -> None:
+    data = SeriesEncoder(shipped(), _frames(size=64)).in_total(2600)
+    stream = read_stream(data)
+    named = next(s for s in stream.segments if s.contexts)
+    target = next(s for s in stream.segments if s.frame == named.contexts[0].frame)
+    at, end = (
+        target.offset + len(target.payload) // 2,
+        min(s.offset for s in stream.segments if s.offset > target.offset),
+    )
+    for bad in (data[:at] + bytes([data[at] ^ 16]) + data[at + 1 :], data[: target.offset] + data[end:]):
+        found = decode(bad)
+        assert any("which it was coded against, is not sound" in problem for problem in found.problems), found.problems
+        assert not found.frames[named.frame].valid.any()
+        assert found.reports[target.frame].absent == found.reports[named.frame].absent == [(0, 0)]
+
+
+def test_a_date_by_position_counts_only_whole() -> None:
+    """Also where it was already decoded as far as it went: HeldDates has the last word."""
+    stream = read_stream(SeriesEncoder(shipped(), _frames(size=64)).in_total(2600))
+    named = next(s for s in stream.segments if s.contexts)
+    for change in ({"damaged": True}, {"layer_count": 15}):
+        segments = [replace(s, **change) if s.frame == named.contexts[0].frame else s for s in stream.segments]
+        found = StreamDecoder(shipped(), replace(stream, segments=tuple(segments))).frames()
+        assert any("is not whole here" in problem for problem in found.problems), found.problems
         assert not found.frames[named.frame].valid.any()
 
 

@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 
 from swathpack.edge.bands import BANDS
 from swathpack.edge.codec.digest import array_digest
-from swathpack.edge.codec.transform_coder import DecodedTile, counts_of, decode_tile, native, wavelet
+from swathpack.edge.codec.transform_coder import (
+    DecodedTile,
+    counts_of,
+    decode_tile,
+    is_predicted,
+    native,
+    wavelet,
+)
 from swathpack.edge.codec.transform_coder.head import expected_of
 from swathpack.edge.codec.transform_coder.layout import Pyramid
 from swathpack.edge.codec.transform_coder.spectral import Spectrum, Zone, basis_of, default_spectrum, zone_columns
@@ -91,5 +98,6 @@ def test_pinned_payloads_give_the_pinned_samples(name: str, twin: bool, monkeypa
         _twin(monkeypatch)
     entry, tile = GOLDEN[name], _golden(name)
     assert tile.layers == entry["layers"]
+    assert is_predicted(bytes.fromhex(entry["payload"])) == ("date" in entry)
     assert tile.samples.ravel()[:: tile.samples.size // 5].tolist() == entry["some"]
     assert array_digest(tile.samples, 16).hex() == entry["digest"]

@@ -1,0 +1,83 @@
+"""Where every byte of a stream goes: a row for each kind of thing, which together are the file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from swathpack.edge.codec.plain import known_names, mode_name
+from swathpack.edge.codec.transform_coder import TransformCoderError, first_target, layer_ends
+from swathpack.edge.stream import FrameRecord, Header, Segment, Stream, header_bytes
+from swathpack.edge.stream.quality import TRANSFORM
+from swathpack.edge.stream.segment import wire_bytes
+from swathpack.tools.files.api import record_spans
+
+_ENDLESS = 1 << 40
+
+
+@dataclass(frozen=True)
+class ByteRow:
+    """kind: what the bytes are. count: of the things. bytes: of all of them."""
+
+    kind: str
+    count: int
+    bytes: int
+
+
+def byte_table(stream: Stream, total: int) -> list[ByteRow]:
+    """Rows whose bytes add up to `total`, the length of the file; what is damaged is part of the record before it, or named."""
+    found: dict[str, list[int]] = {}
+
+    def note(kind: str, size: int) -> None:
+        row = found.setdefault(kind, [0, 0])
+        row[0], row[1] = row[0] + 1, row[1] + size
+
+    note("file header", header_bytes(stream.header))
+    for record, size in record_spans(stream, total):
+        if isinstance(record, Segment):
+            for kind, part in _segment(stream.header, record, size):
+                note(kind, part)
+        elif isinstance(record, FrameRecord):
+            packed = len(record.mask or b"") + len(record.holes or b"")
+            note("frame records", size - packed)
+            if packed:
+                note("masks and holes", packed)
+        else:
+            note("what files said", size)
+    left = total - sum(size for _, size in found.values())
+    if left:
+        note("nothing readable", left)
+    return [ByteRow(kind, count, size) for kind, (count, size) in found.items()]
+
+
+def _segment(header: Header, segment: Segment, size: int) -> list[tuple[str, int]]:
+    mode, payload = mode_name(segment.quality_byte), len(segment.payload)
+    checks = wire_bytes(segment, payload) - payload
+    rows = [("around segments", size - payload - checks), (f"{mode} tiles", payload)]
+    if checks:
+        rows.append(("checks between chunks", checks))
+    head = _head_bytes(header, segment)
+    if head:
+        rows[1:2] = [("transform tiles: means, bases, gains", head), ("transform tiles: blocks", payload - head)]
+    return rows
+
+
+def _head_bytes(header: Header, segment: Segment) -> int:
+    """Bytes of a transform payload before its first block, 0 where that cannot be told."""
+    if segment.quality_byte != TRANSFORM or segment.layer_start:
+        return 0
+    down, across = divmod(segment.tile, header.tiles_across)
+    side = header.tile_size
+    shape = (len(header.bands), min(side, header.height - side * down), min(side, header.width - side * across))
+    try:
+        ends = layer_ends(segment.payload, shape, known_names(header.bands), _ENDLESS)
+    except TransformCoderError:
+        return 0
+    return 0 if ends is None else int(ends[1]) - first_target(shape)
+
+
+def text(rows: list[ByteRow]) -> str:
+    """The same for people."""
+    total = sum(row.bytes for row in rows)
+    lines = [f"{'':40}{'count':>8}{'bytes':>12}{'share':>9}"]
+    lines += [f"{row.kind:40}{row.count:8}{row.bytes:12}{100 * row.bytes / total:7.1f} %" for row in rows]
+    return "\n".join([*lines, f"{'all':48}{total:12}"])
