@@ -12,6 +12,7 @@ from swathpack.hil_tests.simulation.made_frames import series
 from swathpack.tools.files.decoder import Decoded, StreamDecoder
 from swathpack.tools.files.encoder import SeriesEncoder
 from swathpack.tools.files.frame_records import FrameRecords
+from swathpack.tools.files.sources import source_of
 from tests.codec_models import shipped
 
 
@@ -80,7 +81,7 @@ def test_another_offset_and_times_keep_the_mask() -> None:
 def test_bytes_of_records_are_known_before() -> None:
     frames = masked("AB.A")
     encoder = SeriesEncoder(shipped(), frames, mode="transform")
-    found = FrameRecords(frames, encoder.header)
+    found = FrameRecords([source_of(frame) for frame in frames], encoder.header)
     data = encoder.in_total(4000)
     starts = sorted([r.offset for r in read_stream(data).frames] + [s.offset for s in read_stream(data).segments])
     for record in read_stream(data).frames:
