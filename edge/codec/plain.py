@@ -19,7 +19,7 @@ from swathpack.edge.codec import predictive, transform_coder
 from swathpack.edge.codec.carrier import carry
 from swathpack.edge.codec.latents import LAYERS, STRIDE
 from swathpack.edge.stream import ContextRef, Segment
-from swathpack.edge.stream.quality import PREDICTIVE, TRANSFORM, shift_of, step_of
+from swathpack.edge.stream.quality import PREDICTIVE, TRANSFORM
 
 MAX_BANDS = 16
 FINEST_DN = 0.5  # of the transform coder's last bit plane, when nothing is said
@@ -80,8 +80,7 @@ class CodedPlain:
         self, frame: int, tile: int, stop: int, refs: tuple[ContextRef, ...] = (), start: int = 0
     ) -> Segment:
         """The segment record of layers [start, stop) without its payload."""
-        q, flags = step_of(self.quality), shift_of(self.quality)
-        return Segment(frame, tile, q, start, stop - start, *self.size, refs, flags=flags)
+        return Segment.empty((frame, tile), self.quality, (start, stop), self.size, refs)
 
 
 @dataclass(frozen=True, eq=False)

@@ -150,7 +150,7 @@ class CodedLatent:
     def empty_segment(self, frame: int, tile: int, stop: int, refs: tuple[ContextRef, ...], start: int = 0) -> Segment:
         """The segment record of layers [start, stop) without its payload."""
         h, w = self.latent.shape[1:]
-        return Segment(frame, tile, self.q, start, stop - start, h, w, refs, flags=shift_of(self.quality))
+        return Segment.empty((frame, tile), self.quality, (start, stop), (h, w), refs)
 
 
 def analyse_tile(model: EdgeModel, pixels: NDArray[np.generic], valid: NDArray[np.bool_]) -> NDArray[np.float32]:

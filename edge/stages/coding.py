@@ -90,12 +90,7 @@ class Fetch:
 
     name = "fetch"
 
-    def __init__(
-        self,
-        board: Board,
-        throttle: Throttle,
-        belt: Belt,
-    ) -> None:
+    def __init__(self, board: Board, throttle: Throttle, belt: Belt) -> None:
         self._spool, self._queue, self._chooser, self._throttle = board.spool, board.queue, board.chooser, throttle
         self._log, self._telemetry, self._coding = board.log, board.telemetry, board.mission.coding
         self._out, self._flight = belt.prepared, belt.flight
@@ -263,11 +258,7 @@ class Store:
 
     name = "store"
 
-    def __init__(
-        self,
-        board: Board,
-        belt: Belt,
-    ) -> None:
+    def __init__(self, board: Board, belt: Belt) -> None:
         self._queue, self._ballast, self._log, self._telemetry = board.queue, board.ballast, board.log, board.telemetry
         self._inbox, self._flight = belt.finished, belt.flight
 

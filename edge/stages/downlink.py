@@ -24,13 +24,7 @@ class Downlink:
 
     name = "downlink"
 
-    def __init__(
-        self,
-        board: Board,
-        schedule: Schedule,
-        port: Port,
-        keys: Mapping[int, bytes] | None,
-    ) -> None:
+    def __init__(self, board: Board, schedule: Schedule, port: Port, keys: Mapping[int, bytes] | None) -> None:
         self.schedule, self.clock = schedule, board.clock
         self._port, self._queue, self._confirmation = port, board.queue, board.confirmation
         self._log, self._telemetry = board.log, board.telemetry

@@ -32,11 +32,7 @@ class Intake:
 
     name = "intake"
 
-    def __init__(
-        self,
-        board: Board,
-        source: FrameSource,
-    ) -> None:
+    def __init__(self, board: Board, source: FrameSource) -> None:
         self.source, self._spool, self._queue, self._ballast = source, board.spool, board.queue, board.ballast
         self._log, self._telemetry, self._coding = board.log, board.telemetry, board.mission.coding
         self.work_tiles = board.mission.limits.work_tiles

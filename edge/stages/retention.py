@@ -29,10 +29,7 @@ class Retention:
     without loss, and whoever else filled the disk may empty it again.
     """
 
-    def __init__(
-        self,
-        board: Board,
-    ) -> None:
+    def __init__(self, board: Board) -> None:
         mission = board.mission
         self._queue, self._spool, self._ballast, self._log = board.queue, board.spool, board.ballast, board.log
         self._limits, self._max_tries, self._patience = (

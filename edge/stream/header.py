@@ -98,11 +98,19 @@ class Header:
 
     @property
     def tiles_down(self) -> int:
+        """Rows of tiles."""
         return -(-self.height // self.tile_size)
 
     @property
     def tiles_across(self) -> int:
+        """Tiles in a row of them."""
         return -(-self.width // self.tile_size)
+
+    def tile_shape(self, tile: int) -> tuple[int, int]:
+        """Rows and columns of a tile, which the frame's border may cut."""
+        down, across = divmod(tile, self.tiles_across)
+        top, left = down * self.tile_size, across * self.tile_size
+        return min(self.tile_size, self.height - top), min(self.tile_size, self.width - left)
 
     @property
     def n_tiles(self) -> int:

@@ -8,7 +8,7 @@ its edges (edges.py).
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +20,13 @@ _SKIP_BYTES = 1 << 16
 
 def deflate(data: bytes) -> bytes:
     """Raw deflated bytes (RFC 1951)."""
+    return deflate_all((data,))
+
+
+def deflate_all(pieces: Iterable[bytes]) -> bytes:
+    """The same of pieces that come one by one."""
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
-    return packer.compress(data) + packer.flush()
+    return b"".join([*(packer.compress(piece) for piece in pieces), packer.flush()])
 
 
 def inflate(data: bytes, size: int) -> bytes:

@@ -155,6 +155,7 @@ def unpack_extension(body: bytes, offset: int = 0, limit: int = MAX_EXTENSION_BY
 
 
 def wrap_record(sync: int, body: bytes, binding: int) -> bytes:
+    """A record's bytes: sync, length and its check, body, CRC-32 started from the file's binding."""
     front = bytes([sync]) + varint(len(body))
     record = front + bytes([_front_check(front, binding)]) + body
     return record + zlib.crc32(record, binding).to_bytes(_CRC_BYTES, "little")

@@ -51,6 +51,7 @@ class ProblemList:
         self._more, self._last = 0, 0
 
     def add(self, problem: Problem) -> None:
+        """Name it, or count it."""
         if len(self.named) < MAX_PROBLEMS:
             self.named.append(problem)
         else:
@@ -118,6 +119,7 @@ class Scanner:
         self._cut: tuple[int, Problem] | None = None  # what to say of the last record if it proves damaged, not cut
 
     def scan(self) -> None:
+        """Find all records and problems, to the file's end or until the work is used up."""
         due: int | None = self.at  # where a record must start, if known
         claim: int | None = None  # where one must start, if the head of the one before is true
         while self.at < len(self.data):
@@ -141,16 +143,15 @@ class Scanner:
         record, end = self.record(at)
         if not isinstance(record, Segment):
             return record, end
-        sure = sure or not short.is_weak(self.data[at], record)
         before = self.marks.add(record, self._mark(record, at, end))
-        if not sure and not self._followed(end):
+        if not sure and short.is_weak(self.data[at], record) and not self._followed(end):
             self.marks.put_back(record, before)
             raise Broken("damaged", f"{record.name}: nothing whole stands behind it")
         return record, end
 
     def _mark(self, record: Segment, at: int, end: int) -> int:
-        if self._short_header is None or self.data[at] == segment.SYNC:
-            return int.from_bytes(self.data[end - RECORD_CRC_BYTES : end], "little")
+        if self._short_header is None or not short.is_weak(self.data[at], record):
+            return int.from_bytes(self.data[end - RECORD_CRC_BYTES : end], "little")  # it is the record's check
         seed = short.seed_of(record, self._short_header, self.marks)
         return short.mark_of(self.data, short.unpack_short(self.data, at, self._short_header), seed)
 
@@ -204,13 +205,13 @@ class Scanner:
         return found is not None
 
     def record(self, at: int) -> tuple[Record, int]:
-        kind, header = _KINDS.get(self.data[at]), self._short_header
-        if header is not None and short.is_short_sync(self.data[at]):
-            kind = "segment"
+        """What stands at a place, whole and checked, and where it ends. Raises Broken."""
+        header = self._short_header if short.is_short_sync(self.data[at]) else None
+        kind = _KINDS.get(self.data[at]) if header is None else "segment"
         if kind is None:
             raise Broken("damaged", f"no record at offset {at}")
         try:
-            if header is not None and short.is_short_sync(self.data[at]):
+            if header is not None:
                 return self._short(at, header)
             return self._segment(at) if kind == "segment" else self._other(at)
         except StreamError as error:
@@ -277,6 +278,7 @@ class Scanner:
         return False
 
     def crc_holds(self, at: int, stop: int, seed: int) -> bool:
+        """Whether the CRC-32 behind a record checks, as long as there is work left."""
         if self.budget <= 0:
             return False
         expected = int.from_bytes(self.data[stop : stop + RECORD_CRC_BYTES], "little")

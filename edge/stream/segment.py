@@ -30,7 +30,7 @@ from dataclasses import dataclass, field
 
 from swathpack.edge.stream.chunks import Taken, checked_bytes, take_checks, with_checks
 from swathpack.edge.stream.errors import StreamError
-from swathpack.edge.stream.quality import MAX_SHIFT, PREDICTIVE, TRANSFORM, is_learned
+from swathpack.edge.stream.quality import MAX_SHIFT, PREDICTIVE, TRANSFORM, is_learned, shift_of, step_of
 from swathpack.edge.stream.wire import (
     CONTEXT_DIGEST_BYTES,
     MAX_VARINT,
@@ -101,6 +101,21 @@ class Segment:
             object.__setattr__(self, "payload_bytes", len(self.payload))
         _check(self)
 
+    @classmethod
+    def empty(
+        cls,
+        place: tuple[int, int],
+        quality: int,
+        layers: tuple[int, int],
+        size: tuple[int, int],
+        refs: tuple[ContextRef, ...] = (),
+    ) -> Segment:
+        """One without its payload. place: frame and tile. quality: its byte. layers: [start, stop). size: rows and columns of
+        latent positions.
+        """
+        start, stop = layers
+        return cls(*place, step_of(quality), start, stop - start, *size, refs, flags=shift_of(quality))
+
     @property
     def sound(self) -> bool:
         """Whether the record's CRC vouches for the payload."""
@@ -113,6 +128,7 @@ class Segment:
 
     @property
     def layer_stop(self) -> int:
+        """The first layer behind those that it holds."""
         return self.layer_start + self.layer_count
 
     def symbols(self, layer_channels: int = 32) -> int:

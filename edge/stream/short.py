@@ -33,7 +33,7 @@ from __future__ import annotations
 import binascii
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from swathpack.edge.stream.chunks import with_checks
 from swathpack.edge.stream.errors import StreamError
@@ -133,10 +133,8 @@ def fits_short(segment: Segment, header: Header) -> bool:
 
 def tile_grid(header: Header, tile: int) -> tuple[int, int]:
     """Rows and columns of latent positions that a tile of the file has."""
-    down, across = divmod(tile, header.tiles_across)
-    size = header.tile_size
-    sides = min(size, header.height - down * size), min(size, header.width - across * size)
-    return -(-sides[0] // LATENT_STRIDE), -(-sides[1] // LATENT_STRIDE)
+    rows, columns = header.tile_shape(tile)
+    return -(-rows // LATENT_STRIDE), -(-columns // LATENT_STRIDE)
 
 
 def _back(segment: Segment) -> tuple[int, ...]:
@@ -260,21 +258,9 @@ def unpack_short(data: bytes, at: int, header: Header) -> Front:
 def _segment(
     header: Header, frame: int, tile: int, quality: int, back: Sequence[int], payload_bytes: int, at: int
 ) -> Segment:
-    grid_h, grid_w = tile_grid(header, tile)
-    return Segment(
-        frame,
-        tile,
-        step_of(quality),
-        0,
-        MAX_LAYERS,
-        grid_h,
-        grid_w,
-        tuple(ContextRef(frame - n, MAX_LAYERS) for n in back),
-        quality >> 6,
-        truncated=True,
-        payload_bytes=payload_bytes,
-        offset=at,
-    )
+    refs = tuple(ContextRef(frame - n, MAX_LAYERS) for n in back)
+    empty = Segment.empty((frame, tile), quality, (0, MAX_LAYERS), tile_grid(header, tile), refs)
+    return replace(empty, truncated=True, payload_bytes=payload_bytes, offset=at)
 
 
 def mark_of(data: bytes, front: Front, seed: int) -> int:

@@ -38,6 +38,7 @@ class Cursor:
         self.end = len(data) if end is None else min(end, len(data))
 
     def take(self, n: int) -> bytes:
+        """The next n bytes."""
         if n > self.end - self.at:
             raise StreamError(f"expected {n} more bytes at offset {self.at}, found {self.end - self.at}")
         piece = bytes(self.data[self.at : self.at + n])
@@ -45,6 +46,7 @@ class Cursor:
         return piece
 
     def byte(self) -> int:
+        """The next one."""
         return self.take(1)[0]
 
     def little(self, n: int) -> int:
@@ -52,6 +54,7 @@ class Cursor:
         return int.from_bytes(self.take(n), "little")
 
     def varint(self) -> int:
+        """What `varint` packs."""
         value = 0
         for i in range(MAX_VARINT_BYTES):
             byte = self.byte()
@@ -63,6 +66,7 @@ class Cursor:
         raise StreamError(f"malformed varint before offset {self.at}")
 
     def signed(self) -> int:
+        """What `signed_varint` packs."""
         value = self.varint()
         return -(value + 1) // 2 if value & 1 else value // 2
 

@@ -66,6 +66,18 @@ class Installation:
     def begin(self, folder: Path) -> None:
         """What is installed before."""
 
+    def change(self, folder: Path) -> None:
+        """What is cut: the order that the kit is given."""
+        raise NotImplementedError
+
+    def work(self, folder: Path) -> Iterator[None]:
+        """The order, and what systemd calls at the next start."""
+        self.change(folder)
+        yield
+        self.verb(folder, "startup")
+        self.verb(folder, "confirm")
+        yield
+
     def install(self, folder: Path, name: str) -> int:
         """As the flashing machine does: the bundle is sent again where it is not here any more."""
         incoming = folder / "opt/swathpack/incoming"
@@ -115,12 +127,8 @@ class FirstInstallation(Installation):
 
     name = "first install"
 
-    def work(self, folder: Path) -> Iterator[None]:
+    def change(self, folder: Path) -> None:
         self.install(folder, "one")
-        yield
-        self.verb(folder, "startup")
-        self.verb(folder, "confirm")
-        yield
 
     def judge(self, folder: Path, steps: int) -> str:
         places = Places(folder)
@@ -138,12 +146,8 @@ class Upgrade(Installation):
     def begin(self, folder: Path) -> None:
         assert self.finish(folder, "one") == ""
 
-    def work(self, folder: Path) -> Iterator[None]:
+    def change(self, folder: Path) -> None:
         self.install(folder, "two")
-        yield
-        self.verb(folder, "startup")
-        self.verb(folder, "confirm")
-        yield
 
     def judge(self, folder: Path, steps: int) -> str:
         found = self.fly(folder)
@@ -160,12 +164,8 @@ class Rollback(Installation):
     def begin(self, folder: Path) -> None:
         assert self.finish(folder, "one") == "" and self.finish(folder, "two") == ""
 
-    def work(self, folder: Path) -> Iterator[None]:
+    def change(self, folder: Path) -> None:
         roll_back(Places(folder), Quiet())
-        yield
-        self.verb(folder, "startup")
-        self.verb(folder, "confirm")
-        yield
 
     def judge(self, folder: Path, steps: int) -> str:
         found = self.fly(folder)

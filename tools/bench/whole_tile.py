@@ -1,6 +1,6 @@
 """One large scene through `compress` and `decompress`, as a user runs them: seconds, memory, fill, PSNR.
 
-    python -m swathpack.tools.bench.whole_tile ../shared/data build/whole            10,980 x 10,980 x 12; hours of CPU
+    python -m swathpack.tools.bench.whole_tile ../shared/data build/whole            10,980 x 10,980 x 12; some 45 minutes of CPU
     python -m swathpack.tools.bench.whole_tile ../shared/data build/whole --side 2048 --bppb 0.1
 
 The scene is a mosaic of crops of which no two are alike (`swathpack.tools.bench.mosaic`), made once in the folder. It is coded to

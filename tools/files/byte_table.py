@@ -65,9 +65,7 @@ def _head_bytes(header: Header, segment: Segment) -> int:
     """Bytes of a transform payload before its first block, 0 where that cannot be told."""
     if segment.quality_byte != TRANSFORM or segment.layer_start:
         return 0
-    down, across = divmod(segment.tile, header.tiles_across)
-    side = header.tile_size
-    shape = (len(header.bands), min(side, header.height - side * down), min(side, header.width - side * across))
+    shape = (len(header.bands), *header.tile_shape(segment.tile))
     try:
         ends = layer_ends(segment.payload, shape, known_names(header.bands), _ENDLESS)
     except TransformCoderError:

@@ -20,7 +20,7 @@ from swathpack.edge.codec.tile_coder import DEAD_ZONE, CodedLatent, analyse_tile
 from swathpack.edge.codec.transform_coder import Weights, counts_of
 from swathpack.edge.frame import Frame
 from swathpack.edge.stream import ContextRef, Segment
-from swathpack.edge.stream.quality import TRANSFORM, shift_of, step_of
+from swathpack.edge.stream.quality import TRANSFORM
 
 ROOM_FACTOR, ROOM_MORE = 6, 4096  # what a payload may take, against what it will probably be cut to
 
@@ -49,12 +49,9 @@ class CodedLearned:
         """The segment record with layers [0, stop). Raises ValueError for other layers than were coded."""
         if stop != self.layers:
             raise ValueError(f"expected the {self.layers} layers that were coded, found {stop}")
-        return replace(self.empty_segment(frame, tile, stop, refs), payload=self.payload, payload_bytes=-1)
-
-    def empty_segment(self, frame: int, tile: int, stop: int, refs: tuple[ContextRef, ...] = ()) -> Segment:
-        """The segment record of layers [0, stop) without its payload."""
         h, w = self.latent.shape[1:]
-        return Segment(frame, tile, step_of(self.quality), 0, stop, h, w, refs, flags=shift_of(self.quality))
+        empty = Segment.empty((frame, tile), self.quality, (0, stop), (h, w), refs)
+        return replace(empty, payload=self.payload, payload_bytes=-1)
 
 
 @dataclass(frozen=True)

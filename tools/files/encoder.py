@@ -25,11 +25,13 @@ from swathpack.edge.codec.plain import bytes_about
 from swathpack.edge.codec.tile_coder import DEAD_ZONE, RDO_SLOPE, analyse_tile
 from swathpack.edge.frame import Frame
 from swathpack.edge.stream import Header
+from swathpack.edge.stream.header import MAX_TILE
 from swathpack.edge.stream.quality import MAX_SHIFT, STEPS
 from swathpack.edge.stream.records import MAX_EXTENSION_BYTES
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.carried import record_of
 from swathpack.tools.files.coders import Coders, Given
+from swathpack.tools.files.coding_jobs import room_for
 from swathpack.tools.files.file_writer import FileWriter
 from swathpack.tools.files.frame_coder import (
     COARSEST_LEVEL,
@@ -50,7 +52,7 @@ from swathpack.tools.files.step_search import closer, finest_fitting
 from swathpack.tools.files.workers import LocalPool
 
 WHOLE_SHARE = 0.02  # of the budget: what files said, free text and all, is worth so much and no more
-TILE = 256
+TILE = MAX_TILE
 NEAR = 1.5  # levels by which the learned codec's step may miss the level of all others
 ROUNDS = 4  # in which that is found, mostly in one or two
 LEAP = 8  # levels, where the learned codec's tiles alone take more than there is
@@ -262,7 +264,7 @@ class SeriesEncoder:
         writer, count = self._start(self._whole_fits(budget), file), len(self.given)
         room = budget - writer.size - sum(self.records.bytes_of(index) for index in range(count))
         share = max(1, room // (count * len(self.windows)))
-        coders = self._coders(share, max(1, min(room, 6 * share + 4096)), tick=tick)
+        coders = self._coders(share, max(1, min(room, room_for(share))), tick=tick)
         every = [coders.keep(index) for index in range(count)]
         self._check_room(budget, room, sum(coder.least() for coder in every), each=False)
         level = level_fitting(every, room)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from swathpack.edge.codec.plain import CodedPlain, Curve
 from swathpack.edge.codec.transform_coder import Weights
 from swathpack.edge.stream import ContextRef, Segment
-from swathpack.edge.stream.quality import MAX_SHIFT, TRANSFORM, quality_of, shift_of, step_of, usual_shift
+from swathpack.edge.stream.quality import MAX_SHIFT, TRANSFORM, quality_of, usual_shift
 from swathpack.tools.files.coding_jobs import CodedLearned, How
 from swathpack.tools.files.places import Place, ShelvedContext
 from swathpack.tools.files.shelf import Kept, Shelf
@@ -70,7 +70,7 @@ class PlainTile:
 
     def empty_segment(self, frame: int, tile: int, stop: int, refs: tuple[ContextRef, ...] = ()) -> Segment:
         """The same without its payload."""
-        return Segment(frame, tile, step_of(self.quality), 0, stop, *self.size, refs, flags=shift_of(self.quality))
+        return Segment.empty((frame, tile), self.quality, (0, stop), self.size, refs)
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +95,7 @@ class LearnedTile:
 
     def empty_segment(self, frame: int, tile: int, stop: int, refs: tuple[ContextRef, ...] = ()) -> Segment:
         """The same without its payload."""
-        return Segment(frame, tile, step_of(self.quality), 0, stop, *self.size, refs, flags=shift_of(self.quality))
+        return Segment.empty((frame, tile), self.quality, (0, stop), self.size, refs)
 
 
 class LearnedChoice:

@@ -82,15 +82,6 @@ def estimate(layout: Layout, values: NDArray[np.int32], bits: NDArray[np.uint8],
     return estimates.estimate(layout, values, bits, model()[2], step)
 
 
-def reconstruct(layout: Layout, values: NDArray[np.int32], bits: NDArray[np.uint8], step: float) -> NDArray[np.float32]:
-    """As `estimate` for payloads of before it: every value by itself.
-
-    Within its interval a value is expected at 27/64 when it has just been found, at 29/64 and 30/64 when one or more of
-    its bits are known: means over training scenes.
-    """
-    del layout
-    twice, length = np.abs(values), np.left_shift(1, bits.astype(np.int32)).astype(np.float32)
-    intervals = twice >> (bits.astype(np.int32) + 1)
-    below = np.where(intervals < 2, np.float32(5 / 64), np.where(intervals < 4, np.float32(3 / 64), np.float32(2 / 64)))
-    expected = np.float32(0.5) * twice.astype(np.float32) - below * length
-    return np.asarray(np.sign(values) * expected * np.float32(step), np.float32)
+def reconstruct(values: NDArray[np.int32], bits: NDArray[np.uint8], step: float) -> NDArray[np.float32]:
+    """As `estimate` for payloads of before it: every value by itself."""
+    return estimates.middles_of(values, bits).astype(np.float32) * np.float32(step / 64)

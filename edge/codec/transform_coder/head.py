@@ -21,10 +21,8 @@ from swathpack.edge.codec.transform_coder.weights import Weights, read_weights, 
 
 STEP_BITS, STEPS_AN_OCTAVE, STEP_BIAS = 6, 4, 16
 PLANE_BITS = 5
-PREDICTED, WEIGHTED = (
-    31,
-    30,
-)  # payloads of before, in the place of the planes: an earlier date is taken; bands have weights
+# Payloads of before, in the place of the planes: an earlier date is taken; bands have weights.
+PREDICTED, WEIGHTED = 31, 30
 # Since coefficients are estimated from their neighbours: planes come first, with whether the step is the usual one, and in
 # their old place stands a kind: 29, one less where an earlier date is taken, two less where bands have weights.
 KINDS = (29, 28, 27, 26)

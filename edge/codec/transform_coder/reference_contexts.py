@@ -98,11 +98,11 @@ class Subband:
         return (0, 1, 1, 2)[self.kind]
 
     def place(self, y: int, x: int) -> int:
-        """Of a value."""
+        """Where a value stands."""
         return self.offset + y * self.stride + x
 
     def cell(self, cy: int, cx: int) -> int:
-        """Of a cell."""
+        """Where a cell's numbers stand."""
         return self.cell_offset + cy * self.cell_stride + cx
 
     def cells(self) -> Iterator[tuple[int, int]]:

@@ -238,8 +238,9 @@ def decode_tile(
     values, bits, layers = bitplane.decode(
         layout, head.planes, payload[reader.bytes_read :], layer_targets(bands * height * width)
     )
-    draw = bitplane.estimate if head.estimated else bitplane.reconstruct
-    matrices = layout.gather(draw(layout, values, bits, step_of(head.step)), head.pyramids)
+    found = values, bits, step_of(head.step)
+    drawn = bitplane.estimate(layout, *found) if head.estimated else bitplane.reconstruct(*found)
+    matrices = layout.gather(drawn, head.pyramids)
     weighted = np.zeros(shape, np.float32)
     for number, matrix in enumerate(matrices):
         _add_raster(weighted, head, number, matrix, date)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 import time
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from swathpack.tools.files import tile_jobs
 from swathpack.tools.files.api import model as shipped
 from swathpack.tools.files.encoder import SeriesEncoder
 from swathpack.tools.files.rasters import read_series
-from tests.tools.commands.test_long_work import kill_at_random, run
+from tests.tools.commands.long_runs import kill_at_random, start_slowly
 
 rasterio = pytest.importorskip("rasterio")
 BANDS = ["B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12"]
@@ -101,29 +100,11 @@ def test_a_journal_does_not_touch_a_run_without_resume(tmp_path: Path) -> None:
     assert (tmp_path / "a.swp.journal").read_bytes() == b"of something else"
 
 
-SLOWLY = """
-import sys, time
-from swathpack.tools.cli import main
-from swathpack.tools.files import tile_jobs
-from swathpack.tools.files.api import model as shipped
-from swathpack.tools.files.encoder import SeriesEncoder
-
-exact = tile_jobs._JOBS["exact"]
-
-def slowly(*arguments):
-    time.sleep(0.25)
-    return exact(*arguments)
-
-tile_jobs._JOBS["exact"] = slowly
-sys.exit(main(sys.argv[1:]))
-"""
-
-
 def test_ctrl_c_leaves_the_journal_of_resume_and_nothing_else(tmp_path: Path) -> None:
     (path,) = rasters(tmp_path / "in", FEW, (600, 560), 1)
     words = ["compress", str(path), "-o", str(tmp_path / "a.swp"), "--lossless", "--threads", "1"]
     for more, left in (["--resume"], ["a.swp.journal"]), ([], []):
-        child = run([sys.executable, "-c", SLOWLY, *words, *more])
+        child = start_slowly("exact", *words, *more)
         while child.poll() is None and not list(tmp_path.glob(".a.swp.*")):
             time.sleep(0.01)
         time.sleep(0.3)

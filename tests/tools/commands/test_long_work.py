@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import random
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -16,8 +12,7 @@ import pytest
 from swathpack.hil_tests.simulation.made_frames import values
 from swathpack.tools.cli import main
 from swathpack.tools.errors import DONE
-
-ROOT = Path(__file__).resolve().parents[3]
+from tests.tools.commands.long_runs import kill_at_random, start_slowly
 
 
 @pytest.fixture(scope="module", params=["transform", "learned"])
@@ -31,47 +26,6 @@ def stream(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     words = ["--quality", "30", "--fast", "--mode", request.param]
     assert main(["compress", str(folder / "cube.npz"), "-o", str(folder / "a.swp"), *words]) == DONE
     return folder / "a.swp"
-
-
-# The command with tiles that take a quarter of a second each: 27 of the transform coder's are otherwise decoded before a signal
-# that is sent when the first file appears has arrived.
-SLOWLY = """
-import sys, time
-from swathpack.tools.cli import main
-from swathpack.tools.files import tile_jobs
-
-decode = tile_jobs._JOBS["decode"]
-
-def slowly(*arguments):
-    time.sleep(0.25)
-    return decode(*arguments)
-
-tile_jobs._JOBS["decode"] = slowly
-sys.exit(main(sys.argv[1:]))
-"""
-
-
-def start(*words: str) -> subprocess.Popen[str]:
-    return run([sys.executable, "-m", "swathpack.tools.cli", *words])
-
-
-def run(command: list[str]) -> subprocess.Popen[str]:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.Popen(
-        command, cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
-
-
-def kill_at_random(words: list[str], journal: Path, seed: int, kills: int = 3) -> None:
-    """Kill a run that many times, each at a random moment after its journal has grown."""
-    chance = random.Random(seed)
-    for _ in range(kills):
-        child, size = start(*words), journal.stat().st_size if journal.exists() else 0
-        while child.poll() is None and not (journal.exists() and journal.stat().st_size > size + 200):
-            time.sleep(0.01)
-        time.sleep(chance.random() * 0.2)
-        child.kill()
-        child.communicate()
 
 
 def test_a_killed_run_goes_on_to_the_same_file(stream: Path, tmp_path: Path) -> None:
@@ -115,7 +69,7 @@ def test_a_journal_of_other_options_is_begun_anew(stream: Path, tmp_path: Path) 
 def test_ctrl_c_leaves_the_journal_of_resume_and_nothing_else(stream: Path, tmp_path: Path) -> None:
     words = ["decompress", str(stream), "-o", str(tmp_path / "a.npz"), "--threads", "2"]
     for more, left in (["--resume"], ["a.npz.journal"]), ([], []):
-        child = run([sys.executable, "-c", SLOWLY, *words, *more])
+        child = start_slowly("decode", *words, *more)
         while child.poll() is None and not list(tmp_path.iterdir()):
             time.sleep(0.01)
         child.send_signal(signal.SIGINT)

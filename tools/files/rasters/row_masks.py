@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from swathpack.edge.stream.masks import deflate_all
+
 Bits = NDArray[np.bool_]
 
 
@@ -43,13 +45,8 @@ class RowMasks:
 
     def packed(self, pixels: int) -> tuple[bytes | None, bytes | None]:
         """As `swathpack.edge.stream.pack_mask` and `pack_holes` pack them, of a frame of so many pixels."""
-        mask = _deflated(iter(self._missing)) if self._any_missing else None
-        return mask, _deflated(_joined_bits(self._holes, pixels)) if self._any_holes else None
-
-
-def _deflated(parts: Iterator[bytes]) -> bytes:
-    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
-    return b"".join([*(packer.compress(zlib.decompress(p)) for p in parts), packer.flush()])
+        mask = deflate_all(map(zlib.decompress, self._missing)) if self._any_missing else None
+        return mask, deflate_all(_joined_bits(self._holes, pixels)) if self._any_holes else None
 
 
 def _joined_bits(bands: Sequence[Sequence[bytes]], bits: int) -> Iterator[bytes]:
@@ -62,6 +59,6 @@ def _joined_bits(bands: Sequence[Sequence[bytes]], bits: int) -> Iterator[bytes]
             left -= len(own)
             every = np.concatenate([carried, own])
             whole = len(every) // 8 * 8
-            yield zlib.compress(np.packbits(every[:whole]).tobytes(), 1)
+            yield np.packbits(every[:whole]).tobytes()
             carried = every[whole:]
-    yield zlib.compress(np.packbits(carried).tobytes(), 1)
+    yield np.packbits(carried).tobytes()
