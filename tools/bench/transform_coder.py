@@ -24,7 +24,7 @@ import numpy as np
 
 from swathpack.edge.bands import BANDS
 from swathpack.edge.codec.pixels import tile_windows
-from swathpack.edge.codec.plain import Curve
+from swathpack.edge.codec.rate import Curve
 from swathpack.edge.codec.transform_coder import CodedTile, decode_tile, encode_tile
 from swathpack.tools.bench.peers.base import PeerError
 from swathpack.tools.bench.range_peers import CURVES, PLAIN, Scene, at_rates, rmse

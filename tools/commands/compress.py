@@ -21,14 +21,15 @@ import numpy as np
 
 from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.codec.model import DEFAULT_DIRECTORY, EdgeModel, ModelError
+from swathpack.edge.codec.modes import MODES
 from swathpack.edge.codec.plain import PlainError
+from swathpack.edge.codec.rate import COARSEST_LEVEL, FINEST_LEVEL
 from swathpack.edge.codec.transform_coder import CHOICES as WEIGHTS
 from swathpack.edge.frame import FrameError
 from swathpack.edge.stream import StreamError
 from swathpack.edge.stream.quality import MAX_SHIFT
 from swathpack.tools.errors import DONE, PARTLY, UserError
 from swathpack.tools.files.encoder import SeriesEncoder
-from swathpack.tools.files.frame_coder import COARSEST_LEVEL, FINEST_LEVEL, MODES
 from swathpack.tools.files.journal import JournalPool, fingerprint_of
 from swathpack.tools.files.outputs import Output, add_force
 from swathpack.tools.files.rasters import Series, read_series

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from swathpack.edge.bands import BANDS, complete_dn, filled_counts
 from swathpack.edge.codec.latents import Latent
 from swathpack.edge.codec.model import EdgeModel
+from swathpack.edge.codec.modes import image_error
 from swathpack.edge.codec.plain import CodedPlain, Counts, against, decode_plain, encode_predictive, encode_transform
 from swathpack.edge.codec.prediction import CodingContext
 from swathpack.edge.codec.tile_coder import DEAD_ZONE, CodedLatent, analyse_tile, encode_tile, weigh_contexts
@@ -34,7 +35,7 @@ def room_for(aim_bytes: int) -> int:
 class CodedLearned:
     """A tile by the learned codec: its latent, and the payload of its first `layers` layers (a longer one does not start with
     it: every one ends as its coder does). payload_sizes: (17,) bytes. kept: which of the contexts it was given are used.
-    cost: see `cost_of`, of its image; None where nobody asked.
+    cost: `swathpack.edge.codec.modes.image_error`; None where nobody asked.
     """
 
     latent: Latent
@@ -57,7 +58,7 @@ class CodedLearned:
 @dataclass(frozen=True)
 class How:
     """quality: byte of step and base. layers: that are sent. slope: of optimised quantisation. weigh: leave contexts that do
-    not pay. weights: of the bands, for `cost_of`; None where the cost is not asked for.
+    not pay. weights: of the bands, for the cost; None where it is not asked for.
     """
 
     quality: int
@@ -109,9 +110,9 @@ def _image(
 
 
 def plain_cost(_: EdgeModel, tile: Frame, payload: bytes, date: Counts | None, weights: Weights) -> float:
-    """`cost_of` what a decoder makes of a transform payload."""
+    """The error of what a decoder makes of a transform payload; see `swathpack.edge.codec.modes.image_error`."""
     shape = (len(tile.bands), tile.height, tile.width)
-    return cost_of(_image(payload, shape, tile.bands, date), _filled(tile), weights)
+    return _cost_of(_image(payload, shape, tile.bands, date), tile, weights)
 
 
 def analyse(model: EdgeModel, tile: Frame) -> NDArray[np.float32]:
@@ -130,7 +131,7 @@ def learned(
     first = done if how.dead_zone == DEAD_ZONE else None
     slope = how.slope * how.dead_zone / DEAD_ZONE
     coded = encode_tile(model, coefficients, how.quality, contexts, min(how.dead_zone, 0.5), slope, first)
-    cost = None if how.weights is None else cost_of(_synthesised(model, tile, coded), _filled(tile), how.weights)
+    cost = None if how.weights is None else _cost_of(_synthesised(model, tile, coded), tile, how.weights)
     payload = coded.layers.payload(how.layers)
     return CodedLearned(coded.latent, coded.quality, payload, how.layers, coded.payload_sizes, kept, cost)
 
@@ -145,12 +146,8 @@ def _filled(tile: Frame) -> Frame:
     return replace(tile, data=filled_counts(tile), holes=np.zeros((0, 0, 0), np.bool_)) if tile.holes.any() else tile
 
 
-def cost_of(image: NDArray[np.generic], tile: Frame, weights: Weights) -> float:
-    """log2 of the squared error over valid pixels: of all bands by their weights and, as much again, of the heavier bands."""
-    difference = (image.astype(np.float64) - tile.data) * weights.factors
-    errors = (difference[:, tile.valid] ** 2).sum(axis=1)
-    parts = [errors.sum(), errors[list(weights.bands)].sum()] if weights.level else [errors.sum()]
-    return float(np.log2(np.maximum(parts, 1e-9)).mean())
+def _cost_of(image: NDArray[np.generic], tile: Frame, weights: Weights) -> float:
+    return image_error(image, _filled(tile).data, tile.valid, weights)
 
 
 def exact(_: EdgeModel, tile: Frame, max_error: int) -> CodedPlain:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from swathpack.edge.codec.plain import CodedPlain, Curve
+from swathpack.edge.codec.plain import CodedPlain
+from swathpack.edge.codec.rate import Curve
 from swathpack.edge.codec.transform_coder import Weights
 from swathpack.edge.stream import ContextRef, Segment
 from swathpack.edge.stream.quality import MAX_SHIFT, TRANSFORM, quality_of, usual_shift

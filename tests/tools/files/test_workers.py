@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from swathpack.edge.bands import BANDS
+from swathpack.edge.codec.rate import slope_at
 from swathpack.edge.codec.transform_coder import weights_for
 from swathpack.edge.frame import Frame
 from swathpack.edge.stream import read_stream
@@ -19,7 +20,6 @@ from swathpack.tools.files import held_dates
 from swathpack.tools.files.coding_jobs import room_for, transform
 from swathpack.tools.files.decoder import Decoded, StreamDecoder
 from swathpack.tools.files.encoder import SeriesEncoder
-from swathpack.tools.files.frame_coder import slope_at
 from swathpack.tools.files.pool import Job
 from swathpack.tools.files.tile_store import TileStore
 from swathpack.tools.files.workers import LocalPool, WorkerEndedError, WorkerPool, open_pool
