@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from swathpack.edge.codec.latents import LAYERS
-from swathpack.edge.codec.model import DEFAULT_DIRECTORY, EdgeModel, ModelError
+from swathpack.edge.codec.model import DEFAULT_DIRECTORY, EdgeModel
 from swathpack.edge.codec.modes import MODES
 from swathpack.edge.codec.plain import PlainError
 from swathpack.edge.codec.rate import COARSEST_LEVEL, FINEST_LEVEL
@@ -31,6 +31,7 @@ from swathpack.edge.stream.quality import MAX_SHIFT
 from swathpack.tools.errors import DONE, PARTLY, UserError
 from swathpack.tools.files.encoder import SeriesEncoder
 from swathpack.tools.files.journal import JournalPool, fingerprint_of
+from swathpack.tools.files.models import open_model
 from swathpack.tools.files.outputs import Output, add_force
 from swathpack.tools.files.rasters import Series, read_series
 from swathpack.tools.files.rasters.options import add_reading_arguments, reading_options
@@ -138,23 +139,10 @@ def check_threads(args: argparse.Namespace) -> None:
         raise UserError(f"--threads: expected 1 to {MAX_THREADS}, found {args.threads}")
 
 
-def open_model(args: argparse.Namespace) -> EdgeModel:
-    """The model of --model, as a UserError when it cannot be loaded."""
-    check_threads(args)
-    return _model(args, args.threads)
-
-
 def open_tile_model(args: argparse.Namespace) -> EdgeModel:
     """The model for work on tiles: one thread, since workers share the cores out. Raises UserError."""
     check_threads(args)
-    return _model(args, 1)
-
-
-def _model(args: argparse.Namespace, threads: int) -> EdgeModel:
-    try:
-        return EdgeModel(args.model, threads, args.engine)
-    except ModelError as error:
-        raise UserError(str(error)) from error
+    return open_model(args.model, 1, args.engine)
 
 
 def request_of(args: argparse.Namespace) -> Request:
