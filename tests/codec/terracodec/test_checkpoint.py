@@ -20,6 +20,7 @@ from tests.codec.terracodec.make_models import FAMILIES, imported, layout, rando
 MILLIONS = {"fp": 3.06, "elic": 16.5, "tt": 225, "flextec": 225}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("family", FAMILIES)
 def test_published_layout_loads_strictly_at_full_size(family: str) -> None:
     state = strip_prefix(random_state(family))

@@ -56,6 +56,7 @@ def test_any_size(size: tuple[int, int]) -> None:
     check(series(*size, 2, level="L2A"), 26.0)
 
 
+@pytest.mark.long
 def test_several_tiles() -> None:
     decoded = check(series(300, 260, 1, seed=1))
     assert [t.tile for t in decoded.reports[0].tiles] == [0, 1, 2, 3]
@@ -258,11 +259,13 @@ def test_cuts_everywhere() -> None:
         check_cut(at)
 
 
+@pytest.mark.long
 def test_flipped_bits() -> None:
     for seed in range(10):
         check_flip(seed)
 
 
+@pytest.mark.long
 def test_flipped_bits_of_headers_and_frame_records() -> None:
     """Every byte from the start of the file to the end of the header, and of the record with the mask."""
     data = damaged_case()[0]
@@ -311,6 +314,7 @@ def check_good_prefix(data: bytes, frame: int) -> int:
     return tile.layers
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("frame", [0, 1])
 def test_bytes_lost_in_the_middle_of_a_segment_never_make_a_wrong_image(frame: int) -> None:
     """Of the last segment (it then looks cut) and of one before it (its CRC says so)."""

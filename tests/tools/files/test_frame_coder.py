@@ -78,6 +78,7 @@ def test_an_exact_stream_that_was_cut_holds_true_rows_only() -> None:
     assert (found.frames[0].data[:, known] == frame.data[:, known]).all()
 
 
+@pytest.mark.long
 def test_auto_is_the_better_of_both_modes() -> None:
     frames = series(128, 128, 2, seed=8)
     for budget in (400, 2500):
