@@ -14,19 +14,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import IO
 
-import numpy as np
-from numpy.typing import NDArray
-
-from swathpack.edge.bands import complete_dn
 from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.codec.model import EdgeModel
 from swathpack.edge.codec.modes import MODES
-from swathpack.edge.codec.pixels import TileWindow, tile_windows
+from swathpack.edge.codec.pixels import TILE, TileWindow, tile_windows
 from swathpack.edge.codec.rate import COARSEST_LEVEL, bytes_about
-from swathpack.edge.codec.tile_coder import DEAD_ZONE, RDO_SLOPE, analyse_tile
+from swathpack.edge.codec.tile_coder import DEAD_ZONE, RDO_SLOPE
 from swathpack.edge.frame import Frame
 from swathpack.edge.stream import Header
-from swathpack.edge.stream.header import MAX_TILE
 from swathpack.edge.stream.quality import MAX_SHIFT, STEPS
 from swathpack.edge.stream.records import MAX_EXTENSION_BYTES
 from swathpack.tools.errors import UserError
@@ -47,7 +42,6 @@ from swathpack.tools.files.step_search import closer, finest_fitting
 from swathpack.tools.files.workers import LocalPool
 
 WHOLE_SHARE = 0.02  # of the budget: what files said, free text and all, is worth so much and no more
-TILE = MAX_TILE
 NEAR = 1.5  # levels by which the learned codec's step may miss the level of all others
 ROUNDS = 4  # in which that is found, mostly in one or two
 LEAP = 8  # levels, where the learned codec's tiles alone take more than there is
@@ -319,9 +313,3 @@ def _closer(best: Trial, code: Callable[[int, float], Trial], q: int, room: int)
 
 def _size(trials: Sequence[Trial]) -> int:
     return sum(trial.size for trial in trials)
-
-
-def coefficients_of(model: EdgeModel, frame: Frame) -> list[NDArray[np.float32]]:
-    """Coefficients of all tiles of a frame (for calibration and tests)."""
-    dn = complete_dn(frame)
-    return [analyse_tile(model, w.of(dn), w.of(frame.valid)) for w in tile_windows(frame.height, frame.width, TILE)]

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from swathpack.edge.bands import BANDS, BandError, complete_bands
 from swathpack.edge.codec.latents import STRIDE
 from swathpack.edge.codec.model import EdgeModel
-from swathpack.edge.codec.pixels import TileWindow
+from swathpack.edge.codec.pixels import TILE, TileWindow
 from swathpack.edge.codec.protocol import ContextLatent, TileKey
 from swathpack.edge.frame import MAX_SIDE, Frame, FrameError
 from swathpack.edge.packets.report import held_digest
@@ -34,7 +34,6 @@ from swathpack.tools.ground.codec_decoder import EdgeSegmentDecoder
 from swathpack.tools.ground.decoder import DecodeError
 from swathpack.tools.ground.store import GroundStore, TileFrame
 
-TILE = 256
 MAX_DN = 65535
 
 
