@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from swathpack.codec.terracodec.checkpoint import (
+    FAMILIES,
     CheckpointError,
     import_checkpoint,
     load_model,
@@ -14,7 +15,7 @@ from swathpack.codec.terracodec.checkpoint import (
     save_model,
     strip_prefix,
 )
-from tests.codec.terracodec.make_models import FAMILIES, imported, layout, random_state, small
+from tests.codec.terracodec.make_models import imported, layout, random_state, small
 
 # Published: 3.06 M, 16.5 M at 128/192, 225 M, 225 M.
 MILLIONS = {"fp": 3.06, "elic": 16.5, "tt": 225, "flextec": 225}
