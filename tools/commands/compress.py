@@ -46,15 +46,8 @@ MAX_THREADS = 256
 UNDECIDING = ("output", "force", "resume", "threads", "run", "report")  # options that do not decide the bytes
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "input",
-        nargs="+",
-        type=Path,
-        metavar="IN",
-        help="an .npz cube; GeoTIFFs or JPEG2000 files, one a date or one a band; SAFE folders or zips; folders of these",
-    )
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT.swp")
+def _add_goal(parser: argparse.ArgumentParser) -> None:
+    """How large or how good the file is to be, and what counts as good."""
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--bytes-per-frame", type=int, metavar="N", help="fill at most N bytes a frame, headers included")
     size.add_argument("--bytes", type=int, metavar="N", help="fill at most N bytes in all, headers included")
@@ -81,6 +74,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of the bands: equal: least squared error over all of them; visible: errors in blue, green and red count twice; "
         "auto (default): visible up to 0.25 bits a sample, 1.4 times up to 1, equal beyond",
     )
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "input",
+        nargs="+",
+        type=Path,
+        metavar="IN",
+        help="an .npz cube; GeoTIFFs or JPEG2000 files, one a date or one a band; SAFE folders or zips; folders of these",
+    )
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT.swp")
+    _add_goal(parser)
     add_reading_arguments(parser, grids=True)
     parser.add_argument(
         "--intra-every",
