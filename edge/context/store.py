@@ -41,8 +41,7 @@ from swathpack.edge.events import EventLog
 from swathpack.edge.storage.blockfile import BlockFile, Blocks
 
 KEPT_PER_TILE = 2
-_LOAD_ENTRIES = 1 << 16
-_BATCH = 256  # latents made durable with one pair of syncs
+_LOAD_ENTRIES, _BATCH = 1 << 16, 256  # entries read at once; latents made durable with one pair of syncs
 _MIX = 0x9E3779B97F4A7C15  # 2^64 / golden ratio: Knuth's multiplicative hash
 
 
