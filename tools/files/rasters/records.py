@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from swathpack.edge.bands import CENTRE_NM, DROPPED
@@ -176,7 +176,3 @@ class FileRecord:
             )
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise UserError(f"metadata is damaged: {error!r}") from error
-
-    def with_bands(self, bands: tuple[BandRecord, ...]) -> FileRecord:
-        """The record with other bands."""
-        return replace(self, bands=bands)
