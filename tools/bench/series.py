@@ -53,7 +53,8 @@ class HalfKlt(Klt):
 
     def inverse(self, planes: NDArray[np.float64]) -> NDArray[np.uint16]:
         """Planes -> DN, rounded and kept within uint16."""
-        return Klt(np.linalg.inv(self.matrix).T, self.mean).inverse(planes)
+        back = np.linalg.inv(self.matrix).T.astype(np.float64)
+        return Klt(back, self.mean).inverse(planes)
 
 
 @dataclass(frozen=True)
