@@ -5,10 +5,10 @@
     python -m swathpack.tools.bench.series ../shared/data --out runs/series
 
 Ours are real files filled to the rate, headers included, decoded again, with equal weights of the bands. x265 (12 bit, preset
-veryslow, without and with three B pictures, the better of both) and SVT-AV1 (10 bit, preset 4) code the dates of a series
-inter, JPEG2000 each date alone. Their KLT is that of all valid pixels of all dates, rounded to the half precision in which it
-is charged to them. RMSE over the valid pixels of all dates and bands. BD-rate (Bjontegaard, VCEG-M33, 2001) is that of PSNR over
-log rate, piecewise cubic.
+veryslow, without and with three B pictures, the better of both), SVT-AV1 (10 bit, preset 4) and, where a program for it is,
+vvenc (10 bit, preset medium) code the dates of a series inter, JPEG2000 each date alone. Their KLT is that of all valid pixels of all
+dates, rounded to the half precision in which it is charged to them. RMSE over the valid pixels of all dates and bands. BD-rate
+(Bjontegaard, VCEG-M33, 2001) is that of PSNR over log rate, piecewise cubic.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ from swathpack.tools.bench.metrics import Curve, bd_rate
 from swathpack.tools.bench.peers.base import PeerError
 from swathpack.tools.bench.peers.klt import Klt
 from swathpack.tools.bench.peers.video import X265, SvtAv1
-from swathpack.tools.bench.range_peers import HIGHEST, Points, at_rates, envelope, jpeg2000, side_bits
+from swathpack.tools.bench.peers.vvc import Vvc
+from swathpack.tools.bench.range_peers import HIGHEST, Points, at_rates, envelope, jpeg2000, named, side_bits
 from swathpack.tools.bench.range_peers import Scene as Date
 from swathpack.tools.bench.range_report import BandSet, chart, markdown
 from swathpack.tools.bench.transform_coder import SETS
@@ -177,6 +178,7 @@ CURVES: dict[str, Callable[[Dates], Points]] = {
     "SVT-AV1 inter + KLT": _video(
         (SvtAv1,), (63.0, 55.0, 47.0, 39.0, 31.0, 23.0, 15.0, 8.0), (47.0, 39.0, 31.0, 23.0, 15.0, 8.0, 2.0)
     ),
+    "VVC inter + KLT": _video((Vvc,), (51.0, 45.0, 39.0, 33.0, 27.0), (47.0, 39.0, 31.0, 23.0, 15.0, 7.0)),
 }
 
 
@@ -248,7 +250,7 @@ def main() -> int:
         "--dates", type=int, default=4, help="first dates of a series; 1: all cubes (default %(default)s)"
     )
     parser.add_argument("--mode", default="auto", choices=("auto", "learned", "transform"), help="default %(default)s")
-    parser.add_argument("--peers", default=",".join(CURVES), help="default: all of %(default)s")
+    parser.add_argument("--peers", default="all", help=f"of {', '.join(CURVES)} (default %(default)s)")
     parser.add_argument("--only", default="", help="series whose name holds this")
     parser.add_argument("--cubes", action="store_true", help="a row for every series: ours / the peers")
     parser.add_argument("--out", type=Path, help="folder for a table (.md) and a chart (.png) a set")
@@ -262,9 +264,9 @@ def main() -> int:
 
 def run(args: argparse.Namespace) -> int:
     """Measures, prints the tables, writes the files."""
-    rates, peers = tuple(float(r) for r in args.bppb.split(",")), tuple(p.strip() for p in args.peers.split(","))
-    if unknown := [p for p in peers if p not in CURVES] + [n for n in args.sets.split(",") if n not in SETS]:
-        raise UserError(f"unknown {unknown[0]!r}: peers are {', '.join(CURVES)}; sets {', '.join(SETS)}")
+    rates, peers = tuple(float(r) for r in args.bppb.split(",")), named(args.peers, tuple(CURVES))
+    if unknown := [n for n in args.sets.split(",") if n not in SETS]:
+        raise UserError(f"unknown {unknown[0]!r}: sets are {', '.join(SETS)}")
     for name in args.sets.split(","):
         found = [d for d in series_of(args.folder, SETS[name], args.split, args.dates) if args.only in d.name]
         if not found:
