@@ -14,6 +14,7 @@ from swathpack.tools.plan.areas import Area, box_ring, make_area, read_geojson
 from swathpack.tools.plan.document import PRESETS, find_plan, load_document, set_key
 from swathpack.tools.plan.orbit import read_satellite
 from swathpack.tools.plan.radio import Radio, read_radio
+from swathpack.tools.plan.rate_modes import MODES
 from swathpack.tools.plan.satellite import Satellite
 from swathpack.tools.plan.schema import Section
 from swathpack.tools.plan.stations import Station, read_station
@@ -47,8 +48,10 @@ class Imager:
 
 @dataclass(frozen=True)
 class Codec:
-    """How the board codes and what it keeps."""
+    """How the board codes and what it keeps. mode, max_error: as [coding] of the mission file has them."""
 
+    mode: str = key("auto", words=MODES)
+    max_error: int = key(0, 0, 65535)
     table: Path | None = None
     board: str = "agx-orin"
     power_mode: str = "30W"
@@ -188,6 +191,8 @@ def _codec(section: Section, folder: Path) -> Codec:
     codec = section.read(Codec, folder)
     if codec.min_layers > codec.max_layers:
         raise section.error(f"expected min_layers <= max_layers, found {codec.min_layers} > {codec.max_layers}")
+    if codec.max_error and codec.mode != "predictive":
+        raise section.error(f'max_error: expected 0, or mode = "predictive", found {codec.max_error} with {codec.mode}')
     return codec
 
 

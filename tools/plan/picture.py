@@ -81,7 +81,7 @@ def _queue(axis, outcome: Outcome) -> None:  # type: ignore[no-untyped-def]
 
 
 def _quality(axis, outcome: Outcome) -> None:  # type: ignore[no-untyped-def]
-    rows = [(name, q) for name, q in outcome.by_area.items() if q.tiles]
+    rows = [(name, q) for name, q in outcome.by_area.items() if q.tiles and np.isfinite(q.psnr_db_p90)]
     for at, (_, q) in enumerate(rows):
         axis.barh(at, q.psnr_db_p90 - q.psnr_db_p10, left=q.psnr_db_p10, color="#9cc7e2")
         axis.plot(q.psnr_db_mean, at, "o", color="#0072b2")
