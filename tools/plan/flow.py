@@ -8,6 +8,7 @@ that a month of Sentinel-2-sized imaging is a few thousand rows. Every pass goes
    So a pass right after imaging does not spend what the next area needs.
 2. Batches that fit at that quality (priority, then age) form the pass, and the rate controller that flies,
    `swathpack.edge.codec.rate.allocate`, gives each its layers for exactly the bytes of this pass.
+3. What is left when all that waits is down goes to further layers of tiles that are down with some, as the loop does it.
 
 Nothing is lost in the books: captured = cloudy + sent + dropped + waiting, and sent + spare + unused = budget bytes. Unused
 is what a pass has beyond lossless coding of everything that waits; spare, what lossless coding would have taken.
@@ -15,7 +16,7 @@ is what a pass has beyond lossless coding of everything that waits; spare, what 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,7 @@ from swathpack.tools.plan.rate_table import CLASS_WEIGHTS, REFERENCE_BANDS, REFE
 
 BATCHES_PER_PASS = 40  # finer batches fill a pass better and take longer
 LEAST_PER_PASS = 8  # where a capture has many tiles
+WORTH_GROWING = 0.01  # of a pass: with less left over, nothing more is looked for
 
 Array = NDArray[np.float64]
 
@@ -46,12 +48,13 @@ class Batch:
 
 @dataclass(frozen=True)
 class Sent:
-    """A batch that went down with `layers` layers, fully on the ground at `down_s`."""
+    """A batch that went down with `layers` layers. down_s, contact: of the first of them; shares: bytes of it by pass."""
 
     batch: Batch
     layers: int
     down_s: float
     contact: int
+    shares: tuple[tuple[int, int], ...]
 
 
 @dataclass
@@ -70,6 +73,7 @@ class FlowResult:
     coding_s: float = 0.0
     coding_j: float = 0.0
     sent: list[Sent] = field(default_factory=list)
+    growing: list[int] = field(default_factory=list)  # of `sent`: those that may get further layers
     # (time, waiting tiles, bytes held on board) after every event
     history: list[tuple[float, int, int]] = field(default_factory=list)
     pass_bytes: dict[int, int] = field(default_factory=dict)
@@ -225,11 +229,15 @@ class Flow:
         for batch, count in zip(chosen, layers):
             if count == 0:
                 continue
-            used += int(self._costs[batch.kind, count]) * batch.tiles
+            size = int(self._costs[batch.kind, count]) * batch.tiles
+            used += size
             tiles += batch.tiles
             gone.add(id(batch))
             down = contact.start_s + (contact.end_s - contact.start_s) * min(1.0, used / max(budget, 1))
-            result.sent.append(Sent(batch, int(count), down, contact.number))
+            result.growing.append(len(result.sent))
+            result.sent.append(Sent(batch, int(count), down, contact.number, ((contact.number, size),)))
+        if budget - used > WORTH_GROWING * budget:
+            used += self._grow(contact, budget - used, result)
         result.budget_bytes += budget
         result.sent_bytes += used
         result.unused_bytes += max(0, budget - max(used, self._lossless_bytes(ready)))
@@ -237,6 +245,27 @@ class Flow:
         result.pass_bytes[contact.number] = used
         result.pass_tiles[contact.number] = tiles
         return [batch for batch in held if id(batch) not in gone]
+
+    def _grow(self, contact: PassBudget, budget: int, result: FlowResult) -> int:
+        """Further layers of what is down and not too old, by the rate controller; returns their bytes."""
+        oldest = contact.start_s - self._plan.codec.max_age_hours * 3600
+        young = [at for at in result.growing if result.sent[at].batch.captured_s >= oldest]
+        result.growing = [at for at in young if result.sent[at].layers < self._last[result.sent[at].batch.kind]]
+        if not result.growing:
+            return 0
+        sent = [result.sent[at] for at in result.growing]
+        kinds, now = np.array([s.batch.kind for s in sent]), np.array([s.layers for s in sent])
+        tiles = np.array([s.batch.tiles for s in sent])
+        rows = np.arange(len(sent))
+        costs = self._costs[kinds]
+        costs = np.maximum(costs - costs[rows, now][:, None], 0) * tiles[:, None]
+        left = np.minimum(self._distortion[kinds], self._distortion[kinds, now][:, None])
+        layers = allocate(costs, left, np.array([s.batch.priority for s in sent]) * tiles, budget)
+        for at, one, count, size in zip(result.growing, sent, np.maximum(layers, now), costs[rows, layers]):
+            if size:
+                shares = (*one.shares, (contact.number, int(size)))
+                result.sent[at] = replace(one, layers=int(count), shares=shares)
+        return int(costs[rows, layers].sum())
 
     def _lossless_bytes(self, ready: list[Batch]) -> int:
         """Bytes of all these tiles, every value exact."""

@@ -58,10 +58,12 @@ def check_books(result, captures, passes, table=RATES) -> None:
     sizes = table.class_bytes(256, 12)
     by_pass: dict[int, int] = {}
     for item in result.sent:
-        by_pass[item.contact] = (
-            by_pass.get(item.contact, 0) + int(sizes[item.batch.kind, item.layers]) * item.batch.tiles
-        )
+        assert sum(size for _, size in item.shares) == int(sizes[item.batch.kind, item.layers]) * item.batch.tiles
+        assert item.shares[0][0] == item.contact
+        for number, size in item.shares:
+            by_pass[number] = by_pass.get(number, 0) + size
     assert sum(by_pass.values()) == result.sent_bytes
+    assert by_pass == {number: size for number, size in result.pass_bytes.items() if size}
     assert all(by_pass.get(p.number, 0) <= p.payload_bytes for p in passes)
 
 
@@ -139,6 +141,18 @@ def test_unused_is_what_lossless_coding_of_all_that_waits_would_leave() -> None:
     assert less.unused_bytes == 0 and less.spare_bytes == wanted // 2 - less.sent_bytes
     full = Flow(plan, RATES).run([capture(0, tiles)], [budget(1, 3600, used.sent_bytes // 2)], np.zeros(1))
     assert full.unused_bytes == 0 and full.spare_bytes < 0.05 * full.budget_bytes
+
+
+def test_bytes_left_go_to_further_layers_of_what_is_down() -> None:
+    """The pass behind an imaging pass has nothing that waits: it brings what is down further, up to the age limit."""
+    first, second = budget(1, 3600, 5_000_000), budget(2, 9000, 20_000_000)
+    for hours in (72.0, 2.0):
+        plan = replace(PLAN, codec=replace(PLAN.codec, max_age_hours=hours, lookahead_hours=0.1))
+        result = Flow(plan, RATES).run([capture(0, 1000)], [first, second], np.zeros(1))
+        check_books(result, [capture(0, 1000)], [first, second])
+        assert result.sent_tiles == 1000 and {item.contact for item in result.sent} == {1}
+        assert (result.pass_bytes[2] > 0.98 * 20_000_000) == (hours == 72.0)
+        assert result.pass_tiles[2] == 0 and all(item.down_s <= first.end_s for item in result.sent)
 
 
 @pytest.mark.parametrize("mode", ["auto", "transform", "learned"])
