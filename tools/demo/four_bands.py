@@ -30,8 +30,8 @@ BANDS = ("B02", "B03", "B04", "B08")
 BITS, SIDE, LEAST_SIDE = 2, 256, 64
 ERROR_GAIN = 20
 NAME = "four-bands"
-VAL_SCENE = Path("val") / "ricohdl__hydro_patch_1.npz"
-VAL_CREDIT = "rico-hdl, integration test Hydro/patch_1 (MIT); contains modified Copernicus Sentinel data"
+VAL_SCENE = Path("val") / "terramind-l2a__637U_59R_1_3.npz"
+VAL_CREDIT = "TerraMind examples, Major TOM cell 637U 59R (IBM, Apache-2.0); contains modified Copernicus Sentinel data"
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def example(shared: Path, sources: list[DemoSeries]) -> Example | None:
     """shared: the project's data. None where no scene has the bands."""
     if (shared / VAL_SCENE).is_file():
         frame = read_series(shared / VAL_SCENE).frames[0]
-        return Example(_cut(frame), VAL_CREDIT, "val scene hydro patch 1, not trained on")
+        return Example(_cut(frame), VAL_CREDIT, "fields, val scene 637U_59R, not trained on")
     for source in sources[::-1]:
         frame = source.series.frames[0]
         if set(BANDS) <= set(frame.bands) and min(frame.height, frame.width) >= LEAST_SIDE:

@@ -300,7 +300,7 @@ def promises(outcome: Outcome, width: int = WIDTH) -> str:
         return "<p>No pass carries anything.</p>"
     low, high = (math.log10(f(*carried, clear)) for f in (min, max))
     low, high = math.floor(low), math.ceil(high + 0.05)
-    plot = Plot(width, 44 + 24 * len(rows), (low, high), (0, len(rows)), (6, 12, 34, 170))
+    plot = Plot(width, 44 + 24 * len(rows), (low, high), (0, len(rows)), (6, 36, 34, 170))
     plot.frame(
         "tiles a day",
         x_ticks=[(v, f"{10**v:,}") for v in range(low, high + 1)],

@@ -28,7 +28,7 @@ from swathpack.tools.plan.rate_table import CLASS_WEIGHTS, REFERENCE_BANDS, REFE
 
 BATCHES_PER_PASS = 40  # finer batches fill a pass better and take longer
 LEAST_PER_PASS = 8  # where a capture has many tiles
-WORTH_GROWING = 0.01  # of a pass: with less left over, nothing more is looked for
+WORTH_GROWING = 0.02  # of a pass: with less left over, nothing more is looked for
 
 Array = NDArray[np.float64]
 
@@ -240,8 +240,9 @@ class Flow:
             used += self._grow(contact, budget - used, result)
         result.budget_bytes += budget
         result.sent_bytes += used
-        result.unused_bytes += max(0, budget - max(used, self._lossless_bytes(ready)))
-        result.spare_bytes += min(budget, max(used, self._lossless_bytes(ready))) - used
+        useful = min(budget, max(used, self._lossless_bytes(ready)))
+        result.spare_bytes += useful - used
+        result.unused_bytes += budget - useful
         result.pass_bytes[contact.number] = used
         result.pass_tiles[contact.number] = tiles
         return [batch for batch in held if id(batch) not in gone]
