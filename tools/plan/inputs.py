@@ -48,10 +48,12 @@ class Imager:
 
 @dataclass(frozen=True)
 class Codec:
-    """How the board codes and what it keeps. mode, max_error: as [coding] of the mission file has them."""
+    """How the board codes and what it keeps. mode, max_error: as [coding] of the mission file has them; with a max_error (0:
+    lossless) tiles are predictive whatever the mode, and mode predictive without one is lossless.
+    """
 
     mode: str = key("auto", words=MODES)
-    max_error: int = key(0, 0, 65535)
+    max_error: int | None = key(None, 0, 65535)
     table: Path | None = None
     board: str = "agx-orin"
     power_mode: str = "30W"
@@ -60,6 +62,11 @@ class Codec:
     max_layers: int = key(16, 1, 16)
     max_age_hours: float = key(72.0, 0.1, 24 * 366)
     lookahead_hours: float = key(24.0, 0.1, 24 * 30)
+
+    @property
+    def flown(self) -> str:
+        """The mode of all tiles."""
+        return self.mode if self.max_error is None else "predictive"
 
 
 @dataclass(frozen=True)
@@ -191,8 +198,6 @@ def _codec(section: Section, folder: Path) -> Codec:
     codec = section.read(Codec, folder)
     if codec.min_layers > codec.max_layers:
         raise section.error(f"expected min_layers <= max_layers, found {codec.min_layers} > {codec.max_layers}")
-    if codec.max_error and codec.mode != "predictive":
-        raise section.error(f'max_error: expected 0, or mode = "predictive", found {codec.max_error} with {codec.mode}')
     return codec
 
 

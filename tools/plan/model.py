@@ -116,7 +116,7 @@ class Outcome:
 def rates_of(plan: Plan) -> tuple[RateTable, list[str]]:
     """The rates of what the plan's board flies, and warnings. Raises UserError."""
     codec = plan.codec
-    return load_rates(codec.table, codec.board, codec.power_mode, plan.imager.bands, codec.mode, codec.max_error)
+    return load_rates(codec.table, codec.board, codec.power_mode, plan.imager.bands, codec.flown, codec.max_error or 0)
 
 
 def evaluate(plan: Plan) -> Outcome:
@@ -223,7 +223,7 @@ def _left_warnings(plan: Plan, rates: RateTable, flows: dict[str, FlowResult]) -
             "image more, or take fewer passes"
         )
     if spare >= 0.05:
-        what = f"max_error = {plan.codec.max_error}" if rates.mode == "predictive" else f"mode {plan.codec.mode}"
+        what = rates.names[-1] if rates.mode == "predictive" else f"mode {plan.codec.mode}"
         found.append(
             f"{100 * spare:.0f} % of the downlink is left by {what}, which has no more to send of the tiles that wait, or "
             "none that fits; lossless coding would take it"

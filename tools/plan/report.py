@@ -89,8 +89,8 @@ def _share(outcome: Outcome, name: str) -> float:
 
 def flown(outcome: Outcome) -> str:
     """The mode, as a mission file would set it."""
-    codec, rates = outcome.plan.codec, outcome.rates
-    return f"{rates.mode}, max_error {codec.max_error}" if rates.mode == "predictive" else rates.mode
+    rates = outcome.rates
+    return f"{rates.mode}, max_error {outcome.plan.codec.max_error or 0}" if rates.mode == "predictive" else rates.mode
 
 
 def ladder(outcome: Outcome) -> list[dict[str, Any]]:
@@ -302,7 +302,7 @@ def plan_json(outcome: Outcome) -> dict[str, Any]:
                 "source": outcome.rates.source,
                 "measured": outcome.rates.measured,
                 "mode": outcome.rates.mode,
-                "max_error": plan.codec.max_error if outcome.rates.mode == "predictive" else None,
+                "max_error": (plan.codec.max_error or 0) if outcome.rates.mode == "predictive" else None,
                 "bands": list(plan.imager.bands),
             },
             "headline": [{"what": what, "value": value, "unit": unit} for what, value, unit in headline(outcome)],

@@ -15,7 +15,7 @@ from swathpack.tools.errors import UserError
 from swathpack.tools.plan import page, report
 from swathpack.tools.plan.document import presets
 from swathpack.tools.plan.inputs import read_plan
-from swathpack.tools.plan.model import PLAYED, Outcome, evaluate
+from swathpack.tools.plan.model import PLAYED, Outcome, evaluate, rates_of
 from swathpack.tools.plan.rate_modes import MODES
 
 
@@ -94,7 +94,7 @@ def test_every_output_answers(small_outcome: Outcome, write_plan, tmp_path) -> N
 
 
 def test_a_wider_error_brings_more_tiles(write_plan, tmp_path) -> None:
-    path = write_plan(more='\n[codec]\nmode = "predictive"\n')
+    path = write_plan()
     sweep = ["--sweep", "codec.max_error=0:50:25", "--days", "1", "--out", str(tmp_path / "out")]
     assert main(["plan", str(path), *sweep]) == 0
     rows = list(csv.DictReader((tmp_path / "out" / "sweep.csv").read_text().splitlines()))
@@ -115,14 +115,24 @@ def test_more_downlink_than_lossless_takes_is_unused(write_plan) -> None:
     ("text", "message"),
     [
         ('mode = "other"', "mode"),
-        ("max_error = 20", 'expected 0, or mode = "predictive"'),
-        ('mode = "predictive"\nmax_error = 51', "no figures beyond 50 DN"),
-        ('mode = "predictive"\nmax_error = -1', "max_error"),
+        ("max_error = 51", "no figures beyond 50 DN"),
+        ("max_error = -1", "max_error"),
     ],
 )
 def test_refuses(write_plan, text: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         with_codec(write_plan, text)
+
+
+def test_a_greatest_error_means_the_predictive_coder() -> None:
+    """As in a mission file: whatever the mode is, and 0 is lossless."""
+    plan = read_plan("s-band-cubesat")
+    assert plan.codec.max_error is None and plan.codec.flown == "auto"
+    for error in (0, 20):
+        changed = read_plan("s-band-cubesat", changes={"codec.max_error": error})
+        assert changed.codec.mode == "auto" and changed.codec.flown == "predictive"
+        assert rates_of(changed)[0].names[-1] == ("within 20 DN" if error else "lossless")
+    assert rates_of(read_plan("s-band-cubesat", changes={"codec.mode": "predictive"}))[0].names[-1] == "lossless"
 
 
 def test_few_bands_and_the_learned_mode(write_plan, capsys: pytest.CaptureFixture[str]) -> None:
