@@ -3,8 +3,8 @@
     python -m swathpack.tools.bench.rate_tables ../shared/data --out tools/plan/data/rates.json --force
 
 The first date of every val scene of at least 96 x 96 pixels that has the bands (its first 256 x 256), coded by the flight
-codec as a mission file without a [coding] table says, without context, and decoded: at every layer by the transform coder and,
-from nine bands on, by the mode that `auto` chooses; by the predictive coder losslessly and within 1 to 50 DN. Bytes are those
+codec as a mission file without a [coding] table says, without context, and decoded: at every layer by the transform coder and
+by the mode that `auto` chooses; by the predictive coder losslessly and within 1 to 50 DN. Bytes are those
 of packed segments: `head_bytes` whatever the size of the tile, the rest in bits a pixel and band. Prints a line a set, writes
 the table that `swathpack.tools.plan.rates` reads (its form stands there).
 """
@@ -30,7 +30,7 @@ from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.codec.layers import tile_decoder
 from swathpack.edge.codec.lone import decode_lone
 from swathpack.edge.codec.model import EdgeModel
-from swathpack.edge.codec.plain import CodedPlain, decode_plain, encode_predictive, few_missing
+from swathpack.edge.codec.plain import CodedPlain, decode_plain, encode_predictive
 from swathpack.edge.codec.protocol import TileKey, TilePixels
 from swathpack.edge.codec.settings import CodecSettings
 from swathpack.edge.codec.tile_coder import CodedLatent
@@ -167,9 +167,8 @@ def measure_set(model: EdgeModel, folder: Path, split: str, bands: tuple[str, ..
     for scene in progress(scenes, f"{len(bands)} bands"):
         tile = tile_of(scene.data[:, :TILE, :TILE], scene.valid[:TILE, :TILE], bands)
         out.transform.append(by_transform(tile, codec["transform"].encode(tile, ())))
-        if few_missing(bands):
-            flown = codec["auto"].encode(tile, ())
-            out.auto.append(out.transform[-1] if flown.q == TRANSFORM else by_network(tile, flown, model))
+        flown = codec["auto"].encode(tile, ())
+        out.auto.append(out.transform[-1] if flown.q == TRANSFORM else by_network(tile, flown, model))
         for error in ERRORS:
             out.predictive[error].append(by_prediction(tile, error))
     return out if scenes else None
@@ -208,10 +207,9 @@ def predictive(found: dict[int, list[Measured]]) -> dict[str, Any]:
 
 def set_document(table: SetTable) -> dict[str, Any]:
     """A set as the file has it."""
-    out: dict[str, Any] = {"bands": table.bands, "scenes": len(table.scenes), "transform": embedded(table.transform)}
-    if table.auto:
-        out |= {"auto": embedded(table.auto), "learned_tiles": table.learned_tiles}
-    return out | {"predictive": predictive(table.predictive)}
+    count, scenes = table.learned_tiles, len(table.scenes)
+    out = {"bands": table.bands, "scenes": scenes, "learned_tiles": count, "transform": embedded(table.transform)}
+    return out | ({"auto": embedded(table.auto)} if count else {}) | {"predictive": predictive(table.predictive)}
 
 
 def document(model: EdgeModel, sets: Sequence[SetTable], split: str) -> dict[str, Any]:
@@ -255,7 +253,7 @@ def line_of(table: SetTable) -> str:
     lossless = np.mean([m.bppb[0] for m in table.predictive[0]])
     finest = np.mean([m.bppb[-1] for m in table.transform])
     best = np.mean([m.psnr_db[-1] for m in table.transform])
-    chosen = f", auto has {table.learned_tiles} learned" if table.auto else ""
+    chosen = f", {table.learned_tiles} learned in auto" if table.learned_tiles else ""
     return (
         f"{len(table.bands):2d} bands, {len(table.scenes)} scenes: lossless {lossless:.2f} bppb, "
         f"finest {finest:.2f} bppb at {best:.1f} dB{chosen}"

@@ -1,14 +1,14 @@
 """Rate tables of all modes and band sets: what `swathpack.tools.bench.rate_tables` measures.
 
     {"schema": "swathpack-rates-2", "measured": true, "source": "...", "command": "...", "date": "...", ...
-     "sets": [{"bands": ["B08"], "scenes": 23,
+     "sets": [{"bands": ["B08"], "scenes": 23, "learned_tiles": 0,
                "transform": {"head_bytes": 67, "rows": [[0, ...], [null, ...], [1, ...], ...]},
                "auto": {...},
                "predictive": {"head_bytes": 30, "rows": [[0, ...], [1, ...], ...]}}, ...],
      "boards": ...}
 
 A row of `transform` and `auto` is [layers, mean bppb, PSNR mean, P10, P50, P90]; layers null is a prefix shorter than the first
-layer, which files may be cut to and passes are not. `auto` stands only where the network competes. A row of `predictive` is
+layer, which files may be cut to and passes are not. `auto` stands only where it gave tiles to the network. A row of `predictive` is
 [greatest error, bppb mean, P10, P50, P90, PSNR the same], with null for PSNR where every value is exact. A number of bands that
 was not measured lies between two that were: its bits a pixel and band and its PSNR are interpolated, point by point.
 """
