@@ -216,11 +216,11 @@ def _left_warnings(plan: Plan, rates: RateTable, flows: dict[str, FlowResult]) -
     """Bytes left over although the tiles went down: beyond lossless the downlink is too large, else the mode is the limit."""
     total = max(sum(flow.budget_bytes for flow in flows.values()), 1)
     unused, spare = (sum(getattr(f, n) for f in flows.values()) / total for n in ("unused_bytes", "spare_bytes"))
-    found = []
+    lossless, found = rates.mode == "predictive" and not plan.codec.max_error, []
     if unused >= 0.2 and any(flow.sent_tiles for flow in flows.values()):
         found.append(
             f"{100 * unused:.0f} % of the downlink is unused, more than lossless coding of all that waits would take: "
-            "image more, or take fewer passes"
+            f"image more, or take fewer passes{'' if lossless else ', or fly max_error = 0'}"
         )
     if spare >= 0.05:
         what = rates.names[-1] if rates.mode == "predictive" else f"mode {plan.codec.mode}"
