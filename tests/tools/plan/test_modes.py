@@ -12,7 +12,7 @@ import pytest
 from swathpack.edge.codec.settings import CodecSettings
 from swathpack.tools.cli import main
 from swathpack.tools.errors import UserError
-from swathpack.tools.plan import page, report
+from swathpack.tools.plan import page, picture, report
 from swathpack.tools.plan.document import presets
 from swathpack.tools.plan.inputs import read_plan
 from swathpack.tools.plan.model import PLAYED, Outcome, evaluate, rates_of
@@ -62,7 +62,7 @@ def test_the_mode_that_is_played_is_the_one_that_is_planned(lossless: Outcome, s
     assert small_outcome.quality.rmse_dn_mean > 0 and small_outcome.quality.tiles >= lossless.quality.tiles
 
 
-def test_outputs_of_a_lossless_plan(lossless: Outcome, small_outcome: Outcome) -> None:
+def test_outputs_of_a_lossless_plan(lossless: Outcome, small_outcome: Outcome, tmp_path) -> None:
     text = report.table(lossless)
     assert "mode predictive, max_error 0" in text and "lossless" in text
     told = report.plan_json(lossless)
@@ -73,6 +73,7 @@ def test_outputs_of_a_lossless_plan(lossless: Outcome, small_outcome: Outcome) -
     assert "every value of every tile on the ground is exact" in html and "Every value of every tile is exact" in html
     for word in ("nan", "inf"):
         assert not re.search(rf"(?<![a-z]){word}(?![a-z])", html.lower())
+    assert picture.draw(lossless, tmp_path / "plan.png").read_bytes().startswith(b"\x89PNG")
     both = report.compare_table([small_outcome, lossless])
     assert "lossless, tiles" in both and "RMSE, mean of tiles" in both
 
