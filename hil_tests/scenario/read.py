@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from swathpack.edge.radiometry import MAX_COUNT
 from swathpack.edge.schema import SchemaError, key, read
 from swathpack.edge.toml_lite import TomlError, loads
 from swathpack.hil_tests.scenario.catalogue import CATALOGUE
@@ -61,6 +62,7 @@ class BoardModel:
 
     tile: int = key(64, 64, 256)
     q: int = key(28, 0, 63)
+    max_error: int | None = key(None, 0, MAX_COUNT)
     engine: str = "auto"
     encode_s: float = key(0.5, 0, 60)
     canary_s: float = key(3600.0, 1, 86400)
