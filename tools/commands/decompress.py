@@ -35,7 +35,7 @@ from swathpack.edge.stream.quality import is_learned
 from swathpack.tools.commands.compress import add_model_arguments, open_tile_model
 from swathpack.tools.errors import DONE, PARTLY, MissingPackageError, UserError
 from swathpack.tools.files.carried import metadata_of
-from swathpack.tools.files.decode_report import FrameReport, Report, ranges_of
+from swathpack.tools.files.decode_report import FrameReport, Report, ranges_of, spoken_errors
 from swathpack.tools.files.decoder import MAX_PIXELS, StreamDecoder, check_pixels
 from swathpack.tools.files.frame_store import Dates, FrameStore
 from swathpack.tools.files.outputs import add_force, check_outputs, write_text
@@ -352,6 +352,8 @@ def report(found: Report) -> dict[str, Any]:
 def _say(output: Path, files: int, found: Report, problems: list[str]) -> None:
     where = str(output) if files == 1 else f"{files} files in {output}"
     print(f"{where}: {found.whole} of {len(found.frames)} frames whole")
+    if promised := spoken_errors(t.max_error for r in found.frames for t in r.tiles):
+        print(f"  guaranteed: {promised}")
     for line in problems[:SHOWN]:
         print(f"  missing or damaged: {line}")
     if len(problems) > SHOWN:

@@ -20,6 +20,7 @@ from swathpack.tools.files.frame_coder import COARSEST_LEVEL, FINEST_LEVEL, MODE
 from swathpack.tools.files.pool import Pool
 from swathpack.tools.files.rasters import Series
 from swathpack.tools.files.rasters.essential import Carried
+from swathpack.tools.files.regions import Region
 from swathpack.tools.files.shelf import Shelf
 from swathpack.tools.files.sources import source_of
 from swathpack.tools.files.workers import LEARNED_WORK
@@ -37,7 +38,7 @@ class Encoded:
 
 @dataclass(frozen=True)
 class Request:
-    """At most one of bytes, bytes_per_frame, quality, lossless and max_error; layers goes with quality.
+    """At most one of bytes, bytes_per_frame, quality, lossless and max_error; layers goes with quality. regions go with all.
 
     Fields are the command's options; see `swathpack compress --help`. Raises UserError for values that mean nothing.
     """
@@ -53,6 +54,7 @@ class Request:
     intra_every: int = 0
     fast: bool = False
     base: int = MAX_SHIFT
+    regions: tuple[Region, ...] = ()
 
     def __post_init__(self) -> None:
         for name, low, high in (
@@ -106,7 +108,7 @@ class Request:
         """Who codes a series; see `SeriesEncoder`. Raises UserError."""
         slope, carried = 0.0 if self.fast else RDO_SLOPE, Carried.of(series.metadata)
         how = self.intra_every, slope, self.base, self.mode, series.groups, self.weights
-        return SeriesEncoder(model, series.frames, carried, *how, pool, shelf, keep_going)
+        return SeriesEncoder(model, series.frames, carried, *how, pool, shelf, keep_going, self.regions)
 
     def run(
         self, encoder: SeriesEncoder, tick: Callable[[], None] = lambda: None, file: IO[builtins.bytes] | None = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -12,6 +11,7 @@ import numpy as np
 
 from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.codec.protocol import TileKey
+from swathpack.tools.files.decode_report import spoken_errors
 from swathpack.tools.files.rasters.series import array_to_json
 from swathpack.tools.ground.codec_decoder import EdgeSegmentDecoder
 from swathpack.tools.ground.decoder import DecodeError
@@ -54,12 +54,8 @@ def guarantee_lines(kept: Sequence[Kept]) -> Iterator[str]:
     """A line for each date of which anything is promised: how many tiles keep which error, and of which strips are missing."""
     for time, some in groupby(sorted(kept, key=lambda k: (k.key.time, k.key.tile)), key=lambda k: k.key.time):
         tiles = list(some)
-        counts = Counter(k.max_error for k in tiles)
-        if set(counts) == {None}:
-            continue
-        said = [f"{_tiles(counts[e])} {spoken_error(e)}" for e in sorted(e for e in counts if e is not None)]
-        said += [f"{_tiles(counts[None])} without a guarantee"] if counts[None] else []
-        yield f"{spoken_time(time)}: {', '.join(said)}" + _missing([k for k in tiles if k.max_error is not None])
+        if said := spoken_errors(k.max_error for k in tiles):
+            yield f"{spoken_time(time)}: {said}" + _missing([k for k in tiles if k.max_error is not None])
 
 
 def promised_in(store: GroundStore, decoder: EdgeSegmentDecoder, key: TileKey) -> int | None:
@@ -76,17 +72,8 @@ def promised_in(store: GroundStore, decoder: EdgeSegmentDecoder, key: TileKey) -
     return max(errors, default=None)
 
 
-def spoken_error(max_error: int) -> str:
-    """lossless, or within so many counts."""
-    return "lossless" if max_error == 0 else f"within {max_error}"
-
-
 def _missing(promised: Sequence[Kept]) -> str:
     lacking = [k for k in promised if k.layers < LAYERS]
     named = [f"{spoken_tile(k.key.tile)} {k.layers} of {LAYERS} strips" for k in lacking[:_TOLD]]
     more = [f"and {len(lacking) - _TOLD} more"] if len(lacking) > _TOLD else []
     return f"; not whole, the rest is nodata: {', '.join([*named, *more])}" if named else ""
-
-
-def _tiles(count: int) -> str:
-    return f"{count} tile" if count == 1 else f"{count} tiles"

@@ -1,0 +1,78 @@
+"""Regions of a series whose values come back within a greatest error, whatever the rest may cost.
+
+--region ROW,COL,HEIGHT,WIDTH[:max-error=N]        pixels, as `swathpack decompress --window` has them
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from swathpack.edge.codec.pixels import TileWindow
+from swathpack.edge.radiometry import MAX_COUNT
+from swathpack.tools.errors import UserError
+
+FORM = "ROW,COL,HEIGHT,WIDTH[:max-error=N]"
+_SPOKEN = re.compile(r"(\d+),(\d+),(\d+),(\d+)(?::max-error=(\d+))?")
+_LONGEST = 80  # of a text that is said to be wrong
+
+
+@dataclass(frozen=True)
+class Region:
+    """Pixels of every date: `height` rows from `row` on, `width` columns from `column` on. No value of a tile that holds any of
+    them comes back off by more than `max_error`. Raises UserError.
+    """
+
+    row: int
+    column: int
+    height: int
+    width: int
+    max_error: int = 0
+
+    def __post_init__(self) -> None:
+        if min(self.row, self.column) < 0 or min(self.height, self.width) < 1:
+            raise UserError(f"--region {self}: expected rows and columns from 0 on, and at least one of each")
+        if not 0 <= self.max_error <= MAX_COUNT:
+            raise UserError(f"--region {self}: expected a max-error of 0 to {MAX_COUNT}")
+
+    def __str__(self) -> str:
+        """As the option has it."""
+        return f"{self.row},{self.column},{self.height},{self.width}:max-error={self.max_error}"
+
+    @classmethod
+    def parse(cls, text: str) -> Region:
+        """What the option says. Raises UserError."""
+        found = _SPOKEN.fullmatch(text.replace(" ", ""))
+        if found is None:
+            raise UserError(f"--region: expected {FORM}, found {text[:_LONGEST]!r}")
+        return cls(*(int(number) for number in found.groups(default="0")))
+
+    def meets(self, w: TileWindow) -> bool:
+        """Whether a tile holds any of its pixels."""
+        down = self.row < w.top + w.height and w.top < self.row + self.height
+        return down and self.column < w.left + w.width and w.left < self.column + self.width
+
+
+def region_of(numbers: Sequence[int]) -> Region:
+    """A region from row, column, height, width and, where it is not 0, the greatest error. Raises UserError."""
+    given = list(numbers)
+    if len(given) not in (4, 5) or not all(isinstance(n, (int, np.integer)) for n in given):
+        raise UserError(f"regions: expected (row, column, height, width) or these and a max_error, found {numbers!r}")
+    return Region(*map(int, given))
+
+
+def errors_of(regions: Iterable[Region], windows: Sequence[TileWindow], size: tuple[int, int]) -> dict[int, int]:
+    """The greatest error of every tile that a region touches, by the tile's number; the least of several. size: rows and columns
+    of the frames. Raises UserError for a region that is not within them.
+    """
+    found: dict[int, int] = {}
+    for region in regions:
+        if region.row + region.height > size[0] or region.column + region.width > size[1]:
+            raise UserError(f"--region {region}: expected pixels within {size[0]} rows and {size[1]} columns")
+        for w in windows:
+            if region.meets(w):
+                found[w.index] = min(region.max_error, found.get(w.index, region.max_error))
+    return found
