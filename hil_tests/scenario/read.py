@@ -221,7 +221,8 @@ def to_toml(s: Scenario) -> str:
     ]
     for table in _TABLES:
         part = getattr(s, table)
-        lines += ["", f"[{table}]", *(f"{f.name} = {value(getattr(part, f.name))}" for f in dataclasses.fields(part))]
+        said = [(f.name, getattr(part, f.name)) for f in dataclasses.fields(part)]
+        lines += ["", f"[{table}]", *(f"{name} = {value(v)}" for name, v in said if v is not None)]
     for fault in s.fault:
         given = [f.name for f in dataclasses.fields(fault) if f.name != "at_h" or fault.at_h]
         lines += ["", "[[fault]]", *(f"{name} = {value(getattr(fault, name))}" for name in given)]

@@ -56,7 +56,7 @@ def test_a_small_campaign_meets_its_requirements(tmp_path):
 
 def test_a_campaign_with_a_guarantee_brings_every_count_back(tmp_path):
     text = TINY.replace("canary_s", "max_error = 0\ncanary_s").replace("share = 0.0002", "share = 0.02")
-    scenario = parse_scenario(text.replace("psnr_db = 30", "psnr_db = 150") + FAULTS, "tiny")
+    scenario = parse_scenario(text.replace("psnr_db = 30", "psnr_db = 100") + FAULTS, "tiny")
     found, said = run_and_report(scenario, "local", tmp_path, None)
     assert all(v.good for v in found), said
     summary = json.loads((tmp_path / "campaign.json").read_text())
