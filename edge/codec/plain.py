@@ -192,9 +192,11 @@ def _plain_of(coded: transform_coder.CodedTile, counts: Samples, names: Sequence
 
 
 def encode_predictive(counts: Samples, valid: NDArray[np.bool_], max_error: int = 0) -> CodedPlain:
-    """Counts (C, H, W), each valid one to come back within `max_error`. Raises PlainError."""
+    """Counts (C, H, W), each valid one to come back within `max_error`. Raises PlainError, also where one does not: what was
+    coded is decoded and compared.
+    """
     try:
-        coded = predictive.encode(counts, valid, max_error)
+        coded, _ = predictive.encode_checked(counts, valid, max_error)
     except predictive.PredictiveError as error:
         raise PlainError(str(error)) from error
     head = error_bytes(max_error)

@@ -23,6 +23,7 @@ from swathpack.edge.stages.retention import layers_to_keep
 from swathpack.edge.stream.quality import PREDICTIVE
 from swathpack.hil_tests.simulation.flight import MISSION, Flight, Station
 from swathpack.hil_tests.simulation.made_frames import values
+from swathpack.tools.cli import main
 from swathpack.tools.files.rasters import read_series
 from swathpack.tools.ground.codec_decoder import EdgeSegmentDecoder
 from swathpack.tools.ground.guarantees import promised_in
@@ -129,7 +130,9 @@ def test_every_count_is_within_the_greatest_error(tmp_path: Path, dtype: str, ba
         assert_within(a, b, max_error)
 
 
-def test_images_are_written_in_the_sensors_type_and_say_what_holds(tmp_path: Path) -> None:
+def test_images_are_written_in_the_sensors_type_and_say_what_holds(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     true = frame("int16")
     flight, station = fly(tmp_path, [true], "max_error = 2", 64)
     send(flight, station, 0)
@@ -143,6 +146,11 @@ def test_images_are_written_in_the_sensors_type_and_say_what_holds(tmp_path: Pat
     lines = list(listing(station.store, lambda key: promised_in(station.store, decoder, key)))
     assert sum("+-2" in line for line in lines) == 4
     assert read_series([written[0]]).frames[0].bands == true.bands
+    station.store.close()
+    say = ["receive", "--store", str(tmp_path / "ground"), "--list", "--images", str(tmp_path / "again")]
+    assert main(say) == 0
+    said = capsys.readouterr().out
+    assert said.count("+-2") == 4 and "2023-11-14T22:13:20Z: 4 tiles within 2" in said
 
 
 @pytest.mark.parametrize("max_error", [0, 4])

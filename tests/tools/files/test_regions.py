@@ -11,6 +11,7 @@ import pytest
 
 import swathpack
 from swathpack.edge.bands import BANDS
+from swathpack.edge.codec import predictive
 from swathpack.edge.frame import Frame
 from swathpack.hil_tests.simulation.made_frames import series
 from swathpack.tools.cli import main
@@ -125,6 +126,21 @@ def test_regions_from_python_are_checked() -> None:
     for wrong in ((1, 2, 3), (1, 2, 3, 4, 5, 6), (1, 2, 3, 4.5)):
         with pytest.raises(UserError, match="regions: expected"):
             region_of(wrong)  # type: ignore[arg-type]
+
+
+def test_a_coder_that_breaks_the_promise_writes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was coded is decoded and compared before it is written."""
+    decode = predictive.decode
+
+    def wrong(*given: Any) -> Any:
+        found = decode(*given)
+        found.samples[0, 3, 3] += 9
+        return found
+
+    monkeypatch.setattr(predictive, "decode", wrong)
+    for how in ({"lossless": True}, {"quality": 30, "regions": [(0, 0, 1, 1, 4)]}):
+        with pytest.raises(UserError, match="expected 16 layers within [04], decoded 16 within"):
+            swathpack.compress(scene(1), **how)
 
 
 def test_the_command_and_what_inspect_and_decompress_say(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
