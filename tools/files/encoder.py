@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import IO
 
@@ -122,9 +122,15 @@ class SeriesEncoder:
         return self.metadata.whole is not None and len(self.metadata.whole) <= limit
 
     def _coders(
-        self, aim_bytes: int, most_bytes: int | None = None, level: float | None = None, tick: Tick = lambda: None
+        self,
+        aim_bytes: int,
+        most_bytes: int | None = None,
+        level: float | None = None,
+        tick: Tick = lambda: None,
+        apart: Container[int] | None = None,
     ) -> Coders:
-        around = replace(self._around(tick), apart=self.errors)
+        """apart: tiles that are left alone, those of regions by default."""
+        around = replace(self._around(tick), apart=self.errors if apart is None else apart)
         given = Given(self.given, self.windows, self.groups, self.choice, self.intra_every, around)
         return Coders(given, aim_bytes, most_bytes, level)
 
@@ -159,12 +165,19 @@ class SeriesEncoder:
         return [*unread, *(self._failed[key] for key in sorted(self._failed))]
 
     def _write(
-        self, writer: FileWriter, trials: Iterable[tuple[FrameCoder, Trial]], file: IO[bytes] | None, last: bool = False
+        self,
+        writer: FileWriter,
+        trials: Iterable[tuple[FrameCoder, Trial]],
+        file: IO[bytes] | None,
+        last: bool = False,
+        apart: bool = True,
     ) -> bytes:
-        """The records of frames and their tiles, and the header: the file, or its bytes. last: no frame is coded after these."""
+        """The records of frames and their tiles, and the header: the file, or its bytes. last: no frame is coded after these.
+        apart: the tiles of regions are not among the trials'.
+        """
         for coder, trial in trials:
             self._add_record(writer, coder.index)
-            coder.write(writer, trial, self._apart(coder.index))
+            coder.write(writer, trial, self._apart(coder.index) if apart else None)
             self._kept.pop(coder.index, None)
             if not last:
                 coder.remember(trial)
@@ -188,11 +201,10 @@ class SeriesEncoder:
         """All frames, every valid count within `max_error`: lossless at 0. Tiles that a region touches are within its own, if that
         is less.
         """
-        self.errors = {index: min(error, max_error) for index, error in self.errors.items()}
-        others = {w.index: max_error for w in self.windows}
-        writer, coders = self._start(self._whole_fits(None), file), self._coders(1, tick=tick)
+        errors = {w.index: min(max_error, self.errors.get(w.index, max_error)) for w in self.windows}
+        writer, coders = self._start(self._whole_fits(None), file), self._coders(1, tick=tick, apart=())
         every = (coders.take(index) for index in range(len(self.given)))
-        return self._write(writer, ((coder, coder.exact(others)) for coder in every), file)
+        return self._write(writer, ((coder, coder.exact(errors)) for coder in every), file, apart=False)
 
     def _aim_at(self, q: float) -> int:
         """Bytes of a tile at a level, about."""

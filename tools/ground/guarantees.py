@@ -35,11 +35,12 @@ class Kept:
     max_error: int | None = None
 
 
-def guarantee_fields(kept: Sequence[Kept]) -> dict[str, Any]:
-    """Metadata for an .npz: key max_error (dates, rows, columns of tiles) int32, -1 where nothing is promised; none without any."""
+def guarantee_fields(kept: Sequence[Kept], times: Sequence[int]) -> dict[str, Any]:
+    """Metadata for an .npz of those times: key max_error (dates, rows, columns of tiles) int32, -1 where nothing is promised; none
+    where nothing is of any.
+    """
     if all(k.max_error is None for k in kept):
         return {}
-    times = sorted({k.key.time for k in kept})
     corners = [split_tile(k.key.tile)[1:] for k in kept]
     found = np.full(
         (len(times), 1 + max(r for r, _ in corners), 1 + max(c for _, c in corners)), NONE_PROMISED, np.int32

@@ -89,7 +89,7 @@ def place_frames(
     model expects, and the last rows and columns may be mirror images of the border, for the ground knows a latent and not
     the frame's size. kept: told of every tile. scratch: folder for frames that are large.
     """
-    layout = layout_of(store, EdgeSegmentDecoder(model), [f for f in place.held])
+    layout = layout_of(store, EdgeSegmentDecoder(model), place.held)
     windows = {f.key: layout.window(f.key, window_of(f)) for f in place.held}
     size = max(w.top + w.height for w in windows.values()), max(w.left + w.width for w in windows.values())
     frames = FrameStore(*size, scratch)
@@ -186,7 +186,7 @@ def write_images(
             with Output(target, force=True) as part:
                 kept: list[Kept] = []
                 frames = place_frames(store, model, place, part.parent, kept.append)
-                write_series(Series(frames, guarantee_fields(kept)), part)
+                write_series(Series(frames, guarantee_fields(kept, place.times)), part)
                 frames.close()
         except UserError as error:
             refused.append(f"place {place.number}: {error}")
