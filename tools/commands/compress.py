@@ -35,7 +35,7 @@ from swathpack.tools.files.outputs import Output, add_force
 from swathpack.tools.files.rasters import Series, read_series
 from swathpack.tools.files.rasters.options import add_reading_arguments, reading_options
 from swathpack.tools.files.rasters.windowed import LEAST_SAMPLES, read_windowed
-from swathpack.tools.files.regions import FORM, Region
+from swathpack.tools.files.regions import PIXELS, parsed
 from swathpack.tools.files.request import DEFAULT_QUALITY, Request, notes_of
 from swathpack.tools.files.shelf import Shelf
 from swathpack.tools.files.tile_store import TileStore
@@ -65,9 +65,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--region",
         action="append",
         default=[],
-        metavar=FORM,
+        metavar=PIXELS,
         help="tiles of 256 pixels that hold any of these pixels come back within N counts (0 if not given: exact), the others share "
-        "what is left; may be given several times",
+        "what is left; may be given several times; bbox=LEFT,BOTTOM,RIGHT,TOP[:max-error=N] in the files' own coordinates",
     )
     parser.add_argument(
         "--quality",
@@ -169,7 +169,7 @@ def _model(args: argparse.Namespace, threads: int) -> EdgeModel:
 def request_of(args: argparse.Namespace) -> Request:
     """What the options ask for. Raises UserError for numbers that mean nothing, before any work."""
     given = {item.name: getattr(args, item.name) for item in fields(Request) if item.name != "regions"}
-    return Request(**given, regions=tuple(map(Region.parse, args.region)))
+    return Request(**given, regions=tuple(map(parsed, args.region)))
 
 
 def run(args: argparse.Namespace) -> int:

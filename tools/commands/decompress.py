@@ -40,8 +40,8 @@ from swathpack.tools.files.decoder import MAX_PIXELS, StreamDecoder, check_pixel
 from swathpack.tools.files.frame_store import Dates, FrameStore
 from swathpack.tools.files.outputs import add_force, check_outputs, write_text
 from swathpack.tools.files.part_file import PartFile
-from swathpack.tools.files.part_request import PREVIEWS, Part, part_of, window_of_bbox
-from swathpack.tools.files.rasters import Georeference, Series, check_form, output_of, write_series
+from swathpack.tools.files.part_request import PREVIEWS, Part, georeference_of, part_of, window_of_bbox
+from swathpack.tools.files.rasters import Series, check_form, output_of, write_series
 from swathpack.tools.files.rasters.cog import COMPRESSIONS
 from swathpack.tools.files.rasters.cube import UnlikeError
 from swathpack.tools.files.tile_store import TileStore
@@ -189,7 +189,7 @@ class Reading:
         file = PartFile(args.input)
         header, window = file.header, args.window
         if args.bbox:
-            window = window_of_bbox(georeference_of(_metadata(file.metadata)), args.bbox, header)
+            window = window_of_bbox(georeference_of(_metadata(file.metadata)), args.bbox, (header.height, header.width))
         bands = [b.strip() for b in args.bands.split(",")] if args.bands else []
         return cls(file=file, part=part_of(header, window, bands, _dates(args.dates), args.preview or 1))
 
@@ -326,14 +326,6 @@ def _metadata(stream: Stream) -> dict[str, Any]:
         return metadata_of(stream)
     except UserError:
         return {}
-
-
-def georeference_of(metadata: dict[str, Any]) -> Georeference:
-    """Of the finest file of the first date, nothing where the stream does not say it."""
-    for date in metadata.get("files") or ():
-        records = sorted((f for f in date or ()), key=lambda f: -int((f.get("shape") or [0])[0]))
-        return Georeference.from_json(records[0].get("georeference", {})) if records else Georeference()
-    return Georeference()
 
 
 def report(found: Report) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Regions of a series whose values come back within a greatest error, whatever the rest may cost.
 
---region ROW,COL,HEIGHT,WIDTH[:max-error=N]        pixels, as `swathpack decompress --window` has them
+--region ROW,COL,HEIGHT,WIDTH[:max-error=N]                pixels, as `swathpack decompress --window` has them
+--region bbox=LEFT,BOTTOM,RIGHT,TOP[:max-error=N]          in the files' own coordinates, as --bbox has them
 """
 
 from __future__ import annotations
@@ -14,9 +15,13 @@ import numpy as np
 from swathpack.edge.codec.pixels import TileWindow
 from swathpack.edge.radiometry import MAX_COUNT
 from swathpack.tools.errors import UserError
+from swathpack.tools.files.part_request import window_of_bbox
+from swathpack.tools.files.rasters.records import Georeference
 
-FORM = "ROW,COL,HEIGHT,WIDTH[:max-error=N]"
-_SPOKEN = re.compile(r"(\d+),(\d+),(\d+),(\d+)(?::max-error=(\d+))?")
+PIXELS, BOX = "ROW,COL,HEIGHT,WIDTH[:max-error=N]", "bbox=LEFT,BOTTOM,RIGHT,TOP[:max-error=N]"
+_ERROR = r"(?::max-error=(\d+))?"
+_PIXELS = re.compile(r"(\d+),(\d+),(\d+),(\d+)" + _ERROR)
+_BOX = re.compile("bbox=" + ",".join([r"(-?\d+(?:\.\d*)?(?:e[+-]?\d+)?)"] * 4) + _ERROR, re.IGNORECASE)
 _LONGEST = 80  # of a text that is said to be wrong
 
 
@@ -42,18 +47,41 @@ class Region:
         """As the option has it."""
         return f"{self.row},{self.column},{self.height},{self.width}:max-error={self.max_error}"
 
-    @classmethod
-    def parse(cls, text: str) -> Region:
-        """What the option says. Raises UserError."""
-        found = _SPOKEN.fullmatch(text.replace(" ", ""))
-        if found is None:
-            raise UserError(f"--region: expected {FORM}, found {text[:_LONGEST]!r}")
-        return cls(*(int(number) for number in found.groups(default="0")))
+    def on(self, georeference: Georeference, size: tuple[int, int]) -> Region:
+        """Itself, wherever the frames lie."""
+        return self
 
     def meets(self, w: TileWindow) -> bool:
         """Whether a tile holds any of its pixels."""
         down = self.row < w.top + w.height and w.top < self.row + self.height
         return down and self.column < w.left + w.width and w.left < self.column + self.width
+
+
+@dataclass(frozen=True)
+class BoxRegion:
+    """The same, of pixels that a box in the coordinates of the files touches."""
+
+    left: float
+    bottom: float
+    right: float
+    top: float
+    max_error: int = 0
+
+    def on(self, georeference: Georeference, size: tuple[int, int]) -> Region:
+        """Its pixels in frames of a georeference and size (rows, columns). Raises UserError."""
+        box = self.left, self.bottom, self.right, self.top
+        return Region(*window_of_bbox(georeference, box, size, "--region bbox", "ROW,COL,HEIGHT,WIDTH"), self.max_error)
+
+
+def parsed(text: str) -> Region | BoxRegion:
+    """What the option says. Raises UserError."""
+    plain = text.replace(" ", "")
+    if found := _PIXELS.fullmatch(plain):
+        return Region(*(int(number) for number in found.groups(default="0")))
+    if found := _BOX.fullmatch(plain):
+        left, bottom, right, top, error = found.groups(default="0")
+        return BoxRegion(float(left), float(bottom), float(right), float(top), int(error))
+    raise UserError(f"--region: expected {PIXELS} or {BOX}, found {text[:_LONGEST]!r}")
 
 
 def region_of(numbers: Sequence[int]) -> Region:

@@ -17,7 +17,7 @@ from swathpack.hil_tests.simulation.made_frames import series
 from swathpack.tools.cli import main
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.encoder import SeriesEncoder
-from swathpack.tools.files.regions import Region, errors_of, region_of
+from swathpack.tools.files.regions import BoxRegion, Region, errors_of, parsed, region_of
 from tests.codec_models import shipped
 
 SIDE = 300  # four tiles: 256 and 44 pixels each way
@@ -110,6 +110,8 @@ def test_the_least_error_of_overlapping_regions_counts() -> None:
         ("1,2,3", "expected ROW,COL,HEIGHT,WIDTH"),
         ("1,2,3,4:max-error=-1", "expected ROW,COL,HEIGHT,WIDTH"),
         ("1,2,3,4:error=1", "expected ROW,COL,HEIGHT,WIDTH"),
+        ("bbox=1,2,3", "expected ROW,COL,HEIGHT,WIDTH.* or bbox=LEFT,BOTTOM,RIGHT,TOP"),
+        ("bbox=1,2,x,4", "or bbox=LEFT"),
         ("1,2,0,4", "at least one of each"),
         ("1,2,3,4:max-error=70000", "expected a max-error of 0 to 65535"),
         ("0,0,301,5", "expected pixels within 300 rows and 300 columns"),
@@ -118,11 +120,11 @@ def test_the_least_error_of_overlapping_regions_counts() -> None:
 )
 def test_regions_that_mean_nothing_are_refused(text: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        SeriesEncoder(shipped(), scene(1), regions=(Region.parse(text),))
+        SeriesEncoder(shipped(), scene(1), regions=(parsed(text),))
 
 
 def test_regions_from_python_are_checked() -> None:
-    assert region_of([1, 2, 3, 4]) == Region(1, 2, 3, 4) == Region.parse("1, 2, 3, 4")
+    assert region_of([1, 2, 3, 4]) == Region(1, 2, 3, 4) == parsed("1, 2, 3, 4")
     for wrong in ((1, 2, 3), (1, 2, 3, 4, 5, 6), (1, 2, 3, 4.5)):
         with pytest.raises(UserError, match="regions: expected"):
             region_of(wrong)  # type: ignore[arg-type]
@@ -162,3 +164,26 @@ def test_the_command_and_what_inspect_and_decompress_say(tmp_path: Path, capsys:
     assert [t["max_error"] for t in tiles] == [None, 0, None, 3]
     assert main(["compress", str(source), "-o", str(tmp_path / "c.swp"), "--region", "0,0,9"]) == 1
     assert "expected ROW,COL,HEIGHT,WIDTH" in capsys.readouterr().err
+
+
+def test_a_box_in_the_files_coordinates(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rasterio = pytest.importorskip("rasterio")
+    (true,), path = scene(1), tmp_path / "a.tif"
+    place = rasterio.transform.from_origin(500_000, 5_000_000, 10, 10)
+    profile = {"driver": "GTiff", "height": SIDE, "width": SIDE, "count": 3, "dtype": "uint16", "crs": "EPSG:32633"}
+    with rasterio.open(path, "w", transform=place, **profile) as file:
+        file.write(true.data)
+        for i, name in enumerate(NAMES):
+            file.set_band_description(i + 1, name)
+    words = ["compress", str(path), "-o", str(tmp_path / "a.swp"), "--quality", "30", "--region"]
+    assert main([*words, "bbox=502600,4999900,502650,4999950:max-error=1"]) == 0
+    stream = swathpack.open(tmp_path / "a.swp")
+    assert dict(stream.frames[0].max_errors) == {1: 1} and worst(stream, [true])[1] <= 1
+    capsys.readouterr()
+    assert main([*words, "bbox=1,2,3,4", "--force"]) == 1
+    assert "--region bbox: expected a box that meets (500000.0, 4997000.0, 503000.0" in capsys.readouterr().err
+    np.savez(tmp_path / "b.npz", data=true.data, bands=np.array(NAMES))
+    words[1] = str(tmp_path / "b.npz")
+    assert main([*words, "bbox=1,2,3,4", "--force"]) == 1
+    assert "--region bbox: there is no georeference along rows and columns: give ROW,COL" in capsys.readouterr().err
+    assert parsed("bbox=-1.5,2e3,3,4:max-error=7") == BoxRegion(-1.5, 2000.0, 3.0, 4.0, 7)
