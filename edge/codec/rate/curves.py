@@ -75,21 +75,21 @@ class Curve:
         return float(self.slopes[min(int(np.searchsorted(self.sizes, size)), len(self.slopes) - 1)])
 
 
-def hull_steps(costs: Bytes, weighted: Reals, start: int = 0) -> HullSteps:
+def hull_steps(costs: Bytes, weighted: Reals, start: int | NDArray[np.int64] = 0) -> HullSteps:
     """Lower convex hull of every tile from layer `start`, its steps sorted by falling slope.
 
     From a vertex the next one is the point with the steepest saving per byte (gift wrapping), which for all
     tiles together is one vectorised search per vertex: at most K rounds.
 
     Args:
-        costs: (N, K+1) int64; weighted: (N, K+1) float64; start: first layer of the hull.
+        costs: (N, K+1) int64; weighted: (N, K+1) float64; start: first layer of the hull, of all tiles or (N,) of each.
     """
     count, width = costs.shape
-    vertex = np.full(count, start, np.int64)
+    vertex = np.broadcast_to(np.asarray(start, np.int64), count).copy()
     alive = np.arange(count)
     steepest = np.full(count, np.inf)
     found: list[FoundSteps] = []
-    for _ in range(width - 1 - start):
+    for _ in range(width - 1 - int(vertex.min(initial=0))):
         extra = costs[alive] - costs[alive, vertex[alive]][:, None]
         gain = weighted[alive, vertex[alive]][:, None] - weighted[alive]
         beyond = np.arange(width) > vertex[alive, None]

@@ -43,6 +43,7 @@ REQUESTS = {  # bands, rows and columns of four tiles: narrow where the network'
     "bytes": (BANDS, (780, 48), ["--bytes", "5000", "--fast"]),
     "quality": (BANDS, (780, 48), ["--quality", "34", "--fast"]),
     "lossless": (FEW, (300, 290), ["--lossless"]),
+    "regions": (FEW, (300, 290), ["--quality", "34", "--region", "0,0,9,9:max-error=2"]),
 }
 
 
