@@ -138,7 +138,8 @@ class FlightCodec:
         return learned if plain is None or not _better(plain, learned) else plain
 
     def _weights(self, tile: TilePixels) -> Weights:
-        return weights_for(self.weights, tile.bands, 8 * bytes_about(self.q, tile.data.size) / tile.data.size)
+        bppb = 8 * bytes_about(self.q, tile.data.size) / tile.data.size
+        return weights_for(self.weights, tile.bands, bppb, tile.data, tile.valid)
 
     def _plain(self, tile: TilePixels, contexts: Sequence[ContextLatent]) -> FlightTile:
         room, aim, weights = 2 * tile.data.size + 4096, bytes_about(self.q, tile.data.size), self._weights(tile)

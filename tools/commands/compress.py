@@ -77,7 +77,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=WEIGHTS,
         default=WEIGHTS[0],
         help="of the bands: equal: least squared error over all of them; visible: errors in blue, green and red count twice; "
-        "auto (default): visible up to 0.25 bits a sample, 1.4 times up to 1, equal beyond",
+        "auto (default): 2 to 4 times up to 0.25 bits a sample, the more the darker they are, 1.4 times up to 1, equal beyond",
     )
     add_reading_arguments(parser, grids=True)
     parser.add_argument(

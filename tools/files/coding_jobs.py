@@ -17,7 +17,7 @@ from swathpack.edge.codec.model import EdgeModel
 from swathpack.edge.codec.plain import CodedPlain, Counts, against, decode_plain, encode_predictive, encode_transform
 from swathpack.edge.codec.prediction import CodingContext
 from swathpack.edge.codec.tile_coder import DEAD_ZONE, CodedLatent, analyse_tile, encode_tile, weigh_contexts
-from swathpack.edge.codec.transform_coder import Weights, counts_of
+from swathpack.edge.codec.transform_coder import Weights, counts_of, weights_for
 from swathpack.edge.frame import Frame
 from swathpack.edge.stream import ContextRef, Segment
 from swathpack.edge.stream.quality import TRANSFORM
@@ -55,9 +55,22 @@ class CodedLearned:
 
 
 @dataclass(frozen=True)
+class Weighing:
+    """How bands are to be weighed: an option's word, and the bits a sample that a tile is aimed at; see
+    `swathpack.edge.codec.transform_coder.weights_for`."""
+
+    choice: str
+    bppb: float
+
+    def of(self, tile: Frame) -> Weights:
+        """The weights of a tile's bands."""
+        return weights_for(self.choice, tile.bands, self.bppb, tile.data, tile.valid)
+
+
+@dataclass(frozen=True)
 class How:
     """quality: byte of step and base. layers: that are sent. slope: of optimised quantisation. weigh: leave contexts that do
-    not pay. weights: of the bands, for `cost_of`; None where the cost is not asked for.
+    not pay. weighing: of the bands, for `cost_of`; None where the cost is not asked for.
     """
 
     quality: int
@@ -65,16 +78,17 @@ class How:
     dead_zone: float
     slope: float
     weigh: bool
-    weights: Weights | None
+    weighing: Weighing | None
 
 
 def transform(
-    _: EdgeModel, tile: Frame, most_bytes: int | None, aim_bytes: int, weights: Weights, slope: float | None = None
+    _: EdgeModel, tile: Frame, most_bytes: int | None, aim_bytes: int, weighing: Weighing, slope: float | None = None
 ) -> CodedPlain:
     """A tile by the transform coder without any other date, down to the finest level or most_bytes. slope: where
     its payload will be cut (error saved a byte), if that is known: what lies far beyond is then not coded.
     """
     tile = _filled(tile)
+    weights = weighing.of(tile)
 
     def coded(most: int | None) -> CodedPlain:
         return encode_transform(tile.data, tile.valid, tile.bands, max_bytes=most, aim_bytes=aim_bytes, weights=weights)
@@ -108,10 +122,10 @@ def _image(
     return decode_plain(TRANSFORM, payload, shape, np.ones(shape[1:], np.bool_), bands, date=date).counts
 
 
-def plain_cost(_: EdgeModel, tile: Frame, payload: bytes, date: Counts | None, weights: Weights) -> float:
+def plain_cost(_: EdgeModel, tile: Frame, payload: bytes, date: Counts | None, weighing: Weighing) -> float:
     """`cost_of` what a decoder makes of a transform payload."""
-    shape = (len(tile.bands), tile.height, tile.width)
-    return cost_of(_image(payload, shape, tile.bands, date), _filled(tile), weights)
+    shape, filled = (len(tile.bands), tile.height, tile.width), _filled(tile)
+    return cost_of(_image(payload, shape, tile.bands, date), filled, weighing.of(filled))
 
 
 def analyse(model: EdgeModel, tile: Frame) -> NDArray[np.float32]:
@@ -130,9 +144,14 @@ def learned(
     first = done if how.dead_zone == DEAD_ZONE else None
     slope = how.slope * how.dead_zone / DEAD_ZONE
     coded = encode_tile(model, coefficients, how.quality, contexts, min(how.dead_zone, 0.5), slope, first)
-    cost = None if how.weights is None else cost_of(_synthesised(model, tile, coded), _filled(tile), how.weights)
+    cost = None if how.weighing is None else _learned_cost(model, tile, coded, how.weighing)
     payload = coded.layers.payload(how.layers)
     return CodedLearned(coded.latent, coded.quality, payload, how.layers, coded.payload_sizes, kept, cost)
+
+
+def _learned_cost(model: EdgeModel, tile: Frame, coded: CodedLatent, weighing: Weighing) -> float:
+    filled = _filled(tile)
+    return cost_of(_synthesised(model, tile, coded), filled, weighing.of(filled))
 
 
 def _synthesised(model: EdgeModel, tile: Frame, coded: CodedLatent) -> NDArray[np.uint16]:
@@ -146,10 +165,10 @@ def _filled(tile: Frame) -> Frame:
 
 
 def cost_of(image: NDArray[np.generic], tile: Frame, weights: Weights) -> float:
-    """log2 of the squared error over valid pixels: of all bands by their weights and, as much again, of the heavier bands."""
+    """log2 of the squared error over valid pixels: of all bands by their weights and, as much again, of the heaviest bands."""
     difference = (image.astype(np.float64) - tile.data) * weights.factors
     errors = (difference[:, tile.valid] ** 2).sum(axis=1)
-    parts = [errors.sum(), errors[list(weights.bands)].sum()] if weights.level else [errors.sum()]
+    parts = [errors.sum(), errors[list(weights.heaviest)].sum()] if weights.level else [errors.sum()]
     return float(np.log2(np.maximum(parts, 1e-9)).mean())
 
 

@@ -20,10 +20,10 @@ from swathpack.edge.codec.latents import LAYERS, step_dn
 from swathpack.edge.codec.pixels import TileWindow
 from swathpack.edge.codec.plain import LEAST_LEARNED_BANDS
 from swathpack.edge.codec.tile_coder import DEAD_ZONE
-from swathpack.edge.codec.transform_coder import weights_for
 from swathpack.edge.stream import ContextRef, Header, StreamWriter, overhead_in, room_in
 from swathpack.edge.stream.quality import STEPS, TRANSFORM
 from swathpack.tools.errors import UserError
+from swathpack.tools.files.coding_jobs import Weighing
 from swathpack.tools.files.kept_tiles import Choice, LearnedChoice, LearnedTile, PlainTile
 from swathpack.tools.files.places import Date, Place
 from swathpack.tools.files.pool import Failure, Pool
@@ -121,7 +121,7 @@ class FrameCoder:
         self.aim_bytes, self.most_bytes, self.keeps_dates = aim_bytes, most_bytes, keeps_dates
         self.live, self.bands = [w for w in windows if source.live(w)], source.outline.bands
         samples = len(self.bands) * max((w.height * w.width for w in windows), default=1)
-        self.weights = weights_for(choice.weights, self.bands, 8 * aim_bytes / samples)
+        self.weighing = Weighing(choice.weights, 8 * aim_bytes / samples)
         self.gain = source.outline.radiometry.gain
         self._slope = None if level is None else slope_at(level, self.gain)
         self._plain: dict[int, PlainTile] = {}
@@ -249,7 +249,7 @@ class FrameCoder:
         """Tiles by the transform coder without any other date."""
 
         def arguments(w: TileWindow) -> tuple[Any, ...]:
-            return self.source.tile(w), self.most_bytes, aim[w.index], self.weights, self._slope
+            return self.source.tile(w), self.most_bytes, aim[w.index], self.weighing, self._slope
 
         wanted = [w for w in windows if w.index not in self._alone]
         for w, found in self._run("transform", wanted, arguments, self._leave_out):
@@ -315,14 +315,14 @@ class FrameCoder:
         learned, plain = self._learned[window.index], self.plain(window)
         room = int(learned.seen[q, DEAD_ZONE].payload_sizes[LAYERS])
         payload, _, _, date = self._as_sent(plain, window)
-        return self.source.tile(window), payload[: max(room, plain.least)], date, self.weights
+        return self.source.tile(window), payload[: max(room, plain.least)], date, self.weighing
 
     def _code_learned(self, windows: Iterable[TileWindow], q: int, dead_zone: float, layers: int) -> None:
         """Have the learned codec's tiles at a step and dead zone ready."""
-        weights = self.weights if self.choice.mode != "learned" and dead_zone == DEAD_ZONE else None
+        weighing = self.weighing if self.choice.mode != "learned" and dead_zone == DEAD_ZONE else None
 
         def arguments(w: TileWindow) -> tuple[Any, ...]:
-            return self.source.tile(w), *self._learned[w.index].asked(q, dead_zone, layers, weights)
+            return self.source.tile(w), *self._learned[w.index].asked(q, dead_zone, layers, weighing)
 
         own = ((w, self._learned.get(w.index)) for w in windows)
         wanted = [w for w, learned in own if learned is not None and not learned.has(q, dead_zone)]
