@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from swathpack.codec.squares import synthesised
 from swathpack.edge.bands import BANDS, complete_dn, filled_counts
 from swathpack.edge.codec.latents import Latent
 from swathpack.edge.codec.model import EdgeModel
@@ -155,7 +156,7 @@ def _learned_cost(model: EdgeModel, tile: Frame, coded: CodedLatent, weighing: W
 
 
 def _synthesised(model: EdgeModel, tile: Frame, coded: CodedLatent) -> NDArray[np.uint16]:
-    pixels = model.synthesise(coded.reconstruction())[:, : tile.height, : tile.width]
+    pixels = synthesised(model, coded.reconstruction())[:, : tile.height, : tile.width]
     return tile.counts_of(pixels[[BANDS.index(b) for b in tile.bands]])
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from swathpack.codec.squares import smoothed, synthesised
 from swathpack.edge.bands import BANDS, BandError, complete_bands
 from swathpack.edge.codec.latents import STRIDE
 from swathpack.edge.codec.model import EdgeModel
@@ -131,12 +132,13 @@ def tile_image(store: GroundStore, model: EdgeModel, key: TileKey) -> NDArray[np
             if contexts is not None and not is_learned(held.q):
                 return _transform_tile(decoder, segment.prefix, held.latent.shape, contexts)
             if contexts is not None:
-                return model.synthesise(decoder.reconstruction(segment.prefix, contexts))
+                return synthesised(model, decoder.reconstruction(segment.prefix, contexts))
         except DecodeError:
             continue  # of another model; the latent is as good
     if not is_learned(held.q):
         return None
-    return model.synthesise(held.latent.astype(np.float32), step_of(held.q))
+    q = step_of(held.q)
+    return smoothed(model.synthesise(held.latent.astype(np.float32), q), q)
 
 
 def _transform_tile(
