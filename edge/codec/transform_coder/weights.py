@@ -63,6 +63,14 @@ class Weights:
         return tuple(level == self.level for level in self.levels)
 
     @property
+    def balance(self) -> float:
+        """What squared errors by these weights are multiplied by before tiles are weighed against each other: more weight
+        than the usual 2 decides where a tile's bits go, not how many it gets (they stay where the geometric mean of the
+        weights does)."""
+        more = sum(self.levels) - LEAST * sum(self.heaviest) if self.level > LEAST else 0
+        return float(2.0 ** (-more / max(len(self.levels), 1)))
+
+    @property
     def factors(self) -> NDArray[np.float32]:
         """(C, 1, 1) float32: what samples are multiplied by before they are coded."""
         return self._of(_FACTORS)
@@ -140,7 +148,7 @@ def read_weights(count: int, bits: BitReader) -> Weights:
 def weighted_errors(
     errors: NDArray[np.float64], samples: NDArray[np.generic], valid: NDArray[np.bool_], weights: Weights
 ) -> NDArray[np.float64]:
-    """Squared errors over all bands of a tile (C, H, W), coded without weights -> what they are by weights, about:
+    """Squared errors over all bands of a tile (C, H, W), coded without weights -> what they are by weights, about, balanced:
     every band is
     taken to err by the same, at most its own spread (reverse water-filling; Cover and Thomas, "Elements of Information
     Theory", section 10.3.3).
@@ -153,4 +161,4 @@ def weighted_errors(
     parts = np.minimum(levels, spreads)
     plain, heavy = parts.sum(axis=1), (parts * weights.factors.ravel().astype(np.float64) ** 2).sum(axis=1)
     beyond = np.maximum(errors - plain[-1], 0) * (heavy[-1] / plain[-1] if plain[-1] else 1.0)
-    return np.asarray(np.interp(errors, plain, heavy) + beyond)
+    return np.asarray(np.interp(errors, plain, heavy) + beyond) * weights.balance

@@ -7,6 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from swathpack.edge.bands import BANDS
+from swathpack.edge.codec.plain import encode_transform
 from swathpack.edge.codec.transform_coder import (
     Weights,
     decode_tile,
@@ -153,6 +154,18 @@ def test_errors_without_weights_are_raised_between_none_and_all_of_the_spread() 
     errors = np.array([total, 0.01 * spreads.min(), 0.0])
     assert weighted_errors(errors, TILE, valid, weights) == pytest.approx([heavy, 0.01 * spreads.min() * 13 / 4, 0.0])
     assert (weighted_errors(errors, TILE, valid, Weights.equal(4)) == errors).all()
+
+
+def test_more_weight_moves_a_tile_s_bytes_not_how_many_it_gets() -> None:
+    assert [Weights.visible(FOUR, level).balance for level in (0, 1, 2)] == [1, 1, 1]
+    assert Weights((4, 4, 4, 0)).balance == pytest.approx(2 ** (-6 / 4)) and Weights((3, 0, 0, 1)).balance == 0.5**0.5
+    tile, valid = spread_tile(140), np.ones((48, 48), np.bool_)
+    ends = []
+    for level in (2, 4):
+        coded = encode_transform(tile, valid, BANDS, weights=Weights.visible(BANDS, level))
+        ends.append(coded.curve.bytes_at(8 * 0.1155 * 20.0**2))
+        assert (coded.distortion == coded.source.distortion * Weights.visible(BANDS, level).balance).all()
+    assert 0.95 < ends[1] / ends[0] < 1.05
 
 
 def test_weights_and_an_earlier_date_go_together() -> None:
