@@ -23,7 +23,7 @@ from swathpack.edge.clock import SystemClock
 from swathpack.edge.codec.engines.report import report_engines
 from swathpack.edge.codec.flight import FlightCodec
 from swathpack.edge.codec.model import DEFAULT_DIRECTORY, EdgeModel, ModelError
-from swathpack.edge.config import ConfigError, Mission, read_mission
+from swathpack.edge.config import ConfigError, Mission, guarantees, read_mission
 from swathpack.edge.context.store import MemoryLimitError
 from swathpack.edge.downlink.schedule import SingleContact
 from swathpack.edge.downlink.schema import QueueError
@@ -57,6 +57,8 @@ def main(argv: list[str] | None = None) -> int:
         model = open_model(mission)
         if args.check:
             _tell(f"configuration {args.config}: good; model {model.digest.hex()} from {model.directory}")
+            for line in guarantees(mission.coding):
+                _tell(f"guarantee: {line}")
             for one in model.engine_events:
                 _tell(f"engine {one.engine}, {one.reason}: {one.detail}")
             return 0

@@ -6,15 +6,18 @@ Paths are relative to the file. `docs/runtime.md` lists all keys.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from swathpack.edge.codec.protocol import Goal
 from swathpack.edge.codec.settings import CodecSettings
 from swathpack.edge.context.layout import Geometry
 from swathpack.edge.downlink.context_policy import ContextSettings, Policy
 from swathpack.edge.downlink.passrun import LinkSettings
 from swathpack.edge.downlink.plan import PlanSettings
 from swathpack.edge.health.throttle import ThrottleSettings
+from swathpack.edge.radiometry import MAX_COUNT
 from swathpack.edge.schema import SchemaError, key, read
 from swathpack.edge.toml_lite import TomlError, loads
 
@@ -108,14 +111,23 @@ class RegionConfig:
     """[[coding.regions]] tiles rows[0] <= row < rows[1], likewise columns, of a place: the weight is
     multiplied.
 
-    urgency 1: these tiles go down before all others.
+    urgency 1: these tiles go down before all others. max_error: no count of them comes back off by more than that; q, finest_dn:
+    in the place of those of [coding]. name: for people.
     """
 
+    name: str = ""
     place: int = 0
     rows: tuple[int, ...] = (0, 1 << 12)
     columns: tuple[int, ...] = (0, 1 << 12)
     weight: float = key(1.0, 0.0, 1000000.0)
     urgency: int = key(0, 0, 9)
+    max_error: int | None = key(None, 0, MAX_COUNT)
+    q: int | None = key(None, 0, 63)
+    finest_dn: float | None = key(None, 0.5, 4096.0)
+
+    def holds(self, place: int, row: int, column: int) -> bool:
+        """Whether a tile is in the region."""
+        return self.place == place and row in range(*self.rows) and column in range(*self.columns)
 
 
 @dataclass(frozen=True)
@@ -137,6 +149,21 @@ class CodingConfig(CodecSettings):
     prefetch: int = key(4, 1, 256)
     max_tries: int = key(3, 1, 100)
     regions: tuple[RegionConfig, ...] = ()
+
+    @property
+    def promises(self) -> tuple[int, ...]:
+        """Greatest errors that are promised of any tile, those of regions too."""
+        given = (self.max_error, *(region.max_error for region in self.regions))
+        return tuple(sorted({error for error in given if error is not None}))
+
+    def goal(self, place: int, row: int, column: int) -> Goal:
+        """What is asked of a tile: the least error and the finest step of all regions that hold it."""
+        found = [region for region in self.regions if region.holds(place, row, column)]
+        return Goal(
+            min((r.max_error for r in found if r.max_error is not None), default=self.max_error),
+            min((r.q for r in found if r.q is not None), default=None),
+            min((r.finest_dn for r in found if r.finest_dn is not None), default=None),
+        )
 
 
 @dataclass(frozen=True)
@@ -222,8 +249,7 @@ def _check_together(mission: Mission) -> None:
         raise ConfigError(f"coding.tile: expected a multiple of 64, found {mission.coding.tile}")
     if list(rounds) != sorted(set(rounds)) or not rounds or rounds[0] < 1 or rounds[-1] != 16:
         raise ConfigError(f"coding.rounds: expected rising layer counts that end in 16, found {list(rounds)}")
-    if any(len(r.rows) != 2 or len(r.columns) != 2 for r in mission.coding.regions):
-        raise ConfigError("coding.regions: expected rows = [first, behind the last], columns alike")
+    _check_regions(mission.coding)
     try:
         geometry = mission.geometry
     except ValueError as error:
@@ -233,3 +259,33 @@ def _check_together(mission: Mission) -> None:
         raise ConfigError(
             f"context.slots: {geometry.slots} slots need {needed} bytes of memory, context.memory_mb allows {allowed}"
         )
+
+
+def guarantees(coding: CodingConfig) -> Iterator[str]:
+    """What is promised of which tiles, a line each; nothing where nothing is."""
+    if coding.max_error is not None:
+        yield f"all tiles: {_spoken(coding.max_error)}"
+    for number, region in enumerate(coding.regions, 1):
+        if region.max_error is not None:
+            where = f"rows {region.rows[0]}-{region.rows[1] - 1}, columns {region.columns[0]}-{region.columns[1] - 1}"
+            name = region.name or f"region {number}"
+            yield f"{name}, place {region.place}, tiles of {where}: {_spoken(region.max_error)}"
+
+
+def _spoken(max_error: int) -> str:
+    return "lossless" if max_error == 0 else f"no count off by more than {max_error}"
+
+
+def _check_regions(coding: CodingConfig) -> None:
+    """Boxes that hold a tile, and one kind of quality each."""
+    for number, region in enumerate(coding.regions, 1):
+        where = f"coding.regions {number}{f' ({region.name})' if region.name else ''}"
+        if any(len(span) != 2 or span[0] >= span[1] for span in (region.rows, region.columns)):
+            raise ConfigError(f"{where}: expected rows = [first, behind the last], columns alike")
+        finer = [name for name in ("q", "finest_dn") if getattr(region, name) is not None]
+        if finer and region.max_error is not None:
+            raise ConfigError(f"{where}: expected max_error or {' and '.join(finer)}, found both")
+        if finer and coding.max_error is not None:
+            raise ConfigError(
+                f"{where}: expected no {' and '.join(finer)} with coding.max_error, which holds for all tiles"
+            )

@@ -27,6 +27,7 @@ from swathpack.tools.files.outputs import Output, check_output
 from swathpack.tools.files.rasters import Series, check_form, output_of, write_series
 from swathpack.tools.files.rasters.options import options_of
 from swathpack.tools.files.rasters.windowed import read_windowed
+from swathpack.tools.files.regions import region_of
 from swathpack.tools.files.request import Request
 from swathpack.tools.files.workers import open_pool
 from swathpack.tools.public_errors import public_errors
@@ -77,6 +78,7 @@ def compress(
     weights: str = "auto",
     intra_every: int = 0,
     fast: bool = False,
+    regions: Sequence[tuple[int, ...]] = (),
     model: ModelFolder = None,
     threads: int = 1,
     force: bool = False,
@@ -97,12 +99,17 @@ def compress(
     bands: a name for each plane, or which of those that the source names; times: ISO 8601 texts, dates or datetime64.
     nodata, level, boa_offset: of arrays, see `Frame.from_array`. mode: auto, learned or transform. weights: of the
     bands: auto, equal or visible. intra_every: every Nth frame without context. fast: half the time, some 3 % more
-    bytes. model: another model's folder. threads: processes that work on tiles, with the same bytes; with few tiles,
-    threads of the networks instead. They are started from `sys.executable`, import nothing of the caller, and end with the
-    call: leave it at 1 where that is no Python, as in an embedded interpreter. force: replace an
-    output that exists. progress: called after each job on a tile. Raises Error, RefusedError, MissingPackageError.
+    bytes. regions: (row, column, height, width) in pixels, or these and a greatest error: values of tiles that hold any of
+    them come back as they are, or within it, the other tiles share what is left. model: another model's folder.
+    threads: processes that work on tiles, with the same bytes; with few tiles, threads of the networks instead. They are
+    started from `sys.executable`, import nothing of the caller, and end with the call: leave it at 1 where that is no Python,
+    as in an embedded interpreter. force: replace an output that exists. progress: called after each job on a tile. Raises
+    Error, RefusedError, MissingPackageError.
     """
-    request = Request(bytes, bytes_per_frame, quality, layers, lossless, max_error, mode, weights, intra_every, fast)
+    how = mode, weights, intra_every, fast
+    request = Request(
+        bytes, bytes_per_frame, quality, layers, lossless, max_error, *how, regions=tuple(map(region_of, regions))
+    )
     place = None if output is None else Output(Path(output), _paths(source), force)
     series = _by_rows(source, bands, times) or as_series(source, bands, times, nodata, level, boa_offset)
     opened = _model(model, threads)

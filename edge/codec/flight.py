@@ -18,6 +18,7 @@ from swathpack.edge.codec.digest import context_digest
 from swathpack.edge.codec.latents import GROUP, LAYERS, LatentError
 from swathpack.edge.codec.layers import known_context
 from swathpack.edge.codec.lone import date_in, encode_lone
+from swathpack.edge.codec.lone_exact import ExactCoder
 from swathpack.edge.codec.model import EdgeModel
 from swathpack.edge.codec.plain import CodedPlain, Counts, PlainError, bytes_about, few_missing
 from swathpack.edge.codec.prediction import CodingContext, CodingError
@@ -33,6 +34,7 @@ from swathpack.edge.codec.tile_coder import (
 )
 from swathpack.edge.codec.transform_coder import Weights, weighted_errors, weights_for
 from swathpack.edge.frame import Frame, FrameError
+from swathpack.edge.radiometry import PLAIN
 from swathpack.edge.stream import ContextRef, StreamError, lone_binding, pack_segment, segment_overhead_bytes
 from swathpack.edge.stream.quality import MAX_SHIFT, TRANSFORM, is_learned, quality_of, usual_shift
 
@@ -83,6 +85,9 @@ class FlightCodec:
     mode: learned, transform, or auto: of both the one with less error over its layers. finest_dn: of the transform
     coder's last bit plane; more of a tile than that is never sent. weights: of the bands, see
     `swathpack.edge.codec.transform_coder.weights_for`. Contexts of either codec are used by that codec.
+
+    max_error: every count comes back within it (`swathpack.edge.codec.lone_exact`), None: none is promised. A tile's own goal
+    comes first. promises: of all the tiles that may come, for `modes`.
     """
 
     layers = LAYERS
@@ -96,24 +101,33 @@ class FlightCodec:
         mode: str = "learned",
         finest_dn: float = 4.0,
         weights: str = "auto",
+        max_error: int | None = None,
+        promises: tuple[int, ...] = (),
     ) -> None:
         self.model, self.q, self.slope, self.shift = model, q, slope, shift
         self.mode, self.finest_dn, self.weights = mode, finest_dn, weights
+        self.max_error, self.promises, self._exact_coder = max_error, promises, ExactCoder()
         self.binding = lone_binding(model.digest, model.tables_digest)
 
     @classmethod
     def configured(cls, model: EdgeModel, coding: CodecSettings) -> FlightCodec:
         """As the mission file says."""
-        return cls(model, coding.q, coding.slope, coding.base, coding.mode, coding.finest_dn, coding.weights)
+        how = coding.q, coding.slope, coding.base, coding.mode, coding.finest_dn, coding.weights
+        return cls(model, *how, coding.max_error, coding.promises)
 
     def modes(self) -> list[FlightCodec]:
         """This codec kept to each of the modes that it chooses from: what one of them does, whatever the choice."""
-        found = []
-        for mode in ("learned", "transform") if self.mode == "auto" else (self.mode,):
-            codec = copy(self)
-            codec.mode = mode
-            found.append(codec)
-        return found
+        lossy = () if self.max_error is not None else ("learned", "transform") if self.mode == "auto" else (self.mode,)
+        found = [self._with(mode=mode) for mode in lossy]
+        errors = [error for error in (self.max_error, *self.promises) if error is not None]
+        return [*found, *([self._with(max_error=min(errors))] if errors else [])]
+
+    def _with(self, **changed: object) -> FlightCodec:
+        """This codec with some of its settings changed."""
+        codec = copy(self)
+        for name, value in changed.items():
+            setattr(codec, name, value)
+        return codec
 
     @property
     def quality(self) -> int:
@@ -128,12 +142,26 @@ class FlightCodec:
             raise CodecError(f"tile {tile.key.tile}: {error}") from error
 
     def _encode(self, tile: TilePixels, contexts: Sequence[ContextLatent]) -> FlightTile:
+        goal = tile.goal
+        max_error = self.max_error if goal.max_error is None else goal.max_error
+        if max_error is not None:
+            coded = self._exact_coder.encode(tile.data, tile.valid, tile.bands, max_error, tile.radiometry)
+            return FlightTile(tile.key, coded, (), self.binding, coded.distortion)
+        if goal.q is not None or goal.finest_dn is not None:
+            finest = self.finest_dn if goal.finest_dn is None else goal.finest_dn
+            finer = self._with(q=self.q if goal.q is None else goal.q, finest_dn=finest)
+            return finer._lossy(tile, contexts)
+        return self._lossy(tile, contexts)
+
+    def _lossy(self, tile: TilePixels, contexts: Sequence[ContextLatent]) -> FlightTile:
         for context in contexts:
             if context_digest(context.latent, context.groups, GROUP) != context.digest:
                 raise CodecError(f"context of {context.key.time} changed in memory")
         plain = self._plain(tile, contexts) if self.mode != "learned" else None
-        if plain is not None and (self.mode == "transform" or not few_missing(tile.bands)):
+        if plain is not None and (self.mode == "transform" or not few_missing(tile.bands) or tile.radiometry != PLAIN):
             return plain
+        if tile.radiometry != PLAIN:
+            raise CodecError(f"the learned codec takes uint16 DN only, found {tile.radiometry.dtype}")
         learned = self._learned(tile, [c for c in contexts if is_learned(c.q)])
         return learned if plain is None or not _better(plain, learned) else plain
 
@@ -145,7 +173,8 @@ class FlightCodec:
         room, aim, weights = 2 * tile.data.size + 4096, bytes_about(self.q, tile.data.size), self._weights(tile)
         dates = _dates(tile, contexts)
         given = [counts for _, counts in dates]
-        coded = encode_lone(tile.data, tile.valid, tile.bands, self.finest_dn, room, aim, given, weights)
+        how = self.finest_dn, room, aim, given, weights, tile.radiometry
+        coded = encode_lone(tile.data, tile.valid, tile.bands, *how)
         used = [] if coded.reference is None else [dates[coded.reference][0]]
         refs = tuple(ContextRef(c.key.time, c.layers, c.digest) for c in used)
         return FlightTile(tile.key, coded, refs, self.binding, coded.distortion)
@@ -169,10 +198,10 @@ class FlightCodec:
 
 def _dates(tile: TilePixels, contexts: Sequence[ContextLatent]) -> list[tuple[ContextLatent, Counts]]:
     """The contexts that are transform tiles of the same bands and size, drawn again as the ground draws them."""
-    found = []
+    found, alike = [], (tile.bands, tile.radiometry, tile.data.shape)
     for context in contexts:
         date = date_in(context.latent) if context.q == TRANSFORM else None
-        if date is not None and (date[0].names, date[1].shape) == (tile.bands, tile.data.shape):
+        if date is not None and (date[0].names, date[0].radiometry, date[1].shape) == alike:
             found.append((context, date[1]))
     return found
 

@@ -1,4 +1,6 @@
-"""Transform tiles whose segments fly alone: their payloads say bands and size themselves, and may be an earlier date for others."""
+"""Tiles without the network whose segments fly alone: their payloads say bands, size and kind of samples themselves. Transform
+tiles may be an earlier date for others; predictive ones are in lone_exact.py.
+"""
 
 from __future__ import annotations
 
@@ -23,20 +25,27 @@ from swathpack.edge.codec.plain import (
     encode_transform,
     known_names,
 )
+from swathpack.edge.radiometry import PLAIN, Radiometry
+from swathpack.edge.stream.errors import StreamError
 from swathpack.edge.stream.header import BAND_ORDER
-from swathpack.edge.stream.quality import TRANSFORM
+from swathpack.edge.stream.quality import TRANSFORM, is_learned
+from swathpack.edge.stream.samples import pack_radiometry, unpack_radiometry
+from swathpack.edge.stream.wire import Cursor
+
+_SAMPLES = 1 << 15  # bit of the band mask: what the counts are is said
 
 
 @dataclass(frozen=True, eq=False)
 class LoneTile:
-    """What a transform-coded payload that flies alone says of itself before the coder's own bytes: `names` of its bands, its
-    `height` and `width`; `start`: where those bytes begin. See `lone_head`.
+    """What a payload that flies alone says of itself before anything else: `names` of its bands, its `height` and `width`, what
+    its counts are; `start`: where the rest begins. See `lone_head`.
     """
 
     names: tuple[str, ...]
     height: int
     width: int
     start: int
+    radiometry: Radiometry = PLAIN
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -44,23 +53,44 @@ class LoneTile:
         return len(self.names), self.height, self.width
 
 
-def lone_head(names: Sequence[str], height: int, width: int) -> bytes:
+def lone_head(names: Sequence[str], height: int, width: int, radiometry: Radiometry = PLAIN) -> bytes:
     """Of a tile of at most 256 x 256: height - 1, width - 1, then a mask of the thirteen bands in Sentinel-2's order
-    (2 bytes, little-endian), or 0, 0, the number of bands and each name as a byte of length and UTF-8.
+    (2 bytes, little-endian), or a mask of 0, the number of bands and each name as a byte of length and UTF-8. Where counts are not
+    uint16 DN, bit 15 of the mask is set, and a byte of length and what they are (`swathpack.edge.stream.samples`) follow.
     """
-    sides = bytes([height - 1, width - 1])
+    sides, samples = bytes([height - 1, width - 1]), pack_radiometry(radiometry)
+    said, mark = (bytes([len(samples)]) + samples, _SAMPLES) if samples else (b"", 0)
     mask = sum(1 << BAND_ORDER.index(n) for n in names) if set(names) <= set(BAND_ORDER) else 0
     if mask and tuple(n for n in BAND_ORDER if n in names) == tuple(names):
-        return sides + mask.to_bytes(2, "little")
+        return sides + (mask | mark).to_bytes(2, "little") + said
     texts = [n.encode() for n in names]
-    return sides + bytes([0, 0, len(texts)]) + b"".join(bytes([len(t)]) + t for t in texts)
+    listed = bytes([len(texts)]) + b"".join(bytes([len(t)]) + t for t in texts)
+    return sides + mark.to_bytes(2, "little") + listed + said
 
 
 def read_lone_head(payload: bytes) -> LoneTile | None:
     """The head of a payload that flew alone; None where it is not all there. Raises PlainError."""
     if len(payload) < 4:
         return None
-    height, width, mask = payload[0] + 1, payload[1] + 1, int.from_bytes(payload[2:4], "little")
+    mask = int.from_bytes(payload[2:4], "little")
+    found = _bands(payload, mask & ~_SAMPLES)
+    if found is None or not mask & _SAMPLES:
+        return found
+    end = found.start + 1 + (payload[found.start] if found.start < len(payload) else 256)
+    if end > len(payload):
+        return None
+    try:
+        core = Cursor(payload, found.start + 1, end)
+        radiometry = unpack_radiometry(core)
+        core.done()
+    except StreamError as error:
+        raise PlainError(f"lone tile: {error}") from error
+    return replace(found, start=end, radiometry=radiometry)
+
+
+def _bands(payload: bytes, mask: int) -> LoneTile | None:
+    """The head up to its bands."""
+    height, width = payload[0] + 1, payload[1] + 1
     if mask:
         if mask >> len(BAND_ORDER):
             raise PlainError(f"lone tile: unknown bands in mask {mask:#06x}")
@@ -114,17 +144,23 @@ def encode_lone(
     aim_bytes: int,
     dates: Sequence[Counts] = (),
     weights: transform_coder.Weights | None = None,
+    radiometry: Radiometry = PLAIN,
 ) -> CodedPlain:
     """`encode_transform`, and `against` the dates, of a tile whose segment flies alone: the payload says its bands and size
     itself.
     """
-    head = lone_head(names, counts.shape[-2], counts.shape[-1])
+    head = lone_head(names, counts.shape[-2], counts.shape[-1], radiometry)
     alone = encode_transform(counts, valid, names, finest_dn, max_bytes - len(head), aim_bytes, weights)
     coded = against(alone, counts, valid, names, aim_bytes, dates)
     sizes = coded.payload_sizes + np.where(np.arange(LAYERS + 1) > 0, len(head), 0)
     size, error = coded.fine or (coded.payload_sizes, coded.distortion)
     fine = size + np.where(np.arange(len(size)) > 0, len(head), 0), error
     return replace(coded, payload=head + coded.payload, payload_sizes=sizes, least=coded.least + len(head), fine=fine)
+
+
+def may_be_context(q: int, latent: NDArray[np.int16]) -> bool:
+    """Whether later tiles may be coded against a confirmed one of that quality byte: a latent, or a date that stands alone."""
+    return is_learned(q) or (q == TRANSFORM and stands_alone(latent))
 
 
 def stands_alone(latent: NDArray[np.int16]) -> bool:

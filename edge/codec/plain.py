@@ -40,6 +40,7 @@ class CodedPlain:
     least: bytes of payload without
     which nothing decodes. fine: more points of bytes and error than the layers', where the coder has them. reference: which
     of the earlier dates given it is coded against, None for a tile that stands alone. source: what the transform coder made.
+    stand_in: in the place of a latent (`swathpack.edge.codec.carrier`), where it is not made of the bytes.
     """
 
     quality: int
@@ -51,6 +52,7 @@ class CodedPlain:
     fine: tuple[NDArray[np.int64], NDArray[np.float64]] | None = None
     reference: int | None = None
     source: transform_coder.CodedTile | None = None
+    stand_in: NDArray[np.int16] | None = None
 
     @cached_property
     def curve(self) -> Curve:
@@ -64,8 +66,8 @@ class CodedPlain:
 
     @cached_property
     def latent(self) -> NDArray[np.int16]:
-        """What stands for a latent where board and ground compare what they hold: its bytes."""
-        return carry(self.payload, self.payload_sizes, self.size)
+        """What stands for a latent where board and ground compare what they hold."""
+        return self.stand_in if self.stand_in is not None else carry(self.payload, self.payload_sizes, self.size)
 
     def cut(self, payload_bytes: int) -> CodedPlain:
         """The first bytes of it, as a tile of its own: a prefix may end inside a layer."""
@@ -192,20 +194,33 @@ def _plain_of(coded: transform_coder.CodedTile, counts: Samples, names: Sequence
 
 
 def encode_predictive(counts: Samples, valid: NDArray[np.bool_], max_error: int = 0) -> CodedPlain:
-    """Counts (C, H, W), each valid one to come back within `max_error`. Raises PlainError."""
+    """Counts (C, H, W), each valid one to come back within `max_error`. Raises PlainError, also where one does not: what was
+    coded is decoded and compared.
+    """
     try:
-        coded = predictive.encode(counts, valid, max_error)
+        coded, _ = predictive.encode_checked(counts, valid, max_error)
     except predictive.PredictiveError as error:
         raise PlainError(str(error)) from error
-    head = bytes([max_error]) if max_error < _LONG else bytes([_LONG]) + max_error.to_bytes(4, "little")
+    head = error_bytes(max_error)
     sizes = coded.sizes + np.where(np.arange(LAYERS + 1) > 0, len(head), 0)
+    distortion = error_of_strips(counts, valid, max_error)
+    return CodedPlain(PREDICTIVE, head + coded.payload, sizes, distortion, latent_size(counts.shape))
+
+
+def error_of_strips(counts: Samples, valid: NDArray[np.bool_], max_error: int) -> NDArray[np.float64]:
+    """(17,) squared error (counts^2) of a predictive tile with its first k layers. Layers are strips of rows, so it falls in a
+    straight line from the energy about the bands' means; strictly, for even a flat tile is to come down.
+    """
     inside = counts[:, valid].astype(np.float64)
     energy = float(((inside - inside.mean(1, keepdims=True)) ** 2).sum()) if inside.size else 0.0
-    left = 1 - np.arange(LAYERS + 1) / LAYERS  # layers are strips of rows
     exact = (max_error * (max_error + 1)) / 3 * inside.size
-    return CodedPlain(
-        PREDICTIVE, head + coded.payload, sizes, energy * left + exact * (1 - left), latent_size(counts.shape)
-    )
+    left = 1 - np.arange(LAYERS + 1) / LAYERS
+    return max(energy, exact + max(inside.size, 1)) * left + exact * (1 - left)
+
+
+def error_bytes(max_error: int) -> bytes:
+    """The greatest error as payloads say it."""
+    return bytes([max_error]) if max_error < _LONG else bytes([_LONG]) + max_error.to_bytes(4, "little")
 
 
 @dataclass(frozen=True, eq=False)
@@ -244,11 +259,11 @@ def decode_plain(
 
 def greatest_error(payload: bytes) -> int:
     """The guarantee that a predictive payload starts with. Raises PlainError."""
-    return _head(payload)[0]
+    return read_error(payload)[0]
 
 
-def _head(payload: bytes) -> tuple[int, int]:
-    """(greatest error, bytes it takes)."""
+def read_error(payload: bytes) -> tuple[int, int]:
+    """(greatest error, bytes that it takes) of what `error_bytes` begins. Raises PlainError where they are not all there."""
     length = 5 if payload[:1] == bytes([_LONG]) else 1
     if len(payload) < length:
         raise PlainError("the payload ends before its greatest error")
@@ -270,9 +285,9 @@ def _decode_transform(
 def _decode_predictive(
     payload: bytes, shape: tuple[int, int, int], valid: NDArray[np.bool_], layers: int
 ) -> DecodedPlain:
-    max_error, length = _head(payload)
+    max_error, length = read_error(payload)
     tile = predictive.decode(payload[length:], shape, valid, max_error)
-    known = tile.known & (np.arange(shape[1]) < layers * shape[1] // LAYERS)[:, None]
+    known = tile.known & (tile.since <= layers)
     return DecodedPlain(tile.samples.astype(np.float32), known, min(tile.layers, layers), max_error)
 
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from swathpack.edge.codec.base_layer import known_groups, known_part
 from swathpack.edge.codec.digest import context_digest
 from swathpack.edge.codec.latents import LAYERS
+from swathpack.edge.radiometry import PLAIN, Radiometry
 
 
 class TileKey(NamedTuple):
@@ -33,14 +34,29 @@ class CodecError(Exception):
     """The codec could not code this tile; the message says why. Other tiles are not affected."""
 
 
+@dataclass(frozen=True)
+class Goal:
+    """What is asked of one tile; None: what is usual. max_error: no count may come back off by more than that. q, finest_dn: see
+    `swathpack.edge.codec.settings.CodecSettings`.
+    """
+
+    max_error: int | None = None
+    q: int | None = None
+    finest_dn: float | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class TilePixels:
-    """One tile to code: data (C, H, W) uint16 DN in the order of `bands`, valid (H, W) bool."""
+    """One tile to code: data (C, H, W) uint16 counts in the order of `bands`, DN where `radiometry` does not say otherwise, valid
+    (H, W) bool.
+    """
 
     key: TileKey
     data: NDArray[np.uint16]
     bands: tuple[str, ...]
     valid: NDArray[np.bool_]
+    radiometry: Radiometry = PLAIN
+    goal: Goal = Goal()
 
 
 @dataclass(frozen=True, eq=False)

@@ -70,7 +70,11 @@ def remaining_error(
 
 
 def allocate(
-    costs_bytes: Bytes, distortions: Reals, weights: Reals, budget_bytes: int, floor_layers: int = 0
+    costs_bytes: Bytes,
+    distortions: Reals,
+    weights: Reals,
+    budget_bytes: int,
+    floor_layers: int | NDArray[np.int64] = 0,
 ) -> NDArray[np.int64]:
     """Layers per tile that minimise the weighted distortion within the budget.
 
@@ -79,7 +83,7 @@ def allocate(
         distortions: (N, K+1) float64, squared error (DN^2) that remains with k layers.
         weights: (N,) float64 >= 0, how much a tile's error matters.
         budget_bytes: bytes of all tiles together.
-        floor_layers: this many layers of every tile come before anything deeper of any tile.
+        floor_layers: this many layers of every tile, or (N,) of each, come before anything deeper of any tile.
 
     Returns:
         (N,) int64 layers. The sum of `costs_bytes` at these layers is at most max(budget, cost of nothing),
@@ -94,11 +98,13 @@ def allocate(
 class RatePlanner:
     """Rate control of one set of tiles for any number of budgets (see `allocate` for the arguments)."""
 
-    def __init__(self, costs_bytes: Bytes, distortions: Reals, weights: Reals, floor_layers: int = 0) -> None:
+    def __init__(
+        self, costs_bytes: Bytes, distortions: Reals, weights: Reals, floor_layers: int | NDArray[np.int64] = 0
+    ) -> None:
         self._costs, self._weighted = _checked(costs_bytes, distortions, weights)
         self._base = int(self._costs[:, 0].sum())
         top = self._costs.shape[1] - 1
-        self._floor = min(max(int(floor_layers), 0), top)
+        self._floor = np.clip(np.broadcast_to(np.asarray(floor_layers, np.int64), len(self._costs)), 0, top)
         self._floor_steps = _forced_steps(self._costs, self._weighted, self._floor)
         self._steps = hull_steps(self._costs, self._weighted, self._floor)
         self._floor_ends = np.cumsum(self._floor_steps.cost)
@@ -111,7 +117,7 @@ class RatePlanner:
         if left < 0:
             return layers
         left = self._take(self._floor_steps, self._floor_ends, layers, left)
-        if (layers[self._floor_steps.tile] == self._floor).all():
+        if (layers == self._floor).all():
             left = self._take(self._steps, self._step_ends, layers, left)
         self._fill(layers, left)
         return layers
@@ -170,21 +176,21 @@ class RatePlanner:
         return np.where(layers < top, following, np.iinfo(np.int64).max // 2)
 
 
-def hull_steps(costs: Bytes, weighted: Reals, start: int = 0) -> HullSteps:
+def hull_steps(costs: Bytes, weighted: Reals, start: int | NDArray[np.int64] = 0) -> HullSteps:
     """Lower convex hull of every tile from layer `start`, its steps sorted by falling slope.
 
     From a vertex the next one is the point with the steepest saving per byte (gift wrapping), which for all
     tiles together is one vectorised search per vertex: at most K rounds.
 
     Args:
-        costs: (N, K+1) int64; weighted: (N, K+1) float64; start: first layer of the hull.
+        costs: (N, K+1) int64; weighted: (N, K+1) float64; start: first layer of the hull, of all tiles or (N,) of each.
     """
     count, width = costs.shape
-    vertex = np.full(count, start, np.int64)
+    vertex = np.broadcast_to(np.asarray(start, np.int64), count).copy()
     alive = np.arange(count)
     steepest = np.full(count, np.inf)
     found: list[FoundSteps] = []
-    for _ in range(width - 1 - start):
+    for _ in range(width - 1 - int(vertex.min(initial=0))):
         extra = costs[alive] - costs[alive, vertex[alive]][:, None]
         gain = weighted[alive, vertex[alive]][:, None] - weighted[alive]
         beyond = np.arange(width) > vertex[alive, None]
@@ -215,14 +221,14 @@ def _sorted_steps(found: list[FoundSteps]) -> HullSteps:
     return HullSteps(tile[order], stop[order], cost[order], gain[order], slope[order])
 
 
-def _forced_steps(costs: Bytes, weighted: Reals, floor: int) -> HullSteps:
-    """One step per tile from nothing to the floor, best saving per byte first; none without a floor."""
-    if floor == 0:
+def _forced_steps(costs: Bytes, weighted: Reals, floor: NDArray[np.int64]) -> HullSteps:
+    """One step per tile from nothing to its floor (N,), best saving per byte first; none without a floor."""
+    tile = np.flatnonzero(floor)
+    if not len(tile):
         return _sorted_steps([])
-    tile = np.arange(len(costs))
-    gain = np.maximum(weighted[:, 0] - weighted[:, floor], 0.0)
-    extra = costs[:, floor] - costs[:, 0]
-    return _sorted_steps([(tile, np.full(len(costs), floor), extra, gain, gain / np.maximum(extra, 0.5))])
+    gain = np.maximum(weighted[tile, 0] - weighted[tile, floor[tile]], 0.0)
+    extra = costs[tile, floor[tile]] - costs[tile, 0]
+    return _sorted_steps([(tile, floor[tile], extra, gain, gain / np.maximum(extra, 0.5))])
 
 
 def _checked(costs: Bytes, distortions: Reals, weights: Reals) -> tuple[Bytes, Reals]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from swathpack.edge.radiometry import MAX_COUNT
 from swathpack.edge.schema import key
 from swathpack.edge.stream.quality import MAX_SHIFT
 
 
 @dataclass(frozen=True)
 class CodecSettings:
-    """Of every tile. q: quantiser step index. base: most octaves from its step to that of the base layer, 0 for no base
+    """Of every tile. max_error: no count comes back off by more than that, 0 lossless (`swathpack.edge.codec.lone_exact`); without
+    it the rest holds. q: quantiser step index. base: most octaves from its step to that of the base layer, 0 for no base
     (`swathpack.edge.stream.quality.usual_shift`). slope: of rate-distortion optimised quantisation, 0 for none. mode:
     learned, transform, or auto for the one with less error over its layers. finest_dn: of the transform coder's last
     bit plane; more of a tile than that is never sent. weights: of the bands, equal, visible or auto by the rate and the tile
@@ -23,3 +25,9 @@ class CodecSettings:
     mode: str = key("auto", words=("auto", "learned", "transform"))
     finest_dn: float = key(4.0, 0.5, 4096.0)
     weights: str = key("auto", words=("auto", "equal", "visible"))
+    max_error: int | None = key(None, 0, MAX_COUNT)
+
+    @property
+    def promises(self) -> tuple[int, ...]:
+        """Greatest errors that are promised of any tile, none of them twice."""
+        return () if self.max_error is None else (self.max_error,)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from swathpack.edge import events
-from swathpack.edge.codec.lone import stands_alone
+from swathpack.edge.codec.lone import may_be_context
 from swathpack.edge.codec.protocol import ContextLatent
 from swathpack.edge.context.store import ContextStore
 from swathpack.edge.downlink.link_record import LinkRecord
@@ -27,7 +27,6 @@ from swathpack.edge.events import EventLog
 from swathpack.edge.packets.errors import PacketError
 from swathpack.edge.packets.ranges import RangeSet
 from swathpack.edge.packets.report import DIGEST_BYTES, Report, ReportEntry
-from swathpack.edge.stream.quality import is_learned
 
 _BATCH = 64
 
@@ -137,7 +136,7 @@ class Confirmation:
             held = self._held(report, claimed, row, confirmed)
             outcome.lost += int(held.covered(1 << 40) < row.have.covered(1 << 40))
             changes.append((row, held, confirmed))
-        self._store.put([c for c in contexts if is_learned(c.q) or stands_alone(c.latent)])
+        self._store.put([c for c in contexts if may_be_context(c.q, c.latent)])
         if changes:
             order = report.number if self._guard.ordered(report) else -1
             self._queue.tiles.settle(changes, report.pass_number, order)

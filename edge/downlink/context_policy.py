@@ -13,14 +13,13 @@ from dataclasses import dataclass
 from enum import Enum
 
 from swathpack.edge import events
-from swathpack.edge.codec.lone import stands_alone
+from swathpack.edge.codec.lone import may_be_context
 from swathpack.edge.codec.protocol import ContextLatent, TileKey
 from swathpack.edge.context.store import ContextStore
 from swathpack.edge.downlink.queue import DownlinkQueue
 from swathpack.edge.downlink.schema import QueueCorruptError
 from swathpack.edge.events import EventLog
 from swathpack.edge.storage.blockfile import StorageError
-from swathpack.edge.stream.quality import is_learned
 
 
 class Policy(Enum):
@@ -74,6 +73,6 @@ class ContextChooser:
             return self._store.get(tile)
         tiles = self._queue.tiles
         sent = [tiles.latent(number, layers) for number, layers in tiles.sent_of(tile, 2)]
-        useful = [s for s in sent if s is not None and (is_learned(s.q) or stands_alone(s.latent))]
+        useful = [s for s in sent if s is not None and may_be_context(s.q, s.latent)]
         newest = {c.key: c for c in (*self._store.get(tile), *useful)}
         return sorted(newest.values(), key=lambda c: -c.key.time)

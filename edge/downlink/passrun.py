@@ -88,6 +88,7 @@ class PassRun:
         self._housekeeping = housekeeping
         self._handed: _Handed | None = None
         self._unmarked: list[Span] = []
+        self._at_hand = (-1, b"")
         self._load()
         log.report(events.PASS_STARTED, number=number, budget=budget_bytes, tiles=len(self._plan))
 
@@ -173,8 +174,14 @@ class PassRun:
         return room - packets * (self._overhead + 4 + HEAD_BYTES)
 
     def _read(self, span: Span) -> bytes:
+        """The bytes of a span. A segment may be a thousand packets long, so the one read last is at hand."""
+        if self._at_hand[0] != span.number:
+            self._at_hand = (span.number, self._segment(span))
+        return self._at_hand[1][span.start : span.stop]
+
+    def _segment(self, span: Span) -> bytes:
         try:
-            return self._queue.tiles.read(span)
+            return self._queue.tiles.segment(span.number)
         except QueueCorruptError as error:
             # Only this segment is lost; it is coded anew while its frame is still here.
             self._log.report(events.QUEUE_CORRUPT, error=str(error))

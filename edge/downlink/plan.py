@@ -27,11 +27,21 @@ URGENT = 1  # tiles of at least this urgency go before all others
 class PlanSettings:
     """floor_layers: layers that every tile gets before any gets more (0 or 1).
 
-    rounds: the layers are sent in these portions; (1, 16) is: all first layers, then the rest.
+    rounds: the layers are sent in these portions; (1, 16) is: all first layers, then the rest. Neither holds for tiles
+    whose layers are strips of rows: they go one after the other, whole, for a strip of each would be no image of any.
     """
 
     floor_layers: int = 1
     rounds: tuple[int, ...] = (1, LAYERS)
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """Tiles that are planned together: `rows` of the table, `costs` (n, 17) bytes still to send of each."""
+
+    rows: NDArray[np.int64]
+    costs: NDArray[np.int64]
+    planner: RatePlanner
 
 
 class PassPlan:
@@ -42,7 +52,7 @@ class PassPlan:
         self._prefix = table.prefix.copy()
         self._prefix[:, 0] = 0
         self._row = {int(number): i for i, number in enumerate(table.number)}
-        self._planner: RatePlanner | None = None
+        self._parts: tuple[_Part, ...] | None = None
         # Kept up to date as spans are sent: a re-plan of 10,000 tiles must not look at every set of ranges.
         self._contiguous = np.zeros(len(table), np.int64)
         self._with_gaps: set[int] = set()
@@ -57,7 +67,7 @@ class PassPlan:
         tile = self._row[span.number]
         self.table.have[tile].add(span.start, span.stop)
         self._note(tile)
-        self._planner = None
+        self._parts = None
 
     def _note(self, tile: int) -> None:
         have = self.table.have[tile]
@@ -69,21 +79,30 @@ class PassPlan:
 
     def layers(self, room_bytes: int) -> NDArray[np.int64]:
         """Layers (N,) that every tile is to have when `room_bytes` more may be sent, piece heads included."""
-        return self._current().plan(room_bytes)
+        layers, left = np.zeros(len(self.table), np.int64), room_bytes
+        for part in self._current():
+            layers[part.rows] = found = part.planner.plan(left)
+            left -= int(part.costs[np.arange(len(found)), found].sum())
+        return layers
 
     def spans(self, room_bytes: int) -> Iterator[Span]:
         """What to send, most important first, for this room; then what would come next, without end."""
-        planner = self._current()
-        layers = planner.plan(room_bytes)
+        layers = self.layers(room_bytes)
         yield from self._ordered(layers)
-        yield from self._beyond(planner, layers)
+        yield from self._beyond(layers)
 
-    def _current(self) -> RatePlanner:
-        if self._planner is None:
-            self._planner = RatePlanner(
-                self._costs(), self.table.distortion, self.table.weight, self._settings.floor_layers
+    def _current(self) -> tuple[_Part, ...]:
+        """Urgent tiles have all the room, the others what is left."""
+        if self._parts is None:
+            costs, table = self._costs(), self.table
+            floor = np.where(table.strips, 0, self._settings.floor_layers)
+            urgent = table.urgency >= URGENT
+            groups = [np.flatnonzero(group) for group in (urgent, ~urgent) if group.any()]
+            planned = [(table.distortion[rows], table.weight[rows], floor[rows]) for rows in groups]
+            self._parts = tuple(
+                _Part(rows, costs[rows], RatePlanner(costs[rows], *given)) for rows, given in zip(groups, planned)
             )
-        return self._planner
+        return self._parts
 
     def _costs(self) -> NDArray[np.int64]:
         """Bytes still to send for every prefix (N, 17), with the heads of the pieces that carry them."""
@@ -113,23 +132,28 @@ class PassPlan:
                 start = stop
 
     def _round(self, group: NDArray[np.int64], layers: NDArray[np.int64], start: int, stop: int) -> Iterator[Span]:
-        """The planned layers above `start` up to `stop` of some tiles, best saving per byte first."""
-        tiles = group[layers[group] > start]
+        """The planned layers above `start` up to `stop` of some tiles, best saving per byte first. Strips go in one piece."""
+        strips = self.table.strips[group]
+        starts = np.where(strips, 0, start)
+        due = (layers[group] > starts) & (~strips | (stop == LAYERS))
+        tiles, starts = group[due], starts[due]
         ends = np.minimum(layers[tiles], stop)
-        first, last = self._prefix[tiles, start], self._prefix[tiles, ends]
-        gain = self.table.distortion[tiles, start] - self.table.distortion[tiles, ends]
+        first, last = self._prefix[tiles, starts], self._prefix[tiles, ends]
+        gain = self.table.distortion[tiles, starts] - self.table.distortion[tiles, ends]
         value = self.table.weight[tiles] * gain / np.maximum(last - first, 1)
         for i in np.argsort(-value, kind="stable"):
             yield from self._missing(int(tiles[i]), int(first[i]), int(last[i]))
 
-    def _beyond(self, planner: RatePlanner, layers: NDArray[np.int64]) -> Iterator[Span]:
+    def _beyond(self, layers: NDArray[np.int64]) -> Iterator[Span]:
         reached = layers.copy()
-        tiles, stops = planner.order()
-        deeper = stops > reached[tiles]
-        for tile, stop in zip(tiles[deeper].tolist(), stops[deeper].tolist()):
-            prefix = self._prefix[tile]
-            yield from self._missing(tile, int(prefix[reached[tile]]), int(prefix[stop]))
-            reached[tile] = max(reached[tile], stop)
+        for part in self._current():
+            found, stops = part.planner.order()
+            tiles = part.rows[found]
+            deeper = stops > reached[tiles]
+            for tile, stop in zip(tiles[deeper].tolist(), stops[deeper].tolist()):
+                prefix = self._prefix[tile]
+                yield from self._missing(tile, int(prefix[reached[tile]]), int(prefix[stop]))
+                reached[tile] = max(reached[tile], stop)
 
     def _missing(self, tile: int, start: int, stop: int) -> Iterator[Span]:
         number = int(self.table.number[tile])

@@ -16,9 +16,9 @@ from swathpack.edge.context.layout import pack_latent, unpack_latent
 from swathpack.edge.downlink.database import Database
 from swathpack.edge.downlink.schema import QueueCorruptError
 from swathpack.edge.downlink.work import Work, add_work, remove_work
-from swathpack.edge.packets.pieces import Span
 from swathpack.edge.packets.ranges import RangeSet
 from swathpack.edge.packets.report import held_digests
+from swathpack.edge.stream.quality import PREDICTIVE
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class QueueTable:
 
     number, tile, time, urgency: (N,) int64. weight: (N,) float64. prefix: (N, 17) int64 bytes. distortion:
     (N, 17) float64. have: per tile the byte ranges that the ground has or is about to have. confirmed: (N,) int64
-    layers that it has said it holds.
+    layers that it has said it holds. strips: (N,) bool, tiles whose layers are strips of rows, so that none is an image.
     """
 
     number: NDArray[np.int64]
@@ -39,6 +39,7 @@ class QueueTable:
     distortion: NDArray[np.float64]
     have: list[RangeSet]
     confirmed: NDArray[np.int64]
+    strips: NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.number)
@@ -152,7 +153,8 @@ class TileTable:
     def table(self) -> QueueTable:
         """Everything queued, in the order of the segment numbers."""
         rows = self._file.all(
-            "SELECT number, tile, time, urgency, weight, prefix, distortion, have, confirmed FROM tiles ORDER BY number"
+            "SELECT number, tile, time, urgency, weight, prefix, distortion, have, confirmed, q FROM tiles "
+            "ORDER BY number"
         )
         ids = np.array([row[:4] for row in rows], np.int64).reshape(-1, 4)
         return QueueTable(
@@ -165,14 +167,15 @@ class TileTable:
             distortion=np.frombuffer(b"".join(row[6] for row in rows), "<f8").reshape(-1, LAYERS + 1),
             have=[RangeSet.unpack(row[7]) for row in rows],
             confirmed=np.array([row[8] for row in rows], np.int64),
+            strips=np.array([row[9] == PREDICTIVE for row in rows], np.bool_),
         )
 
-    def read(self, span: Span) -> bytes:
-        """The bytes of a span; empty when the segment is gone. Raises QueueCorruptError when it is damaged."""
-        segment, crc = self._large(span.number, "segment", "segment_crc")
+    def segment(self, number: int) -> bytes:
+        """A whole segment; empty when it is gone. Raises QueueCorruptError when it is damaged."""
+        segment, crc = self._large(number, "segment", "segment_crc")
         if zlib.crc32(segment) != crc:
-            raise QueueCorruptError(f"segment {span.number}: checksum differs")
-        return segment[span.start : span.stop]
+            raise QueueCorruptError(f"segment {number}: checksum differs")
+        return segment
 
     def latent(self, number: int, layers: int = LAYERS) -> ContextLatent | None:
         """The latent of a tile to its first layers, or None when it is gone. Raises QueueCorruptError."""

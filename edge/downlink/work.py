@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from swathpack.edge.clock import Clock
 from swathpack.edge.downlink.database import Database
+from swathpack.edge.stream.quality import PREDICTIVE
 
 
 @dataclass(frozen=True)
@@ -97,11 +98,14 @@ class WorkTable:
             remove_work(db, work)
 
     def finished_frames(self, confirmed: bool) -> list[tuple[int, str]]:
-        """Frames without work left; with `confirmed` only those of which the ground holds every queued tile."""
+        """Frames without work left; with `confirmed` only those of which the ground holds an image of every queued tile: of
+        one whose layers are strips of rows, all of them.
+        """
         query = "SELECT id, name FROM frames WHERE done = 0 "
         query += "AND NOT EXISTS (SELECT 1 FROM work WHERE frame = id)"
         if confirmed:
-            query += " AND NOT EXISTS (SELECT 1 FROM tiles WHERE frame = id AND confirmed = 0)"
+            enough = f"CASE q WHEN {PREDICTIVE} THEN max(layers, 1) ELSE 1 END"
+            query += f" AND NOT EXISTS (SELECT 1 FROM tiles WHERE frame = id AND confirmed < {enough})"
         return [(int(i), str(name)) for i, name in self._file.all(query)]
 
     def given_up(self, max_tries: int, limit: int) -> list[Work]:

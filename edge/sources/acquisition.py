@@ -3,8 +3,9 @@
     magic    4   "SWFR"
     version  1   1
     header   4   length of the JSON that follows, big-endian
-    JSON         name, time, place, weight, urgency, bands, level, boa_offset, grid, shape
-    data         uint16 little-endian, (C, H, W)
+    JSON         name, time, place, weight, urgency, bands, level, boa_offset, grid, shape; samples, where they are not uint16
+                 DN: {"dtype": "uint8", "int8" or "int16", "nodata": number}
+    data         uint16 little-endian, (C, H, W): the values, of int8 and int16 plus 128 or 32,768
     valid        one bit per pixel, row by row, high bit first
     CRC-32   4   of all before, big-endian
 
@@ -24,7 +25,7 @@ import numpy as np
 
 from swathpack.edge.bands import BandError, normalise_names
 from swathpack.edge.frame import Frame, FrameError
-from swathpack.edge.radiometry import PLAIN
+from swathpack.edge.radiometry import PLAIN, Radiometry
 
 _HEAD = struct.Struct(">4sBI")
 _MAGIC, _VERSION = b"SWFR", 1
@@ -32,6 +33,7 @@ MAX_HEADER_BYTES = 65536
 MAX_NAME = 120
 MAX_PLACE = 1 << 26
 _TIME_LIMIT = 1 << 40
+SAMPLES = ("uint16", "uint8", "int8", "int16")
 
 
 class SourceError(Exception):
@@ -83,6 +85,7 @@ class Acquisition:
                 "grid": frame.grid,
                 "shape": frame.data.shape,
             }
+            | _said_samples(frame.radiometry)
         ).encode()
         body = _HEAD.pack(_MAGIC, _VERSION, len(header)) + header
         body += np.ascontiguousarray(frame.data, "<u2").tobytes() + np.packbits(frame.valid).tobytes()
@@ -125,14 +128,40 @@ class Offer:
     token: object = None
 
 
+def samples_of(dtype: str, nodata: float = 0.0) -> Radiometry:
+    """What the counts of a sensor's whole numbers are: its values, plus what makes the least of the type 0. Raises FrameError."""
+    if dtype not in SAMPLES:
+        raise FrameError("values", f"samples: expected one of {', '.join(SAMPLES)}, found {dtype[:40]!r}")
+    shift = -int(np.iinfo(dtype).min)
+    return Radiometry(dtype, 1.0, shift, nodata, 1.0, float(shift))
+
+
+def _said_samples(radiometry: Radiometry) -> dict[str, Any]:
+    if radiometry == PLAIN:
+        return {}
+    return {"samples": {"dtype": radiometry.dtype, "nodata": radiometry.nodata}}
+
+
+def _samples(header: dict[str, Any]) -> Radiometry:
+    said = header.get("samples")
+    if said is None:
+        return PLAIN
+    if not isinstance(said, dict):
+        raise FrameError("wire", f"samples: expected an object, found {type(said).__name__}")
+    return samples_of(str(said["dtype"]), float(said.get("nodata", 0)))
+
+
 def _check_flyable(frame: Frame) -> None:
-    """On board a frame is plain DN of Sentinel-2's bands: the wire form and the flight codec hold no more."""
+    """On board a frame has whole numbers of at most 16 bits of Sentinel-2's bands: wire form and flight codec hold no more."""
     try:
         normalise_names(frame.bands)
     except BandError as error:
         raise FrameError("bands", str(error)) from error
-    if frame.radiometry != PLAIN or frame.holes.any():
-        raise FrameError("values", f"expected uint16 DN with all bands at every pixel, found {frame.radiometry}")
+    radiometry = frame.radiometry
+    if frame.holes.any() or radiometry != samples_of(radiometry.dtype, radiometry.nodata):
+        raise FrameError(
+            "values", f"expected whole numbers of at most 16 bits with all bands at every pixel, found {radiometry}"
+        )
 
 
 def offer(name: str, data: bytes | bytearray, max_bytes: int, token: object = None) -> Offer:
@@ -172,6 +201,7 @@ def _build(header: dict[str, Any], data: bytes | bytearray, at: int) -> Acquisit
             str(header["level"]),
             bool(header["boa_offset"]),
             tuple(int(f) for f in header["grid"]),
+            _samples(header),
         )
         return Acquisition(
             str(header["name"]),

@@ -16,7 +16,7 @@ SNOW_NDSI = 0.42
 _STRIDE = 4  # every fourth pixel each way says as much, at a sixteenth of the cost
 
 
-def cloud_share(data: NDArray[np.uint16], bands: tuple[str, ...], valid: NDArray[np.bool_]) -> float:
+def cloud_share(data: NDArray[np.number], bands: tuple[str, ...], valid: NDArray[np.bool_]) -> float:
     """Share 0..1 of the valid pixels that look like cloud; 0 when the green or red band is missing.
 
     data: (C, H, W) DN in the order of `bands`. valid: (H, W).

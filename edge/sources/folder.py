@@ -1,9 +1,10 @@
 """Frames from a folder: `.npz` cubes and `.swf` messages, taken when they have stopped growing.
 
 An `.npz` holds `data` (C, H, W) or (T, C, H, W), `bands`, and optionally `dates` (ISO 8601 per frame),
-`place`, `level`, `boa_offset`, `nodata`. What is done with goes to `done/`, what is refused to `refused/`,
-next to the folder's files. Anything else that lies there (rasters, products, other folders) is said once to be refused and
-stays where it is; names that begin with a dot or end in `.part` or `.tmp` are on their way and not looked at.
+`place`, `level`, `boa_offset`, `nodata`; of type int8 or int16, where values below 0 are data. What is done with goes to
+`done/`, what is refused to `refused/`, next to the folder's files. Anything else that lies there (rasters, products, other
+folders) is said once to be refused and stays where it is; names that begin with a dot or end in `.part` or `.tmp` are on
+their way and not looked at.
 """
 
 from __future__ import annotations
@@ -19,10 +20,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from swathpack.edge.clock import Clock
 from swathpack.edge.frame import Frame, FrameError
-from swathpack.edge.sources.acquisition import MAX_NAME, Acquisition, Offer, SourceError, offer, place_of
+from swathpack.edge.sources.acquisition import MAX_NAME, Acquisition, Offer, SourceError, offer, place_of, samples_of
 from swathpack.edge.storage.durable import make_folder, replace_durably
 
 _TAKEN = (".npz", ".swf")
@@ -167,20 +169,31 @@ def _frames(path: Path, max_bytes: int) -> Iterator[Offer]:
     bands = tuple(str(b) for b in np.atleast_1d(cube["bands"]))
     dates = [str(d) for d in np.atleast_1d(cube.get("dates", np.array([])))]
     place = _place(cube["place"]) if "place" in cube else place_of(path.stem)
+    nodata = float(cube.get("nodata", 0))
+    # Types with a sign that need it keep it; others fly as DN.
+    signed = data.dtype.kind == "i" and data.dtype.itemsize <= 2 and bool(((data < 0) & (data != nodata)).any())
     for i, values in enumerate(data):
         name = f"{path.stem[-100:]}-{i:03d}"
         try:
-            frame = Frame.from_array(
-                values,
-                bands,
-                nodata=float(cube.get("nodata", 0)),
-                level=str(cube.get("level", "unknown")),
-                boa_offset=bool(cube.get("boa_offset", False)),
-            )
+            said = (str(cube.get("level", "unknown")), bool(cube.get("boa_offset", False)))
+            if signed:
+                frame = _signed_frame(values, bands, nodata, *said)
+            else:
+                frame = Frame.from_array(values, bands, nodata=nodata, level=said[0], boa_offset=said[1])
             time = epoch_seconds(dates[i]) if i < len(dates) else i * 86400
             yield Offer(name, Acquisition(name, time, place, frame))
         except FrameError as error:
             yield Offer(name, None, str(error))
+
+
+def _signed_frame(
+    values: NDArray[np.generic], bands: tuple[str, ...], nodata: float, level: str, boa_offset: bool
+) -> Frame:
+    """A frame of int8 or int16 values (C, H, W). Raises FrameError."""
+    valid = ~(values == nodata).all(axis=0)
+    radiometry = samples_of(values.dtype.name, nodata)
+    counts = radiometry.to_counts(values, np.broadcast_to(valid, values.shape))
+    return Frame(counts, bands, None, valid, level, boa_offset, radiometry=radiometry)
 
 
 def read_npz(path: Path, max_bytes: int) -> dict[str, Any]:

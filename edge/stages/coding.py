@@ -27,6 +27,7 @@ from swathpack.edge.downlink.work import Work
 from swathpack.edge.frame import FrameError
 from swathpack.edge.health.scrub import Scrubber
 from swathpack.edge.health.throttle import Throttle
+from swathpack.edge.packets.pieces import MAX_SEGMENT_BYTES
 from swathpack.edge.sources.acquisition import Acquisition
 from swathpack.edge.storage.blockfile import StorageError
 
@@ -115,7 +116,8 @@ class Fetch:
             self._log.report(events.TILE_FAILED, tile=work.tile, time=0, error=str(error))
             self._queue.work.failed(work)
             return False
-        contexts = self._chooser.contexts(tile.key, work.intra)
+        exact = tile.goal.max_error is not None  # such tiles stand alone
+        contexts = [] if exact else self._chooser.contexts(tile.key, work.intra)
         self._flight.enter(work)
         self._out.put(Prepared(work, tile, contexts))
         return True
@@ -126,8 +128,12 @@ class Fetch:
         across = -(-frame.width // side)
         window = list(tile_windows(frame.height, frame.width, side))[work.row * across + work.col]
         key = TileKey(work.tile, acquisition.time)
-        data = np.ascontiguousarray(window.of(frame.data), np.uint16)
-        return TilePixels(key, data, frame.bands, np.asarray(window.of(frame.valid), np.bool_))
+        data, valid = (
+            np.ascontiguousarray(window.of(frame.data), np.uint16),
+            np.asarray(window.of(frame.valid), np.bool_),
+        )
+        goal = self._coding.goal(acquisition.place, work.row, work.col)
+        return TilePixels(key, data, frame.bands, valid, frame.radiometry, goal)
 
     def _acquisition(self, frame: int) -> Acquisition:
         if frame not in self._frames:
@@ -296,3 +302,5 @@ def check_coded(coded: CodedTile, segment: bytes) -> None:
         raise CodecError(f"expected prefixes rising to {len(segment)} bytes, found {prefix.tolist()}")
     if not np.isfinite(distortion).all():
         raise CodecError("expected finite distortions")
+    if len(segment) > MAX_SEGMENT_BYTES:
+        raise CodecError(f"expected segments of at most {MAX_SEGMENT_BYTES} bytes, found {len(segment)}")

@@ -19,7 +19,6 @@ from swathpack.edge.storage.blockfile import StorageError
 
 TILE_BITS = 8
 MAX_TILES = 1 << TILE_BITS  # rows, and columns, of tiles within a place
-SATURATED_DN = 65535
 
 
 def tile_id(place: int, row: int, column: int) -> int:
@@ -120,7 +119,7 @@ class Intake:
             if not valid.any():
                 self._log.report(events.TILE_EMPTY, tile=number, time=acquisition.time)
                 continue
-            cloud = cloud_share(np.asarray(window.of(frame.data), np.uint16), frame.bands, valid)
+            cloud = cloud_share(frame.radiometry.to_dn(window.of(frame.data)), frame.bands, valid)
             weight, urgency = self._importance(acquisition, row, column)
             weight *= 1 - self._coding.cloud_discount * cloud
             yield Work(0, row, column, number, weight, urgency)
@@ -128,8 +127,7 @@ class Intake:
     def _importance(self, acquisition: Acquisition, row: int, column: int) -> tuple[float, int]:
         weight, urgency = acquisition.weight, acquisition.urgency
         for region in self._coding.regions:
-            inside = row in range(*region.rows) and column in range(*region.columns)
-            if region.place == acquisition.place and inside:
+            if region.holds(acquisition.place, row, column):
                 weight, urgency = weight * region.weight, max(urgency, region.urgency)
         return weight, urgency
 
@@ -139,7 +137,7 @@ def defects(frame: Frame) -> Iterator[tuple[str, int]]:
     bands.
     """
     for band, plane in zip(frame.bands, frame.data):
-        saturated = int((plane == SATURATED_DN).sum())
+        saturated = int((plane == frame.radiometry.limits[1]).sum())
         if saturated:
             yield f"saturated {band}", saturated
         seen = frame.valid.any(axis=1)

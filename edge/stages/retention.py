@@ -105,4 +105,5 @@ def layers_to_keep(table: QueueTable, excess: int) -> NDArray[np.int64]:
     costs = np.where(held, 0, table.prefix)
     weights = table.weight * URGENT_WEIGHT**table.urgency
     spare = int(costs[:, -1].sum() * SPARE_SHARE)
-    return RatePlanner(costs, table.distortion, weights, floor_layers=1).plan(int(costs[:, -1].sum()) - excess - spare)
+    floor = np.where(table.strips, 0, 1)  # a strip is no image: rather fewer of such tiles than a strip of each
+    return RatePlanner(costs, table.distortion, weights, floor).plan(int(costs[:, -1].sum()) - excess - spare)

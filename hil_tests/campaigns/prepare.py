@@ -35,6 +35,7 @@ slot_bytes = 32768
 [coding]
 tile = {tile}
 q = {q}
+{guarantee}
 engine = "{engine}"
 canary_s = {canary_s}
 [link]

@@ -58,7 +58,8 @@ class Campaign:
         self.stopping = False
         model = EdgeModel(DEFAULT_DIRECTORY)
         self.sensor = SimulatedSensor(places, scenario.seed)
-        self.truth = Truth(model, self.sensor, scenario.board.tile, scenario.board.q, launcher.same_machine)
+        board = scenario.board
+        self.truth = Truth(model, self.sensor, board.tile, board.q, launcher.same_machine, board.max_error)
         self.ground = GroundSegment(folder, model, KEY)
         self.link = RadioLink(scenario.link, np.random.default_rng([scenario.seed, 7]))
         self.physics = BoardPhysics(scenario.board)
@@ -213,6 +214,7 @@ class Campaign:
         mission = MISSION.format(
             tile=s.board.tile,
             q=s.board.q,
+            guarantee="" if s.board.max_error is None else f"max_error = {s.board.max_error}",
             engine=s.board.engine,
             canary_s=s.board.canary_s,
             packet_bytes=s.link.packet_bytes,

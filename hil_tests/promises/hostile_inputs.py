@@ -17,9 +17,12 @@ from swathpack.edge.bands import BANDS
 from swathpack.edge.codec.flight import FlightCodec
 from swathpack.edge.codec.lone import lone_head
 from swathpack.edge.codec.model import EdgeModel
+from swathpack.edge.codec.plain import error_bytes
 from swathpack.edge.codec.protocol import TileKey, TilePixels
 from swathpack.edge.packets.pieces import MAX_SEGMENT_BYTES, Piece, pack_pieces
 from swathpack.edge.packets.space_packet import Apid, SpacePacket
+from swathpack.edge.radiometry import PLAIN
+from swathpack.edge.sources.acquisition import samples_of
 from swathpack.edge.stream import (
     ContextRef,
     Extension,
@@ -32,10 +35,11 @@ from swathpack.edge.stream import (
     pack_segment,
     read_stream,
 )
-from swathpack.edge.stream.masks import deflate
+from swathpack.edge.stream.masks import deflate, pack_mask
 from swathpack.edge.stream.quality import PREDICTIVE, TRANSFORM
 from swathpack.edge.stream.records import FRAME_SYNC, wrap_record
 from swathpack.edge.stream.short import tile_grid
+from swathpack.edge.stream.wire import varint
 from swathpack.hil_tests.promises.fuzz import mutate
 from swathpack.hil_tests.promises.fuzz_makers import make_packets
 from swathpack.hil_tests.simulation.made_frames import series, values
@@ -289,7 +293,15 @@ def _forged(real: Real, rng: random.Random) -> Piece:
     if rng.random() < 0.2:  # of the transform coder, whose payload says what it is
         quality, flags = 63, 3
         names = rng.choice((BANDS, ("B02", "B03"), ("B02", "green"), tuple(f"x{i}" for i in range(16))))
-        head = lone_head(names, *(min(16 * n, 256) - rng.choice((0, 0, 9)) for n in side))
+        height, width = (min(16 * n, 256) - rng.choice((0, 0, 9)) for n in side)
+        head = lone_head(names, height, width, rng.choice((PLAIN, PLAIN, samples_of("int16", -9999))))
+        if rng.random() < 0.4:  # or of the predictive one, which says more
+            quality, mask = 62, pack_mask(np.arange(height * width).reshape(height, width) % 7 > 0) or b""
+            mask = rng.choice((b"", mask, mask[: rng.randrange(len(mask) + 1)]))
+            head += error_bytes(rng.choice((0, 3, 700))) + varint(
+                rng.choice((len(mask), len(mask), rng.randrange(99999)))
+            )
+            head += mask
     segment = Segment(
         rng.choice((1000, rng.randrange(1 << 38))),
         rng.choice((0, 255 << 8 | 255, rng.randrange(1 << 34))),

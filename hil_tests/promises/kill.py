@@ -7,9 +7,10 @@ are forked from this process, which has everything imported and the model loaded
 and not starting; with `--codec edge` some lives are a new `python -m swathpack.edge`. A life ends by SIGKILL a random number
 of steps after the process told systemd that it is ready (15 %: a random time after the fork; new processes: a
 random time after ready). Passes last longer than many lives, and in every fourth life the wall clock jumps. The
-sensor, the ground and the judge are here and never die. A life flies with the usual `[coding] mode` or with
-`learned`, so that one state holds tiles of both kinds and contexts between them. Where the kills landed is read from shared memory
-(`marks`); too few accepted frames, or kills in too few places, fail the campaign as much as a lost frame does.
+sensor, the ground and the judge are here and never die. A life flies with the usual `[coding] mode`, with
+`learned` or with a greatest error, so that one state holds tiles of all kinds and contexts between them. Where the kills
+landed is read from shared memory (`marks`); too few accepted frames, or kills in too few places, fail the campaign as much
+as a lost frame does.
 """
 
 from __future__ import annotations
@@ -32,8 +33,9 @@ from typing import Any
 import swathpack.edge.__main__ as process
 from swathpack.edge.codec.protocol import TileKey
 from swathpack.edge.downlink.budget import Budget, Pass, format_budget
+from swathpack.edge.stream.quality import PREDICTIVE, TRANSFORM
 from swathpack.hil_tests.promises.marks import STEPS, Marks
-from swathpack.hil_tests.promises.watcher import START, Watcher, codecs
+from swathpack.hil_tests.promises.watcher import MAX_ERROR, START, Watcher, codecs
 from swathpack.hil_tests.simulation.two_ends import write_key_file
 
 PASS_S, BUDGET = 6.0, 90_000
@@ -43,7 +45,8 @@ PATIENCE_S = 600.0  # without anything new at the ground, in the end
 LONGEST_S = 15.0  # half a life, on a machine that is busy with something else
 STEPS_IN_LIFE = 120  # before and after a jump of the clock; a frame makes about 40
 COLD_EVERY, JUMP_EVERY = 6, 4
-MODES = ("auto", "learned")  # of the lives, drawn
+# What a life is told of coding, drawn.
+LIVES = {"auto": 'mode = "auto"', "learned": 'mode = "learned"', "exact": f"max_error = {MAX_ERROR}"}
 MISSION = """
 state = "state"
 [source]
@@ -61,7 +64,7 @@ slot_bytes = 16384
 tile = 64
 canary_s = 2.0
 prefetch = 8
-mode = "{mode}"
+{how}
 [limits]
 min_free_mb = 0
 ballast_mb = 1
@@ -93,6 +96,7 @@ class KillResult:
     wrong: int = 0
     at_ground: int = 0
     transform: int = 0  # tile-frames at the ground without the network
+    exact: int = 0  # of them, within a greatest error
     inter: int = 0  # segments coded against context
     unknown: int = 0  # segments received whose context the ground lacked at that time
     packets: int = 0
@@ -129,6 +133,7 @@ class KillResult:
         }
         if self.codec == "edge":
             needed["tile-frames without the network"] = (self.transform, self.kills // 4)
+            needed["tile-frames within a greatest error"] = (self.exact, self.kills // 4)
         return [f"{name}: {found}, expected {least}" for name, (found, least) in needed.items() if found < least]
 
 
@@ -250,8 +255,8 @@ def campaign(folder: Path, kills: int, codec: str = "fake", seed: int = 1, minut
     marks, watcher = Marks(), Watcher(folder, codec, BUDGET)
     board = Board(folder, codec, marks, watcher)
     configs = _missions(folder, kills)
-    for learned in (True, False):  # loads what the codec loads late, so that no life has to
-        watcher.code(TileKey(0, START), learned)
+    for quality in (0, TRANSFORM, PREDICTIVE):  # loads what the codec loads late, so that no life has to
+        watcher.code(TileKey(0, START), quality)
     before = -1
     while result.kills < kills and time.monotonic() < end:
         _one_life(board, rng.choice(configs), rng, result)
@@ -272,7 +277,7 @@ def _tell(result: KillResult, watcher: Watcher) -> None:
 
 
 def _missions(folder: Path, kills: int) -> list[Path]:
-    """The missions of the lives, one for each mode, with passes back to back; the last life has its own with large ones."""
+    """The missions of the lives, one for each way to code, with passes back to back; the last life has its own with large ones."""
     now = time.time() - 70 * PASS_S
     rate = BUDGET / PASS_S
     passes = [
@@ -280,12 +285,12 @@ def _missions(folder: Path, kills: int) -> list[Path]:
         for i in range(140 + 3 * kills)
     ]
     (folder / "budget.toml").write_text(format_budget(Budget("kill", "", 1, tuple(passes))))
-    final = MISSION.format(passes=f"bytes = {FINAL_BUDGET}\nevery_s = 5.0", mode=MODES[0])
+    final = MISSION.format(passes=f"bytes = {FINAL_BUDGET}\nevery_s = 5.0", how=LIVES["auto"])
     (folder / "final.toml").write_text(final)
-    for mode in MODES:
-        text = MISSION.format(passes='budget = "budget.toml"\npaced = true', mode=mode)
-        (folder / f"{mode}.toml").write_text(text)
-    return [folder / f"{mode}.toml" for mode in MODES]
+    for name, how in LIVES.items():
+        text = MISSION.format(passes='budget = "budget.toml"\npaced = true', how=how)
+        (folder / f"{name}.toml").write_text(text)
+    return [folder / f"{name}.toml" for name in LIVES]
 
 
 def _one_life(board: Board, config: Path, rng: random.Random, result: KillResult) -> None:
@@ -334,12 +339,8 @@ def _finish(folder: Path, board: Board, result: KillResult) -> None:
     result.passes, result.over_budget = watcher.passes, watcher.over_budget
     result.unknown, result.packets = watcher.unknown, watcher.packets
     found = watcher.judge()
-    result.at_ground, result.wrong, result.transform, result.inter = (
-        found.held,
-        found.wrong,
-        found.transform,
-        found.inter,
-    )
+    result.at_ground, result.wrong, result.inter = found.held, found.wrong, found.inter
+    result.transform, result.exact = found.transform, found.exact
 
 
 def accepted(folder: Path) -> set[str]:
@@ -380,7 +381,7 @@ def report(r: KillResult) -> str:
     ]
     lines += [
         f"frames accepted {r.accepted} ({4 * r.accepted} tile-frames): lost {r.lost}; at the ground {r.at_ground} "
-        f"({r.transform} without the network), wrong {r.wrong}; segments {r.inter} against context, "
+        f"({r.transform} without the network, {r.exact} of them exact), wrong {r.wrong}; segments {r.inter} against context, "
         f"{r.unknown} against context that the ground lacked",
         f"passes {r.passes} ({r.packets} packets), resumed in another life {r.resumed}, over budget {r.over_budget}",
         f"clock jumps {r.jumps}; told in the logs: {seen}; trouble: {told or 'none'}",

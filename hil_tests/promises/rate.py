@@ -223,7 +223,7 @@ def replan_ms(tiles: int = 10_000) -> float:
         have[i].add(int(prefix[i, 5]), int(prefix[i, 6]))
     numbers = np.arange(tiles)
     none = np.zeros(tiles, np.int64)
-    table = QueueTable(numbers, numbers, numbers, none, np.ones(tiles), prefix, errors, have, none)
+    table = QueueTable(numbers, numbers, numbers, none, np.ones(tiles), prefix, errors, have, none, none > 0)
     plan = PassPlan(table, PlanSettings())
     next(plan.spans(1_000_000))
     plan.sent(Span(7, int(prefix[7, 3]), int(prefix[7, 4])))

@@ -15,6 +15,7 @@ from swathpack.edge.bands import BANDS
 from swathpack.edge.clock import SystemClock
 from swathpack.edge.codec.base_layer import known_part
 from swathpack.edge.codec.latents import LAYERS
+from swathpack.edge.codec.plain import mode_name
 from swathpack.edge.codec.protocol import CodedTile, ContextLatent, TileCodec, TileKey, TilePixels
 from swathpack.edge.config import CodingConfig
 from swathpack.edge.frame import Frame
@@ -22,7 +23,7 @@ from swathpack.edge.packets.deframer import Deframer
 from swathpack.edge.packets.space_packet import Apid
 from swathpack.edge.sources.acquisition import Acquisition
 from swathpack.edge.sources.synthetic import SyntheticSource
-from swathpack.edge.stream.quality import is_learned
+from swathpack.edge.stream.quality import PREDICTIVE, is_learned
 from swathpack.hil_tests.simulation.fake_codec import FakeSegmentDecoder, FakeTileCodec
 from swathpack.hil_tests.simulation.two_ends import KEY, held_of
 from swathpack.tools.ground.decoder import SegmentDecoder
@@ -33,6 +34,7 @@ from swathpack.tools.ground.store import GroundStore
 TILE, SIDE, PLACES = 64, 128, 4
 START, REVISIT_S = 1_700_000_000, 5 * 86400
 MAX_PACKET = 4096
+MAX_ERROR = 8  # of lives that promise one
 
 
 @functools.cache
@@ -49,27 +51,29 @@ def codecs(name: str) -> tuple[TileCodec, SegmentDecoder, Any]:
 
 
 @functools.cache
-def undisturbed(name: str, learned: bool) -> TileCodec:
-    """What codes as a board with the usual mission does, kept to one of its modes: a board chooses by the contexts that it
-    happens to hold, and the tile says which.
+def undisturbed(name: str, kind: str) -> TileCodec:
+    """What codes as a board with the usual mission does, kept to one of its modes (`mode_name`): a board chooses by the contexts
+    that it happens to hold, and the tile says which.
     """
     if name == "fake":
         return codecs(name)[0]
     from swathpack.edge.codec.flight import FlightCodec
 
-    coding = replace(CodingConfig(), tile=TILE, mode="learned" if learned else "transform")
+    coding = replace(CodingConfig(), tile=TILE)
+    coding = replace(coding, max_error=MAX_ERROR) if kind == "predictive" else replace(coding, mode=kind)
     return FlightCodec.configured(codecs(name)[2], coding)
 
 
 @dataclass
 class Judged:
-    """What the ground holds in the end: tile-frames, of them `wrong`, of them without the network, and segments that name
-    a context.
+    """What the ground holds in the end: tile-frames, of them `wrong`, of them without the network, of these within a
+    greatest error, and segments that name a context.
     """
 
     held: int = 0
     wrong: int = 0
     transform: int = 0
+    exact: int = 0
     inter: int = 0
 
 
@@ -153,7 +157,8 @@ class Watcher:
             held = held_of(self.store, key)
             found.held += 1
             found.transform += not is_learned(held.q)
-            true = self.code(key, is_learned(held.q), self._contexts(key))
+            found.exact += held.q == PREDICTIVE
+            true = self.code(key, held.q, self._contexts(key))
             same = true.q == held.q and np.array_equal(held.latent, known_part(true.latent, held.layers, held.q))
             found.wrong += not same
             for segment in self.store.of(key):
@@ -167,11 +172,11 @@ class Watcher:
         head = self.decoder.head(best.prefix)
         return list(self.store.contexts(key, head.context_digests) or ()) if head else []
 
-    def code(self, key: TileKey, learned: bool, contexts: Sequence[ContextLatent] = ()) -> CodedTile:
-        """A tile-frame as an undisturbed board codes it in one of its modes."""
+    def code(self, key: TileKey, quality: int, contexts: Sequence[ContextLatent] = ()) -> CodedTile:
+        """A tile-frame as an undisturbed board codes it in the mode of a quality byte."""
         place, date, row, column = _split(key)
         data = self.scenes.scene(place, date)[:, row * TILE : (row + 1) * TILE, column * TILE : (column + 1) * TILE]
-        codec = undisturbed(self.name, learned)
+        codec = undisturbed(self.name, mode_name(quality))
         return codec.encode(TilePixels(key, np.ascontiguousarray(data), BANDS, data[0] > 0), contexts)
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from swathpack.edge.radiometry import MAX_COUNT
 from swathpack.edge.schema import SchemaError, key, read
 from swathpack.edge.toml_lite import TomlError, loads
 from swathpack.hil_tests.scenario.catalogue import CATALOGUE
@@ -61,6 +62,7 @@ class BoardModel:
 
     tile: int = key(64, 64, 256)
     q: int = key(28, 0, 63)
+    max_error: int | None = key(None, 0, MAX_COUNT)
     engine: str = "auto"
     encode_s: float = key(0.5, 0, 60)
     canary_s: float = key(3600.0, 1, 86400)
@@ -219,7 +221,8 @@ def to_toml(s: Scenario) -> str:
     ]
     for table in _TABLES:
         part = getattr(s, table)
-        lines += ["", f"[{table}]", *(f"{f.name} = {value(getattr(part, f.name))}" for f in dataclasses.fields(part))]
+        said = [(f.name, getattr(part, f.name)) for f in dataclasses.fields(part)]
+        lines += ["", f"[{table}]", *(f"{name} = {value(v)}" for name, v in said if v is not None)]
     for fault in s.fault:
         given = [f.name for f in dataclasses.fields(fault) if f.name != "at_h" or fault.at_h]
         lines += ["", "[[fault]]", *(f"{name} = {value(getattr(fault, name))}" for name in given)]

@@ -44,13 +44,16 @@ class WrongImage:
 
 @dataclass
 class Truth:
-    """Knows every tile-frame of every shot. tile: side in pixels. same_machine: our own latents count."""
+    """Knows every tile-frame of every shot. tile: side in pixels. same_machine: our own latents count. max_error: promised of
+    every count, None: none is.
+    """
 
     model: EdgeModel
     sensor: SimulatedSensor
     tile: int
     q: int
     same_machine: bool
+    max_error: int | None = None
     told: dict[TileKey, tuple[bytes, ...]] = field(default_factory=dict)
     worth: dict[TileKey, int] = field(default_factory=dict)
     _shots: dict[tuple[int, int], Shot] = field(default_factory=dict)
@@ -89,9 +92,10 @@ class Truth:
                 self._latents.pop(next(iter(self._latents)))
         return self._latents[key]
 
-    def _transform(self, key: TileKey, contexts: Sequence[ContextLatent]) -> NDArray[np.int16]:
+    def _plain(self, key: TileKey, contexts: Sequence[ContextLatent]) -> NDArray[np.int16]:
         """What stands for a latent without the network: unlike a latent it depends on the contexts too."""
-        codec = FlightCodec.configured(self.model, replace(CodingConfig(), q=self.q, mode="transform"))
+        coding = replace(CodingConfig(), q=self.q, mode="transform", max_error=self.max_error)
+        codec = FlightCodec.configured(self.model, coding)
         frame = Frame.from_array(self.pixels(key), BANDS)
         return codec.encode(TilePixels(key, frame.data, frame.bands, frame.valid), contexts).latent
 
@@ -102,7 +106,7 @@ class Truth:
         except KeyError:
             return WrongImage(held.key, held.layers, time, "no frame of this place and time was ever taken")
         if self.same_machine:
-            true = self.latent(held.key) if is_learned(held.q) else self._transform(held.key, contexts)
+            true = self.latent(held.key) if is_learned(held.q) else self._plain(held.key, contexts)
             good = np.array_equal(held.latent, known_part(true, held.layers, held.q))
             return None if good else WrongImage(held.key, held.layers, time, "the undisturbed codec")
         told = self.told.get(held.key)

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from swathpack.edge.config import ConfigError, parse_mission, read_mission
+from swathpack.edge.codec.protocol import Goal
+from swathpack.edge.config import ConfigError, guarantees, parse_mission, read_mission
 from swathpack.edge.downlink.context_policy import Policy
 
 PASSES = "[passes]\nbytes = 5000\nevery_s = 600\n"
@@ -51,6 +52,24 @@ def test_values_of_every_kind():
     assert mission.uplink.key_file == Path("/m/key")
 
 
+def test_what_is_asked_of_a_tile_is_the_finest_of_its_regions():
+    text = GOOD + "[coding]\nq = 30\n"
+    text += "[[coding.regions]]\nname = 'coast'\nplace = 3\nrows = [0, 2]\nmax_error = 4\n"
+    text += "[[coding.regions]]\nplace = 3\nrows = [1, 2]\ncolumns = [5, 6]\nmax_error = 0\n"
+    text += "[[coding.regions]]\nplace = 3\nq = 12\nfinest_dn = 1.0\n"
+    coding = parse(text).coding
+    assert coding.promises == (0, 4) and coding.max_error is None
+    assert coding.goal(3, 0, 5) == Goal(4, 12, 1.0) and coding.goal(3, 1, 5) == Goal(0, 12, 1.0)
+    assert coding.goal(3, 2, 5) == Goal(None, 12, 1.0) and coding.goal(4, 0, 0) == Goal()
+    assert list(guarantees(coding)) == [
+        "coast, place 3, tiles of rows 0-1, columns 0-4095: no count off by more than 4",
+        "region 2, place 3, tiles of rows 1-1, columns 5-5: lossless",
+    ]
+    whole = parse(GOOD + "[coding]\nmax_error = 2\n[[coding.regions]]\nplace = 1\nmax_error = 5\n").coding
+    assert whole.goal(0, 0, 0) == Goal(2) and whole.goal(1, 0, 0) == Goal(5), "a region's own word counts there"
+    assert list(guarantees(whole))[0] == "all tiles: no count off by more than 2"
+
+
 @pytest.mark.parametrize(
     "text, message",
     [
@@ -75,7 +94,15 @@ def test_values_of_every_kind():
             "coding.regions 2.weigth: no such key; did you mean 'weight'",
         ),
         (GOOD + "[coding]\ntile = 100", "coding.tile: expected a multiple of 64"),
-        (GOOD + "[[coding.regions]]\nrows = [1]", "coding.regions: expected rows"),
+        (GOOD + "[[coding.regions]]\nrows = [1]", "coding.regions 1: expected rows"),
+        (GOOD + "[[coding.regions]]\nname = 'port'\ncolumns = [4, 4]", r"coding.regions 1 \(port\): expected rows"),
+        (GOOD + "[coding]\nmax_error = -1", "coding.max_error: expected 0 to 65535, found -1"),
+        (GOOD + "[coding]\nmax_error = 0.5", "coding.max_error: expected a whole number from 0 to 65535"),
+        (GOOD + "[[coding.regions]]\nmax_error = 0\nq = 8", "coding.regions 1: expected max_error or q, found both"),
+        (
+            GOOD + "[coding]\nmax_error = 0\n[[coding.regions]]\nfinest_dn = 1",
+            "coding.regions 1: expected no finest_dn with coding.max_error",
+        ),
         (GOOD + "[context]\nslots = 100", "context: expected slots in whole sets"),
         (GOOD + "[context]\nslots = 64000000\nmemory_mb = 100", "context.slots: 64000000 slots need"),
         (PASSES, "uplink.key_file: expected the link keys, .* or insecure = true, found neither"),

@@ -12,9 +12,12 @@ import numpy as np
 
 from swathpack.edge.codec import predictive
 from swathpack.edge.codec.layers import tile_decoder
+from swathpack.edge.codec.lone_exact import ExactCoder, decode_exact
+from swathpack.edge.codec.plain import PlainError
 from swathpack.edge.codec.prediction import CodingError
 from swathpack.edge.codec.rangecoder import PayloadEnded, RangeCoderError, new_decoder, new_encoder
 from swathpack.edge.codec.transform_coder.tile import TransformCoderError, decode_tile, encode_tile
+from swathpack.edge.sources.acquisition import samples_of
 from swathpack.edge.stream import Segment, StreamError, pack_mask, pack_segment, read_stream
 from swathpack.edge.stream.edges import edge_rows, pack_edges
 from swathpack.edge.stream.masks import mask_rows
@@ -103,7 +106,19 @@ def coder_targets() -> list[Target]:
             "predictive", lambda d: predictive.decode(d, _SHAPE, None, 2), (predictive.PredictiveError,), [lossless], ()
         ),
         Target("transform coder", lambda d: decode_tile(d, _SHAPE), (TransformCoderError,), [embedded], ()),
+        Target("exact tile", decode_exact, (PlainError,), _exact_seeds(pixels), ()),
     ]
+
+
+def _exact_seeds(pixels: np.ndarray) -> list[bytes]:
+    """Payloads that fly alone: with a mask, signed samples and a name that is no band's; small, so that many are tried."""
+    valid = np.ones(_SHAPE[1:], np.bool_)
+    valid[3:9, 2:20] = False
+    coder, small = ExactCoder(), np.s_[..., :12, :10]
+    signed = coder.encode(
+        pixels[small], valid[small], ("B02", "B03", "B04")[: len(pixels)], 300, samples_of("int16", -9999.0)
+    )
+    return [signed.payload, coder.encode(pixels[:1][small], valid[small], ("x",), 0).payload]
 
 
 def _inspect(data: bytes) -> None:

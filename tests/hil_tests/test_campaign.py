@@ -54,6 +54,15 @@ def test_a_small_campaign_meets_its_requirements(tmp_path):
     assert "All requirements met" in (tmp_path / "report.html").read_text()
 
 
+def test_a_campaign_with_a_guarantee_brings_every_count_back(tmp_path):
+    text = TINY.replace("canary_s", "max_error = 0\ncanary_s").replace("share = 0.0002", "share = 0.02")
+    scenario = parse_scenario(text.replace("psnr_db = 30", "psnr_db = 100") + FAULTS, "tiny")
+    found, said = run_and_report(scenario, "local", tmp_path, None)
+    assert all(v.good for v in found), said
+    summary = json.loads((tmp_path / "campaign.json").read_text())
+    assert summary["tile_frames"] == summary["complete"] > 0
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "kinds", [("flip_context", "flip_code", "flip_engine", "flip_tables"), ("kill", "brownout", "disk_full")]

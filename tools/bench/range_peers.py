@@ -2,12 +2,13 @@
 
 Every peer with a KLT gets the frame's own, 16 bits an entry and a mean, which it pays for. JPEG2000: OpenJPEG, 9/7, all bands
 in one codestream truncated where the slope is equal. JPEG XL: VarDCT on a mosaic of the planes. x265 at 12 bits and SVT-AV1 at
-10, intra, tuned for PSNR, with planes scaled once for fine and once for coarse steps; the lower envelope of both counts.
+10, intra, tuned for PSNR, with planes scaled once for fine and once for coarse steps; the lower envelope of both counts; VVC likewise,
+where a program for it is (`peers/vvc.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,8 @@ from swathpack.tools.bench.peers.base import PeerError
 from swathpack.tools.bench.peers.klt import Klt, PlaneRange
 from swathpack.tools.bench.peers.still import JpegXl
 from swathpack.tools.bench.peers.video import X265, SvtAv1
+from swathpack.tools.bench.peers.vvc import Vvc, vvc_runs
+from swathpack.tools.errors import UserError
 
 LEVELS = np.arange(30.0, 96.0, 2.0)  # OpenJPEG's quality, dB against 65,535
 HIGHEST = 3.6  # bits a pixel and band, beyond which curves are not followed
@@ -137,5 +140,16 @@ CURVES: dict[str, Callable[[Scene], Points]] = {
     "JPEG XL + KLT": jpegxl,
     "x265 + KLT": _video(X265, tuple(float(q) for q in range(51, -1, -6))),
     "SVT-AV1 + KLT": _video(SvtAv1, (63.0, 55.0, 47.0, 39.0, 31.0, 23.0, 15.0, 8.0, 2.0)),
+    "VVC + KLT": _video(Vvc, (63.0, 55.0, 47.0, 39.0, 31.0, 23.0, 15.0, 7.0)),
 }
 PLAIN = ("JPEG2000", "JPEG2000 + KLT")
+
+
+def named(text: str, known: Sequence[str]) -> tuple[str, ...]:
+    """Peers from a comma-separated list, or all that can run here (VVC needs a program). Raises UserError."""
+    if text == "all":
+        return tuple(name for name in known if not name.startswith("VVC") or vvc_runs())
+    found = tuple(part.strip() for part in text.split(","))
+    if unknown := [name for name in found if name not in known]:
+        raise UserError(f"unknown {unknown[0]!r}: peers are {', '.join(known)}, or all")
+    return found

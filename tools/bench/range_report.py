@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from swathpack.tools.errors import UserError
 
 Reals = NDArray[np.float64]
-COLOURS = ("#8d99ae", "#0072b2", "#009e73", "#e69f00", "#9b5de5")  # Okabe and Ito (2008)
+COLOURS = ("#8d99ae", "#0072b2", "#009e73", "#e69f00", "#9b5de5", "#56b4e9")  # Okabe and Ito (2008)
 INK = "#d1495b"
 
 

@@ -1,4 +1,4 @@
-"""The transform coder beside JPEG2000, JPEG XL, x265 and SVT-AV1, over all rates and band sets.
+"""The transform coder beside JPEG2000, JPEG XL, x265, SVT-AV1 and VVC, over all rates and band sets.
 
     python -m swathpack.tools.bench.transform_coder ../shared/data                # val cubes, every band set
     python -m swathpack.tools.bench.transform_coder ../shared/data --sets B08,4 --bppb 0.1,1 --cubes
@@ -27,7 +27,7 @@ from swathpack.edge.codec.pixels import tile_windows
 from swathpack.edge.codec.plain import Curve
 from swathpack.edge.codec.transform_coder import CodedTile, decode_tile, encode_tile
 from swathpack.tools.bench.peers.base import PeerError
-from swathpack.tools.bench.range_peers import CURVES, PLAIN, Scene, at_rates, rmse
+from swathpack.tools.bench.range_peers import CURVES, PLAIN, Scene, at_rates, named, rmse
 from swathpack.tools.bench.range_report import BandSet, chart, markdown
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.outputs import Output, add_force, check_outputs, write_text
@@ -149,9 +149,9 @@ def main() -> int:
     args = parser.parse_args()
     try:
         rates = tuple(float(r) for r in args.bppb.split(","))
-        peers = tuple(CURVES) if args.peers == "all" else tuple(p.strip() for p in args.peers.split(","))
-        if unknown := [p for p in peers if p not in CURVES] + [n for n in args.sets.split(",") if n not in SETS]:
-            raise UserError(f"unknown {unknown[0]!r}: peers are {', '.join(CURVES)}; sets {', '.join(SETS)}")
+        peers = named(args.peers, tuple(CURVES))
+        if unknown := [n for n in args.sets.split(",") if n not in SETS]:
+            raise UserError(f"unknown {unknown[0]!r}: sets are {', '.join(SETS)}")
         if args.out is not None:
             args.out.mkdir(parents=True, exist_ok=True)
         for name, title, scenes in band_sets(args):

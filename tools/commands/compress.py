@@ -4,6 +4,7 @@
     swathpack compress scene_a.tif scene_b.tif -o scene.swp --bytes 100000
     swathpack compress folder/ -o scene.swp --quality 24 --layers 8
     swathpack compress scene.tif -o scene.swp --lossless              or --max-error 5: no value off by more
+    swathpack compress scene.tif -o scene.swp --bytes 5000000 --region 2000,3000,512,512:max-error=0
     swathpack compress S2A_MSIL2A_20230101T101411_N0509_R022_T32TQM_20230101T140000.SAFE -o scene.swp --bytes 20000000
 
 Budgets include every header and are never exceeded. One to sixteen bands of any name; every tile takes the better of the
@@ -34,6 +35,7 @@ from swathpack.tools.files.outputs import Output, add_force
 from swathpack.tools.files.rasters import Series, read_series
 from swathpack.tools.files.rasters.options import add_reading_arguments, reading_options
 from swathpack.tools.files.rasters.windowed import LEAST_SAMPLES, read_windowed
+from swathpack.tools.files.regions import PIXELS, parsed
 from swathpack.tools.files.request import DEFAULT_QUALITY, Request, notes_of
 from swathpack.tools.files.shelf import Shelf
 from swathpack.tools.files.tile_store import TileStore
@@ -59,6 +61,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     size.add_argument("--layers", type=int, metavar="K", help=f"send the first K of {LAYERS} layers at --quality")
     size.add_argument("--lossless", action="store_true", help="every value comes back as it is")
     size.add_argument("--max-error", type=int, metavar="N", help="no value comes back off by more than N counts")
+    parser.add_argument(
+        "--region",
+        action="append",
+        default=[],
+        metavar=PIXELS,
+        help="tiles of 256 pixels that hold any of these pixels come back within N counts (0 if not given: exact), the others share "
+        "what is left; may be given several times; bbox=LEFT,BOTTOM,RIGHT,TOP[:max-error=N] in the files' own coordinates",
+    )
     parser.add_argument(
         "--quality",
         type=float,
@@ -158,7 +168,8 @@ def _model(args: argparse.Namespace, threads: int) -> EdgeModel:
 
 def request_of(args: argparse.Namespace) -> Request:
     """What the options ask for. Raises UserError for numbers that mean nothing, before any work."""
-    return Request(**{item.name: getattr(args, item.name) for item in fields(Request)})
+    given = {item.name: getattr(args, item.name) for item in fields(Request) if item.name != "regions"}
+    return Request(**given, regions=tuple(map(parsed, args.region)))
 
 
 def run(args: argparse.Namespace) -> int:

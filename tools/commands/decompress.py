@@ -35,13 +35,13 @@ from swathpack.edge.stream.quality import is_learned
 from swathpack.tools.commands.compress import add_model_arguments, open_tile_model
 from swathpack.tools.errors import DONE, PARTLY, MissingPackageError, UserError
 from swathpack.tools.files.carried import metadata_of
-from swathpack.tools.files.decode_report import FrameReport, Report, ranges_of
+from swathpack.tools.files.decode_report import FrameReport, Report, ranges_of, spoken_errors
 from swathpack.tools.files.decoder import MAX_PIXELS, StreamDecoder, check_pixels
 from swathpack.tools.files.frame_store import Dates, FrameStore
 from swathpack.tools.files.outputs import add_force, check_outputs, write_text
 from swathpack.tools.files.part_file import PartFile
-from swathpack.tools.files.part_request import PREVIEWS, Part, part_of, window_of_bbox
-from swathpack.tools.files.rasters import Georeference, Series, check_form, output_of, write_series
+from swathpack.tools.files.part_request import PREVIEWS, Part, georeference_of, part_of, window_of_bbox
+from swathpack.tools.files.rasters import Series, check_form, output_of, write_series
 from swathpack.tools.files.rasters.cog import COMPRESSIONS
 from swathpack.tools.files.rasters.cube import UnlikeError
 from swathpack.tools.files.tile_store import TileStore
@@ -189,7 +189,7 @@ class Reading:
         file = PartFile(args.input)
         header, window = file.header, args.window
         if args.bbox:
-            window = window_of_bbox(georeference_of(_metadata(file.metadata)), args.bbox, header)
+            window = window_of_bbox(georeference_of(_metadata(file.metadata)), args.bbox, (header.height, header.width))
         bands = [b.strip() for b in args.bands.split(",")] if args.bands else []
         return cls(file=file, part=part_of(header, window, bands, _dates(args.dates), args.preview or 1))
 
@@ -328,14 +328,6 @@ def _metadata(stream: Stream) -> dict[str, Any]:
         return {}
 
 
-def georeference_of(metadata: dict[str, Any]) -> Georeference:
-    """Of the finest file of the first date, nothing where the stream does not say it."""
-    for date in metadata.get("files") or ():
-        records = sorted((f for f in date or ()), key=lambda f: -int((f.get("shape") or [0])[0]))
-        return Georeference.from_json(records[0].get("georeference", {})) if records else Georeference()
-    return Georeference()
-
-
 def report(found: Report) -> dict[str, Any]:
     """What was decoded, as plain JSON types."""
     return {
@@ -352,6 +344,8 @@ def report(found: Report) -> dict[str, Any]:
 def _say(output: Path, files: int, found: Report, problems: list[str]) -> None:
     where = str(output) if files == 1 else f"{files} files in {output}"
     print(f"{where}: {found.whole} of {len(found.frames)} frames whole")
+    if promised := spoken_errors(t.max_error for r in found.frames for t in r.tiles):
+        print(f"  guaranteed: {promised}")
     for line in problems[:SHOWN]:
         print(f"  missing or damaged: {line}")
     if len(problems) > SHOWN:

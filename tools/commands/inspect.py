@@ -18,15 +18,15 @@ from typing import Any
 
 import numpy as np
 
-from swathpack.edge.codec.plain import PlainError, greatest_error, mode_name
+from swathpack.edge.codec.plain import mode_name
 from swathpack.edge.radiometry import Radiometry
 from swathpack.edge.stream import Segment, Stream, StreamError, read_stream
-from swathpack.edge.stream.quality import PREDICTIVE, base_step_of, is_learned
+from swathpack.edge.stream.quality import base_step_of, is_learned
 from swathpack.tools.commands.decompress import read_bytes
 from swathpack.tools.errors import DONE, PARTLY, UserError
 from swathpack.tools.files import byte_table
 from swathpack.tools.files.api import record_sizes
-from swathpack.tools.files.decode_report import ranges_of
+from swathpack.tools.files.decode_report import promised_by, ranges_of, spoken_errors
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -100,16 +100,6 @@ def _number(value: float | str) -> str:
     return value if isinstance(value, str) else f"{value:g}"
 
 
-def _guarantee(segment: Segment) -> int | None:
-    """The greatest error that the segment's samples come back with, where it is one of the predictive coder that says so."""
-    if segment.quality_byte != PREDICTIVE or segment.layer_start:
-        return None
-    try:
-        return greatest_error(segment.payload)
-    except PlainError:  # it was cut before that
-        return None
-
-
 def _step(tile: dict[str, Any]) -> str:
     if tile["mode"] == "learned":
         return f"q {tile['step_index']}"
@@ -126,7 +116,7 @@ def _tile(s: Segment, size: int) -> dict[str, Any]:
         "mode": mode_name(s.quality_byte),
         "step_index": s.quality if is_learned(s.quality_byte) else None,
         "base_step_index": base_step_of(s.quality_byte) if s.flags and is_learned(s.quality_byte) else None,
-        "max_error": _guarantee(s),
+        "max_error": promised_by(s),
         "layers": [s.layer_start, s.layer_stop],
         "truncated": s.truncated,
         "damaged": s.damaged,
@@ -167,6 +157,8 @@ def text(facts: dict[str, Any]) -> str:
             lead = " " * len(lead)
     for first, last in facts["frames_without_data"]:
         lines.append(f"{f'frame {first}' if first == last else f'frames {first}-{last}'}: nothing sent")
+    if promised := spoken_errors(tile["max_error"] for f in facts["frames"] for tile in f["tiles"]):
+        lines.append(f"guaranteed: {promised}")
     return "\n".join(lines + _problem_lines(facts))
 
 

@@ -17,7 +17,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from swathpack.edge.config import ConfigError, Mission, RegionConfig, read_mission
+from swathpack.edge.config import ConfigError, Mission, RegionConfig, guarantees, read_mission
 from swathpack.edge.downlink.budget import Budget, BudgetError, format_time, read_budget
 from swathpack.edge.outside import planned_passes
 from swathpack.tools.errors import RefusedError, UserError
@@ -48,6 +48,7 @@ WORDS = {
     "coding.mode": "learned, transform, or auto for the better of both, a tile",
     "coding.weights": "of the bands: equal, visible (blue, green, red twice), or auto by the rate and the tile",
     "coding.finest_dn": "of the transform coder's last bit plane",
+    "coding.max_error": "no count comes back off by more than that; 0: lossless",
     "coding.base": "most octaves to the base layer's step",
     "coding.tile": "side in pixels, a multiple of 64",
     "coding.engine": "of the entropy network: auto, or a name of swathpack engines list",
@@ -60,6 +61,14 @@ WORDS = {
     "throttle.min_energy": "0 to 1; 0: no limit",
     "limits.keep_frames": "confirmed, coded",
     "limits.memory_mb": "of the process, 0 for any",
+}
+REGION_WORDS = {
+    "place": "the place's number, and tiles",
+    "rows": "of it as receive --list names them: from the first to before the last",
+    "max_error": "no count of these tiles comes back off by more than that; 0: lossless",
+    "q": "in the place of coding.q",
+    "finest_dn": "in the place of coding.finest_dn",
+    "urgency": "1: down before all others",
 }
 
 
@@ -84,6 +93,8 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"{args.mission}: {error}") from error
     every = f"{mission.passes.bytes} bytes every {mission.passes.every_s:g} s"
     print(f"{args.mission}: good; {_passes(budget) if budget is not None else every}")
+    for line in guarantees(mission.coding):
+        print(f"  {line}")
     return 0
 
 
@@ -135,8 +146,15 @@ def template(given: dict[str, Any]) -> str:
         lines += [_line(f, f"{table.name}.", given) for f in dataclasses.fields(kind) if f.name != "regions"]
         if table.name == "coding":
             lines += ["#   regions of their own weight, one table each:", "#   [[coding.regions]]"]
-            lines += [f"#   {f.name} = {_toml(f.default)}" for f in dataclasses.fields(RegionConfig)]
+            lines += [_region_line(f) for f in dataclasses.fields(RegionConfig)]
     return "\n".join(lines) + "\n"
+
+
+def _region_line(item: dataclasses.Field[Any]) -> str:
+    words = f"    # {REGION_WORDS[item.name]}" if item.name in REGION_WORDS else ""
+    if item.default is None:
+        return f"#   {item.name}:{words.replace('    #', '')} (not set)"
+    return f"#   {item.name} = {_toml(item.default)}{words}"
 
 
 def _line(item: dataclasses.Field[Any], prefix: str, given: dict[str, Any]) -> str:

@@ -14,6 +14,7 @@ import argparse
 import contextlib
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 
 from swathpack.edge.codec.model import EdgeModel, ModelError
@@ -25,6 +26,7 @@ from swathpack.tools.errors import DONE, PARTLY, UserError
 from swathpack.tools.files.decoder import MAX_PIXELS
 from swathpack.tools.files.outputs import check_output, write_bytes
 from swathpack.tools.ground.codec_decoder import EdgeSegmentDecoder
+from swathpack.tools.ground.guarantees import promised_in
 from swathpack.tools.ground.images import write_images
 from swathpack.tools.ground.keeping import DROP_FORMS, drop, listing
 from swathpack.tools.ground.receiver import GroundReceiver
@@ -113,7 +115,8 @@ def _run(args: argparse.Namespace, store: GroundStore, key: LinkKey) -> int:
         if args.images is not None:
             _, refused = write_images(store, model, args.images, args.max_pixels, print)
     if args.list:
-        for line in listing(store):
+        decoder = lru_cache(maxsize=1)(lambda: EdgeSegmentDecoder(EdgeModel(args.model) if args.model else EdgeModel()))
+        for line in listing(store, lambda key: promised_in(store, decoder(), key)):
             print(line)
     for line in refused:
         print(f"images: left out: {line}")

@@ -4,8 +4,8 @@
     python -m swathpack.tools.demo --out demo_out --pass-bytes 48000
 
 The board codes all frames within the budget of one pass. The ground is another process that gets the stream
-and models/, nothing else. Prints the budget, the bytes used, PSNR of every date and the CPU seconds, and
-writes index.html.
+and models/, nothing else. Prints the budget, the bytes used, PSNR of every date and the CPU seconds, then what four bands
+of a scene become at two bits a sample, and writes index.html.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from swathpack.edge.frame import Frame
 from swathpack.tools.bench.metrics import bppb, psnr
 from swathpack.tools.demo import data as demo_data
 from swathpack.tools.demo import flight as demo_flight
+from swathpack.tools.demo import four_bands
 from swathpack.tools.demo import views as demo_views
 from swathpack.tools.demo.data import DemoSeries
 from swathpack.tools.errors import RefusedError, UserError
@@ -40,6 +41,7 @@ FLIGHT_BYTES = 6_000  # of each of the two passes of the flight
 SERIES_SHARE = 0.2  # of the pass goes to the long series, the rest to the big scene
 DATES, SCENE_SIDE = 6, 512
 ROOT = Path(swathpack.__file__).resolve().parent.parent
+SHARED = ROOT.parent / "shared" / "data"  # the project's data, where it lies beside the checkout
 
 
 @dataclass(frozen=True)
@@ -158,6 +160,12 @@ def play(case: Case, out: Path) -> Outcome:
     return Outcome(case, stream, decoded, encode_s, decode_s)
 
 
+def play_filled(given: four_bands.Example, out: Path) -> four_bands.Filled:
+    """The example of four bands through the same way, filled to its bits."""
+    case = Case(four_bands.NAME, given.origin, [given.frame], given.credit, given.budget)
+    return four_bands.beside_peer(given, play(case, out))
+
+
 def describe(outcome: Outcome) -> str:
     """What the demo prints of a case."""
     case, size = outcome.case, outcome.size
@@ -189,8 +197,13 @@ def run(out: Path, sources: Sequence[DemoSeries], pass_bytes: int) -> list[Outco
         if len(case.frames) > 1:
             flown = demo_flight.fly(Series(case.frames), out / "flight", FLIGHT_BYTES)
             print(f"\n{demo_flight.describe(flown)}\n", flush=True)
+    more = ""
+    if (given := four_bands.example(SHARED, list(sources))) is not None:
+        filled = play_filled(given, out)
+        print(f"{four_bands.describe(filled)}\n", flush=True)
+        more = four_bands.section(filled)
     page = out / "index.html"
-    write_text(page, demo_views.page(outcomes, pass_bytes))
+    write_text(page, demo_views.page(outcomes, pass_bytes, more))
     print(f"page: {page}  ({time.monotonic() - started:.0f} s in all)")
     return outcomes
 

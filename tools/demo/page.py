@@ -74,11 +74,11 @@ for (const box of document.querySelectorAll(".compare")) {
 """
 
 
-def render(outcomes: Sequence[Outcome], pass_bytes: int, views: Views) -> str:
-    """The page of a run: the pass, each case, and the views of one tile."""
+def render(outcomes: Sequence[Outcome], pass_bytes: int, views: Views, more: str = "") -> str:
+    """The page of a run: the pass, each case, and the views of one tile; more: further sections before its figures."""
     sections = [_pass(outcomes, pass_bytes)]
     sections += [_series(o) if len(o.decoded) > 1 else _scene(o) for o in reversed(outcomes)]
-    sections += [_layers(views), _budgets(views), _curve(views), _table(outcomes), _footer(outcomes)]
+    sections += [_layers(views), _budgets(views), more, _curve(views), _table(outcomes), _footer(outcomes)]
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>SwathPack demo</title>'
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style></head>'
@@ -86,7 +86,8 @@ def render(outcomes: Sequence[Outcome], pass_bytes: int, views: Views) -> str:
     )
 
 
-def _figure(picture: Picture, title: str, text: str = "") -> str:
+def figure(picture: Picture, title: str, text: str = "") -> str:
+    """A picture with its caption."""
     return (
         f'<figure><img src="{data_uri(picture)}" alt="{escape(title)}">'
         f"<figcaption><b>{escape(title)}</b>{escape(text)}</figcaption></figure>"
@@ -136,13 +137,13 @@ def _scene(outcome: Outcome) -> str:
         '<input type="range" min="0" max="100" value="50" aria-label="original or decoded"></div>'
         f"<figcaption><b>True colour</b>red, green and blue as the eye would see them; "
         f"PSNR {outcome.quality[0]:.1f} dB over all bands</figcaption></figure>"
-        + _figure(false.picture(decoded), "False colour, decoded", "near infrared shown as red: plants glow")
-        + _figure(
+        + figure(false.picture(decoded), "False colour, decoded", "near infrared shown as red: plants glow")
+        + figure(
             true.error(frame, decoded, ERROR_GAIN),
             f"What was lost, {ERROR_GAIN} times amplified",
             "grey is no difference; the same stretch as the true-colour picture",
         )
-        + _figure(false.picture(frame), "False colour, original", "for comparison with the picture above")
+        + figure(false.picture(frame), "False colour, original", "for comparison with the picture above")
         + "</div>"
     )
 
@@ -153,15 +154,15 @@ def _series(outcome: Outcome) -> str:
     rows = [
         (
             "What the sensor saw, in false colour (plants are red)",
-            [_figure(stretch.picture(f), f.time or f"date {i + 1}") for i, f in enumerate(frames)],
+            [figure(stretch.picture(f), f.time or f"date {i + 1}") for i, f in enumerate(frames)],
         ),
         (
             "What the ground received",
-            [_figure(stretch.picture(d), f"{value:.1f} dB") for d, value in zip(decoded, outcome.quality)],
+            [figure(stretch.picture(d), f"{value:.1f} dB") for d, value in zip(decoded, outcome.quality)],
         ),
         (
             f"The difference, {ERROR_GAIN} times amplified",
-            [_figure(stretch.error(f, d, ERROR_GAIN), "") for f, d in zip(frames, decoded)],
+            [figure(stretch.error(f, d, ERROR_GAIN), "") for f, d in zip(frames, decoded)],
         ),
     ]
     text = "".join(
@@ -178,8 +179,8 @@ def _series(outcome: Outcome) -> str:
 
 
 def _gallery(views: Sequence[View], stretch: Stretch, original: Picture) -> str:
-    shown = [_figure(stretch.picture(v.frame), v.label, f"{v.size:,} bytes, {v.quality:.1f} dB") for v in views]
-    return "".join([*shown, _figure(original, "The original", "all bits")])
+    shown = [figure(stretch.picture(v.frame), v.label, f"{v.size:,} bytes, {v.quality:.1f} dB") for v in views]
+    return "".join([*shown, figure(original, "The original", "all bits")])
 
 
 def _layers(views: Views) -> str:
@@ -199,10 +200,10 @@ def _budgets(views: Views) -> str:
     stretch = Stretch.of(views.original, TRUE_COLOUR)
     beside = " Below each, JPEG2000 with all bands in one codestream and no more bytes." if views.peer else ""
     ours = [
-        _figure(stretch.picture(v.frame), f"SwathPack, {v.quality:.1f} dB", f"{v.size:,} bytes") for v in views.budgets
+        figure(stretch.picture(v.frame), f"SwathPack, {v.quality:.1f} dB", f"{v.size:,} bytes") for v in views.budgets
     ]
     theirs = [
-        _figure(stretch.picture(v.frame), f"JPEG2000, {v.quality:.1f} dB", f"{v.size:,} bytes") for v in views.peer
+        figure(stretch.picture(v.frame), f"JPEG2000, {v.quality:.1f} dB", f"{v.size:,} bytes") for v in views.peer
     ]
     return (
         "<h2>Or by budget</h2><p>The same tile when the whole file may have 0.025, 0.05, 0.1 or 0.2 bits "

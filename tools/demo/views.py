@@ -30,6 +30,7 @@ LAYER_COUNTS = (1, 2, 4, 8, 16)
 LAYER_QUALITY = 20
 BUDGETS_BPPB = (0.025, 0.05, 0.1, 0.2)
 CURVE_STEPS = (52, 44, 36, 28, 20, 12)
+HALVINGS = 12  # of the range of JPEG2000's quality, on the way to a budget
 CURVE_KNOBS = (42.0, 44.0, 46.0, 48.0, 50.0, 52.0, 54.0, 56.0)
 
 
@@ -55,11 +56,11 @@ class Views:
     peer_curve: list[tuple[float, float]]
 
 
-def page(outcomes: Sequence[Outcome], pass_bytes: int) -> str:
-    """The page as HTML; measures the views of the largest case first."""
+def page(outcomes: Sequence[Outcome], pass_bytes: int, more: str = "") -> str:
+    """The page as HTML; measures the views of the largest case first. more: sections to stand behind the pictures."""
     largest = max(outcomes, key=lambda o: o.case.frames[0].data.size)
     views = measure(busiest_tile(largest.case.frames[0]), EdgeModel())
-    return demo_page.render(outcomes, pass_bytes, views)
+    return demo_page.render(outcomes, pass_bytes, views, more)
 
 
 def busiest_tile(frame: Frame) -> Frame:
@@ -117,7 +118,7 @@ def measure(tile: Frame, model: EdgeModel) -> Views:
         try:
             codec = Jpeg2000(tile.bands)
             for budget in budgets:
-                peer.append(_jpeg2000_within(codec, tile, budget))
+                peer.append(jpeg2000_within(codec, tile, budget))
                 bar.step()
             peer_curve = [_point(_jpeg2000(codec, tile, knob), tile) for knob in CURVE_KNOBS]
             bar.step()
@@ -136,11 +137,11 @@ def _jpeg2000(codec: Jpeg2000, tile: Frame, knob: float) -> View:
     return View("JPEG2000", len(stream), replace(tile, data=data), psnr(tile.data, data, tile.valid))
 
 
-def _jpeg2000_within(codec: Jpeg2000, tile: Frame, budget: int) -> View:
+def jpeg2000_within(codec: Jpeg2000, tile: Frame, budget: int) -> View:
     """The best image of at most `budget` bytes; the coarsest one when even that is larger."""
     low, high = 20.0, 90.0
     best = _jpeg2000(codec, tile, low)
-    for _ in range(9):
+    for _ in range(HALVINGS):
         knob = (low + high) / 2
         found = _jpeg2000(codec, tile, knob)
         if found.size <= budget:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
 
-from swathpack.edge.stream import Stream
+from swathpack.edge.codec.plain import PlainError, greatest_error
+from swathpack.edge.stream import Segment, Stream
+from swathpack.edge.stream.quality import PREDICTIVE
 
 
 @dataclass
 class TileReport:
     """What became of one tile of one frame. `latent_digest`: of the decoded latent, the same on every
-    machine.
+    machine. max_error: no value of it that is there is off by more, None: nothing is promised.
     """
 
     tile: int
@@ -23,6 +27,7 @@ class TileReport:
     contexts: list[int] = field(default_factory=list)
     latent_digest: str = ""
     problem: str = ""
+    max_error: int | None = None
 
 
 Range = tuple[int, int]  # the first and the last
@@ -60,6 +65,34 @@ class FrameReport:
 
 def _several(what: str, found: Range) -> str:
     return f"{what} {found[0]}" if found[0] == found[1] else f"{what}s {found[0]}-{found[1]}"
+
+
+def promised_by(segment: Segment) -> int | None:
+    """The greatest error that the segment's samples come back with, where it is one of the predictive coder that says so."""
+    if segment.quality_byte != PREDICTIVE or segment.layer_start:
+        return None
+    try:
+        return greatest_error(segment.payload)
+    except PlainError:  # it was cut before that
+        return None
+
+
+def spoken_errors(errors: Iterable[int | None]) -> str:
+    """How many tiles keep which greatest error, `3 tiles lossless, 1 tile without a guarantee`; nothing where none keeps any."""
+    counts = Counter(errors)
+    if not counts or set(counts) == {None}:
+        return ""
+    said = [f"{_tiles(counts[e])} {spoken_error(e)}" for e in sorted(e for e in counts if e is not None)]
+    return ", ".join([*said, *([f"{_tiles(counts[None])} without a guarantee"] if counts[None] else [])])
+
+
+def spoken_error(max_error: int) -> str:
+    """lossless, or within so many counts."""
+    return "lossless" if max_error == 0 else f"within {max_error}"
+
+
+def _tiles(count: int) -> str:
+    return f"{count} tile" if count == 1 else f"{count} tiles"
 
 
 def ranges_of(flags: NDArray[np.bool_]) -> list[Range]:

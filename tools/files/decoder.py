@@ -19,7 +19,7 @@ from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.codec.layers import EmbeddedDecoder, known_context, tile_decoder
 from swathpack.edge.codec.model import EdgeModel
 from swathpack.edge.codec.pixels import TileWindow, tile_windows
-from swathpack.edge.codec.plain import PlainError, decode_plain, greatest_error
+from swathpack.edge.codec.plain import PlainError, decode_plain
 from swathpack.edge.codec.prediction import CodingContext, CodingError, TileDecoder
 from swathpack.edge.codec.transform_coder import counts_of
 from swathpack.edge.digests import bytes_digest
@@ -291,8 +291,9 @@ class StreamDecoder:
             return report, None, valid
         if report.q == TRANSFORM:
             return report, outline.radiometry.nearest(found.counts), valid & found.known.all(axis=0)
+        report.max_error = found.max_error
         counts = np.clip(np.rint(found.counts), 0, MAX_COUNT).astype(np.uint16)
-        if greatest_error(payload) != 0:
+        if found.max_error != 0:
             counts = outline.radiometry.off_nodata(counts)
         return report, counts, valid & found.known.all(axis=0)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import IO
 
@@ -44,6 +44,7 @@ from swathpack.tools.files.frame_records import FrameRecords
 from swathpack.tools.files.kept_tiles import Choice
 from swathpack.tools.files.pool import Pool
 from swathpack.tools.files.rasters.essential import Carried
+from swathpack.tools.files.regions import Region, errors_of
 from swathpack.tools.files.series import check_alike
 from swathpack.tools.files.sharing import fill, level_fitting
 from swathpack.tools.files.shelf import Shelf
@@ -68,7 +69,8 @@ class SeriesEncoder:
     weights: one of `swathpack.edge.codec.transform_coder.CHOICES`. groups: per frame the number of its grid; frames of
     different grids are no context for each other. metadata: what the files said; its essential part is in every
     stream. pool: who codes tiles, this process by default; the bytes are the same. shelf: where what was made of tiles waits.
-    keep_going: tiles that cannot be read or coded are left out and named in `failures`. left_out, modes: of the stream made
+    keep_going: tiles that cannot be read or coded are left out and named in `failures`. regions: tiles that they touch keep their
+    greatest error, the others share what is left. left_out, modes: of the stream made
     last, what it does not carry, and how many tiles are coded how. Methods write to `file` where one is given; else they give
     the bytes.
     """
@@ -87,6 +89,7 @@ class SeriesEncoder:
         pool: Pool | None = None,
         shelf: Shelf | None = None,
         keep_going: bool = False,
+        regions: Sequence[Region] = (),
     ) -> None:
         sources = [source_of(frame) for frame in frames]
         check_alike(sources)
@@ -100,6 +103,8 @@ class SeriesEncoder:
         self.groups = list(groups) or [0] * len(frames)
         self.given, self.header = sources, _header(model, sources)
         self.windows = list(tile_windows(self.header.height, self.header.width, TILE))
+        self.errors = errors_of(regions, self.windows, (self.header.height, self.header.width))
+        self._kept: dict[int, Trial] = {}  # of each frame, the tiles of regions
         self.records = FrameRecords(sources, self.header)
 
     def _start(self, whole: bool, file: IO[bytes] | None = None) -> FileWriter:
@@ -117,11 +122,37 @@ class SeriesEncoder:
         return self.metadata.whole is not None and len(self.metadata.whole) <= limit
 
     def _coders(
-        self, aim_bytes: int, most_bytes: int | None = None, level: float | None = None, tick: Tick = lambda: None
+        self,
+        aim_bytes: int,
+        most_bytes: int | None = None,
+        level: float | None = None,
+        tick: Tick = lambda: None,
+        apart: Container[int] | None = None,
     ) -> Coders:
-        around = Surroundings(self.pool, self.shelf, self.header, tick, self.keep_going, self._fail)
+        """apart: tiles that are left alone, those of regions by default."""
+        around = replace(self._around(tick), apart=self.errors if apart is None else apart)
         given = Given(self.given, self.windows, self.groups, self.choice, self.intra_every, around)
         return Coders(given, aim_bytes, most_bytes, level)
+
+    def _around(self, tick: Tick) -> Surroundings:
+        return Surroundings(self.pool, self.shelf, self.header, tick, self.keep_going, self._fail)
+
+    def _apart(self, index: int, tick: Tick = lambda: None) -> Trial:
+        """The tiles of a frame that regions touch, within their errors."""
+        if index not in self._kept:
+            own = [w for w in self.windows if w.index in self.errors]
+            coder = FrameCoder(index, self.given[index], own, (), self.choice, self._around(tick), 1)
+            self._kept[index] = coder.exact(self.errors)
+        return self._kept[index]
+
+    def promised_bytes(self, tick: Tick = lambda: None) -> list[int]:
+        """Bytes of each frame's tiles that regions touch."""
+        return [self._apart(index, tick).size for index in range(len(self.given))]
+
+    @property
+    def others(self) -> int:
+        """How many tiles of a frame no region touches, at least 1."""
+        return max(len(self.windows) - len(self.errors), 1)
 
     def _fail(self, frame: int, w: TileWindow, message: str) -> None:
         where = f"rows {w.top}-{w.top + w.height - 1}, columns {w.left}-{w.left + w.width - 1}"
@@ -134,12 +165,20 @@ class SeriesEncoder:
         return [*unread, *(self._failed[key] for key in sorted(self._failed))]
 
     def _write(
-        self, writer: FileWriter, trials: Iterable[tuple[FrameCoder, Trial]], file: IO[bytes] | None, last: bool = False
+        self,
+        writer: FileWriter,
+        trials: Iterable[tuple[FrameCoder, Trial]],
+        file: IO[bytes] | None,
+        last: bool = False,
+        apart: bool = True,
     ) -> bytes:
-        """The records of frames and their tiles, and the header: the file, or its bytes. last: no frame is coded after these."""
+        """The records of frames and their tiles, and the header: the file, or its bytes. last: no frame is coded after these.
+        apart: the tiles of regions are not among the trials'.
+        """
         for coder, trial in trials:
             self._add_record(writer, coder.index)
-            coder.write(writer, trial)
+            coder.write(writer, trial, self._apart(coder.index) if apart else None)
+            self._kept.pop(coder.index, None)
             if not last:
                 coder.remember(trial)
         writer.finish()
@@ -159,10 +198,13 @@ class SeriesEncoder:
         return self._write(writer, ((coder, coder.trial(q, dead_zone, layers)) for coder in every), file)
 
     def exact(self, max_error: int = 0, tick: Tick = lambda: None, file: IO[bytes] | None = None) -> bytes:
-        """All frames, every valid count within `max_error`: lossless at 0."""
-        writer, coders = self._start(self._whole_fits(None), file), self._coders(1, tick=tick)
+        """All frames, every valid count within `max_error`: lossless at 0. Tiles that a region touches are within its own, if that
+        is less.
+        """
+        errors = {w.index: min(max_error, self.errors.get(w.index, max_error)) for w in self.windows}
+        writer, coders = self._start(self._whole_fits(None), file), self._coders(1, tick=tick, apart=())
         every = (coders.take(index) for index in range(len(self.given)))
-        return self._write(writer, ((coder, coder.exact(max_error)) for coder in every), file)
+        return self._write(writer, ((coder, coder.exact(errors)) for coder in every), file, apart=False)
 
     def _aim_at(self, q: float) -> int:
         """Bytes of a tile at a level, about."""
@@ -210,14 +252,14 @@ class SeriesEncoder:
         """At most `budget` bytes for each frame, the file's header and what the files said shared out among them. Raises
         UserError, which names the least budget, for one that cannot hold these and the mean of every tile.
         """
-        count = len(self.given)
+        count, promised = len(self.given), self.promised_bytes(tick)
         writer = self._start(self._whole_fits(budget * count), file)
         share = -(-writer.size // count)
-        coders = self._coders(max(1, (budget - share) // len(self.windows)), budget, tick=tick)
+        coders = self._coders(max(1, (budget - share - max(promised)) // self.others), budget, tick=tick)
 
         def trials() -> Iterator[tuple[FrameCoder, Trial]]:
             for index in range(count):
-                room = budget - share - self.records.bytes_of(index)
+                room = budget - share - self.records.bytes_of(index) - promised[index]
                 coder = coders.take(index)
                 self._check_room(budget, room, coder.least(), each=True)
                 yield coder, self._within(coder, room)
@@ -241,6 +283,8 @@ class SeriesEncoder:
     def _spoken(self) -> str:
         """What the least budget holds."""
         said = "headers, georeference and names" if self.metadata.essential else "headers"
+        if self.errors:
+            return f"for {said}, the tiles of regions within their errors and the mean of every other tile"
         return f"for {said} and the mean of every tile"
 
     def _within(self, coder: FrameCoder, room: int) -> Trial:
@@ -263,8 +307,9 @@ class SeriesEncoder:
         as `per_frame` does.
         """
         writer, count = self._start(self._whole_fits(budget), file), len(self.given)
-        room = budget - writer.size - sum(self.records.bytes_of(index) for index in range(count))
-        share = max(1, room // (count * len(self.windows)))
+        records = sum(self.records.bytes_of(index) for index in range(count))
+        room = budget - writer.size - records - sum(self.promised_bytes(tick))
+        share = max(1, room // (count * self.others))
         coders = self._coders(share, max(1, min(room, room_for(share))), tick=tick)
         every = [coders.keep(index) for index in range(count)]
         self._check_room(budget, room, sum(coder.least() for coder in every), each=False)
@@ -281,7 +326,7 @@ class SeriesEncoder:
         return self._start(False).size
 
     def least_frames(self, tile_bytes: int) -> list[int]:
-        """Bytes of each frame at the least, its tiles meant to take so many each."""
+        """Bytes of each frame at the least, its tiles meant to take so many each, without those that regions touch."""
         coders = self._coders(max(1, tile_bytes), 1)
         return [self.records.bytes_of(index) + coders.take(index).least() for index in range(len(self.given))]
 
@@ -290,11 +335,12 @@ def least_budget(encoder: SeriesEncoder, each: bool) -> int:
     """The smallest budget in total, or of each frame, that `encoder` accepts: how long a tile's head is depends on what the
     tile may take, so the budget rises until it holds what it asks for.
     """
-    budget, frames = 0, len(encoder.given)
-    tiles = len(encoder.windows) * (1 if each else frames)
+    budget, frames, promised = 0, len(encoder.given), encoder.promised_bytes()
+    tiles = encoder.others * (1 if each else frames)
     used = -(-encoder.least_header() // frames) if each else encoder.least_header()
     while True:
-        parts = encoder.least_frames((budget - used) // tiles)
+        room = budget - used - (max(promised) if each else sum(promised))
+        parts = [own + more for own, more in zip(promised, encoder.least_frames(room // tiles))]
         needed = used + (max(parts) if each else sum(parts))
         if needed <= budget:
             return budget

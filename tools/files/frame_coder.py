@@ -84,7 +84,8 @@ class Trial:
 class Surroundings:
     """What the coders of all frames share. pool: who codes tiles. shelf: where what was made of them waits. header: of the
     file, which decides what its records take; None for those of segments that fly alone. tick: called for each job done.
-    keep_going: a tile that cannot be coded is left out, and `fail` told (frame, tile, why).
+    keep_going: a tile that cannot be coded is left out, and `fail` told (frame, tile, why). apart: numbers of tiles that rate
+    control leaves alone.
     """
 
     pool: Pool
@@ -93,6 +94,7 @@ class Surroundings:
     tick: Callable[[], None] = lambda: None
     keep_going: bool = False
     fail: Callable[[int, TileWindow, str], None] = lambda *_: None
+    apart: Container[int] = ()
 
 
 class FrameCoder:
@@ -119,7 +121,8 @@ class FrameCoder:
         self.index, self.source, self.choice, self.around = index, source, choice, around
         self.windows, self.places, self.header = windows, places, around.header
         self.aim_bytes, self.most_bytes, self.keeps_dates = aim_bytes, most_bytes, keeps_dates
-        self.live, self.bands = [w for w in windows if source.live(w)], source.outline.bands
+        self.live = [w for w in windows if w.index not in around.apart and source.live(w)]
+        self.bands = source.outline.bands
         samples = len(self.bands) * max((w.height * w.width for w in windows), default=1)
         self.weighing = Weighing(choice.weights, 8 * aim_bytes / samples)
         self.gain = source.outline.radiometry.gain
@@ -378,14 +381,15 @@ class FrameCoder:
         empty = whole.empty_segment(self.index, tile.index, LAYERS, tile.refs)
         return self.cut(tile, min(room_in(self.header, empty, tile.size + room), whole.payload_bytes))
 
-    def exact(self, max_error: int) -> Trial:
-        """All tiles by the predictive coder: every valid count within `max_error`."""
-        found = self._run("exact", self.live, lambda w: (self.source.tile(w), max_error), self._leave_out)
+    def exact(self, errors: Mapping[int, int]) -> Trial:
+        """All tiles by the predictive coder: every valid count within the error of its tile's number."""
+        found = self._run("exact", self.live, lambda w: (self.source.tile(w), errors[w.index]), self._leave_out)
         kept = ((w.index, PlainTile.of(coded, self.around.shelf)) for w, coded in found)
         return Trial(tuple(self._sized(Tile(index, tile, LAYERS, 0)) for index, tile in kept))
 
-    def write(self, writer: StreamWriter, trial: Trial) -> None:
-        """Append the segments."""
-        for tile in trial.tiles:
+    def write(self, writer: StreamWriter, trial: Trial, apart: Trial | None = None) -> None:
+        """Append the segments, with those of tiles that rate control left alone, in the order of their numbers."""
+        more = () if apart is None else apart.tiles
+        for tile in sorted((*trial.tiles, *more), key=lambda tile: tile.index):
             if tile.size:
                 writer.add(tile.coded.segment(self.index, tile.index, tile.layers, tile.refs))

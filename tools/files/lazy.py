@@ -6,8 +6,8 @@ Stream(data).read(5, bands=["B04"], window=np.s_[0:100, 300:400])    the tiles t
 from __future__ import annotations
 
 import builtins
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from swathpack.tools.errors import StreamError, UserError
 from swathpack.tools.files.api import model as shipped_model
 from swathpack.tools.files.api import record_sizes
 from swathpack.tools.files.carried import metadata_of
-from swathpack.tools.files.decode_report import FrameReport
+from swathpack.tools.files.decode_report import FrameReport, promised_by
 from swathpack.tools.files.decoder import MAX_PIXELS, StreamDecoder
 from swathpack.tools.files.held_latents import RecentLatents
 from swathpack.tools.files.outputs import write_bytes
@@ -44,7 +44,8 @@ class FrameInfo:
     """What a stream holds of one frame, without decoding it.
 
     nbytes: of its records. layers: fewest and most that a tile has. modes: how its tiles are coded. contexts: earlier frames
-    that are needed to decode it, those that these need not counted.
+    that are needed to decode it, those that these need not counted. max_errors: by tile, row by row, the greatest error of any
+    value, of tiles of which one is promised.
     """
 
     index: int
@@ -54,6 +55,7 @@ class FrameInfo:
     layers: tuple[int, int]
     modes: tuple[str, ...]
     contexts: tuple[int, ...]
+    max_errors: Mapping[int, int] = field(default_factory=dict)
 
 
 class LazyDecoder(StreamDecoder):
@@ -183,6 +185,7 @@ class Stream:
             (min(stops.values(), default=0), max(stops.values(), default=0)),
             tuple(sorted({mode_name(s.quality_byte) for s in segments})),
             tuple(sorted({c.frame for s in segments for c in s.contexts})),
+            {s.tile: error for s in segments if (error := promised_by(s)) is not None},
         )
 
     @cached_property

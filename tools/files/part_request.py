@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -157,17 +157,31 @@ def part_of(
     return Part((header.height, header.width), rows, columns, tuple(bands), tuple(sorted(dates)), preview)
 
 
-def window_of_bbox(georeference: Georeference, bbox: Sequence[float], header: Header) -> tuple[int, int, int, int]:
-    """Row, column, height, width of the pixels that a box (left, bottom, right, top) in the file's own CRS touches. Raises
-    UserError.
+def window_of_bbox(
+    georeference: Georeference,
+    bbox: Sequence[float],
+    size: tuple[int, int],
+    option: str = "--bbox",
+    pixels: str = "--window",
+) -> tuple[int, int, int, int]:
+    """Row, column, height, width of the pixels that a box (left, bottom, right, top) in the file's own CRS touches. size: rows and
+    columns of the frames. option: what the box was given by; pixels: what else could be. Raises UserError.
     """
     if georeference.transform is None or georeference.transform[1] or georeference.transform[3]:
-        raise UserError("--bbox: the stream carries no georeference along rows and columns: give --window")
+        raise UserError(f"{option}: there is no georeference along rows and columns: give {pixels}")
     a, _, c, _, e, f = georeference.transform
     xs, ys = sorted((x - c) / a for x in (bbox[0], bbox[2])), sorted((y - f) / e for y in (bbox[1], bbox[3]))
-    left, right = max(int(np.floor(xs[0] + 1e-6)), 0), min(int(np.ceil(xs[1] - 1e-6)), header.width)
-    top, bottom = max(int(np.floor(ys[0] + 1e-6)), 0), min(int(np.ceil(ys[1] - 1e-6)), header.height)
+    left, right = max(int(np.floor(xs[0] + 1e-6)), 0), min(int(np.ceil(xs[1] - 1e-6)), size[1])
+    top, bottom = max(int(np.floor(ys[0] + 1e-6)), 0), min(int(np.ceil(ys[1] - 1e-6)), size[0])
     if left >= right or top >= bottom:
-        here = (c, f + e * header.height, c + a * header.width, f)
-        raise UserError(f"--bbox: expected a box that meets {here} (left, bottom, right, top), found {tuple(bbox)}")
+        here = (c, f + e * size[0], c + a * size[1], f)
+        raise UserError(f"{option}: expected a box that meets {here} (left, bottom, right, top), found {tuple(bbox)}")
     return top, left, bottom - top, right - left
+
+
+def georeference_of(metadata: Mapping[str, Any]) -> Georeference:
+    """Of the finest file of the first date, nothing where the files did not say it."""
+    for date in metadata.get("files") or ():
+        records = sorted((f for f in date or ()), key=lambda f: -int((f.get("shape") or [0])[0]))
+        return Georeference.from_json(records[0].get("georeference", {})) if records else Georeference()
+    return Georeference()

@@ -17,9 +17,11 @@ from swathpack.edge.stream.quality import MAX_SHIFT
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.encoder import TILE, SeriesEncoder
 from swathpack.tools.files.frame_coder import COARSEST_LEVEL, FINEST_LEVEL, MODES, tries_learned
+from swathpack.tools.files.part_request import georeference_of
 from swathpack.tools.files.pool import Pool
 from swathpack.tools.files.rasters import Series
 from swathpack.tools.files.rasters.essential import Carried
+from swathpack.tools.files.regions import BoxRegion, Region
 from swathpack.tools.files.shelf import Shelf
 from swathpack.tools.files.sources import source_of
 from swathpack.tools.files.workers import LEARNED_WORK
@@ -37,7 +39,7 @@ class Encoded:
 
 @dataclass(frozen=True)
 class Request:
-    """At most one of bytes, bytes_per_frame, quality, lossless and max_error; layers goes with quality.
+    """At most one of bytes, bytes_per_frame, quality, lossless and max_error; layers goes with quality. regions go with all.
 
     Fields are the command's options; see `swathpack compress --help`. Raises UserError for values that mean nothing.
     """
@@ -53,6 +55,7 @@ class Request:
     intra_every: int = 0
     fast: bool = False
     base: int = MAX_SHIFT
+    regions: tuple[Region | BoxRegion, ...] = ()
 
     def __post_init__(self) -> None:
         for name, low, high in (
@@ -106,7 +109,14 @@ class Request:
         """Who codes a series; see `SeriesEncoder`. Raises UserError."""
         slope, carried = 0.0 if self.fast else RDO_SLOPE, Carried.of(series.metadata)
         how = self.intra_every, slope, self.base, self.mode, series.groups, self.weights
-        return SeriesEncoder(model, series.frames, carried, *how, pool, shelf, keep_going)
+        return SeriesEncoder(model, series.frames, carried, *how, pool, shelf, keep_going, self._regions(series))
+
+    def _regions(self, series: Series) -> list[Region]:
+        """In pixels. Raises UserError."""
+        if len(set(series.groups)) > 1 and any(isinstance(region, BoxRegion) for region in self.regions):
+            raise UserError("--region bbox: the dates lie on different grids: give ROW,COL,HEIGHT,WIDTH")
+        first, place = source_of(series.frames[0]), georeference_of(series.metadata)
+        return [region.on(place, (first.height, first.width)) for region in self.regions]
 
     def run(
         self, encoder: SeriesEncoder, tick: Callable[[], None] = lambda: None, file: IO[builtins.bytes] | None = None

@@ -14,12 +14,13 @@ from swathpack.edge.codec.flight import coding_context
 from swathpack.edge.codec.latents import CHANNELS
 from swathpack.edge.codec.layers import EmbeddedDecoder, tile_decoder
 from swathpack.edge.codec.lone import LoneTile, date_in, decode_lone, lone_ends, read_lone_head
+from swathpack.edge.codec.lone_exact import ExactTile, decode_exact, promised_error
 from swathpack.edge.codec.model import EdgeModel
 from swathpack.edge.codec.plain import DecodedPlain, PlainError, latent_size
 from swathpack.edge.codec.prediction import CodingError, Reconstruction, TileDecoder
 from swathpack.edge.codec.protocol import ContextLatent, TileKey
 from swathpack.edge.stream import StreamError, lone_binding
-from swathpack.edge.stream.quality import TRANSFORM, is_learned
+from swathpack.edge.stream.quality import PREDICTIVE, TRANSFORM, is_learned
 from swathpack.edge.stream.segment import (
     LONE_READABLE,
     RECORD_CRC_BYTES,
@@ -85,7 +86,7 @@ class EdgeSegmentDecoder:
         )
 
     def decode(self, data: bytes, contexts: Sequence[ContextLatent]) -> tuple[NDArray[np.int16], int]:
-        """See `SegmentDecoder.decode`; of a transform-coded tile its bytes stand for the latent (`swathpack.edge.codec.carrier`)."""
+        """See `SegmentDecoder.decode`; of a tile without the network other things stand for the latent (`swathpack.edge.codec.carrier`)."""
         front = self._front(data)
         if front is not None and not is_learned(front.segment.quality_byte):
             return self._bytes(data, front, contexts)
@@ -107,25 +108,48 @@ class EdgeSegmentDecoder:
         except PlainError as error:
             raise DecodeError(str(error)) from error
 
+    def exact(self, data: bytes) -> ExactTile | None:
+        """The counts of the whole layers of a prefix of a predictive segment; None while its front is not here. Raises DecodeError."""
+        front = self._front(data)
+        if front is None:
+            return None
+        try:
+            return _exact(payload_of(front.segment, data, front.start).payload, front.segment)
+        except PlainError as error:
+            raise DecodeError(str(error)) from error
+
+    def greatest_error(self, data: bytes) -> int | None:
+        """What a predictive segment promises, from its first bytes; None while they are too few. Raises DecodeError."""
+        front = self._front(data)
+        if front is None or front.segment.quality_byte != PREDICTIVE:
+            return None
+        try:
+            return promised_error(payload_of(front.segment, data, front.start).payload)
+        except PlainError as error:
+            raise DecodeError(str(error)) from error
+
+    def lone(self, data: bytes) -> LoneTile | None:
+        """The head of the payload of a tile without the network, from its first bytes. Raises DecodeError."""
+        front = self._front(data)
+        try:
+            return None if front is None else read_lone_head(payload_of(front.segment, data, front.start).payload)
+        except PlainError as error:
+            raise DecodeError(str(error)) from error
+
     def _bytes(self, data: bytes, front: _Front, contexts: Sequence[ContextLatent]) -> tuple[NDArray[np.int16], int]:
         s = front.segment
-        if s.layer_start or len(s.contexts) > 1 or s.quality_byte != TRANSFORM:
-            raise DecodeError("expected a whole transform-coded tile with at most one context")
+        if s.layer_start or len(s.contexts) > (s.quality_byte == TRANSFORM):
+            raise DecodeError("expected a whole tile, with at most one context if the transform coder made it")
         if tuple(c.digest for c in s.contexts) != tuple(c.digest for c in contexts):
             raise DecodeError("coded against other contexts than those given")
-        size, (payload, confirmed, failed) = (s.grid_h, s.grid_w), payload_of(s, data, front.start)
+        payload, confirmed, failed = payload_of(s, data, front.start)
         fault = "a check between its chunks differs" if failed else ""
         if not failed and self._whole_but_wrong(data, front):
             payload, fault = payload[:confirmed], "the checksum of the whole segment differs"
         try:
-            _check_size(payload, size)
-            ends = lone_ends(payload, s.payload_bytes)
+            latent, layers = _held(payload, s)
         except PlainError as error:
             raise DecodeError(str(error)) from error
-        latent, layers = np.zeros((CHANNELS, *size), np.int16), 0
-        if ends is not None:
-            layers = int((ends[1:] <= len(payload)).sum())
-            latent = carry(payload[: int(ends[layers])], ends, size)
         if fault:
             raise DecodeError(fault, latent, layers)
         return latent, layers
@@ -165,6 +189,26 @@ class EdgeSegmentDecoder:
         stop = front.total_bytes - RECORD_CRC_BYTES
         expected = int.from_bytes(data[stop : front.total_bytes], "little")
         return zlib.crc32(data[:stop], self._bindings[front.version]) != expected
+
+
+def _held(payload: bytes, s: Segment) -> tuple[NDArray[np.int16], int]:
+    """What stands for a latent of a prefix of a payload, and its whole layers. Raises PlainError."""
+    size = (s.grid_h, s.grid_w)
+    nothing = np.zeros((CHANNELS, *size), np.int16), 0
+    if s.quality_byte == PREDICTIVE:
+        found = _exact(payload, s)
+        return nothing if found is None else (found.stand_in, found.layers)
+    _check_size(payload, size)
+    ends = lone_ends(payload, s.payload_bytes)
+    if ends is None:
+        return nothing
+    layers = int((ends[1:] <= len(payload)).sum())
+    return carry(payload[: int(ends[layers])], ends, size), layers
+
+
+def _exact(payload: bytes, s: Segment) -> ExactTile | None:
+    _check_size(payload, (s.grid_h, s.grid_w))
+    return decode_exact(payload)
 
 
 def _check_size(payload: bytes, size: tuple[int, int]) -> None:

@@ -10,7 +10,7 @@ from swathpack.edge.packets.ranges import RangeSet
 
 OPEN, WAITING, DAMAGED = 0, 1, 2  # states of a segment
 PAGE_BYTES = 1024
-MAX_RANGES = 1024  # more than a board's losses make of a segment; one more would be somebody's doing
+MAX_RANGES = 8192  # more than a board's losses make of a segment; one more would be somebody's doing
 
 
 class SparseBytes:

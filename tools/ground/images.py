@@ -7,9 +7,8 @@ others written.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from itertools import groupby
 from pathlib import Path
 
@@ -17,15 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swathpack.codec.squares import smoothed, synthesised
-from swathpack.edge.bands import BANDS, BandError, complete_bands
 from swathpack.edge.codec.latents import STRIDE
 from swathpack.edge.codec.model import EdgeModel
 from swathpack.edge.codec.pixels import TileWindow
 from swathpack.edge.codec.protocol import ContextLatent, TileKey
-from swathpack.edge.frame import MAX_SIDE, Frame, FrameError
-from swathpack.edge.packets.report import held_digest
-from swathpack.edge.stages.intake import TILE_BITS
-from swathpack.edge.stream.quality import is_learned, step_of
+from swathpack.edge.frame import MAX_SIDE, Frame
+from swathpack.edge.stream.quality import PREDICTIVE, is_learned, step_of
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.decoder import MAX_PIXELS
 from swathpack.tools.files.frame_store import FrameStore
@@ -33,25 +29,12 @@ from swathpack.tools.files.outputs import Output
 from swathpack.tools.files.rasters import Series, write_series
 from swathpack.tools.ground.codec_decoder import EdgeSegmentDecoder
 from swathpack.tools.ground.decoder import DecodeError
+from swathpack.tools.ground.guarantees import Kept, guarantee_fields, guarantee_lines
+from swathpack.tools.ground.layout import TWELVE, Layout, layout_of, segments_of
+from swathpack.tools.ground.names import split_tile, spoken_time
 from swathpack.tools.ground.store import GroundStore, TileFrame
 
 TILE = 256
-MAX_DN = 65535
-
-
-def split_tile(tile: int) -> tuple[int, int, int]:
-    """(place, row, column) of a tile id."""
-    column = tile & ((1 << TILE_BITS) - 1)
-    row = tile >> TILE_BITS & ((1 << TILE_BITS) - 1)
-    return tile >> 2 * TILE_BITS, row, column
-
-
-def spoken_time(time: int) -> str:
-    """ISO 8601 of seconds since 1970, or the number itself where there is no such date."""
-    try:
-        return datetime.fromtimestamp(time, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-    except (OverflowError, ValueError, OSError):
-        return str(time)
 
 
 @dataclass(frozen=True)
@@ -97,40 +80,84 @@ def places(store: GroundStore) -> Iterator[Place]:
         yield Place(number, tuple(sorted(some, key=lambda f: (f.key.time, f.key.tile))))
 
 
-def place_frames(store: GroundStore, model: EdgeModel, place: Place, scratch: Path) -> FrameStore:
-    """Frames (12 bands, whole blocks of 16 pixels) of a place, by time; what did not come is nodata.
+def place_frames(
+    store: GroundStore, model: EdgeModel, place: Place, scratch: Path, kept: Callable[[Kept], None] = lambda _: None
+) -> FrameStore:
+    """Frames of a place, by time; what did not come is nodata. Where the tiles say what they are, and one at least is within a
+    greatest error, they have the sensor's own bands, counts and size (`swathpack.tools.ground.layout`).
 
-    Layers that a latent lacks are filled with what the model expects. The ground knows a tile's latent, not the frame's
-    size: the last rows and columns may be mirror images of the border. scratch: folder for frames that are large.
+    Elsewhere they have twelve bands of DN and whole blocks of 16 pixels: layers that a latent lacks are filled with what the
+    model expects, and the last rows and columns may be mirror images of the border, for the ground knows a latent and not
+    the frame's size. kept: told of every tile. scratch: folder for frames that are large.
     """
-    frames = FrameStore(*place.size, scratch)
+    layout = layout_of(store, EdgeSegmentDecoder(model), place.held)
+    windows = {f.key: layout.window(f.key, window_of(f)) for f in place.held}
+    size = max(w.top + w.height for w in windows.values()), max(w.left + w.width for w in windows.values())
+    frames = FrameStore(*size, scratch)
     for time, some in groupby(place.held, key=lambda f: f.key.time):
-        empty, nothing = np.zeros((len(BANDS), 1, 1), np.uint16), np.zeros((1, 1), np.bool_)
-        outline = Frame(empty, BANDS, time=spoken_time(time), valid=nothing)
-        frames.begin(outline)
+        empty, nothing = np.zeros((len(layout.bands), 1, 1), np.uint16), np.zeros((1, 1), np.bool_)
+        frames.begin(Frame(empty, layout.bands, spoken_time(time), nothing, radiometry=layout.radiometry))
         for held in some:
-            pixels = tile_image(store, model, held.key)
-            if pixels is None:
-                continue
-            data = np.clip(np.rint(pixels), 1, MAX_DN).astype(np.uint16)
-            frames.put(window_of(held), Frame(data, BANDS, valid=np.ones(data.shape[1:], np.bool_)))
+            found = tile_frame(store, model, held.key, layout)
+            if found is not None:
+                frames.put(windows[held.key], found.frame)
+                kept(found.kept)
     return frames
 
 
-def tile_image(store: GroundStore, model: EdgeModel, key: TileKey) -> NDArray[np.float32] | None:
-    """The pixels (12, 16h, 16w) DN of a tile-frame, from the segment that brought what is held of it; None if that is gone."""
+@dataclass(frozen=True, eq=False)
+class TileImage:
+    """A tile as it goes into its frame, and what holds for it."""
+
+    frame: Frame
+    kept: Kept
+
+
+def tile_frame(store: GroundStore, model: EdgeModel, key: TileKey, layout: Layout) -> TileImage | None:
+    """A tile-frame in a layout, from the segment that brought what is held of it; None if that is gone."""
+    held = store.latent(key)
+    if held is not None and held.q == PREDICTIVE:
+        return _exact_tile(store, model, held, layout)
+    pixels = tile_image(store, model, key, layout)
+    if pixels is None or held is None:
+        return None
+    data = layout.radiometry.nearest(pixels)
+    frame = Frame(data, layout.bands, valid=np.ones(data.shape[1:], np.bool_), radiometry=layout.radiometry)
+    return TileImage(frame, Kept(key, held.layers))
+
+
+def _exact_tile(store: GroundStore, model: EdgeModel, held: ContextLatent, layout: Layout) -> TileImage | None:
+    decoder = EdgeSegmentDecoder(model)
+    for segment in segments_of(store, held):
+        try:
+            tile = decoder.exact(segment.prefix)
+            if tile is not None:
+                frame, promised = layout.exact(tile)
+                error = tile.front.max_error if promised else None
+                return TileImage(frame, Kept(held.key, tile.layers, error))
+        except DecodeError:
+            continue
+    return None
+
+
+def tile_image(
+    store: GroundStore, model: EdgeModel, key: TileKey, layout: Layout = TWELVE
+) -> NDArray[np.float32] | None:
+    """The pixels of a tile-frame in a layout, (12, 16h, 16w) DN by default, from the segment that brought what is held of it;
+    None if that is gone.
+    """
     held = store.latent(key)
     assert held is not None
+    if held.q == PREDICTIVE:
+        found = _exact_tile(store, model, held, layout)
+        return None if found is None else found.frame.data.astype(np.float32)
     decoder = EdgeSegmentDecoder(model)
-    digest = held_digest(key, held.q, held.layers, held.latent)
-    for segment in store.of(key):
-        if segment.digest != digest:
-            continue
+    for segment in segments_of(store, held):
         try:
             head = decoder.head(segment.prefix)
             contexts = store.contexts(key, head.context_digests) if head is not None else None
             if contexts is not None and not is_learned(held.q):
-                return _transform_tile(decoder, segment.prefix, held.latent.shape, contexts)
+                return layout.drawn(*decoder.image(segment.prefix, contexts))
             if contexts is not None:
                 return synthesised(model, decoder.reconstruction(segment.prefix, contexts))
         except DecodeError:
@@ -139,20 +166,6 @@ def tile_image(store: GroundStore, model: EdgeModel, key: TileKey) -> NDArray[np
         return None
     q = step_of(held.q)
     return smoothed(model.synthesise(held.latent.astype(np.float32), q), q)
-
-
-def _transform_tile(
-    decoder: EdgeSegmentDecoder, prefix: bytes, shape: tuple[int, ...], contexts: Sequence[ContextLatent]
-) -> NDArray[np.float32]:
-    """The same of a transform-coded tile; bands that it lacks are filled by regression, rows and columns repeated."""
-    lone, found = decoder.image(prefix, contexts)
-    counts = np.clip(np.rint(found.counts), 1, MAX_DN).astype(np.uint16)
-    try:
-        full = complete_bands(Frame(counts, lone.names)).data.astype(np.float32)
-    except (BandError, FrameError) as error:
-        raise DecodeError(str(error)) from error
-    beyond = (shape[1] * STRIDE - lone.height, shape[2] * STRIDE - lone.width)
-    return np.pad(full, ((0, 0), (0, beyond[0]), (0, beyond[1])), mode="edge")
 
 
 def write_images(
@@ -173,14 +186,17 @@ def write_images(
             continue
         try:
             with Output(target, force=True) as part:
-                frames = place_frames(store, model, place, part.parent)
-                write_series(Series(frames), part)
+                kept: list[Kept] = []
+                frames = place_frames(store, model, place, part.parent, kept.append)
+                write_series(Series(frames, guarantee_fields(kept, place.times)), part)
                 frames.close()
         except UserError as error:
             refused.append(f"place {place.number}: {error}")
             continue
         written.append(target)
         told(f"images: {target}")
+        for line in guarantee_lines(kept):
+            told(f"  {line}")
     return written, refused
 
 
@@ -200,4 +216,4 @@ def _too_large(place: Place, limit: int) -> str:
     )
 
 
-__all__ = ["Place", "place_frames", "places", "split_tile", "spoken_time", "write_images"]
+__all__ = ["Place", "place_frames", "places", "write_images"]

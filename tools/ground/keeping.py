@@ -7,34 +7,45 @@ from datetime import datetime, timezone
 
 from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.codec.protocol import TileKey
-from swathpack.edge.stream.quality import step_of
+from swathpack.edge.stream.quality import PREDICTIVE, is_learned, step_of
 from swathpack.tools.errors import UserError
-from swathpack.tools.ground.images import split_tile, spoken_time
+from swathpack.tools.ground.guarantees import Promised
+from swathpack.tools.ground.names import split_tile, spoken_tile, spoken_time
 from swathpack.tools.ground.store import GroundStore, TileFrame
 
 UNREAD = "unread"
 DROP_FORMS = f"PLACE, PLACE/ROW/COLUMN or PLACE/ROW/COLUMN/TIME as --list shows them, or {UNREAD}"
 
 
-def listing(store: GroundStore) -> Iterator[str]:
-    """A line for every tile-frame, by place and time, and one for what could not be read."""
+def listing(store: GroundStore, promised: Promised = lambda _: None) -> Iterator[str]:
+    """A line for every tile-frame, by place and time, and one for what could not be read. promised: the greatest error that a
+    predictive tile-frame says it keeps.
+    """
     yield "place/row/column  time                  layers  step  pixels   segments  bytes"
     frames = segments = size = 0
     for held in store.contents():
         frames, segments, size = frames + 1, segments + held.segments, size + held.bytes_held
-        yield _line(held)
+        yield _line(held, promised)
     count, lost = store.unread()
     yield f"{frames} tile-frames, {segments} segments, {size} bytes; {count} segments without a head, {lost} bytes"
 
 
-def _line(held: TileFrame) -> str:
-    where = "/".join(map(str, split_tile(held.key.tile)))
+def _line(held: TileFrame, promised: Promised) -> str:
+    where = spoken_tile(held.key.tile)
     pixels = f"{held.size[0] * 16} x {held.size[1] * 16}" if held.layers else "-"
-    step = step_of(held.q) if held.layers else "-"
+    step = _step(held, promised) if held.layers else "-"
     return (
         f"{where:16s}  {spoken_time(held.key.time):20s}  {held.layers:2d}/{LAYERS}  {step:>5}  {pixels:9s}  "
         f"{held.segments:7d}  {held.bytes_held}"
     )
+
+
+def _step(held: TileFrame, promised: Promised) -> str:
+    """The quantiser's step index, the greatest error, or that a tile is cut where its bytes end."""
+    if is_learned(held.q):
+        return str(step_of(held.q))
+    error = promised(held.key) if held.q == PREDICTIVE else None
+    return "cut" if error is None else f"+-{error}"
 
 
 def drop(store: GroundStore, what: str) -> int:

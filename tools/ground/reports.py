@@ -9,6 +9,7 @@ from swathpack.edge.packets.space_packet import Apid, SpacePacket
 from swathpack.tools.ground.store import DAMAGED, WAITING, GroundStore, SegmentFacts
 
 ENTRIES_PER_REPORT = 64
+GAPS_PER_REPORT = 2 * MAX_GAPS
 PATIENCE_PASSES = 3  # a segment that waits longer for its context is asked for without
 TELLINGS = 6  # reports that say that a segment was dropped; each may be lost
 _LAST_NUMBER = 0xFFFFFFFF
@@ -28,8 +29,7 @@ class ReportWriter:
         held = {s.number: s for s in self._store.to_tell(self._store_id, TELLINGS)}
         held |= {s.number: s for s in self._store.touched(self._store_id, pass_number)}
         entries = [self._entry(held[number], pass_number) for number in sorted(held)]
-        cuts = range(0, max(len(entries), 1), ENTRIES_PER_REPORT)
-        parts = [entries[i : i + ENTRIES_PER_REPORT] for i in cuts]
+        parts = _parts(entries)
         firsts = [0, *(part[0].number for part in parts[1:]), _LAST_NUMBER]
         number = self._store.count_up("report", len(parts))
         lives, made = (self._store_id, self._store.epoch), []
@@ -70,8 +70,22 @@ class ReportWriter:
         )
 
 
+def _parts(entries: list[ReportEntry]) -> list[list[ReportEntry]]:
+    """Entries report by report: so many, and of so many gaps, that the loss of one costs little; one, if there are none."""
+    parts: list[list[ReportEntry]] = [[]]
+    gaps = 0
+    for entry in entries:
+        full = len(parts[-1]) >= ENTRIES_PER_REPORT or gaps + len(entry.gaps) > GAPS_PER_REPORT
+        if parts[-1] and full:
+            parts.append([])
+            gaps = 0
+        parts[-1].append(entry)
+        gaps += len(entry.gaps)
+    return parts
+
+
 def _gaps(segment: SegmentFacts) -> tuple[tuple[int, int], ...]:
-    """(missing, held) pairs behind the prefix; what lies beyond the eighth gap is left out, as if missing."""
+    """(missing, held) pairs behind the prefix; what lies beyond MAX_GAPS of them is left out, as if missing."""
     gaps, end = [], segment.ranges.prefix
     for start, stop in segment.ranges:
         if start >= end and (start, stop) != (0, end):

@@ -105,6 +105,12 @@ class GroundStore:
             _segment(r) for r in self._db.rows(f"SELECT {_FACTS}, data FROM segments WHERE tile = ? AND time = ?", *key)
         ]
 
+    def beginnings(self, key: TileKey, count: int) -> Iterator[bytes]:
+        """The first bytes, at most so many, of every segment of a tile-frame of which the first byte is here."""
+        query = "SELECT substr(data, 1, ?), ranges FROM segments WHERE tile = ? AND time = ?"
+        for data, ranges in self._db.rows(query, count, *key):
+            yield bytes(data)[: _ranges(ranges).prefix]
+
     def waiting(self, tile: int) -> Iterator[HeldSegment]:
         """Segments of a tile that could not be decoded for want of context, by time: one may be another's context."""
         query = "SELECT store, number FROM segments WHERE tile = ? AND state = ? ORDER BY time, number"

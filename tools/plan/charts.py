@@ -256,10 +256,12 @@ def area_quality(outcome: Outcome, width: int = WIDTH, beside: Sequence[Outcome]
     With `beside` the axis holds those plans too, so that charts can be compared by eye.
     """
     rows = [(name, q) for name, q in outcome.by_area.items()]
-    real = [q for _, q in rows if q.tiles]
-    if not real:
+    if not any(q.tiles for _, q in rows):
         return "<p>No tile reaches the ground.</p>"
-    spans = real + [q for other in beside for q in other.by_area.values() if q.tiles]
+    spans = [q for o in (outcome, *beside) for q in o.by_area.values() if q.tiles and math.isfinite(q.psnr_db_p90)]
+    if not any(q.tiles and math.isfinite(q.psnr_db_p90) for _, q in rows):
+        counts = ", ".join(f"{text(n)} {number(q.tiles / outcome.plan.days)}" for n, q in rows)
+        return f"<p>Every value of every tile is exact. Tiles a day: {counts}.</p>"
     low, high = min(q.psnr_db_p10 for q in spans) - 1, max(q.psnr_db_p90 for q in spans) + 1
     plot = Plot(width, 44 + 26 * len(rows), (low, high), (0, len(rows)), (6, 190, 34, 170))
     plot.frame(
@@ -288,6 +290,37 @@ def area_quality(outcome: Outcome, width: int = WIDTH, beside: Sequence[Outcome]
             4,
         )
     return plot.svg("quality per area") + legend([("#0072b2", "mean of tiles (dot), P10 to P90 of tiles (bar)")])
+
+
+def promises(outcome: Outcome, width: int = WIDTH) -> str:
+    """Tiles a day that the downlink holds with each promise, and those that are there to be sent, on a logarithmic axis."""
+    rows, clear = outcome.answers, max(outcome.clear_tiles_per_day, 1.0)
+    carried = [max(a.carried_per_day, 1.0) for a in rows]
+    if not rows or max(carried) <= 1.0:
+        return "<p>No pass carries anything.</p>"
+    low, high = (math.log10(f(*carried, clear)) for f in (min, max))
+    low, high = math.floor(low), math.ceil(high + 0.05)
+    plot = Plot(width, 44 + 24 * len(rows), (low, high), (0, len(rows)), (6, 36, 34, 170))
+    plot.frame(
+        "tiles a day",
+        x_ticks=[(v, f"{10**v:,}") for v in range(low, high + 1)],
+        y_ticks=[(len(rows) - at - 0.5, a.name) for at, a in enumerate(rows)],
+    )
+    for at, (answer, tiles) in enumerate(zip(rows, carried)):
+        y = len(rows) - at - 0.5
+        colour = "#0072b2" if answer.mode == "predictive" else "#009e73"
+        plot.box(low, math.log10(tiles), y - 0.3, y + 0.3, colour, f"{answer.name}: {tiles:,.0f} tiles a day", 0.6)
+        if answer.tiles_per_day:
+            plot.dot(math.log10(answer.tiles_per_day), y, "#111", 4, f"{answer.tiles_per_day:,.0f} on the ground")
+    plot.line([(math.log10(clear), 0), (math.log10(clear), len(rows))], "#d55e00", 1.5, "clear tiles a day")
+    return plot.svg("tiles with a promise") + legend(
+        [
+            ("#66aad1", "the whole downlink holds, predictive coder"),
+            ("#66c5ab", "the same, transform coder"),
+            ("#111", "on the ground, played through all passes (dot)"),
+            ("#d55e00", "tiles clear of cloud"),
+        ]
+    )
 
 
 def daily_bytes(outcome: Outcome, width: int = WIDTH, beside: Sequence[Outcome] = ()) -> str:

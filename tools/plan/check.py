@@ -6,16 +6,15 @@ from swathpack.edge.downlink.budget import BudgetError, format_budget, parse_bud
 from swathpack.tools.errors import UserError
 from swathpack.tools.plan.imaging import find_captures
 from swathpack.tools.plan.inputs import Plan
-from swathpack.tools.plan.model import make_budget, plan_warnings
+from swathpack.tools.plan.model import make_budget, plan_warnings, rates_of
 from swathpack.tools.plan.passes import all_contacts
-from swathpack.tools.plan.rates import load_rates
 from swathpack.tools.plan.report import scope
 from swathpack.tools.plan.schedule import make_schedule
 
 
 def check(plan: Plan) -> list[str]:
     """Lines to print. Raises UserError where the plan, or the board's reading of its budget, fails."""
-    _, warnings = load_rates(plan.codec.table, plan.codec.board, plan.codec.power_mode)
+    _, warnings = rates_of(plan)
     try:
         contacts = all_contacts(plan.satellites, plan.stations, plan.radio, plan.start_s, plan.end_s)
         captures = find_captures(plan)

@@ -8,13 +8,15 @@ that a month of Sentinel-2-sized imaging is a few thousand rows. Every pass goes
    So a pass right after imaging does not spend what the next area needs.
 2. Batches that fit at that quality (priority, then age) form the pass, and the rate controller that flies,
    `swathpack.edge.codec.rate.allocate`, gives each its layers for exactly the bytes of this pass.
+3. What is left when all that waits is down goes to further layers of tiles that are down with some, as the loop does it.
 
-Nothing is lost in the books: captured = cloudy + sent + dropped + waiting, and sent + unused = budget bytes.
+Nothing is lost in the books: captured = cloudy + sent + dropped + waiting, and sent + spare + unused = budget bytes. Unused
+is what a pass has beyond lossless coding of everything that waits; spare, what lossless coding would have taken.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,9 +24,11 @@ from numpy.typing import NDArray
 from swathpack.edge.codec.rate import allocate, hull_steps
 from swathpack.tools.plan.imaging import Capture
 from swathpack.tools.plan.inputs import Plan
-from swathpack.tools.plan.rates import CLASS_WEIGHTS, REFERENCE_BANDS, REFERENCE_PX, RateTable
+from swathpack.tools.plan.rate_table import CLASS_WEIGHTS, REFERENCE_BANDS, REFERENCE_PX, RateTable
 
 BATCHES_PER_PASS = 40  # finer batches fill a pass better and take longer
+LEAST_PER_PASS = 8  # where a capture has many tiles
+WORTH_GROWING = 0.02  # of a pass: with less left over, nothing more is looked for
 
 Array = NDArray[np.float64]
 
@@ -44,17 +48,18 @@ class Batch:
 
 @dataclass(frozen=True)
 class Sent:
-    """A batch that went down with `layers` layers, fully on the ground at `down_s`."""
+    """A batch that went down with `layers` layers. down_s, contact: of the first of them; shares: bytes of it by pass."""
 
     batch: Batch
     layers: int
     down_s: float
     contact: int
+    shares: tuple[tuple[int, int], ...]
 
 
 @dataclass
 class FlowResult:
-    """What became of everything: tiles, bytes of coded image, and bytes that passes left unused."""
+    """What became of everything: tiles, bytes of coded image, and bytes that passes left, with and without a use for them."""
 
     captured_tiles: int = 0
     cloudy_tiles: int = 0
@@ -63,10 +68,12 @@ class FlowResult:
     waiting_tiles: int = 0
     budget_bytes: int = 0
     sent_bytes: int = 0
+    spare_bytes: int = 0
     unused_bytes: int = 0
     coding_s: float = 0.0
     coding_j: float = 0.0
     sent: list[Sent] = field(default_factory=list)
+    growing: list[int] = field(default_factory=list)  # of `sent`: those that may get further layers
     # (time, waiting tiles, bytes held on board) after every event
     history: list[tuple[float, int, int]] = field(default_factory=list)
     pass_bytes: dict[int, int] = field(default_factory=dict)
@@ -94,16 +101,21 @@ class Flow:
     def __init__(self, plan: Plan, table: RateTable) -> None:
         self._plan = plan
         codec = plan.codec
-        keep = slice(0, min(codec.max_layers, len(table.bppb) - 1) + 1)
-        self._costs = table.tile_bytes(plan.imager.tile_px, len(plan.imager.bands))[keep]
+        keep = slice(0, min(codec.max_layers, len(table.names) - 1) + 1)
+        size_of = plan.imager.tile_px, len(plan.imager.bands)
+        self._costs = table.class_bytes(*size_of)[:, keep]
+        # Of a lossless tile of every class, by which bytes are spare or unused; without figures all that is left is unused.
+        exact = table.services[0].table.class_bytes(*size_of)[:, -1] if table.services else np.zeros(3, np.int64)
+        self._exact = np.maximum(exact, 0)
         self._distortion = table.distortion()[:, keep]
         size = plan.imager.tile_px**2 * len(plan.imager.bands) / (REFERENCE_PX**2 * REFERENCE_BANDS)
+        self._last = (self._distortion <= self._distortion[:, -1:]).argmax(axis=1)
         self._encode_s, self._energy_j = table.encode_s * size, table.energy_j * size
-        self._floor = min(codec.min_layers, len(self._costs) - 1)
+        self._floor = min(codec.min_layers, self._costs.shape[1] - 1)
         # One sort for all passes: what a tile of each (priority, class) costs and gains, best slope first.
         self._priorities = sorted({area.priority for area in plan.areas}) or [1.0]
         weighted = np.vstack([self._distortion * priority for priority in self._priorities])
-        self._steps = hull_steps(np.tile(self._costs, (len(weighted), 1)), weighted)
+        self._steps = hull_steps(np.tile(self._costs, (len(self._priorities), 1)), weighted)
 
     def _type(self, batch: Batch) -> int:
         """Row of the batch's priority and class in the sorted steps."""
@@ -140,7 +152,8 @@ class Flow:
     ) -> list[Batch]:
         """Clear tiles of every capture by class, cut small enough to share a pass, coded in a row."""
         typical = float(np.mean([p.payload_bytes for p in passes])) if passes else 1e9
-        largest = max(1, int(typical / BATCHES_PER_PASS / max(self._costs[len(self._costs) // 2], 1)))
+        a_tile = self._bytes_a_tile(captures, passes)
+        largest, most = (max(1, int(typical / n / a_tile)) for n in (BATCHES_PER_PASS, LEAST_PER_PASS))
         coder_free, found = -np.inf, []
         for number, capture in enumerate(captures):
             screened = round(capture.tiles * float(cloud[number])) if self._plan.codec.drop_cloudy else 0
@@ -151,7 +164,7 @@ class Flow:
             result.coding_j += clear * self._energy_j
             coder_free = max(coder_free, capture.start_s)
             for kind, tiles in enumerate(split_tiles(clear)):
-                parts = parts_of(tiles, max(largest, tiles // 24))
+                parts = parts_of(tiles, max(largest, min(tiles // 24, most)))
                 for at, part in enumerate(parts):
                     coder_free += part * self._encode_s
                     found.append(
@@ -167,10 +180,15 @@ class Flow:
                     )
         return sorted(found, key=lambda batch: batch.captured_s)
 
+    def _bytes_a_tile(self, captures: list[Capture], passes: list[PassBudget]) -> float:
+        """About what a tile gets: its share of all bytes, within what one can take."""
+        share = sum(p.payload_bytes for p in passes) / max(sum(capture.tiles for capture in captures), 1)
+        return float(np.clip(share, max(self._costs[1, self._floor], 1), max(self._costs[1, -1], 1)))
+
     def _bytes_held(self, batches: list[Batch], now: float) -> int:
         """Raw until coded, then the whole coded stream."""
-        raw, coded = self._plan.imager.raw_tile_bytes, int(self._costs[-1])
-        return sum(batch.tiles * (coded if batch.ready_s <= now else raw) for batch in batches)
+        raw, coded = self._plan.imager.raw_tile_bytes, self._costs[:, -1].tolist()
+        return sum(batch.tiles * (coded[batch.kind] if batch.ready_s <= now else raw) for batch in batches)
 
     def _level(self, held: list[Batch], now: float) -> tuple[float, int, int]:
         return now, sum(batch.tiles for batch in held), self._bytes_held(held, now)
@@ -211,24 +229,55 @@ class Flow:
         for batch, count in zip(chosen, layers):
             if count == 0:
                 continue
-            used += int(self._costs[count]) * batch.tiles
+            size = int(self._costs[batch.kind, count]) * batch.tiles
+            used += size
             tiles += batch.tiles
             gone.add(id(batch))
             down = contact.start_s + (contact.end_s - contact.start_s) * min(1.0, used / max(budget, 1))
-            result.sent.append(Sent(batch, int(count), down, contact.number))
+            result.growing.append(len(result.sent))
+            result.sent.append(Sent(batch, int(count), down, contact.number, ((contact.number, size),)))
+        if budget - used > WORTH_GROWING * budget:
+            used += self._grow(contact, budget - used, result)
         result.budget_bytes += budget
         result.sent_bytes += used
-        result.unused_bytes += budget - used
+        useful = min(budget, max(used, self._lossless_bytes(ready)))
+        result.spare_bytes += useful - used
+        result.unused_bytes += budget - useful
         result.pass_bytes[contact.number] = used
         result.pass_tiles[contact.number] = tiles
         return [batch for batch in held if id(batch) not in gone]
+
+    def _grow(self, contact: PassBudget, budget: int, result: FlowResult) -> int:
+        """Further layers of what is down and not too old, by the rate controller; returns their bytes."""
+        oldest = contact.start_s - self._plan.codec.max_age_hours * 3600
+        young = [at for at in result.growing if result.sent[at].batch.captured_s >= oldest]
+        result.growing = [at for at in young if result.sent[at].layers < self._last[result.sent[at].batch.kind]]
+        if not result.growing:
+            return 0
+        sent = [result.sent[at] for at in result.growing]
+        kinds, now = np.array([s.batch.kind for s in sent]), np.array([s.layers for s in sent])
+        tiles = np.array([s.batch.tiles for s in sent])
+        rows = np.arange(len(sent))
+        costs = self._costs[kinds]
+        costs = np.maximum(costs - costs[rows, now][:, None], 0) * tiles[:, None]
+        left = np.minimum(self._distortion[kinds], self._distortion[kinds, now][:, None])
+        layers = allocate(costs, left, np.array([s.batch.priority for s in sent]) * tiles, budget)
+        for at, one, count, size in zip(result.growing, sent, np.maximum(layers, now), costs[rows, layers]):
+            if size:
+                shares = (*one.shares, (contact.number, int(size)))
+                result.sent[at] = replace(one, layers=int(count), shares=shares)
+        return int(costs[rows, layers].sum())
+
+    def _lossless_bytes(self, ready: list[Batch]) -> int:
+        """Bytes of all these tiles, every value exact."""
+        return sum(batch.tiles * int(self._exact[batch.kind]) for batch in ready)
 
     def _choose(self, ready: list[Batch], target: NDArray[np.int64], budget: int) -> list[Batch]:
         """The ready batches, in order, that fit into this pass at the quality the look-ahead can hold."""
         chosen: list[Batch] = []
         left = budget
         for batch in ready:
-            cost = int(self._costs[target[self._type(batch)]]) * batch.tiles
+            cost = int(self._costs[batch.kind, target[self._type(batch)]]) * batch.tiles
             if cost > left and chosen:
                 break
             chosen.append(batch)
@@ -250,11 +299,13 @@ class Flow:
         if not chosen:
             return np.zeros(0, np.int64)
         tiles = np.array([batch.tiles for batch in chosen])
-        top = len(self._costs) - 1
-        if int(self._costs[top]) * int(tiles.sum()) <= budget:
-            return np.full(len(chosen), top)  # what `allocate` would find: everything fits
-        costs = self._costs * tiles[:, None]
-        distortion = np.array([self._distortion[batch.kind] for batch in chosen])
+        kinds = np.array([batch.kind for batch in chosen])
+        costs = self._costs[kinds] * tiles[:, None]
+        if int(costs[:, -1].sum()) <= budget:
+            # What `allocate` would find: everything fits, up to the last layer that a class gains something by.
+            last: NDArray[np.int64] = self._last[kinds]
+            return last
+        distortion = self._distortion[kinds]
         weights = np.array([batch.priority for batch in chosen]) * tiles
         return allocate(costs, distortion, weights, budget, self._floor)
 

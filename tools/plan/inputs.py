@@ -14,6 +14,7 @@ from swathpack.tools.plan.areas import Area, box_ring, make_area, read_geojson
 from swathpack.tools.plan.document import PRESETS, find_plan, load_document, set_key
 from swathpack.tools.plan.orbit import read_satellite
 from swathpack.tools.plan.radio import Radio, read_radio
+from swathpack.tools.plan.rate_modes import MODES
 from swathpack.tools.plan.satellite import Satellite
 from swathpack.tools.plan.schema import Section
 from swathpack.tools.plan.stations import Station, read_station
@@ -47,8 +48,12 @@ class Imager:
 
 @dataclass(frozen=True)
 class Codec:
-    """How the board codes and what it keeps."""
+    """How the board codes and what it keeps. mode, max_error: as [coding] of the mission file has them; with a max_error (0:
+    lossless) tiles are predictive whatever the mode, and mode predictive without one is lossless.
+    """
 
+    mode: str = key("auto", words=MODES)
+    max_error: int | None = key(None, 0, 65535)
     table: Path | None = None
     board: str = "agx-orin"
     power_mode: str = "30W"
@@ -57,6 +62,11 @@ class Codec:
     max_layers: int = key(16, 1, 16)
     max_age_hours: float = key(72.0, 0.1, 24 * 366)
     lookahead_hours: float = key(24.0, 0.1, 24 * 30)
+
+    @property
+    def flown(self) -> str:
+        """The mode of all tiles."""
+        return self.mode if self.max_error is None else "predictive"
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,13 @@ from swathpack.tools.plan.flow import Flow, FlowResult, PassBudget
 from swathpack.tools.plan.imaging import Capture, find_captures
 from swathpack.tools.plan.inputs import Plan
 from swathpack.tools.plan.passes import Contact, all_contacts
-from swathpack.tools.plan.rates import RateTable, load_rates
+from swathpack.tools.plan.rate_table import RateTable, rmse_dn
+from swathpack.tools.plan.rates import load_rates
 from swathpack.tools.plan.schedule import Schedule, make_schedule
 from swathpack.tools.plan.uncertainty import Draws, Spread, draw, spread
 
 MOST_EIRP_DBW = {"UHF": 25.0, "S": 30.0}  # far above what low orbit needs: a number in dBm
+PLAYED = ("lossless", "within 20 DN", "RMSE at most 20 DN")  # promises that are played through all passes
 REPLAYS = 11  # an odd number whose second and second-last are the P10 and P90
 
 Array = NDArray[np.float64]
@@ -26,13 +28,17 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Quality:
-    """What reached the ground, overall or of one area. PSNR in dB (mean over tiles), latency in hours."""
+    """What reached the ground, overall or of one area: PSNR in dB (mean over tiles, infinite where all are exact), RMSE in
+    DN (mean over tiles; nine tenths are at most `p90`), latency in hours.
+    """
 
     tiles: int
     psnr_db_mean: float
     psnr_db_p10: float
     psnr_db_p50: float
     psnr_db_p90: float
+    rmse_dn_mean: float
+    rmse_dn_p90: float
     layers_mean: float
     latency_h_p50: float
     latency_h_p90: float
@@ -55,6 +61,21 @@ class Energy:
 
 
 @dataclass(frozen=True)
+class Answer:
+    """What the same passes make of the same tiles when each is to keep a promise. tile_bytes: mean of tiles. carried_per_day:
+    tiles that all bytes would hold, whatever the camera takes; tiles_per_day: on the ground, None where not played through.
+    """
+
+    name: str
+    mode: str
+    max_error: int | None
+    rmse_dn: float | None
+    tile_bytes: int
+    carried_per_day: float
+    tiles_per_day: float | None
+
+
+@dataclass(frozen=True)
 class Outcome:
     """Everything that the reports show. `pass_spread` is (P10, P50, P90) bytes by pass number."""
 
@@ -70,6 +91,7 @@ class Outcome:
     pass_spread: dict[int, tuple[int, int, int]]
     spreads: dict[str, Spread]
     budget: Budget
+    answers: tuple[Answer, ...] = ()
 
     def total(self, name: str) -> int:
         """A FlowResult count summed over the satellites."""
@@ -81,14 +103,25 @@ class Outcome:
         return self.total("budget_bytes") / self.plan.days
 
     @property
+    def clear_tiles_per_day(self) -> float:
+        """Tiles that are there to be sent: captured, and not left out for cloud."""
+        return (self.total("captured_tiles") - self.total("cloudy_tiles")) / self.plan.days
+
+    @property
     def raw_tiles_per_day(self) -> float:
         """Tiles without any compression that the same budgets would carry."""
         return self.payload_bytes_per_day / self.plan.imager.raw_tile_bytes
 
 
+def rates_of(plan: Plan) -> tuple[RateTable, list[str]]:
+    """The rates of what the plan's board flies, and warnings. Raises UserError."""
+    codec = plan.codec
+    return load_rates(codec.table, codec.board, codec.power_mode, plan.imager.bands, codec.flown, codec.max_error or 0)
+
+
 def evaluate(plan: Plan) -> Outcome:
     """Work the plan out. Raises UserError when nothing can be planned."""
-    rates, warnings = load_rates(plan.codec.table, plan.codec.board, plan.codec.power_mode)
+    rates, warnings = rates_of(plan)
     try:
         contacts = all_contacts(plan.satellites, plan.stations, plan.radio, plan.start_s, plan.end_s)
         captures = find_captures(plan)
@@ -105,7 +138,7 @@ def evaluate(plan: Plan) -> Outcome:
         satellite.name: _energy(plan, rates, satellite.name, schedule.contacts, captures, flows)
         for satellite in plan.satellites
     }
-    warnings += _energy_warnings(plan, energy, flows) + _unused_warnings(rates, flows)
+    warnings += _energy_warnings(plan, energy, flows) + _left_warnings(plan, rates, flows)
     pass_spread = _pass_spread(schedule.contacts, draws)
     return Outcome(
         plan,
@@ -123,7 +156,29 @@ def evaluate(plan: Plan) -> Outcome:
         pass_spread,
         _spreads(plan, rates, schedule.contacts, captures, draws),
         make_budget(plan, schedule.contacts, pass_spread),
+        _answers(plan, rates, schedule.contacts, captures, (clear, expected_cloud), flows),
     )
+
+
+def _answers(
+    plan: Plan,
+    rates: RateTable,
+    contacts: tuple[Contact, ...],
+    captures: list[Capture],
+    expected: tuple[Array, Array],
+    flows: dict[str, FlowResult],
+) -> tuple[Answer, ...]:
+    """Every promise by its bytes; those of PLAYED through all passes, at the bytes and cloud that are expected."""
+    carried, found = sum(flow.budget_bytes for flow in flows.values()) / plan.days, []
+    for service in rates.services:
+        size = int(service.table.tile_bytes(plan.imager.tile_px, len(plan.imager.bands))[-1])
+        tiles = None
+        if service.name in PLAYED:
+            played = _run_flows(plan, service.table, contacts, captures, *expected)
+            tiles = sum(flow.sent_tiles for flow in played.values()) / plan.days
+        mode = service.table.mode
+        found.append(Answer(service.name, mode, service.max_error, service.rmse, size, carried / size, tiles))
+    return tuple(found)
 
 
 def plan_warnings(plan: Plan, schedule: Schedule, captures: list[Capture]) -> list[str]:
@@ -157,18 +212,23 @@ def plan_warnings(plan: Plan, schedule: Schedule, captures: list[Capture]) -> li
     return found
 
 
-def _unused_warnings(rates: RateTable, flows: dict[str, FlowResult]) -> list[str]:
-    """Bytes left over although every tile went down whole: the quantiser step is the limit, not the link."""
-    total = sum(flow.budget_bytes for flow in flows.values())
-    unused = sum(flow.unused_bytes for flow in flows.values()) / max(total, 1)
-    tiles = sum(flow.sent_tiles for flow in flows.values())
-    layers = sum(item.layers * item.batch.tiles for flow in flows.values() for item in flow.sent)
-    if unused < 0.2 or not tiles or layers < 0.9 * tiles * (len(rates.bppb) - 1):
-        return []
-    return [
-        f"{100 * unused:.0f} % of the downlink stays unused although tiles go down with all their layers: "
-        "image more, take fewer passes, or code with a finer quantiser step (the rate table is for one step)"
-    ]
+def _left_warnings(plan: Plan, rates: RateTable, flows: dict[str, FlowResult]) -> list[str]:
+    """Bytes left over although the tiles went down: beyond lossless the downlink is too large, else the mode is the limit."""
+    total = max(sum(flow.budget_bytes for flow in flows.values()), 1)
+    unused, spare = (sum(getattr(f, n) for f in flows.values()) / total for n in ("unused_bytes", "spare_bytes"))
+    lossless, found = rates.mode == "predictive" and not plan.codec.max_error, []
+    if unused >= 0.2 and any(flow.sent_tiles for flow in flows.values()):
+        found.append(
+            f"{100 * unused:.0f} % of the downlink is unused, more than lossless coding of all that waits would take: "
+            f"image more, or take fewer passes{'' if lossless else ', or fly max_error = 0'}"
+        )
+    if spare >= 0.05:
+        what = rates.names[-1] if rates.mode == "predictive" else f"mode {plan.codec.mode}"
+        found.append(
+            f"{100 * spare:.0f} % of the downlink is left by {what}, which has no more to send of the tiles that wait, or "
+            "none that fits; lossless coding would take it"
+        )
+    return found
 
 
 def _energy_warnings(plan: Plan, energy: dict[str, Energy], flows: dict[str, FlowResult]) -> list[str]:
@@ -216,12 +276,13 @@ def _run_flows(
 def _quality(rates: RateTable, captures: list[Capture], sent: list) -> Quality:  # type: ignore[type-arg]
     """Statistics over tiles, each batch counting as many times as it has tiles."""
     if not sent:
-        return Quality(0, *[float("nan")] * 7)
+        return Quality(0, *[float("nan")] * 9)
     tiles = np.array([item.batch.tiles for item in sent], float)
     psnr = np.array([rates.psnr_db[item.batch.kind, item.layers] for item in sent])
     latency = np.array([(item.down_s - item.batch.captured_s) / 3600 for item in sent])
     layers = np.array([item.layers for item in sent], float)
     p10, p50, p90 = weighted_percentiles(psnr, tiles, (10, 50, 90))
+    error = rmse_dn(psnr)
     late50, late90 = weighted_percentiles(latency, tiles, (50, 90))
     return Quality(
         int(tiles.sum()),
@@ -229,6 +290,8 @@ def _quality(rates: RateTable, captures: list[Capture], sent: list) -> Quality: 
         p10,
         p50,
         p90,
+        float(np.average(error, weights=tiles)),
+        weighted_percentiles(error, tiles, (90,))[0],
         float(np.average(layers, weights=tiles)),
         late50,
         late90,
@@ -296,8 +359,9 @@ def _spreads(
         rows["tiles_per_day"].append(quality.tiles / plan.days)
         if quality.tiles:
             rows["psnr_db"].append(quality.psnr_db_mean)
+            rows["rmse_dn"].append(quality.rmse_dn_mean)
             rows["latency_h"].append(quality.latency_h_p50)
-    found.update({name: spread(np.array(values)) for name, values in rows.items()})
+    found.update({name: spread(np.array(values)) for name, values in rows.items() if np.isfinite(values).all()})
     return found
 
 

@@ -6,7 +6,7 @@ from swathpack.edge.downlink.budget import format_time
 from swathpack.tools.pages.svg import text
 from swathpack.tools.plan import charts
 from swathpack.tools.plan.model import Outcome
-from swathpack.tools.plan.report import change, headline, ladder, number, pass_rows, scope
+from swathpack.tools.plan.report import change, flown, headline, ladder, number, pass_rows, scope
 
 CURVES = 12
 ROWS = 60
@@ -75,6 +75,12 @@ def render(outcomes: list[Outcome]) -> str:
         ]
     body += [
         _section("How much, how good", _spread_table(first) + _ladder(first)),
+        _section(
+            "How many lossless, how many within an error",
+            charts.promises(first) + _answers(first),
+            f"Of {number(first.clear_tiles_per_day)} tiles clear of cloud a day. On the ground: played through the same "
+            "passes, with the look-ahead and the age limit of the plan.",
+        ),
         _passes(first),
         _assumptions(first),
     ]
@@ -121,7 +127,7 @@ def _cards(outcome: Outcome) -> str:
             f"{number(quality.tiles / plan.days)}",
             f"tiles of {plan.imager.tile_px} px, {len(plan.imager.bands)} bands on the ground a day",
         ),
-        (f"{number(quality.psnr_db_mean)} dB", f"mean PSNR; worst tenth {number(quality.psnr_db_p10)} dB"),
+        _quality_card(outcome),
         (
             f"{number(quality.latency_h_p50)} h",
             f"from image to ground for half; {number(quality.latency_h_p90)} h for nine tenths",
@@ -132,6 +138,16 @@ def _cards(outcome: Outcome) -> str:
         "<div class='cards'>"
         + "".join(f"<div><b>{text(a)}</b><span>{text(b)}</span></div>" for a, b in entries)
         + "</div>"
+    )
+
+
+def _quality_card(outcome: Outcome) -> tuple[str, str]:
+    quality = outcome.quality
+    if quality.tiles and quality.rmse_dn_mean == 0:
+        return "lossless", "every value of every tile on the ground is exact"
+    return (
+        f"{number(quality.psnr_db_mean)} dB",
+        f"mean PSNR, worst tenth {number(quality.psnr_db_p10)} dB; mean RMSE {number(quality.rmse_dn_mean)} DN",
     )
 
 
@@ -169,6 +185,7 @@ def _spread_table(outcome: Outcome) -> str:
         "gbyte_per_day": "downlink, GB a day",
         "tiles_per_day": "tiles on the ground a day",
         "psnr_db": "mean PSNR, dB",
+        "rmse_dn": "mean RMSE, DN",
         "latency_h": "median latency, h",
     }
     rows = "".join(
@@ -183,20 +200,33 @@ def _spread_table(outcome: Outcome) -> str:
 
 def _ladder(outcome: Outcome) -> str:
     rows = "".join(
-        f"<tr><td>{row['layers']:.0f} layers</td><td>{row['bppb']:.4f}</td><td>{row['tile_bytes']:,.0f}</td>"
-        f"<td>{row['psnr_db_mean']:.1f}</td><td>{row['psnr_db_p10']:.1f} to {row['psnr_db_p90']:.1f}</td>"
-        f"<td>{row['tiles_per_day']:,.0f}</td></tr>"
+        f"<tr><td>{text(row['name'])}</td><td>{row['bppb']:.4f}</td><td>{row['tile_bytes']:,.0f}</td>"
+        f"<td>{number(row['psnr_db_mean'])}</td><td>{number(row['psnr_db_p10'])} to {number(row['psnr_db_p90'])}</td>"
+        f"<td>{number(row['rmse_dn_p50'])}</td><td>{row['tiles_per_day']:,.0f}</td></tr>"
         for row in ladder(outcome)
     )
     raw = outcome.plan.imager
     rows += (
-        f"<tr><td>uncompressed</td><td>{raw.bit_depth}</td><td>{raw.raw_tile_bytes:,}</td><td></td><td></td>"
+        f"<tr><td>uncompressed</td><td>{raw.bit_depth}</td><td>{raw.raw_tile_bytes:,}</td><td></td><td></td><td></td>"
         f"<td>{outcome.raw_tiles_per_day:,.0f}</td></tr>"
     )
     return (
-        "<table><tr><th>the whole downlink at one quality</th><th>bits per pixel and band</th>"
-        "<th>bytes a tile</th>"
-        f"<th>PSNR dB</th><th>P10 to P90 of tiles</th><th>tiles a day</th></tr>{rows}</table>"
+        f"<table><tr><th>the whole downlink at one quality, mode {text(flown(outcome))}</th>"
+        "<th>bits per pixel and band</th><th>bytes a tile</th><th>PSNR dB</th><th>P10 to P90 of tiles</th>"
+        f"<th>RMSE DN, typical tile</th><th>tiles a day</th></tr>{rows}</table>"
+    )
+
+
+def _answers(outcome: Outcome) -> str:
+    rows = "".join(
+        f"<tr><td>{text(a.name)}</td><td class='l'>{text(a.mode)}</td><td>{a.tile_bytes:,}</td>"
+        f"<td>{a.carried_per_day:,.0f}</td>"
+        f"<td>{'' if a.tiles_per_day is None else f'{a.tiles_per_day:,.0f}'}</td></tr>"
+        for a in outcome.answers
+    )
+    return (
+        "<table><tr><th>every tile with a promise</th><th class='l'>mode</th><th>bytes a tile</th>"
+        f"<th>tiles that the downlink holds a day</th><th>on the ground a day</th></tr>{rows}</table>"
     )
 
 
@@ -248,8 +278,8 @@ def _assumptions(outcome: Outcome) -> str:
         ),
         (
             "codec",
-            f"{rates.source}; {plan.codec.board} at {plan.codec.power_mode}: {rates.encode_s * 1e3:g} ms and "
-            f"{rates.energy_j:g} J a tile ({rates.effort_source})",
+            f"mode {flown(outcome)}; {rates.source}; {plan.codec.board} at {plan.codec.power_mode}: {rates.encode_s * 1e3:g} ms and "
+            f"{rates.energy_j:g} J a tile ({rates.effort.source})",
         ),
         (
             "atmosphere",

@@ -81,7 +81,10 @@ def _queue(axis, outcome: Outcome) -> None:  # type: ignore[no-untyped-def]
 
 
 def _quality(axis, outcome: Outcome) -> None:  # type: ignore[no-untyped-def]
-    rows = [(name, q) for name, q in outcome.by_area.items() if q.tiles]
+    rows = [(name, q) for name, q in outcome.by_area.items() if q.tiles and np.isfinite(q.psnr_db_p90)]
+    if not rows:
+        _promises(axis, outcome)
+        return
     for at, (_, q) in enumerate(rows):
         axis.barh(at, q.psnr_db_p90 - q.psnr_db_p10, left=q.psnr_db_p10, color="#9cc7e2")
         axis.plot(q.psnr_db_mean, at, "o", color="#0072b2")
@@ -89,3 +92,14 @@ def _quality(axis, outcome: Outcome) -> None:  # type: ignore[no-untyped-def]
     axis.set_yticks(range(len(rows)), labels)
     axis.invert_yaxis()
     axis.set(xlabel="PSNR, dB (dot: mean, bar: P10 to P90 of tiles)", title="quality per area")
+
+
+def _promises(axis, outcome: Outcome) -> None:  # type: ignore[no-untyped-def]
+    """Where no PSNR is finite, as in a lossless plan: tiles a day by promise."""
+    for at, answer in enumerate(outcome.answers):
+        axis.barh(at, max(answer.carried_per_day, 1.0), color="#9cc7e2")
+        if answer.tiles_per_day:
+            axis.plot(answer.tiles_per_day, at, "o", color="#0072b2")
+    axis.set_yticks(range(len(outcome.answers)), [answer.name for answer in outcome.answers])
+    axis.invert_yaxis()
+    axis.set(xscale="log", xlabel="tiles a day (bar: all bytes, dot: played through)", title="tiles with a promise")

@@ -1,6 +1,8 @@
-"""The codec's own figures: cost and quality of a tile at every layer, and what coding takes on a board.
+"""The codec's own figures: cost and quality of a tile at every layer or promise, and what coding takes on a board.
 
-`models/edge/rate_quality.json` is written by `swathpack bench`. Its form:
+`data/rates.json` beside this has all modes and band sets (its form: `swathpack.tools.plan.rate_modes`), measured by
+`swathpack.tools.bench.rate_tables`. The learned codec alone, at one quantiser step, has `models/edge/rate_quality.json`, written
+by `swathpack.tools.bench.rate_quality`:
 
     {"schema": "swathpack-rate-quality-1", "measured": true, "source": "...",
      "points": [{"layers": 0, "bppb": 0.0, "psnr_db_mean": 17.0, "psnr_db_p10": 14.0, "psnr_db_p90": 21.0},
@@ -10,61 +12,31 @@
 `points` run over layers 0 (nothing sent, the ground predicts) to the last; `bppb` is bits per pixel and band
 with everything that a segment carries; PSNR has peak 10,000 over all bands; P10 is the PSNR of hard tiles
 (one in ten is worse), P90 that of easy ones. `encode_s_per_tile` and `energy_j_per_tile` are for a tile of
-256x256 pixels and 12 bands.
-Until the file is there, PROVISIONAL below stands in and the planner says so.
+256x256 pixels and 12 bands. A plan's own table may have either form.
+Where the learned codec's file is missing, PROVISIONAL below stands in and the planner says so.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from swathpack.edge.bands import BANDS
 from swathpack.edge.digests import DigestError, vouched
-from swathpack.edge.schema import did_you_mean
 from swathpack.tools.errors import UserError
+from swathpack.tools.plan.rate_modes import TABLES_SCHEMA, parse_modes
+from swathpack.tools.plan.rate_table import RateTable, classes_of, read_effort
 from swathpack.tools.plan.schema import Section
 
 SCHEMA = "swathpack-rate-quality-1"
+MEASURED_TABLE = Path(__file__).parent / "data" / "rates.json"
 DEFAULT_TABLE = Path(__file__).parents[2] / "models" / "edge" / "rate_quality.json"
-PEAK_DN = 10_000.0
-REFERENCE_PX, REFERENCE_BANDS = 256, 12
-
-# Swanson's rule: 30 % of the weight at P10, 40 % at P50 and 30 % at P90 keep mean and variance of most skewed
-# distributions (Hurst, Brown and Swanson, AAPG Bulletin 84(12), 2000).
-CLASS_WEIGHTS = (0.3, 0.4, 0.3)
-
-Array = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class RateTable:
-    """Rate and quality per number of layers k = 0..K, and the board's effort.
-
-    bppb: (K+1,); psnr_db: (3, K+1) of hard, typical and easy tiles; mean_psnr_db: (K+1,).
-    """
-
-    source: str
-    measured: bool
-    bppb: Array
-    psnr_db: Array
-    mean_psnr_db: Array
-    encode_s: float
-    energy_j: float
-    effort_source: str
-
-    def tile_bytes(self, tile_px: int, bands: int) -> NDArray[np.int64]:
-        """(K+1,) bytes of a tile's first k layers."""
-        return np.ceil(self.bppb * tile_px**2 * bands / 8).astype(np.int64)
-
-    def distortion(self) -> Array:
-        """(3, K+1) mean squared error (DN^2) of hard, typical and easy tiles."""
-        return PEAK_DN**2 * 10 ** (-self.psnr_db / 10)
 
 
 def provisional() -> dict[str, Any]:
@@ -111,25 +83,57 @@ def provisional() -> dict[str, Any]:
     }
 
 
-def load_rates(path: Path | None, board: str, power_mode: str) -> tuple[RateTable, list[str]]:
-    """The table and warnings to show. `path` None means the shipped file, or the stand-in when there is none.
+def load_rates(
+    path: Path | None,
+    board: str,
+    power_mode: str,
+    bands: Sequence[str] = BANDS,
+    mode: str = "auto",
+    max_error: int = 0,
+) -> tuple[RateTable, list[str]]:
+    """The table of a mode for these bands, and warnings to show.
+
+    `path` None means the shipped figures: of all modes, or for `learned` those of the shipped model, or the stand-in when
+    there are none. The services come from the shipped figures where the table given knows the learned codec alone.
 
     Raises:
-        UserError: the file is missing, not of this form, contradicts itself, or lacks the board or mode.
+        UserError: the file is missing, of neither form, of the wrong one for the mode, contradicts itself, or lacks the
+            board, its power mode, so many bands or so large an error.
     """
-    warnings = []
+    modes = _read(MEASURED_TABLE)
+    if path is None and mode != "learned":
+        return _warned(*parse_modes(modes, bands, mode, max_error, board, power_mode))
     if path is None and not DEFAULT_TABLE.is_file():
         document = provisional()
-        warnings.append(
+        warnings = [
             "codec figures are PROVISIONAL (no models/edge/rate_quality.json yet; write it with "
-            "`swathpack bench`): " + str(document["source"])
-        )
+            "`python -m swathpack.tools.bench.rate_quality`): " + str(document["source"])
+        ]
     else:
-        document = _read(path or DEFAULT_TABLE)
+        document, warnings = _read(path or DEFAULT_TABLE), []
+    if document["schema"] == TABLES_SCHEMA:
+        if mode == "learned":
+            raise UserError(f"[codec] mode: learned needs a table of schema {SCHEMA!r}, found {TABLES_SCHEMA!r}")
+        return _warned(*parse_modes(document, bands, mode, max_error, board, power_mode))
+    if mode not in ("auto", "learned"):
+        raise UserError(f"[codec] table: {mode} needs one of schema {TABLES_SCHEMA!r}, found {SCHEMA!r}")
     table = parse_rates(document, board, power_mode)
-    if not table.measured and not warnings:
-        warnings.append(f"codec figures are not measured: {table.source}")
-    return table, warnings
+    if len(bands) < len(BANDS):
+        warnings.append(f"the learned codec's rates were measured with {len(BANDS)} bands, not with {len(bands)}")
+    shipped, notes = parse_modes(modes, bands, "transform", 0, *_any_board(modes))
+    served = tuple(replace(s, table=replace(s.table, effort=table.effort)) for s in shipped.services)
+    return _warned(replace(table, services=served), warnings + notes)
+
+
+def _any_board(document: dict[str, Any]) -> tuple[str, str]:
+    """A board and mode that the table has, where its effort is not asked for."""
+    board, modes = next(iter(document["boards"].items()))
+    return board, next(iter(modes))
+
+
+def _warned(table: RateTable, warnings: list[str]) -> tuple[RateTable, list[str]]:
+    unmeasured = not table.measured and not any("PROVISIONAL" in text for text in warnings)
+    return table, [*warnings, *([f"codec figures are not measured: {table.source}"] if unmeasured else [])]
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -137,16 +141,15 @@ def _read(path: Path) -> dict[str, Any]:
         document = json.loads(vouched(path).decode("utf-8"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError, DigestError) as error:
         raise UserError(f"cannot read the rate table {path}: {error}") from None
-    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
-        raise UserError(
-            f"{path.name}: expected schema {SCHEMA!r}, found "
-            f"{document.get('schema') if isinstance(document, dict) else type(document).__name__!r}"
-        )
-    return document
+    found = document.get("schema") if isinstance(document, dict) else type(document).__name__
+    if found not in (SCHEMA, TABLES_SCHEMA):
+        raise UserError(f"{path.name}: expected schema {SCHEMA!r} or {TABLES_SCHEMA!r}, found {found!r}")
+    told: dict[str, Any] = document
+    return told
 
 
 def parse_rates(document: dict[str, Any], board: str, power_mode: str) -> RateTable:
-    """The table of a document whose schema is right. Raises UserError."""
+    """The learned codec's table of a document whose schema is right. Raises UserError."""
     rows = document.get("points")
     if not isinstance(rows, list) or len(rows) < 2:
         raise UserError("rate table: expected at least two points")
@@ -161,32 +164,15 @@ def parse_rates(document: dict[str, Any], board: str, power_mode: str) -> RateTa
         raise UserError("rate table: expected bppb from 0 that never falls and psnr_db_mean that never falls")
     if not ((low <= mean) & (mean <= high)).all():
         raise UserError("rate table: expected psnr_db_p10 <= psnr_db_mean <= psnr_db_p90")
-    # The typical class is placed so that the three weighted classes have the measured mean.
-    hard, middle, easy = CLASS_WEIGHTS
-    typical = np.clip((mean - hard * low - easy * high) / middle, low, high)
-    effort = _effort(document.get("boards", {}), board, power_mode)
     return RateTable(
         str(document.get("source", "")),
         document.get("measured") is True,
+        "learned",
+        ("nothing", "1 layer", *(f"{k} layers" for k in range(2, len(rows)))),
+        0.0,
+        np.tile(bppb, (3, 1)),
         bppb,
-        np.maximum.accumulate(np.array([low, typical, high]), axis=1),
+        classes_of(mean, low, high),
         mean,
-        effort.number("encode_s_per_tile", 0, 3600),
-        effort.number("energy_j_per_tile", 0, 1e6),
-        effort.text("source", "as the table"),
+        read_effort(document.get("boards", {}), board, power_mode),
     )
-
-
-def _effort(boards: Any, board: str, power_mode: str) -> Section:
-    if not isinstance(boards, dict) or board not in boards:
-        known = sorted(boards) if isinstance(boards, dict) else []
-        raise UserError(
-            f"[codec] board: no figures for {board!r}, expected one of {', '.join(known) or 'none'}"
-            f"{did_you_mean(board, known)}"
-        )
-    modes = boards[board]
-    if power_mode not in modes:
-        raise UserError(
-            f"[codec] power_mode: no figures for {board} at {power_mode!r}, expected one of {', '.join(sorted(modes))}"
-        )
-    return Section(modes[power_mode], f"rate table, {board} {power_mode}")

@@ -15,6 +15,7 @@ from swathpack.tools.plan.document import plural
 from swathpack.tools.plan.imaging import Capture
 from swathpack.tools.plan.inputs import Plan
 from swathpack.tools.plan.model import Outcome
+from swathpack.tools.plan.rate_table import rmse_dn
 
 GB = 1e9
 FLOW_KEYS = (
@@ -26,6 +27,7 @@ FLOW_KEYS = (
     "waiting_tiles",
     "budget_bytes",
     "sent_bytes",
+    "spare_bytes",
     "unused_bytes",
     "coding_s",
     "coding_j",
@@ -63,10 +65,13 @@ def headline(outcome: Outcome) -> list[tuple[str, float, str]]:
         ("tiles on the ground", quality.tiles / days, "a day"),
         ("PSNR, mean of tiles", quality.psnr_db_mean, "dB"),
         ("PSNR, worst tenth", quality.psnr_db_p10, "dB"),
+        ("RMSE, mean of tiles", quality.rmse_dn_mean, "DN"),
+        *((f"{a.name}, tiles", a.tiles_per_day, "a day") for a in outcome.answers if a.tiles_per_day is not None),
         ("tiles uncompressed instead", outcome.raw_tiles_per_day, "a day"),
         ("latency, half within", quality.latency_h_p50, "h"),
         ("latency, nine tenths within", quality.latency_h_p90, "h"),
-        ("downlink unused", 100 * outcome.total("unused_bytes") / max(outcome.total("budget_bytes"), 1), "%"),
+        ("downlink left by this mode", _share(outcome, "spare_bytes"), "%"),
+        ("downlink unused", _share(outcome, "unused_bytes"), "%"),
         (
             "tiles lost (age, storage)",
             (outcome.total("dropped_old") + outcome.total("dropped_full")) / days,
@@ -77,18 +82,32 @@ def headline(outcome: Outcome) -> list[tuple[str, float, str]]:
     ]
 
 
-def ladder(outcome: Outcome) -> list[dict[str, float]]:
-    """What the whole downlink would carry at each number of layers, whatever the camera takes."""
+def _share(outcome: Outcome, name: str) -> float:
+    """Per cent of the bytes that passes carry."""
+    return 100 * outcome.total(name) / max(outcome.total("budget_bytes"), 1)
+
+
+def flown(outcome: Outcome) -> str:
+    """The mode, as a mission file would set it."""
+    rates = outcome.rates
+    return f"{rates.mode}, max_error {outcome.plan.codec.max_error or 0}" if rates.mode == "predictive" else rates.mode
+
+
+def ladder(outcome: Outcome) -> list[dict[str, Any]]:
+    """What the whole downlink would carry at each point of the mode, whatever the camera takes."""
     plan, rates = outcome.plan, outcome.rates
     sizes = rates.tile_bytes(plan.imager.tile_px, len(plan.imager.bands))
+    samples = plan.imager.tile_px**2 * len(plan.imager.bands)
     return [
         {
             "layers": k,
-            "bppb": float(rates.bppb[k]),
+            "name": rates.names[k],
+            "bppb": 8 * int(sizes[k]) / samples,
             "tile_bytes": int(sizes[k]),
             "psnr_db_mean": float(rates.mean_psnr_db[k]),
             "psnr_db_p10": float(rates.psnr_db[0, k]),
             "psnr_db_p90": float(rates.psnr_db[2, k]),
+            "rmse_dn_p50": float(rmse_dn(rates.psnr_db[1, k])),
             "tiles_per_day": outcome.payload_bytes_per_day / max(int(sizes[k]), 1),
         }
         for k in range(1, len(sizes))
@@ -118,6 +137,7 @@ def table(outcome: Outcome) -> str:
         ("gbyte_per_day", "GB a day"),
         ("tiles_per_day", "tiles a day"),
         ("psnr_db", "mean PSNR (dB)"),
+        ("rmse_dn", "mean RMSE (DN)"),
         ("latency_h", "latency (h)"),
     ):
         if key in outcome.spreads:
@@ -129,7 +149,7 @@ def table(outcome: Outcome) -> str:
         f"  schedule: {len(schedule.contacts)} of {schedule.possible} passes, "
         f"{schedule.optimal_bytes / GB:.3f} GB (greedy {schedule.greedy_bytes / GB:.3f} GB)",
     ]
-    lines += _area_lines(outcome) + _ladder_lines(outcome)
+    lines += _area_lines(outcome) + _ladder_lines(outcome) + _answer_lines(outcome)
     return "\n".join(lines)
 
 
@@ -152,17 +172,33 @@ def _area_lines(outcome: Outcome) -> list[str]:
 def _ladder_lines(outcome: Outcome) -> list[str]:
     lines = [
         "",
-        "  the whole downlink at one quality:",
-        f"  {'layers':>8}{'bppb':>9}{'bytes/tile':>12}{'PSNR dB':>9}{'tiles/day':>17}",
+        f"  the whole downlink at one quality (mode {flown(outcome)}):",
+        f"  {'':<14}{'bppb':>9}{'bytes/tile':>12}{'PSNR dB':>9}{'RMSE DN':>9}{'tiles/day':>14}",
     ]
     rows = ladder(outcome)
     for row in rows if len(rows) <= 8 else [*rows[::3][:-1], rows[-1]]:
         lines.append(
-            f"  {row['layers']:>8.0f}{row['bppb']:>9.4f}{row['tile_bytes']:>12,.0f}"
-            f"{row['psnr_db_mean']:>9.1f}{row['tiles_per_day']:>17,.0f}"
+            f"  {row['name']:<14}{row['bppb']:>9.4f}{row['tile_bytes']:>12,.0f}"
+            f"{number(row['psnr_db_mean']):>9}{number(row['rmse_dn_p50']):>9}{row['tiles_per_day']:>14,.0f}"
         )
-    raw = outcome.plan.imager.raw_tile_bytes
-    lines.append(f"  {'raw':>8}{outcome.plan.imager.bit_depth:>9}{raw:>12,}{'-':>9}{outcome.raw_tiles_per_day:>17,.0f}")
+    raw = outcome.plan.imager
+    lines.append(
+        f"  {'uncompressed':<14}{raw.bit_depth:>9}{raw.raw_tile_bytes:>12,}{'':>18}{outcome.raw_tiles_per_day:>14,.0f}"
+    )
+    return lines
+
+
+def _answer_lines(outcome: Outcome) -> list[str]:
+    if not outcome.answers:
+        return []
+    lines = [
+        "",
+        f"  every tile with a promise instead; {number(outcome.clear_tiles_per_day)} clear of cloud a day:",
+        f"  {'':<22}{'mode':<12}{'bytes/tile':>12}{'downlink holds/day':>20}{'on the ground/day':>19}",
+    ]
+    for a in outcome.answers:
+        ground = "" if a.tiles_per_day is None else f"{a.tiles_per_day:,.0f}"
+        lines.append(f"  {a.name:<22}{a.mode:<12}{a.tile_bytes:>12,}{a.carried_per_day:>20,.0f}{ground:>19}")
     return lines
 
 
@@ -262,7 +298,13 @@ def plan_json(outcome: Outcome) -> dict[str, Any]:
             "seed": plan.seed,
             "orbits": {s.name: s.origin() for s in plan.satellites},
             "warnings": outcome.warnings,
-            "codec_figures": {"source": outcome.rates.source, "measured": outcome.rates.measured},
+            "codec_figures": {
+                "source": outcome.rates.source,
+                "measured": outcome.rates.measured,
+                "mode": outcome.rates.mode,
+                "max_error": (plan.codec.max_error or 0) if outcome.rates.mode == "predictive" else None,
+                "bands": list(plan.imager.bands),
+            },
             "headline": [{"what": what, "value": value, "unit": unit} for what, value, unit in headline(outcome)],
             "uncertainty": {name: asdict(value) for name, value in outcome.spreads.items()},
             "schedule": {
@@ -275,6 +317,8 @@ def plan_json(outcome: Outcome) -> dict[str, Any]:
             "quality": asdict(outcome.quality),
             "areas": {n: asdict(q) for n, q in outcome.by_area.items()},
             "ladder": ladder(outcome),
+            "clear_tiles_per_day": outcome.clear_tiles_per_day,
+            "answers": [asdict(answer) for answer in outcome.answers],
             "raw_tile_bytes": plan.imager.raw_tile_bytes,
             "energy": {name: {**asdict(e), "total_wh": e.total_wh} for name, e in outcome.energy.items()},
             "flow": {name: {key: getattr(flow, key) for key in FLOW_KEYS} for name, flow in outcome.flows.items()},

@@ -1,6 +1,7 @@
 """Predictive coding of a tile: lossless, or with a guaranteed greatest error (docs/codec.md, docs/stream.md).
 
 tile = encode(samples, valid, max_error)          samples (C, H, W) integers -> payload, sizes of its 16 layers
+tile, found = encode_checked(...)                 the same, decoded again and compared
 encode ... decode(payload[:n], shape, valid, max_error)    any prefix -> the samples it wholly holds
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from swathpack.edge.codec.predictive import reference
@@ -38,6 +40,7 @@ __all__ = [
     "backend",
     "decode",
     "encode",
+    "encode_checked",
 ]
 
 
@@ -89,3 +92,17 @@ def decode(
     if backend() == "reference":
         return reference.decode(payload, shape, mask, errors)
     return _workspace(workspace, shape).decode(payload, mask, errors)
+
+
+def encode_checked(
+    samples: NDArray[Any], valid: NDArray[Any], max_error: int = 0, workspace: Workspace | None = None
+) -> tuple[CodedTile, Decoded]:
+    """As `encode`, with what a decoder makes of it: whole, and every valid sample within `max_error`, or PredictiveError. That
+    is the guarantee, kept on the way out: a fault of memory or machine is an error here and no wrong sample there.
+    """
+    coded = encode(samples, valid, max_error, workspace)
+    found = decode(coded.payload, samples.shape, valid, max_error, workspace)
+    off = int(np.abs(found.samples - samples.astype(np.int32))[:, valid].max(initial=0))
+    if found.layers != LAYERS or not found.known.all() or off > max_error:
+        raise PredictiveError(f"expected {LAYERS} layers within {max_error}, decoded {found.layers} within {off}")
+    return coded, found

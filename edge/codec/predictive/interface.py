@@ -29,14 +29,20 @@ class CodedTile:
 
 @dataclass(frozen=True, eq=False)
 class Decoded:
-    """`samples` (C, H, W) int32, `known` (C, H, W) bool, `layers` how many of the 16 are whole.
+    """`samples` (C, H, W) int32, `since` (C, H, W) uint8, the layer 1 to 16 that brought each of them, 0 where none has;
+    `layers` how many of the 16 are whole.
 
     A sample counts only where it is known, and is 0 elsewhere; it is 0 where the tile is not valid.
     """
 
     samples: NDArray[np.int32]
-    known: NDArray[np.bool_]
+    since: NDArray[np.uint8]
     layers: int
+
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """(C, H, W) bool."""
+        return self.since > 0
 
 
 def checked_shape(shape: Sequence[int]) -> tuple[int, int, int]:

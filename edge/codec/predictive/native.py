@@ -54,9 +54,9 @@ class Workspace:
     def decode(self, payload: bytes, valid: NDArray[np.uint8], max_error: NDArray[np.int32]) -> Decoded:
         """What a prefix of a payload wholly holds."""
         data = np.frombuffer(payload or b"\0", np.uint8)
-        samples, known = np.zeros(self.shape, np.int32), np.zeros(self.shape, np.uint8)
+        samples, since = np.zeros(self.shape, np.int32), np.zeros(self.shape, np.uint8)
         layers = ctypes.c_int32()
         given = (data.ctypes.data, len(payload), valid.ctypes.data, max_error.ctypes.data)
-        out = (self.memory.ctypes.data, samples.ctypes.data, known.ctypes.data, ctypes.addressof(layers))
+        out = (self.memory.ctypes.data, samples.ctypes.data, since.ctypes.data, ctypes.addressof(layers))
         _check(_functions().sp_predictive_decode(*given, *self.shape, *out))
-        return Decoded(samples, known.view(np.bool_), layers.value)
+        return Decoded(samples, since, layers.value)

@@ -256,7 +256,7 @@ void load_codes(work_t *w, int32_t band, const int32_t *samples, int32_t y)
     for (int32_t i = 0; i < t->plane[band].width && b->gcd > 1; i++) w->codes[i] /= b->gcd;
 }
 
-void store_row(const work_t *w, int32_t band, int32_t *samples, uint8_t *known, int32_t y, int32_t done)
+void store_row(const work_t *w, int32_t band, int32_t *samples, uint8_t *since, int layer, int32_t y, int32_t done)
 {
     const tile_t *t = &w->tile;
     const band_t *b = &t->band[band];
@@ -264,7 +264,7 @@ void store_row(const work_t *w, int32_t band, int32_t *samples, uint8_t *known, 
     int32_t end = done < t->plane[band].width ? max32(done * g->fx - g->ox, 0) : t->width;
     for (int32_t row = max32(y * g->fy - g->oy, 0); row < min32((y + 1) * g->fy - g->oy, t->height); row++) {
         const size_t at = (size_t)row * (size_t)t->width;
-        memset(known + at, 1, (size_t)end);
+        memset(since + at, layer + 1, (size_t)end);
         for (int32_t x = 0; x < end; x++)
             samples[at + (size_t)x] = t->valid[at + (size_t)x] ? b->low + b->gcd * w->codes[t->column[band][x]] : 0;
     }

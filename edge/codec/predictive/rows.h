@@ -20,7 +20,7 @@ int32_t code_row(coder_t *c, work_t *w, const residual_t *r, int32_t band, int32
 /* Which cells of a row hold a valid pixel, and the codes of those; a cell's first valid pixel stands for it. */
 void load_validity(work_t *w, int32_t band, int32_t y);
 void load_codes(work_t *w, int32_t band, const int32_t *samples, int32_t y);
-/* The first `done` cells of a row into the pixels they cover. */
-void store_row(const work_t *w, int32_t band, int32_t *samples, uint8_t *known, int32_t y, int32_t done);
+/* The first `done` cells of a row into the pixels they cover, which are known since the layer after so many. */
+void store_row(const work_t *w, int32_t band, int32_t *samples, uint8_t *since, int layer, int32_t y, int32_t done);
 
 #endif

@@ -192,11 +192,12 @@ static void take_codes(work_t *w, int32_t band, const int32_t *samples, int32_t 
         for (int32_t x = 0; x < p->width; x++) w->codes[x] = p->at[y * p->stride + x];
 }
 
-/* One band's rows of a strip, whose pixels end before row `bottom`. */
-static void code_strip(coder_t *c, work_t *w, int32_t band, int32_t top, int32_t bottom, int32_t max_error,
-                       const int32_t *in, int32_t *out, uint8_t *known)
+/* One band's rows of a layer's strip. */
+static void code_strip(coder_t *c, work_t *w, int32_t band, int layer, int32_t max_error, const int32_t *in,
+                       int32_t *out, uint8_t *since)
 {
     tile_t *t = &w->tile;
+    int32_t top = t->height * layer / LAYERS, bottom = t->height * (layer + 1) / LAYERS;
     const band_t *b = &t->band[band];
     int32_t from = grid_rows(&b->grid, t->height, top), to = grid_rows(&b->grid, t->height, bottom);
     residual_t r = residual_of(w, band, max_error);
@@ -207,20 +208,18 @@ static void code_strip(coder_t *c, work_t *w, int32_t band, int32_t top, int32_t
         int32_t done = t->plane[band].width;
         if (b->last) done = code_row(c, w, &r, band, y, to);
         else memset(w->codes, 0, sizeof w->codes);
-        if (out) store_row(w, band, out, known, y, done);
+        if (out) store_row(w, band, out, since, layer, y, done);
     }
 }
 
 static void code_layer(coder_t *c, work_t *w, int layer, const int32_t *max_error, const int32_t *in, int32_t *out,
-                       uint8_t *known)
+                       uint8_t *since)
 {
     tile_t *t = &w->tile;
-    int32_t top = t->height * layer / LAYERS, bottom = t->height * (layer + 1) / LAYERS;
     for (int32_t i = 0; i < t->n_bands && !c->failed; i++) {
         int32_t b = t->order[i];
         size_t at = (size_t)b * (size_t)t->height * (size_t)t->width;
-        code_strip(c, w, b, top, bottom, max_error[b], in ? in + at : NULL, out ? out + at : NULL,
-                   known ? known + at : NULL);
+        code_strip(c, w, b, layer, max_error[b], in ? in + at : NULL, out ? out + at : NULL, since ? since + at : NULL);
     }
 }
 
@@ -250,11 +249,11 @@ API int sp_predictive_encode(const int32_t *samples, const uint8_t *valid, const
     return OK;
 }
 
-/* Decodes what a prefix of a payload wholly holds: samples and known are (n_bands, height, width), both cleared by the
- * caller. CORRUPT for what no encoder writes. */
+/* Decodes what a prefix of a payload wholly holds: samples, and since which layer (1 to 16) each is known, are (n_bands,
+ * height, width), both cleared by the caller. CORRUPT for what no encoder writes. */
 API int sp_predictive_decode(const uint8_t *payload, size_t size, const uint8_t *valid, const int32_t *max_error,
                              int32_t n_bands, int32_t height, int32_t width, void *memory, int32_t *samples,
-                             uint8_t *known, int32_t *layers)
+                             uint8_t *since, int32_t *layers)
 {
     arena_t a;
     coder_t c;
@@ -270,7 +269,7 @@ API int sp_predictive_decode(const uint8_t *payload, size_t size, const uint8_t 
     make_cells(&a, &w->tile);
     start_models(&a, w);
     while (*layers < LAYERS) {
-        code_layer(&c, w, *layers, max_error, NULL, samples, known);
+        code_layer(&c, w, *layers, max_error, NULL, samples, since);
         if (c.failed) break;
         ++*layers;
     }

@@ -23,7 +23,14 @@ from swathpack.edge.codec.transform_coder.head import (
 from swathpack.edge.codec.transform_coder.layout import Pyramid
 from swathpack.edge.codec.transform_coder.prediction import Counts
 from swathpack.edge.codec.transform_coder.rasters import Raster, find_rasters
-from swathpack.edge.codec.transform_coder.spectral import Aim, Moments, choose_spectrum, expected_bits
+from swathpack.edge.codec.transform_coder.spectral import (
+    Aim,
+    Moments,
+    Spectrum,
+    choose_spectrum,
+    expected_bits,
+    lone_spectrum,
+)
 from swathpack.edge.codec.transform_coder.synthesis import add_bands
 from swathpack.edge.codec.transform_coder.weights import Weights
 
@@ -98,10 +105,7 @@ class Analysis:
     def coefficients(self, step: int, aim: int, chosen: Chosen | None) -> tuple[Head, list[NDArray[np.int32]]]:
         """The head and the coefficients of every raster in 1 / FRACTION of the step."""
         bands = self.bands if chosen is None else self._without(chosen.parts)
-        moments = [Moments.of(*each) for each in zip(bands, self.pyramids)]
-        aims = [Aim(8.0 * aim * share, _noise_at(moments, 8.0 * aim * share)) for share in AIM_SHARES]
-        usual = [self.expected.covariance_of(raster, self.weights) for raster in self.rasters]
-        spectra = [choose_spectrum(m, aims, covariance) for m, covariance in zip(moments, usual)]
+        spectra = self._spectra(bands, aim)
         components = [spectrum.forward(rows) for spectrum, rows in zip(spectra, bands)]
         largest = max(float(np.abs(c).max()) for c in components)
         while largest * FRACTION / step_of(step) > LARGEST:
@@ -111,6 +115,15 @@ class Analysis:
         parts = tuple(Part(*each) for each in zip(self.rasters, self.pyramids, spectra))
         prediction = None if chosen is None else chosen.prediction
         return Head(step, planes.bit_length(), self.unit, self.means, self.weights, parts, prediction), matrices
+
+    def _spectra(self, bands: Bands, aim: int) -> list[Spectrum]:
+        """Bases of every raster for about `aim` bytes. Single bands have but one, for which nothing is weighed."""
+        if all(pyramid.all == 1 for pyramid in self.pyramids):
+            return [lone_spectrum(pyramid) for pyramid in self.pyramids]
+        moments = [Moments.of(*each) for each in zip(bands, self.pyramids)]
+        aims = [Aim(8.0 * aim * share, _noise_at(moments, 8.0 * aim * share)) for share in AIM_SHARES]
+        usual = [self.expected.covariance_of(raster, self.weights) for raster in self.rasters]
+        return [choose_spectrum(m, aims, covariance) for m, covariance in zip(moments, usual)]
 
     def _without(self, predicted: Bands) -> Bands:
         """What the prediction leaves; where pixels are not valid, it leaves what costs least."""

@@ -25,7 +25,7 @@ enum { LL, HL, LH, HH }; /* kind: low-pass; horizontally high-pass; vertically; 
 
 #define CELL 4
 #define NONE 0xFFFFFFFFu
-#define MAX_MARKS 64
+#define MAX_MARKS 96
 #define MAX_WIDTH 4095
 #define MIXED_AGES 2 /* bits after the first that are worth a model */
 #define MAX_PLANES 23 /* so that sums of doubled magnitudes with weights up to 127 fit 32 bits */

@@ -206,6 +206,12 @@ def choose_spectrum(moments: Moments, aims: Sequence[Aim], default: Matrix | Non
     return best
 
 
+def lone_spectrum(pyramid: Pyramid) -> Spectrum:
+    """What `choose_spectrum` finds for a single band, whatever its moments are."""
+    zones = [Zone(*place, np.eye(1)) for place in zone_columns(pyramid, least_zones(pyramid))]
+    return Spectrum(tuple(zones), ((),) * len(zones), ANGLE_BITS[0])
+
+
 def default_spectrum(pyramid: Pyramid, covariance: Matrix) -> Spectrum:
     """The bases that go without saying: eigenvectors of a covariance (B, B) of the bands."""
     columns = zone_columns(pyramid, least_zones(pyramid))

@@ -34,6 +34,7 @@ from swathpack.edge.codec.transform_coder.weights import Weights
 
 LAYERS = 16
 POINTS = 4  # of the curve a layer
+BELOW = 20  # of them before the first layer ends, from 0.0013 bits a pixel and band on: files share out so few, too
 FIRST_LAYER_BPPB, LAYER_RATIO = 0.01, 1.5  # layers end at these rates: 0.01, 0.015, ... bits a pixel and band
 AIM_BPPB = 0.25  # the rate that bases are chosen for, when nothing is said
 COMPARED = (0.7, 1.0, 1.4)  # of the length aimed at: where a tile is the better one alone or against an earlier date
@@ -96,10 +97,10 @@ def layer_targets(samples: int) -> NDArray[np.uint64]:
 
 
 def curve_targets(samples: int) -> NDArray[np.uint64]:
-    """(60,) as layer_targets, which are every fourth of them, with three more before each."""
-    rates = FIRST_LAYER_BPPB * LAYER_RATIO ** (np.arange(1 - POINTS, POINTS * (LAYERS - 2) + 1) / POINTS)
+    """(77,) as layer_targets, which are every fourth of them from BELOW on, with more before the first and between."""
+    rates = FIRST_LAYER_BPPB * LAYER_RATIO ** (np.arange(-BELOW, POINTS * (LAYERS - 2) + 1) / POINTS)
     found = np.ceil(rates * samples / 8).astype(np.uint64)
-    found[POINTS - 1 :: POINTS] = layer_targets(samples)
+    found[BELOW::POINTS] = layer_targets(samples)
     return found
 
 
@@ -206,7 +207,7 @@ def _coded_once(found: Analysis, wanted: _Wanted, chosen: Chosen | None) -> tupl
 def _coded(payload: bytes, head: int, ends: NDArray[np.int64], errors: NDArray[np.float64], energy: float) -> CodedTile:
     curve = np.concatenate([[0], np.minimum(ends, len(payload))]).astype(np.int64)
     error = np.minimum.accumulate(np.concatenate([[energy], errors]))
-    of_layers = np.array([0, *range(POINTS, POINTS * (LAYERS - 1) + 1, POINTS), len(curve) - 1])
+    of_layers = np.array([0, *range(1 + BELOW, len(curve) - 1, POINTS), len(curve) - 1])
     sizes, distortion = curve[of_layers], error[of_layers]
     layers = int(np.searchsorted(sizes, len(payload), "left")) if len(payload) < ends[-1] else LAYERS
     return CodedTile(payload, sizes, distortion, layers, head, curve, error)

@@ -142,14 +142,16 @@ def test_every_cut_gives_what_it_wholly_holds(max_error, masked):
     samples[2] = np.kron(samples[2, ::3, ::3], np.ones((3, 3), int))[:37, :29]
     valid = np.random.default_rng(8).random((37, 29)) < 0.7 if masked else None
     tile = check(samples, valid, max_error)
-    whole = decode(tile.payload, samples.shape, valid, max_error).samples
-    before = 0
+    all_of_it = decode(tile.payload, samples.shape, valid, max_error)
+    whole, before = all_of_it.samples, 0
     for cut in range(len(tile.payload) + 1):
         back = decode(tile.payload[:cut], samples.shape, valid, max_error)
         assert back.layers == np.searchsorted(tile.sizes, cut, side="right") - 1
         assert (back.samples[back.known] == whole[back.known]).all() and not back.samples[~back.known].any()
         assert back.known.sum() >= before
         before = back.known.sum()
+        assert (back.since[back.known] == all_of_it.since[back.known]).all()
+        assert back.known[all_of_it.since <= back.layers].all() and back.since.max() <= back.layers + 1
         rows = 37 * back.layers // LAYERS
         assert back.known[:2, :rows].all()
 

@@ -35,7 +35,7 @@ def assert_alike(samples, valid=None, max_error=0):
     for cut in (len(ours.payload), len(ours.payload) // 2):
         a = decode(ours.payload[:cut], samples.shape, valid, max_error)
         b = reference.decode(ours.payload[:cut], samples.shape, mask, errors)
-        assert np.array_equal(a.samples, b.samples) and np.array_equal(a.known, b.known) and a.layers == b.layers
+        assert np.array_equal(a.samples, b.samples) and np.array_equal(a.since, b.since) and a.layers == b.layers
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -132,6 +132,24 @@ def test_one_planner_gives_the_same_as_fresh_ones_for_any_order_of_budgets():
         assert (planner.plan(budget) == allocate(costs, errors, weights, budget, 1)).all()
 
 
+def test_each_tile_may_have_a_floor_of_its_own():
+    costs, errors, weights = random_tables(9, tiles=100)
+    alike = RatePlanner(costs, errors, weights, np.ones(100, np.int64))
+    floors = np.arange(100) % 2
+    mixed, weighted = RatePlanner(costs, errors, weights, floors), weights[:, None] * errors
+    for budget in (90_000, 500, 40_000, 0):
+        assert (alike.plan(budget) == allocate(costs, errors, weights, budget, 1)).all()
+        layers = mixed.plan(budget)
+        assert spent(costs, layers) <= max(budget, spent(costs, np.zeros(100, np.int64)))
+    first = int(costs[floors == 1, 1].sum() + costs[floors == 0, 0].sum())
+    assert (mixed.plan(first)[floors == 1] == 1).all() and not mixed.plan(first)[floors == 0].any()
+    none = hull_steps(costs, weighted, 16)
+    assert not len(none.tile), "behind the last layer there is no step"
+    both = hull_steps(costs, weighted, np.where(floors, 16, 0))
+    alone = hull_steps(costs[floors == 0], weighted[floors == 0])
+    assert not floors[both.tile].any() and (both.slope == alone.slope).all()
+
+
 def test_steps_of_a_tile_stay_in_order_and_sum_up():
     costs, errors, weights = random_tables(2, tiles=40, free=True)
     steps = hull_steps(costs, weights[:, None] * errors)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from swathpack.edge.codec.protocol import TileKey
 from swathpack.edge.packets.errors import PacketError
 from swathpack.edge.packets.link_keys import UNSIGNED, LinkKey
-from swathpack.edge.packets.report import Report, ReportEntry, held_digest, held_digests
+from swathpack.edge.packets.report import MAX_GAPS, Report, ReportEntry, held_digest, held_digests
 
 KEY = LinkKey(3, b"a shared key of the mission")
 KEYS = dict([KEY])
@@ -118,7 +118,7 @@ def test_signed_nonsense_is_refused_too():
         ReportEntry(1100, TileKey(1, 1), 0, 0),
         ReportEntry(1001, TileKey(1, 1), 17, 0, b"12345678"),
         ReportEntry(1001, TileKey(1, 1), 1, 0, b"short"),
-        ReportEntry(1001, TileKey(1, 1), 0, 0, gaps=((1, 1),) * 9),
+        ReportEntry(1001, TileKey(1, 1), 0, 0, gaps=((1, 1),) * (MAX_GAPS + 1)),
     ],
 )
 def test_entries_out_of_range_are_not_packed(entry):

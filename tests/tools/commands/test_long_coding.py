@@ -43,6 +43,7 @@ REQUESTS = {
     "bytes": (BANDS, ["--bytes", "12000", "--fast"]),
     "quality": (BANDS, ["--quality", "34", "--fast"]),
     "lossless": (FEW, ["--lossless"]),
+    "regions": (FEW, ["--quality", "34", "--region", "0,0,9,9:max-error=2"]),
 }
 
 

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from swathpack.edge import __main__ as process
 from swathpack.edge.config import Mission, parse_mission, read_mission
+from swathpack.hil_tests.simulation.two_ends import write_key_file
 from swathpack.tools.cli import main
 from swathpack.tools.commands.mission import WORDS, template
 from swathpack.tools.errors import REFUSED
@@ -51,6 +53,17 @@ def test_init_and_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert main(["mission", "--init", str(tmp_path / "plain.toml")]) == 0
     assert main(["mission", str(tmp_path / "plain.toml"), "--check"]) == 0
     assert "2000000 bytes every 5400 s" in capsys.readouterr().out
+
+
+def test_both_checks_say_what_is_promised(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = tmp_path / "m.toml"
+    made.write_text(template(PASSES) + "\n[[coding.regions]]\nname = 'port'\nplace = 4\nrows = [2, 3]\nmax_error = 0\n")
+    write_key_file(tmp_path / "link.keys")
+    assert main(["mission", str(made), "--check"]) == 0
+    promised = "port, place 4, tiles of rows 2-2, columns 0-4095: lossless"
+    assert capsys.readouterr().out.splitlines()[1:] == [f"  {promised}"]
+    assert process.main(["--config", str(made), "--check"]) == 0
+    assert f"guarantee: {promised}" in capsys.readouterr().err
 
 
 def test_what_is_wrong_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -108,7 +108,7 @@ def test_a_sweep(write_plan, tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert bytes_a_day[1] == pytest.approx(2 * bytes_a_day[0], rel=1e-3) and bytes_a_day[2] > bytes_a_day[1]
     html = (out / "sweep.html").read_text()
     charts = re.findall(r"<svg.*?</svg>", html, flags=re.S)
-    assert len(charts) == 15 and not re.search(r"(src|href)=|url\(|<script", html)
+    assert len(charts) == 20 and not re.search(r"(src|href)=|url\(|<script", html)
     for chart in charts:
         assert len(ElementTree.fromstring(chart).findall("circle")) == 3
     assert "radio.bitrate_mbit_s" in capsys.readouterr().out

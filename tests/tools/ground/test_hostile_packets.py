@@ -26,7 +26,7 @@ from swathpack.tools.cli import main
 from swathpack.tools.errors import PARTLY
 from swathpack.tools.ground.codec_decoder import EdgeSegmentDecoder
 from swathpack.tools.ground.held import MAX_RANGES, HeldSegment
-from swathpack.tools.ground.images import split_tile
+from swathpack.tools.ground.names import split_tile
 from swathpack.tools.ground.receiver import GroundReceiver
 from swathpack.tools.ground.reports import TELLINGS
 from swathpack.tools.ground.store import GroundStore, GroundStoreError
@@ -66,12 +66,13 @@ def test_a_forged_offset_takes_no_room_in_the_store(tmp_path):
 
 
 def test_scattered_pieces_are_bounded_and_stores_of_before_are_read(tmp_path):
-    held, true = HeldSegment(1, 2, 3), random.Random(5).randbytes(6000)
+    held, true = HeldSegment(1, 2, 3), random.Random(5).randbytes(2 * MAX_RANGES + 4000)
     assert all(held.put(at, true[at : at + 1]) for at in range(0, 2 * MAX_RANGES, 2))
-    assert not held.put(5000, true[5000:5001]) and held.put(1, true[1:2])
+    far = 2 * MAX_RANGES + 3000
+    assert not held.put(far, true[far : far + 1]) and held.put(1, true[1:2])
     again = HeldSegment(1, 2, 3)
     again.fill(held.pack(), held.ranges)
-    assert again.pack() == held.pack() and len(held.pack()) == held.ranges.covered(6000)
+    assert again.pack() == held.pack() and len(held.pack()) == held.ranges.covered(len(true))
     dense = bytes(true[i] if held.ranges.within(i, i + 1) else 0 for i in range(list(held.ranges)[-1][1]))
     older = HeldSegment(1, 2, 3)
     older.fill(dense, held.ranges)

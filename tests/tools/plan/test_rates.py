@@ -1,4 +1,4 @@
-"""The codec's table: read as documented, refused when it contradicts itself, else warned of."""
+"""The learned codec's table: read as documented, refused when it contradicts itself, else warned of."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ import pytest
 from swathpack.export.digests import renew
 from swathpack.tools.errors import UserError
 from swathpack.tools.plan import rates
+from swathpack.tools.plan.rate_table import CLASS_WEIGHTS
 from swathpack.tools.plan.rates import DEFAULT_TABLE, load_rates, parse_rates, provisional
 
 
 def test_provisional_is_said_to_be(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
     monkeypatch.setattr(rates, "DEFAULT_TABLE", tmp_path / "none.json")
-    table, warnings = load_rates(None, "agx-orin", "30W")
+    table, warnings = load_rates(None, "agx-orin", "30W", mode="learned")
     assert not table.measured and len(warnings) == 1 and "PROVISIONAL" in warnings[0]
+    assert table.services[0].name == "lossless" and table.services[0].table.measured
 
 
 def test_a_measured_file_warns_of_nothing(tmp_path) -> None:
@@ -33,7 +35,8 @@ def test_bytes_and_classes() -> None:
     sizes = table.tile_bytes(256, 12)
     assert sizes[0] == 0 and sizes[-1] == np.ceil(0.5 * 256 * 256 * 12 / 8)
     # Three weighted classes have the table's mean.
-    assert np.allclose(np.array(rates.CLASS_WEIGHTS) @ table.psnr_db, table.mean_psnr_db)
+    assert np.allclose(np.array(CLASS_WEIGHTS) @ table.psnr_db, table.mean_psnr_db)
+    assert (table.class_bytes(256, 12) == sizes).all()
     assert np.allclose(table.distortion(), 1e8 / 10 ** (table.psnr_db / 10))
 
 

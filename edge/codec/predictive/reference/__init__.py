@@ -55,8 +55,8 @@ class _Strips:
             if band.copies:
                 tile.cells[b] = np.full((tile.planes[b].height, tile.planes[b].width), HOLE, np.int8)
 
-    def layer(self, number: int, given: Samples | None, out: Samples | None, known: NDArray[np.bool_] | None) -> None:
-        """Codes one layer; decoding, what it wholly holds goes to `out` and `known`, also before PayloadEnded."""
+    def layer(self, number: int, given: Samples | None, out: Samples | None, since: NDArray[np.uint8] | None) -> None:
+        """Codes one layer; decoding, what it wholly holds goes to `out`, and to `since` the layer, also before PayloadEnded."""
         tile = self.tile
         top, bottom = (tile.height * n // LAYERS for n in (number, number + 1))
         for b in tile.order:
@@ -75,8 +75,8 @@ class _Strips:
                     done = row.done
                     raise
                 finally:
-                    if out is not None and known is not None:
-                        self._store(b, y, codes[:done], out[b], known[b])
+                    if out is not None and since is not None:
+                        self._store(b, y, codes[:done], out[b], since[b], number + 1)
 
     def _codes(self, b: int, y: int, samples: Samples | None) -> list[int | None]:
         columns = range(self.tile.planes[b].width)
@@ -84,11 +84,13 @@ class _Strips:
             return [cell_code(self.tile, b, samples, y, x) for x in columns]
         return [0 if self.tile.cell_is_valid(b, y, x) else None for x in columns]
 
-    def _store(self, b: int, y: int, codes: list[int | None], out: Samples, known: NDArray[np.bool_]) -> None:
+    def _store(
+        self, b: int, y: int, codes: list[int | None], out: Samples, since: NDArray[np.uint8], layer: int
+    ) -> None:
         tile, band = self.tile, self.tile.bands[b]
         for x, code in enumerate(codes):
             for pixel in band.grid.pixels(y, x, tile.height, tile.width):
-                known[pixel] = True
+                since[pixel] = layer
                 if code is not None and tile.valid[pixel]:
                     out[pixel] = band.low + band.gcd * code
 
@@ -112,14 +114,14 @@ def decode(
 ) -> Decoded:
     """As Workspace.decode of predictive.native."""
     tile, coder, layers = Tile(shape, valid), Coder(payload), 0
-    samples, known = np.zeros(shape, np.int32), np.zeros(shape, np.bool_)
+    samples, since = np.zeros(shape, np.int32), np.zeros(shape, np.uint8)
     try:
         code_plan(coder, tile)
         tile.make_planes()
         strips = _Strips(tile, coder, max_error.tolist())
         for number in range(LAYERS):
-            strips.layer(number, None, samples, known)
+            strips.layer(number, None, samples, since)
             layers += 1
     except PayloadEnded:
         pass
-    return Decoded(samples, known, layers)
+    return Decoded(samples, since, layers)

@@ -1,0 +1,80 @@
+"""Which tiles of received images keep a greatest error, in words and beside the pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+
+from swathpack.edge.codec.latents import LAYERS
+from swathpack.edge.codec.protocol import TileKey
+from swathpack.tools.files.decode_report import spoken_errors
+from swathpack.tools.files.rasters.series import array_to_json
+from swathpack.tools.ground.codec_decoder import EdgeSegmentDecoder
+from swathpack.tools.ground.decoder import DecodeError
+from swathpack.tools.ground.names import split_tile, spoken_tile, spoken_time
+from swathpack.tools.ground.store import GroundStore
+
+Promised = Callable[[TileKey], int | None]
+NONE_PROMISED = -1
+_TOLD = 8  # tiles by name a date
+_BEGINNING = 512  # bytes of a segment that hold all its heads
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What holds for a tile of an image: the layers that came of it, and the greatest error of every count that is there, None
+    where none is promised.
+    """
+
+    key: TileKey
+    layers: int
+    max_error: int | None = None
+
+
+def guarantee_fields(kept: Sequence[Kept], times: Sequence[int]) -> dict[str, Any]:
+    """Metadata for an .npz of those times: key max_error (dates, rows, columns of tiles) int32, -1 where nothing is promised; none
+    where nothing is of any.
+    """
+    if all(k.max_error is None for k in kept):
+        return {}
+    corners = [split_tile(k.key.tile)[1:] for k in kept]
+    found = np.full(
+        (len(times), 1 + max(r for r, _ in corners), 1 + max(c for _, c in corners)), NONE_PROMISED, np.int32
+    )
+    for k, (row, column) in zip(kept, corners):
+        if k.max_error is not None:
+            found[times.index(k.key.time), row, column] = k.max_error
+    return {"format": "npz", "extra": {"max_error": array_to_json(found)}}
+
+
+def guarantee_lines(kept: Sequence[Kept]) -> Iterator[str]:
+    """A line for each date of which anything is promised: how many tiles keep which error, and of which strips are missing."""
+    for time, some in groupby(sorted(kept, key=lambda k: (k.key.time, k.key.tile)), key=lambda k: k.key.time):
+        tiles = list(some)
+        if said := spoken_errors(k.max_error for k in tiles):
+            yield f"{spoken_time(time)}: {said}" + _missing([k for k in tiles if k.max_error is not None])
+
+
+def promised_in(store: GroundStore, decoder: EdgeSegmentDecoder, key: TileKey) -> int | None:
+    """The greatest error that the segments of a predictive tile-frame say they keep, the largest of several; None where none
+    of them has its beginning.
+    """
+    errors = []
+    for beginning in store.beginnings(key, _BEGINNING):
+        try:
+            found = decoder.greatest_error(beginning)
+        except DecodeError:
+            continue
+        errors += [] if found is None else [found]
+    return max(errors, default=None)
+
+
+def _missing(promised: Sequence[Kept]) -> str:
+    lacking = [k for k in promised if k.layers < LAYERS]
+    named = [f"{spoken_tile(k.key.tile)} {k.layers} of {LAYERS} strips" for k in lacking[:_TOLD]]
+    more = [f"and {len(lacking) - _TOLD} more"] if len(lacking) > _TOLD else []
+    return f"; not whole, the rest is nodata: {', '.join([*named, *more])}" if named else ""

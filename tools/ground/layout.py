@@ -1,0 +1,114 @@
+"""What the frames of a place are made of: the twelve bands as DN, or what its tiles themselves say they are.
+
+A latent does not say which bands the sensor gave, nor the size of its tile. A tile without the network does; where every tile
+of a place says the same and one at least keeps a greatest error, its frames are the sensor's own counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from swathpack.edge.bands import BANDS, BandError, complete_bands
+from swathpack.edge.codec.latents import STRIDE
+from swathpack.edge.codec.lone import LoneTile
+from swathpack.edge.codec.lone_exact import ExactTile
+from swathpack.edge.codec.pixels import TileWindow
+from swathpack.edge.codec.plain import DecodedPlain
+from swathpack.edge.codec.protocol import ContextLatent, TileKey
+from swathpack.edge.frame import Frame, FrameError
+from swathpack.edge.packets.report import held_digest
+from swathpack.edge.radiometry import PLAIN, Radiometry
+from swathpack.edge.stream.quality import PREDICTIVE, is_learned
+from swathpack.tools.ground.codec_decoder import EdgeSegmentDecoder
+from swathpack.tools.ground.decoder import DecodeError
+from swathpack.tools.ground.held import HeldSegment
+from swathpack.tools.ground.store import GroundStore, TileFrame
+
+
+@dataclass(frozen=True)
+class Layout:
+    """`bands` and `radiometry` of the frames of a place; `tiles`: what each says of itself, empty for twelve bands of DN."""
+
+    bands: tuple[str, ...] = BANDS
+    radiometry: Radiometry = PLAIN
+    tiles: Mapping[TileKey, LoneTile] = field(default_factory=dict)
+
+    def window(self, key: TileKey, blocks: TileWindow) -> TileWindow:
+        """Where a tile lies; blocks: the same in whole blocks of 16 pixels."""
+        tile = self.tiles.get(key)
+        return blocks if tile is None else TileWindow(0, blocks.top, blocks.left, tile.height, tile.width)
+
+    def drawn(self, lone: LoneTile, found: DecodedPlain) -> NDArray[np.float32]:
+        """Pixels (C, h, w) of a transform tile. Of twelve bands those that it lacks are filled by regression, rows and columns
+        beyond it repeated. Raises DecodeError.
+        """
+        if self.tiles:
+            return found.counts
+        counts = lone.radiometry.nearest(found.counts)
+        full = _completed(lone, counts, np.ones(counts.shape[1:], np.bool_))
+        return np.pad(full.data.astype(np.float32), ((0, 0), *_beyond(lone)), mode="edge")
+
+    def exact(self, tile: ExactTile) -> tuple[Frame, bool]:
+        """A predictive tile: pixels that did not come, or had no data, are not valid; whether its greatest error still holds,
+        which it does not where counts had to be made DN. Raises DecodeError.
+        """
+        lone, valid = tile.front.lone, tile.front.valid & tile.known.all(axis=0)
+        counts = tile.counts if tile.front.max_error == 0 else lone.radiometry.off_nodata(tile.counts)
+        if self.tiles:
+            return Frame(counts, lone.names, valid=valid, radiometry=lone.radiometry), True
+        frame, pad = _completed(lone, counts, valid), ((0, 0), *_beyond(lone))
+        data, there = np.pad(frame.data, pad), np.pad(valid, pad[1:])
+        return Frame(data, BANDS, valid=there), lone.radiometry == PLAIN
+
+
+TWELVE = Layout()
+
+
+def layout_of(store: GroundStore, decoder: EdgeSegmentDecoder, held: Sequence[TileFrame]) -> Layout:
+    """The layout of a place's tile-frames."""
+    if not any(f.q == PREDICTIVE for f in held) or any(is_learned(f.q) for f in held):
+        return TWELVE
+    tiles = {f.key: lone for f in held if (lone := _lone(store, decoder, f.key)) is not None}
+    kinds = {(lone.names, lone.radiometry) for lone in tiles.values()}
+    return Layout(*kinds.pop(), tiles) if len(kinds) == 1 and len(tiles) == len(held) else TWELVE
+
+
+def _lone(store: GroundStore, decoder: EdgeSegmentDecoder, key: TileKey) -> LoneTile | None:
+    held = store.latent(key)
+    for segment in segments_of(store, held) if held is not None else ():
+        try:
+            return decoder.lone(segment.prefix)
+        except DecodeError:
+            continue
+    return None
+
+
+def segments_of(store: GroundStore, held: ContextLatent) -> Iterator[HeldSegment]:
+    """The segments of a tile-frame that brought what is held of it."""
+    digest = held_digest(held.key, held.q, held.layers, held.latent)
+    return (segment for segment in store.of(held.key) if segment.digest == digest)
+
+
+def _completed(lone: LoneTile, counts: NDArray[np.uint16], valid: NDArray[np.bool_]) -> Frame:
+    """The twelve bands as DN of some; those given keep their counts where these are DN. Raises DecodeError."""
+    frame = Frame(counts, lone.names, valid=valid, radiometry=lone.radiometry)
+    try:
+        full = complete_bands(frame.without_offset())
+    except (BandError, FrameError) as error:
+        raise DecodeError(str(error)) from error
+    for i, name in enumerate(lone.names):
+        if lone.radiometry == PLAIN and name in BANDS:
+            full.data[BANDS.index(name)] = counts[i]
+    return full
+
+
+def _beyond(lone: LoneTile) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Rows and columns to whole blocks."""
+    return (0, -lone.height % STRIDE), (0, -lone.width % STRIDE)
+
+
+__all__ = ["TWELVE", "Layout", "layout_of", "segments_of"]
