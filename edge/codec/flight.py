@@ -20,7 +20,7 @@ from swathpack.edge.codec.layers import known_context
 from swathpack.edge.codec.lone import date_in, encode_lone
 from swathpack.edge.codec.lone_exact import ExactCoder
 from swathpack.edge.codec.model import EdgeModel
-from swathpack.edge.codec.modes import Expected, learned_wins, tries_learned, tries_transform, weights_of
+from swathpack.edge.codec.modes import Expected, Weighing, learned_wins, tries_learned, tries_transform
 from swathpack.edge.codec.plain import CodedPlain, Counts, PlainError
 from swathpack.edge.codec.prediction import CodingContext, CodingError
 from swathpack.edge.codec.protocol import CodecError, ContextLatent, TileKey, TilePixels
@@ -173,7 +173,8 @@ class FlightCodec:
         return learned if plain is None or learned_wins(Expected(learned.prefixes, plain.prefixes)) else plain
 
     def _weights(self, tile: TilePixels) -> Weights:
-        return weights_of(self.weights, tile.bands, bytes_about(self.q, tile.data.size), tile.data.size)
+        weighing = Weighing.aimed(self.weights, bytes_about(self.q, tile.data.size), tile.data.size)
+        return weighing.of(tile.bands, tile.data, tile.valid)
 
     def _plain(self, tile: TilePixels, contexts: Sequence[ContextLatent]) -> FlightTile:
         room, aim, weights = 2 * tile.data.size + 4096, bytes_about(self.q, tile.data.size), self._weights(tile)

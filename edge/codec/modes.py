@@ -20,9 +20,9 @@ from swathpack.edge.codec.transform_coder import Weights, weights_for
 
 MODES = ("auto", "learned", "transform")  # auto: the better of both, a tile
 LEAST_LEARNED_BANDS = 9  # with fewer, the learned codec spends bits on bands that nobody gave
-# The learned codec's 16-pixel squares are seen before they are measured: its error must be 1 dB below the transform coder's,
-# in log2 here, where a tile is no context for others.
-BLOCKS_COST = 0.332
+# What smoothing leaves of the learned codec's 16-pixel squares, over clouds most, is seen before it is measured: where a tile
+# is no context for others, its error must be 0.3 dB below the transform coder's, in log2 here.
+BLOCKS_COST = 0.1
 LEAST_ERROR = 1e-9  # counts^2: its logarithm stands for none
 
 
@@ -37,9 +37,23 @@ def tries_transform(mode: str) -> bool:
     return mode != "learned"
 
 
-def weights_of(choice: str, bands: Sequence[str], aim_bytes: int, samples: int) -> Weights:
-    """Weights of the bands in both modes, by what a tile of so many samples is meant to take; see `weights_for`."""
-    return weights_for(choice, bands, 8 * aim_bytes / samples)
+@dataclass(frozen=True)
+class Weighing:
+    """How bands are to be weighed in both modes: an option's word, and the bits a sample that a tile is aimed at; see
+    `swathpack.edge.codec.transform_coder.weights_for`.
+    """
+
+    choice: str
+    bppb: float
+
+    @classmethod
+    def aimed(cls, choice: str, aim_bytes: int, samples: int) -> Weighing:
+        """For tiles of so many samples that are to take so many bytes."""
+        return cls(choice, 8 * aim_bytes / samples)
+
+    def of(self, bands: Sequence[str], counts: NDArray[np.generic], valid: NDArray[np.bool_]) -> Weights:
+        """The weights of a tile's bands: counts (C, H, W), valid (H, W)."""
+        return weights_for(self.choice, bands, self.bppb, counts, valid)
 
 
 class Rivals(Protocol):
@@ -89,9 +103,9 @@ def image_error(
     image: NDArray[np.generic], counts: NDArray[np.uint16], valid: NDArray[np.bool_], weights: Weights
 ) -> float:
     """log2 of the squared error of an image (C, H, W) over valid pixels: of all bands by their weights and, as much again, of the
-    heavier bands.
+    heaviest bands.
     """
     difference = (image.astype(np.float64) - counts) * weights.factors
     errors = (difference[:, valid] ** 2).sum(axis=1)
-    parts = [errors.sum(), errors[list(weights.bands)].sum()] if weights.level else [errors.sum()]
+    parts = [errors.sum(), errors[list(weights.heaviest)].sum()] if weights.level else [errors.sum()]
     return float(np.log2(np.maximum(parts, LEAST_ERROR)).mean())

@@ -36,7 +36,8 @@ class PlainError(ValueError):
 @dataclass(frozen=True, eq=False)
 class CodedPlain:
     """A tile's payload, in layers. sizes: (17,) bytes of the first k layers. distortion: (17,) squared error over the valid
-    pixels of all bands by their weights, counts^2. size: (h, w) latent positions that the tile would have. least: bytes of payload without
+    pixels of all bands by their weights, balanced (`Weights.balance`), counts^2. size: (h, w) latent positions that the tile would have.
+    least: bytes of payload without
     which nothing decodes. fine: more points of bytes and error than the layers', where the coder has them. reference: which
     of the earlier dates given it is coded against, None for a tile that stands alone. source: what the transform coder made.
     stand_in: in the place of a latent (`swathpack.edge.codec.carrier`), where it is not made of the bytes.
@@ -137,8 +138,9 @@ def _plain_of(coded: transform_coder.CodedTile, counts: Samples, names: Sequence
     shape = (counts.shape[0], counts.shape[1], counts.shape[2])
     ends = transform_coder.layer_ends(coded.payload, shape, known_names(names), total)
     sizes = np.minimum(np.arange(LAYERS + 1) * total, total) if ends is None else ends
-    fine = coded.curve_bytes, coded.curve_error
-    made = CodedPlain(TRANSFORM, coded.payload, sizes, coded.distortion, latent_size(shape), coded.head, fine)
+    balance = coded.wanted.weights.balance if coded.wanted else 1.0
+    fine, errors = (coded.curve_bytes, coded.curve_error * balance), coded.distortion * balance
+    made = CodedPlain(TRANSFORM, coded.payload, sizes, errors, latent_size(shape), coded.head, fine)
     return replace(made, reference=coded.reference, source=coded)
 
 

@@ -15,7 +15,7 @@ from swathpack.tools.files.encoder import SeriesEncoder
 from swathpack.tools.files.models import open_model
 
 # Of what the encoder makes of one model: from 2 on with a base layer, from 4 on with adaptive scales, from 5 on with weights.
-CODING_VERSION = 5
+CODING_VERSION = 6
 
 
 def model(threads: int = 1) -> EdgeModel:

@@ -66,15 +66,18 @@ class Coders:
             self._seen[key] = found
         return self._seen[key]
 
+    def least(self, trials: Sequence[Trial]) -> int:
+        """Bytes of such trials where plain tiles have what tells their means, and the learned codec's are as they are."""
+        return sum(least_of(coder, trial) for coder, trial in zip(self._kept, trials))
+
     def level_beside(self, trials: Sequence[Trial], q: int, room: int) -> float | None:
         """The level at which all plain tiles fit `room` bytes beside the learned codec's, which take half as many bytes every
         HALF_AS_MANY levels on from step q; None where these leave them nothing.
         """
         own = sum(t.size for trial in trials for t in trial.tiles if isinstance(t.coded, LearnedTile))
-        least = sum(least_of(coder, trial) for coder, trial in zip(self._kept, trials))
         sizes = np.sum([sizes_of(coder, trial) for coder, trial in zip(self._kept, trials)], axis=0)
         fits = np.flatnonzero(sizes + own * (2.0 ** ((q - LEVELS) / HALF_AS_MANY) - 1) <= room)
-        return float(LEVELS[fits[0]]) if len(fits) and least <= room else None
+        return float(LEVELS[fits[0]]) if len(fits) and self.least(trials) <= room else None
 
     def _asked_later(self, index: int) -> set[int]:
         """Tiles that a later kept frame of the same grid may still code against what a decoder has of this one."""

@@ -11,14 +11,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from swathpack.codec.squares import synthesised
 from swathpack.edge.bands import BANDS, complete_dn, filled_counts
 from swathpack.edge.codec.latents import Latent
 from swathpack.edge.codec.model import EdgeModel
-from swathpack.edge.codec.modes import image_error
+from swathpack.edge.codec.modes import Weighing, image_error
 from swathpack.edge.codec.plain import CodedPlain, Counts, against, decode_plain, encode_predictive, encode_transform
 from swathpack.edge.codec.prediction import CodingContext
 from swathpack.edge.codec.tile_coder import DEAD_ZONE, CodedLatent, analyse_tile, encode_tile, weigh_contexts
-from swathpack.edge.codec.transform_coder import Weights, counts_of
+from swathpack.edge.codec.transform_coder import counts_of
 from swathpack.edge.frame import Frame
 from swathpack.edge.stream import ContextRef, Segment
 from swathpack.edge.stream.quality import TRANSFORM
@@ -58,7 +59,7 @@ class CodedLearned:
 @dataclass(frozen=True)
 class How:
     """quality: byte of step and base. layers: that are sent. slope: of optimised quantisation. weigh: leave contexts that do
-    not pay. weights: of the bands, for the cost; None where it is not asked for.
+    not pay. weighing: of the bands, for the cost; None where it is not asked for.
     """
 
     quality: int
@@ -66,16 +67,17 @@ class How:
     dead_zone: float
     slope: float
     weigh: bool
-    weights: Weights | None
+    weighing: Weighing | None
 
 
 def transform(
-    _: EdgeModel, tile: Frame, most_bytes: int | None, aim_bytes: int, weights: Weights, slope: float | None = None
+    _: EdgeModel, tile: Frame, most_bytes: int | None, aim_bytes: int, weighing: Weighing, slope: float | None = None
 ) -> CodedPlain:
     """A tile by the transform coder without any other date, down to the finest level or most_bytes. slope: where
     its payload will be cut (error saved a byte), if that is known: what lies far beyond is then not coded.
     """
     tile = _filled(tile)
+    weights = weighing.of(tile.bands, tile.data, tile.valid)
 
     def coded(most: int | None) -> CodedPlain:
         return encode_transform(tile.data, tile.valid, tile.bands, max_bytes=most, aim_bytes=aim_bytes, weights=weights)
@@ -109,10 +111,10 @@ def _image(
     return decode_plain(TRANSFORM, payload, shape, np.ones(shape[1:], np.bool_), bands, date=date).counts
 
 
-def plain_cost(_: EdgeModel, tile: Frame, payload: bytes, date: Counts | None, weights: Weights) -> float:
+def plain_cost(_: EdgeModel, tile: Frame, payload: bytes, date: Counts | None, weighing: Weighing) -> float:
     """The error of what a decoder makes of a transform payload; see `swathpack.edge.codec.modes.image_error`."""
     shape = (len(tile.bands), tile.height, tile.width)
-    return _cost_of(_image(payload, shape, tile.bands, date), tile, weights)
+    return _cost_of(_image(payload, shape, tile.bands, date), tile, weighing)
 
 
 def analyse(model: EdgeModel, tile: Frame) -> NDArray[np.float32]:
@@ -131,13 +133,13 @@ def learned(
     first = done if how.dead_zone == DEAD_ZONE else None
     slope = how.slope * how.dead_zone / DEAD_ZONE
     coded = encode_tile(model, coefficients, how.quality, contexts, min(how.dead_zone, 0.5), slope, first)
-    cost = None if how.weights is None else _cost_of(_synthesised(model, tile, coded), tile, how.weights)
+    cost = None if how.weighing is None else _cost_of(_synthesised(model, tile, coded), tile, how.weighing)
     payload = coded.layers.payload(how.layers)
     return CodedLearned(coded.latent, coded.quality, payload, how.layers, coded.payload_sizes, kept, cost)
 
 
 def _synthesised(model: EdgeModel, tile: Frame, coded: CodedLatent) -> NDArray[np.uint16]:
-    pixels = model.synthesise(coded.reconstruction())[:, : tile.height, : tile.width]
+    pixels = synthesised(model, coded.reconstruction())[:, : tile.height, : tile.width]
     return tile.counts_of(pixels[[BANDS.index(b) for b in tile.bands]])
 
 
@@ -146,8 +148,10 @@ def _filled(tile: Frame) -> Frame:
     return replace(tile, data=filled_counts(tile), holes=np.zeros((0, 0, 0), np.bool_)) if tile.holes.any() else tile
 
 
-def _cost_of(image: NDArray[np.generic], tile: Frame, weights: Weights) -> float:
-    return image_error(image, _filled(tile).data, tile.valid, weights)
+def _cost_of(image: NDArray[np.generic], tile: Frame, weighing: Weighing) -> float:
+    filled = _filled(tile)
+    weights = weighing.of(filled.bands, filled.data, filled.valid)
+    return image_error(image, filled.data, filled.valid, weights)
 
 
 def exact(_: EdgeModel, tile: Frame, max_error: int) -> CodedPlain:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from swathpack.codec.squares import synthesised
 from swathpack.edge.bands import BANDS
 from swathpack.edge.codec.digest import array_digest, context_digest
 from swathpack.edge.codec.latents import LAYERS
@@ -262,7 +263,7 @@ class StreamDecoder:
         report, decoder = self.latent(index, window)
         if decoder is None:
             return report, None, valid
-        pixels = self.model.synthesise(decoder.reconstruction(layers))[:, : window.height, : window.width]
+        pixels = synthesised(self.model, decoder.reconstruction(layers))[:, : window.height, : window.width]
         return report, outline.counts_of(pixels[[BANDS.index(b) for b in outline.bands]]), valid
 
     def _plain(

@@ -209,8 +209,9 @@ class SeriesEncoder:
                 continue
             trials = coders.sequence(q)
             if any(trial.plain for trial in trials):
-                return trials
-            if _size(trials) <= room:
+                if coders.least(trials) <= room:
+                    return trials
+            elif _size(trials) <= room:
                 return closer(trials, coders.sequence, _size, q, room, 5)
             coders.give_up()
             return coders.sequence(COARSEST_LEVEL)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from swathpack.edge.codec.latents import LAYERS
-from swathpack.edge.codec.modes import Measured, learned_wins, tries_learned, tries_transform, weights_of
+from swathpack.edge.codec.modes import Measured, Weighing, learned_wins, tries_learned, tries_transform
 from swathpack.edge.codec.pixels import TileWindow
 from swathpack.edge.codec.rate import slope_at
 from swathpack.edge.codec.tile_coder import DEAD_ZONE
@@ -97,7 +97,7 @@ class FrameCoder:
         self.live = [w for w in windows if w.index not in around.apart and source.live(w)]
         self.bands = source.outline.bands
         samples = len(self.bands) * max((w.height * w.width for w in windows), default=1)
-        self.weights = weights_of(choice.weights, self.bands, aim_bytes, samples)
+        self.weighing = Weighing.aimed(choice.weights, aim_bytes, samples)
         self.gain = source.outline.radiometry.gain
         self._slope = None if level is None else slope_at(level, self.gain)
         self._plain: dict[int, PlainTile] = {}
@@ -225,7 +225,7 @@ class FrameCoder:
         """Tiles by the transform coder without any other date."""
 
         def arguments(w: TileWindow) -> tuple[Any, ...]:
-            return self.source.tile(w), self.most_bytes, aim[w.index], self.weights, self._slope
+            return self.source.tile(w), self.most_bytes, aim[w.index], self.weighing, self._slope
 
         wanted = [w for w in windows if w.index not in self._alone]
         for w, found in self._run("transform", wanted, arguments, self._leave_out):
@@ -290,14 +290,14 @@ class FrameCoder:
         learned, plain = self._learned[window.index], self.plain(window)
         room = int(learned.seen[q, DEAD_ZONE].payload_sizes[LAYERS])
         payload, _, _, date = self._as_sent(plain, window)
-        return self.source.tile(window), payload[: max(room, plain.least)], date, self.weights
+        return self.source.tile(window), payload[: max(room, plain.least)], date, self.weighing
 
     def _code_learned(self, windows: Iterable[TileWindow], q: int, dead_zone: float, layers: int) -> None:
         """Have the learned codec's tiles at a step and dead zone ready."""
-        weights = self.weights if tries_transform(self.choice.mode) and dead_zone == DEAD_ZONE else None
+        weighing = self.weighing if tries_transform(self.choice.mode) and dead_zone == DEAD_ZONE else None
 
         def arguments(w: TileWindow) -> tuple[Any, ...]:
-            return self.source.tile(w), *self._learned[w.index].asked(q, dead_zone, layers, weights)
+            return self.source.tile(w), *self._learned[w.index].asked(q, dead_zone, layers, weighing)
 
         own = ((w, self._learned.get(w.index)) for w in windows)
         wanted = [w for w, learned in own if learned is not None and not learned.has(q, dead_zone)]

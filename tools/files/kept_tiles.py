@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from swathpack.edge.codec.modes import Weighing
 from swathpack.edge.codec.plain import CodedPlain
 from swathpack.edge.codec.rate import Curve
-from swathpack.edge.codec.transform_coder import Weights
 from swathpack.edge.stream import ContextRef, Segment
 from swathpack.edge.stream.quality import MAX_SHIFT, TRANSFORM, quality_of, usual_shift
 from swathpack.tools.files.coding_jobs import CodedLearned, How
@@ -131,10 +131,10 @@ class LearnedChoice:
         """All that decides what comes of it."""
         return self.refs, self._settled, q, dead_zone
 
-    def asked(self, q: int, dead_zone: float, layers: int, weights: Weights | None) -> tuple[Any, ...]:
+    def asked(self, q: int, dead_zone: float, layers: int, weighing: Weighing | None) -> tuple[Any, ...]:
         """Arguments of the job that codes it, behind the tile: optimised in proportion to the dead zone."""
         quality, given = quality_of(q, usual_shift(q, self.choice.shift)), [kept.get() for _, kept in self.contexts]
-        how = How(quality, layers, dead_zone, self.choice.slope, not self._settled, weights)
+        how = How(quality, layers, dead_zone, self.choice.slope, not self._settled, weighing)
         return self._coefficients.get(), given, how
 
     def take(self, q: int, dead_zone: float, found: CodedLearned) -> None:

@@ -1,7 +1,7 @@
 """What is done to one tile, as functions of what they are given alone: so any process may do it, and does it alike.
 
 perform(model, "decode", (part, layers, outline, valid))    a tile's counts; see `swathpack.tools.files.decoder`
-perform(model, "transform", (tile, most, aim, weights))     a tile coded; see `swathpack.tools.files.coding_jobs`
+perform(model, "transform", (tile, most, aim, weighing))    a tile coded; see `swathpack.tools.files.coding_jobs`
 perform(model, "nothing", ())                               for a tile that is done: it keeps its place in the order
 perform(model, "failed", (message,))                        for one that cannot be read: the same
 """

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from swathpack.codec.squares import smoothed, synthesised
 from swathpack.edge.codec.latents import STRIDE
 from swathpack.edge.codec.model import EdgeModel
 from swathpack.edge.codec.pixels import TILE, TileWindow
@@ -156,12 +157,13 @@ def tile_image(
             if contexts is not None and not is_learned(held.q):
                 return layout.drawn(*decoder.image(segment.prefix, contexts))
             if contexts is not None:
-                return model.synthesise(decoder.reconstruction(segment.prefix, contexts))
+                return synthesised(model, decoder.reconstruction(segment.prefix, contexts))
         except DecodeError:
             continue  # of another model; the latent is as good
     if not is_learned(held.q):
         return None
-    return model.synthesise(held.latent.astype(np.float32), step_of(held.q))
+    q = step_of(held.q)
+    return smoothed(model.synthesise(held.latent.astype(np.float32), q), q)
 
 
 def write_images(

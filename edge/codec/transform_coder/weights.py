@@ -1,9 +1,9 @@
 """Weights of bands: in some an error counts more than in others.
 
-Visible bands are dark, so a squared error that is equal over all bands starves the picture that people look at: with twelve
-bands and weights of 2 the true-colour picture of four val scenes gains 0.9 to 1.9 dB at 0.016 to 0.09 bits a sample, and the
-mean over all bands loses 0.1 to 0.3 dB (docs/pictures.md). At high rates every band is good, and equal weights are
-worth more.
+Visible bands are dark, so a squared error that is equal over all bands starves the picture that people look at, and the more
+so the darker they are beside the others. So their weights follow the tile: at low rates its blue, green and red get about as
+much spread as its other bands have, and more than half as much again. What that wins and costs is measured in docs/pictures.md. At high
+rates every band is good, and equal weights are worth more.
 """
 
 from __future__ import annotations
@@ -17,32 +17,58 @@ from numpy.typing import NDArray
 from swathpack.edge.codec.transform_coder.header import BitReader, BitWriter
 
 VISIBLE = frozenset(("B02", "B03", "B04", "blue", "green", "red"))
-LEVEL_BITS = 2
+GREEN, INFRARED = frozenset(("B03", "green")), frozenset(("B08", "nir"))
+LEVEL_BITS, OWN_LEVEL_BITS = 2, 3
 # 2^(k/2) and its inverse, written out so that no library's rounding is in them.
-_FACTORS = (1.0, 1.41421356237309505, 2.0, 2.82842712474619010)
-_INVERSES = (1.0, 0.70710678118654752, 0.5, 0.35355339059327376)
+_ROOT, _INVERSE_ROOT = 1.41421356237309505, 0.70710678118654752
+_FACTORS = (1.0, _ROOT, 2.0, 2 * _ROOT, 4.0, 4 * _ROOT, 8.0, 8 * _ROOT)
+_INVERSES = (1.0, _INVERSE_ROOT, 0.5, _INVERSE_ROOT / 2, 0.25, _INVERSE_ROOT / 4, 0.125, _INVERSE_ROOT / 8)
 CHOICES = ("auto", "equal", "visible")
-FULL_BPPB, HALF_BPPB = 0.25, 1.0  # below: weights of 2; below: of 1.41
+FULL_BPPB, HALF_BPPB = 0.25, 1.0  # below: weights that follow the tile; below: of 1.41
+
+# Of weights that follow the tile: the visible bands get about GAIN times the spread of the others, in half octaves between 2
+# and 4. Fitted on first dates of 36 training cubes (docs/pictures.md).
+GAIN = 1.6
+LEAST, MOST = 2, 4
+# Where infrared is not far above green in more than WATERY of the pixels, water masks hang on it: it then weighs 1.41.
+NEAR, WATERY = 1.25, 0.01
+THIN = 2  # every other row and column tells enough
 
 
 @dataclass(frozen=True)
 class Weights:
-    """`bands`: which of a tile's bands weigh 2^(level/2) times as much as the others, in amplitude; level 0: all the
-    same."""
+    """`levels`: of a tile's bands, 0 to 7; a band weighs 2^(level/2) in amplitude."""
 
-    level: int
-    bands: tuple[bool, ...]
+    levels: tuple[int, ...]
 
     @classmethod
     def equal(cls, count: int) -> Weights:
         """Of `count` bands, none before the others."""
-        return cls(0, (False,) * count)
+        return cls((0,) * count)
 
     @classmethod
     def visible(cls, names: Sequence[str], level: int) -> Weights:
         """Blue, green and red before the others; equal where there are no others."""
-        bands = tuple(name in VISIBLE for name in names)
-        return cls(level, bands) if any(bands) and not all(bands) and level else cls.equal(len(names))
+        levels = tuple(level * (name in VISIBLE) for name in names)
+        return cls(levels) if any(levels) and not all(levels) else cls.equal(len(names))
+
+    @property
+    def level(self) -> int:
+        """The heaviest; 0: all the same."""
+        return max(self.levels, default=0)
+
+    @property
+    def heaviest(self) -> tuple[bool, ...]:
+        """The bands that weigh most; all where they are the same."""
+        return tuple(level == self.level for level in self.levels)
+
+    @property
+    def balance(self) -> float:
+        """What squared errors by these weights are multiplied by before tiles are weighed against each other: more weight
+        than the usual 2 decides where a tile's bits go, not how many it gets (they stay where the geometric mean of the
+        weights does)."""
+        more = sum(self.levels) - LEAST * sum(self.heaviest) if self.level > LEAST else 0
+        return float(2.0 ** (-more / max(len(self.levels), 1)))
 
     @property
     def factors(self) -> NDArray[np.float32]:
@@ -55,41 +81,74 @@ class Weights:
         return self._of(_INVERSES)
 
     def _of(self, table: tuple[float, ...]) -> NDArray[np.float32]:
-        values = np.where(self.bands, np.float32(table[self.level]), np.float32(1))
-        return np.asarray(values, np.float32)[:, None, None]
+        return np.array([table[level] for level in self.levels], np.float32)[:, None, None]
 
 
-def weights_for(choice: str, names: Sequence[str], bppb: float) -> Weights:
-    """What an option says of bands of these names: equal; visible: blue, green and red at 2; auto: at 2 where a payload
-    is aimed
-    at little, at 1.41 and 1 where at more bits a sample. Raises ValueError.
+def weights_for(
+    choice: str, names: Sequence[str], bppb: float, samples: NDArray[np.generic], valid: NDArray[np.bool_]
+) -> Weights:
+    """What an option says of a tile (C, H, W) of bands of these names, whose payload is aimed at so many bits a sample.
+    equal; visible: blue, green and red at 2; auto: as the tile asks for at low rates, at 1.41 and 1 beyond. Raises
+    ValueError.
     """
     if choice not in CHOICES:
         raise ValueError(f"weights: expected one of {', '.join(CHOICES)}, found {choice!r}")
-    at_rate = 2 if bppb <= FULL_BPPB else 1 if bppb <= HALF_BPPB else 0
-    return Weights.visible(names, {"equal": 0, "visible": 2}.get(choice, at_rate))
+    if choice == "auto" and bppb <= FULL_BPPB:
+        return _weights_of(names, samples, valid)
+    return Weights.visible(names, {"equal": 0, "visible": 2}.get(choice, int(bppb <= HALF_BPPB)))
+
+
+def _weights_of(names: Sequence[str], samples: NDArray[np.generic], valid: NDArray[np.bool_]) -> Weights:
+    """The weights at which visible bands have about GAIN times the spread of the others. Sums are of integers, so that
+    every machine chooses alike.
+    """
+    usual = Weights.visible(names, LEAST)
+    inside = samples[:, ::THIN, ::THIN][:, valid[::THIN, ::THIN]].astype(np.int64)
+    count, seen = inside.shape[1], np.array([name in VISIBLE for name in names])
+    if not usual.level or not count or 2 * seen.sum() >= len(names):  # of few bands none can pay for more
+        return usual
+    spreads = (inside * inside).sum(axis=1) / count - (inside.sum(axis=1) / count) ** 2
+    wanted = GAIN**2 * float(spreads[~seen].mean())  # of the squared spread of visible bands
+    steps = [level for level in range(LEAST, MOST) if wanted > 2 ** (level + 0.5) * float(spreads[seen].mean())]
+    level = LEAST + len(steps)
+    green, infrared = ([n for n, name in enumerate(names) if name in one] for one in (GREEN, INFRARED))
+    watery = green and infrared and (inside[infrared[0]] < NEAR * inside[green[0]]).mean() > WATERY
+    raised = {infrared[0]: 1} if watery and level > LEAST else {}
+    return Weights(tuple(raised.get(n, level * bool(heavy)) for n, heavy in enumerate(seen)))
+
+
+def _alike(levels: Sequence[int]) -> bool:
+    """Whether all bands that weigh more than others weigh the same, at most what LEVEL_BITS say."""
+    return len(set(levels) - {0}) == 1 and max(levels) < 1 << LEVEL_BITS
 
 
 def write_weights(weights: Weights, out: BitWriter) -> None:
-    """The level and a bit a band, of weights that are not equal."""
-    out.put(weights.level, LEVEL_BITS)
-    for heavy in weights.bands:
-        out.put(heavy, 1)
+    """Of weights that are not equal: the level and a bit a band; where that does not tell all, level 0, and per band a bit
+    that is 0 or its own level behind it."""
+    alike = _alike(weights.levels)
+    out.put(weights.level if alike else 0, LEVEL_BITS)
+    for level in weights.levels:
+        out.put(level > 0, 1)
+        if level and not alike:
+            out.put(level, OWN_LEVEL_BITS)
 
 
 def read_weights(count: int, bits: BitReader) -> Weights:
     """As write_weights. Raises ValueError for what no encoder writes."""
-    level = bits.get(LEVEL_BITS)
-    bands = tuple(bool(bits.get(1)) for _ in range(count))
-    if not level or not any(bands) or all(bands):
-        raise ValueError(f"weights of level {level} for {sum(bands)} of {count} bands")
-    return Weights(level, bands)
+    level, levels, raised = bits.get(LEVEL_BITS), [], 0
+    for _ in range(count):
+        heavy = bits.get(1)
+        raised += heavy
+        levels.append((level or bits.get(OWN_LEVEL_BITS)) if heavy else 0)
+    if not 0 < raised < count or sum(map(bool, levels)) != raised or _alike(levels) != (level > 0):
+        raise ValueError(f"weights of level {level} for {raised} of {count} bands")
+    return Weights(tuple(levels))
 
 
 def weighted_errors(
     errors: NDArray[np.float64], samples: NDArray[np.generic], valid: NDArray[np.bool_], weights: Weights
 ) -> NDArray[np.float64]:
-    """Squared errors over all bands of a tile (C, H, W), coded without weights -> what they are by weights, about:
+    """Squared errors over all bands of a tile (C, H, W), coded without weights -> what they are by weights, about, balanced:
     every band is
     taken to err by the same, at most its own spread (reverse water-filling; Cover and Thomas, "Elements of Information
     Theory", section 10.3.3).
@@ -102,4 +161,4 @@ def weighted_errors(
     parts = np.minimum(levels, spreads)
     plain, heavy = parts.sum(axis=1), (parts * weights.factors.ravel().astype(np.float64) ** 2).sum(axis=1)
     beyond = np.maximum(errors - plain[-1], 0) * (heavy[-1] / plain[-1] if plain[-1] else 1.0)
-    return np.asarray(np.interp(errors, plain, heavy) + beyond)
+    return np.asarray(np.interp(errors, plain, heavy) + beyond) * weights.balance

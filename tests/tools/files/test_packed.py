@@ -26,16 +26,15 @@ class Evil:
 def test_every_job_of_coding_can_be_kept() -> None:
     shipped: EdgeModel = model()
     (tile,) = series(64, 64, 1)
-    from swathpack.edge.codec.transform_coder import Weights
-    from swathpack.tools.files.coding_jobs import How
+    from swathpack.tools.files.coding_jobs import How, Weighing
 
-    equal = Weights.equal(12)
-    coded = perform(shipped, "transform", (tile, 4000, 500, equal, None))
+    weighing = Weighing("auto", 0.1)
+    coded = perform(shipped, "transform", (tile, 4000, 500, weighing, None))
     image = perform(shipped, "image", (coded.payload, (12, 64, 64), tile.bands, None))
     coefficients = perform(shipped, "analyse", (tile,))
-    learned = perform(shipped, "learned", (tile, coefficients, [], How(24, 16, 0.1, 0.0, False, equal)))
+    learned = perform(shipped, "learned", (tile, coefficients, [], How(24, 16, 0.1, 0.0, False, weighing)))
     against = perform(shipped, "dated", (tile, coded, 500, [image]))
-    cost = perform(shipped, "plain cost", (tile, coded.payload, None, equal))
+    cost = perform(shipped, "plain cost", (tile, coded.payload, None, weighing))
     for thing in (coded, image, coefficients, learned, against, cost, Failure("no"), None):
         again = unpack(pack(thing))
         assert type(again) is type(thing) and pickle.dumps(again) == pickle.dumps(unpack(pack(again)))

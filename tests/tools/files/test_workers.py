@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from swathpack.edge.bands import BANDS
+from swathpack.edge.codec.modes import Weighing
 from swathpack.edge.codec.rate import slope_at
-from swathpack.edge.codec.transform_coder import weights_for
 from swathpack.edge.frame import Frame
 from swathpack.edge.stream import read_stream
 from swathpack.hil_tests.simulation.made_frames import series, values
@@ -109,13 +109,13 @@ def test_any_number_of_workers_makes_the_same_bytes(workers: int) -> None:
 
 def test_a_payload_that_stops_where_nothing_more_is_wanted_is_cut_alike() -> None:
     (tile,) = series(256, 256, 1, seed=4)
-    weights, levels = weights_for("auto", tile.bands, 0.1), (24.0, 30.0, 40.0)
-    whole = transform(shipped(), tile, None, 8000, weights)
+    weighing, levels = Weighing("auto", 0.1), (24.0, 30.0, 40.0)
+    whole = transform(shipped(), tile, None, 8000, weighing)
     room = room_for(8000)
     ends = [whole.curve.bytes_at(slope_at(level)) for level in (*levels, -20.0)]
     assert 2 * ends[0] < room < 2 * ends[-1], "one level must be reached within the room, one beyond it"
     for level, end in zip((*levels, -20.0), ends):
-        short = transform(shipped(), tile, None, 8000, weights, slope_at(level))
+        short = transform(shipped(), tile, None, 8000, weighing, slope_at(level))
         assert short.curve.bytes_at(slope_at(level)) == end and short.payload[:end] == whole.payload[:end]
         assert len(short.payload) == (len(whole.payload) if level == -20 else room)
 
