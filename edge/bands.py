@@ -92,7 +92,7 @@ def normalise_name(raw: str) -> str:
         text = f"{int(text):02d}"
     name = f"B{text.lstrip('0')}" if text.endswith("A") else f"B{text}"
     if name not in NATIVE_M and name != DROPPED:
-        raise BandError(f"unknown band {str(raw)!r}; known: {', '.join(BANDS)} and {DROPPED} (dropped)")
+        raise BandError(f"unknown band {str(raw)!r}; known: {', '.join(BANDS)} and {DROPPED}")
     return name
 
 

@@ -157,10 +157,11 @@ class CodingConfig(CodecSettings):
         return tuple(sorted({error for error in given if error is not None}))
 
     def goal(self, place: int, row: int, column: int) -> Goal:
-        """What is asked of a tile: the least error and the finest step of all regions that hold it."""
+        """What is asked of a tile: the least error, that of all tiles among them, and the finest step of all regions that hold it."""
         found = [region for region in self.regions if region.holds(place, row, column)]
+        errors = (self.max_error, *(r.max_error for r in found))
         return Goal(
-            min((r.max_error for r in found if r.max_error is not None), default=self.max_error),
+            min((error for error in errors if error is not None), default=None),
             min((r.q for r in found if r.q is not None), default=None),
             min((r.finest_dn for r in found if r.finest_dn is not None), default=None),
         )
@@ -285,6 +286,11 @@ def _check_regions(coding: CodingConfig) -> None:
         finer = [name for name in ("q", "finest_dn") if getattr(region, name) is not None]
         if finer and region.max_error is not None:
             raise ConfigError(f"{where}: expected max_error or {' and '.join(finer)}, found both")
+        if coding.max_error is not None and (region.max_error or 0) > coding.max_error:
+            raise ConfigError(
+                f"{where}: expected max_error up to that of coding.max_error, {coding.max_error}, which holds for all tiles; "
+                f"found {region.max_error}"
+            )
         if finer and coding.max_error is not None:
             raise ConfigError(
                 f"{where}: expected no {' and '.join(finer)} with coding.max_error, which holds for all tiles"

@@ -79,6 +79,21 @@ def _module(name: str) -> Any:
     return importlib.import_module(module if "." in module else f"swathpack.tools.commands.{module}")
 
 
+# Commands that code or decode tiles.
+CODING = ("compress", "decompress", "receive", "inpaint", "calibrate", "hil", "bench")
+
+
+def _tell_if_slow(name: str) -> None:
+    """Without the C coder everything works, a hundred times slower; an editable install does not build it."""
+    if name not in CODING:
+        return
+    from swathpack.edge.codec.rangecoder import native
+
+    if not native.available():
+        said = "the C coder is not built, and coding is some hundred times slower without it"
+        print(f"swathpack: {said}; build it: python -m swathpack.edge.codec.rangecoder.build", file=sys.stderr)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit code (`swathpack.tools.errors` lists them)."""
     # The networks are many small products: BLAS threads would spin for nothing. numpy is not loaded yet here.
@@ -88,6 +103,7 @@ def main(argv: list[str] | None = None) -> int:
 
     def work() -> int:
         args = build_parser(name or None).parse_args(argv)
+        _tell_if_slow(name)
         return int(args.run(args))
 
     return guarded(f"swathpack {name}".rstrip(), work)

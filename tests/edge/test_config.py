@@ -65,9 +65,9 @@ def test_what_is_asked_of_a_tile_is_the_finest_of_its_regions():
         "coast, place 3, tiles of rows 0-1, columns 0-4095: no count off by more than 4",
         "region 2, place 3, tiles of rows 1-1, columns 5-5: lossless",
     ]
-    whole = parse(GOOD + "[coding]\nmax_error = 2\n[[coding.regions]]\nplace = 1\nmax_error = 5\n").coding
-    assert whole.goal(0, 0, 0) == Goal(2) and whole.goal(1, 0, 0) == Goal(5), "a region's own word counts there"
-    assert list(guarantees(whole))[0] == "all tiles: no count off by more than 2"
+    whole = parse(GOOD + "[coding]\nmax_error = 5\n[[coding.regions]]\nplace = 1\nmax_error = 2\n").coding
+    assert whole.goal(0, 0, 0) == Goal(5) and whole.goal(1, 0, 0) == Goal(2)
+    assert list(guarantees(whole))[0] == "all tiles: no count off by more than 5"
 
 
 @pytest.mark.parametrize(
@@ -99,6 +99,10 @@ def test_what_is_asked_of_a_tile_is_the_finest_of_its_regions():
         (GOOD + "[coding]\nmax_error = -1", "coding.max_error: expected 0 to 65535, found -1"),
         (GOOD + "[coding]\nmax_error = 0.5", "coding.max_error: expected a whole number from 0 to 65535"),
         (GOOD + "[[coding.regions]]\nmax_error = 0\nq = 8", "coding.regions 1: expected max_error or q, found both"),
+        (
+            GOOD + "[coding]\nmax_error = 0\n[[coding.regions]]\nmax_error = 10",
+            "coding.regions 1: expected max_error up to that of coding.max_error, 0, which holds for all tiles; found 10",
+        ),
         (
             GOOD + "[coding]\nmax_error = 0\n[[coding.regions]]\nfinest_dn = 1",
             "coding.regions 1: expected no finest_dn with coding.max_error",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, islice
 from typing import Any
 
 import numpy as np
@@ -52,11 +52,19 @@ def guarantee_fields(kept: Sequence[Kept], times: Sequence[int]) -> dict[str, An
 
 
 def guarantee_lines(kept: Sequence[Kept]) -> Iterator[str]:
-    """A line for each date of which anything is promised: how many tiles keep which error, and of which strips are missing."""
+    """A line for each date of which anything is promised: how many tiles keep which error, of which strips are missing, and of
+    which everything.
+    """
+    spans = {k.key.tile for k in kept}
     for time, some in groupby(sorted(kept, key=lambda k: (k.key.time, k.key.tile)), key=lambda k: k.key.time):
         tiles = list(some)
         if said := spoken_errors(k.max_error for k in tiles):
-            yield f"{spoken_time(time)}: {said}" + _missing([k for k in tiles if k.max_error is not None])
+            there = {k.key.tile for k in tiles}
+            yield (
+                f"{spoken_time(time)}: {said}"
+                + _missing([k for k in tiles if k.max_error is not None])
+                + _absent(spans, there)
+            )
 
 
 def promised_in(store: GroundStore, decoder: EdgeSegmentDecoder, key: TileKey) -> int | None:
@@ -78,3 +86,18 @@ def _missing(promised: Sequence[Kept]) -> str:
     named = [f"{spoken_tile(k.key.tile)} {k.layers} of {LAYERS} strips" for k in lacking[:_TOLD]]
     more = [f"and {len(lacking) - _TOLD} more"] if len(lacking) > _TOLD else []
     return f"; not whole, the rest is nodata: {', '.join([*named, *more])}" if named else ""
+
+
+def _absent(seen: set[int], there: set[int]) -> str:
+    """Tiles of a place's images, as far as its tiles of all dates span, of which nothing came of this date."""
+    corners = [split_tile(tile) for tile in seen]
+    place, rows, columns = (
+        corners[0][0],
+        1 + max(row for _, row, _ in corners),
+        1 + max(column for _, _, column in corners),
+    )
+    have = {split_tile(tile)[1:] for tile in there}
+    lacking = (f"{place}/{r}/{c}" for r in range(rows) for c in range(columns) if (r, c) not in have)
+    named, count = list(islice(lacking, _TOLD)), rows * columns - len(have)
+    more = [f"and {count - _TOLD} more"] if count > _TOLD else []
+    return f"; nothing of {', '.join([*named, *more])}" if named else ""

@@ -173,7 +173,7 @@ def _ladder_lines(outcome: Outcome) -> list[str]:
     lines = [
         "",
         f"  the whole downlink at one quality (mode {flown(outcome)}):",
-        f"  {'':<14}{'bppb':>9}{'bytes/tile':>12}{'PSNR dB':>9}{'RMSE DN':>9}{'tiles/day':>14}",
+        f"  {'':<14}{'bppb':>9}{'bytes/tile':>12}{'PSNR dB':>9}{'RMSE DN':>9}{'tiles/day':>14}    (PSNR: mean; RMSE: typical tile)",
     ]
     rows = ladder(outcome)
     for row in rows if len(rows) <= 8 else [*rows[::3][:-1], rows[-1]]:

@@ -276,3 +276,13 @@ def test_help_names_every_command(capsys: Any) -> None:
         swathpack("--help")
     said = capsys.readouterr().out
     assert stopped.value.code == 0 and all(c in said for c in ("compress", "decompress", "inspect", "bench"))
+
+
+def test_a_missing_c_coder_is_told_of_once(monkeypatch, tmp_path, capsys):
+    from swathpack.edge.codec.rangecoder import native
+
+    monkeypatch.setattr(native, "available", lambda: False)
+    assert main(["decompress", str(tmp_path / "none.swp"), "-o", str(tmp_path / "x.npz")]) != 0
+    assert capsys.readouterr().err.count("the C coder is not built") == 1
+    main(["engines", "list"])
+    assert "C coder" not in capsys.readouterr().err
