@@ -335,9 +335,11 @@ class SeriesEncoder:
         """Bytes of the header with what is essential."""
         return self._start(False).size
 
-    def least_frames(self, tile_bytes: int) -> list[int]:
-        """Bytes of each frame at the least, its tiles meant to take so many each, without those that regions touch."""
-        coders = self._coders(max(1, tile_bytes), 1)
+    def least_frames(self, tile_bytes: int, most_bytes: int) -> list[int]:
+        """Bytes of each frame at the least, its tiles meant to take so many each, without those that regions touch. most_bytes: a
+        tile may take; heads tell of what comes behind them.
+        """
+        coders = self._coders(max(1, tile_bytes), max(1, most_bytes))
         return [self.records.bytes_of(index) + coders.take(index).least() for index in range(len(self.given))]
 
 
@@ -351,7 +353,9 @@ def least_budget(encoder: SeriesEncoder, each: bool) -> int:
     while True:
         # What tiles may take is counted as `per_frame` and `in_total` do, or another budget would be the smallest.
         room = budget - used - (max(promised) if each else sum(promised) + encoder.records_bytes())
-        parts = [own + more for own, more in zip(promised, encoder.least_frames(room // tiles))]
+        aim = max(1, room // tiles)
+        most = budget if each else min(room, room_for(aim))
+        parts = [own + more for own, more in zip(promised, encoder.least_frames(aim, most))]
         needed = used + (max(parts) if each else sum(parts))
         if needed <= budget:
             return budget
