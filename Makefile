@@ -28,12 +28,13 @@ TEST_ARGS ?=
 need_compiler = for c in $${CC%% *} cc gcc clang; do command -v $$c >/dev/null && exit 0; done; \
 	echo "make: no C compiler for the range coder (cc, gcc or clang); Debian and Ubuntu: apt install gcc" >&2; exit 1
 
-.PHONY: help setup setup-test demo test test-all lint bench train hil fuzz exactness trt-gate clean distclean
+.PHONY: help setup setup-test demo test test-quick quick-below quick-above test-all lint bench train hil fuzz exactness trt-gate clean distclean
 .DEFAULT_GOAL := help
 
 help:
 	@sed -n 's/^#   //p' Makefile
-	@echo "make test-all    also the long tests"
+	@echo "make test-quick  the same without what takes long for its breadth: for every few lines"
+	@echo "make test-all    also the campaigns"
 	@echo "make bench       rate and quality against JPEG2000, JPEG XL and x265 on the val split of $(DATA)"
 	@echo "make train       transform, entropy model, export to models/edge (resumes from $(RUNS)/)"
 	@echo "make hil         standard campaign: 30 simulated days with every kind of fault; report in $(RUNS)/hil"
@@ -79,6 +80,17 @@ lint: setup-test
 
 test: lint
 	@$(BIN)/python -m pytest -m "not slow" $(TEST_ARGS)
+
+test-quick: lint
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target quick-below quick-above
+
+# Two processes for two cores: what the parts below the tools are, and the rest.
+BELOW := tests/edge tests/codec tests/calibration tests/export
+QUICK := $(BIN)/python -m pytest -p no:cacheprovider -m "not slow and not long" $(TEST_ARGS)
+quick-below:
+	@$(QUICK) $(BELOW)
+quick-above:
+	@$(QUICK) tests $(addprefix --ignore=,$(BELOW))
 
 test-all: lint
 	@$(BIN)/python -m pytest $(TEST_ARGS)

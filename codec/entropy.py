@@ -40,7 +40,6 @@ FLAG = 127 * 2.0**-IN  # a flag plane is 0 or 127
 MAIN_IN = 3 * PLANES + 2
 CONTEXT_IN = PLANES + 2
 SPATIAL_IN = WIDTH + 3 * GROUP + 5
-CANDIDATES = 4  # context 1, context 2, neighbours, neighbours of context 1 (the last two in layer 0 only)
 SCALE_GRID = 3  # scale heads: table index steps of 2^-3 per unit
 GATE_GRID = 6
 ANCHORS = 9

@@ -23,13 +23,12 @@ from torch import Tensor, nn
 
 from swathpack.codec.adapt import Effort, train_for
 from swathpack.codec.data import CropSampler, load_cubes
-from swathpack.codec.terracodec.checkpoint import L2A_MEAN, L2A_STD, Model, from_model, save_model
+from swathpack.codec.terracodec.checkpoint import FAMILIES, L2A_MEAN, L2A_STD, Model, from_model, save_model
 from swathpack.codec.terracodec.elic import Elic, ElicSizes, pick_colour
 from swathpack.codec.terracodec.fp import FactorizedPrior
 from swathpack.codec.terracodec.gaussian import trained_sigma
 from swathpack.codec.terracodec.tt import TOKENS, Temporal, TemporalSizes
 
-FAMILIES = ("fp", "elic", "tt", "flextec")
 DATES = 3
 RATE_OF_LEARNING = 1e-3
 START_SPREAD = 3.0  # of latents of white noise before training, in steps

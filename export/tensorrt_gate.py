@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,15 +45,6 @@ def _without_gpu(trt: Any, config: Any) -> None:
     """TensorRT-RTX is told what to build for; on a board TensorRT asks the GPU."""
     config.num_compute_capabilities = 1
     config.set_compute_capability(trt.ComputeCapability.SM86, 0)
-
-
-def missing(trt: Any, surface: Mapping[str, Sequence[str]]) -> list[str]:
-    """Names `Class.member` of a surface that the module does not have."""
-    found = []
-    for owner, members in surface.items():
-        kind = getattr(trt, owner, None)
-        found += [f"{owner}.{member}" for member in members if not hasattr(kind, member)]
-    return found
 
 
 def main() -> None:

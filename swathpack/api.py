@@ -20,9 +20,9 @@ from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.codec.model import EdgeModel
 from swathpack.edge.frame import Frame
 from swathpack.tools.errors import StreamError, UserError
-from swathpack.tools.files.api import model as shipped_model
 from swathpack.tools.files.arrays import Times, as_series
-from swathpack.tools.files.lazy import Stream, open_model, values_of
+from swathpack.tools.files.lazy import Stream, values_of
+from swathpack.tools.files.models import open_model
 from swathpack.tools.files.outputs import Output, check_output
 from swathpack.tools.files.rasters import Series, check_form, output_of, write_series
 from swathpack.tools.files.rasters.options import options_of
@@ -42,7 +42,7 @@ Tick = Callable[[], None]
 
 
 def _model(folder: ModelFolder, threads: int) -> EdgeModel:
-    return shipped_model(threads) if folder is None else open_model(folder, threads)
+    return open_model(threads=threads) if folder is None else open_model(folder, threads)
 
 
 def _paths(source: Any) -> list[Path]:

@@ -131,6 +131,7 @@ def test_every_goal_is_met(wish: dict[str, Any], check: Any, cube: NDArray[np.ui
     assert check(made.nbytes, int(np.abs(back.astype(int) - given).max()))
 
 
+@pytest.mark.long
 def test_processes_make_the_same_bytes(monkeypatch: pytest.MonkeyPatch, cube: NDArray[np.uint16]) -> None:
     given, names, opened = cube[:2, 1:4], BANDS[1:4], list[int]()
     alone = swathpack.compress(given, bands=names, bytes=3000)

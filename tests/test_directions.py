@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.directions import circles, graph, modules, neighbours, upward
 
 
@@ -15,6 +17,7 @@ def made(root: Path, **files: str) -> dict[str, set[str]]:
     return graph(modules(root))
 
 
+@pytest.mark.long
 def test_imports_point_down() -> None:
     uses = graph(modules())
     assert len(uses) > 300 and upward(uses) == [] and circles(uses) == [] and circles(neighbours(uses)) == []

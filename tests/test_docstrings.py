@@ -32,6 +32,7 @@ class Port(Protocol):
 '''
 
 
+@pytest.mark.long
 def test_everything_has_its_docstring(capsys: pytest.CaptureFixture[str]) -> None:
     assert docstrings.main() == 0, capsys.readouterr().out
 

@@ -102,6 +102,7 @@ LEFT = (
 )  # an empty store, folders above the output
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("words", "limit", "said", "needs"), CASES)
 def test_a_full_disk_leaves_what_was_there(words: str, limit: int, said: str, needs: str, desk: Path) -> None:
     if needs:
@@ -125,6 +126,7 @@ def test_a_full_disk_leaves_what_was_there(words: str, limit: int, said: str, ne
     assert [n for n in after if n.endswith(".part") or n.startswith(".")] == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "words", ["compress big.npz -o old.swp --bytes 9000 --force", "inpaint big.npz -o old.npz --force"]
 )

@@ -23,6 +23,8 @@ import pytest
 from swathpack.hil_tests.simulation.made_frames import values
 from swathpack.tools.cli import COMMANDS
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).resolve().parent.parent
 LEFT_OUT = shutil.ignore_patterns(
     ".git",

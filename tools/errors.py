@@ -10,7 +10,7 @@ from __future__ import annotations
 
 DONE = 0
 BAD_INPUT = 1  # an input that cannot be used, or a request that cannot be met
-USAGE = 2  # argparse
+USAGE = 2  # argparse ends with it; tests hold the table of docs/commands.md against these names
 PARTLY = 3  # what could be made was written; something is missing or damaged, and was named
 REFUSED = 4  # nothing was touched: an output would overwrite an input or something that exists
 INTERRUPTED = 130

@@ -20,10 +20,12 @@ from swathpack.edge.codec.layers import known_context
 from swathpack.edge.codec.lone import date_in, encode_lone
 from swathpack.edge.codec.lone_exact import ExactCoder
 from swathpack.edge.codec.model import EdgeModel
-from swathpack.edge.codec.plain import CodedPlain, Counts, PlainError, bytes_about, few_missing
+from swathpack.edge.codec.modes import Expected, Weighing, learned_wins, tries_learned, tries_transform
+from swathpack.edge.codec.plain import CodedPlain, Counts, PlainError
 from swathpack.edge.codec.prediction import CodingContext, CodingError
 from swathpack.edge.codec.protocol import CodecError, ContextLatent, TileKey, TilePixels
 from swathpack.edge.codec.rangecoder import RangeCoderError
+from swathpack.edge.codec.rate import bytes_about
 from swathpack.edge.codec.settings import CodecSettings
 from swathpack.edge.codec.tile_coder import (
     CodedLatent,
@@ -32,7 +34,7 @@ from swathpack.edge.codec.tile_coder import (
     encode_tile,
     weigh_contexts,
 )
-from swathpack.edge.codec.transform_coder import Weights, weighted_errors, weights_for
+from swathpack.edge.codec.transform_coder import Weights, weighted_errors
 from swathpack.edge.frame import Frame, FrameError
 from swathpack.edge.radiometry import PLAIN
 from swathpack.edge.stream import ContextRef, StreamError, lone_binding, pack_segment, segment_overhead_bytes
@@ -73,6 +75,11 @@ class FlightTile:
     @property
     def context_digests(self) -> tuple[bytes, ...]:
         return tuple(ref.digest for ref in self.refs)
+
+    @property
+    def prefixes(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """(17,) bytes of payload and (17,) squared error by layers, as `swathpack.edge.codec.modes.Expected` takes them."""
+        return self.coded.payload_sizes, self.distortion
 
     def segment(self, start: int, stop: int) -> bytes:
         """The packed record with layers [start, stop)."""
@@ -157,17 +164,17 @@ class FlightCodec:
         for context in contexts:
             if context_digest(context.latent, context.groups, GROUP) != context.digest:
                 raise CodecError(f"context of {context.key.time} changed in memory")
-        plain = self._plain(tile, contexts) if self.mode != "learned" else None
-        if plain is not None and (self.mode == "transform" or not few_missing(tile.bands) or tile.radiometry != PLAIN):
+        plain = self._plain(tile, contexts) if tries_transform(self.mode) else None
+        if plain is not None and (not tries_learned(self.mode, tile.bands) or tile.radiometry != PLAIN):
             return plain
         if tile.radiometry != PLAIN:
             raise CodecError(f"the learned codec takes uint16 DN only, found {tile.radiometry.dtype}")
         learned = self._learned(tile, [c for c in contexts if is_learned(c.q)])
-        return learned if plain is None or not _better(plain, learned) else plain
+        return learned if plain is None or learned_wins(Expected(learned.prefixes, plain.prefixes)) else plain
 
     def _weights(self, tile: TilePixels) -> Weights:
-        bppb = 8 * bytes_about(self.q, tile.data.size) / tile.data.size
-        return weights_for(self.weights, tile.bands, bppb, tile.data, tile.valid)
+        weighing = Weighing.aimed(self.weights, bytes_about(self.q, tile.data.size), tile.data.size)
+        return weighing.of(tile.bands, tile.data, tile.valid)
 
     def _plain(self, tile: TilePixels, contexts: Sequence[ContextLatent]) -> FlightTile:
         room, aim, weights = 2 * tile.data.size + 4096, bytes_about(self.q, tile.data.size), self._weights(tile)
@@ -204,12 +211,3 @@ def _dates(tile: TilePixels, contexts: Sequence[ContextLatent]) -> list[tuple[Co
         if date is not None and (date[0].names, date[0].radiometry, date[1].shape) == alike:
             found.append((context, date[1]))
     return found
-
-
-def _better(plain: FlightTile, learned: FlightTile) -> bool:
-    """Whether the transform coder's prefixes have less error than the learned codec's layers at as many bytes, on the
-    mean of the logarithms: which of them is cut later, and where, is not known yet.
-    """
-    sizes, errors = learned.coded.payload_sizes[1:], np.log2(np.maximum(learned.distortion[1:], 1e-9))
-    at_those = np.interp(sizes, plain.coded.payload_sizes, np.log2(np.maximum(plain.distortion, 1e-9)))
-    return bool((at_those - errors).mean() < 0)

@@ -18,13 +18,13 @@ from swathpack.edge.bands import BANDS
 from swathpack.edge.codec import predictive, transform_coder
 from swathpack.edge.codec.carrier import carry
 from swathpack.edge.codec.latents import LAYERS, STRIDE
+from swathpack.edge.codec.rate import Curve
 from swathpack.edge.stream import ContextRef, Segment
 from swathpack.edge.stream.quality import PREDICTIVE, TRANSFORM
 
 MAX_BANDS = 16
 FINEST_DN = 0.5  # of the transform coder's last bit plane, when nothing is said
 _LONG = 255
-LEAST_LEARNED_BANDS = 9  # with fewer, the learned codec spends bits on bands that nobody gave
 Samples = NDArray[np.generic]
 Counts = NDArray[np.uint16]
 
@@ -86,50 +86,6 @@ class CodedPlain:
         return Segment.empty((frame, tile), self.quality, (start, stop), self.size, refs)
 
 
-@dataclass(frozen=True, eq=False)
-class Curve:
-    """The lower convex hull of (bytes, error): `sizes` and `slopes` (error saved a byte there), both without equal ones."""
-
-    sizes: NDArray[np.float64]
-    slopes: NDArray[np.float64]
-
-    @classmethod
-    def of(cls, sizes: NDArray[np.int64], errors: NDArray[np.float64]) -> Curve:
-        """Of a tile's prefixes, 0 bytes first."""
-        hull = [0]
-        for k in range(1, len(sizes)):
-            if sizes[k] <= sizes[hull[-1]]:
-                continue
-            while len(hull) > 1 and _slope(sizes, errors, hull[-2], hull[-1]) <= _slope(sizes, errors, hull[-1], k):
-                hull.pop()
-            hull.append(k)
-        chords = np.array([_slope(sizes, errors, a, b) for a, b in zip(hull, hull[1:])])
-        keep = chords > 0
-        chords, ends = chords[keep], np.array(hull[1:], np.int64)[keep]
-        if not len(chords):
-            return cls(np.zeros(1), np.zeros(1))
-        # At the end of a chord the slope lies between it and the next one; behind the last it falls as fast again.
-        following = np.append(chords[1:], chords[-1] * min(0.25, chords[-1] / chords[-2] if len(chords) > 1 else 0.25))
-        return cls(sizes[ends].astype(np.float64), np.sqrt(chords * following))
-
-    def bytes_at(self, slope: float) -> int:
-        """The prefix beyond which a byte saves less error than `slope`; interpolated on logarithmic scales."""
-        if not self.sizes[-1] or slope >= self.slopes[0] * 4:
-            return 0
-        if slope <= self.slopes[-1]:
-            return int(self.sizes[-1])
-        return int(2 ** np.interp(-np.log2(slope), -np.log2(self.slopes), np.log2(self.sizes)))
-
-
-def _slope(sizes: NDArray[np.int64], errors: NDArray[np.float64], a: int, b: int) -> float:
-    return float((errors[a] - errors[b]) / (sizes[b] - sizes[a]))
-
-
-def few_missing(names: Sequence[str]) -> bool:
-    """Whether the learned codec may be worth its bytes: all bands are its own, and at least nine of the twelve."""
-    return set(names) <= set(BANDS) and len(names) >= LEAST_LEARNED_BANDS
-
-
 def mode_name(quality: int) -> str:
     """learned, transform or predictive."""
     return {TRANSFORM: "transform", PREDICTIVE: "predictive"}.get(quality, "learned")
@@ -138,11 +94,6 @@ def mode_name(quality: int) -> str:
 def latent_size(shape: Sequence[int]) -> tuple[int, int]:
     """Latent rows and columns of a tile (..., H, W)."""
     return -(-shape[-2] // STRIDE), -(-shape[-1] // STRIDE)
-
-
-def bytes_about(level: float, samples: int) -> int:
-    """Bytes of a tile of so many samples at a level, about: 0.15 bits a sample at 28, half as many every 9 levels on."""
-    return max(64, int(0.15 / 8 * 2 ** ((28 - level) / 9) * samples))
 
 
 def encode_transform(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from swathpack.edge.codec.modes import MODES
+from swathpack.edge.codec.transform_coder import CHOICES
 from swathpack.edge.radiometry import MAX_COUNT
 from swathpack.edge.schema import key
 from swathpack.edge.stream.quality import MAX_SHIFT
@@ -22,9 +24,9 @@ class CodecSettings:
     q: int = key(28, 0, 63)
     base: int = key(MAX_SHIFT, 0, 3)
     slope: float = key(0.0, 0.0, 1.0)
-    mode: str = key("auto", words=("auto", "learned", "transform"))
+    mode: str = key("auto", words=MODES)
     finest_dn: float = key(4.0, 0.5, 4096.0)
-    weights: str = key("auto", words=("auto", "equal", "visible"))
+    weights: str = key("auto", words=CHOICES)
     max_error: int | None = key(None, 0, MAX_COUNT)
 
     @property

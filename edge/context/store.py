@@ -1,12 +1,12 @@
 """The context store: the last two confirmed latents of every tile, in a slot file that survives loss of power.
 
-Writing goes data, sync, directory entry, sync; only then is the entry that it replaces cleared. So at every
-instruction the directory names only slots whose data is whole, and an older latent stays until the newer one
-is durable. What a crash leaves behind is one entry too many at most, and `open` drops the older one.
+Writing goes data, sync, directory entry, sync; only then is the entry that it replaces cleared. So at every instruction the
+directory names only slots whose data is whole, and an older latent stays until the newer one is durable. What a crash
+leaves behind is one entry too many at most, and `open` drops the older one.
 
-A tile's latents live in one set of `ways` slots (a set-associative cache: Hennessy and Patterson, "Computer
-Architecture", appendix B): the index in memory needs no hash table, and its size is fixed. When a set is
-full, the latent whose tile was needed longest ago makes room.
+A tile's latents live in one set of `ways` slots (a set-associative cache: Hennessy and Patterson, "Computer Architecture",
+appendix B): the index in memory needs no hash table, and its size is fixed. When a set is full, the latent whose tile was
+needed longest ago makes room.
 """
 
 from __future__ import annotations
@@ -41,8 +41,7 @@ from swathpack.edge.events import EventLog
 from swathpack.edge.storage.blockfile import BlockFile, Blocks
 
 KEPT_PER_TILE = 2
-_LOAD_ENTRIES = 1 << 16
-_BATCH = 256  # latents made durable with one pair of syncs
+_LOAD_ENTRIES, _BATCH = 1 << 16, 256  # entries read at once; latents made durable with one pair of syncs
 _MIX = 0x9E3779B97F4A7C15  # 2^64 / golden ratio: Knuth's multiplicative hash
 
 

@@ -18,7 +18,6 @@ from swathpack.edge.stream.segment import (
     Segment,
     lone_binding,
     pack_segment,
-    payload_room,
     segment_overhead_bytes,
 )
 from swathpack.edge.stream.short import Marks, overhead_in, room_in
@@ -43,7 +42,6 @@ __all__ = [
     "pack_holes",
     "pack_mask",
     "pack_segment",
-    "payload_room",
     "read_segment",
     "read_segment_in",
     "read_stream",

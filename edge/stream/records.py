@@ -35,7 +35,7 @@ from swathpack.edge.stream.times import Time, pack_time, unpack_time
 from swathpack.edge.stream.wire import MAX_VARINT, Cursor, varint
 
 FRAME_SYNC, EXTENSION_SYNC = 0xE2, 0xE3
-GEOREFERENCE, SOURCE, LICENCE, ATTRIBUTION, TEXT = 1, 2, 3, 4, 5
+GEOREFERENCE, TEXT = 1, 5  # 2 to 4 are a source, a licence and an attribution, which nobody writes yet
 MAX_EXTENSION_BYTES = 1 << 20
 OTHER_VERSION = 3  # of the format, from which on masks stay until another record
 _MASK_BIT, _OFFSET_BIT, _HOLES_BIT, _OTHER_BIT = 0x10, 0x20, 0x40, 0x80

@@ -226,14 +226,6 @@ def payload_of(segment: Segment, data: bytes, start: int) -> Taken:
     return take_checks(wire, segment.payload_bytes, check)
 
 
-def payload_room(segment: Segment, room_bytes: int) -> int:
-    """The longest payload whose record fits `room_bytes`; negative when not even an empty one does."""
-    payload = room_bytes - segment_overhead_bytes(segment, 0)
-    while payload >= 0 and payload + segment_overhead_bytes(segment, payload) > room_bytes:
-        payload -= 1
-    return payload
-
-
 def unpack_front(data: bytes, at: int, binding: int) -> tuple[Segment, int]:
     """(segment without payload, where the payload starts), the CRC-16 checked."""
     cursor = Cursor(data, at + 1)

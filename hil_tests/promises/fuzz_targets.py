@@ -86,13 +86,12 @@ class Target:
 def targets() -> list[Target]:
     """All parsers, in the order in which they are fuzzed."""
     packet = SpacePacket(Apid.IMAGE, 3, 1, 2, pack_pieces([Piece(5, 0, b"abcdefgh"), Piece(6, 900, b"xyz")]))
+    return [*_of_the_link(packet), *_of_streams(), *_of_messages(packet), *_of_texts()]
+
+
+def _of_the_link(packet: SpacePacket) -> list[Target]:
     entry = ReportEntry(7, TileKey(3, 1000), 4, 500, b"12345678", ((3, 9),), True)
     report = Report(1, 1, 5, 6, 0, 100, 1000, (entry, ReportEntry(9, TileKey(4, 1000), 0, 0, headless=True)))
-    frame = Frame(np.arange(2 * 8 * 8, dtype=np.uint16).reshape(2, 8, 8), ("B02", "B03"))
-    log = EventLog(ManualClock())
-    log.report(events.TILE_FAILED, tile=1, time=2, error="x")
-    receiver = _Receiver()
-    segment = pack_segment(Segment(3, 1, 20, 0, 16, 4, 4, payload=b"0123456789abcdef"), BINDING)
     return [
         Target(
             "deframer",
@@ -121,6 +120,12 @@ def targets() -> list[Target]:
             ("link_keys.py",),
         ),
         Target("parity", _parity, (PacketError,), parity_seeds(packet), ("erasure.py",)),
+    ]
+
+
+def _of_streams() -> list[Target]:
+    segment = pack_segment(Segment(3, 1, 20, 0, 16, 4, 4, payload=b"0123456789abcdef"), BINDING)
+    return [
         Target(
             "segment",
             lambda d: read_segment(d, BINDING),
@@ -143,6 +148,15 @@ def targets() -> list[Target]:
             make_stream,
         ),
         Target("range coder", *_range_coder(), ("native.py", "coding.py")),
+    ]
+
+
+def _of_messages(packet: SpacePacket) -> list[Target]:
+    frame = Frame(np.arange(2 * 8 * 8, dtype=np.uint16).reshape(2, 8, 8), ("B02", "B03"))
+    log = EventLog(ManualClock())
+    log.report(events.TILE_FAILED, tile=1, time=2, error="x")
+    receiver = _Receiver()
+    return [
         Target(
             "receiver",
             receiver,
@@ -167,6 +181,11 @@ def targets() -> list[Target]:
         Target(
             "messages", lambda d: MessageSplitter(4096).feed(d), (SourceError,), [b"\0\0\0\3abc" * 3], ("sockets.py",)
         ),
+    ]
+
+
+def _of_texts() -> list[Target]:
+    return [
         Target(
             "toml",
             lambda d: parse(d.decode("utf-8", "replace")),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from swathpack.edge.codec.rate import Bytes, Reals
+from swathpack.edge.codec.rate.curves import Bytes, Reals
 
 
 def uniform_layers(costs_bytes: Bytes, budget_bytes: int) -> int:

@@ -14,7 +14,7 @@ from swathpack.tools.pages.svg import COLOURS, Plot, legend
 WIDTH = 1080
 MARGIN = (10, 14, 24, 58)
 LABELS = (10, 14, 24, 132)
-BLUE, ORANGE, GREEN, PINK, AMBER, SKY, OLIVE, GREY = COLOURS
+BLUE, ORANGE, GREEN, _, AMBER, SKY = COLOURS[:6]
 DAY_S = 86400.0
 THIN = 1500  # points of a line at most
 

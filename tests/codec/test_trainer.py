@@ -36,6 +36,7 @@ def test_rates_rise_then_fall() -> None:
     assert learning_rates(1.0) == pytest.approx(0.02)
 
 
+@pytest.mark.long
 def test_a_run_learns_keeps_its_file_and_goes_on_from_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     first = trainer(tmp_path / "deep" / "run.pt", 0.01)
     start = {key: value.clone() for key, value in first.ema.items()}

@@ -20,6 +20,8 @@ from swathpack.tools.files.encoder import SeriesEncoder
 from swathpack.tools.files.synthetic_scene import synthetic_series
 from tests.codec.terracodec.make_models import imported
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:

@@ -27,6 +27,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.long
 def test_a_written_model_codes(written: Path) -> None:
     model, frames = EdgeModel(written), series(48, 64, 2)
     data = SeriesEncoder(model, frames, mode="learned").at_quality(24)

@@ -4,12 +4,14 @@ are installed (`make trt-gate`).
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from swathpack.edge.codec.model import DEFAULT_DIRECTORY
-from swathpack.export.tensorrt_gate import GateError, build, missing, runtime
+from swathpack.export.tensorrt_gate import GateError, build, runtime
 from tests.edge.codec.engines.tensorrt_surface import FUNCTIONS, SURFACE
 
 pytest.importorskip("tensorrt_rtx_libs")
@@ -30,6 +32,15 @@ def test_complaints_are_passed_on(tmp_path: Path) -> None:
     onnx.save(onnx.helper.make_model(graph), tmp_path / "broken.onnx")
     with pytest.raises(GateError, match="broken.onnx does not parse.*NoSuchOperator"):
         build(tmp_path / "broken.onnx")
+
+
+def missing(trt: Any, surface: Mapping[str, Sequence[str]]) -> list[str]:
+    """Names `Class.member` of a surface that the module does not have."""
+    found = []
+    for owner, members in surface.items():
+        kind = getattr(trt, owner, None)
+        found += [f"{owner}.{member}" for member in members if not hasattr(kind, member)]
+    return found
 
 
 def test_every_name_that_the_flight_engine_uses_exists() -> None:

@@ -13,6 +13,8 @@ from swathpack.hil_tests.promises.fuzz_targets import Target
 from tests.fuzz.__main__ import LEAST_INPUTS, MOST_SHARES, SECONDS, Found, enough, fuzz_all, installed, mutated, report
 from tests.fuzz.targets import CORPUS, slug, targets
 
+pytestmark = pytest.mark.long
+
 REPLAY = """
 from tests.fuzz.targets import CORPUS, slug, targets
 from tests.fuzz.unchecked import switch_off

@@ -112,6 +112,7 @@ def test_the_stand_in_of_tegrastats_writes_lines_that_the_meter_reads(tmp_path: 
     assert all(module_mw(line) for line in lines) and "GR3D_FREQ" in lines[0]
 
 
+@pytest.mark.long
 def test_cross_coding_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(sys, "argv", ["cross_coding", "--board", "local", "--tiles", "1", "--dates", "2"])
     assert cross_coding() == 0

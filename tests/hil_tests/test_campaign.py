@@ -18,6 +18,8 @@ from swathpack.hil_tests.scenario.read import parse_scenario, read_scenario
 from swathpack.tools.cli import main
 from swathpack.tools.errors import REFUSED, UserError
 
+pytestmark = pytest.mark.long
+
 pytest.importorskip("skyfield")
 TINY = """
 days = 0.35

@@ -44,6 +44,7 @@ def test_the_latents_are_worth_predicting(truth: Any) -> None:
     assert len(np.unique(truth["table"])) > 100 and np.abs(truth["mean8"]).max() > 1000
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_torch_form_equals_the_twin(tiles: list[Any], truth: Any, dtype: Any) -> None:
     assert mismatches(truth, predictions(TorchEngine(random_parameters(), dtype), tiles)) == 0
@@ -82,6 +83,7 @@ def test_inputs_survive_the_way_to_another_processor(tiles: list[Any], truth: An
     assert mismatches(truth, predictions(ExactNetwork(random_parameters()), read_inputs(tmp_path / "in.npz"))) == 0
 
 
+@pytest.mark.long
 def test_pixels_are_the_same_by_every_way_and_a_difference_is_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -24,13 +24,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from swathpack.edge.codec.pixels import tile_windows
+from swathpack.edge.codec.pixels import TILE, tile_windows
 from swathpack.edge.codec.predictive import CodedTile, Workspace, backend, decode, encode
 from swathpack.tools.bench.peers.base import PeerError
 from swathpack.tools.bench.peers.lossless import LOSSLESS, NEAR_LOSSLESS
 from swathpack.tools.bench.peers.still import _imagecodecs
 from swathpack.tools.bench.range_peers import Scene
-from swathpack.tools.bench.transform_coder import SETS, TILE, sensor_scenes, val_scenes
+from swathpack.tools.bench.transform_coder import SETS, sensor_scenes, val_scenes
 
 ERRORS = (1, 2, 5, 10, 50)
 REPEATS = 3  # of every timed run; the quickest counts

@@ -22,6 +22,7 @@ from swathpack.edge.bands import BANDS
 from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.codec.layers import tile_decoder
 from swathpack.edge.codec.model import EdgeModel
+from swathpack.edge.codec.pixels import TILE
 from swathpack.edge.codec.tile_coder import analyse_tile, encode_tile
 from swathpack.edge.stream.quality import quality_of, usual_shift
 from swathpack.export.digests import renew
@@ -34,7 +35,6 @@ from swathpack.tools.progress import progress
 
 SCHEMA = "swathpack-rate-quality-1"
 SEGMENT_BYTES = 21  # of a segment around its payload, see docs/stream.md
-TILE = 256
 
 
 def points_of(model: EdgeModel, frame: np.ndarray[Any, Any], q: int) -> tuple[list[float], list[float]]:

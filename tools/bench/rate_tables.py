@@ -30,6 +30,7 @@ from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.codec.layers import tile_decoder
 from swathpack.edge.codec.lone import decode_lone
 from swathpack.edge.codec.model import EdgeModel
+from swathpack.edge.codec.pixels import TILE
 from swathpack.edge.codec.plain import CodedPlain, decode_plain, encode_predictive
 from swathpack.edge.codec.protocol import TileKey, TilePixels
 from swathpack.edge.codec.settings import CodecSettings
@@ -48,7 +49,7 @@ from swathpack.tools.plan.rate_modes import TABLES_SCHEMA
 from swathpack.tools.plan.rates import MEASURED_TABLE
 from swathpack.tools.progress import progress
 
-TILE, LEAST_SIDE = 256, 96  # below, what a small picture costs by itself would be taken for a rate
+LEAST_SIDE = 96  # below, what a small picture costs by itself would be taken for a rate
 THIN_BPPB = 0.005  # a prefix shorter than the first layer: files may be cut there, a pass is not
 ERRORS = (0, 1, 2, 5, 10, 20, 50)
 # In the order of their numbers of bands; those of other sensors as near as Sentinel-2's bands come.

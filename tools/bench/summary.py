@@ -18,11 +18,13 @@ from typing import Any
 
 import numpy as np
 
+from swathpack.edge.bands import BANDS
+from swathpack.edge.codec.pixels import TILE
 from swathpack.tools.bench import metrics
 from swathpack.tools.bench.measure import Measured, Point
 from swathpack.tools.bench.metrics import Curve
 
-TILE_SAMPLES = 256 * 256 * 12
+TILE_SAMPLES = TILE * TILE * len(BANDS)
 GRID_RATES = 25
 QUALITIES = ("ssim", "sam", "ndvi", "ndwi", "water", "true_colour", "false_colour", "blocks")
 CPU_RATE = 0.1  # bppb at which CPU seconds are told

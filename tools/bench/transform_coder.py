@@ -23,8 +23,8 @@ from pathlib import Path
 import numpy as np
 
 from swathpack.edge.bands import BANDS
-from swathpack.edge.codec.pixels import tile_windows
-from swathpack.edge.codec.plain import Curve
+from swathpack.edge.codec.pixels import TILE, tile_windows
+from swathpack.edge.codec.rate import Curve
 from swathpack.edge.codec.transform_coder import CodedTile, decode_tile, encode_tile
 from swathpack.tools.bench.peers.base import PeerError
 from swathpack.tools.bench.range_peers import CURVES, PLAIN, Scene, at_rates, named, rmse
@@ -42,7 +42,6 @@ SETS: dict[str, tuple[str, ...]] = {
     "13": (*BANDS[:10], "B10", *BANDS[10:]),
 }
 RATES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 3.0)
-TILE = 256
 
 
 # ------------------------------------------------------------------------------------------------------- ours

@@ -18,11 +18,12 @@ from typing import Any
 
 import numpy as np
 
+from swathpack.edge.codec.pixels import TILE
 from swathpack.edge.codec.transform_coder import decode_tile, encode_tile
 from swathpack.tools.bench.peers.base import PeerError
 from swathpack.tools.bench.peers.still import _imagecodecs
 from swathpack.tools.bench.range_peers import Scene
-from swathpack.tools.bench.transform_coder import SETS, TILE, val_scenes
+from swathpack.tools.bench.transform_coder import SETS, val_scenes
 
 LEAST_SIDE = 200
 REPEATS = 5

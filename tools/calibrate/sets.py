@@ -16,12 +16,11 @@ from numpy.typing import NDArray
 
 from swathpack.edge.bands import BANDS, BandError, complete_bands
 from swathpack.edge.codec.latents import STRIDE
-from swathpack.edge.codec.pixels import fill_invalid
+from swathpack.edge.codec.pixels import TILE, fill_invalid
 from swathpack.edge.frame import Frame, FrameError
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.rasters import read_series
 
-TILE = 256
 LEAST_VALID = 0.5
 JUDGE_EVERY = 4
 SUFFIXES = (".npz", ".tif", ".tiff")

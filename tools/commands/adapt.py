@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from swathpack.edge.bands import BandError, complete_bands
-from swathpack.edge.codec.model import DEFAULT_DIRECTORY, EdgeModel, ModelError
+from swathpack.edge.codec.model import DEFAULT_DIRECTORY, EdgeModel
 from swathpack.edge.frame import Frame, FrameError
 from swathpack.tools.bench import metrics
 from swathpack.tools.bench.metrics import Curve
@@ -34,6 +34,7 @@ from swathpack.tools.errors import RefusedError, UserError
 from swathpack.tools.files.api import frame_bytes
 from swathpack.tools.files.decoder import StreamDecoder
 from swathpack.tools.files.encoder import SeriesEncoder
+from swathpack.tools.files.models import open_model
 from swathpack.tools.files.outputs import Output
 from swathpack.tools.files.rasters import read_series
 from swathpack.tools.files.rasters.tiff import SUFFIXES
@@ -216,7 +217,7 @@ def train(
         write(args, base, transform, entropy, notes)
     if args.parts != "entropy":
         with Progress(0, "coding examples") as bar:
-            examples = gather(_open(base), sampler, Effort(seconds * CODING_SHARE), bar.step)
+            examples = gather(open_model(base), sampler, Effort(seconds * CODING_SHARE), bar.step)
         effort = Effort(seconds * (1 - CODING_SHARE))
         with Progress(0, "training synthesis") as bar:
             steps["synthesis"] = adapt_synthesis(transform, examples, sampler.rng, effort, bar.step)
@@ -256,7 +257,7 @@ def run(args: argparse.Namespace) -> int:
     held = sum(p.held for p in places)
     if args.holdout and not held:
         raise UserError(f"{args.folder}: no series has two dates to hold one out; --holdout 0 trains without a verdict")
-    base = _open(args.model)
+    base = open_model(args.model)
     seen = sum(len(p.training) for p in places)
     print(f"{len(places)} series, {seen} dates to train on, {held} later dates held out")
     output = Output(args.output, [args.folder, args.model], folder=True)
@@ -279,7 +280,7 @@ def run(args: argparse.Namespace) -> int:
             "series": len(places),
         }
         write(args, made, transform, entropy, notes)
-        adapted = _open(made)
+        adapted = open_model(made)
         if held:
             text, numbers = _verdict(base, adapted, places)
             (made / "adapted.json").write_text(json.dumps(numbers | notes["training"], indent=1) + "\n")
@@ -287,13 +288,6 @@ def run(args: argparse.Namespace) -> int:
     counts = ", ".join(f"{n} steps of {part}" for part, n in steps.items())
     print(f"{args.output}: model {adapted.digest.hex()}, {minutes:g} minutes, {cpu:g} of CPU ({counts})")
     return 0
-
-
-def _open(directory: Path) -> EdgeModel:
-    try:
-        return EdgeModel(directory)
-    except ModelError as error:
-        raise UserError(str(error)) from error
 
 
 def _verdict(base: EdgeModel, adapted: EdgeModel, places: Sequence[Place]) -> tuple[str, dict[str, Any]]:

@@ -21,16 +21,18 @@ from pathlib import Path
 import numpy as np
 
 from swathpack.edge.codec.latents import LAYERS
-from swathpack.edge.codec.model import DEFAULT_DIRECTORY, EdgeModel, ModelError
+from swathpack.edge.codec.model import DEFAULT_DIRECTORY, EdgeModel
+from swathpack.edge.codec.modes import MODES
 from swathpack.edge.codec.plain import PlainError
+from swathpack.edge.codec.rate import COARSEST_LEVEL, FINEST_LEVEL
 from swathpack.edge.codec.transform_coder import CHOICES as WEIGHTS
 from swathpack.edge.frame import FrameError
 from swathpack.edge.stream import StreamError
 from swathpack.edge.stream.quality import MAX_SHIFT
 from swathpack.tools.errors import DONE, PARTLY, UserError
 from swathpack.tools.files.encoder import SeriesEncoder
-from swathpack.tools.files.frame_coder import COARSEST_LEVEL, FINEST_LEVEL, MODES
 from swathpack.tools.files.journal import JournalPool, fingerprint_of
+from swathpack.tools.files.models import open_model
 from swathpack.tools.files.outputs import Output, add_force
 from swathpack.tools.files.rasters import Series, read_series
 from swathpack.tools.files.rasters.options import add_reading_arguments, reading_options
@@ -46,15 +48,8 @@ MAX_THREADS = 256
 UNDECIDING = ("output", "force", "resume", "threads", "run", "report")  # options that do not decide the bytes
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "input",
-        nargs="+",
-        type=Path,
-        metavar="IN",
-        help="an .npz cube; GeoTIFFs or JPEG2000 files, one a date or one a band; SAFE folders or zips; folders of these",
-    )
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT.swp")
+def _add_goal(parser: argparse.ArgumentParser) -> None:
+    """How large or how good the file is to be, and what counts as good."""
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--bytes-per-frame", type=int, metavar="N", help="fill at most N bytes a frame, headers included")
     size.add_argument("--bytes", type=int, metavar="N", help="fill at most N bytes in all, headers included")
@@ -89,6 +84,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of the bands: equal: least squared error over all of them; visible: errors in blue, green and red count twice; "
         "auto (default): 2 to 4 times up to 0.25 bits a sample, the more the darker they are, 1.4 times up to 1, equal beyond",
     )
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "input",
+        nargs="+",
+        type=Path,
+        metavar="IN",
+        help="an .npz cube; GeoTIFFs or JPEG2000 files, one a date or one a band; SAFE folders or zips; folders of these",
+    )
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT.swp")
+    _add_goal(parser)
     add_reading_arguments(parser, grids=True)
     parser.add_argument(
         "--intra-every",
@@ -147,23 +154,10 @@ def check_threads(args: argparse.Namespace) -> None:
         raise UserError(f"--threads: expected 1 to {MAX_THREADS}, found {args.threads}")
 
 
-def open_model(args: argparse.Namespace) -> EdgeModel:
-    """The model of --model, as a UserError when it cannot be loaded."""
-    check_threads(args)
-    return _model(args, args.threads)
-
-
 def open_tile_model(args: argparse.Namespace) -> EdgeModel:
     """The model for work on tiles: one thread, since workers share the cores out. Raises UserError."""
     check_threads(args)
-    return _model(args, 1)
-
-
-def _model(args: argparse.Namespace, threads: int) -> EdgeModel:
-    try:
-        return EdgeModel(args.model, threads, args.engine)
-    except ModelError as error:
-        raise UserError(str(error)) from error
+    return open_model(args.model, 1, args.engine)
 
 
 def request_of(args: argparse.Namespace) -> Request:

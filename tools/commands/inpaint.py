@@ -21,9 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swathpack.edge.bands import BANDS
-from swathpack.edge.codec.model import DEFAULT_DIRECTORY, EdgeModel, ModelError
+from swathpack.edge.codec.model import DEFAULT_DIRECTORY, EdgeModel
 from swathpack.edge.frame import Frame, FrameError
 from swathpack.tools.errors import UserError
+from swathpack.tools.files.models import open_model
 from swathpack.tools.files.outputs import add_force, check_outputs, write_text
 from swathpack.tools.files.rasters import Series, is_folder, output_of, read_series, write_series
 from swathpack.tools.files.rasters.options import add_reading_arguments, reading_options
@@ -231,10 +232,7 @@ def _with_checkpoint(
 def _model(args: argparse.Namespace) -> EdgeModel | None:
     if args.method == "regression":
         return None
-    try:
-        return EdgeModel(args.model, args.threads)
-    except ModelError as error:
-        raise UserError(str(error)) from error
+    return open_model(args.model, args.threads)
 
 
 def repaired_frame(frame: Frame, repair: Repair, mask: Mask) -> Frame:

@@ -17,13 +17,14 @@ from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
-from swathpack.edge.codec.model import EdgeModel, ModelError
+from swathpack.edge.codec.model import DEFAULT_DIRECTORY, EdgeModel, ModelError
 from swathpack.edge.packets.deframer import Deframer
 from swathpack.edge.packets.link_keys import UNSIGNED, LinkKey, LinkKeyError, choose_key, read_link_keys
 from swathpack.edge.packets.security import ForgedPacketError, opened
 from swathpack.edge.packets.space_packet import SpacePacket
 from swathpack.tools.errors import DONE, PARTLY, UserError
 from swathpack.tools.files.decoder import MAX_PIXELS
+from swathpack.tools.files.models import open_model
 from swathpack.tools.files.outputs import check_output, write_bytes
 from swathpack.tools.ground.codec_decoder import EdgeSegmentDecoder
 from swathpack.tools.ground.guarantees import promised_in
@@ -110,7 +111,7 @@ def _run(args: argparse.Namespace, store: GroundStore, key: LinkKey) -> int:
     for what in args.drop:
         print(f"dropped {what}: {drop(store, what)} segments")
     if args.passes or args.images:
-        model = EdgeModel(args.model) if args.model else EdgeModel()
+        model = open_model(args.model or DEFAULT_DIRECTORY)
         whole = [_receive(path, store, model, key, args) for path in args.passes]
         if args.images is not None:
             _, refused = write_images(store, model, args.images, args.max_pixels, print)

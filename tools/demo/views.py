@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from swathpack.edge.codec.model import EdgeModel
+from swathpack.edge.codec.pixels import TILE
 from swathpack.edge.frame import Frame
 from swathpack.tools.bench.metrics import bppb, psnr
 from swathpack.tools.bench.peers.base import Encoded, PeerError
@@ -25,7 +26,6 @@ from swathpack.tools.progress import Progress
 if TYPE_CHECKING:
     from swathpack.tools.demo.__main__ import Outcome
 
-TILE = 256
 LAYER_COUNTS = (1, 2, 4, 8, 16)
 LAYER_QUALITY = 20
 BUDGETS_BPPB = (0.025, 0.05, 0.1, 0.2)

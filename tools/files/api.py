@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 
 from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.codec.model import EdgeModel
@@ -13,15 +12,15 @@ from swathpack.edge.stream import Extension, FrameRecord, Segment, Stream, read_
 from swathpack.edge.stream.quality import MAX_SHIFT
 from swathpack.tools.files.decoder import StreamDecoder
 from swathpack.tools.files.encoder import SeriesEncoder
+from swathpack.tools.files.models import open_model
 
 # Of what the encoder makes of one model: from 2 on with a base layer, from 4 on with adaptive scales, from 5 on with weights.
 CODING_VERSION = 6
 
 
-@lru_cache(maxsize=2)
 def model(threads: int = 1) -> EdgeModel:
-    """The shipped model, loaded once."""
-    return EdgeModel(threads=threads)
+    """The shipped model, opened once."""
+    return open_model(threads=threads)
 
 
 def model_version() -> str:

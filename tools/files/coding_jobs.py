@@ -15,10 +15,11 @@ from swathpack.codec.squares import synthesised
 from swathpack.edge.bands import BANDS, complete_dn, filled_counts
 from swathpack.edge.codec.latents import Latent
 from swathpack.edge.codec.model import EdgeModel
+from swathpack.edge.codec.modes import Weighing, image_error
 from swathpack.edge.codec.plain import CodedPlain, Counts, against, decode_plain, encode_predictive, encode_transform
 from swathpack.edge.codec.prediction import CodingContext
 from swathpack.edge.codec.tile_coder import DEAD_ZONE, CodedLatent, analyse_tile, encode_tile, weigh_contexts
-from swathpack.edge.codec.transform_coder import Weights, counts_of, weights_for
+from swathpack.edge.codec.transform_coder import counts_of
 from swathpack.edge.frame import Frame
 from swathpack.edge.stream import ContextRef, Segment
 from swathpack.edge.stream.quality import TRANSFORM
@@ -35,7 +36,7 @@ def room_for(aim_bytes: int) -> int:
 class CodedLearned:
     """A tile by the learned codec: its latent, and the payload of its first `layers` layers (a longer one does not start with
     it: every one ends as its coder does). payload_sizes: (17,) bytes. kept: which of the contexts it was given are used.
-    cost: see `cost_of`, of its image; None where nobody asked.
+    cost: `swathpack.edge.codec.modes.image_error`; None where nobody asked.
     """
 
     latent: Latent
@@ -56,22 +57,9 @@ class CodedLearned:
 
 
 @dataclass(frozen=True)
-class Weighing:
-    """How bands are to be weighed: an option's word, and the bits a sample that a tile is aimed at; see
-    `swathpack.edge.codec.transform_coder.weights_for`."""
-
-    choice: str
-    bppb: float
-
-    def of(self, tile: Frame) -> Weights:
-        """The weights of a tile's bands."""
-        return weights_for(self.choice, tile.bands, self.bppb, tile.data, tile.valid)
-
-
-@dataclass(frozen=True)
 class How:
     """quality: byte of step and base. layers: that are sent. slope: of optimised quantisation. weigh: leave contexts that do
-    not pay. weighing: of the bands, for `cost_of`; None where the cost is not asked for.
+    not pay. weighing: of the bands, for the cost; None where it is not asked for.
     """
 
     quality: int
@@ -89,7 +77,7 @@ def transform(
     its payload will be cut (error saved a byte), if that is known: what lies far beyond is then not coded.
     """
     tile = _filled(tile)
-    weights = weighing.of(tile)
+    weights = weighing.of(tile.bands, tile.data, tile.valid)
 
     def coded(most: int | None) -> CodedPlain:
         return encode_transform(tile.data, tile.valid, tile.bands, max_bytes=most, aim_bytes=aim_bytes, weights=weights)
@@ -124,9 +112,9 @@ def _image(
 
 
 def plain_cost(_: EdgeModel, tile: Frame, payload: bytes, date: Counts | None, weighing: Weighing) -> float:
-    """`cost_of` what a decoder makes of a transform payload."""
-    shape, filled = (len(tile.bands), tile.height, tile.width), _filled(tile)
-    return cost_of(_image(payload, shape, tile.bands, date), filled, weighing.of(filled))
+    """The error of what a decoder makes of a transform payload; see `swathpack.edge.codec.modes.image_error`."""
+    shape = (len(tile.bands), tile.height, tile.width)
+    return _cost_of(_image(payload, shape, tile.bands, date), tile, weighing)
 
 
 def analyse(model: EdgeModel, tile: Frame) -> NDArray[np.float32]:
@@ -145,14 +133,9 @@ def learned(
     first = done if how.dead_zone == DEAD_ZONE else None
     slope = how.slope * how.dead_zone / DEAD_ZONE
     coded = encode_tile(model, coefficients, how.quality, contexts, min(how.dead_zone, 0.5), slope, first)
-    cost = None if how.weighing is None else _learned_cost(model, tile, coded, how.weighing)
+    cost = None if how.weighing is None else _cost_of(_synthesised(model, tile, coded), tile, how.weighing)
     payload = coded.layers.payload(how.layers)
     return CodedLearned(coded.latent, coded.quality, payload, how.layers, coded.payload_sizes, kept, cost)
-
-
-def _learned_cost(model: EdgeModel, tile: Frame, coded: CodedLatent, weighing: Weighing) -> float:
-    filled = _filled(tile)
-    return cost_of(_synthesised(model, tile, coded), filled, weighing.of(filled))
 
 
 def _synthesised(model: EdgeModel, tile: Frame, coded: CodedLatent) -> NDArray[np.uint16]:
@@ -165,12 +148,10 @@ def _filled(tile: Frame) -> Frame:
     return replace(tile, data=filled_counts(tile), holes=np.zeros((0, 0, 0), np.bool_)) if tile.holes.any() else tile
 
 
-def cost_of(image: NDArray[np.generic], tile: Frame, weights: Weights) -> float:
-    """log2 of the squared error over valid pixels: of all bands by their weights and, as much again, of the heaviest bands."""
-    difference = (image.astype(np.float64) - tile.data) * weights.factors
-    errors = (difference[:, tile.valid] ** 2).sum(axis=1)
-    parts = [errors.sum(), errors[list(weights.heaviest)].sum()] if weights.level else [errors.sum()]
-    return float(np.log2(np.maximum(parts, 1e-9)).mean())
+def _cost_of(image: NDArray[np.generic], tile: Frame, weighing: Weighing) -> float:
+    filled = _filled(tile)
+    weights = weighing.of(filled.bands, filled.data, filled.valid)
+    return image_error(image, filled.data, filled.valid, weights)
 
 
 def exact(_: EdgeModel, tile: Frame, max_error: int) -> CodedPlain:

@@ -48,11 +48,6 @@ class FrameReport:
         """Nothing of the frame is in the stream, and something should be."""
         return bool(self.absent) and not self.tiles and not self.problem
 
-    def tells_of(self, tile: int) -> bool:
-        """Whether anything is wrong with a tile, or may be."""
-        named = any(t.tile == tile and t.problem for t in self.tiles)
-        return bool(self.problem) or named or any(first <= tile <= last for first, last in self.absent)
-
     @property
     def missing(self) -> list[str]:
         """What is missing or damaged, a line each."""

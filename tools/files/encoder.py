@@ -1,9 +1,9 @@
 """Series of frames to a `.swp` stream: at one level of quality, filling a byte budget that is never exceeded, or exact.
 
 Every tile is coded by the better of two: the learned codec, at a quantiser step and with context, or the transform
-coder, whose payload is cut where a further byte saves too little (swathpack.tools.files.frame_coder). Budgets are met by
-searching the level: the transform coder's tiles cost one coding for all levels, the learned codec's one a step. What
-that leaves is filled to the byte by longer prefixes, or by dead zones where every tile is the learned codec's.
+coder, whose payload is cut where a further byte saves too little (`swathpack.edge.codec.modes`, `swathpack.edge.codec.rate`).
+Budgets are met by searching the level: the transform coder's tiles cost one coding for all levels, the learned codec's one
+a step. What that leaves is filled to the byte by longer prefixes, or by dead zones where every tile is the learned codec's.
 """
 
 from __future__ import annotations
@@ -14,18 +14,14 @@ from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import IO
 
-import numpy as np
-from numpy.typing import NDArray
-
-from swathpack.edge.bands import complete_dn
 from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.codec.model import EdgeModel
-from swathpack.edge.codec.pixels import TileWindow, tile_windows
-from swathpack.edge.codec.plain import bytes_about
-from swathpack.edge.codec.tile_coder import DEAD_ZONE, RDO_SLOPE, analyse_tile
+from swathpack.edge.codec.modes import MODES
+from swathpack.edge.codec.pixels import TILE, TileWindow, tile_windows
+from swathpack.edge.codec.rate import COARSEST_LEVEL, bytes_about
+from swathpack.edge.codec.tile_coder import DEAD_ZONE, RDO_SLOPE
 from swathpack.edge.frame import Frame
 from swathpack.edge.stream import Header
-from swathpack.edge.stream.header import MAX_TILE
 from swathpack.edge.stream.quality import MAX_SHIFT, STEPS
 from swathpack.edge.stream.records import MAX_EXTENSION_BYTES
 from swathpack.tools.errors import UserError
@@ -33,13 +29,7 @@ from swathpack.tools.files.carried import record_of
 from swathpack.tools.files.coders import Coders, Given
 from swathpack.tools.files.coding_jobs import room_for
 from swathpack.tools.files.file_writer import FileWriter
-from swathpack.tools.files.frame_coder import (
-    COARSEST_LEVEL,
-    MODES,
-    FrameCoder,
-    Surroundings,
-    Trial,
-)
+from swathpack.tools.files.frame_coder import FrameCoder, Surroundings, Trial
 from swathpack.tools.files.frame_records import FrameRecords
 from swathpack.tools.files.kept_tiles import Choice
 from swathpack.tools.files.pool import Pool
@@ -54,7 +44,6 @@ from swathpack.tools.files.workers import LocalPool
 
 WHOLE_SHARE = 0.02  # of the budget: what files said, free text and all, is worth so much and no more
 RECORD_AROUND = 16  # bytes of a record around what it holds, at the most
-TILE = MAX_TILE
 NEAR = 1.5  # levels by which the learned codec's step may miss the level of all others
 ROUNDS = 4  # in which that is found, mostly in one or two
 LEAP = 8  # levels, where the learned codec's tiles alone take more than there is
@@ -64,16 +53,15 @@ Tick = Callable[[], None]
 class SeriesEncoder:
     """Encodes frames of one place (equal sizes and bands) into one stream.
 
-    intra_every: every Nth frame without context (0: only the first). slope: of rate-distortion optimised
-    quantisation in squared steps per bit; 0 leaves it out and halves the time. shift: most octaves from the step to
-    that of the base layer (`swathpack.edge.stream.quality.usual_shift`); 0 for none. mode: one of `frame_coder.MODES`.
-    weights: one of `swathpack.edge.codec.transform_coder.CHOICES`. groups: per frame the number of its grid; frames of
-    different grids are no context for each other. metadata: what the files said; its essential part is in every
-    stream. pool: who codes tiles, this process by default; the bytes are the same. shelf: where what was made of tiles waits.
-    keep_going: tiles that cannot be read or coded are left out and named in `failures`. regions: tiles that they touch keep their
-    greatest error, the others share what is left. left_out, modes: of the stream made
-    last, what it does not carry, and how many tiles are coded how. Methods write to `file` where one is given; else they give
-    the bytes.
+    intra_every: every Nth frame without context (0: only the first). slope: of rate-distortion optimised quantisation in
+    squared steps per bit; 0 leaves it out and halves the time. shift: most octaves from the step to that of the base layer
+    (`swathpack.edge.stream.quality.usual_shift`); 0 for none. mode: one of `swathpack.edge.codec.modes.MODES`. weights: one
+    of `swathpack.edge.codec.transform_coder.CHOICES`. groups: per frame the number of its grid; frames of different grids
+    are no context for each other. metadata: what the files said; its essential part is in every stream. pool: who codes
+    tiles, this process by default; the bytes are the same. shelf: where what was made of tiles waits. keep_going: tiles
+    that cannot be read or coded are left out and named in `failures`. regions: tiles that they touch keep their greatest
+    error, the others share what is left. left_out, modes: of the stream made last, what it does not carry, and how many
+    tiles are coded how. Methods write to `file` where one is given; else they give the bytes.
     """
 
     def __init__(
@@ -391,9 +379,3 @@ def _closer(best: Trial, code: Callable[[int, float], Trial], q: int, room: int)
 
 def _size(trials: Sequence[Trial]) -> int:
     return sum(trial.size for trial in trials)
-
-
-def coefficients_of(model: EdgeModel, frame: Frame) -> list[NDArray[np.float32]]:
-    """Coefficients of all tiles of a frame (for calibration and tests)."""
-    dn = complete_dn(frame)
-    return [analyse_tile(model, w.of(dn), w.of(frame.valid)) for w in tile_windows(frame.height, frame.width, TILE)]

@@ -1,10 +1,5 @@
-"""One frame of a series at any level of quality: for every tile the better of the learned codec and the transform coder.
-
-A *level* is the one scale of quality: at level x a further bit must save at least 0.1155 step^2 of squared error, with
-step = 64 * 2^(x/8) DN, the quantiser step of the learned codec at q = x (0.1155 = 2 ln 2 / 12 is what a bit saves a uniform
-quantiser at high rate; Gray and Neuhoff, "Quantization", IEEE Trans. IT 44(6), 1998, section IV). Levels below 0 are
-finer than the learned codec goes. Equal level in all tiles is equal slope, the least error for the bytes
-(swathpack.edge.codec.rate).
+"""One frame of a series at any level of quality (`swathpack.edge.codec.rate.levels`): for every tile the better of the learned codec
+and the transform coder (`swathpack.edge.codec.modes`), both coded once.
 """
 
 from __future__ import annotations
@@ -13,43 +8,21 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Se
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
-from swathpack.edge.bands import BANDS
-from swathpack.edge.codec.latents import LAYERS, step_dn
+from swathpack.edge.codec.latents import LAYERS
+from swathpack.edge.codec.modes import Measured, Weighing, learned_wins, tries_learned, tries_transform
 from swathpack.edge.codec.pixels import TileWindow
-from swathpack.edge.codec.plain import LEAST_LEARNED_BANDS
+from swathpack.edge.codec.rate import slope_at
 from swathpack.edge.codec.tile_coder import DEAD_ZONE
 from swathpack.edge.stream import ContextRef, Header, StreamWriter, overhead_in, room_in
 from swathpack.edge.stream.quality import STEPS, TRANSFORM
 from swathpack.tools.errors import UserError
-from swathpack.tools.files.coding_jobs import Weighing
 from swathpack.tools.files.kept_tiles import Choice, LearnedChoice, LearnedTile, PlainTile
 from swathpack.tools.files.places import Date, Place
 from swathpack.tools.files.pool import Failure, Pool
 from swathpack.tools.files.shelf import Shelf
 from swathpack.tools.files.sources import FrameSource
 
-FINEST_LEVEL, COARSEST_LEVEL = -56.0, float(STEPS - 1)  # steps of 0.5 and 15,040 DN
-BIT_SAVES = 2 * np.log(2) / 12
-MODES = ("auto", "learned", "transform")
-USUAL_LEVEL = 28.0
-# What smoothing leaves of the learned codec's 16-pixel squares, over clouds most, is seen before it is measured: where a tile
-# is no context for others, its error must be 0.3 dB below the transform coder's, in log2 here.
-BLOCKS_COST = 0.1
-
 Coded = LearnedTile | PlainTile
-
-
-def tries_learned(mode: str, bands: Sequence[str]) -> bool:
-    """Whether tiles of these bands may be coded by the learned codec."""
-    least = 1 if mode == "learned" else LEAST_LEARNED_BANDS
-    return mode != "transform" and set(bands) <= set(BANDS) and len(bands) >= least
-
-
-def slope_at(level: float, gain: float = 1.0) -> float:
-    """Squared error (counts^2) that a byte must save at a level; gain: DN of a count."""
-    return float(8 * BIT_SAVES * (step_dn(0) / gain) ** 2 * 2.0 ** (level / 4))
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,7 +97,7 @@ class FrameCoder:
         self.live = [w for w in windows if w.index not in around.apart and source.live(w)]
         self.bands = source.outline.bands
         samples = len(self.bands) * max((w.height * w.width for w in windows), default=1)
-        self.weighing = Weighing(choice.weights, 8 * aim_bytes / samples)
+        self.weighing = Weighing.aimed(choice.weights, aim_bytes, samples)
         self.gain = source.outline.radiometry.gain
         self._slope = None if level is None else slope_at(level, self.gain)
         self._plain: dict[int, PlainTile] = {}
@@ -170,7 +143,7 @@ class FrameCoder:
     def _to_plain(self, window: TileWindow) -> None:
         """A tile that the learned codec cannot code."""
         self._learned.pop(window.index, None)
-        if self.choice.mode == "learned":
+        if not tries_transform(self.choice.mode):
             self._leave_out(window)
 
     @property
@@ -291,12 +264,12 @@ class FrameCoder:
         self._open = False
         for w, found in self._run("analyse", self.live, lambda w: (self.source.tile(w),), self._to_plain):
             self._learned[w.index] = LearnedChoice(self.choice, self.places[w.index], found, self.around.shelf)
-        if self.choice.mode != "learned":
+        if tries_transform(self.choice.mode):
             self._leave_losers(q, layers)
 
     def reconsider(self, q: int) -> bool:
         """Leave the learned codec where it does not win at step q after all; whether anything changed."""
-        return self.choice.mode != "learned" and self._leave_losers(q, LAYERS)
+        return tries_transform(self.choice.mode) and self._leave_losers(q, LAYERS)
 
     def _leave_losers(self, q: int, layers: int) -> bool:
         """Keep the learned codec where its image at step q has less error than the transform coder's at as many bytes."""
@@ -304,11 +277,10 @@ class FrameCoder:
         self._code_learned(windows, q, DEAD_ZONE, layers)
         self.look(windows)
         windows = [w for w in windows if w.index in self._learned]
-        lead = BLOCKS_COST if self.choice.alone else 0.0
         changed = False
         for w, cost in self._run("plain cost", windows, lambda w: self._rival(w, q)):
             own = self._learned[w.index].seen[q, DEAD_ZONE].cost
-            if own is None or own + lead >= cost:
+            if not learned_wins(Measured(own, cost), self.choice.alone):
                 del self._learned[w.index]
                 changed = True
         return changed
@@ -322,7 +294,7 @@ class FrameCoder:
 
     def _code_learned(self, windows: Iterable[TileWindow], q: int, dead_zone: float, layers: int) -> None:
         """Have the learned codec's tiles at a step and dead zone ready."""
-        weighing = self.weighing if self.choice.mode != "learned" and dead_zone == DEAD_ZONE else None
+        weighing = self.weighing if tries_transform(self.choice.mode) and dead_zone == DEAD_ZONE else None
 
         def arguments(w: TileWindow) -> tuple[Any, ...]:
             return self.source.tile(w), *self._learned[w.index].asked(q, dead_zone, layers, weighing)
@@ -344,7 +316,7 @@ class FrameCoder:
         learned = self._learned.get(window.index)
         if learned is None:
             coded = self.plain(window)
-            stop = min(coded.curve.bytes_at(slope_at(level, self.gain)), int(coded.payload_sizes[layers]))
+            stop = min(coded.curve.bytes_at_level(level, self.gain), int(coded.payload_sizes[layers]))
             return self.cut(Tile(window.index, coded, LAYERS, 0), stop)
         return self._sized(Tile(window.index, learned.seen[q, dead_zone], layers, 0, learned.refs))
 
@@ -375,11 +347,15 @@ class FrameCoder:
         empty = tile.coded.empty_segment(self.index, tile.index, tile.layers, tile.refs)
         return Tile(tile.index, tile.coded, tile.layers, payload + overhead_in(self.header, empty, payload), tile.refs)
 
-    def grown(self, tile: Tile, room: int) -> Tile:
-        """A plain tile with as much more of its payload as `room` more bytes hold."""
+    def payload_in(self, tile: Tile, size: int) -> int:
+        """The longest payload of a plain tile whose segment takes at most `size` bytes."""
         whole = self.whole(tile)
         empty = whole.empty_segment(self.index, tile.index, LAYERS, tile.refs)
-        return self.cut(tile, min(room_in(self.header, empty, tile.size + room), whole.payload_bytes))
+        return min(room_in(self.header, empty, size), whole.payload_bytes)
+
+    def grown(self, tile: Tile, room: int) -> Tile:
+        """A plain tile with as much more of its payload as `room` more bytes hold."""
+        return self.cut(tile, self.payload_in(tile, tile.size + room))
 
     def exact(self, errors: Mapping[int, int]) -> Trial:
         """All tiles by the predictive coder: every valid count within the error of its tile's number."""

@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from swathpack.edge.codec.plain import CodedPlain, Curve
+from swathpack.edge.codec.modes import Weighing
+from swathpack.edge.codec.plain import CodedPlain
+from swathpack.edge.codec.rate import Curve
 from swathpack.edge.stream import ContextRef, Segment
 from swathpack.edge.stream.quality import MAX_SHIFT, TRANSFORM, quality_of, usual_shift
-from swathpack.tools.files.coding_jobs import CodedLearned, How, Weighing
+from swathpack.tools.files.coding_jobs import CodedLearned, How
 from swathpack.tools.files.places import Place, ShelvedContext
 from swathpack.tools.files.shelf import Kept, Shelf
 

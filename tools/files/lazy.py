@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swathpack.edge.codec.latents import LAYERS
-from swathpack.edge.codec.model import EdgeModel, ModelError
+from swathpack.edge.codec.model import DEFAULT_DIRECTORY, EdgeModel
 from swathpack.edge.codec.pixels import TileWindow
 from swathpack.edge.codec.plain import mode_name
 from swathpack.edge.frame import Frame, FrameError
@@ -24,12 +24,12 @@ from swathpack.edge.stream import Segment, read_stream
 from swathpack.edge.stream import StreamError as FormatError
 from swathpack.edge.stream.quality import is_learned
 from swathpack.tools.errors import StreamError, UserError
-from swathpack.tools.files.api import model as shipped_model
 from swathpack.tools.files.api import record_sizes
 from swathpack.tools.files.carried import metadata_of
 from swathpack.tools.files.decode_report import FrameReport, promised_by
 from swathpack.tools.files.decoder import MAX_PIXELS, StreamDecoder
 from swathpack.tools.files.held_latents import RecentLatents
+from swathpack.tools.files.models import open_model
 from swathpack.tools.files.outputs import write_bytes
 from swathpack.tools.files.rasters.records import Georeference
 from swathpack.tools.files.rasters.series import array_from_json
@@ -191,10 +191,8 @@ class Stream:
     @cached_property
     def _decoder(self) -> LazyDecoder:
         model = self._model
-        if model is None:
-            model = shipped_model(self._threads)
-        elif not isinstance(model, EdgeModel):
-            model = open_model(model, self._threads)
+        if not isinstance(model, EdgeModel):
+            model = open_model(DEFAULT_DIRECTORY if model is None else model, self._threads)
         return LazyDecoder(model, self._data)
 
     @property
@@ -283,14 +281,6 @@ def values_of(frame: Frame) -> NDArray[Any]:
     """(C, H, W) values of a frame in the type of its file."""
     valid = np.broadcast_to(frame.valid, frame.data.shape)
     return frame.radiometry.to_values(frame.data, valid & ~frame.holes if frame.holes.size else valid)
-
-
-def open_model(folder: str | Path, threads: int = 1) -> EdgeModel:
-    """The model of a folder. Raises UserError."""
-    try:
-        return EdgeModel(Path(folder), threads)
-    except ModelError as error:
-        raise UserError(str(error)) from error
 
 
 def _meet(tile: TileWindow, rows: slice, columns: slice) -> bool:

@@ -20,7 +20,7 @@ _OWN = {
     ("swathpack.tools.files.coding_jobs", "CodedLearned"),
     ("swathpack.tools.files.pool", "Failure"),
     ("swathpack.edge.codec.plain", "CodedPlain"),
-    ("swathpack.edge.codec.plain", "Curve"),
+    ("swathpack.edge.codec.rate.curves", "Curve"),
     ("swathpack.edge.codec.transform_coder.tile", "CodedTile"),
     ("swathpack.edge.codec.transform_coder.tile", "_Wanted"),
     ("swathpack.edge.codec.transform_coder.weights", "Weights"),

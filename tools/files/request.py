@@ -9,14 +9,15 @@ from typing import IO
 
 from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.codec.model import EdgeModel
-from swathpack.edge.codec.pixels import tile_windows
+from swathpack.edge.codec.modes import MODES, tries_learned
+from swathpack.edge.codec.pixels import TILE, tile_windows
+from swathpack.edge.codec.rate import COARSEST_LEVEL, FINEST_LEVEL
 from swathpack.edge.codec.tile_coder import RDO_SLOPE
 from swathpack.edge.codec.transform_coder import CHOICES as WEIGHTS
 from swathpack.edge.radiometry import MAX_COUNT
 from swathpack.edge.stream.quality import MAX_SHIFT
 from swathpack.tools.errors import UserError
-from swathpack.tools.files.encoder import TILE, SeriesEncoder
-from swathpack.tools.files.frame_coder import COARSEST_LEVEL, FINEST_LEVEL, MODES, tries_learned
+from swathpack.tools.files.encoder import SeriesEncoder
 from swathpack.tools.files.part_request import georeference_of
 from swathpack.tools.files.pool import Pool
 from swathpack.tools.files.rasters import Series

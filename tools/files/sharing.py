@@ -1,27 +1,51 @@
-"""Bytes shared out among frames and tiles: equal slope, down to the byte."""
+"""Bytes shared out among frames and tiles of a file: equal slope, down to the byte (`swathpack.edge.codec.rate`)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from swathpack.tools.files.frame_coder import (
-    COARSEST_LEVEL,
-    FINEST_LEVEL,
-    USUAL_LEVEL,
-    FrameCoder,
-    Tile,
-    Trial,
-    slope_at,
-)
+from swathpack.edge.codec.rate import LEVELS, USUAL_LEVEL, Curve, cut_at_level, filled, finest_fitting_level
+from swathpack.tools.files.frame_coder import FrameCoder, Tile, Trial
 from swathpack.tools.files.kept_tiles import LearnedTile, PlainTile
 
 BYTES_AROUND = 6  # of a segment around its payload, about: for frames that are not coded yet
-LEVELS = np.arange(FINEST_LEVEL, COARSEST_LEVEL + 64, 1 / 8)
 
 Frames = Sequence[tuple[FrameCoder, Trial]]
+
+
+@dataclass(frozen=True, eq=False)
+class _Plain:
+    """A `Cuttable`: a plain tile of a trial."""
+
+    coder: FrameCoder
+    tile: Tile
+
+    @property
+    def curve(self) -> Curve:
+        return self.coder.whole(self.tile).curve
+
+    @property
+    def gain(self) -> float:
+        return self.coder.gain
+
+    @property
+    def least(self) -> int:
+        return self.coder.whole(self.tile).least
+
+    def cut(self, payload_bytes: int | None) -> Tile:
+        """The tile with so much of its payload; None: without any segment."""
+        cut = self.coder.cut(self.tile, payload_bytes or 0)
+        return Tile(cut.index, cut.coded, 0, 0) if payload_bytes is None else cut
+
+    def size_at(self, payload_bytes: int) -> int:
+        return self.cut(payload_bytes).size
+
+    def payload_in(self, size: int) -> int:
+        return self.coder.payload_in(self.cut(0), size)
 
 
 def fill(frames: Frames, room: int) -> list[Trial]:
@@ -29,32 +53,11 @@ def fill(frames: Frames, room: int) -> list[Trial]:
     is left to where it saves most. Where room is short of even the least of every tile, the last tiles go without.
     """
     fixed = sum(t.size for _, trial in frames for t in trial.tiles if isinstance(t.coded, LearnedTile))
-    plain = [(coder, t) for coder, trial in frames for t in trial.tiles if isinstance(t.coded, PlainTile)]
-
-    def at(level: float) -> list[Tile]:
-        return [c.cut(t, c.whole(t).curve.bytes_at(slope_at(level, c.gain))) for c, t in plain]
-
-    tiles = at(_finest(lambda level: fixed + sum(t.size for t in at(level)), room))
-    left = room - fixed - sum(t.size for t in tiles)
-    for i in sorted(range(len(tiles)), key=lambda i: -_next_slope(plain[i][0], tiles[i])):
-        if left <= 0:
-            break
-        more = plain[i][0].grown(tiles[i], left)
-        left, tiles[i] = left - (more.size - tiles[i].size), more
-    for i in reversed(range(len(tiles))):
-        if left >= 0:
-            break
-        left, tiles[i] = left + tiles[i].size, Tile(tiles[i].index, tiles[i].coded, 0, 0)
-    found = iter(tiles)
+    plain = [_Plain(coder, t) for coder, trial in frames for t in trial.tiles if isinstance(t.coded, PlainTile)]
+    found = (tile.cut(size) for tile, size in zip(plain, filled(plain, room - fixed)))
     return [
         Trial(tuple(t if isinstance(t.coded, LearnedTile) else next(found) for t in trial.tiles)) for _, trial in frames
     ]
-
-
-def _next_slope(coder: FrameCoder, tile: Tile) -> float:
-    curve = coder.whole(tile).curve
-    at = int(np.searchsorted(curve.sizes, tile.coded.payload_sizes[tile.layers]))
-    return float(curve.slopes[min(at, len(curve.slopes) - 1)])
 
 
 def level_fitting(coders: Sequence[FrameCoder], room: int) -> float:
@@ -65,18 +68,7 @@ def level_fitting(coders: Sequence[FrameCoder], room: int) -> float:
     for coder in coders:
         coder.look()
         curves += [(coder.plain(window).curve, coder.gain) for window in coder.live]
-    return _finest(lambda level: sum(curve.bytes_at(slope_at(level, gain)) for curve, gain in curves), room)
-
-
-def _finest(size: Callable[[float], int], room: int) -> float:
-    """The finest level, to 1/64, at which the bytes fit; the coarsest where none does."""
-    low, high = 64 * int(FINEST_LEVEL), 64 * (int(COARSEST_LEVEL) + 64)
-    if size(low / 64) <= room:
-        return low / 64
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if size(middle / 64) <= room else (middle, high)
-    return high / 64
+    return finest_fitting_level(lambda level: sum(curve.bytes_at_level(level, gain) for curve, gain in curves), room)
 
 
 def sizes_of(coder: FrameCoder, trial: Trial) -> NDArray[np.float64]:
@@ -85,7 +77,7 @@ def sizes_of(coder: FrameCoder, trial: Trial) -> NDArray[np.float64]:
     for tile in trial.tiles:
         if isinstance(tile.coded, PlainTile):
             whole = coder.whole(tile)
-            at = [whole.curve.bytes_at(slope_at(level, coder.gain)) for level in LEVELS]
+            at = [whole.curve.bytes_at_level(level, coder.gain) for level in LEVELS]
             total += np.maximum(at, whole.least) + BYTES_AROUND
         else:
             total += tile.size
@@ -114,6 +106,4 @@ def first_of(
 
 
 def _cut_at(coder: FrameCoder, tile: Tile, level: float) -> Tile:
-    if isinstance(tile.coded, LearnedTile):
-        return tile
-    return coder.cut(tile, coder.whole(tile).curve.bytes_at(slope_at(level, coder.gain)))
+    return tile if isinstance(tile.coded, LearnedTile) else coder.cut(tile, cut_at_level(_Plain(coder, tile), level))

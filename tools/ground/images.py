@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from swathpack.codec.squares import smoothed, synthesised
 from swathpack.edge.codec.latents import STRIDE
 from swathpack.edge.codec.model import EdgeModel
-from swathpack.edge.codec.pixels import TileWindow
+from swathpack.edge.codec.pixels import TILE, TileWindow
 from swathpack.edge.codec.protocol import ContextLatent, TileKey
 from swathpack.edge.frame import MAX_SIDE, Frame
 from swathpack.edge.stream.quality import PREDICTIVE, is_learned, step_of
@@ -33,8 +33,6 @@ from swathpack.tools.ground.guarantees import Kept, guarantee_fields, guarantee_
 from swathpack.tools.ground.layout import TWELVE, Layout, layout_of, segments_of
 from swathpack.tools.ground.names import split_tile, spoken_time
 from swathpack.tools.ground.store import GroundStore, TileFrame
-
-TILE = 256
 
 
 @dataclass(frozen=True)

@@ -21,10 +21,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from swathpack.edge.codec.model import DEFAULT_DIRECTORY, EdgeModel, ModelError
+from swathpack.edge.codec.model import DEFAULT_DIRECTORY, EdgeModel
 from swathpack.edge.frame import Frame
 from swathpack.tools.bench import metrics
 from swathpack.tools.errors import UserError
+from swathpack.tools.files.models import open_model
 from swathpack.tools.files.outputs import Output, add_force, check_output
 from swathpack.tools.guard import guarded
 from swathpack.tools.inpaint import baselines
@@ -224,10 +225,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _measured(args: argparse.Namespace) -> list[Score]:
-    try:
-        model = EdgeModel(args.model)
-    except ModelError as error:
-        raise UserError(str(error)) from error
+    model = open_model(args.model)
     trials: list[Trial] = []
     for name, cube, clouds in load_cubes(args.data, args.split, args.min_dates, args.min_bands, args.side):
         trials += [*synthetic(name, cube, args.dates), *real(name, cube, clouds, args.dates)]

@@ -26,7 +26,6 @@ NAMES = "float32, int64, onnxruntime[:off|basic|extended|all], tensorrt[:dla0|dl
 TENSORRT_OPTIONS = {"": None, "dla0": 0, "dla1": 1}
 FASTEST = ("onnxruntime:extended", "onnxruntime:basic")  # what `auto` stands for in an order
 LAST_RESORT = ("float32", "int64")
-DIGEST_BYTES = FILE_DIGEST_BYTES
 GRAPH, GOLDEN, ANALYSIS = "entropy.onnx", "golden.npz", "analysis.onnx"
 BASE_GRAPH = "entropy_base.onnx"  # models made before the base layer have none
 

@@ -19,7 +19,6 @@ from swathpack.codec.terracodec.fp import FactorizedPrior
 from swathpack.codec.terracodec.tt import Temporal, TemporalSizes
 
 LAYOUT = Path(__file__).with_name("published_layout.tsv")
-FAMILIES = ("fp", "elic", "tt", "flextec")
 
 
 def small(family: str, seed: int = 0, bands: int = 12) -> nn.Module:

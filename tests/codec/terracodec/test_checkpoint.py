@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from swathpack.codec.terracodec.checkpoint import (
+    FAMILIES,
     CheckpointError,
     import_checkpoint,
     load_model,
@@ -14,12 +15,13 @@ from swathpack.codec.terracodec.checkpoint import (
     save_model,
     strip_prefix,
 )
-from tests.codec.terracodec.make_models import FAMILIES, imported, layout, random_state, small
+from tests.codec.terracodec.make_models import imported, layout, random_state, small
 
 # Published: 3.06 M, 16.5 M at 128/192, 225 M, 225 M.
 MILLIONS = {"fp": 3.06, "elic": 16.5, "tt": 225, "flextec": 225}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("family", FAMILIES)
 def test_published_layout_loads_strictly_at_full_size(family: str) -> None:
     state = strip_prefix(random_state(family))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.codec.terracodec.make_models import FAMILIES
+from swathpack.codec.terracodec.checkpoint import FAMILIES
 from tests.codec.terracodec.measure import write_checkpoint
 
 pytestmark = pytest.mark.slow

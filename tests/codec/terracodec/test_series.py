@@ -15,13 +15,13 @@ from swathpack.codec.terracodec import (
     encode_batch,
     encode_series,
 )
-from swathpack.codec.terracodec.checkpoint import Imported
+from swathpack.codec.terracodec.checkpoint import FAMILIES, Imported
 from swathpack.codec.terracodec.elic import Recorder
 from swathpack.codec.terracodec.images import decode_elic
 from swathpack.codec.terracodec.series import grid_of, images, latents
 from swathpack.codec.terracodec.stream import pack_stream, unpack_stream
 from swathpack.codec.terracodec.temporal import decode_temporal, encode_temporal
-from tests.codec.terracodec.make_models import FAMILIES, imported, smooth_frames
+from tests.codec.terracodec.make_models import imported, smooth_frames
 
 TEMPORAL = ("tt", "flextec")
 

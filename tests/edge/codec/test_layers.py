@@ -59,6 +59,7 @@ def test_round_trip(quality: int, known: int, slope: float) -> None:
     assert found.layers == LAYERS and found.q == step_of(quality)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("quality", QUALITIES)
 def test_every_cut_gives_the_layers_that_fit(quality: int) -> None:
     tile = coded(quality)
@@ -119,6 +120,7 @@ def test_coders_and_engines_agree() -> None:
     np.testing.assert_array_equal(found.latent, tile.latent)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("coder", ["native", "reference", "constriction"])
 @pytest.mark.parametrize("quality", [quality_of(26), quality_of(26, 2)])
 @pytest.mark.parametrize("adaptive", [False, True])

@@ -46,17 +46,20 @@ def test_native_and_reference_write_the_same(kind, max_error):
     assert_alike(samples[:2], np.random.default_rng(3).random((21, 18)) < 0.8, max_error)
 
 
+@pytest.mark.long
 def test_classes_of_activity_and_long_taps_are_the_same():
     samples = scene(1, 2, 90, 80, noise=4)
     samples[:, :, 40:] += 30 * np.random.default_rng(2).integers(-3, 4, (2, 90, 40))
     assert_alike(samples)
 
 
+@pytest.mark.long
 def test_cells_that_two_bands_share_are_the_same():
     assert_alike(samples_of("skewed", 5, 3, 60, 40))
     assert_alike(samples_of("skewed", 5, 3, 60, 40), max_error=40)
 
 
+@pytest.mark.long
 def test_listed_values_and_fine_bits_are_the_same():
     assert_alike(np.floor(scene(3, 1, 90, 90, noise=90) * 1.7).astype(int))
     assert_alike(np.floor(scene(4, 1, 90, 90, noise=90) * 0.6).astype(int))

@@ -346,6 +346,7 @@ def test_build_without_a_compiler_says_what_to_do(monkeypatch):
         find_compiler()
 
 
+@pytest.mark.long
 def test_build_is_atomic_and_leaves_nothing_behind(tmp_path):
     path = build(tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
@@ -358,6 +359,7 @@ def test_a_failing_compiler_leaves_nothing_behind(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.long
 def test_a_library_of_another_source_is_not_used(tmp_path, monkeypatch):
     monkeypatch.setattr("swathpack.edge.codec.rangecoder.build.source_digest", lambda: "0" * 16)
     path = build(tmp_path)

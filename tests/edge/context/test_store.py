@@ -206,6 +206,7 @@ def expected_after(history):
     return held
 
 
+@pytest.mark.long
 def test_power_cut_at_every_operation():
     """After any cut every latent is a true one, and nothing acknowledged is missing."""
     whole = PowerCutDisk(GEOMETRY.file_bytes)

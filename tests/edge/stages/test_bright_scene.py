@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from swathpack.edge.clock import ManualClock
 from swathpack.edge.codec.flight import FlightCodec
@@ -56,6 +57,7 @@ def fly(folder: Path, q: int, budget: int) -> tuple[list[float], list[int]]:
     return errors, [step_of(h.q) for h in held if h is not None]
 
 
+@pytest.mark.long
 def test_larger_passes_and_finer_steps_bring_no_worse_images(tmp_path: Path) -> None:
     ends = []
     for q in (24, 0):

@@ -39,6 +39,7 @@ def test_damaged_content_is_a_stream_error():
         list(mask_rows(bytes(packed), 60, 60, 16)), list(mask_rows(bytes(packed[:-9]), 60, 60, 16))
 
 
+@pytest.mark.long
 def test_no_more_than_the_rows_is_held(monkeypatch):
     """A mask of 64 million pixels, by 64 rows: the largest array is one of those rows."""
     taken = []

@@ -218,6 +218,7 @@ def check(data: bytes) -> set[tuple[int, int]]:
     return whole
 
 
+@pytest.mark.long
 def test_a_cut_at_every_byte_is_named_and_gives_true_data():
     ends = [s.offset + overhead_in(WIDE, s, len(s.payload)) + len(s.payload) for s in read_stream(DATA).segments]
     starts = {s.offset for s in read_stream(DATA).segments}
@@ -234,6 +235,7 @@ def test_a_cut_long_record_gives_its_payload_so_far():
     assert cut.payload_bytes == len(SEGMENTS[-1].payload)
 
 
+@pytest.mark.long
 def test_a_flip_in_any_byte_costs_its_record_and_what_was_coded_against_it():
     spans = {}
     for s in read_stream(DATA).segments:

@@ -29,7 +29,6 @@ from swathpack.edge.stream import (
     pack_holes,
     pack_mask,
     pack_segment,
-    payload_room,
     read_segment,
     read_stream,
     segment_overhead_bytes,
@@ -261,17 +260,6 @@ def test_any_segment_round_trips_with_the_exact_size(data):
     assert len(packed) == segment_overhead_bytes(segment, len(segment.payload)) + len(segment.payload)
     with pytest.raises(StreamError):
         read_segment(packed, lone_binding(MODEL, b"TABS"))
-
-
-def test_payload_room_fills_to_the_byte():
-    segment = Segment(0, 0, 0, 0, 1, 16, 16)
-    for room in [*range(0, 300), *range(16380, 16420)]:
-        payload = payload_room(segment, room)
-        if payload < 0:
-            assert segment_overhead_bytes(segment, 0) > room
-            continue
-        assert payload + segment_overhead_bytes(segment, payload) <= room
-        assert payload + 1 + segment_overhead_bytes(segment, payload + 1) > room
 
 
 @pytest.mark.parametrize(

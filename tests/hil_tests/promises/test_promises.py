@@ -23,6 +23,8 @@ from swathpack.hil_tests.promises import (
     splices,
 )
 
+pytestmark = pytest.mark.long
+
 
 @pytest.mark.parametrize("passes", [12, pytest.param(200, marks=pytest.mark.slow)])
 def test_budgets(tmp_path, passes):

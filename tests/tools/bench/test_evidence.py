@@ -41,6 +41,7 @@ def arguments(*words):
     return parser.parse_args([str(w) for w in words])
 
 
+@pytest.mark.long
 def test_command_writes_tables_and_pictures(folder, all_rounding, tmp_path, capsys):  # noqa: F811
     pytest.importorskip("matplotlib")
     out = tmp_path / "out"

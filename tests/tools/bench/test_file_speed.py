@@ -40,6 +40,7 @@ def test_no_two_blocks_of_a_mosaic_are_alike(folder: Path) -> None:
         mosaic.layout(sources, 4000, 4000)
 
 
+@pytest.mark.long
 def test_every_codec_has_a_row(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     codecs = "swathpack-transform,j2k,gtiff-deflate,gtiff-zstd"
     words = ["--speed", "--sides", "200", "--codecs", codecs, "--out", str(tmp_path / "out")]

@@ -14,6 +14,8 @@ from swathpack.hil_tests.simulation.made_frames import values
 from swathpack.tools.bench import whole_tile
 from swathpack.tools.errors import UserError
 
+pytestmark = pytest.mark.long
+
 pytest.importorskip("rasterio")
 
 

@@ -19,6 +19,8 @@ from swathpack.tools.board.flash import Flash, load
 from swathpack.tools.board.remote import ConnectionLost, Remote, RemoteError
 from swathpack.tools.cli import main
 
+pytestmark = pytest.mark.long
+
 # Stands in for ssh: runs the command here, in the kit's folder. A number in `cut` lets that many commands pass and
 # then ends one in its middle with ssh's status for a lost connection.
 SSH = f"""#!{sys.executable}

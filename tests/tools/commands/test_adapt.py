@@ -56,6 +56,7 @@ def test_verdict_in_words_and_numbers() -> None:
     assert "keep the shipped" in adapt.report(better, before)[0]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("parts", ["both", "synthesis"])
 def test_a_model_directory_that_codes(
     folder: Path,

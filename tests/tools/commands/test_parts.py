@@ -104,12 +104,14 @@ def test_a_preview_is_the_mean_of_pixels(
     np.testing.assert_array_equal(pixels(tmp_path / "b.tif"), found)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mode", ["learned", "transform"])
 def test_dates_that_name_contexts_are_decoded_with_them(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], mode: str
 ) -> None:
-    np.savez(tmp_path / "cube.npz", data=values(96, 300, 3, 5), dates=["2026-01-01", "2026-01-06", "2026-01-11"])
-    words = [str(tmp_path / "cube.npz"), "-o", str(tmp_path / "scene.swp"), "--quality", "12", "--mode", mode]
+    np.savez(tmp_path / "cube.npz", data=values(64, 300, 3, 5), dates=["2026-01-01", "2026-01-06", "2026-01-11"])
+    words = [str(tmp_path / "cube.npz"), "-o", str(tmp_path / "scene.swp"), "--quality", "24", "--fast"]
+    words += ["--mode", mode]
     assert main(["compress", *words]) == DONE
     assert main(["decompress", str(tmp_path / "scene.swp"), "-o", str(tmp_path / "whole.npz")]) == DONE
     read = part(tmp_path, tmp_path / "a.npz", "--dates", "2", "--window", "3", "260", "50", "40", capsys=capsys)
@@ -120,7 +122,7 @@ def test_dates_that_name_contexts_are_decoded_with_them(
     np.testing.assert_array_equal(found[0].data, whole[2].data[:, 3:53, 260:300])
     assert read < (tmp_path / "scene.swp").stat().st_size
     part(tmp_path, tmp_path / "p.npz", "--preview", "8", capsys=capsys)
-    assert read_series(tmp_path / "p.npz").frames[2].data.shape == (12, 12, 38)
+    assert read_series(tmp_path / "p.npz").frames[2].data.shape == (12, 8, 38)
 
 
 def test_what_is_no_part_is_refused(scene: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -56,6 +56,7 @@ def test_description_names_budget_quality_and_credit(outcome: demo.Outcome) -> N
     assert outcome.case.credit in text
 
 
+@pytest.mark.long
 def test_page_is_self_contained(outcome: demo.Outcome, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo_views, "LAYER_COUNTS", (1, 16))
     monkeypatch.setattr(demo_views, "BUDGETS_BPPB", (0.3,))

@@ -16,13 +16,13 @@ from pathlib import Path
 
 import numpy as np
 
-from swathpack.edge.codec.plain import LEAST_LEARNED_BANDS
+from swathpack.edge.codec.modes import LEAST_LEARNED_BANDS
+from swathpack.edge.codec.rate import slope_at
 from swathpack.edge.frame import Frame
 from swathpack.hil_tests.promises.rate import data_folder
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.decoder import StreamDecoder
 from swathpack.tools.files.encoder import SeriesEncoder
-from swathpack.tools.files.frame_coder import slope_at
 from swathpack.tools.files.rasters import read_series
 from tests.codec_models import shipped
 

@@ -82,6 +82,7 @@ def test_budget_sweep(seed: int) -> None:
         check_budget(frames, 2 * int(budget), total=True)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("size, dates, carried", [(64, 1, b""), (64, 3, bytes(range(90))), (280, 1, b"x" * 40)])
 @pytest.mark.parametrize("each", [True, False])
 def test_the_smallest_budget_is_named_and_holds_every_tile(size: int, dates: int, carried: bytes, each: bool) -> None:
@@ -204,6 +205,7 @@ print([t.latent_digest for r in StreamDecoder(model, data).frames().reports for 
 """
 
 
+@pytest.mark.long
 def test_two_processes_and_any_threads_write_the_same_bytes() -> None:
     found = []
     for threads in ("1", "2"):

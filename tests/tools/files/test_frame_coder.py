@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from swathpack.edge.bands import BANDS
-from swathpack.edge.codec.plain import Curve, greatest_error
+from swathpack.edge.codec.plain import greatest_error
 from swathpack.edge.frame import Frame
 from swathpack.edge.stream import StreamWriter, read_stream
 from swathpack.edge.stream.quality import PREDICTIVE, TRANSFORM, is_learned
@@ -78,6 +78,7 @@ def test_an_exact_stream_that_was_cut_holds_true_rows_only() -> None:
     assert (found.frames[0].data[:, known] == frame.data[:, known]).all()
 
 
+@pytest.mark.long
 def test_auto_is_the_better_of_both_modes() -> None:
     frames = series(128, 128, 2, seed=8)
     for budget in (400, 2500):
@@ -121,15 +122,6 @@ def test_a_damaged_transform_tile_is_named_and_keeps_its_good_beginning() -> Non
         writer = StreamWriter(stream.header)
         writer.add(replace(whole, payload=part.payload, payload_bytes=-1))
         np.testing.assert_array_equal(found.frames[0].data, decode(writer.to_bytes()).frames[0].data)
-
-
-def test_the_curve_is_convex_and_inverts() -> None:
-    sizes = np.array([0, 10, 20, 40, 80, 160, 320] + [320] * 10)
-    errors = np.array([100.0, 60, 50, 20, 11, 6, 4] + [4.0] * 10)  # the third point lies above the hull
-    curve = Curve.of(sizes, errors)
-    assert (np.diff(curve.slopes) < 0).all() and 20 not in curve.sizes
-    found = [curve.bytes_at(s) for s in (1e9, 4, 1, 0.1, 1e-9)]
-    assert found == sorted(found) and found[0] == 0 and found[-1] == 320
 
 
 def test_learned_tiles_name_learned_qualities() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from swathpack.edge.frame import Frame
 from swathpack.edge.stream import read_stream
@@ -39,6 +40,7 @@ def records(pattern: str) -> list[tuple[int, bool, int]]:
     return [(r.index, r.mask is not None, r.index - r.like) for r in read_stream(coded(masked(pattern))).frames]
 
 
+@pytest.mark.long
 def test_a_mask_is_said_where_it_changes_and_once() -> None:
     assert records("....") == []
     assert records("AAAA") == [(0, True, 0)]
@@ -47,6 +49,7 @@ def test_a_mask_is_said_where_it_changes_and_once() -> None:
     assert records("A.A.") == [(0, True, 0), (1, False, 1), (2, False, 0), (3, False, 3)]
 
 
+@pytest.mark.long
 def test_all_masks_come_back() -> None:
     for pattern in ("AAAA", ".AA.", "ABAB", "A.AB"):
         frames = masked(pattern)

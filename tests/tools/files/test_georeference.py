@@ -89,6 +89,7 @@ CASES = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("bands, dates, option, crs, place", CASES)
 def test_georeference_at_every_budget(
     tmp_path: Path, bands: tuple[str, ...], dates: int, option: str, crs: str, place: tuple[float, ...]

@@ -118,6 +118,7 @@ def test_inspect_says_what_is_there(tmp_path, real):
     assert facts["frames_without_data"] == [[1, 65535]] and len(facts["frames"]) == 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("side", [1024, pytest.param(8192, marks=pytest.mark.slow)])
 def test_masks_and_extensions_do_not_unpack_to_more_than_the_limit(tmp_path, real, side):
     writer = with_header(real, claims(height=side, width=side, tile_size=64))

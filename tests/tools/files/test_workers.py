@@ -11,14 +11,15 @@ import numpy as np
 import pytest
 
 from swathpack.edge.bands import BANDS
+from swathpack.edge.codec.modes import Weighing
+from swathpack.edge.codec.rate import slope_at
 from swathpack.edge.frame import Frame
 from swathpack.edge.stream import read_stream
 from swathpack.hil_tests.simulation.made_frames import series, values
 from swathpack.tools.files import held_dates
-from swathpack.tools.files.coding_jobs import Weighing, room_for, transform
+from swathpack.tools.files.coding_jobs import room_for, transform
 from swathpack.tools.files.decoder import Decoded, StreamDecoder
 from swathpack.tools.files.encoder import SeriesEncoder
-from swathpack.tools.files.frame_coder import slope_at
 from swathpack.tools.files.pool import Job
 from swathpack.tools.files.tile_store import TileStore
 from swathpack.tools.files.workers import LocalPool, WorkerEndedError, WorkerPool, open_pool
@@ -83,18 +84,27 @@ def test_no_scratch_file_has_a_name(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == [] and len(store.get("a")["payload"]) == 1 << 26
 
 
+CASES = {"three": (3, 300, 270, 1), "dates": (4, 64, 280, 3), "learned": (12, 64, 280, 2)}
+
+
+def coded(case: str, pool: WorkerPool | None) -> list[bytes]:
+    """The streams of a case, by each way to ask for one."""
+    encoder = SeriesEncoder(shipped(), frames(*CASES[case]), mode="learned" if case == "learned" else "auto", pool=pool)
+    streams = [encoder.at_quality(30), encoder.at_quality(24, 5)]
+    return [*streams, encoder.in_total(4000), encoder.per_frame(2500), encoder.exact(3)]
+
+
+@cache
+def coded_here(case: str) -> list[bytes]:
+    return coded(case, None)
+
+
+@pytest.mark.long
 @pytest.mark.parametrize("workers", [2, 4])
 def test_any_number_of_workers_makes_the_same_bytes(workers: int) -> None:
-    given = [(frames(3), "auto"), (frames(4, 64, 280, 3), "auto"), (series(64, 280, 2, seed=4), "learned")]
     with WorkerPool(workers, shipped()) as pool:
-        for mine, mode in given:
-            alone = SeriesEncoder(shipped(), mine, mode=mode)
-            shared = SeriesEncoder(shipped(), mine, mode=mode, pool=pool)
-            assert alone.at_quality(30) == shared.at_quality(30)
-            assert alone.at_quality(24, 5) == shared.at_quality(24, 5)
-            assert alone.in_total(4000) == shared.in_total(4000)
-            assert alone.per_frame(2500) == shared.per_frame(2500)
-            assert alone.exact(3) == shared.exact(3)
+        for case in CASES:
+            assert coded(case, pool) == coded_here(case)
 
 
 def test_a_payload_that_stops_where_nothing_more_is_wanted_is_cut_alike() -> None:
@@ -110,6 +120,7 @@ def test_a_payload_that_stops_where_nothing_more_is_wanted_is_cut_alike() -> Non
         assert len(short.payload) == (len(whole.payload) if level == -20 else room)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("workers", [2, 4])
 def test_any_number_of_workers_decodes_the_same_frames_and_reports(tmp_path: Path, workers: int) -> None:
     masked = frames(3)[0]

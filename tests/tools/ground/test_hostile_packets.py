@@ -79,6 +79,7 @@ def test_scattered_pieces_are_bounded_and_stores_of_before_are_read(tmp_path):
     assert older.pack() == held.pack() and older.prefix == held.prefix == true[:3]
 
 
+@pytest.mark.long
 def test_a_poisoned_place_is_left_out_listed_and_dropped(tmp_path, capsys):
     store = GroundStore(tmp_path / "g.db")
     receiver = GroundReceiver(store, EdgeSegmentDecoder(shipped()))

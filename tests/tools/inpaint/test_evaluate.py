@@ -66,6 +66,7 @@ def test_scores_count_hidden_pixels_only(data: Path) -> None:
     assert evaluate.score(trial, "x", trial.truth).ssim == pytest.approx(1)
 
 
+@pytest.mark.long
 def test_command_writes_every_table(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = data / "out"
     assert evaluate.main([str(data), "--out", str(out), "--dates", "1"]) == 0

@@ -60,6 +60,7 @@ def _check_antennas(plan: Plan, contacts: tuple[Contact, ...]) -> None:
         assert all(one[1] <= other[0] for one, other in zip(spans, spans[1:]))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("days", DAYS)
 @pytest.mark.parametrize("name", NAMES)
 def test_presets(name: str, days: int) -> None:

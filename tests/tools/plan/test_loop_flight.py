@@ -102,6 +102,7 @@ def check(flown: Flown) -> None:
     assert flown.station.receiver.counts["damaged packets"] == 0
 
 
+@pytest.mark.long
 def test_the_loop_sends_what_was_planned(write_plan, tmp_path: Path) -> None:
     flown = plan_and_fly(write_plan, tmp_path, passes=2, size=256, every_s=800.0)
     check(flown)

@@ -74,7 +74,6 @@ _IN_FILE = re.compile(
     + r"|SCL|AOT|WVP|TCI|QA_PIXEL|QA_RADSAT|QA_AEROSOL|FMASK|[SV][AZ]A)(?=$|[._-])",
     re.IGNORECASE,
 )
-_RGB = ("red", "green", "blue", "nir")
 SENTINEL_13 = (*BANDS[:10], DROPPED, *BANDS[10:])
 SENTINEL_STACKS = {12: BANDS, 13: SENTINEL_13}
 

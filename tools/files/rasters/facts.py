@@ -27,7 +27,7 @@ class RasterFacts:
 
     name: the file's name. path: for messages. dtype: numpy's name. descriptions: empty where there is none.
     wavelengths: nm, 0 where unknown. colours: red, green, blue, nir, alpha, gray or empty. linear: (scale, offset) of
-    reflectance = scale x count + offset, None where the file does not say. mask: one of `records.MASKS`. items: the
+    reflectance = scale x count + offset, None where the file does not say. mask: as in `records`. items: the
     file's own metadata. read(samples) gives the planes (n, h, w) in the file's type and the mask (h, w), True where there
     are data, None where the file has no mask. read_part(samples, box): the same of a part; block_rows: how many rows are decoded
     at a time.

@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from swathpack.edge.bands import CENTRE_NM, DROPPED
@@ -18,7 +18,6 @@ from swathpack.tools.errors import UserError
 
 # How a file says which pixels hold data. "zeros": it does not, and pixels that are 0 in all bands hold none.
 # "nan": nor does it, but some pixels are NaN.
-MASKS = ("zeros", "nan", "nodata", "internal", "sidecar", "alpha")
 CENTRES = CENTRE_NM | {DROPPED: 1375}  # Sentinel-2's bands, nm
 SAME_GRID = 1e-3  # of a pixel: grids whose corners and sizes differ by less are the same
 
@@ -119,8 +118,9 @@ class BandRecord:
 class FileRecord:
     """One raster file of a date.
 
-    shape: rows and columns of its own grid. dtype: numpy's name. nodata: as declared, None if not. mask: one of MASKS.
-    alpha: index of the alpha sample, its TIFF kind (1 associated, 2 not), its value where there are data. tags: TIFF
+    shape: rows and columns of its own grid. dtype: numpy's name. nodata: as declared, None if not. mask: zeros, nan, nodata,
+    internal, sidecar or alpha. alpha: index of the alpha sample, its TIFF kind (1 associated, 2 not), its value where there are
+    data. tags: TIFF
     tags to write back as they were, [code, type, count, value]. layout: how the TIFF was written. source: the file was
     no TIFF but this.
     """
@@ -176,7 +176,3 @@ class FileRecord:
             )
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise UserError(f"metadata is damaged: {error!r}") from error
-
-    def with_bands(self, bands: tuple[BandRecord, ...]) -> FileRecord:
-        """The record with other bands."""
-        return replace(self, bands=bands)

@@ -8,14 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from swathpack.edge.stream.header import MAX_TILE
+from swathpack.edge.codec.pixels import TILE
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.rasters.facts import Box, Planes, RasterFacts
 from swathpack.tools.files.rasters.files import Dated, level_of_date, linear_of_date
 from swathpack.tools.files.rasters.parts import Part
 from swathpack.tools.files.rasters.scene import Plane, Scene, validity
 
-TILE = MAX_TILE
 ROWS = 3 * TILE  # a row of tiles and of every grid starts there
 MAX_ROWS = 1024
 

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from swathpack.edge.codec.pixels import TileWindow, tile_windows
+from swathpack.edge.codec.pixels import TILE, TileWindow, tile_windows
 from swathpack.edge.frame import FrameError, native_factors
 from swathpack.edge.radiometry import Radiometry
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.rasters import offsets
 from swathpack.tools.files.rasters.parts import Part, alpha_value
 from swathpack.tools.files.rasters.records import FileRecord
-from swathpack.tools.files.rasters.row_files import TILE, RowFiles
+from swathpack.tools.files.rasters.row_files import RowFiles
 from swathpack.tools.files.rasters.row_masks import RowMasks
 from swathpack.tools.files.rasters.scene import Plane, Scene, masks_of
 

@@ -16,7 +16,7 @@ from swathpack.tools.files.rasters.geokeys import georeference_of
 from swathpack.tools.files.rasters.tiff_parts import TiffParts
 
 SUFFIXES = (".tif", ".tiff")
-GDAL_METADATA, GDAL_NODATA, DATETIME, EXTRA_SAMPLES = 42112, 42113, 306, 338
+GDAL_METADATA, GDAL_NODATA, DATETIME = 42112, 42113, 306
 # ModelPixelScale, ModelTiepoint, ModelTransformation, GeoKeyDirectory, GeoDoubleParams, GeoAsciiParams (OGC
 # GeoTIFF 1.1, section 7), RPC coefficients, and GDAL's own two.
 CARRIED = (33550, 33922, 34264, 34735, 34736, 34737, 50844, GDAL_METADATA, GDAL_NODATA)

@@ -13,7 +13,6 @@ import pytest
 from swathpack.edge.codec.base_layer import BASE_GROUPS
 from swathpack.edge.codec.engines import (
     BASE_GRAPH,
-    DIGEST_BYTES,
     GOLDEN,
     GRAPH,
     EngineRefused,
@@ -24,7 +23,7 @@ from swathpack.edge.codec.engines import (
 from swathpack.edge.codec.engines.golden import GoldenError, first_difference, read_cases
 from swathpack.edge.codec.latents import LATENT_LIMIT, LAYERS
 from swathpack.edge.codec.network import ExactNetwork
-from swathpack.edge.digests import bytes_digest
+from swathpack.edge.digests import FILE_DIGEST_BYTES, bytes_digest
 
 pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
@@ -47,7 +46,7 @@ class Model:
 
     def vouch(self) -> None:
         names = [n for n in (GRAPH, BASE_GRAPH, GOLDEN) if (self.directory / n).exists()]
-        files = {n: bytes_digest((self.directory / n).read_bytes(), DIGEST_BYTES).hex() for n in names}
+        files = {n: bytes_digest((self.directory / n).read_bytes(), FILE_DIGEST_BYTES).hex() for n in names}
         self.manifest = {"engine_files": files}
 
 

@@ -118,6 +118,7 @@ def test_missing_file_is_named() -> None:
         command("inspect", "nothing.json")
 
 
+@pytest.mark.long
 def test_list_says_which_engines_may_code(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     out = tmp_path / "engines.json"
     assert command("list", "--engines", "cuda,onnxruntime:basic,float32", "--json", str(out)) == 0

@@ -167,6 +167,7 @@ def test_opening_keeps_areas_and_drops_specks() -> None:
     assert opened(np.ones((2, 3), np.bool_)).all() and not opened(np.zeros((2, 3), np.bool_)).any()
 
 
+@pytest.mark.long
 def test_a_mask_comes_through_the_codec(tmp_path: Path) -> None:
     path = write(tmp_path / "a.tif", "internal", land()[0], holes(48, 64))
     assert main(["compress", str(path), "-o", str(tmp_path / "a.swp"), "--fast"]) == 0

@@ -81,6 +81,7 @@ def test_few_bands_or_pixels_do_not_tell() -> None:
     assert [f.boa_offset for f in absorbed(empty, [None, None])[0]] == [False, False]
 
 
+@pytest.mark.long
 def test_a_mixed_series_comes_back_as_given_and_its_contexts_work(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -44,6 +44,7 @@ GOLDEN_METADATA = {
 }
 
 
+@pytest.mark.long
 @given(st.dictionaries(st.text(max_size=8), JSON, max_size=4), st.lists(JSON, max_size=6))
 @settings(max_examples=150, deadline=None)
 def test_what_is_packed_comes_back(head: dict[str, Any], rows: list[Any]) -> None:

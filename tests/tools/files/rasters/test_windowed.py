@@ -102,6 +102,7 @@ def test_dates_of_several_sizes(tmp_path: Path) -> None:
     assert {f.data.shape for f in frames} == {(4, 517, 606)}
 
 
+@pytest.mark.long
 def test_some_bands_of_a_coarser_grid(tmp_path: Path) -> None:
     paths = []
     for name, factor in (("B04", 1), ("B05", 2), ("B11", 2), ("B01", 6)):

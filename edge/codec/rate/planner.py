@@ -1,72 +1,20 @@
-"""Rate control: how many layers of every tile go down in a pass.
+"""How many layers of every tile go down in a pass: the board's way to fill a budget, in steps of whole layers.
 
-Minimise the weighted distortion sum(w_i * D_i(k_i)) subject to sum(C_i(k_i)) <= budget, with C the exact
-bytes of every prefix. Each tile's points (C, D) are reduced to their lower convex hull; taking hull steps of
-all tiles in the order of their slope (distortion saved per byte) is the Lagrangian solution for every
-multiplier at once (Shoham and Gersho, "Efficient bit allocation for an arbitrary set of quantizers", IEEE
-Trans. ASSP 36(9), 1988; the same idea is PCRD-opt in JPEG 2000, Taubman 2000). What the last step leaves over
-is then filled greedily, to the byte. Sorting happens once per set of tiles: a new budget costs one binary
-search and the greedy fill.
+Taking hull steps of all tiles in the order of their slope is the Lagrangian solution for every multiplier at once; what the
+last step leaves over is then filled greedily, to the byte. Sorting happens once per set of tiles: a new budget costs one
+binary search and the greedy fill.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
-Bytes = NDArray[np.int64]
-Reals = NDArray[np.float64]
-# tile, stop, cost, gain, slope of some steps: arrays of one length.
-FoundSteps = tuple[NDArray[np.int64], NDArray[np.int64], Bytes, Reals, Reals]
-
-
-# What a latent cannot hold, in units of the energy of its last layer: 14.2 on validation tiles (10th to 90th
-# percentile 9.6 to 19.9, correlation of the logarithms 0.995). The same for every number of layers, so it moves no
-# byte between tiles; it makes the estimate one of the image's error and not only of the latent's.
-TAIL_PER_LAST_LAYER = 14.2
+from swathpack.edge.codec.rate.curves import Bytes, HullSteps, Reals, hull_steps, sorted_steps
 
 
 class RateInputError(ValueError):
     """The tables given to rate control contradict each other."""
-
-
-@dataclass(frozen=True)
-class HullSteps:
-    """Hull steps of all tiles, best slope first; within a tile in order of layers. All arrays (S,)."""
-
-    tile: NDArray[np.int64]
-    stop: NDArray[np.int64]
-    cost: Bytes
-    gain: Reals
-    slope: Reals
-
-
-def remaining_error(
-    kept: Reals, missing: Reals, nothing: Reals, refined: Sequence[int], first_unsent: float, last_energy: float
-) -> Reals:
-    """Squared error (DN^2) of a tile with its first k layers, from what the board knows of its coefficients.
-
-    Args:
-        kept: (G,) error of every group of channels at the full step: quantisation.
-        missing: (G,) error of every group that is not there at the full step, when something of the tile is: of its
-            base, or against the predicted mean.
-        nothing: (G,) error of every group when nothing of the tile is there.
-        refined: (K+1,) how many groups k layers bring to the full step.
-        first_unsent: error of the first group when nothing at all is sent. Its mean was predicted from its own
-            neighbours, which are then missing too, so `nothing[0]` is far too small for that case.
-        last_energy: energy of the last group, from which the error beyond the latent is extrapolated.
-
-    Returns:
-        (K+1,) float64 that never rises with k.
-    """
-    errors = np.array([kept[:g].sum() + missing[g:].sum() for g in refined])
-    errors[0] = nothing.sum() + max(first_unsent - float(nothing[0]), 0.0)
-    # More layers never count as worse: the hull relies on it.
-    falling: Reals = np.minimum.accumulate(errors) + TAIL_PER_LAST_LAYER * last_energy
-    return falling
 
 
 def allocate(
@@ -176,59 +124,14 @@ class RatePlanner:
         return np.where(layers < top, following, np.iinfo(np.int64).max // 2)
 
 
-def hull_steps(costs: Bytes, weighted: Reals, start: int | NDArray[np.int64] = 0) -> HullSteps:
-    """Lower convex hull of every tile from layer `start`, its steps sorted by falling slope.
-
-    From a vertex the next one is the point with the steepest saving per byte (gift wrapping), which for all
-    tiles together is one vectorised search per vertex: at most K rounds.
-
-    Args:
-        costs: (N, K+1) int64; weighted: (N, K+1) float64; start: first layer of the hull, of all tiles or (N,) of each.
-    """
-    count, width = costs.shape
-    vertex = np.broadcast_to(np.asarray(start, np.int64), count).copy()
-    alive = np.arange(count)
-    steepest = np.full(count, np.inf)
-    found: list[FoundSteps] = []
-    for _ in range(width - 1 - int(vertex.min(initial=0))):
-        extra = costs[alive] - costs[alive, vertex[alive]][:, None]
-        gain = weighted[alive, vertex[alive]][:, None] - weighted[alive]
-        beyond = np.arange(width) > vertex[alive, None]
-        # Free layers come first; half a byte keeps the slope finite without overtaking any real one.
-        slope = np.where(beyond & (gain > 0), gain / np.maximum(extra, 0.5), -1.0)
-        # Of equal slopes the farther one is the vertex: search from the right.
-        stop = width - 1 - slope[:, ::-1].argmax(axis=1)
-        rows = np.arange(len(alive))
-        good = slope[rows, stop] > 0
-        alive, stop, rows = alive[good], stop[good], rows[good]
-        if not len(alive):
-            break
-        # Never steeper than the step before, whatever rounding does: sorting must keep the steps in order.
-        steepest[alive] = np.minimum(steepest[alive], slope[rows, stop])
-        found.append((alive, stop, extra[rows, stop], gain[rows, stop], steepest[alive]))
-        vertex[alive] = stop
-    return _sorted_steps(found)
-
-
-def _sorted_steps(found: list[FoundSteps]) -> HullSteps:
-    if not found:
-        whole, real = np.zeros(0, np.int64), np.zeros(0)
-        return HullSteps(whole, whole, whole, real, real)
-    tile, stop, cost = (np.concatenate([part[i] for part in found]) for i in range(3))
-    gain, slope = (np.concatenate([part[i] for part in found]) for i in (3, 4))
-    # Stable and vertex-major: equal slopes of one tile stay in the order of its layers.
-    order = np.argsort(-slope, kind="stable")
-    return HullSteps(tile[order], stop[order], cost[order], gain[order], slope[order])
-
-
 def _forced_steps(costs: Bytes, weighted: Reals, floor: NDArray[np.int64]) -> HullSteps:
     """One step per tile from nothing to its floor (N,), best saving per byte first; none without a floor."""
     tile = np.flatnonzero(floor)
     if not len(tile):
-        return _sorted_steps([])
+        return sorted_steps([])
     gain = np.maximum(weighted[tile, 0] - weighted[tile, floor[tile]], 0.0)
     extra = costs[tile, floor[tile]] - costs[tile, 0]
-    return _sorted_steps([(tile, floor[tile], extra, gain, gain / np.maximum(extra, 0.5))])
+    return sorted_steps([(tile, floor[tile], extra, gain, gain / np.maximum(extra, 0.5))])
 
 
 def _checked(costs: Bytes, distortions: Reals, weights: Reals) -> tuple[Bytes, Reals]:

@@ -1,0 +1,111 @@
+"""Which mode codes a tile: the one place where files and flight decide it.
+
+What was asked for and a tile's bands say which modes it may take. Where both the learned codec and the transform coder may,
+the one with less squared error at as many bytes codes it. Who makes images weighs them (`Measured`): files, which are
+coded once. The board makes none, and what is sent of a tile is decided long after; it weighs what its coders expect of
+every prefix (`Expected`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from swathpack.edge.bands import BANDS
+from swathpack.edge.codec.transform_coder import Weights, weights_for
+
+MODES = ("auto", "learned", "transform")  # auto: the better of both, a tile
+LEAST_LEARNED_BANDS = 9  # with fewer, the learned codec spends bits on bands that nobody gave
+# What smoothing leaves of the learned codec's 16-pixel squares, over clouds most, is seen before it is measured: where a tile
+# is no context for others, its error must be 0.3 dB below the transform coder's, in log2 here.
+BLOCKS_COST = 0.1
+LEAST_ERROR = 1e-9  # counts^2: its logarithm stands for none
+
+
+def tries_learned(mode: str, bands: Sequence[str]) -> bool:
+    """Whether tiles of these bands may be coded by the learned codec."""
+    least = 1 if mode == "learned" else LEAST_LEARNED_BANDS
+    return mode != "transform" and set(bands) <= set(BANDS) and len(bands) >= least
+
+
+def tries_transform(mode: str) -> bool:
+    """Whether tiles may be coded by the transform coder where the learned codec may too."""
+    return mode != "learned"
+
+
+@dataclass(frozen=True)
+class Weighing:
+    """How bands are to be weighed in both modes: an option's word, and the bits a sample that a tile is aimed at; see
+    `swathpack.edge.codec.transform_coder.weights_for`.
+    """
+
+    choice: str
+    bppb: float
+
+    @classmethod
+    def aimed(cls, choice: str, aim_bytes: int, samples: int) -> Weighing:
+        """For tiles of so many samples that are to take so many bytes."""
+        return cls(choice, 8 * aim_bytes / samples)
+
+    def of(self, bands: Sequence[str], counts: NDArray[np.generic], valid: NDArray[np.bool_]) -> Weights:
+        """The weights of a tile's bands: counts (C, H, W), valid (H, W)."""
+        return weights_for(self.choice, bands, self.bppb, counts, valid)
+
+
+class Rivals(Protocol):
+    """A tile by both codecs, as far as the caller knows them."""
+
+    @property
+    def lead(self) -> float:
+        """By how much the learned codec's error is below the transform coder's at as many bytes, in log2."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A `Rivals` of two images, by `image_error`. learned: None where there is no image."""
+
+    learned: float | None
+    transform: float
+
+    @property
+    def lead(self) -> float:
+        return -np.inf if self.learned is None else self.transform - self.learned
+
+
+@dataclass(frozen=True, eq=False)
+class Expected:
+    """A `Rivals` of bytes and squared errors of prefixes, 0 bytes first, compared at the learned codec's sizes on the mean of the
+    logarithms: which prefix is cut, and where, is not known yet.
+    """
+
+    learned: tuple[NDArray[np.int64], NDArray[np.float64]]
+    transform: tuple[NDArray[np.int64], NDArray[np.float64]]
+
+    @property
+    def lead(self) -> float:
+        (sizes, errors), (others, left) = self.learned, self.transform
+        at_those = np.interp(sizes[1:], others, np.log2(np.maximum(left, LEAST_ERROR)))
+        return float((at_those - np.log2(np.maximum(errors[1:], LEAST_ERROR))).mean())
+
+
+def learned_wins(rivals: Rivals, alone: bool = False) -> bool:
+    """Whether the learned codec codes a tile. alone: nothing is predicted from it, so that it is only looked at; never on the
+    board, where each tile is context for the next date.
+    """
+    return rivals.lead > (BLOCKS_COST if alone else 0.0)
+
+
+def image_error(
+    image: NDArray[np.generic], counts: NDArray[np.uint16], valid: NDArray[np.bool_], weights: Weights
+) -> float:
+    """log2 of the squared error of an image (C, H, W) over valid pixels: of all bands by their weights and, as much again, of the
+    heaviest bands.
+    """
+    difference = (image.astype(np.float64) - counts) * weights.factors
+    errors = (difference[:, valid] ** 2).sum(axis=1)
+    parts = [errors.sum(), errors[list(weights.heaviest)].sum()] if weights.level else [errors.sum()]
+    return float(np.log2(np.maximum(parts, LEAST_ERROR)).mean())

@@ -1,0 +1,33 @@
+"""The models that tools work with, each opened once in a process: half a second of proofs on golden vectors otherwise, a call."""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+from pathlib import Path
+
+from swathpack.edge.codec.model import DEFAULT_DIRECTORY, EdgeModel, ModelError
+from swathpack.tools.errors import UserError
+
+
+def open_model(folder: str | Path = DEFAULT_DIRECTORY, threads: int = 1, engine: str = "auto") -> EdgeModel:
+    """The model of a folder; the one of before as long as its files are those of before. Raises UserError."""
+    try:
+        return _opened(Path(folder), _state(Path(folder)), threads, engine)
+    except ModelError as error:
+        raise UserError(str(error)) from error
+
+
+@lru_cache(maxsize=2)
+def _opened(folder: Path, _: tuple[object, ...], threads: int, engine: str) -> EdgeModel:
+    return EdgeModel(folder, threads, engine)
+
+
+def _state(folder: Path) -> tuple[object, ...]:
+    """What changes where a file of the folder does; empty where there is none to look at."""
+    try:
+        with os.scandir(folder) as entries:
+            found = [(e.name, e.stat()) for e in entries]
+    except OSError:
+        return ()
+    return tuple(sorted((name, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for name, s in found))
