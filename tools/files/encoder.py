@@ -43,6 +43,7 @@ from swathpack.tools.files.step_search import closer, finest_fitting
 from swathpack.tools.files.workers import LocalPool
 
 WHOLE_SHARE = 0.02  # of the budget: what files said, free text and all, is worth so much and no more
+RECORD_AROUND = 16  # bytes of a record around what it holds, at the most
 NEAR = 1.5  # levels by which the learned codec's step may miss the level of all others
 ROUNDS = 4  # in which that is found, mostly in one or two
 LEAP = 8  # levels, where the learned codec's tiles alone take more than there is
@@ -105,9 +106,15 @@ class SeriesEncoder:
         return writer
 
     def _whole_fits(self, budget: int | None) -> bool:
-        """Whether all that the files said goes into a record and is worth its bytes."""
-        limit = MAX_EXTENSION_BYTES if budget is None else min(WHOLE_SHARE * budget, MAX_EXTENSION_BYTES)
-        return self.metadata.whole is not None and len(self.metadata.whole) <= limit
+        """Whether all that the files said goes into a record and is worth its bytes; regions come before it."""
+        if self.metadata.whole is None or budget is None:
+            return self.metadata.whole is not None and len(self.metadata.whole) <= MAX_EXTENSION_BYTES
+        left = budget - sum(self.promised_bytes())
+        if len(self.errors) == len(self.windows):  # nothing else is to be coded
+            limit = min(WHOLE_SHARE * budget, left - self.least_header() - self.records_bytes() - RECORD_AROUND)
+        else:
+            limit = WHOLE_SHARE * left
+        return len(self.metadata.whole) <= min(limit, MAX_EXTENSION_BYTES)
 
     def _coders(
         self,
@@ -202,7 +209,7 @@ class SeriesEncoder:
     def _alike(self, coders: Coders, level: float, room: int) -> list[Trial]:
         """All frames at one level that fits `room` bytes, about; plain tiles are cut to what the learned codec's leave later."""
         coders.sequence(level)  # decides which tiles are the learned codec's
-        q = round(level)
+        q = _step_near(level)
         while not coders.free:
             q = self._step_fitting(coders, q, room)
             if coders.reconsider(q):
@@ -228,7 +235,7 @@ class SeriesEncoder:
             level = coders.level_beside(trials, q, room)
             if level is not None and abs(level - q) <= NEAR:
                 return q
-            q = min(max(round(level), 0), STEPS - 1) if level is not None else min(q + LEAP, STEPS - 1)
+            q = _step_near(level) if level is not None else min(q + LEAP, STEPS - 1)
         return finest_fitting(lambda q: _size(coders.sequence(q)), room, q)
 
     def _add_record(self, writer: FileWriter, index: int) -> None:
@@ -278,7 +285,7 @@ class SeriesEncoder:
     def _within(self, coder: FrameCoder, room: int) -> Trial:
         """The trial of a frame that fills `room` bytes best."""
         level = level_fitting([coder], room)
-        coder.decide(round(min(max(level, 0), STEPS - 1)))
+        coder.decide(_step_near(level))
         q = round(level)
         while not coder.free:
             q = finest_fitting(lambda q: coder.trial(q).size, room, q)
@@ -295,8 +302,7 @@ class SeriesEncoder:
         as `per_frame` does.
         """
         writer, count = self._start(self._whole_fits(budget), file), len(self.given)
-        records = sum(self.records.bytes_of(index) for index in range(count))
-        room = budget - writer.size - records - sum(self.promised_bytes(tick))
+        room = budget - writer.size - self.records_bytes() - sum(self.promised_bytes(tick))
         share = max(1, room // (count * self.others))
         coders = self._coders(share, max(1, min(room, room_for(share))), tick=tick)
         every = [coders.keep(index) for index in range(count)]
@@ -309,13 +315,19 @@ class SeriesEncoder:
             pairs = list(zip(every, fill(pairs, room) if count == 1 else coders.settled(trials, room)))
         return self._write(writer, pairs, file, last=True)
 
+    def records_bytes(self) -> int:
+        """Bytes of the records of all frames."""
+        return sum(self.records.bytes_of(index) for index in range(len(self.given)))
+
     def least_header(self) -> int:
         """Bytes of the header with what is essential."""
         return self._start(False).size
 
-    def least_frames(self, tile_bytes: int) -> list[int]:
-        """Bytes of each frame at the least, its tiles meant to take so many each, without those that regions touch."""
-        coders = self._coders(max(1, tile_bytes), 1)
+    def least_frames(self, tile_bytes: int, most_bytes: int) -> list[int]:
+        """Bytes of each frame at the least, its tiles meant to take so many each, without those that regions touch. most_bytes: a
+        tile may take; heads tell of what comes behind them.
+        """
+        coders = self._coders(max(1, tile_bytes), max(1, most_bytes))
         return [self.records.bytes_of(index) + coders.take(index).least() for index in range(len(self.given))]
 
 
@@ -327,8 +339,11 @@ def least_budget(encoder: SeriesEncoder, each: bool) -> int:
     tiles = encoder.others * (1 if each else frames)
     used = -(-encoder.least_header() // frames) if each else encoder.least_header()
     while True:
-        room = budget - used - (max(promised) if each else sum(promised))
-        parts = [own + more for own, more in zip(promised, encoder.least_frames(room // tiles))]
+        # What tiles may take is counted as `per_frame` and `in_total` do, or another budget would be the smallest.
+        room = budget - used - (max(promised) if each else sum(promised) + encoder.records_bytes())
+        aim = max(1, room // tiles)
+        most = budget if each else min(room, room_for(aim))
+        parts = [own + more for own, more in zip(promised, encoder.least_frames(aim, most))]
         needed = used + (max(parts) if each else sum(parts))
         if needed <= budget:
             return budget
@@ -351,6 +366,11 @@ def _header(model: EdgeModel, sources: Sequence[FrameSource]) -> Header:
         radiometry=first.radiometry,
     )
     return header if header.times_in_header else replace(header, times=())
+
+
+def _step_near(level: float) -> int:
+    """The learned codec's step at a level: levels of the transform coder go on at both ends."""
+    return min(max(round(level), 0), STEPS - 1)
 
 
 def _closer(best: Trial, code: Callable[[int, float], Trial], q: int, room: int) -> Trial:

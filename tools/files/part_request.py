@@ -169,6 +169,8 @@ def window_of_bbox(
     """
     if georeference.transform is None or georeference.transform[1] or georeference.transform[3]:
         raise UserError(f"{option}: there is no georeference along rows and columns: give {pixels}")
+    if not np.isfinite(bbox).all():
+        raise UserError(f"{option}: expected finite numbers, found {tuple(bbox)}")
     a, _, c, _, e, f = georeference.transform
     xs, ys = sorted((x - c) / a for x in (bbox[0], bbox[2])), sorted((y - f) / e for y in (bbox[1], bbox[3]))
     left, right = max(int(np.floor(xs[0] + 1e-6)), 0), min(int(np.ceil(xs[1] - 1e-6)), size[1])

@@ -19,9 +19,12 @@ from swathpack.tools.files.part_request import window_of_bbox
 from swathpack.tools.files.rasters.records import Georeference
 
 PIXELS, BOX = "ROW,COL,HEIGHT,WIDTH[:max-error=N]", "bbox=LEFT,BOTTOM,RIGHT,TOP[:max-error=N]"
-_ERROR = r"(?::max-error=(\d+))?"
-_PIXELS = re.compile(r"(\d+),(\d+),(\d+),(\d+)" + _ERROR)
-_BOX = re.compile("bbox=" + ",".join([r"(-?\d+(?:\.\d*)?(?:e[+-]?\d+)?)"] * 4) + _ERROR, re.IGNORECASE)
+_COUNT = r"([0-9]{1,18})"
+_ERROR = rf"(?::max-error={_COUNT})?"
+_PIXELS = re.compile(",".join([_COUNT] * 4) + _ERROR)
+_BOX = re.compile(
+    "bbox=" + ",".join([r"(-?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?)"] * 4) + _ERROR, re.IGNORECASE
+)
 _LONGEST = 80  # of a text that is said to be wrong
 
 

@@ -14,11 +14,14 @@ import pytest
 from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.frame import Frame
 from swathpack.edge.stream import read_stream
-from swathpack.edge.stream.quality import STEPS, TRANSFORM
+from swathpack.edge.stream.quality import STEPS, TRANSFORM, quality_of
 from swathpack.hil_tests.simulation.made_frames import series
 from swathpack.tools.errors import UserError
+from swathpack.tools.files import encoder as encoder_module
+from swathpack.tools.files.coders import Coders
 from swathpack.tools.files.decoder import StreamDecoder
 from swathpack.tools.files.encoder import SeriesEncoder, finest_fitting
+from swathpack.tools.files.frame_coder import FrameCoder
 from swathpack.tools.files.rasters.essential import Carried
 from tests.codec_models import shipped
 
@@ -103,6 +106,26 @@ def test_free_text_gives_way_to_the_image_and_what_is_essential_does_not() -> No
     assert [e.data for e in read_stream(small.per_frame(1000)).extensions] == [carried.essential]
     assert [e.data for e in read_stream(large.per_frame(40_000)).extensions] == [carried.whole]
     assert (small.left_out, large.left_out) == (("a licence",), ())
+
+
+@pytest.mark.parametrize("level", [65.0, 126.0, -3.0])
+def test_a_level_beyond_the_learned_codecs_steps_takes_its_last_step(
+    level: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where dates starve, the transform coder's level lies beyond the coarsest step while some tiles are the learned codec's."""
+    frames = series(64, 64, 3, seed=4)
+    monkeypatch.setattr(encoder_module, "level_fitting", lambda *_: level)
+    monkeypatch.setattr(Coders, "level_beside", lambda *_: level)
+
+    def leave_first(self: FrameCoder, q: int, layers: int) -> bool:
+        assert quality_of(q) == q
+        return self.index == 0 and self._learned.pop(0, None) is not None
+
+    monkeypatch.setattr(FrameCoder, "_leave_losers", leave_first)
+    for each in (False, True):
+        coder = encoder(frames, mode="auto")
+        data = coder.per_frame(400) if each else coder.in_total(1200)
+        assert len(data) <= 1200
 
 
 @pytest.mark.parametrize("layers", [1, 5, 16])

@@ -72,6 +72,21 @@ def test_more_bytes_go_to_the_others_alone() -> None:
     assert off[1] < 0.6 * off[0]
 
 
+@pytest.mark.parametrize("key", ["bytes", "bytes_per_frame"])
+@pytest.mark.parametrize("side", [40, SIDE])
+def test_the_smallest_budget_that_is_named_is_taken(key: str, side: int) -> None:
+    """Also where the region is most of it, so that what files said would seem a small share, and a date has a record."""
+    frames, regions = scene(3), [(0, 256, side, 44)] if side < SIDE else [(0, 0, SIDE, SIDE)]
+    frames[1].valid[20:60, 30:90] = False
+    data = np.stack([np.where(f.valid, f.data // 64, 0) for f in frames]).astype(np.uint8)
+    with pytest.raises(UserError, match="expected at least") as refused:
+        swathpack.compress(data, bands=NAMES, regions=regions, **{key: 60})
+    least = int(str(refused.value).split("at least ")[1].split(",")[0])
+    assert swathpack.compress(data, bands=NAMES, regions=regions, **{key: least}).nbytes <= least * 3
+    with pytest.raises(UserError, match=f"expected at least {least}"):
+        swathpack.compress(data, bands=NAMES, regions=regions, **{key: least - 1})
+
+
 @pytest.mark.parametrize("each", [False, True])
 def test_a_budget_too_small_for_a_region_is_refused_with_the_smallest(each: bool) -> None:
     frames, regions = scene(), (Region(0, 256, 40, 40),)
@@ -112,6 +127,8 @@ def test_the_least_error_of_overlapping_regions_counts() -> None:
         ("1,2,3,4:error=1", "expected ROW,COL,HEIGHT,WIDTH"),
         ("bbox=1,2,3", "expected ROW,COL,HEIGHT,WIDTH.* or bbox=LEFT,BOTTOM,RIGHT,TOP"),
         ("bbox=1,2,x,4", "or bbox=LEFT"),
+        ("9" * 5000 + ",0,1,1", "expected ROW,COL,HEIGHT,WIDTH"),
+        ("0,0,1,1:max-error=" + "9" * 5000, "expected ROW,COL,HEIGHT,WIDTH"),
         ("1,2,0,4", "at least one of each"),
         ("1,2,3,4:max-error=70000", "expected a max-error of 0 to 65535"),
         ("0,0,301,5", "expected pixels within 300 rows and 300 columns"),
@@ -182,6 +199,9 @@ def test_a_box_in_the_files_coordinates(tmp_path: Path, capsys: pytest.CaptureFi
     capsys.readouterr()
     assert main([*words, "bbox=1,2,3,4", "--force"]) == 1
     assert "--region bbox: expected a box that meets (500000.0, 4997000.0, 503000.0" in capsys.readouterr().err
+    assert main([*words, "bbox=1,2,3,1e999", "--force"]) == 1
+    assert "--region bbox: expected finite numbers, found (1.0, 2.0, 3.0, inf)" in capsys.readouterr().err
+    assert parsed("bbox=.5,1.,2,3") == BoxRegion(0.5, 1.0, 2.0, 3.0)
     np.savez(tmp_path / "b.npz", data=true.data, bands=np.array(NAMES))
     words[1] = str(tmp_path / "b.npz")
     assert main([*words, "bbox=1,2,3,4", "--force"]) == 1
