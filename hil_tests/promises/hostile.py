@@ -96,15 +96,12 @@ class Range:
     """The commands in this process, the model loaded once."""
 
     def __init__(self, folder: Path, seed: int) -> None:
-        from swathpack.edge.codec.model import EdgeModel
         from swathpack.hil_tests.promises.hostile_inputs import Real
         from swathpack.tools import cli
-        from swathpack.tools.commands import compress, receive
+        from swathpack.tools.files.models import open_model
 
         self.folder, self.rng, self.out = folder, random.Random(seed), Outcome()
-        self.real = Real.of(EdgeModel())
-        for module in (compress, receive):  # who opens it; loading and proving it is nine tenths of a command
-            setattr(module, "EdgeModel", lambda *args: self.real.model)  # noqa: B010
+        self.real = Real.of(open_model())  # the one that the commands open
         cli.build_parser = functools.cache(cli.build_parser)  # the same for every file; a third of the time
         self.codes: Counter[str] = Counter()
 

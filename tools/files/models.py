@@ -18,7 +18,7 @@ def open_model(folder: str | Path = DEFAULT_DIRECTORY, threads: int = 1, engine:
         raise UserError(str(error)) from error
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=1)  # a model is some 150 MB
 def _opened(folder: Path, _: tuple[object, ...], threads: int, engine: str) -> EdgeModel:
     return EdgeModel(folder, threads, engine)
 
