@@ -51,9 +51,7 @@ class Scene:
 
     def own_klt(self) -> Klt:
         """The KLT of this very frame."""
-        rows = self.filled.astype(np.float64).reshape(len(self.data), -1)
-        matrix = np.linalg.eigh(np.cov(rows).reshape(len(rows), len(rows)))[1][:, ::-1].T
-        return Klt(matrix * np.where(matrix.sum(axis=1, keepdims=True) < 0, -1, 1), np.rint(rows.mean(axis=1)))
+        return Klt.of_pixels(self.filled.astype(np.float64).reshape(len(self.data), -1))
 
 
 def rmse(scene: Scene, decoded: NDArray[np.generic]) -> float:

@@ -78,9 +78,8 @@ class Dates:
     def klt(self) -> Klt:
         """Of all dates together, as half precision holds it."""
         rows = np.concatenate([d[:, v] for d, v in zip(self.data, self.valid)], axis=1).astype(np.float64)
-        matrix = np.linalg.eigh(np.cov(rows).reshape(len(rows), len(rows)))[1][:, ::-1].T
-        signed = matrix * np.where(matrix.sum(axis=1, keepdims=True) < 0, -1, 1)
-        return HalfKlt(signed.astype(np.float16).astype(np.float64), np.rint(rows.mean(axis=1)))
+        found = Klt.of_pixels(rows)
+        return HalfKlt(found.matrix.astype(np.float16).astype(np.float64), found.mean)
 
     @property
     def samples(self) -> int:
@@ -132,13 +131,11 @@ class _X265(X265):
     than at preset slow.
     """
 
+    preset = "veryslow"
+
     def __init__(self, between: int) -> None:
         self.between = between
         super().__init__()
-
-    def options(self, knob: float) -> dict[str, str]:
-        params = f"qp={int(knob)}:log-level=none:info=0:pools=none:frame-threads=1:keyint=-1:bframes={self.between}"
-        return {"preset": "veryslow", "tune": "psnr", "x265-params": params}
 
 
 def _video(

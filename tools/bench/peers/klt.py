@@ -30,10 +30,20 @@ class Klt:
         statistics = load_statistics("pooled")
         index = [BANDS.index(b) for b in bands]
         scale = np.ones(len(bands)) if weights is None else weights
-        _, vectors = np.linalg.eigh(statistics.covariance[np.ix_(index, index)] * np.outer(scale, scale))
-        matrix = vectors[:, ::-1].T
-        signs = np.where(matrix.sum(axis=1, keepdims=True) < 0, -1, 1)
-        return cls(matrix * signs, statistics.mean[index] * scale)
+        return cls.of(
+            statistics.covariance[np.ix_(index, index)] * np.outer(scale, scale), statistics.mean[index] * scale
+        )
+
+    @classmethod
+    def of(cls, covariance: NDArray[np.float64], mean: NDArray[np.float64]) -> Klt:
+        """The transform for bands of that covariance (C, C) and mean (C,)."""
+        matrix = np.linalg.eigh(covariance)[1][:, ::-1].T
+        return cls(matrix * np.where(matrix.sum(axis=1, keepdims=True) < 0, -1, 1), mean)
+
+    @classmethod
+    def of_pixels(cls, rows: NDArray[np.float64]) -> Klt:
+        """The transform of these very pixels (C, N), their means rounded to integers."""
+        return cls.of(np.cov(rows).reshape(len(rows), len(rows)), np.rint(rows.mean(axis=1)))
 
     def forward(self, series: NDArray[np.uint16]) -> NDArray[np.float64]:
         """(..., C, H, W) DN -> planes, float64, mean removed."""

@@ -107,11 +107,12 @@ class X265(_Video):
     name, label = "x265-klt", "x265 inter + KLT"
     encoder, decoder, pixel_format = "libx265", "hevc", "gray12le"
     knobs = tuple(float(q) for q in range(51, -1, -4))
+    preset, between = "slow", 3  # B pictures between others
 
     def options(self, knob: float) -> dict[str, str]:
         """Quiet, one thread, tuned for PSNR."""
-        params = f"qp={int(knob)}:log-level=none:info=0:pools=none:frame-threads=1:keyint=-1:bframes=3"
-        return {"preset": "slow", "tune": "psnr", "x265-params": params}
+        params = f"qp={int(knob)}:log-level=none:info=0:pools=none:frame-threads=1:keyint=-1:bframes={self.between}"
+        return {"preset": self.preset, "tune": "psnr", "x265-params": params}
 
     def _frame(self, picture: NDArray[np.uint16]) -> Any:
         return self.av.VideoFrame.from_ndarray(picture, format=self.pixel_format)
