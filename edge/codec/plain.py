@@ -104,10 +104,12 @@ def encode_transform(
     max_bytes: int | None = None,
     aim_bytes: int | None = None,
     weights: transform_coder.Weights | None = None,
+    shaped: bool = False,
 ) -> CodedPlain:
     """Counts (C, H, W) uint16 by the transform coder; see `transform_coder.encode_tile`. Raises PlainError."""
     try:
-        coded = transform_coder.encode_tile(counts, valid, known_names(names), finest_dn, max_bytes, aim_bytes, weights)
+        how = finest_dn, max_bytes, aim_bytes, weights, shaped
+        coded = transform_coder.encode_tile(counts, valid, known_names(names), *how)
     except transform_coder.TransformCoderError as error:
         raise PlainError(str(error)) from error
     return _plain_of(coded, counts, names)
@@ -200,7 +202,7 @@ def decode_plain(
     """
     try:
         if quality == TRANSFORM:
-            return _decode_transform(payload, shape, names, layers, date)
+            return _decode_transform(payload, shape, names, layers, date, valid)
         if quality == PREDICTIVE:
             return _decode_predictive(payload, shape, valid, layers)
     except (transform_coder.TransformCoderError, predictive.PredictiveError) as error:
@@ -222,14 +224,19 @@ def read_error(payload: bytes) -> tuple[int, int]:
 
 
 def _decode_transform(
-    payload: bytes, shape: tuple[int, int, int], names: Sequence[str], layers: int, date: Counts | None
+    payload: bytes,
+    shape: tuple[int, int, int],
+    names: Sequence[str],
+    layers: int,
+    date: Counts | None,
+    valid: NDArray[np.bool_],
 ) -> DecodedPlain:
     known = known_names(names)
     ends = transform_coder.layer_ends(payload, shape, known, 1 << 40)  # not cut by what there is of it
     if layers < LAYERS and ends is not None:
         # With no layer at all the header alone still tells the means.
         payload = payload[: int(ends[layers]) if layers else int(ends[1] - transform_coder.first_target(shape))]
-    tile = transform_coder.decode_tile(payload, shape, known, date)
+    tile = transform_coder.decode_tile(payload, shape, known, date, valid)
     return DecodedPlain(tile.samples, np.full(shape, tile.started), min(tile.layers, layers))
 
 

@@ -224,8 +224,11 @@ class FrameCoder:
     def _look_alone(self, windows: Sequence[TileWindow], aim: Mapping[int, int]) -> None:
         """Tiles by the transform coder without any other date."""
 
+        # A file's decoder has its masks before its tiles; as a context a tile is drawn without.
+        shaped = self.header is not None and not self.keeps_dates
+
         def arguments(w: TileWindow) -> tuple[Any, ...]:
-            return self.source.tile(w), self.most_bytes, aim[w.index], self.weighing, self._slope
+            return self.source.tile(w), self.most_bytes, aim[w.index], self.weighing, self._slope, shaped
 
         wanted = [w for w in windows if w.index not in self._alone]
         for w, found in self._run("transform", wanted, arguments, self._leave_out):

@@ -295,15 +295,29 @@ static uint32_t cell_surroundings(const coder_t *c, const subband_t *b, uint32_t
     return sum;
 }
 
+/* Whether both sides know that nothing is in a cell. */
+static inline int hole(const coder_t *c, uint32_t at) { return c->holes != NULL && c->holes[at]; }
+
+static uint32_t open_places(const coder_t *c, const subband_t *b, uint32_t cy, uint32_t cx)
+{
+    uint32_t y0 = cy * CELL, x0 = cx * CELL, y1 = y0 + CELL < b->height ? y0 + CELL : b->height,
+             x1 = x0 + CELL < b->width ? x0 + CELL : b->width, n = (y1 - y0) * (x1 - x0);
+    if (c->holes == NULL) return n;
+    for (uint32_t y = y0; y < y1; y++)
+        for (uint32_t x = x0; x < x1; x++) n -= c->holes[b->offset + y * b->stride + x];
+    return n;
+}
+
 /* The coefficients of a cell in which something is known to be found in this plane. */
 static void code_new_cell(coder_t *c, const view_t *view, uint32_t cy, uint32_t cx)
 {
     const subband_t *b = view->b;
     uint32_t y0 = cy * CELL, x0 = cx * CELL, y1 = y0 + CELL < b->height ? y0 + CELL : b->height,
-             x1 = x0 + CELL < b->width ? x0 + CELL : b->width, left = (y1 - y0) * (x1 - x0), n = 0;
+             x1 = x0 + CELL < b->width ? x0 + CELL : b->width, left = open_places(c, b, cy, cx), n = 0;
     for (uint32_t y = y0; y < y1; y++)
-        for (uint32_t x = x0; x < x1; x++, left--) {
+        for (uint32_t x = x0; x < x1; x++) {
             uint32_t at = b->offset + y * b->stride + x;
+            if (hole(c, at)) continue;
             int bit = 1, p = c->plane + 1; /* the last one must be it when no other was */
             around_t a = look_around(view, y, x);
             if (left > 1 || n > 0) {
@@ -317,6 +331,7 @@ static void code_new_cell(coder_t *c, const view_t *view, uint32_t cy, uint32_t 
             if (bit && c->rc.settled) code_sign(c, b, at, a.predicted);
             if (!c->rc.settled) return;
             n += (uint32_t)bit;
+            left--;
         }
 }
 
@@ -400,12 +415,14 @@ static uint8_t *classify_subband(const coder_t *c, const subband_t *b, uint8_t *
     for (uint32_t cy = 0; cy * CELL < b->height; cy++)
         for (uint32_t cx = 0; cx * CELL < b->width; cx++) {
             if (!c->cell[b->cell_offset + cy * b->cell_stride + cx]) {
+                if (!open_places(c, b, cy, cx)) continue;
                 *note = CELL_SEGMENT_OF[log_class(cell_surroundings(c, b, cy, cx) >> (c->plane + 1), ALL_CLASSES - 1)];
                 count[*note++]++;
                 continue;
             }
             for (uint32_t y = cy * CELL; y < (cy + 1) * CELL && y < b->height; y++)
                 for (uint32_t x = cx * CELL; x < (cx + 1) * CELL && x < b->width; x++) {
+                    if (hole(c, b->offset + y * b->stride + x)) continue;
                     *note = (uint8_t)segment_of(c, &view, y, x);
                     count[*note++]++;
                 }
@@ -419,12 +436,13 @@ static const uint8_t *list_subband(coder_t *c, const subband_t *b, const uint8_t
     for (uint32_t cy = 0; cy * CELL < b->height; cy++)
         for (uint32_t cx = 0; cx * CELL < b->width; cx++) {
             if (!c->cell[b->cell_offset + cy * b->cell_stride + cx]) {
+                if (!open_places(c, b, cy, cx)) continue;
                 c->list[next[*note++]++] = CELL_FLAG | cy << 12 | cx;
                 continue;
             }
             for (uint32_t y = cy * CELL; y < (cy + 1) * CELL && y < b->height; y++)
                 for (uint32_t x = cx * CELL; x < (cx + 1) * CELL && x < b->width; x++)
-                    c->list[next[*note++]++] = y << 12 | x;
+                    if (!hole(c, b->offset + y * b->stride + x)) c->list[next[*note++]++] = y << 12 | x;
         }
     return note;
 }
@@ -544,6 +562,7 @@ typedef struct {
     const model_tables_t *tables;
     const prob_t *states;
     const int32_t *weights;
+    const uint8_t *holes; /* n_values, or NULL */
     uint8_t *workspace;
 } job_t;
 
@@ -555,6 +574,7 @@ API int sp_bitplane_encode(const job_t *job, const int32_t *values, uint64_t lim
     if (n_targets > MAX_MARKS || job->planes > MAX_PLANES) return BAD_LAYOUT;
     coder_t *c = open_coder(job->workspace, job->n_values, job->n_cells, job->bands, job->n_bands, job->tables,
                             job->states, job->weights);
+    c->holes = job->holes;
     c->values = values; c->targets = targets; c->n_targets = n_targets; c->limit = limit;
     c->error = whole_error(c);
     rc_start_encoder(&c->rc, out, capacity);
@@ -594,6 +614,7 @@ API int sp_bitplane_decode(const job_t *job, const uint8_t *in, size_t size, con
     if (n_targets > MAX_MARKS || job->planes > MAX_PLANES) return BAD_LAYOUT;
     coder_t *c = open_coder(job->workspace, job->n_values, job->n_cells, job->bands, job->n_bands, job->tables,
                             job->states, job->weights);
+    c->holes = job->holes;
     c->targets = targets; c->n_targets = n_targets;
     rc_start_decoder(&c->rc, in, size);
     code_planes(c, (int)job->planes);

@@ -76,6 +76,7 @@ typedef struct {
     const subband_t *bands;
     uint32_t n_bands;
     const int32_t *values;  /* encoder only: signed coefficients, in 1 / 2^FRACTION of plane 0's step */
+    const uint8_t *holes;   /* 1 where a value is 0 and both sides know it: nothing is coded there; NULL: nowhere */
     int32_t *known;         /* twice the middle of the interval that a value is known to lie in; 0: not found yet */
     uint8_t *cell;          /* 0 while nothing is found in it, else 1 + the plane in which something was */
     uint8_t *started;       /* per subband: something may be found in it */

@@ -57,23 +57,33 @@ def read_model() -> Model:
 
 
 def encode(
-    layout: Layout, planes: int, values: NDArray[np.int32], limit: int, targets: NDArray[np.uint64]
+    layout: Layout,
+    planes: int,
+    values: NDArray[np.int32],
+    limit: int,
+    targets: NDArray[np.uint64],
+    holes: NDArray[np.uint8] | None = None,
 ) -> tuple[bytes, NDArray[np.int64], NDArray[np.float64]]:
     """values (n_values,) in 1 / 2^FRACTION of plane 0's step -> payload; (T + 1,) bytes that settle everything up to
-    each target and to the end; squared error there, in squared steps.
+    each target and to the end; squared error there, in squared steps. holes: (n_values,) 1 where a value is 0 and the decoder knows
+    it.
     """
-    given = (layout.subbands, layout.n_values, layout.n_cells, planes, model()[:2], values, limit, targets)
+    given = (layout.subbands, layout.n_values, layout.n_cells, planes, model()[:2], values, limit, targets, holes)
     found = native.encode(*given) if native.available() else reference.encode(*given)
     return found[0], found[1].astype(np.int64), found[2]
 
 
 def decode(
-    layout: Layout, planes: int, payload: bytes, targets: NDArray[np.uint64]
+    layout: Layout,
+    planes: int,
+    payload: bytes,
+    targets: NDArray[np.uint64],
+    holes: NDArray[np.uint8] | None = None,
 ) -> tuple[NDArray[np.int32], NDArray[np.uint8], int]:
     """A prefix -> twice the middle of the interval that each value is known to lie in (0: not found), log2 of the interval's
     length, layers that are whole.
     """
-    given = (layout.subbands, layout.n_values, layout.n_cells, planes, model()[:2], payload, targets)
+    given = (layout.subbands, layout.n_values, layout.n_cells, planes, model()[:2], payload, targets, holes)
     return native.decode(*given) if native.available() else reference.decode(*given)
 
 

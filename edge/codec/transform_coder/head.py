@@ -21,6 +21,9 @@ from swathpack.edge.codec.transform_coder.weights import Weights, read_weights, 
 
 STEP_BITS, STEPS_AN_OCTAVE, STEP_BIAS = 6, 4, 16
 PLANE_BITS = 5
+# What both sides know to be empty is left out (shaped.py): in the place of the kind stands this, then the kind in 2 bits, and
+# a check of the mask behind the weights.
+SHAPED, SHAPED_BITS, CHECK_BITS = 25, 2, 16
 # Payloads of before, in the place of the planes: an earlier date is taken; bands have weights.
 PREDICTED, WEIGHTED = 31, 30
 # Since coefficients are estimated from their neighbours: planes come first, with whether the step is the usual one, and in
@@ -46,7 +49,7 @@ class Part:
 @dataclass(frozen=True, eq=False)
 class Head:
     """step: of plane 0, in quarters of an octave; means in units of 2^mean_unit. prediction: None for a tile that stands
-    alone. estimated: False in payloads of before `estimate.py`.
+    alone. estimated: False in payloads of before `estimate.py`. check: of the mask, where the valid pixels alone are coded.
     """
 
     step: int
@@ -57,6 +60,7 @@ class Head:
     parts: tuple[Part, ...]
     prediction: Prediction | None = None
     estimated: bool = True
+    check: int | None = None
 
     @property
     def pyramids(self) -> tuple[Pyramid, ...]:
@@ -140,11 +144,16 @@ def write_head(head: Head, bands: int, expected: Expected) -> bytes:
     out, weighted = BitWriter(), head.weights.level > 0
     usual = head.step == USUAL_STEP
     out.put(head.planes | USUAL * usual, STEP_BITS)
-    out.put(KINDS[(head.prediction is not None) + 2 * weighted], PLANE_BITS)
+    kind = (head.prediction is not None) + 2 * weighted
+    out.put(KINDS[kind] if head.check is None else SHAPED, PLANE_BITS)
+    if head.check is not None:
+        out.put(kind, SHAPED_BITS)
     if not usual:
         out.put(head.step, STEP_BITS)
     if weighted:
         write_weights(head.weights, out)
+    if head.check is not None:
+        out.put(head.check, CHECK_BITS)
     out.put(head.mean_unit, MEAN_UNIT_BITS)
     for mean in head.means:
         out.put_signed(mean, MEAN_ORDER)
@@ -166,7 +175,8 @@ def read_head(reader: BitReader, shape: tuple[int, int, int], expected: Expected
 
 def _read_head(reader: BitReader, shape: tuple[int, int, int], expected: Expected) -> Head:
     bands, height, width = shape
-    estimated, predicted, step, planes, weights = _read_kind(reader, bands)
+    estimated, predicted, step, planes, weights, shaped = _read_kind(reader, bands)
+    check = reader.get(CHECK_BITS) if shaped else None
     unit = reader.get(MEAN_UNIT_BITS)
     means = tuple(reader.get_signed(MEAN_ORDER) for _ in range(bands))
     if planes > bitplane.MAX_PLANES or max(map(abs, means)) > 1 << 17:
@@ -177,25 +187,28 @@ def _read_head(reader: BitReader, shape: tuple[int, int, int], expected: Expecte
         if raster.half and not pyramid.levels:
             raise ValueError("a half grid in a raster that is not split")
         parts.append(Part(raster, pyramid, read_spectrum(pyramid, expected.covariance_of(raster, weights), reader)))
-    found = Head(step, planes, unit, means, weights, tuple(parts), None, estimated)
+    found = Head(step, planes, unit, means, weights, tuple(parts), None, estimated, check)
     if not predicted:
         return found
     return replace(found, prediction=read_prediction(found.pyramids, height, width, reader))
 
 
-def _read_kind(reader: BitReader, bands: int) -> tuple[bool, bool, int, int, Weights]:
-    """Whether coefficients are estimated, whether an earlier date is taken, step, planes, weights."""
+def _read_kind(reader: BitReader, bands: int) -> tuple[bool, bool, int, int, Weights, bool]:
+    """Whether coefficients are estimated, whether an earlier date is taken, step, planes, weights, whether valid pixels alone are
+    coded.
+    """
     first, second = reader.get(STEP_BITS), reader.get(PLANE_BITS)
-    estimated, equal = second in KINDS, Weights.equal(bands)
+    shaped, equal = second == SHAPED, Weights.equal(bands)
+    estimated = shaped or second in KINDS
     if estimated:
-        kind, planes = KINDS.index(second), first % USUAL
+        kind, planes = reader.get(SHAPED_BITS) if shaped else KINDS.index(second), first % USUAL
         step = USUAL_STEP if first & USUAL else reader.get(STEP_BITS)
-        return True, bool(kind & 1), step, planes, read_weights(bands, reader) if kind & 2 else equal
+        return True, bool(kind & 1), step, planes, read_weights(bands, reader) if kind & 2 else equal, shaped
     predicted = second == PREDICTED
     planes = reader.get(PLANE_BITS) if predicted else second
     weighted = planes == WEIGHTED
     weights = read_weights(bands, reader) if weighted else equal
-    return estimated, predicted, first, reader.get(PLANE_BITS) if weighted else planes, weights
+    return estimated, predicted, first, reader.get(PLANE_BITS) if weighted else planes, weights, False
 
 
 def is_predicted(payload: bytes) -> bool:
@@ -204,4 +217,5 @@ def is_predicted(payload: bytes) -> bool:
     if len(payload) < 2:
         return False
     reader.get(STEP_BITS)
-    return reader.get(PLANE_BITS) in (PREDICTED, KINDS[1], KINDS[3])
+    kind = reader.get(PLANE_BITS)
+    return bool(reader.get(SHAPED_BITS) & 1) if kind == SHAPED else kind in (PREDICTED, KINDS[1], KINDS[3])

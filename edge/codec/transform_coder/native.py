@@ -17,7 +17,7 @@ class Job(ctypes.Structure):
 
     _fields_ = [
         *((name, ctypes.c_uint32) for name in ("n_values", "n_cells", "n_bands", "planes")),
-        *((name, ctypes.c_void_p) for name in ("bands", "tables", "states", "weights", "workspace")),
+        *((name, ctypes.c_void_p) for name in ("bands", "tables", "states", "weights", "holes", "workspace")),
     ]
 
 
@@ -38,6 +38,8 @@ def _library() -> ctypes.CDLL:
     signatures: dict[str, tuple[Any, list[Any]]] = {
         "sp_wavelet_forward": (None, [p, p, u32, u32, u32, p, p]),
         "sp_wavelet_inverse": (None, [p, p, u32, u32, u32, p, p]),
+        "sp_shaped_forward": (None, [p, p, u32, u32, u32, p, p, p]),
+        "sp_shaped_inverse": (None, [p, p, u32, u32, u32, p, p, p]),
         "sp_spectral_inverse": (None, [p, u32, p, p, size, size]),
         "sp_bitplane_constants": (None, [p]),
         "sp_bitplane_tables": (None, [p]),
@@ -68,6 +70,26 @@ def wavelet(
     function = getattr(_library(), f"sp_wavelet_{direction}")
     for plane, result in zip(data, out):
         function(plane.ctypes.data, result.ctypes.data, height, width, levels, scales.ctypes.data, work.ctypes.data)
+    return out
+
+
+def shaped(
+    direction: str,
+    data: NDArray[np.float32],
+    size: tuple[int, int],
+    levels: int,
+    scales: NDArray[np.float32],
+    codes: NDArray[np.uint8],
+) -> NDArray[np.float32]:
+    """sp_shaped_forward, (C, H, W) -> (C, H * W), or sp_shaped_inverse, the way back."""
+    height, width = size
+    planes = np.ascontiguousarray(data, np.float32)
+    out = np.empty((len(planes), *((height * width,) if direction == "forward" else size)), np.float32)
+    work = np.empty((height + 2) * width, np.float32)
+    function, rest = getattr(_library(), f"sp_shaped_{direction}"), (scales, codes, work)
+    for plane, result in zip(planes, out):
+        places = (array.ctypes.data for array in rest)
+        function(plane.ctypes.data, result.ctypes.data, height, width, levels, *places)
     return out
 
 
@@ -114,6 +136,7 @@ class _Call:
         planes: int,
         states: NDArray[np.uint16],
         weights: NDArray[np.int32],
+        holes: NDArray[np.uint8] | None = None,
     ) -> None:
         size = _library().sp_bitplane_workspace(n_values, n_cells, len(subbands))
         self.kept: list[NDArray[Any]] = [
@@ -121,9 +144,12 @@ class _Call:
             tables(),
             states,
             weights,
-            np.empty(size // 16 + 1, np.complex128),
-        ]  # 16-byte aligned
-        self.job = Job(n_values, n_cells, len(subbands), planes, *(a.ctypes.data for a in self.kept))
+            np.empty(size // 16 + 1, np.complex128),  # 16-byte aligned
+        ]
+        self.holes = holes  # must live as long
+        *given, workspace = (a.ctypes.data for a in self.kept)
+        empty = None if holes is None else holes.ctypes.data
+        self.job = Job(n_values, n_cells, len(subbands), planes, *given, empty, workspace)
 
 
 def _check(code: int) -> None:
@@ -140,9 +166,10 @@ def encode(
     values: NDArray[np.int32],
     limit: int,
     targets: NDArray[np.uint64],
+    holes: NDArray[np.uint8] | None = None,
 ) -> tuple[bytes, NDArray[np.uint64], NDArray[np.float64]]:
     """sp_bitplane_encode: payload; (T + 1,) bytes and squared errors at the targets and at the end."""
-    call = _Call(subbands, n_values, n_cells, planes, *model)
+    call = _Call(subbands, n_values, n_cells, planes, *model, holes)
     out = np.empty(min(limit, 4 * n_values) + 1024, np.uint8)
     sizes, distortion = np.zeros(len(targets) + 1, np.uint64), np.zeros(len(targets) + 1)
     _check(
@@ -192,9 +219,10 @@ def decode(
     model: tuple[NDArray[np.uint16], NDArray[np.int32]],
     payload: bytes,
     targets: NDArray[np.uint64],
+    holes: NDArray[np.uint8] | None = None,
 ) -> tuple[NDArray[np.int32], NDArray[np.uint8], int]:
     """sp_bitplane_decode: values as far as known, unknown low bits, layers passed."""
-    call = _Call(subbands, n_values, n_cells, planes, *model)
+    call = _Call(subbands, n_values, n_cells, planes, *model, holes)
     values, bits, layers = np.empty(n_values, np.int32), np.empty(n_values, np.uint8), ctypes.c_uint32()
     data = np.frombuffer(payload, np.uint8)
     _check(

@@ -53,6 +53,7 @@ class BitPlanes(Known):
     weights: list[list[int]]
     targets: list[int]
     values: list[int] | None = None
+    holes: list[int] | None = None
     limit: int = 0
     segment: int = SEGMENTS
     done: int = 0
@@ -123,6 +124,11 @@ class BitPlanes(Known):
         if self.coder.settled:
             self.known[at] += (1 if bit == (known > 0) else -1) << self.plane
 
+    def open_places(self, b: Subband, cy: int, cx: int) -> list[tuple[int, int]]:
+        """Places of a cell but those of which both sides know that nothing is there."""
+        places, holes = list(b.inside(cy, cx)), self.holes
+        return places if holes is None else [(y, x) for y, x in places if not holes[b.place(y, x)]]
+
     def cell_holds(self, b: Subband, cy: int, cx: int) -> int:
         """Whether a cell has something in this plane or above; nothing in a decoder."""
         if self.values is None:
@@ -150,7 +156,7 @@ class BitPlanes(Known):
 
     def code_new_cell(self, b: Subband, cy: int, cx: int) -> None:
         """The values of a cell in which something is known to be found."""
-        places, n = list(b.inside(cy, cx)), 0
+        places, n = self.open_places(b, cy, cx), 0
         for left, (y, x) in zip(range(len(places), 0, -1), places):
             at, a, bit = b.place(y, x), self.look_around(b, y, x), 1
             if left > 1 or n > 0:
@@ -187,11 +193,12 @@ class BitPlanes(Known):
         self.lists = [[] for _ in range(SEGMENTS)]
         for i, b in enumerate(self.bands):
             for cy, cx in b.cells() if self.started[i] else ():
-                if not self.cell[b.cell(cy, cx)]:
+                places = self.open_places(b, cy, cx)
+                if places and not self.cell[b.cell(cy, cx)]:
                     around = log_class(self.cell_surroundings(b, cy, cx) >> (self.plane + 1))
                     self.lists[CELL_SEGMENT_OF[around]].append((i, True, cy, cx))
                     continue
-                for y, x in b.inside(cy, cx):
+                for y, x in places:
                     self.lists[self.segment_of(b, y, x)].append((i, False, y, x))
 
     def segment_of(self, b: Subband, y: int, x: int) -> int:
@@ -290,11 +297,13 @@ def encode(
     values: NDArray[np.int32],
     limit: int,
     targets: NDArray[np.uint64],
+    holes: NDArray[np.uint8] | None = None,
 ) -> tuple[bytes, NDArray[np.uint64], NDArray[np.float64]]:
     """As native.encode."""
     coder = RangeEncoder()
     planes_of = _bit_planes(coder, subbands, (n_values, n_cells), model, targets)
     planes_of.values, planes_of.limit = values.tolist(), limit
+    planes_of.holes = None if holes is None else holes.tolist()
     planes_of.code_planes(planes)
     last, payload = planes_of.remaining_error(), coder.finish()
     sizes = [settled_size(payload, mark) for mark, _ in planes_of.marks if mark is not None]
@@ -315,9 +324,11 @@ def decode(
     model: tuple[NDArray[np.uint16], NDArray[np.int32]],
     payload: bytes,
     targets: NDArray[np.uint64],
+    holes: NDArray[np.uint8] | None = None,
 ) -> tuple[NDArray[np.int32], NDArray[np.uint8], int]:
     """As native.decode."""
     planes_of = _bit_planes(RangeDecoder(payload), subbands, (n_values, n_cells), model, targets)
+    planes_of.holes = None if holes is None else holes.tolist()
     planes_of.code_planes(planes)
     bits = np.full(n_values, planes_of.plane, np.uint8)
     bits[list(planes_of.pending())] += 1

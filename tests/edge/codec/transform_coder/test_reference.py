@@ -55,6 +55,25 @@ def test_same_bytes_sizes_and_errors(pyramids: tuple[Pyramid, ...], peak: int) -
     assert np.array_equal(np.abs(back) // 2, np.abs(values) >> 3)
 
 
+def test_places_that_are_known_to_be_empty_are_left_out_alike() -> None:
+    layout = layout_of((Pyramid(24, 22, 2, 2, 3),))
+    values, holes = _values(layout, 2, 8 * 500), np.zeros(layout.n_values, np.uint8)
+    for view, empty in zip(layout.views(values), layout.views(holes)):
+        rows, columns = np.indices(view.shape)
+        empty[:] = (rows + columns) * 2 < sum(view.shape)  # whole cells and parts of others
+        view[empty > 0] = 0
+    planes = (int(np.abs(values).max()) >> 3).bit_length()
+    given = (layout.subbands, layout.n_values, layout.n_cells, planes, bitplane.model()[:2])
+    fast, slow = (c.encode(*given, values, 1 << 20, TARGETS, holes) for c in (native, reference))
+    assert fast[0] == slow[0] and fast[1].tolist() == slow[1].tolist()
+    assert len(fast[0]) < len(native.encode(*given, values, 1 << 20, TARGETS)[0])
+    for size in (0, 7, 50, len(fast[0]) // 2, len(fast[0])):
+        known = [c.decode(*given, fast[0][:size], TARGETS, holes) for c in (native, reference)]
+        assert np.array_equal(known[0][0], known[1][0]) and np.array_equal(known[0][1], known[1][1])
+        assert not known[0][0][holes > 0].any()
+    assert np.array_equal(np.abs(known[0][0]) // 2, np.abs(values) >> 3)
+
+
 def test_constants_and_tables_are_the_same() -> None:
     states, weights, size = native.constants()
     assert (states, weights) == (reference_contexts.N_STATES, reference_contexts.N_SETS * reference_contexts.MAX_INPUTS)
