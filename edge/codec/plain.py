@@ -135,14 +135,30 @@ def against(
     return alone if coded is alone.source else _plain_of(coded, counts, names)
 
 
+def refined_payload(
+    payload: bytes, counts: Samples, valid: NDArray[np.bool_], names: Sequence[str], date: Counts | None = None
+) -> bytes | None:
+    """A transform payload that is to be sent as it is, coded once more for its length; see `transform_coder.refine_payload`.
+    Raises PlainError.
+    """
+    try:
+        return transform_coder.refine_payload(payload, counts, valid, known_names(names), date)
+    except transform_coder.TransformCoderError as error:
+        raise PlainError(str(error)) from error
+
+
+def payload_sizes_of(payload: bytes, shape: Sequence[int], names: Sequence[str]) -> NDArray[np.int64]:
+    """(17,) bytes of the first k layers of a whole transform payload of a tile (C, H, W)."""
+    total, size = len(payload), (shape[0], shape[1], shape[2])
+    ends = transform_coder.layer_ends(payload, size, known_names(names), total)
+    return np.minimum(np.arange(LAYERS + 1) * total, total) if ends is None else ends
+
+
 def _plain_of(coded: transform_coder.CodedTile, counts: Samples, names: Sequence[str]) -> CodedPlain:
-    total = len(coded.payload)
-    shape = (counts.shape[0], counts.shape[1], counts.shape[2])
-    ends = transform_coder.layer_ends(coded.payload, shape, known_names(names), total)
-    sizes = np.minimum(np.arange(LAYERS + 1) * total, total) if ends is None else ends
+    sizes = payload_sizes_of(coded.payload, counts.shape, names)
     balance = coded.wanted.weights.balance if coded.wanted else 1.0
     fine, errors = (coded.curve_bytes, coded.curve_error * balance), coded.distortion * balance
-    made = CodedPlain(TRANSFORM, coded.payload, sizes, errors, latent_size(shape), coded.head, fine)
+    made = CodedPlain(TRANSFORM, coded.payload, sizes, errors, latent_size(counts.shape), coded.head, fine)
     return replace(made, reference=coded.reference, source=coded)
 
 

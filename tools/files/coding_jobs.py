@@ -24,6 +24,7 @@ from swathpack.edge.codec.plain import (
     decode_plain,
     encode_predictive,
     encode_transform,
+    refined_payload,
 )
 from swathpack.edge.codec.prediction import CodingContext
 from swathpack.edge.codec.tile_coder import DEAD_ZONE, CodedLatent, analyse_tile, encode_tile, weigh_contexts
@@ -112,6 +113,16 @@ def dated(_: EdgeModel, tile: Frame, alone: CodedPlain, aim_bytes: int, dates: S
     tile = _filled(tile)
     found = against(alone, tile.data, tile.valid, tile.bands, aim_bytes, dates)
     return None if found is alone else found
+
+
+def refined(_: EdgeModel, tile: Frame, payload: bytes, date: Counts | None, weighing: Weighing) -> bytes | None:
+    """Another transform payload of at most as many bytes whose image has less error; None where none was found."""
+    tile = _filled(tile)
+    found = refined_payload(payload, tile.data, tile.valid, tile.bands, date)
+    if found is None:
+        return None
+    costs = [plain_cost(_, tile, each, date, weighing) for each in (payload, found)]
+    return found if costs[1] < costs[0] else None
 
 
 def image(

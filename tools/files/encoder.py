@@ -88,7 +88,7 @@ class SeriesEncoder:
         self.pool: Pool = LocalPool(model) if pool is None else pool
         self.shelf, self.modes = Shelf() if shelf is None else shelf, Counter[str]()
         self.metadata, self.left_out = metadata or Carried(), tuple[str, ...]()
-        self.choice = Choice(mode, slope, shift, weights, alone=len(frames) == 1 or intra_every == 1)
+        self.choice = Choice(mode, slope, shift, weights, alone=len(frames) == 1 or intra_every == 1, refine=slope > 0)
         self.groups = list(groups) or [0] * len(frames)
         self.given, self.header = sources, _header(model, sources)
         self.windows = list(tile_windows(self.header.height, self.header.width, TILE))
@@ -190,7 +190,7 @@ class SeriesEncoder:
         """All frames at level q with the first `layers` layers."""
         writer, coders = self._start(self._whole_fits(None), file), self._coders(self._aim_at(q), None, q, tick)
         every = (coders.take(index) for index in range(len(self.given)))
-        return self._write(writer, ((coder, coder.trial(q, dead_zone, layers)) for coder in every), file)
+        return self._write(writer, ((c, c.refined(c.trial(q, dead_zone, layers))) for c in every), file)
 
     def exact(self, max_error: int = 0, tick: Tick = lambda: None, file: IO[bytes] | None = None) -> bytes:
         """All frames, every valid count within `max_error`: lossless at 0. Tiles that a region touches are within its own, if that
@@ -257,7 +257,7 @@ class SeriesEncoder:
                 room = budget - share - self.records.bytes_of(index) - promised[index]
                 coder = coders.take(index)
                 self._check_room(budget, room, coder.least(), each=True)
-                yield coder, self._within(coder, room)
+                yield coder, coder.refined(self._within(coder, room))
 
         return self._write(writer, trials(), file)
 
@@ -312,8 +312,12 @@ class SeriesEncoder:
         trials = self._alike(coders, level, room)
         pairs = list(zip(every, trials))
         if any(trial.plain for trial in trials):
-            pairs = list(zip(every, fill(pairs, room) if count == 1 else coders.settled(trials, room)))
+            pairs = list(zip(every, self._filled(pairs, room) if count == 1 else coders.settled(trials, room)))
         return self._write(writer, pairs, file, last=True)
+
+    @staticmethod
+    def _filled(pairs: Sequence[tuple[FrameCoder, Trial]], room: int) -> list[Trial]:
+        return [coder.refined(trial) for (coder, _), trial in zip(pairs, fill(pairs, room))]
 
     def records_bytes(self) -> int:
         """Bytes of the records of all frames."""

@@ -114,7 +114,7 @@ class Analysis:
 
     def coefficients(self, step: int, aim: int, chosen: Chosen | None) -> tuple[Head, list[NDArray[np.int32]]]:
         """The head and the coefficients of every raster in 1 / FRACTION of the step."""
-        bands = self.bands if chosen is None else self._without(chosen.parts)
+        bands = self.bands if chosen is None else self.without(chosen.parts)
         spectra = self._spectra(bands, aim)
         components = [spectrum.forward(rows) for spectrum, rows in zip(spectra, bands)]
         largest = max(float(np.abs(c).max()) for c in components)
@@ -137,7 +137,7 @@ class Analysis:
         usual = [self.expected.covariance_of(raster, self.weights) for raster in self.rasters]
         return [choose_spectrum(m, aims, covariance) for m, covariance in zip(moments, usual)]
 
-    def _without(self, predicted: Bands) -> Bands:
+    def without(self, predicted: Bands) -> Bands:
         """What the prediction leaves; where pixels are not valid, it leaves what costs least."""
         if self.valid.all() or self.shapes is not None:
             return [rows - part for rows, part in zip(self.bands, predicted)]

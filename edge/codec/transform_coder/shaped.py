@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swathpack.edge.codec.transform_coder import native
-from swathpack.edge.codec.transform_coder.layout import Pyramid
+from swathpack.edge.codec.transform_coder.layout import Layout, Pyramid
 from swathpack.edge.codec.transform_coder.rasters import Raster
 from swathpack.edge.codec.transform_coder.wavelet import STEPS, Plane, gains, subband_shapes
 
@@ -187,3 +187,13 @@ def shapes_of(rasters: Sequence[Raster], pyramids: Sequence[Pyramid], valid: Mas
 def check_of(valid: Mask) -> int:
     """16 bits by which a decoder sees that its mask (H, W) is the encoder's."""
     return zlib.crc32(np.packbits(valid).tobytes()) & 0xFFFF
+
+
+def holes_in(
+    layout: Layout, pyramids: Sequence[Pyramid], shapes: Sequence[RasterShape] | None
+) -> NDArray[np.uint8] | None:
+    """(n_values,) 1 where a coefficient is known to be nothing; None where nothing is known."""
+    if shapes is None:
+        return None
+    found: NDArray[np.uint8] = layout.scatter([s.holes(p).astype(np.uint8) for s, p in zip(shapes, pyramids)])
+    return found

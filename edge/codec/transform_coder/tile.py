@@ -29,7 +29,7 @@ from swathpack.edge.codec.transform_coder.head import (
 from swathpack.edge.codec.transform_coder.header import BitReader, BitsEnded
 from swathpack.edge.codec.transform_coder.layout import Layout, layout_of
 from swathpack.edge.codec.transform_coder.prediction import Counts, reference_bands
-from swathpack.edge.codec.transform_coder.shaped import RasterShape, check_of, shapes_of
+from swathpack.edge.codec.transform_coder.shaped import RasterShape, check_of, holes_in, shapes_of
 from swathpack.edge.codec.transform_coder.synthesis import add_bands
 from swathpack.edge.codec.transform_coder.weights import Weights
 
@@ -205,7 +205,7 @@ def _coded_once(found: Analysis, wanted: _Wanted, chosen: Chosen | None) -> tupl
     head, matrices = found.coefficients(wanted.step, wanted.aim, chosen)
     front = write_head(head, len(found.centred), found.expected)
     layout, targets = layout_of(head.pyramids), curve_targets(found.centred.size)
-    room, holes = max(wanted.limit - len(front), 0), _holes(layout, head, found.shapes)
+    room, holes = max(wanted.limit - len(front), 0), holes_in(layout, head.pyramids, found.shapes)
     body, sizes, errors = bitplane.encode(layout, head.planes, layout.scatter(matrices), room, targets, holes)
     share = float(found.valid.mean()) if found.shapes is None else 1.0  # of the coefficients' error in valid pixels
     payload, unit = (front + body)[: wanted.limit], step_of(head.step) ** 2 * share
@@ -213,14 +213,6 @@ def _coded_once(found: Analysis, wanted: _Wanted, chosen: Chosen | None) -> tupl
     coded = _coded(payload, len(front), len(front) + sizes, errors * unit, energy)
     usual = found.expected.covariance is not None and any(not part.spectrum.bits for part in head.parts)
     return replace(coded, wanted=wanted, reference=None if chosen is None else chosen.number), usual
-
-
-def _holes(layout: Layout, head: Head, shapes: Sequence[RasterShape] | None) -> NDArray[np.uint8] | None:
-    """(n_values,) 1 where a coefficient is known to be nothing."""
-    if shapes is None:
-        return None
-    matrices = [shape.holes(pyramid).astype(np.int32) for shape, pyramid in zip(shapes, head.pyramids)]
-    return layout.scatter(matrices).astype(np.uint8)
 
 
 def _coded(payload: bytes, head: int, ends: NDArray[np.int64], errors: NDArray[np.float64], energy: float) -> CodedTile:
@@ -267,11 +259,13 @@ def decode_tile(
         return DecodedTile(_constant(expected.means(), shape), 0, False)
     if head.prediction is not None and (date is None or date.shape != shape):
         raise TransformCoderError("transform-coded payload: the earlier date that it was coded against is not here")
-    layout, shapes = layout_of(head.pyramids), _shapes(head, valid)
+    layout, shapes, trellis = layout_of(head.pyramids), _shapes(head, valid), head.fine is not None
     coded, targets = payload[reader.bytes_read :], layer_targets(bands * height * width)
-    values, bits, layers = bitplane.decode(layout, head.planes, coded, targets, _holes(layout, head, shapes))
-    found = values, bits, step_of(head.step)
-    drawn = bitplane.estimate(layout, *found) if head.estimated else bitplane.reconstruct(*found)
+    values, bits, layers = bitplane.decode(
+        layout, head.planes, coded, targets, holes_in(layout, head.pyramids, shapes), trellis
+    )
+    found = values, bits, head.step_dn
+    drawn = bitplane.estimate(layout, *found, trellis) if head.estimated else bitplane.reconstruct(*found)
     matrices = layout.gather(drawn, head.pyramids)
     weighted = np.zeros(shape, np.float32)
     for number, matrix in enumerate(matrices):
