@@ -22,6 +22,7 @@ from swathpack.edge.packets.deframer import Deframer
 from swathpack.edge.packets.link_keys import UNSIGNED, LinkKey, LinkKeyError, choose_key, read_link_keys
 from swathpack.edge.packets.security import ForgedPacketError, opened
 from swathpack.edge.packets.space_packet import SpacePacket
+from swathpack.edge.stream.header import MAX_TILE, TILE_STEP
 from swathpack.tools.errors import DONE, PARTLY, UserError
 from swathpack.tools.files.decoder import MAX_PIXELS
 from swathpack.tools.files.models import open_model
@@ -51,6 +52,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=MAX_PIXELS,
         metavar="N",
         help=f"leave out a place with more pixels than this in all its images (default {MAX_PIXELS:,})",
+    )
+    parser.add_argument(
+        "--tile",
+        type=int,
+        choices=range(TILE_STEP, MAX_TILE + 1, TILE_STEP),
+        metavar="N",
+        help="pixels a side of the mission's tiles (coding.tile); without it the tiles that came tell",
     )
     parser.add_argument("--list", action="store_true", help="show what the store holds of every tile and date")
     parser.add_argument(
@@ -114,7 +122,7 @@ def _run(args: argparse.Namespace, store: GroundStore, key: LinkKey) -> int:
         model = open_model(args.model or DEFAULT_DIRECTORY)
         whole = [_receive(path, store, model, key, args) for path in args.passes]
         if args.images is not None:
-            _, refused = write_images(store, model, args.images, args.max_pixels, print)
+            _, refused = write_images(store, model, args.images, args.max_pixels, print, args.tile)
     if args.list:
         decoder = lru_cache(maxsize=1)(lambda: EdgeSegmentDecoder(EdgeModel(args.model) if args.model else EdgeModel()))
         for line in listing(store, lambda key: promised_in(store, decoder(), key)):
