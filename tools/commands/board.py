@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from swathpack.edge.packets.link_keys import LinkKeyError, parse_link_keys, write_new
+from swathpack.edge.spoken import reason
 from swathpack.tools.board.remote import ConnectionLost, Remote, RemoteError
 from swathpack.tools.commands.flash import add_target, remote_of, show
 from swathpack.tools.errors import UserError
@@ -96,7 +97,7 @@ def _keys(remote: Remote, args: argparse.Namespace) -> int:
     except FileExistsError as error:
         raise UserError(f"{args.out}: is there already") from error
     except (LinkKeyError, OSError) as error:
-        raise UserError(str(error)) from error
+        raise UserError(reason(error)) from error
     print(f"{args.out}: the link keys of {args.target}, readable by you alone")
     return 0
 

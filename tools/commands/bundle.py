@@ -19,6 +19,7 @@ from typing import Any
 
 from swathpack.edge.install.keys import MISSION, RELEASE, trusted_key
 from swathpack.edge.install.manifest import KEY_WORD, KeyChanges, Refused, parse_manifest, read_public_key
+from swathpack.edge.spoken import reason
 from swathpack.export.bundle.boards import KITS, PYTHON_OF_JETPACK
 from swathpack.export.bundle.coder import CoderMissing, cross_compiled
 from swathpack.export.bundle.contents import BundleError, Contents, Order, collect, release_time
@@ -80,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
             return 0
         return _make(args, signing)
     except (BundleError, WheelsMissing, signing.SigningError, OSError) as error:
-        raise UserError(str(error)) from error
+        raise UserError(reason(error)) from error
 
 
 def _key_words(args: argparse.Namespace) -> str:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from swathpack.edge.install.manifest import Refused
+from swathpack.edge.spoken import reason
 from swathpack.tools.board.remote import ConnectionLost, Remote, RemoteError
 from swathpack.tools.errors import UserError
 
@@ -61,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
             flash = Flash(remote, load(args.bundle), show, trust, not args.no_host_checks, ready_s=args.ready)
             return flash.run()
     except (Refused, ArchiveError, RemoteError, OSError) as error:
-        raise UserError(str(error)) from error
+        raise UserError(reason(error)) from error
     except ConnectionLost as lost:
         raise UserError(f"{args.target}: {lost}; the same command goes on from here") from lost
 

@@ -22,6 +22,7 @@ from swathpack.edge.packets.deframer import Deframer
 from swathpack.edge.packets.link_keys import UNSIGNED, LinkKey, LinkKeyError, choose_key, read_link_keys
 from swathpack.edge.packets.security import ForgedPacketError, opened
 from swathpack.edge.packets.space_packet import SpacePacket
+from swathpack.edge.spoken import reason
 from swathpack.edge.stream.header import MAX_TILE, TILE_STEP
 from swathpack.tools.errors import DONE, PARTLY, UserError
 from swathpack.tools.files.decoder import MAX_PIXELS
@@ -110,7 +111,7 @@ def run(args: argparse.Namespace) -> int:
         finally:
             store.close()
     except (ModelError, GroundStoreError, LinkKeyError, OSError) as error:
-        raise UserError(str(error)) from error
+        raise UserError(reason(error)) from error
 
 
 def _run(args: argparse.Namespace, store: GroundStore, key: LinkKey) -> int:

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from swathpack.edge.spoken import reason
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.rasters import gdal_metadata, tiff
 from swathpack.tools.files.rasters.facts import Box, Mask, Planes, RasterFacts, check_type, unreadable
@@ -60,7 +61,7 @@ def _opened(member: Member) -> Iterator[Any]:
         with _surroundings(), rasterio.open(_path_of(member)) as dataset:
             yield dataset
     except (rasterio.errors.RasterioError, OSError, ValueError) as error:
-        raise UserError(f"{member.path}: not a readable raster, cut short or damaged ({error})") from error
+        raise UserError(f"{member.path}: not a readable raster, cut short or damaged ({reason(error)})") from error
 
 
 def describe(member: Member) -> RasterFacts:
