@@ -10,6 +10,8 @@ def reason(error: BaseException, named: str | Path | None = None) -> str:
     """`No such file or directory` for `[Errno 2] No such file or directory: 'a.toml'` where a.toml is named already; of a file
     in a folder that is named, its name there before it; of other errors, their own text.
     """
+    if isinstance(error, UnicodeDecodeError):
+        return "expected text in UTF-8, found other bytes"
     if not isinstance(error, OSError) or not error.strerror:
         return str(error) or type(error).__name__
     if not isinstance(error.filename, str):

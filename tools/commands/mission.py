@@ -21,7 +21,7 @@ from swathpack.edge.codec.model import EdgeModel, ModelError
 from swathpack.edge.config import ConfigError, Mission, RegionConfig, guarantees, read_mission
 from swathpack.edge.downlink.budget import Budget, BudgetError, format_time, read_budget
 from swathpack.edge.outside import check_files, planned_passes
-from swathpack.tools.errors import RefusedError, UserError
+from swathpack.tools.errors import RefusedError, UsageError, UserError
 from swathpack.tools.files.outputs import write_text
 
 KEY_FILE = "link.keys"  # beside the mission
@@ -87,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
     if args.init is not None:
         return _init(args)
     if args.mission is None:
-        raise UserError("expected a mission.toml to check, or --init FILE")
+        raise UsageError("expected a mission.toml to check, or --init FILE")
     try:
         mission = read_mission(args.mission)
         check_files(mission)
@@ -95,7 +95,8 @@ def run(args: argparse.Namespace) -> int:
             EdgeModel(mission.model).check_files()
         budget = planned_passes(mission) if mission.passes.budget is not None else None
     except (ConfigError, ModelError) as error:
-        raise UserError(f"{args.mission}: {error}") from error
+        said = str(error)
+        raise UserError(said if said.startswith(str(args.mission)) else f"{args.mission}: {said}") from error
     every = f"{mission.passes.bytes} bytes every {mission.passes.every_s:g} s"
     print(f"{args.mission}: good; {_passes(budget) if budget is not None else every}")
     for line in guarantees(mission.coding):
@@ -119,7 +120,7 @@ def _init(args: argparse.Namespace) -> int:
     if args.budget is not None:
         given = _of_budget(args.budget, args.satellite, args.init.parent)
     elif args.satellite is not None:
-        raise UserError("--satellite: expected with --budget only")
+        raise UsageError("--satellite: expected with --budget only")
     if os.path.lexists(args.init):
         raise RefusedError(f"--init: {args.init} exists: give another name")
     write_text(args.init, template(given))

@@ -28,18 +28,24 @@ class Needs(Protocol):
     """What a `SeriesEncoder` tells of its frames."""
 
     @property
-    def given(self) -> Sequence[Any]: ...
+    def given(self) -> Sequence[Any]:
+        """The frames."""
 
     @property
-    def others(self) -> int: ...
+    def others(self) -> int:
+        """Tiles of a frame within no error of their own."""
 
-    def promised_bytes(self) -> list[int]: ...
+    def promised_bytes(self) -> list[int]:
+        """Of each frame, its tiles within an error."""
 
-    def records_bytes(self) -> int: ...
+    def records_bytes(self) -> int:
+        """Of the records of all frames."""
 
-    def least_header(self) -> int: ...
+    def least_header(self) -> int:
+        """With what travels at every budget."""
 
-    def least_frames(self, tile_bytes: int, most_bytes: int) -> list[int]: ...
+    def least_frames(self, tile_bytes: int, most_bytes: int) -> list[int]:
+        """Of each frame, tiles meant to take so many bytes."""
 
 
 def smallest_budget(encoder: Needs, each: bool) -> Smallest:

@@ -29,7 +29,7 @@ from swathpack.tools.files.outputs import Output
 from swathpack.tools.files.rasters import Series, write_series
 from swathpack.tools.ground.codec_decoder import EdgeSegmentDecoder
 from swathpack.tools.ground.decoder import DecodeError
-from swathpack.tools.ground.guarantees import Kept, guarantee_fields, guarantee_lines
+from swathpack.tools.ground.guarantees import Kept, date_lines, guarantee_fields
 from swathpack.tools.ground.layout import TWELVE, Layout, layout_of, segments_of
 from swathpack.tools.ground.names import split_tile, spoken_time
 from swathpack.tools.ground.pitch import Pitches, pitches
@@ -176,12 +176,12 @@ def write_images(
     max_pixels: int = MAX_PIXELS,
     told: Callable[[str], None] = lambda line: None,
     tile: int | None = None,
-) -> tuple[list[Path], list[str]]:
-    """One `place-ID.npz` for every place; returns them, and a line for each place that is too large to be written. tile: see
-    `places`.
+) -> tuple[list[Path], list[str], int]:
+    """One `place-ID.npz` for every place; returns them, a line for each place that is too large to be written, and of how many
+    dates pixels lack, which `told` hears. tile: see `places`.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    written, refused = [], []
+    written, refused, partial = list[Path](), list[str](), 0
     for place in list(places(store, tile)):
         target = folder / f"place-{place.number}.npz"
         problem = _too_large(place, max_pixels)
@@ -201,9 +201,10 @@ def write_images(
         told(f"images: {target}")
         if place.number in place.pitches.guessed:
             told(f"  where its tiles lie is not known from what came: taken to be {TILE} pixels apart (--tile)")
-        for line in guarantee_lines(kept):
-            told(f"  {line}")
-    return written, refused
+        for line in date_lines(kept):
+            told(f"  {line.text}")
+            partial += not line.whole
+    return written, refused, partial
 
 
 def _too_large(place: Place, limit: int) -> str:

@@ -137,7 +137,7 @@ def test_images_are_written_in_the_sensors_type_and_say_what_holds(
     flight, station = fly(tmp_path, [true], "max_error = 2", 64)
     send(flight, station, 0)
     told: list[str] = []
-    written, refused = write_images(station.store, shipped(), tmp_path / "images", told=told.append)
+    written, refused, _ = write_images(station.store, shipped(), tmp_path / "images", told=told.append)
     assert not refused and told[1:] == ["  2023-11-14T22:13:20Z: 4 tiles within 2"]
     with np.load(written[0]) as archive:
         assert archive["data"].dtype == np.int16 and (archive["max_error"] == 2).all()
@@ -322,7 +322,7 @@ def test_regions_have_their_own_guarantee_and_quality(tmp_path: Path, bands: int
     )
     send(flight, station, 1)
     told: list[str] = []
-    (path,), _ = write_images(station.store, shipped(), tmp_path / "images", told=told.append)
+    (path,), _, _ = write_images(station.store, shipped(), tmp_path / "images", told=told.append)
     assert told[1:] == ["  2023-11-14T22:13:20Z: 2 tiles within 2, 4 tiles without a guarantee"]
     with np.load(path) as archive:
         assert archive["max_error"].tolist() == [[[-1, -1, -1], [2, 2, -1]]]

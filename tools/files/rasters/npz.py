@@ -29,6 +29,7 @@ from swathpack.tools.files.rasters.options import ReadOptions
 from swathpack.tools.files.rasters.records import BandRecord
 from swathpack.tools.files.rasters.scene import Plane, Scene, validity
 from swathpack.tools.files.rasters.series import Series, array_from_json, array_to_json
+from swathpack.tools.files.what_is import instead, what_is
 
 GRIDS = ("10m", "20m", "60m")
 _PIXELS = {"data", "bands", "dates"} | {f"{kind}_{grid}" for kind in ("data", "bands") for grid in GRIDS}
@@ -68,6 +69,9 @@ def _load(path: Path) -> Archive:
         with np.load(path, allow_pickle=False) as archive:
             return {key: _member(path, archive, key) for key in archive.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        found = what_is(path)
+        if found and "swathpack compress" not in found and "damaged" not in found:
+            raise UserError(instead(path, "an .npz cube")) from error
         raise UserError(f"{path}: not a readable .npz ({reason(error, path)})") from error
 
 
