@@ -42,7 +42,7 @@ from swathpack.edge.stream.quality import PREDICTIVE, TRANSFORM
 from swathpack.tools.bench.metrics import psnr
 from swathpack.tools.bench.rate_quality import board_goals
 from swathpack.tools.bench.transform_coder import SETS, val_scenes
-from swathpack.tools.errors import UserError
+from swathpack.tools.errors import UsageError, UserError
 from swathpack.tools.files.outputs import Output, add_force
 from swathpack.tools.guard import guarded
 from swathpack.tools.plan.rate_modes import TABLES_SCHEMA
@@ -281,7 +281,7 @@ def _asked(counts: str) -> Iterator[tuple[str, ...]]:
     known = {str(len(bands)): bands for bands in BAND_SETS}
     for count in counts.split(","):
         if count.strip() not in known:
-            raise UserError(f"--sets: expected numbers of bands of {', '.join(known)}, found {count!r}")
+            raise UsageError(f"--sets: expected numbers of bands of {', '.join(known)}, found {count!r}")
         yield known[count.strip()]
 
 

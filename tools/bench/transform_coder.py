@@ -27,6 +27,7 @@ from swathpack.edge.bands import BANDS
 from swathpack.edge.codec.pixels import TILE, tile_windows
 from swathpack.edge.codec.rate import Curve
 from swathpack.edge.codec.transform_coder import CodedTile, DecodedTile, decode_tile, encode_tile, refine_payload
+from swathpack.edge.spoken import reason
 from swathpack.tools.bench.peers.base import PeerError
 from swathpack.tools.bench.range_peers import CURVES, PLAIN, Scene, at_rates, named, rmse
 from swathpack.tools.bench.range_report import BandSet, chart, markdown
@@ -177,7 +178,7 @@ def main() -> int:
                 with Output(picture, [args.folder], args.force) as place:
                     chart(found, place)
     except (ValueError, OSError, PeerError, UserError) as error:
-        raise SystemExit(f"error: {error}") from error
+        raise SystemExit(f"error: {reason(error)}") from error
     return 0
 
 

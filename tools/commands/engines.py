@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from swathpack.tools.errors import UserError
+from swathpack.tools.errors import UsageError, UserError
 from swathpack.tools.files.outputs import add_force, check_output, write_text
 
 NAMES = (
@@ -59,7 +59,7 @@ def _list(args: argparse.Namespace) -> int:
     if args.json is not None:
         check_output(args.json, force=args.force)
     if args.threads < 1:
-        raise UserError(f"--threads: expected 1 or more, found {args.threads}")
+        raise UsageError(f"--threads: expected 1 or more, found {args.threads}")
     try:
         model = EdgeModel(args.model or DEFAULT_DIRECTORY, args.threads, "float32")
     except ModelError as error:

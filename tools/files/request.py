@@ -16,7 +16,7 @@ from swathpack.edge.codec.tile_coder import RDO_SLOPE
 from swathpack.edge.codec.transform_coder import CHOICES as WEIGHTS
 from swathpack.edge.radiometry import MAX_COUNT
 from swathpack.edge.stream.quality import MAX_SHIFT
-from swathpack.tools.errors import UserError
+from swathpack.tools.errors import UsageError, UserError
 from swathpack.tools.files.encoder import SeriesEncoder
 from swathpack.tools.files.part_request import georeference_of
 from swathpack.tools.files.pool import Pool
@@ -70,15 +70,15 @@ class Request:
         ):
             value = getattr(self, name)
             if value is not None and not low <= value <= high:
-                raise UserError(f"{_option(name)}: expected {low:g} to {high:g}, found {value:g}")
+                raise UsageError(f"{_option(name)}: expected {low:g} to {high:g}, found {value:g}")
         if self.quality is not None and (self.bytes or self.bytes_per_frame):
-            raise UserError("--quality goes without a byte budget: the budget decides the quality")
+            raise UsageError("--quality goes without a byte budget: the budget decides the quality")
         if self.quality is not None and self.exact:
-            raise UserError("--quality goes without --lossless and --max-error: the error decides the quality")
+            raise UsageError("--quality goes without --lossless and --max-error: the error decides the quality")
         goals = ("bytes", "bytes_per_frame", "layers", "lossless", "max_error")
         given = [_option(name) for name in goals if getattr(self, name) not in (None, False)]
         if len(given) > 1:
-            raise UserError(f"expected one of {', '.join(given)}")
+            raise UsageError(f"expected one of {', '.join(given)}")
 
     @property
     def exact(self) -> bool:

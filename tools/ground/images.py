@@ -29,18 +29,20 @@ from swathpack.tools.files.outputs import Output
 from swathpack.tools.files.rasters import Series, write_series
 from swathpack.tools.ground.codec_decoder import EdgeSegmentDecoder
 from swathpack.tools.ground.decoder import DecodeError
-from swathpack.tools.ground.guarantees import Kept, guarantee_fields, guarantee_lines
+from swathpack.tools.ground.guarantees import Kept, date_lines, guarantee_fields
 from swathpack.tools.ground.layout import TWELVE, Layout, layout_of, segments_of
 from swathpack.tools.ground.names import split_tile, spoken_time
+from swathpack.tools.ground.pitch import Pitches, pitches
 from swathpack.tools.ground.store import GroundStore, TileFrame
 
 
 @dataclass(frozen=True)
 class Place:
-    """The tile-frames of one place that have a latent, by time."""
+    """The tile-frames of one place that have a latent, by time. pitches: how far apart their tiles lie."""
 
     number: int
     held: tuple[TileFrame, ...]
+    pitches: Pitches
 
     @property
     def times(self) -> list[int]:
@@ -50,7 +52,7 @@ class Place:
     @property
     def size(self) -> tuple[int, int]:
         """Rows and columns of pixels that its tiles span."""
-        windows = [window_of(f) for f in self.held]
+        windows = [self.window(f) for f in self.held]
         return max(w.top + w.height for w in windows), max(w.left + w.width for w in windows)
 
     @property
@@ -64,18 +66,19 @@ class Place:
         """The tile that makes the frame as large as it is."""
         return max(self.held, key=lambda f: max(split_tile(f.key.tile)[1:]))
 
+    def window(self, held: TileFrame) -> TileWindow:
+        """Where a tile-frame lies in the place's frames."""
+        _, row, column = split_tile(held.key.tile)
+        side = self.pitches.of(held)
+        return TileWindow(0, row * side, column * side, held.size[0] * STRIDE, held.size[1] * STRIDE)
 
-def window_of(held: TileFrame) -> TileWindow:
-    """Where a tile-frame lies in its place's frames."""
-    _, row, column = split_tile(held.key.tile)
-    return TileWindow(0, row * TILE, column * TILE, held.size[0] * STRIDE, held.size[1] * STRIDE)
 
-
-def places(store: GroundStore) -> Iterator[Place]:
-    """Every place of which a latent is held."""
+def places(store: GroundStore, tile: int | None = None) -> Iterator[Place]:
+    """Every place of which a latent is held. tile: the mission's coding.tile in pixels; None for what the tiles tell."""
+    found = pitches((f for f in store.contents() if f.layers > 0), tile)
     held = (f for f in store.contents() if f.layers > 0)
     for number, some in groupby(held, key=lambda f: split_tile(f.key.tile)[0]):
-        yield Place(number, tuple(sorted(some, key=lambda f: (f.key.time, f.key.tile))))
+        yield Place(number, tuple(sorted(some, key=lambda f: (f.key.time, f.key.tile))), found)
 
 
 def place_frames(
@@ -89,7 +92,7 @@ def place_frames(
     the frame's size. kept: told of every tile. scratch: folder for frames that are large.
     """
     layout = layout_of(store, EdgeSegmentDecoder(model), place.held)
-    windows = {f.key: layout.window(f.key, window_of(f)) for f in place.held}
+    windows = {f.key: layout.window(f.key, place.window(f)) for f in place.held}
     size = max(w.top + w.height for w in windows.values()), max(w.left + w.width for w in windows.values())
     frames = FrameStore(*size, scratch)
     for time, some in groupby(place.held, key=lambda f: f.key.time):
@@ -172,11 +175,14 @@ def write_images(
     folder: Path,
     max_pixels: int = MAX_PIXELS,
     told: Callable[[str], None] = lambda line: None,
-) -> tuple[list[Path], list[str]]:
-    """One `place-ID.npz` for every place; returns them, and a line for each place that is too large to be written."""
+    tile: int | None = None,
+) -> tuple[list[Path], list[str], int]:
+    """One `place-ID.npz` for every place; returns them, a line for each place that is too large to be written, and of how many
+    dates pixels lack, which `told` hears. tile: see `places`.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    written, refused = [], []
-    for place in list(places(store)):
+    written, refused, partial = list[Path](), list[str](), 0
+    for place in list(places(store, tile)):
         target = folder / f"place-{place.number}.npz"
         problem = _too_large(place, max_pixels)
         if problem:
@@ -193,9 +199,12 @@ def write_images(
             continue
         written.append(target)
         told(f"images: {target}")
-        for line in guarantee_lines(kept):
-            told(f"  {line}")
-    return written, refused
+        if place.number in place.pitches.guessed:
+            told(f"  where its tiles lie is not known from what came: taken to be {TILE} pixels apart (--tile)")
+        for line in date_lines(kept):
+            told(f"  {line.text}")
+            partial += not line.whole
+    return written, refused, partial
 
 
 def _too_large(place: Place, limit: int) -> str:

@@ -13,6 +13,7 @@ from swathpack.edge.codec.transform_coder import estimate as estimates
 from swathpack.edge.codec.transform_coder import native, reference
 from swathpack.edge.codec.transform_coder.layout import Layout
 from swathpack.edge.digests import bytes_digest
+from swathpack.edge.spoken import reason
 
 FRACTION = 3  # bits of the encoder's values below plane 0, as in bitplane.h
 MAX_PLANES = 23
@@ -64,7 +65,7 @@ def archived() -> dict[str, NDArray[np.generic]]:
     try:
         data = MODEL_FILE.read_bytes()
     except OSError as error:
-        raise ModelFileError(f"transform coder: {error}") from error
+        raise ModelFileError(f"transform coder: {reason(error)}") from error
     found = bytes_digest(data).hex()
     if found != MODEL_DIGEST:
         raise ModelFileError(f"transform coder: {MODEL_FILE.name}: expected digest {MODEL_DIGEST}, found {found}")
