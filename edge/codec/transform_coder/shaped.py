@@ -171,11 +171,12 @@ class RasterShape:
         return cls(fine, Shape.of(raster.half_grid.known(valid), pyramid.levels - 1) if raster.half else None)
 
     def holes(self, pyramid: Pyramid) -> Mask:
-        """(B, N) bool, coefficients of a raster that are empty."""
-        found = np.ones((pyramid.all, pyramid.height * pyramid.width), np.bool_)
-        found[: pyramid.fine] = self.fine.holes
+        """(B, N) bool, components of a raster that are empty: a place of which any band has something has all of them, for
+        bases mix the bands.
+        """
+        found = np.repeat(self.fine.holes[None], pyramid.all, axis=0)
         if self.half is not None:
-            found[pyramid.fine :, : len(self.half.holes)] = self.half.holes
+            found[:, : len(self.half.holes)] &= self.half.holes
         return found
 
 

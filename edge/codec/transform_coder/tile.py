@@ -207,8 +207,8 @@ def _coded_once(found: Analysis, wanted: _Wanted, chosen: Chosen | None) -> tupl
     layout, targets = layout_of(head.pyramids), curve_targets(found.centred.size)
     room, holes = max(wanted.limit - len(front), 0), holes_in(layout, head.pyramids, found.shapes)
     body, sizes, errors = bitplane.encode(layout, head.planes, layout.scatter(matrices), room, targets, holes)
-    share = float(found.valid.mean()) if found.shapes is None else 1.0  # of the coefficients' error in valid pixels
-    payload, unit = (front + body)[: wanted.limit], step_of(head.step) ** 2 * share
+    # What stands in for invalid pixels is smooth: nearly all of the error is in valid ones.
+    payload, unit = (front + body)[: wanted.limit], step_of(head.step) ** 2
     energy = _energy(found.centred, found.valid)
     coded = _coded(payload, len(front), len(front) + sizes, errors * unit, energy)
     usual = found.expected.covariance is not None and any(not part.spectrum.bits for part in head.parts)
