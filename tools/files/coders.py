@@ -13,7 +13,7 @@ from swathpack.edge.codec.tile_coder import DEAD_ZONE
 from swathpack.tools.files.frame_coder import FrameCoder, Surroundings, Trial
 from swathpack.tools.files.kept_tiles import Choice, LearnedTile, PlainTile
 from swathpack.tools.files.places import Place
-from swathpack.tools.files.sharing import first_of, least_of, sizes_of
+from swathpack.tools.files.sharing import fill, first_of, least_of, sizes_of
 from swathpack.tools.files.sources import FrameSource
 
 REST = 0.01  # of a tile's bytes
@@ -145,6 +145,29 @@ class Coders:
         self._seen.clear()
         for coder in self._kept:
             coder.give_up()
+
+    def take_up(self) -> None:
+        """The learned codec in all frames, for every tile that it can code."""
+        self._seen.clear()
+        for coder in self._kept:
+            coder.take_up()
+
+    @property
+    def tries_both(self) -> bool:
+        """Whether modes are chosen at all."""
+        return all(coder.tries_both for coder in self._kept)
+
+    def filled(self, trials: Sequence[Trial], room: int) -> list[Trial]:
+        """The same trials with `room` filled by their plain tiles."""
+        if not any(trial.plain for trial in trials):
+            return list(trials)
+        if len(trials) > 1:
+            return self.settled(trials, room)
+        return [self._kept[0].refined(trial) for trial in fill([(self._kept[0], trials[0])], room)]
+
+    def error(self, trials: Sequence[Trial]) -> float:
+        """Squared error of trials that were made last; see `FrameCoder.error`."""
+        return sum(coder.error(trial) for coder, trial in zip(self._kept, trials))
 
     def _refresh(self, index: int) -> None:
         every = self._given.intra_every

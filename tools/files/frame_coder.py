@@ -8,8 +8,10 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Se
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from swathpack.edge.codec.latents import LAYERS
-from swathpack.edge.codec.modes import Measured, Weighing, learned_wins, tries_learned, tries_transform
+from swathpack.edge.codec.modes import BLOCKS_COST, Measured, Weighing, learned_wins, tries_learned, tries_transform
 from swathpack.edge.codec.pixels import TileWindow
 from swathpack.edge.codec.plain import payload_sizes_of
 from swathpack.edge.codec.rate import slope_at
@@ -109,6 +111,7 @@ class FrameCoder:
         self._alone: dict[int, PlainTile] = {}
         self._dates: dict[int, tuple[Date, ...]] = {}  # what plain tiles were coded against
         self._learned: dict[int, LearnedChoice] = {}
+        self._tried: dict[int, LearnedChoice] = {}  # all that were ever among `_learned`
         self._open = tries_learned(choice.mode, self.bands)  # not decided yet which tiles are the learned codec's
 
     def _run(
@@ -160,6 +163,15 @@ class FrameCoder:
         """Leave the learned codec: even its coarsest step is too large."""
         self._open = False
         self._learned.clear()
+
+    def take_up(self) -> None:
+        """The learned codec for every tile that it can code."""
+        self._learned = dict(self._tried)
+
+    @property
+    def tries_both(self) -> bool:
+        """Whether the learned codec and the transform coder are both looked at."""
+        return tries_transform(self.choice.mode) and tries_learned(self.choice.mode, self.bands)
 
     def forget_contexts(self) -> None:
         """Choose contexts anew, among what the places hold now."""
@@ -272,6 +284,7 @@ class FrameCoder:
         self._open = False
         for w, found in self._run("analyse", self.live, lambda w: (self.source.tile(w),), self._to_plain):
             self._learned[w.index] = LearnedChoice(self.choice, self.places[w.index], found, self.around.shelf)
+        self._tried = dict(self._learned)
         if tries_transform(self.choice.mode):
             self._leave_losers(q, layers)
 
@@ -303,7 +316,7 @@ class FrameCoder:
 
     def _code_learned(self, windows: Iterable[TileWindow], q: int, dead_zone: float, layers: int) -> None:
         """Have the learned codec's tiles at a step and dead zone ready."""
-        weighing = self.weighing if tries_transform(self.choice.mode) and dead_zone == DEAD_ZONE else None
+        weighing = self.weighing if tries_transform(self.choice.mode) else None
 
         def arguments(w: TileWindow) -> tuple[Any, ...]:
             return self.source.tile(w), *self._learned[w.index].asked(q, dead_zone, layers, weighing)
@@ -312,6 +325,22 @@ class FrameCoder:
         wanted = [w for w, learned in own if learned is not None and not learned.has(q, dead_zone)]
         for w, found in self._run("learned", wanted, arguments, self._to_plain):
             self._learned[w.index].take(q, dead_zone, found)
+
+    def error(self, trial: Trial) -> float:
+        """Of the trial made last, by `swathpack.edge.codec.modes.image_error`; infinite where a tile has no segment."""
+        if not all(tile.size for tile in trial.tiles):
+            return np.inf
+        more = BLOCKS_COST if self.choice.alone else 0.0
+        costs = [t.coded.cost for t in trial.tiles if isinstance(t.coded, LearnedTile)]
+        total = sum(2.0 ** (cost + more) for cost in costs if cost is not None)
+        plain = {t.index: t.coded for t in trial.tiles if isinstance(t.coded, PlainTile)}
+
+        def arguments(w: TileWindow) -> tuple[Any, ...]:
+            payload, _, _, date = self._as_sent(plain[w.index], w)
+            return self.source.tile(w), payload, date, self.weighing
+
+        windows = [self.windows[index] for index in plain]
+        return float(total + sum(2.0**cost for _, cost in self._run("plain cost", windows, arguments)))
 
     def trial(self, level: float, dead_zone: float = DEAD_ZONE, layers: int = LAYERS) -> Trial:
         """All tiles at one level, each with the first `layers` layers."""
