@@ -14,9 +14,10 @@ import numpy as np
 
 from swathpack.edge.stream.quality import STEPS
 from swathpack.tools.files.coders import Coders
-from swathpack.tools.files.frame_coder import FrameCoder, Trial
+from swathpack.tools.files.frame_coder import FrameCoder
 from swathpack.tools.files.sharing import fill, level_fitting
 from swathpack.tools.files.step_search import closer, finest_fitting
+from swathpack.tools.files.trials import Trial
 
 NEAR = 1.5  # levels by which the learned codec's step may miss the level of all others
 ROUNDS = 4  # in which that is found, mostly in one or two

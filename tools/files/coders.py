@@ -10,11 +10,12 @@ import numpy as np
 from swathpack.edge.codec.pixels import TileWindow
 from swathpack.edge.codec.rate import HALF_AS_MANY, LEVELS
 from swathpack.edge.codec.tile_coder import DEAD_ZONE
-from swathpack.tools.files.frame_coder import FrameCoder, Surroundings, Trial
+from swathpack.tools.files.frame_coder import FrameCoder, Surroundings
 from swathpack.tools.files.kept_tiles import Choice, LearnedTile, PlainTile
 from swathpack.tools.files.places import Place
 from swathpack.tools.files.sharing import fill, first_of, least_of, sizes_of
 from swathpack.tools.files.sources import FrameSource
+from swathpack.tools.files.trials import Trial
 
 REST = 0.01  # of a tile's bytes
 

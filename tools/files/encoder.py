@@ -30,7 +30,7 @@ from swathpack.tools.files.carried import record_of
 from swathpack.tools.files.coders import Coders, Given
 from swathpack.tools.files.coding_jobs import room_for
 from swathpack.tools.files.file_writer import FileWriter
-from swathpack.tools.files.frame_coder import FrameCoder, Surroundings, Trial
+from swathpack.tools.files.frame_coder import FrameCoder, Surroundings
 from swathpack.tools.files.frame_records import FrameRecords
 from swathpack.tools.files.kept_tiles import Choice
 from swathpack.tools.files.pool import Pool
@@ -41,6 +41,7 @@ from swathpack.tools.files.sharing import level_fitting
 from swathpack.tools.files.shelf import Shelf
 from swathpack.tools.files.smallest import Smallest, TooSmallError, smallest_budget
 from swathpack.tools.files.sources import FrameSource, source_of
+from swathpack.tools.files.trials import Trial
 from swathpack.tools.files.workers import LocalPool
 
 WHOLE_SHARE = 0.02  # of the budget: what files said, free text and all, is worth so much and no more

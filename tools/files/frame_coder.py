@@ -16,7 +16,7 @@ from swathpack.edge.codec.pixels import TileWindow
 from swathpack.edge.codec.plain import payload_sizes_of
 from swathpack.edge.codec.rate import slope_at
 from swathpack.edge.codec.tile_coder import DEAD_ZONE
-from swathpack.edge.stream import ContextRef, Header, StreamWriter, overhead_in, room_in
+from swathpack.edge.stream import Header, StreamWriter, overhead_in, room_in
 from swathpack.edge.stream.quality import STEPS, TRANSFORM
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.kept_tiles import Choice, LearnedChoice, LearnedTile, PlainTile
@@ -24,40 +24,11 @@ from swathpack.tools.files.places import Date, Place
 from swathpack.tools.files.pool import Failure, Pool
 from swathpack.tools.files.shelf import Shelf
 from swathpack.tools.files.sources import FrameSource
+from swathpack.tools.files.trials import Coded, Tile, Trial
 
 REFINED = (
     0.07  # log2 of what a trellis takes off a transform tile's squared error, about, where the learned codec competes
 )
-
-Coded = LearnedTile | PlainTile
-
-
-@dataclass(frozen=True, eq=False)
-class Tile:
-    """One tile of a trial: how it is coded, the layers kept of it and the exact bytes of its segment, 0 without one."""
-
-    index: int
-    coded: Coded
-    layers: int
-    size: int
-    refs: tuple[ContextRef, ...] = ()
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One way to code a frame; tiles without any valid pixel are not among `tiles`."""
-
-    tiles: tuple[Tile, ...]
-
-    @property
-    def size(self) -> int:
-        """Bytes of all segments."""
-        return sum(tile.size for tile in self.tiles)
-
-    @property
-    def plain(self) -> bool:
-        """Whether any tile can be cut at any byte."""
-        return any(isinstance(tile.coded, PlainTile) for tile in self.tiles)
 
 
 @dataclass(frozen=True)
@@ -403,16 +374,18 @@ class FrameCoder:
 
     def refined(self, trial: Trial) -> Trial:
         """The same with its transform tiles coded once more in at most as many bytes each, where that draws them better."""
-        if not self.choice.refine:
-            return trial
-        plain = {t.index: t.coded for t in trial.tiles if t.size and isinstance(t.coded, PlainTile)}
+        tiles = {t.index: t for t in trial.tiles if t.size and self.choice.refine}
+        plain = {i: t.coded for i, t in tiles.items() if isinstance(t.coded, PlainTile)}
         windows = [self.windows[index] for index, coded in plain.items() if coded.quality == TRANSFORM]
         better: dict[int, PlainTile] = {}
         for w, payload in self._run("refined", windows, lambda w: self._to_refine(plain[w.index], w)):
             if payload is not None:
                 sizes = payload_sizes_of(payload, (len(self.bands), w.height, w.width), self.bands)
                 better[w.index] = plain[w.index].instead(payload, sizes, self.around.shelf)
-        return Trial(tuple(self._sized(replace(t, coded=better.get(t.index, t.coded))) for t in trial.tiles))
+        better_tiles = {
+            index: self._sized(replace(t, coded=better[index])) for index, t in tiles.items() if index in better
+        }
+        return Trial(tuple(better_tiles.get(t.index, t) for t in trial.tiles))
 
     def _to_refine(self, coded: PlainTile, window: TileWindow) -> tuple[Any, ...]:
         """Arguments of the job that codes a plain tile once more."""

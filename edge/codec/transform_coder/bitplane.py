@@ -20,7 +20,7 @@ MAX_PLANES = 23
 COST_UNITS = 256  # of a bit
 
 MODEL_FILE = Path(__file__).with_name("model.npz")
-MODEL_DIGEST = "bb0056e0a3dc8b791623989a6e9b57cf31d64592d34efbe6b4e64d1e8d2c6998"  # SHA-256
+MODEL_DIGEST = "b011c8214aa353cac0da644dc5372c4c9ce785dc5487af0b8d5f0a10d411c01a"  # SHA-256
 
 Model = tuple[NDArray[np.uint16], NDArray[np.int32], NDArray[np.int16], NDArray[np.int16]]
 

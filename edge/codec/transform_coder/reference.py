@@ -116,14 +116,12 @@ class BitPlanes(Known):
         """Whether a value is found in this plane."""
         at, a, p = b.place(y, x), self.look_around(b, y, x), self.plane + 1
         beside = coarse_class(8 * a.along >> p) * 7 + coarse_class(8 * a.across >> p)
-        states, weights = (
-            [
-                self.state("all", b.group * ALL_CLASSES + log_class(a.all >> p)),
-                self.state("space", beside * 5 + coarser_class(8 * a.diagonal >> p)),
-                self.state("cross", self.cross_context(a)),
-            ],
-            b.level * SEGMENTS + segment,
-        )
+        weights = b.level * SEGMENTS + segment
+        states = [
+            self.state("all", b.group * ALL_CLASSES + log_class(a.all >> p)),
+            self.state("space", beside * 5 + coarser_class(8 * a.diagonal >> p)),
+            self.state("cross", self.cross_context(a)),
+        ]
         if self.turning:
             second = self.turn & 1
             states.append(self.state("turn_all", (second * GROUPS + b.group) * ALL_CLASSES + log_class(a.all >> p)))
@@ -142,13 +140,11 @@ class BitPlanes(Known):
             a = self.look_around(b, y, x)
             away = (-a.predicted if known < 0 else a.predicted) - 64 * abs(known)
             offset = min(max((away + (512 << self.plane)) // (64 << self.plane), 0), 15)
-            states, weights = (
-                [
-                    self.state("refine", age * 12 + log_class(a.all >> (top + 1), 11)),
-                    self.state("refine_offset", (b.group * MIXED_AGES + age) * 16 + offset),
-                ],
-                SET_REFINE + age,
-            )
+            weights = SET_REFINE + age
+            states = [
+                self.state("refine", age * 12 + log_class(a.all >> (top + 1), 11)),
+                self.state("refine_offset", (b.group * MIXED_AGES + age) * 16 + offset),
+            ]
             if self.turning:
                 second = (self.turn & 1) * MIXED_AGES + age
                 states.append(self.state("turn_refine", second * 12 + log_class(a.all >> (top + 1), 11)))
@@ -162,8 +158,7 @@ class BitPlanes(Known):
 
     def open_places(self, b: Subband, cy: int, cx: int) -> list[tuple[int, int]]:
         """Places of a cell but those of which both sides know that nothing is there."""
-        places, holes = list(b.inside(cy, cx)), self.holes
-        return places if holes is None else [(y, x) for y, x in places if not holes[b.place(y, x)]]
+        return [(y, x) for y, x in b.inside(cy, cx) if self.holes is None or not self.holes[b.place(y, x)]]
 
     def cell_holds(self, b: Subband, cy: int, cx: int) -> int:
         """Whether a cell has something in this plane or above; nothing in a decoder."""
@@ -201,14 +196,12 @@ class BitPlanes(Known):
             at, a, bit = b.place(y, x), self.look_around(b, y, x), 1
             if left > 1 or n > 0:
                 expected = b.group * ALL_CLASSES + log_class(a.all >> (self.plane + 1))
-                states, weights = (
-                    [
-                        self.state("new_all", expected),
-                        self.state("new", (min(n, 2) * 4 + (left - 1) // 4) * 3 + b.level),
-                        self.state("new_cross", self.cross_context(a)),
-                    ],
-                    SET_NEW + min(n, 2),
-                )
+                weights = SET_NEW + min(n, 2)
+                states = [
+                    self.state("new_all", expected),
+                    self.state("new", (min(n, 2) * 4 + (left - 1) // 4) * 3 + b.level),
+                    self.state("new_cross", self.cross_context(a)),
+                ]
                 if self.turning:
                     second = self.turn & 1
                     states.append(self.state("turn_new", second * GROUPS * ALL_CLASSES + expected))
@@ -238,9 +231,7 @@ class BitPlanes(Known):
             self.started[i] = bool(bit)
 
     def sort_plane(self) -> None:
-        """What the plane has to code, by segment: (subband, whether it is a cell, row, column, segment). A trellis runs through
-        plane 0 in one go.
-        """
+        """What is to be coded, by segment: (subband, whether it is a cell, row, column, segment); a trellis's plane 0 in one go."""
         self.lists = [[] for _ in range(SEGMENTS)]
         for i, b in enumerate(self.bands):
             for cy, cx in b.cells() if self.started[i] else ():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from swathpack.edge.codec.transform_coder.head import PLANE_BITS, SHAPED, STEP_BITS
+from swathpack.edge.codec.transform_coder.head import PLANE_BITS, SHAPED, STEP_BITS, TRELLIS
 from swathpack.edge.codec.transform_coder.header import BitReader
 from swathpack.edge.frame import Frame
 from swathpack.edge.stream import read_stream
@@ -28,7 +28,8 @@ def frames(count: int) -> list[Frame]:
 def shaped(payload: bytes) -> bool:
     reader = BitReader(payload)
     reader.get(STEP_BITS)
-    return reader.get(PLANE_BITS) == SHAPED
+    kind = reader.get(PLANE_BITS)
+    return (reader.get(PLANE_BITS) if kind == TRELLIS else kind) == SHAPED
 
 
 def test_the_last_date_leaves_holes_out_and_all_dates_come_back() -> None:
