@@ -103,7 +103,7 @@ def _read(path: Path) -> Any:
         mapped = zipfile.is_zipfile(path)  # the old format cannot be mapped
         return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped or None)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError, OSError) as error:
-        said = reason(error, path).splitlines()[0]
+        said = f"{type(error).__name__} {reason(error, path).splitlines()[0]}"  # the text alone may be a bare number
         raise CheckpointError(f"{path}: not a torch file that loads with weights_only: {said}") from error
 
 

@@ -58,7 +58,7 @@ slots = 1024
 slot_bytes = 16384
 [coding]
 tile = 64
-canary_s = 2.0
+canary_s = {canary}
 prefetch = 8
 {how}
 [limits]
@@ -170,10 +170,11 @@ def _missions(folder: Path, kills: int) -> list[Path]:
         for i in range(140 + 3 * kills)
     ]
     (folder / "budget.toml").write_text(format_budget(Budget("kill", "", 1, tuple(passes))))
-    final = MISSION.format(passes=f"bytes = {FINAL_BUDGET}\nevery_s = 5.0", how=LIVES["auto"])
+    # Seldom a canary in between: a check takes two seconds on a busy machine, and every few tiles have one of their own.
+    final = MISSION.format(passes=f"bytes = {FINAL_BUDGET}\nevery_s = 5.0", how=LIVES["auto"], canary=60.0)
     (folder / "final.toml").write_text(final)
     for name, how in LIVES.items():
-        text = MISSION.format(passes='budget = "budget.toml"\npaced = true', how=how)
+        text = MISSION.format(passes='budget = "budget.toml"\npaced = true', how=how, canary=2.0)
         (folder / f"{name}.toml").write_text(text)
     return [folder / f"{name}.toml" for name in LIVES]
 

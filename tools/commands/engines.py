@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from swathpack.edge.spoken import reason
 from swathpack.tools.errors import UsageError, UserError
 from swathpack.tools.files.outputs import add_force, check_output, write_text
 
@@ -139,10 +140,8 @@ def _inspect(args: argparse.Namespace) -> int:
 
     try:
         layers = read_layers(args.file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{args.file}: {error.strerror}") from error
-    except (LayersError, UnicodeDecodeError) as error:
-        raise UserError(f"{args.file}: {error}") from error
+    except (OSError, LayersError, UnicodeDecodeError) as error:
+        raise UserError(f"{args.file}: {reason(error, args.file)}") from error
     verdict = judge(layers)
     shown = layers if args.all else [one for one in layers if one.kind in ("kernel", "opaque")]
     print(f"{'layer':58s} {'type':18s} {'kind':9s} {'number':8s} tactic")

@@ -280,6 +280,26 @@ def test_help_names_every_command(capsys: Any) -> None:
     assert stopped.value.code == 0 and all(c in said for c in ("compress", "decompress", "inspect", "bench"))
 
 
+@pytest.mark.parametrize(("word", "meant"), [("compres", "compress"), ("Decompress", "decompress"), ("xyzzy", None)])
+def test_a_mistyped_command_is_told_of_the_nearest(word: str, meant: str | None, capsys: Any) -> None:
+    said = refused(capsys, word, "a.npz", code=USAGE)
+    assert (f"did you mean {meant}?" in said) if meant else ("did you mean" not in said and "--help" in said)
+
+
+def test_numbers_with_exponents_are_no_options(cube: Path, tmp_path: Path, capsys: Any) -> None:
+    said = refused(
+        capsys, "decompress", compressed(cube), "-o", tmp_path / "x.npz", "--bbox", "-1e308", "-.5e1", "-1.", "2"
+    )
+    assert "--bbox" in said and "argument" not in said
+
+
+def test_keys_are_never_written_over(tmp_path: Path, capsys: Any) -> None:
+    assert swathpack("keys", tmp_path / "link.keys") == 0
+    capsys.readouterr()
+    assert "exists: give another name" in refused(capsys, "keys", tmp_path / "link.keys", code=REFUSED)
+    assert "cannot write" in refused(capsys, "keys", tmp_path / "none" / "link.keys")
+
+
 def test_a_missing_c_coder_is_told_of_once(monkeypatch, tmp_path, capsys):
     from swathpack.edge.codec.rangecoder import native
 
