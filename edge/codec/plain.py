@@ -195,13 +195,14 @@ def error_bytes(max_error: int) -> bytes:
 @dataclass(frozen=True, eq=False)
 class DecodedPlain:
     """`counts` (C, H, W) float32, `known` (C, H, W) bool: what a payload holds of a tile; `layers` that are whole.
-    max_error: guaranteed for every known count, None where nothing is.
+    max_error: guaranteed for every known count, None where nothing is. steps: of the transform coder, see its `DecodedTile`.
     """
 
     counts: NDArray[np.float32]
     known: NDArray[np.bool_]
     layers: int
     max_error: int | None = None
+    steps: tuple[int, ...] = ()
 
 
 def decode_plain(
@@ -253,7 +254,7 @@ def _decode_transform(
         # With no layer at all the header alone still tells the means.
         payload = payload[: int(ends[layers]) if layers else int(ends[1] - transform_coder.first_target(shape))]
     tile = transform_coder.decode_tile(payload, shape, known, date, valid)
-    return DecodedPlain(tile.samples, np.full(shape, tile.started), min(tile.layers, layers))
+    return DecodedPlain(tile.samples, np.full(shape, tile.started), min(tile.layers, layers), steps=tile.steps)
 
 
 def _decode_predictive(

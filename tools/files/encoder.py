@@ -59,8 +59,8 @@ class SeriesEncoder:
     are no context for each other. metadata: what the files said; its essential part is in every stream. pool: who codes
     tiles, this process by default; the bytes are the same. shelf: where what was made of tiles waits. keep_going: tiles
     that cannot be read or coded are left out and named in `failures`. regions: tiles that they touch keep their greatest
-    error, the others share what is left. left_out, modes: of the stream made last, what it does not carry, and how many
-    tiles are coded how. Methods write to `file` where one is given; else they give the bytes.
+    error, the others share what is left. tile: pixels a side of tiles. left_out, modes: of the stream made last, what it does
+    not carry, and how many tiles are coded how. Methods write to `file` where one is given; else they give the bytes.
     """
 
     def __init__(
@@ -78,6 +78,7 @@ class SeriesEncoder:
         shelf: Shelf | None = None,
         keep_going: bool = False,
         regions: Sequence[Region] = (),
+        tile: int = TILE,
     ) -> None:
         sources = [source_of(frame) for frame in frames]
         check_alike(sources)
@@ -89,8 +90,8 @@ class SeriesEncoder:
         self.metadata, self.left_out = metadata or Carried(), tuple[str, ...]()
         self.choice = Choice(mode, slope, shift, weights, alone=len(frames) == 1 or intra_every == 1, refine=slope > 0)
         self.groups = list(groups) or [0] * len(frames)
-        self.given, self.header = sources, _header(model, sources)
-        self.windows = list(tile_windows(self.header.height, self.header.width, TILE))
+        self.given, self.header = sources, _header(model, sources, tile)
+        self.windows = list(tile_windows(self.header.height, self.header.width, tile))
         self.errors = errors_of(regions, self.windows, (self.header.height, self.header.width))
         self._kept: dict[int, Trial] = {}  # of each frame, the tiles of regions
         self._least: dict[bool, Smallest] = {}  # of each frame, in total
@@ -203,7 +204,8 @@ class SeriesEncoder:
 
     def _aim_at(self, q: float) -> int:
         """Bytes of a tile at a level, about."""
-        samples = len(self.header.bands) * min(TILE, self.header.height) * min(TILE, self.header.width)
+        tile = self.header.tile_size
+        samples = len(self.header.bands) * min(tile, self.header.height) * min(tile, self.header.width)
         return bytes_about(q, samples)
 
     def _add_record(self, writer: FileWriter, index: int) -> None:
@@ -310,7 +312,7 @@ class SeriesEncoder:
         return [self.records.bytes_of(index) + coders.take(index).least() for index in range(len(self.given))]
 
 
-def _header(model: EdgeModel, sources: Sequence[FrameSource]) -> Header:
+def _header(model: EdgeModel, sources: Sequence[FrameSource], tile: int) -> Header:
     first, size = sources[0].outline, (sources[0].height, sources[0].width)
     header = Header(
         model.digest,
@@ -320,7 +322,7 @@ def _header(model: EdgeModel, sources: Sequence[FrameSource]) -> Header:
         first.bands,
         first.level,
         first.boa_offset,
-        TILE,
+        tile,
         first.grid,
         times=tuple(s.outline.time for s in sources),
         radiometry=first.radiometry,

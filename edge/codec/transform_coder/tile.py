@@ -18,6 +18,7 @@ from swathpack.edge.codec.transform_coder.head import (
     STEP_BIAS,
     STEP_BITS,
     STEPS_AN_OCTAVE,
+    TRELLIS_UNIT,
     Head,
     TransformCoderError,
     dequantised,
@@ -46,6 +47,7 @@ MAX_BANDS, MAX_SIDE = 16, 4095
 # A mark stands within the decision that reaches its target, which moves the coder by at most two bytes: one beyond the
 # target. The decoder has then read four bytes more, those of its code value.
 END_SLACK = 5
+TRELLIS_EIGHTHS = 8 * (int(TRELLIS_UNIT).bit_length() - 1)
 
 
 @dataclass(frozen=True)
@@ -85,11 +87,14 @@ class CodedTile:
 
 @dataclass(frozen=True, eq=False)
 class DecodedTile:
-    """`samples` (C, H, W) float32 DN; `layers` 0..16 that are whole; `started`: the header was there."""
+    """`samples` (C, H, W) float32 DN; `layers` 0..16 that are whole; `started`: the header was there. steps: of each band, how
+    fine it is: the interval that its coefficients are known to lie in, log2 of DN in eighths (mean over all of them).
+    """
 
     samples: NDArray[np.float32]
     layers: int
     started: bool
+    steps: tuple[int, ...] = ()
 
 
 def layer_targets(samples: int) -> NDArray[np.uint64]:
@@ -271,7 +276,18 @@ def decode_tile(
     for number, matrix in enumerate(matrices):
         _add_raster(weighted, head, number, matrix, date, None if shapes is None else shapes[number])
     means = _constant(dequantised(head.means, head.mean_unit, expected), shape)
-    return DecodedTile(means + weighted * head.weights.inverses, layers, True)
+    steps = _steps(head, layout, bits)
+    return DecodedTile(means + weighted * head.weights.inverses, layers, True, steps)
+
+
+def _steps(head: Head, layout: Layout, bits: NDArray[np.uint8]) -> tuple[int, ...]:
+    """Of each band, in integers: a weight of 2^(level/2) makes a band finer by as much."""
+    views = list(layout.views(bits))
+    count, total = sum(v.size for v in views), sum(int(v.sum(dtype=np.int64)) for v in views)
+    mean = (16 * total + count) // (2 * count) if count else 0
+    finer = 0 if head.fine is None else TRELLIS_EIGHTHS + 23 * head.fine // 1024  # log2(1 + fine / 512), about
+    eighths = 8 // STEPS_AN_OCTAVE * (head.step - STEP_BIAS) + finer + mean
+    return tuple(eighths - 4 * level for level in head.weights.levels)
 
 
 def _shapes(head: Head, valid: NDArray[np.bool_] | None) -> tuple[RasterShape, ...] | None:

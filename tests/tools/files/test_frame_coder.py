@@ -14,7 +14,8 @@ from swathpack.edge.frame import Frame
 from swathpack.edge.stream import StreamWriter, read_stream
 from swathpack.edge.stream.quality import PREDICTIVE, TRANSFORM, is_learned
 from swathpack.hil_tests.simulation.made_frames import psnr, series, values
-from swathpack.tools.files.decoder import Decoded, StreamDecoder
+from swathpack.tools.files.decode_report import Decoded
+from swathpack.tools.files.decoder import StreamDecoder
 from swathpack.tools.files.encoder import SeriesEncoder
 from tests.codec_models import shipped
 
