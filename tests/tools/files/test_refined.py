@@ -61,9 +61,9 @@ def test_less_error_in_no_more_bytes(dates: int, holes: bool, how: str) -> None:
     )  # a better date may be chosen, and shared out otherwise
     assert error(refined, given) < 0.96 * error(fast, given)
     segments = read_stream(refined).segments
-    assert all(has_trellis(s.payload) for s in segments) and not any(
-        has_trellis(s.payload) for s in read_stream(fast).segments
-    )
+    coded = [has_trellis(s.payload) for s in segments]
+    assert sum(coded) >= max(1, dates - 1), "one may be no better for it"
+    assert not any(has_trellis(s.payload) for s in read_stream(fast).segments)
     assert any(s.contexts for s in segments) == (dates > 1)
 
 
