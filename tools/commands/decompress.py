@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 
 from swathpack import __version__
+from swathpack.codec.seams import REACH
 from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.codec.model import EdgeModel
 from swathpack.edge.codec.pixels import tile_windows
@@ -191,7 +192,7 @@ def journal(args: argparse.Namespace, model: EdgeModel) -> tuple[Path | None, st
     except OSError as error:
         raise UserError(f"cannot read {args.input}: {reason(error, args.input)}") from error
     told = json.dumps(
-        [__version__, model.digest.hex(), model.tables_digest.hex(), options, seen.st_size, seen.st_mtime_ns]
+        [__version__, model.digest.hex(), model.tables_digest.hex(), options, seen.st_size, seen.st_mtime_ns, "steps"]
     )
     return args.output.with_name(f"{args.output.name}.journal"), hashlib.sha256(told.encode()).hexdigest()
 
@@ -223,7 +224,7 @@ class Reading:
         prefix = None if missing is not None else self.part.prefix_bytes(_samples(self.file.header))
         dates = self.part.dates or range(self.file.header.frames)
         windows = {w.index: w for w in tile_windows(*self.part.full, self.file.header.tile_size)}
-        wanted = {(f, t) for f, t in self.file.places if f in dates and self.part.meets(windows[t])}
+        wanted = {(f, t) for f, t in self.file.places if f in dates and self.part.meets(windows[t], REACH)}
         return self.file.stream({p for p in wanted if missing is None or p in missing}, prefix)
 
     def claimed(self, header: Header) -> Header:
@@ -284,7 +285,8 @@ def decode(
         found, outline = decoder.report(index), decoder.outline(index)
         store.begin(outline if part is None else part.outline(outline))
         only = None if part is None else {w.index for w in decoder.windows if part.meets(w)}
-        for window, pixels in decoder.tiles(found, layers, only):
+        beside = {w.index for w in decoder.windows if part is not None and part.meets(w, REACH)}
+        for window, pixels in decoder.tiles(found, layers, only, beside):
             store.put(*((window, pixels) if part is None else part.of(window, pixels)))
             tick()
         if part is not None and part.preview > 1:
@@ -296,7 +298,9 @@ def decode(
 def _whole_where_needed(
     decoder: StreamDecoder, reading: Reading, found: FrameReport, part: Part, store: FrameStore, layers: int
 ) -> None:
-    """Tiles of a preview of which the beginning was too little are read whole; that others are cut is no damage."""
+    """Tiles of a preview of which the beginning was too little are read whole; that others are cut is no damage. Their seams
+    stay, with each other too: a window of the preview may hold one of two.
+    """
     short = {(found.frame, t.tile) for t in found.tiles if t.layers == 0}
     found.tiles = [
         replace(t, problem="") if t.layers else t for t in found.tiles if t.layers or t.q < 0 and not t.problem
@@ -309,8 +313,9 @@ def _whole_where_needed(
             if _is_learned(again, index, tile):
                 again.latent(index, again.windows[tile])
     more = again.report(found.frame)
-    for window, pixels in again.tiles(more, layers, {t for _, t in short}):
-        store.put(*part.of(window, pixels))
+    for _, tile in sorted(short):
+        for window, pixels in again.tiles(more, layers, {tile}):
+            store.put(*part.of(window, pixels))
     found.tiles += more.tiles
 
 

@@ -18,36 +18,34 @@ from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.codec.model import EdgeModel
 from swathpack.edge.codec.modes import MODES
 from swathpack.edge.codec.pixels import TILE, TileWindow, tile_windows
-from swathpack.edge.codec.rate import COARSEST_LEVEL, bytes_about
+from swathpack.edge.codec.rate import bytes_about
 from swathpack.edge.codec.tile_coder import DEAD_ZONE, RDO_SLOPE
 from swathpack.edge.frame import Frame
 from swathpack.edge.stream import Header
-from swathpack.edge.stream.quality import MAX_SHIFT, STEPS
+from swathpack.edge.stream.quality import MAX_SHIFT
 from swathpack.edge.stream.records import MAX_EXTENSION_BYTES
 from swathpack.tools.errors import UserError
+from swathpack.tools.files.candidates import frame_filled, series_filled
 from swathpack.tools.files.carried import record_of
 from swathpack.tools.files.coders import Coders, Given
 from swathpack.tools.files.coding_jobs import room_for
 from swathpack.tools.files.file_writer import FileWriter
-from swathpack.tools.files.frame_coder import FrameCoder, Surroundings, Trial
+from swathpack.tools.files.frame_coder import FrameCoder, Surroundings
 from swathpack.tools.files.frame_records import FrameRecords
 from swathpack.tools.files.kept_tiles import Choice
 from swathpack.tools.files.pool import Pool
 from swathpack.tools.files.rasters.essential import Carried
 from swathpack.tools.files.regions import Region, errors_of
 from swathpack.tools.files.series import check_alike
-from swathpack.tools.files.sharing import fill, level_fitting
+from swathpack.tools.files.sharing import level_fitting
 from swathpack.tools.files.shelf import Shelf
 from swathpack.tools.files.smallest import Smallest, TooSmallError, smallest_budget
 from swathpack.tools.files.sources import FrameSource, source_of
-from swathpack.tools.files.step_search import closer, finest_fitting
+from swathpack.tools.files.trials import Trial
 from swathpack.tools.files.workers import LocalPool
 
 WHOLE_SHARE = 0.02  # of the budget: what files said, free text and all, is worth so much and no more
 RECORD_AROUND = 16  # bytes of a record around what it holds, at the most
-NEAR = 1.5  # levels by which the learned codec's step may miss the level of all others
-ROUNDS = 4  # in which that is found, mostly in one or two
-LEAP = 8  # levels, where the learned codec's tiles alone take more than there is
 Tick = Callable[[], None]
 
 
@@ -61,8 +59,8 @@ class SeriesEncoder:
     are no context for each other. metadata: what the files said; its essential part is in every stream. pool: who codes
     tiles, this process by default; the bytes are the same. shelf: where what was made of tiles waits. keep_going: tiles
     that cannot be read or coded are left out and named in `failures`. regions: tiles that they touch keep their greatest
-    error, the others share what is left. left_out, modes: of the stream made last, what it does not carry, and how many
-    tiles are coded how. Methods write to `file` where one is given; else they give the bytes.
+    error, the others share what is left. tile: pixels a side of tiles. left_out, modes: of the stream made last, what it does
+    not carry, and how many tiles are coded how. Methods write to `file` where one is given; else they give the bytes.
     """
 
     def __init__(
@@ -80,6 +78,7 @@ class SeriesEncoder:
         shelf: Shelf | None = None,
         keep_going: bool = False,
         regions: Sequence[Region] = (),
+        tile: int = TILE,
     ) -> None:
         sources = [source_of(frame) for frame in frames]
         check_alike(sources)
@@ -89,10 +88,10 @@ class SeriesEncoder:
         self.pool: Pool = LocalPool(model) if pool is None else pool
         self.shelf, self.modes = Shelf() if shelf is None else shelf, Counter[str]()
         self.metadata, self.left_out = metadata or Carried(), tuple[str, ...]()
-        self.choice = Choice(mode, slope, shift, weights, alone=len(frames) == 1 or intra_every == 1)
+        self.choice = Choice(mode, slope, shift, weights, alone=len(frames) == 1 or intra_every == 1, refine=slope > 0)
         self.groups = list(groups) or [0] * len(frames)
-        self.given, self.header = sources, _header(model, sources)
-        self.windows = list(tile_windows(self.header.height, self.header.width, TILE))
+        self.given, self.header = sources, _header(model, sources, tile)
+        self.windows = list(tile_windows(self.header.height, self.header.width, tile))
         self.errors = errors_of(regions, self.windows, (self.header.height, self.header.width))
         self._kept: dict[int, Trial] = {}  # of each frame, the tiles of regions
         self._least: dict[bool, Smallest] = {}  # of each frame, in total
@@ -192,7 +191,7 @@ class SeriesEncoder:
         """All frames at level q with the first `layers` layers."""
         writer, coders = self._start(self._whole_fits(None), file), self._coders(self._aim_at(q), None, q, tick)
         every = (coders.take(index) for index in range(len(self.given)))
-        return self._write(writer, ((coder, coder.trial(q, dead_zone, layers)) for coder in every), file)
+        return self._write(writer, ((c, c.refined(c.trial(q, dead_zone, layers))) for c in every), file)
 
     def exact(self, max_error: int = 0, tick: Tick = lambda: None, file: IO[bytes] | None = None) -> bytes:
         """All frames, every valid count within `max_error`: lossless at 0. Tiles that a region touches are within its own, if that
@@ -205,40 +204,9 @@ class SeriesEncoder:
 
     def _aim_at(self, q: float) -> int:
         """Bytes of a tile at a level, about."""
-        samples = len(self.header.bands) * min(TILE, self.header.height) * min(TILE, self.header.width)
+        tile = self.header.tile_size
+        samples = len(self.header.bands) * min(tile, self.header.height) * min(tile, self.header.width)
         return bytes_about(q, samples)
-
-    def _alike(self, coders: Coders, level: float, room: int) -> list[Trial]:
-        """All frames at one level that fits `room` bytes, about; plain tiles are cut to what the learned codec's leave later."""
-        coders.sequence(level)  # decides which tiles are the learned codec's
-        q = _step_near(level)
-        while not coders.free:
-            q = self._step_fitting(coders, q, room)
-            if coders.reconsider(q):
-                continue
-            trials = coders.sequence(q)
-            if any(trial.plain for trial in trials):
-                if coders.least(trials) <= room:
-                    return trials
-            elif _size(trials) <= room:
-                return closer(trials, coders.sequence, _size, q, room, 5)
-            coders.give_up()
-            return coders.sequence(COARSEST_LEVEL)
-        return coders.sequence(level)
-
-    def _step_fitting(self, coders: Coders, q: int, room: int) -> int:
-        """A step of the learned codec at which its tiles leave the others room for about the same level; the finest that fits
-        where there are no others.
-        """
-        for _ in range(ROUNDS):
-            trials = coders.sequence(q)
-            if not any(trial.plain for trial in trials):
-                break
-            level = coders.level_beside(trials, q, room)
-            if level is not None and abs(level - q) <= NEAR:
-                return q
-            q = _step_near(level) if level is not None else min(q + LEAP, STEPS - 1)
-        return finest_fitting(lambda q: _size(coders.sequence(q)), room, q)
 
     def _add_record(self, writer: FileWriter, index: int) -> None:
         record = self.records.of(index)
@@ -265,7 +233,7 @@ class SeriesEncoder:
                 room = goal.budget - share - self.records.bytes_of(index) - promised[index]
                 coder = coders.take(index)
                 self._check_room(goal.budget, room, coder.least(), each=True)
-                yield coder, self._within(coder, room)
+                yield coder, frame_filled(coder, room)
 
         return self._write(writer, trials(), file)
 
@@ -308,21 +276,6 @@ class SeriesEncoder:
             return f"for {said}, the tiles of regions within their errors and the mean of every other tile"
         return f"for {said} and the mean of every tile"
 
-    def _within(self, coder: FrameCoder, room: int) -> Trial:
-        """The trial of a frame that fills `room` bytes best."""
-        level = level_fitting([coder], room)
-        coder.decide(_step_near(level))
-        q = round(level)
-        while not coder.free:
-            q = finest_fitting(lambda q: coder.trial(q).size, room, q)
-            if coder.reconsider(q):
-                continue
-            best = coder.trial(q)
-            if best.size <= room:
-                return fill([(coder, best)], room)[0] if best.plain else _closer(best, coder.trial, q, room)
-            coder.give_up()  # even the coarsest step is too large
-        return fill([(coder, coder.trial(COARSEST_LEVEL))], room)[0]
-
     def in_total(self, budget: int, tick: Tick = lambda: None, file: IO[bytes] | None = None) -> bytes:
         """At most `budget` bytes for the whole file: one level for all frames, so that all have equal slope. Raises UserError
         as `per_frame` does.
@@ -341,11 +294,7 @@ class SeriesEncoder:
         self._check_room(goal.budget, room, sum(coder.least() for coder in every), each=False)
         level = level_fitting(every, room)
         coders.forget_plain()
-        trials = self._alike(coders, level, room)
-        pairs = list(zip(every, trials))
-        if any(trial.plain for trial in trials):
-            pairs = list(zip(every, fill(pairs, room) if count == 1 else coders.settled(trials, room)))
-        return self._write(writer, pairs, file, last=True)
+        return self._write(writer, zip(every, series_filled(coders, level, room, goal.aim_bytes)), file, last=True)
 
     def records_bytes(self) -> int:
         """Bytes of the records of all frames."""
@@ -363,7 +312,7 @@ class SeriesEncoder:
         return [self.records.bytes_of(index) + coders.take(index).least() for index in range(len(self.given))]
 
 
-def _header(model: EdgeModel, sources: Sequence[FrameSource]) -> Header:
+def _header(model: EdgeModel, sources: Sequence[FrameSource], tile: int) -> Header:
     first, size = sources[0].outline, (sources[0].height, sources[0].width)
     header = Header(
         model.digest,
@@ -373,22 +322,9 @@ def _header(model: EdgeModel, sources: Sequence[FrameSource]) -> Header:
         first.bands,
         first.level,
         first.boa_offset,
-        TILE,
+        tile,
         first.grid,
         times=tuple(s.outline.time for s in sources),
         radiometry=first.radiometry,
     )
     return header if header.times_in_header else replace(header, times=())
-
-
-def _step_near(level: float) -> int:
-    """The learned codec's step at a level: levels of the transform coder go on at both ends."""
-    return min(max(round(level), 0), STEPS - 1)
-
-
-def _closer(best: Trial, code: Callable[[int, float], Trial], q: int, room: int) -> Trial:
-    return closer(best, code, lambda t: t.size, q, room, 4)
-
-
-def _size(trials: Sequence[Trial]) -> int:
-    return sum(trial.size for trial in trials)

@@ -8,12 +8,15 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Se
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from swathpack.edge.codec.latents import LAYERS
-from swathpack.edge.codec.modes import Measured, Weighing, learned_wins, tries_learned, tries_transform
+from swathpack.edge.codec.modes import BLOCKS_COST, Measured, Weighing, learned_wins, tries_learned, tries_transform
 from swathpack.edge.codec.pixels import TileWindow
+from swathpack.edge.codec.plain import payload_sizes_of
 from swathpack.edge.codec.rate import slope_at
 from swathpack.edge.codec.tile_coder import DEAD_ZONE
-from swathpack.edge.stream import ContextRef, Header, StreamWriter, overhead_in, room_in
+from swathpack.edge.stream import Header, StreamWriter, overhead_in, room_in
 from swathpack.edge.stream.quality import STEPS, TRANSFORM
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.kept_tiles import Choice, LearnedChoice, LearnedTile, PlainTile
@@ -21,36 +24,11 @@ from swathpack.tools.files.places import Date, Place
 from swathpack.tools.files.pool import Failure, Pool
 from swathpack.tools.files.shelf import Shelf
 from swathpack.tools.files.sources import FrameSource
+from swathpack.tools.files.trials import Coded, Tile, Trial
 
-Coded = LearnedTile | PlainTile
-
-
-@dataclass(frozen=True, eq=False)
-class Tile:
-    """One tile of a trial: how it is coded, the layers kept of it and the exact bytes of its segment, 0 without one."""
-
-    index: int
-    coded: Coded
-    layers: int
-    size: int
-    refs: tuple[ContextRef, ...] = ()
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One way to code a frame; tiles without any valid pixel are not among `tiles`."""
-
-    tiles: tuple[Tile, ...]
-
-    @property
-    def size(self) -> int:
-        """Bytes of all segments."""
-        return sum(tile.size for tile in self.tiles)
-
-    @property
-    def plain(self) -> bool:
-        """Whether any tile can be cut at any byte."""
-        return any(isinstance(tile.coded, PlainTile) for tile in self.tiles)
+REFINED = (
+    0.07  # log2 of what a trellis takes off a transform tile's squared error, about, where the learned codec competes
+)
 
 
 @dataclass(frozen=True)
@@ -104,6 +82,7 @@ class FrameCoder:
         self._alone: dict[int, PlainTile] = {}
         self._dates: dict[int, tuple[Date, ...]] = {}  # what plain tiles were coded against
         self._learned: dict[int, LearnedChoice] = {}
+        self._tried: dict[int, LearnedChoice] = {}  # all that were ever among `_learned`
         self._open = tries_learned(choice.mode, self.bands)  # not decided yet which tiles are the learned codec's
 
     def _run(
@@ -155,6 +134,15 @@ class FrameCoder:
         """Leave the learned codec: even its coarsest step is too large."""
         self._open = False
         self._learned.clear()
+
+    def take_up(self) -> None:
+        """The learned codec for every tile that it can code."""
+        self._learned = dict(self._tried)
+
+    @property
+    def tries_both(self) -> bool:
+        """Whether the learned codec and the transform coder are both looked at."""
+        return tries_transform(self.choice.mode) and tries_learned(self.choice.mode, self.bands)
 
     def forget_contexts(self) -> None:
         """Choose contexts anew, among what the places hold now."""
@@ -224,8 +212,11 @@ class FrameCoder:
     def _look_alone(self, windows: Sequence[TileWindow], aim: Mapping[int, int]) -> None:
         """Tiles by the transform coder without any other date."""
 
+        # A file's decoder has its masks before its tiles; as a context a tile is drawn without.
+        shaped = self.header is not None and not self.keeps_dates
+
         def arguments(w: TileWindow) -> tuple[Any, ...]:
-            return self.source.tile(w), self.most_bytes, aim[w.index], self.weighing, self._slope
+            return self.source.tile(w), self.most_bytes, aim[w.index], self.weighing, self._slope, shaped
 
         wanted = [w for w in windows if w.index not in self._alone]
         for w, found in self._run("transform", wanted, arguments, self._leave_out):
@@ -264,6 +255,7 @@ class FrameCoder:
         self._open = False
         for w, found in self._run("analyse", self.live, lambda w: (self.source.tile(w),), self._to_plain):
             self._learned[w.index] = LearnedChoice(self.choice, self.places[w.index], found, self.around.shelf)
+        self._tried = dict(self._learned)
         if tries_transform(self.choice.mode):
             self._leave_losers(q, layers)
 
@@ -280,6 +272,7 @@ class FrameCoder:
         changed = False
         for w, cost in self._run("plain cost", windows, lambda w: self._rival(w, q)):
             own = self._learned[w.index].seen[q, DEAD_ZONE].cost
+            cost -= REFINED * self.choice.refine
             if not learned_wins(Measured(own, cost), self.choice.alone):
                 del self._learned[w.index]
                 changed = True
@@ -294,7 +287,7 @@ class FrameCoder:
 
     def _code_learned(self, windows: Iterable[TileWindow], q: int, dead_zone: float, layers: int) -> None:
         """Have the learned codec's tiles at a step and dead zone ready."""
-        weighing = self.weighing if tries_transform(self.choice.mode) and dead_zone == DEAD_ZONE else None
+        weighing = self.weighing if tries_transform(self.choice.mode) else None
 
         def arguments(w: TileWindow) -> tuple[Any, ...]:
             return self.source.tile(w), *self._learned[w.index].asked(q, dead_zone, layers, weighing)
@@ -303,6 +296,22 @@ class FrameCoder:
         wanted = [w for w, learned in own if learned is not None and not learned.has(q, dead_zone)]
         for w, found in self._run("learned", wanted, arguments, self._to_plain):
             self._learned[w.index].take(q, dead_zone, found)
+
+    def error(self, trial: Trial) -> float:
+        """Of the trial made last, by `swathpack.edge.codec.modes.image_error`; infinite where a tile has no segment."""
+        if not all(tile.size for tile in trial.tiles):
+            return np.inf
+        more = BLOCKS_COST if self.choice.alone else 0.0
+        costs = [t.coded.cost for t in trial.tiles if isinstance(t.coded, LearnedTile)]
+        total = sum(2.0 ** (cost + more) for cost in costs if cost is not None)
+        plain = {t.index: t.coded for t in trial.tiles if isinstance(t.coded, PlainTile)}
+
+        def arguments(w: TileWindow) -> tuple[Any, ...]:
+            payload, _, _, date = self._as_sent(plain[w.index], w)
+            return self.source.tile(w), payload, date, self.weighing
+
+        windows = [self.windows[index] for index in plain]
+        return float(total + sum(2.0**cost for _, cost in self._run("plain cost", windows, arguments)))
 
     def trial(self, level: float, dead_zone: float = DEAD_ZONE, layers: int = LAYERS) -> Trial:
         """All tiles at one level, each with the first `layers` layers."""
@@ -362,6 +371,26 @@ class FrameCoder:
         found = self._run("exact", self.live, lambda w: (self.source.tile(w), errors[w.index]), self._leave_out)
         kept = ((w.index, PlainTile.of(coded, self.around.shelf)) for w, coded in found)
         return Trial(tuple(self._sized(Tile(index, tile, LAYERS, 0)) for index, tile in kept))
+
+    def refined(self, trial: Trial) -> Trial:
+        """The same with its transform tiles coded once more in at most as many bytes each, where that draws them better."""
+        tiles = {t.index: t for t in trial.tiles if t.size and self.choice.refine}
+        plain = {i: t.coded for i, t in tiles.items() if isinstance(t.coded, PlainTile)}
+        windows = [self.windows[index] for index, coded in plain.items() if coded.quality == TRANSFORM]
+        better: dict[int, PlainTile] = {}
+        for w, payload in self._run("refined", windows, lambda w: self._to_refine(plain[w.index], w)):
+            if payload is not None:
+                sizes = payload_sizes_of(payload, (len(self.bands), w.height, w.width), self.bands)
+                better[w.index] = plain[w.index].instead(payload, sizes, self.around.shelf)
+        better_tiles = {
+            index: self._sized(replace(t, coded=better[index])) for index, t in tiles.items() if index in better
+        }
+        return Trial(tuple(better_tiles.get(t.index, t) for t in trial.tiles))
+
+    def _to_refine(self, coded: PlainTile, window: TileWindow) -> tuple[Any, ...]:
+        """Arguments of the job that codes a plain tile once more."""
+        payload, _, _, date = self._as_sent(coded, window)
+        return self.source.tile(window), payload, date, self.weighing
 
     def write(self, writer: StreamWriter, trial: Trial, apart: Trial | None = None) -> None:
         """Append the segments, with those of tiles that rate control left alone, in the order of their numbers."""

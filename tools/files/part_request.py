@@ -56,10 +56,10 @@ class Part:
         """Rows and columns of the result."""
         return tuple(-(-(b - a) // self.preview) for a, b in (self.rows, self.columns))  # type: ignore[return-value]
 
-    def meets(self, w: TileWindow) -> bool:
-        """Whether a tile holds any of its pixels."""
-        down = self.rows[0] < w.top + w.height and w.top < self.rows[1]
-        return down and self.columns[0] < w.left + w.width and w.left < self.columns[1]
+    def meets(self, w: TileWindow, within: int = 0) -> bool:
+        """Whether a tile holds any of its pixels, or any within so many pixels of them."""
+        down = self.rows[0] < w.top + w.height + within and w.top - within < self.rows[1]
+        return down and self.columns[0] < w.left + w.width + within and w.left - within < self.columns[1]
 
     def outline(self, frame: Frame) -> Frame:
         """What is said of a frame, said of its part. Raises UserError for bands that are not there."""

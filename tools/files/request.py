@@ -96,7 +96,7 @@ class Request:
         """About how often a tile is worked on, by the kinds of work that the request takes."""
         learned = not self.exact and tries_learned(self.mode, source_of(series.frames[0]).outline.bands)
         dates = not self.exact and len(series.frames) > 1 and self.intra_every != 1
-        once = 1 + 3 * learned + 2 * dates
+        once = 1 + 3 * learned + 2 * dates + (not self.exact and not self.fast)
         return once + (self.bytes is not None) * (2 * dates + 2 * learned)
 
     def encoder(

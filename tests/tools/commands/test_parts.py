@@ -112,6 +112,21 @@ def test_a_preview_is_the_mean_of_pixels(
     np.testing.assert_array_equal(pixels(tmp_path / "b.tif"), found)
 
 
+@pytest.mark.parametrize(
+    "words", [["--window", "250", "500", "20", "30"], ["--window", "512", "0", "16", "512", "--preview", "4"]]
+)
+def test_beside_a_seam_a_part_is_what_the_whole_is_there(
+    scene: Path, tmp_path: Path, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    part(scene, tmp_path / "a.tif", *words, "--dates", "1", capsys=capsys)
+    n, whole = 1, scene / "whole" / "20260102.tif"
+    if "--preview" in words:
+        n, whole = 4, tmp_path / "b.tif"
+        part(scene, whole, "--preview", "4", "--dates", "1", capsys=capsys)
+    y, x, h, w = (int(word) // n for word in words[1:5])
+    np.testing.assert_array_equal(pixels(tmp_path / "a.tif"), pixels(whole)[:, y : y + h, x : x + w])
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("mode", ["learned", "transform"])
 def test_dates_that_name_contexts_are_decoded_with_them(
@@ -122,12 +137,12 @@ def test_dates_that_name_contexts_are_decoded_with_them(
     words += ["--mode", mode]
     assert main(["compress", *words]) == DONE
     assert main(["decompress", str(tmp_path / "scene.swp"), "-o", str(tmp_path / "whole.npz")]) == DONE
-    read = part(tmp_path, tmp_path / "a.npz", "--dates", "2", "--window", "3", "260", "50", "40", capsys=capsys)
+    read = part(tmp_path, tmp_path / "a.npz", "--dates", "2", "--window", "3", "265", "50", "35", capsys=capsys)
     segments = read_stream((tmp_path / "scene.swp").read_bytes()).segments
     assert any(s.contexts for s in segments if s.frame == 2)
     whole, found = (read_series(tmp_path / f"{n}.npz").frames for n in ("whole", "a"))
     assert len(found) == 1
-    np.testing.assert_array_equal(found[0].data, whole[2].data[:, 3:53, 260:300])
+    np.testing.assert_array_equal(found[0].data, whole[2].data[:, 3:53, 265:300])
     assert read < (tmp_path / "scene.swp").stat().st_size
     part(tmp_path, tmp_path / "p.npz", "--preview", "8", capsys=capsys)
     assert read_series(tmp_path / "p.npz").frames[2].data.shape == (12, 8, 38)

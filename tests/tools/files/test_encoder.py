@@ -20,10 +20,11 @@ from swathpack.tools.errors import UserError
 from swathpack.tools.files import encoder as encoder_module
 from swathpack.tools.files.coders import Coders
 from swathpack.tools.files.decoder import StreamDecoder
-from swathpack.tools.files.encoder import SeriesEncoder, finest_fitting
+from swathpack.tools.files.encoder import SeriesEncoder
 from swathpack.tools.files.frame_coder import FrameCoder
 from swathpack.tools.files.rasters.essential import Carried
 from swathpack.tools.files.regions import Region
+from swathpack.tools.files.step_search import finest_fitting
 from tests.codec_models import shipped
 
 ROOT = Path(__file__).resolve().parents[3]
