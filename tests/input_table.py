@@ -163,8 +163,8 @@ def _cases() -> Iterator[Case]:
     yield Case("hil standard --days 1 --out tree", 4, "tree: not empty")
 
     yield Case("bundle --new-key key", 0, "public key.pub", ("key", "key.pub"), needs="cryptography")
-    yield Case("bundle --new-key notes.txt", 1, "notes.txt: File exists", needs="cryptography")
-    yield Case("bundle --new-key lone", 1, "lone.pub: File exists", needs="cryptography")
+    yield Case("bundle --new-key notes.txt", 4, "notes.txt exists: give another name", needs="cryptography")
+    yield Case("bundle --new-key lone", 4, "lone.pub exists: give another name", needs="cryptography")
     yield Case("bundle --board orin-agx --jetpack 6 --unsigned -o x.zip", 1, "x.zip", needs="cryptography")
     yield Case("flash --bundle notes.txt --dry-run", 1, "notes.txt", needs="cryptography")
     yield Case("import notes.txt -o new.swt", 1, "notes.txt", needs="torch")

@@ -33,7 +33,8 @@ class Board:
         self._notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._address = f"@swathpack-kill-{os.getpid()}"
         self._notify.bind("\0" + self._address[1:])
-        self._child = 0
+        self._child, self._shot = 0, False
+        self.later = 0.0  # seconds within a step before it is killed there
 
     def start(self, config: Path, cold: bool) -> None:
         """A new process with a configuration; cold: `python -m swathpack.edge`, else forked from here."""
@@ -72,15 +73,15 @@ class Board:
         steps: int = 1 << 40,
         until: str = "",
     ) -> bool:
-        """Let it work so long, or until it has done so many steps, or is within one of that name; the sensor delivers, the
-        ground hears finished passes. False when it ended or got ready.
+        """Let it work so long, or until it has done so many steps, or is within one of that name, where it is killed at once; the
+        sensor delivers, the ground hears finished passes. False when it ended or got ready.
         """
         end, target = time.monotonic() + seconds, self.marks.total() + steps
         while (left := end - time.monotonic()) > 0 and self.marks.total() < target:
             if sensor:
                 self._deliver()
             self.watcher.hear_finished()
-            if until and self._caught(until, min(left, LOOK_S)):
+            if until and self._shot_within(until, min(left, LOOK_S)):
                 return True
             self._notify.settimeout(0.001 if until else min(left, 0.02))
             try:
@@ -91,16 +92,21 @@ class Board:
                 return False
         return True
 
-    def _caught(self, step: str, seconds: float) -> bool:
-        """Look without rest whether the process is within a step: many are over in less than a millisecond."""
+    def _shot_within(self, step: str, seconds: float) -> bool:
+        """Look without rest whether the process is within a step, and kill it there: many are over in less than a millisecond."""
         end = time.monotonic() + seconds
-        while not (found := self.marks.within(step)) and time.monotonic() < end:
-            pass
-        return found
+        while not self.marks.within(step):
+            if time.monotonic() >= end:
+                return False
+        if self.later:
+            time.sleep(self.later)
+        os.kill(self._child, signal.SIGKILL)
+        self._shot = True
+        return True
 
     def kill(self) -> bool:
-        """SIGKILL; False when it had ended before."""
-        over = self._over()
+        """SIGKILL, where it was not sent yet; False when it had ended before."""
+        over, self._shot = self._over() and not self._shot, False
         if not over:
             os.kill(self._child, signal.SIGKILL)
             os.waitpid(self._child, 0)

@@ -22,12 +22,26 @@ FREE = {**TEXTS, X_RESOLUTION: "XResolution", Y_RESOLUTION: "YResolution", RESOL
 _MOST_PAGES = 64
 
 
+def says_nothing(values: Mapping[int, Any]) -> set[int]:
+    """Of FREE tags those that writers put into every file: a resolution of 1 without a unit, and tifffile's description of shapes."""
+    found = {270} if str(values.get(270, "")).startswith('{"shape"') else set()
+    plain = all(_ratio(values.get(code)) == (1, 1) for code in (X_RESOLUTION, Y_RESOLUTION))
+    return found | set(RESOLUTION) if plain and values.get(RESOLUTION_UNIT) == 1 else found
+
+
+def _ratio(value: Any) -> tuple[int, int] | None:
+    """A rational as tifffile has it; None of anything else that a file may say."""
+    good = isinstance(value, (tuple, list)) and len(value) == 2 and all(isinstance(n, int) for n in value)
+    return (value[0], value[1]) if good and value[1] > 0 <= value[0] else None
+
+
 def resolution_of(tags: Mapping[int, tuple[Any, ...]]) -> dict[str, Any]:
     """tifffile's options for the resolution that tags (code, type, count, value, ...) say; empty where they say none."""
-    if X_RESOLUTION not in tags or Y_RESOLUTION not in tags:
+    across, down = (_ratio(tags[code][3]) if code in tags else None for code in (X_RESOLUTION, Y_RESOLUTION))
+    if across is None or down is None:
         return {}
-    unit = int(tags[RESOLUTION_UNIT][3]) if RESOLUTION_UNIT in tags else 2  # TIFF's default: inches
-    return {"resolution": (tuple(tags[X_RESOLUTION][3]), tuple(tags[Y_RESOLUTION][3])), "resolutionunit": unit}
+    unit = tags[RESOLUTION_UNIT][3] if RESOLUTION_UNIT in tags else 2  # TIFF's default: inches
+    return {"resolution": (across, down), "resolutionunit": unit if unit in (1, 2, 3) else 1}
 
 
 def without_resolution(path: Path, keep_first: bool = False) -> None:
