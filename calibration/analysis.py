@@ -31,6 +31,7 @@ from swathpack.calibration.rounding import Separable, channel_exponents, nearest
 from swathpack.codec.atomic import replaced
 from swathpack.edge.codec.latents import STEP_UNIT_DN, STRIDE
 from swathpack.edge.codec.pixels import padded
+from swathpack.edge.spoken import reason
 
 STATISTICS_FILE = Path(__file__).resolve().parent / "analysis_statistics.npz"
 FLOOR_DN = 20.0  # added to a tile's spread before tiles are put on a par: flat water is not noise worth learning
@@ -103,7 +104,7 @@ class Statistics:
                 )
                 return Statistics(planes, found["means"], covariances, int(found["tiles"]))
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise CalibrationError(f"{path}: no calibration statistics: {error}") from error
+            raise CalibrationError(f"{path}: no calibration statistics: {reason(error, path)}") from error
 
 
 def measure(

@@ -48,7 +48,8 @@ def fit_estimates(tiles: Iterable[Tile], model: Start) -> NDArray[np.int16]:
     sums = Squares()
     for layout, planes, values in tiles:
         for known, bits in _decoded(layout, planes, values, model):
-            _observe(sums, layout, values, known, bits)
+            true = np.sign(values) * (np.abs(values.astype(np.float64)) + 0.5) * 64 / (1 << FRACTION)
+            observe(sums, layout, true, middles_of(known, bits), bits)
     return sums.tables()
 
 
@@ -67,15 +68,19 @@ def _decoded(
         yield known, bits
 
 
-def _observe(
-    sums: Squares, layout: Layout, values: NDArray[np.int32], known: NDArray[np.int32], bits: NDArray[np.uint8]
+def observe(
+    sums: Squares,
+    layout: Layout,
+    true: NDArray[np.float64],
+    middles: NDArray[np.int64],
+    bits: NDArray[np.uint8],
 ) -> None:
-    middles = middles_of(known, bits)
+    """What values (n_values,) are and what they are by their own bits alone, both in 1/64 of a step; log2 of what they are known
+    to.
+    """
     for row in layout.subbands:
         taps, units, activity, found = around(middles, bits, row)
-        true = np.asarray(inside(values, row), np.float64)[1:-1, 1:-1]
-        true = np.sign(true) * (np.abs(true) + 0.5) * 64 / (1 << FRACTION)
-        wanted = (true - np.asarray(inside(middles, row))[1:-1, 1:-1]) / units
+        wanted = (np.asarray(inside(true, row)) - np.asarray(inside(middles, row)))[1:-1, 1:-1] / units
         keys = ((int(row[11]) * SHAPE[1] + int(row[12])) * SHAPE[2] + activity) * 2 + found
         scaled = np.clip(taps / units[..., None], -MOST, MOST)
         sums.add(keys.ravel(), scaled.reshape(-1, TAPS), np.clip(wanted, -FARTHEST, FARTHEST).ravel())

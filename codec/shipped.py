@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from swathpack.codec.entropy import ACT, ANCHORS, RES, EntropyModel, PerLayer, Shared, Spatial
 from swathpack.codec.transform import EdgeTransform, LatentNetwork, PostFilter
+from swathpack.edge.spoken import reason
 from swathpack.edge.stream.quality import STEPS
 
 Arrays = dict[str, NDArray[Any]]
@@ -38,7 +39,7 @@ def _initialisers(path: Path) -> Arrays:
     try:
         graph = onnx.load(str(path)).graph
     except (OSError, DecodeError) as error:
-        raise ShippedModelError(f"{path}: {error}") from error
+        raise ShippedModelError(f"{path}: {reason(error, path)}") from error
     arrays = {i.name.removesuffix(".half"): numpy_helper.to_array(i) for i in graph.initializer}
     return {k: v.astype(np.float32) if v.dtype == np.float16 else v for k, v in arrays.items()}
 
@@ -144,7 +145,7 @@ def read_entropy(directory: Path) -> EntropyModel:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {key: archive[key] for key in archive.files}
     except (OSError, ValueError) as error:
-        raise ShippedModelError(f"{path}: {error}") from error
+        raise ShippedModelError(f"{path}: {reason(error, path)}") from error
     model = EntropyModel()
     for name, module in model.named_modules():
         if isinstance(module, (PerLayer, Shared, Spatial)):

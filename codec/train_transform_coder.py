@@ -2,11 +2,13 @@
 
     python -m swathpack.codec.train_transform_coder ../shared/data --out swathpack/edge/codec/transform_coder/model.npz
     python -m swathpack.codec.train_transform_coder ../shared/data --estimates    # those alone: old payloads stay readable
+    python -m swathpack.codec.train_transform_coder ../shared/data --trellis      # what a trellis has besides: likewise
 
 Codes crops of the training cubes in several band sets and looks at what every adaptive state had become at the end of
 each: its probability starts as the mean of the log-odds, and counts as many observations as their spread from crop to
 crop is worth. Two rounds, the second from the first one's result. Then the tables of the estimates (fit_estimates.py),
-from every third crop at a finer step. Minutes on one core; prints bits before and after.
+from every third crop at a finer step, and what the trellis has of its own (fit_trellis.py). Minutes on one core; prints bits before
+and after.
 """
 
 from __future__ import annotations
@@ -22,9 +24,17 @@ from numpy.typing import NDArray
 
 from swathpack.codec.atomic import replaced
 from swathpack.codec.fit_estimates import fit_estimates
+from swathpack.codec.fit_trellis import Sample, fit_costs, fit_trellis_estimates, samples_of, scaled
 from swathpack.edge.bands import BANDS
 from swathpack.edge.codec.transform_coder import bitplane, native
 from swathpack.edge.codec.transform_coder.layout import Layout
+from swathpack.edge.codec.transform_coder.reference_contexts import (
+    MAX_INPUTS,
+    MIXED_AGES,
+    SET_CELL,
+    SET_NEW,
+    SET_REFINE,
+)
 from swathpack.edge.codec.transform_coder.tile import coefficients_of
 from swathpack.edge.digests import bytes_digest
 
@@ -32,6 +42,9 @@ SETS = (("B08",), ("B02", "B03", "B04"), ("B02", "B03", "B04", "B08"), BANDS)
 SIDES = (256, 256, 256, 128, 96)
 FINEST_STEP = 16.0  # DN; contexts are relative to a plane's threshold, so finer planes would teach the same
 ESTIMATED_STEP, ESTIMATED_EVERY = 1.0, 3  # of the crops that estimates are fitted to
+TRELLIS_EVERY = 3
+# Sets of weights that a trellis has twice of its own: of significance, of new cells, of refinement.
+TURNING_SETS = ((0, SET_CELL), (SET_NEW, SET_NEW + 3), (SET_REFINE, SET_REFINE + MIXED_AGES))
 MOST_OF_A_CROP = 64  # observations of a state: large crops do not drown the others
 MOST_TRUST = 40
 DULL = "eotdl-ships"  # many patches of one harbour: every fifth
@@ -69,16 +82,12 @@ def crops(folder: Path, seed: int = 0, finest_step: float = FINEST_STEP) -> Iter
                 yield Crop(*coefficients_of(tile, bands if set(bands) <= set(BANDS) else None, finest_step))
 
 
-def learn(tiles: list[Crop], model: Model) -> Model:
+def learn(ended: Iterator[Model], model: Model) -> Model:
     """A model from how every crop ended that was coded with the last one."""
     shape = len(model[0])
     total, squares, seen, tries = np.zeros(shape), np.zeros(shape), np.zeros(shape), np.zeros(shape)
     weight_sum, weight_count = np.zeros(len(model[1])), np.zeros(len(model[1]))
-    for tile in tiles:
-        layout = tile.layout
-        states, weights = native.learned(
-            layout.subbands, layout.n_values, layout.n_cells, tile.planes, model, tile.values
-        )
+    for states, weights in ended:
         count = np.clip(states[:, 1].astype(np.float64) - model[0][:, 1], 0, MOST_OF_A_CROP)
         p = np.clip(states[:, 0] / 65536, 1e-4, 1 - 1e-4)
         odds = np.log(p / (1 - p))
@@ -98,9 +107,23 @@ def learn(tiles: list[Crop], model: Model) -> Model:
     return np.ascontiguousarray(states.T, np.uint16), np.rint(weights).astype(np.int32)
 
 
+def ends(tiles: list[Crop], model: Model) -> Iterator[Model]:
+    """What the model had become behind all planes of each crop."""
+    for tile in tiles:
+        layout = tile.layout
+        yield native.learned(layout.subbands, layout.n_values, layout.n_cells, tile.planes, model, tile.values)
+
+
+def trellis_ends(samples: list[Sample], costs: NDArray[np.float32], model: Model) -> Iterator[Model]:
+    """The same behind a trellis."""
+    for sample in samples:
+        values, planes = scaled(sample.indices(costs))
+        yield native.learned(*sample.given(model, planes), values, True)
+
+
 def unlearned() -> Model:
     """Even chances and equal weights."""
-    states, weights, _ = native.constants()
+    states, weights = native.constants()[:2]
     start = np.zeros((states, 2), np.uint16)
     start[:, 0] = 32768
     return start, np.full(weights, 5734, np.int32)
@@ -124,14 +147,56 @@ def main() -> int:
     parser.add_argument("folder", type=Path, help="folder with catalog.json")
     parser.add_argument("--out", type=Path, default=bitplane.MODEL_FILE, help="default %(default)s")
     parser.add_argument("--estimates", action="store_true", help="fit the estimates alone, keep the rest of --out")
+    parser.add_argument(
+        "--trellis", action="store_true", help="fit what the trellis has of its own, keep the rest of --out"
+    )
     args = parser.parse_args()
-    model = bitplane.model()[:2] if args.estimates else trained(args.folder)
-    fine = list(crops(args.folder, finest_step=ESTIMATED_STEP))[::ESTIMATED_EVERY]
-    tables = fit_estimates(((crop.layout, crop.planes, crop.values) for crop in fine), model)
+    whole = not args.estimates and not args.trellis
+    parts: dict[str, NDArray[np.generic]] = {} if whole else dict(bitplane.archived())
+    model = trained(args.folder) if whole else (bitplane.model()[0], bitplane.model()[1])
+    fine = list(crops(args.folder, finest_step=ESTIMATED_STEP))
+    if whole or args.estimates:
+        some = fine[::ESTIMATED_EVERY]
+        parts["estimates"] = fit_estimates(((crop.layout, crop.planes, crop.values) for crop in some), model)
+    if whole or args.trellis:
+        parts |= trellis_parts(fine, model)
+    parts.setdefault("states", model[0])
+    parts.setdefault("weights", model[1])
     with replaced(args.out) as part:
-        np.savez_compressed(part, states=model[0], weights=model[1], estimates=tables)
+        np.savez_compressed(part, **parts)  # type: ignore[arg-type]
     print(f"digest for {bitplane.__name__}.MODEL_DIGEST: {bytes_digest(args.out.read_bytes()).hex()}")
     return 0
+
+
+def trellis_parts(fine: list[Crop], model: Model) -> dict[str, NDArray[np.generic]]:
+    """What a trellis has of its own, states and weights among those of the bit planes, which stay as they are."""
+    samples = list(samples_of([(crop.layout, crop.values) for crop in fine[::TRELLIS_EVERY]]))
+    costs, found = fit_costs(samples), with_turns(model)
+    kept = native.constants()[3:]
+    for _ in range(2):
+        states, weights = learn(trellis_ends(samples, costs, found), found)
+        states[: kept[0]], weights[: kept[1]] = found[0][: kept[0]], found[1][: kept[1]]
+        found = states, weights
+    print(f"trellis: {len(samples)} crops and steps")
+    return {
+        "states": found[0],
+        "weights": found[1],
+        "trellis_estimates": fit_trellis_estimates(samples, costs, found),
+        "trellis_costs": np.rint(costs * bitplane.COST_UNITS).astype(np.int16),
+    }
+
+
+def with_turns(model: Model) -> Model:
+    """The model with states of even chances and the weights of the bit planes, by quantiser, where a trellis has its own."""
+    plain_states, plain_weights = native.constants()[3:]
+    states = np.zeros_like(model[0])
+    states[:, 0] = 32768
+    states[:plain_states] = model[0][:plain_states]
+    sets = model[1][:plain_weights].reshape(-1, MAX_INPUTS)
+    twice = [np.tile(sets[start:stop], (2, 1)) for start, stop in TURNING_SETS]
+    for rows, unused in zip(twice, (3, 3, 2)):
+        rows[:, unused] = 0  # the input that only a trellis has
+    return states, np.concatenate([sets, *twice]).ravel().astype(np.int32)
 
 
 def trained(folder: Path) -> Model:
@@ -139,7 +204,7 @@ def trained(folder: Path) -> Model:
     tiles, model = list(crops(folder)), unlearned()
     print(f"{len(tiles)} crops, {total_bytes(tiles, model):,} bytes from even chances")
     for _ in range(2):
-        model = learn(tiles, model)
+        model = learn(ends(tiles, model), model)
         print(f"{total_bytes(tiles, model):,} bytes")
     return model
 

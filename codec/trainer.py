@@ -30,7 +30,7 @@ class Trainer:
     """file: where the run is kept, and resumed from if it exists; seconds only count what training takes.
 
     warm, early: for the first `warm` steps the average takes `early` of the new weights. beside: modules trained along
-    that are no part of the model.
+    that are no part of the model. steps: how many it runs for, in the place of minutes.
     """
 
     def __init__(
@@ -42,10 +42,12 @@ class Trainer:
         report_s: float,
         warm: int = 200,
         early: float = 0.1,
+        steps: int = 0,
         **beside: nn.Module,
     ) -> None:
         self.model, self.optimiser, self.file, self.beside = model, optimiser, file, beside
         self.total_s, self.report_s, self.warm, self.early = 60 * minutes, report_s, warm, early
+        self.steps = steps
         self.rates = [group["lr"] for group in optimiser.param_groups]
         self.ema, self.step, self.seconds = averaged(model), 0, 0.0
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -57,15 +59,20 @@ class Trainer:
         """Whether there was a file."""
         return self.step > 0
 
+    @property
+    def progress(self) -> float:
+        """From 0 to 1."""
+        return self.step / self.steps if self.steps else self.seconds / self.total_s
+
     def run(self, loss: Callable[[float], tuple[Tensor, float]], evaluate: Callable[[], str]) -> None:
         """loss: progress 0..1 -> what is minimised, and what is told. evaluate: a text about the averaged weights."""
         average, reported = None, self.seconds
-        while (progress := self.seconds / self.total_s) < 1:
+        while (progress := self.progress) < 1:
             tick = time.monotonic()
             told = self._step(loss, progress)
             self.seconds += time.monotonic() - tick
             average = told if average is None else 0.98 * average + 0.02 * told
-            if self.seconds - reported > self.report_s or self.seconds >= self.total_s:
+            if self.seconds - reported > self.report_s or self.progress >= 1:
                 reported = self.seconds
                 self.tell(f"{self.seconds / 60:.1f} min  loss {average:.4f}  ", evaluate)
                 self._save()

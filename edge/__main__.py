@@ -31,9 +31,7 @@ from swathpack.edge.events import Event, Severity
 from swathpack.edge.health.model_memory import Canary, watch_model
 from swathpack.edge.health.scrub import Scrubber
 from swathpack.edge.loop import FlightLoop, Guards
-from swathpack.edge.outside import downlink_keys, open_outside, planned_passes, uplink_keys
-from swathpack.edge.packets.erasure import CODES
-from swathpack.edge.packets.errors import PacketError
+from swathpack.edge.outside import check_files, open_outside
 from swathpack.edge.sources.acquisition import SourceError
 from swathpack.edge.storage.blockfile import StorageError
 
@@ -53,7 +51,7 @@ def main(argv: list[str] | None = None) -> int:
     began = SystemClock().monotonic()
     try:
         mission = read_mission(args.config)
-        _check_files(mission, args.once)
+        check_files(mission, args.once)
         model = open_model(mission)
         if args.check:
             _tell(f"configuration {args.config}: good; model {model.digest.hex()} from {model.directory}")
@@ -77,21 +75,6 @@ def open_model(mission: Mission) -> EdgeModel:
     model = EdgeModel(mission.model or DEFAULT_DIRECTORY, mission.coding.threads, order, mission.coding.analysis)
     model.check_files()
     return model
-
-
-def _check_files(mission: Mission, once: bool) -> None:
-    """What the configuration names beside itself, before anything is made or loaded. Raises ConfigError."""
-    uplink_keys(mission)
-    downlink_keys(mission)
-    if once and mission.passes.bytes == 0:
-        raise ConfigError("passes.bytes: --once needs the bytes of its pass, found none")
-    if mission.passes.budget is not None:
-        planned_passes(mission)
-    if mission.link.erasure != "none":
-        try:
-            CODES[mission.link.erasure]()
-        except PacketError as error:
-            raise ConfigError(f"link.erasure: {error}") from error
 
 
 def _fly(mission: Mission, model: EdgeModel, once: bool, began: float) -> int:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swathpack.edge.digests import vouched
+from swathpack.edge.spoken import reason
 
 if TYPE_CHECKING:
     from swathpack.edge.frame import Frame
@@ -163,7 +164,7 @@ def load_statistics(kind: str = "pooled", path: Path = STATISTICS_FILE) -> BandS
             mean = archive[f"{kind}_mean"].astype(np.float64)
             covariance = archive[f"{kind}_covariance"].astype(np.float64)
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:  # ValueError: DigestError too
-        raise StatisticsError(f"band statistics {path}: {error}") from error
+        raise StatisticsError(f"band statistics {path}: {reason(error, path)}") from error
     if mean.shape != (12,) or covariance.shape != (12, 12):
         raise StatisticsError(
             f"band statistics {path}: expected (12,) and (12, 12), found {mean.shape} and {covariance.shape}"

@@ -34,6 +34,7 @@ from swathpack.edge.health.jsonl import JsonLines
 from swathpack.edge.health.telemetry import Telemetry
 from swathpack.edge.packets.link_keys import LinkKey
 from swathpack.edge.packets.security import PacketSigner
+from swathpack.edge.spoken import reason
 from swathpack.edge.storage.blockfile import StorageError
 from swathpack.edge.storage.durable import make_folder, sync_folder
 from swathpack.edge.storage.lock import FileLock
@@ -137,7 +138,7 @@ def _open_logs(folder: Path, log: EventLog) -> JsonLines | None:
     try:
         lines, samples = JsonLines(folder / "events.jsonl"), JsonLines(folder / "telemetry.jsonl")
     except OSError as error:
-        log.report(events.SINK_FAILED, error=str(error))
+        log.report(events.SINK_FAILED, error=reason(error))
         return None
     log.add_sink(lambda event: lines.write(event.json()))
     return samples

@@ -19,6 +19,7 @@ from swathpack.edge.downlink.plan import PlanSettings
 from swathpack.edge.health.throttle import ThrottleSettings
 from swathpack.edge.radiometry import MAX_COUNT
 from swathpack.edge.schema import SchemaError, key, read
+from swathpack.edge.spoken import reason
 from swathpack.edge.toml_lite import TomlError, loads
 
 
@@ -220,7 +221,7 @@ def read_mission(path: Path) -> Mission:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: {error}") from error
+        raise ConfigError(f"{path}: {reason(error, path)}") from error
     return parse_mission(text, path.resolve().parent)
 
 

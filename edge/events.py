@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from swathpack.edge.clock import Clock
+from swathpack.edge.spoken import reason
 
 Value = int | float | str
 MAX_TEXT = 40
@@ -107,6 +108,9 @@ FRAME_DEFECT = _declare(
     0x0203, "frame_defect", WARNING, "frame {frame}: {defect} in {count} places", "frame:text defect:text count:u32"
 )
 FRAME_DUPLICATE = _declare(0x0204, "frame_duplicate", NOTICE, "frame {frame} is here already", "frame:text")
+FRAME_UNDATED = _declare(
+    0x0205, "frame_undated", WARNING, "frame {frame} has no date: taken to be of {time}", "frame:text time:text"
+)
 TILE_CODED = _declare(
     0x0211,
     "tile_coded",
@@ -257,7 +261,7 @@ class EventLog:
                 # The disk may be full: the log on disk is given up, the ring for downlink goes on.
                 self._sinks.remove(sink)
                 self.counts[SINK_FAILED.name] += 1
-                self._emit(SINK_FAILED, {"error": str(error)})
+                self._emit(SINK_FAILED, {"error": reason(error)})
 
 
 def unpack_events(data: bytes) -> Iterator[Event]:

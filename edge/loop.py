@@ -66,7 +66,7 @@ class FlightLoop:
         throttle, belt = Throttle(board.mission.throttle), Belt(coding.prefetch)
         watch = CanaryWatch(guards.canary, board.clock, coding.canary_s, self.stop) if guards.canary else None
         self.intake = Intake(board, outside.source)
-        self.fetch = Fetch(board, throttle, belt)
+        self.fetch = Fetch(board, throttle, belt, outside.schedule)
         self.encode = Encode(board, codec, guards.scrubber, watch, belt)
         self.store = Store(board, belt)
         self.downlink = Downlink(board, outside.schedule, outside.port, outside.downlink_keys)

@@ -13,6 +13,8 @@ from swathpack.edge.downlink.budget import Budget, BudgetError, read_budget
 from swathpack.edge.downlink.ports import FilePort, Port, TcpPort, UdpPort
 from swathpack.edge.downlink.queue import DownlinkQueue
 from swathpack.edge.downlink.schedule import FixedSchedule, PlannedSchedule, Schedule
+from swathpack.edge.packets.erasure import CODES
+from swathpack.edge.packets.errors import PacketError
 from swathpack.edge.packets.link_keys import UNSIGNED, LinkKeyError, read_link_keys
 from swathpack.edge.sources.acquisition import FrameSource
 from swathpack.edge.sources.commands import CommandFolder, CommandSocket, CommandSource
@@ -109,6 +111,21 @@ def planned_passes(mission: Mission) -> Budget:
     if len(budget.satellites()) > 1:
         raise ConfigError(f"passes.satellite: expected one of {', '.join(budget.satellites())}, found none")
     return budget
+
+
+def check_files(mission: Mission, once: bool = False) -> None:
+    """What the configuration names beside itself, before anything is made or loaded. Raises ConfigError."""
+    uplink_keys(mission)
+    downlink_keys(mission)
+    if once and mission.passes.bytes == 0:
+        raise ConfigError("passes.bytes: --once needs the bytes of its pass, found none")
+    if mission.passes.budget is not None:
+        planned_passes(mission)
+    if mission.link.erasure != "none":
+        try:
+            CODES[mission.link.erasure]()
+        except PacketError as error:
+            raise ConfigError(f"link.erasure: {error}") from error
 
 
 def uplink_keys(mission: Mission) -> dict[int, bytes]:

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from swathpack.edge.codec.engines import BASE_GRAPH, GRAPH, EngineRefused, open_engine
 from swathpack.edge.codec.model import EdgeModel, ModelError
 from swathpack.edge.digests import MANIFEST
+from swathpack.edge.spoken import reason
 from swathpack.export.checks import CheckError, check_entropy_graph, check_integers
 from swathpack.export.digests import digest_of
 from swathpack.export.integer import Bound, BoundError, prove_bounds
@@ -104,7 +105,7 @@ def verify(folder: Path, tell: Tell = lambda text: None) -> Report:
     except (BoundError, CheckError, ModelError) as error:
         raise ExportError(str(error)) from error
     except (OSError, onnx.checker.ValidationError) as error:
-        raise ExportError(f"{folder}: {error}") from error
+        raise ExportError(f"{folder}: {reason(error, folder)}") from error
 
 
 def proven(parameters: Parameters) -> list[Bound]:

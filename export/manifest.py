@@ -17,6 +17,7 @@ from swathpack.edge.codec.latents import CHANNELS, LAYERS
 from swathpack.edge.codec.model import FILES
 from swathpack.edge.codec.network import ACT_BITS, IN_BITS, RES_BITS
 from swathpack.edge.digests import MANIFEST
+from swathpack.edge.spoken import reason
 from swathpack.export.checks import describe_graph
 from swathpack.export.digests import digest_of
 from swathpack.export.entropy_graph import entropy_graph
@@ -85,7 +86,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     try:
         found = json.loads((folder / MANIFEST).read_text())
     except (OSError, ValueError) as error:
-        raise ExportError(f"{folder}: expected a model folder with {MANIFEST}: {error}") from error
+        raise ExportError(f"{folder}: expected a model folder with {MANIFEST}: {reason(error, folder)}") from error
     if not isinstance(found, dict):
         raise ExportError(f"{folder / MANIFEST}: expected a JSON object, found {type(found).__name__}")
     return found

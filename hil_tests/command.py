@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from swathpack.tools.errors import RefusedError, UserError
+from swathpack.tools.errors import RefusedError, UsageError, UserError
 from swathpack.tools.ground.database import GroundStoreError
 
 MARK = "board.log"  # what only a campaign's folder holds
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
             print(f"{path.stem:12}{read_scenario(str(path)).description}")
         return 0
     if args.scenario is None:
-        raise UserError("expected a scenario (see: swathpack hil --list)")
+        raise UsageError("expected a scenario (see: swathpack hil --list)")
     scenario = read_scenario(args.scenario, args.days, args.seed)
     from swathpack.hil_tests.boards.launch import check_board
     from swathpack.hil_tests.campaigns.prepare import describe, prepare

@@ -7,13 +7,18 @@ swathpack compress --help   one command
 from __future__ import annotations
 
 import argparse
+import difflib
 import importlib
 import os
+import re
 import sys
 from typing import Any, NamedTuple
 
 import swathpack
+from swathpack.tools.errors import UsageError
 from swathpack.tools.guard import guarded
+
+_NEGATIVE = re.compile(r"-(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$")
 
 
 class Command(NamedTuple):
@@ -69,6 +74,8 @@ def build_parser(only: str | None = None) -> argparse.ArgumentParser:
             description=module.__doc__,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
+        # argparse takes -1e308 for an option: its own idea of a number has no exponents.
+        sub._negative_number_matcher = _NEGATIVE  # type: ignore[misc,assignment,unused-ignore]
         module.add_arguments(sub)
         sub.set_defaults(run=module.run)
     return parser
@@ -94,6 +101,13 @@ def _tell_if_slow(name: str) -> None:
         print(f"swathpack: {said}; build it: python -m swathpack.edge.codec.rangecoder.build", file=sys.stderr)
 
 
+def _unknown(word: str) -> str:
+    """What is said of a command that is none."""
+    near = difflib.get_close_matches(word.lower(), COMMANDS, 1, 0.5)
+    meant = f"did you mean {near[0]}? " if near else ""
+    return f"no command {word[:40]!r}: {meant}swathpack --help lists them"
+
+
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit code (`swathpack.tools.errors` lists them)."""
     # The networks are many small products: BLAS threads would spin for nothing. numpy is not loaded yet here.
@@ -102,6 +116,8 @@ def main(argv: list[str] | None = None) -> int:
     name = argv[0] if argv and argv[0] in COMMANDS else ""
 
     def work() -> int:
+        if argv and not name and not argv[0].startswith("-"):
+            raise UsageError(_unknown(argv[0]))
         args = build_parser(name or None).parse_args(argv)
         _tell_if_slow(name)
         return int(args.run(args))

@@ -65,7 +65,9 @@ class Progress:
     def __enter__(self) -> Progress:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object = None, *_: object) -> None:
+        if kind is None:  # work that took fewer steps than foreseen is done all the same
+            self.done = max(self.done, self.total)
         self.close()
 
 

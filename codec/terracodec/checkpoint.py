@@ -26,6 +26,7 @@ from swathpack.codec.terracodec.tt import CONTEXT_FRAMES, CONTEXT_TOKENS, TOKENS
 from swathpack.edge.bands import SSL4EO_MEAN, SSL4EO_STD
 from swathpack.edge.codec.digest import arrays_digest
 from swathpack.edge.codec.tables import ProbabilityTables, TableError
+from swathpack.edge.spoken import reason
 from swathpack.edge.stream.wire import MODEL_DIGEST_BYTES
 
 FAMILIES = ("fp", "elic", "tt", "flextec")
@@ -102,8 +103,8 @@ def _read(path: Path) -> Any:
         mapped = zipfile.is_zipfile(path)  # the old format cannot be mapped
         return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped or None)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError, OSError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(f"{path}: not a torch file that loads with weights_only: {reason}") from error
+        said = f"{type(error).__name__} {reason(error, path).splitlines()[0]}"  # the text alone may be a bare number
+        raise CheckpointError(f"{path}: not a torch file that loads with weights_only: {said}") from error
 
 
 def strip_prefix(state: State) -> State:

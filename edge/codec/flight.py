@@ -89,8 +89,8 @@ class FlightTile:
 class FlightCodec:
     """TileCodec of the edge preset. q: quantiser step index of every tile, with a base layer at most `shift`
     octaves coarser (0: none; see `swathpack.edge.codec.base_layer`); slope: see `swathpack.edge.codec.tile_coder.encode_tile`.
-    mode: learned, transform, or auto: of both the one with less error over its layers. finest_dn: of the transform
-    coder's last bit plane; more of a tile than that is never sent. weights: of the bands, see
+    mode: learned, transform, or auto: of both the one with less error over its layers, and at what the next contact has for the
+    tile. finest_dn: of the transform coder's last bit plane; more of a tile than that is never sent. weights: of the bands, see
     `swathpack.edge.codec.transform_coder.weights_for`. Contexts of either codec are used by that codec.
 
     max_error: every count comes back within it (`swathpack.edge.codec.lone_exact`), None: none is promised. A tile's own goal
@@ -170,7 +170,8 @@ class FlightCodec:
         if tile.radiometry != PLAIN:
             raise CodecError(f"the learned codec takes uint16 DN only, found {tile.radiometry.dtype}")
         learned = self._learned(tile, [c for c in contexts if is_learned(c.q)])
-        return learned if plain is None or learned_wins(Expected(learned.prefixes, plain.prefixes)) else plain
+        room = tile.goal.room_bytes
+        return learned if plain is None or learned_wins(Expected(learned.prefixes, plain.prefixes, room)) else plain
 
     def _weights(self, tile: TilePixels) -> Weights:
         weighing = Weighing.aimed(self.weights, bytes_about(self.q, tile.data.size), tile.data.size)

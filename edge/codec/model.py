@@ -34,6 +34,7 @@ from swathpack.edge.codec.prediction import EntropyEngine, Reconstruction
 from swathpack.edge.codec.tables import ProbabilityTables, TableError
 from swathpack.edge.codec.transform_coder.bitplane import read_model as read_bitplane_model
 from swathpack.edge.digests import MANIFEST, DigestError, bytes_digest, check_file
+from swathpack.edge.spoken import reason
 from swathpack.edge.stream.wire import MODEL_DIGEST_BYTES
 
 DEFAULT_DIRECTORY = Path(__file__).resolve().parent.parent.parent / "models" / "edge"
@@ -67,7 +68,7 @@ def _arrays(path: Path, data: io.BytesIO | None = None) -> dict[str, NDArray[Any
         with np.load(data or path, allow_pickle=False) as archive:
             return {key: archive[key] for key in archive.files}
     except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
-        raise ModelError(f"model in {path.parent}: {path.name}: {error}") from error
+        raise ModelError(f"model in {path.parent}: {path.name}: {reason(error, path)}") from error
 
 
 class EdgeModel:
@@ -92,7 +93,7 @@ class EdgeModel:
             self.manifest = _manifest(directory / MANIFEST)
             self.digest = model_digest(directory)
         except (OSError, ValueError) as error:
-            raise ModelError(f"model in {directory}: {error}") from error
+            raise ModelError(f"model in {directory}: {reason(error, directory)}") from error
         # Before anything is parsed: a damaged archive fails in many ways, but its digest only in one.
         if self.manifest.get("model_digest") != self.digest.hex():
             raise ModelError(
@@ -139,7 +140,7 @@ class EdgeModel:
             data = (self.directory / name).read_bytes()
             check_file(name, data, self.manifest)
         except (OSError, DigestError) as error:
-            raise ModelError(f"model in {self.directory}: {error}") from error
+            raise ModelError(f"model in {self.directory}: {reason(error, self.directory)}") from error
         return data
 
     def check_files(self) -> None:

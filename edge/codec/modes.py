@@ -79,17 +79,29 @@ class Measured:
 @dataclass(frozen=True, eq=False)
 class Expected:
     """A `Rivals` of bytes and squared errors of prefixes, 0 bytes first, compared at the learned codec's sizes on the mean of the
-    logarithms: which prefix is cut, and where, is not known yet.
+    logarithms: which prefix is cut, and where, is not known yet. room: bytes that will be spent on the tile, about, where that
+    is known: if that is more than the learned codec has to say, it must be ahead there too, for its image gets no better.
     """
 
     learned: tuple[NDArray[np.int64], NDArray[np.float64]]
     transform: tuple[NDArray[np.int64], NDArray[np.float64]]
+    room: int | None = None
 
     @property
     def lead(self) -> float:
-        (sizes, errors), (others, left) = self.learned, self.transform
-        at_those = np.interp(sizes[1:], others, np.log2(np.maximum(left, LEAST_ERROR)))
-        return float((at_those - np.log2(np.maximum(errors[1:], LEAST_ERROR))).mean())
+        sizes = self.learned[0][1:]
+        usual = float(self._leads(sizes).mean())
+        if self.room is None or self.room <= sizes[-1]:
+            return usual
+        return min(usual, float(self._leads(np.array([self.room]))[0]))
+
+    def _leads(self, sizes: NDArray[np.int64]) -> NDArray[np.float64]:
+        """At some lengths."""
+        own, other = (
+            np.interp(sizes, lengths, np.log2(np.maximum(errors, LEAST_ERROR)))
+            for lengths, errors in (self.learned, self.transform)
+        )
+        return np.asarray(other - own, np.float64)
 
 
 def learned_wins(rivals: Rivals, alone: bool = False) -> bool:

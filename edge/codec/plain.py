@@ -105,10 +105,12 @@ def encode_transform(
     max_bytes: int | None = None,
     aim_bytes: int | None = None,
     weights: transform_coder.Weights | None = None,
+    shaped: bool = False,
 ) -> CodedPlain:
     """Counts (C, H, W) uint16 by the transform coder; see `transform_coder.encode_tile`. Raises PlainError."""
     try:
-        coded = transform_coder.encode_tile(counts, valid, known_names(names), finest_dn, max_bytes, aim_bytes, weights)
+        how = finest_dn, max_bytes, aim_bytes, weights, shaped
+        coded = transform_coder.encode_tile(counts, valid, known_names(names), *how)
     except transform_coder.TransformCoderError as error:
         raise PlainError(str(error)) from error
     return _plain_of(coded, counts, names)
@@ -134,14 +136,30 @@ def against(
     return alone if coded is alone.source else _plain_of(coded, counts, names)
 
 
+def refined_payload(
+    payload: bytes, counts: Samples, valid: NDArray[np.bool_], names: Sequence[str], date: Counts | None = None
+) -> bytes | None:
+    """A transform payload that is to be sent as it is, coded once more for its length; see `transform_coder.refine_payload`.
+    Raises PlainError.
+    """
+    try:
+        return transform_coder.refine_payload(payload, counts, valid, known_names(names), date)
+    except transform_coder.TransformCoderError as error:
+        raise PlainError(str(error)) from error
+
+
+def payload_sizes_of(payload: bytes, shape: Sequence[int], names: Sequence[str]) -> NDArray[np.int64]:
+    """(17,) bytes of the first k layers of a whole transform payload of a tile (C, H, W)."""
+    total, size = len(payload), (shape[0], shape[1], shape[2])
+    ends = transform_coder.layer_ends(payload, size, known_names(names), total)
+    return np.minimum(np.arange(LAYERS + 1) * total, total) if ends is None else ends
+
+
 def _plain_of(coded: transform_coder.CodedTile, counts: Samples, names: Sequence[str]) -> CodedPlain:
-    total = len(coded.payload)
-    shape = (counts.shape[0], counts.shape[1], counts.shape[2])
-    ends = transform_coder.layer_ends(coded.payload, shape, known_names(names), total)
-    sizes = np.minimum(np.arange(LAYERS + 1) * total, total) if ends is None else ends
+    sizes = payload_sizes_of(coded.payload, counts.shape, names)
     balance = coded.wanted.weights.balance if coded.wanted else 1.0
     fine, errors = (coded.curve_bytes, coded.curve_error * balance), coded.distortion * balance
-    made = CodedPlain(TRANSFORM, coded.payload, sizes, errors, latent_size(shape), coded.head, fine)
+    made = CodedPlain(TRANSFORM, coded.payload, sizes, errors, latent_size(counts.shape), coded.head, fine)
     return replace(made, reference=coded.reference, source=coded)
 
 
@@ -178,13 +196,14 @@ def error_bytes(max_error: int) -> bytes:
 @dataclass(frozen=True, eq=False)
 class DecodedPlain:
     """`counts` (C, H, W) float32, `known` (C, H, W) bool: what a payload holds of a tile; `layers` that are whole.
-    max_error: guaranteed for every known count, None where nothing is.
+    max_error: guaranteed for every known count, None where nothing is. steps: of the transform coder, see its `DecodedTile`.
     """
 
     counts: NDArray[np.float32]
     known: NDArray[np.bool_]
     layers: int
     max_error: int | None = None
+    steps: tuple[int, ...] = ()
 
 
 def decode_plain(
@@ -201,7 +220,7 @@ def decode_plain(
     """
     try:
         if quality == TRANSFORM:
-            return _decode_transform(payload, shape, names, layers, date)
+            return _decode_transform(payload, shape, names, layers, date, valid)
         if quality == PREDICTIVE:
             return _decode_predictive(payload, shape, valid, layers)
     except (transform_coder.TransformCoderError, predictive.PredictiveError) as error:
@@ -223,15 +242,20 @@ def read_error(payload: bytes) -> tuple[int, int]:
 
 
 def _decode_transform(
-    payload: bytes, shape: tuple[int, int, int], names: Sequence[str], layers: int, date: Counts | None
+    payload: bytes,
+    shape: tuple[int, int, int],
+    names: Sequence[str],
+    layers: int,
+    date: Counts | None,
+    valid: NDArray[np.bool_],
 ) -> DecodedPlain:
     known = known_names(names)
     ends = transform_coder.layer_ends(payload, shape, known, 1 << 40)  # not cut by what there is of it
     if layers < LAYERS and ends is not None:
         # With no layer at all the header alone still tells the means.
         payload = payload[: int(ends[layers]) if layers else int(ends[1] - transform_coder.first_target(shape))]
-    tile = transform_coder.decode_tile(payload, shape, known, date)
-    return DecodedPlain(tile.samples, np.full(shape, tile.started), min(tile.layers, layers))
+    tile = transform_coder.decode_tile(payload, shape, known, date, valid)
+    return DecodedPlain(tile.samples, np.full(shape, tile.started), min(tile.layers, layers), steps=tile.steps)
 
 
 def _decode_predictive(

@@ -37,12 +37,13 @@ class CodecError(Exception):
 @dataclass(frozen=True)
 class Goal:
     """What is asked of one tile; None: what is usual. max_error: no count may come back off by more than that. q, finest_dn: see
-    `swathpack.edge.codec.settings.CodecSettings`.
+    `swathpack.edge.codec.settings.CodecSettings`. room_bytes: what the next contact has for the tile, about; None: nobody knows.
     """
 
     max_error: int | None = None
     q: int | None = None
     finest_dn: float | None = None
+    room_bytes: int | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -34,6 +34,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from swathpack.edge.spoken import reason
 from swathpack.edge.toml_lite import TomlError, loads
 
 VERSION = 1
@@ -122,7 +123,7 @@ def read_budget(path: str | Path, satellite: str | None = None) -> Budget:
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise BudgetError(f"cannot read the budget {path}: {error}") from error
+        raise BudgetError(f"cannot read the budget {path}: {reason(error, path)}") from error
     budget = parse_budget(text)
     return budget if satellite is None else budget.for_satellite(satellite)
 

@@ -9,6 +9,7 @@ import socket
 from pathlib import Path
 from typing import Protocol
 
+from swathpack.edge.spoken import reason
 from swathpack.edge.storage.durable import make_folder, replace_durably
 
 
@@ -101,7 +102,7 @@ class TcpPort:
         try:
             self._socket = socket.create_connection(self._address, self._timeout_s)
         except OSError as error:
-            raise PortError(f"{self._address[0]}:{self._address[1]}: {error}") from error
+            raise PortError(f"{self._address[0]}:{self._address[1]}: {reason(error)}") from error
 
     def send(self, packet: bytes) -> None:
         if self._socket is None:
@@ -111,7 +112,7 @@ class TcpPort:
                 self._socket.sendall(packet)
         except OSError as error:
             self.close()  # part of the packet may have gone: only a new connection begins with a whole one
-            raise PortError(str(error)) from error
+            raise PortError(reason(error)) from error
 
     def close(self) -> None:
         if self._socket is not None:
@@ -133,7 +134,7 @@ class UdpPort:
         try:
             self._socket.sendto(packet, self._address)
         except OSError as error:
-            raise PortError(f"{self._address[0]}:{self._address[1]}: {error}") from error
+            raise PortError(f"{self._address[0]}:{self._address[1]}: {reason(error)}") from error
 
     def close(self) -> None:
         """Nothing to do: the socket serves the next pass too."""

@@ -30,6 +30,9 @@ class Schedule(Protocol):
     def current(self) -> Contact | None:
         """The contact that is on now, or None."""
 
+    def coming_bytes(self) -> int | None:
+        """What the contact that is on now carries, else the next one; None where none is known."""
+
 
 class PlannedSchedule:
     """A `Schedule`: the passes of the planner's budget.toml, by the wall clock.
@@ -48,6 +51,10 @@ class PlannedSchedule:
                 return Contact(one.id, one.bytes, min(due, one.bytes))
         return None
 
+    def coming_bytes(self) -> int | None:
+        now = self._clock.wall()
+        return next((one.bytes for one in self._budget.passes if now < one.end_s), None)
+
 
 class FixedSchedule:
     """A `Schedule`: a pass of `budget_bytes` every `every_s` seconds of monotonic time, the first after one interval.
@@ -65,6 +72,9 @@ class FixedSchedule:
         turn = int((self._clock.monotonic() - self._start) / self._every_s)
         return Contact(self._first + turn - 1, self.budget_bytes, self.budget_bytes) if turn else None
 
+    def coming_bytes(self) -> int | None:
+        return self.budget_bytes
+
 
 class SingleContact:
     """A `Schedule`: one contact that is on or off by hand: for a run of one pass, for tests and simulations."""
@@ -75,6 +85,10 @@ class SingleContact:
 
     def current(self) -> Contact | None:
         return self.contact
+
+    def coming_bytes(self) -> int | None:
+        contact = self.contact or self._paused
+        return None if contact is None else contact.budget_bytes
 
     def pause(self) -> None:
         """The ground is out of sight."""

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from swathpack.edge import events
 from swathpack.edge.events import EventLog
+from swathpack.edge.spoken import reason
 
 BLOCK_BYTES = 1 << 18
 
@@ -93,7 +94,7 @@ class Scrubber:
             whole = [_check(data, i) for i in range(_blocks(data))] == region.checks
         except (OSError, ValueError) as error:
             whole = False
-            self._log.report(events.STAGE_FAILED, stage="scrub", error=str(error))
+            self._log.report(events.STAGE_FAILED, stage="scrub", error=reason(error))
         if whole:
             self._log.report(events.MEMORY_REPAIRED, region=region.name)
         elif self.sound:

@@ -43,6 +43,7 @@ from swathpack.edge.install.service import (
 )
 from swathpack.edge.install.slots import MAX_TRIES, Slots
 from swathpack.edge.install.verify import check_slot, read_slot_manifest
+from swathpack.edge.spoken import reason
 from swathpack.edge.storage.durable import make_folder, replace_durably, sync_tree
 
 PROTOCOL = 1
@@ -179,7 +180,7 @@ def _confirm(args: argparse.Namespace, places: Places, report: Reporter) -> int:
         _renew(slots, record, places)
     except (OSError, Refused) as error:
         # A status other than 0 would end the runtime, which is well.
-        report.say("start", "note", f"the installer stays as it is: {error}")
+        report.say("start", "note", f"the installer stays as it is: {reason(error)}")
     report.say("start", "done", f"slot {record.active} is ready")
     return 0
 

@@ -120,12 +120,15 @@ class FrameSource(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Offer:
-    """What a source found: an acquisition, or why there is none (`refused`). token: the source's own mark."""
+    """What a source found: an acquisition, or why there is none (`refused`). token: the source's own mark. undated: nobody
+    said when it was taken, so its time is that of its file.
+    """
 
     name: str
     acquisition: Acquisition | None
     refused: str = ""
     token: object = None
+    undated: bool = False
 
 
 def samples_of(dtype: str, nodata: float = 0.0) -> Radiometry:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NoReturn, Protocol
 
 from swathpack.edge.sources.acquisition import SourceError
+from swathpack.edge.spoken import reason
 from swathpack.edge.storage.durable import make_folder, sync_folder
 
 MAX_COMMAND_BYTES = 65542
@@ -84,7 +85,7 @@ class CommandSocket:
             self._socket.bind((host, port))
         except (OSError, OverflowError) as error:
             self._socket.close()
-            raise SourceError(f"uplink {host}:{port}: {error}") from error
+            raise SourceError(f"uplink {host}:{port}: {reason(error)}") from error
         self._socket.setblocking(False)
 
     @property
@@ -99,7 +100,7 @@ class CommandSocket:
         except BlockingIOError:
             return None
         except OSError as error:
-            raise SourceError(f"uplink: {error}") from error
+            raise SourceError(f"uplink: {reason(error)}") from error
 
     def done(self) -> None:
         """Nothing to do: the ground repeats its reports."""

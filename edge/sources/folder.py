@@ -1,16 +1,17 @@
 """Frames from a folder: `.npz` cubes and `.swf` messages, taken when they have stopped growing.
 
-An `.npz` holds `data` (C, H, W) or (T, C, H, W), `bands`, and optionally `dates` (ISO 8601 per frame),
-`place`, `level`, `boa_offset`, `nodata`; of type int8 or int16, where values below 0 are data. What is done with goes to
-`done/`, what is refused to `refused/`, next to the folder's files. Anything else that lies there (rasters, products, other
-folders) is said once to be refused and stays where it is; names that begin with a dot or end in `.part` or `.tmp` are on
-their way and not looked at.
+An `.npz` holds `data` (C, H, W) or (T, C, H, W), `bands`, and optionally `dates` (ISO 8601 per frame; a frame without one
+is taken to be of the time at which the file was written, which is said), `place`, `level`, `boa_offset`, `nodata`; of type
+int8 or int16, where values below 0 are data. What is done with goes to `done/`, what is refused to `refused/`, next to the
+folder's files. Anything else that lies there (rasters, products, other folders) is said once to be refused and stays where it
+is; names that begin with a dot or end in `.part` or `.tmp` are on their way and not looked at.
 """
 
 from __future__ import annotations
 
 import math
 import os
+import re
 import zipfile
 from collections import deque
 from collections.abc import Iterator
@@ -30,6 +31,7 @@ from swathpack.edge.storage.durable import make_folder, replace_durably
 _TAKEN = (".npz", ".swf")
 _ON_THEIR_WAY = (".part", ".tmp")
 _OWN = ("done", "refused")
+NO_DATE = ("", "unknown", "none", "nat", "nan")  # what files write where they know none
 MAX_TOLD = 4096  # names that are remembered, so that each is said once
 
 
@@ -156,7 +158,7 @@ def _read_message(path: Path, max_bytes: int) -> bytes:
 
 
 def _with_token(one: Offer, file: _File) -> Offer:
-    return Offer(one.name, one.acquisition, one.refused, file)
+    return Offer(one.name, one.acquisition, one.refused, file, one.undated)
 
 
 def _frames(path: Path, max_bytes: int) -> Iterator[Offer]:
@@ -167,7 +169,7 @@ def _frames(path: Path, max_bytes: int) -> Iterator[Offer]:
     if data.ndim != 4 or "bands" not in cube:
         raise FrameError("shape", f"{path.name}: expected data (T, C, H, W) and bands, found {data.shape}")
     bands = tuple(str(b) for b in np.atleast_1d(cube["bands"]))
-    dates = [str(d) for d in np.atleast_1d(cube.get("dates", np.array([])))]
+    times, written = _times(cube, path.name, len(data)), int(path.stat().st_mtime)
     place = _place(cube["place"]) if "place" in cube else place_of(path.stem)
     nodata = float(cube.get("nodata", 0))
     # Types with a sign that need it keep it; others fly as DN.
@@ -180,8 +182,9 @@ def _frames(path: Path, max_bytes: int) -> Iterator[Offer]:
                 frame = _signed_frame(values, bands, nodata, *said)
             else:
                 frame = Frame.from_array(values, bands, nodata=nodata, level=said[0], boa_offset=said[1])
-            time = epoch_seconds(dates[i]) if i < len(dates) else i * 86400
-            yield Offer(name, Acquisition(name, time, place, frame))
+            seen = epoch_seconds(times[i])
+            time = written + i if seen is None else seen
+            yield Offer(name, Acquisition(name, time, place, frame), undated=seen is None)
         except FrameError as error:
             yield Offer(name, None, str(error))
 
@@ -224,10 +227,27 @@ def _claimed(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> int:
     return math.prod(shape) * dtype.itemsize
 
 
-def epoch_seconds(text: str) -> int:
-    """Seconds since 1970 of an ISO 8601 date, UTC where no zone is given. Raises FrameError."""
+def _times(cube: dict[str, Any], name: str, count: int) -> list[str]:
+    """A text for every date of a cube, empty where it has none. Raises FrameError."""
+    if "dates" not in cube:
+        return [""] * count
+    times = [str(d) for d in np.atleast_1d(cube["dates"])]
+    if len(times) != count:
+        raise FrameError("shape", f"{name}: expected {count} dates, as data has, found {len(times)}")
+    return times
+
+
+def epoch_seconds(text: str) -> int | None:
+    """Seconds since 1970 of an ISO 8601 date, also 20240501, UTC where no zone is given; None for a text that says that there is
+    none. Raises FrameError.
+    """
+    said = text.strip()
+    if said.lower() in NO_DATE:
+        return None
+    # Python 3.10 reads neither a Z, nor dates without dashes, nor every number of digits of a second.
+    plain = re.sub(r"^(\d{4})(\d\d)(\d\d)(?!\d)", r"\1-\2-\3", said.replace("Z", "+00:00"))
     try:
-        moment = datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
+        moment = datetime.fromisoformat(re.sub(r"[.,]\d+", "", plain))
     except ValueError as error:
         raise FrameError("values", f"expected an ISO 8601 date, found {text[:40]!r}") from error
     return int((moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp())

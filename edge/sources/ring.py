@@ -15,6 +15,7 @@ import struct
 from multiprocessing import shared_memory
 
 from swathpack.edge.sources.acquisition import Acquisition, Offer, SourceError, offer
+from swathpack.edge.spoken import reason
 
 _HEADER = struct.Struct("<4sIQQQ")
 _MAGIC = b"SWRG"
@@ -90,7 +91,7 @@ class RingSource(_Ring):
         try:
             memory = shared_memory.SharedMemory(name)
         except (OSError, ValueError) as error:
-            raise SourceError(f"shared memory {name}: {error}") from error
+            raise SourceError(f"shared memory {name}: {reason(error)}") from error
         self._max_bytes = max_bytes
         self._offered = -1
         super().__init__(memory)

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 
 from swathpack.edge.clock import Clock, SystemClock
 from swathpack.edge.sources.acquisition import Offer, SourceError, offer
+from swathpack.edge.spoken import reason
 
 _LENGTH = struct.Struct(">I")
 _PART = struct.Struct(">4sIHH")
@@ -139,7 +140,7 @@ class _SocketSource:
             self._socket.bind((host, port))
         except (OSError, OverflowError) as error:
             self._socket.close()
-            raise SourceError(f"{host}:{port}: {error}") from error
+            raise SourceError(f"{host}:{port}: {reason(error)}") from error
         self._socket.setblocking(False)
 
     @property
@@ -266,7 +267,7 @@ class TcpSource(_SocketSource):
         except BlockingIOError:
             return
         except (OSError, SourceError) as error:
-            self._refused.append(str(error))
+            self._refused.append(reason(error))
             self._drop(link)
             return
         self._messages.extend(done)
@@ -310,7 +311,7 @@ class UdpSource(_SocketSource):
             except BlockingIOError:
                 return
             except OSError as error:
-                self._refused.append(str(error))
+                self._refused.append(reason(error))
                 return
             message = self._assembler.feed(datagram)
             if message is not None:

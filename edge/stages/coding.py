@@ -12,7 +12,7 @@ import math
 import queue
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -23,6 +23,7 @@ from swathpack.edge.clock import Clock
 from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.codec.pixels import tile_windows
 from swathpack.edge.codec.protocol import CodecError, CodedTile, ContextLatent, TileCodec, TileKey, TilePixels
+from swathpack.edge.downlink.schedule import Schedule
 from swathpack.edge.downlink.work import Work
 from swathpack.edge.frame import FrameError
 from swathpack.edge.health.scrub import Scrubber
@@ -91,8 +92,9 @@ class Fetch:
 
     name = "fetch"
 
-    def __init__(self, board: Board, throttle: Throttle, belt: Belt) -> None:
+    def __init__(self, board: Board, throttle: Throttle, belt: Belt, schedule: Schedule) -> None:
         self._spool, self._queue, self._chooser, self._throttle = board.spool, board.queue, board.chooser, throttle
+        self._schedule = schedule
         self._log, self._telemetry, self._coding = board.log, board.telemetry, board.mission.coding
         self._out, self._flight = belt.prepared, belt.flight
         self._frames: OrderedDict[int, Acquisition] = OrderedDict()
@@ -107,11 +109,18 @@ class Fetch:
         carried = math.ceil(len(rows) * self._throttle.share) if self._throttle.share else 0
         for work in rows[carried:]:
             self._note_shed(work)
-        return any([self._prepare(work) for work in rows[:carried]])
+        share = self._share() if carried else None
+        return any([self._prepare(work, share) for work in rows[:carried]])
 
-    def _prepare(self, work: Work) -> bool:
+    def _share(self) -> int | None:
+        """Bytes that the next contact has for each tile that waits."""
+        room = self._schedule.coming_bytes()
+        waiting = self._queue.work.work_count(self._coding.max_tries) + self._queue.tiles.count()
+        return None if room is None else room // max(waiting, 1)
+
+    def _prepare(self, work: Work, share: int | None) -> bool:
         try:
-            tile = self._pixels(work)
+            tile = self._pixels(work, share)
         except (StorageError, FrameError, IndexError) as error:
             self._log.report(events.TILE_FAILED, tile=work.tile, time=0, error=str(error))
             self._queue.work.failed(work)
@@ -122,7 +131,7 @@ class Fetch:
         self._out.put(Prepared(work, tile, contexts))
         return True
 
-    def _pixels(self, work: Work) -> TilePixels:
+    def _pixels(self, work: Work, share: int | None) -> TilePixels:
         acquisition = self._acquisition(work.frame)
         frame, side = acquisition.frame, self._coding.tile
         across = -(-frame.width // side)
@@ -132,7 +141,7 @@ class Fetch:
             np.ascontiguousarray(window.of(frame.data), np.uint16),
             np.asarray(window.of(frame.valid), np.bool_),
         )
-        goal = self._coding.goal(acquisition.place, work.row, work.col)
+        goal = replace(self._coding.goal(acquisition.place, work.row, work.col), room_bytes=share)
         return TilePixels(key, data, frame.bands, valid, frame.radiometry, goal)
 
     def _acquisition(self, frame: int) -> Acquisition:

@@ -13,6 +13,7 @@ from swathpack.edge.clock import ClockWatch
 from swathpack.edge.health.scrub import Scrubber
 from swathpack.edge.health.telemetry import json_line, resident_mb
 from swathpack.edge.health.throttle import Readings, Throttle
+from swathpack.edge.spoken import reason
 from swathpack.edge.stages.retention import Retention
 
 SAMPLE_S = 10.0
@@ -99,7 +100,7 @@ class Health:
                 self._samples.write(json_line(self._telemetry.sample(), self.clock.wall()))
             except OSError as error:
                 self._samples = None
-                self._log.report(events.SINK_FAILED, error=str(error))
+                self._log.report(events.SINK_FAILED, error=reason(error))
 
 
 def board_readings(thermal: Path = Path("/sys/class/thermal"), monitors: Path = Path("/sys/class/hwmon")) -> Readings:

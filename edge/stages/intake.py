@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime, timezone
 
 import numpy as np
 
@@ -77,6 +78,9 @@ class Intake:
         if self._queue.work.frame_id(acquisition.name) is not None:
             self._log.report(events.FRAME_DUPLICATE, frame=acquisition.name)
             return
+        if offer.undated:
+            moment = datetime.fromtimestamp(acquisition.time, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+            self._log.report(events.FRAME_UNDATED, frame=acquisition.name, time=moment)
         for defect, count in defects(acquisition.frame):
             self._log.report(events.FRAME_DEFECT, frame=acquisition.name, defect=defect, count=count)
         self._try(acquisition, self._spool.put(acquisition))

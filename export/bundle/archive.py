@@ -10,6 +10,7 @@ from pathlib import Path
 import zstandard
 
 from swathpack.edge.install.manifest import MANIFEST, SIGNATURE
+from swathpack.edge.spoken import reason
 
 LEVEL = 12
 MAX_TAR_BYTES = 2 << 30
@@ -49,7 +50,7 @@ def read_tar(path: Path) -> bytes:
         with path.open("rb") as source, zstandard.ZstdDecompressor().stream_reader(source) as reader:
             data = reader.read(MAX_TAR_BYTES + 1)
     except (OSError, zstandard.ZstdError) as error:
-        raise ArchiveError(f"{path}: {error}") from error
+        raise ArchiveError(f"{path}: {reason(error, path)}") from error
     if len(data) > MAX_TAR_BYTES:
         raise ArchiveError(f"{path}: more than {MAX_TAR_BYTES >> 20} MB inside")
     return data

@@ -14,6 +14,7 @@ from pathlib import Path
 import swathpack
 from swathpack.edge.codec.model import model_digest
 from swathpack.edge.install.manifest import FORMAT, KeyChanges
+from swathpack.edge.spoken import reason
 from swathpack.export.bundle.boards import KITS, PYTHON_OF_JETPACK
 from swathpack.export.bundle.coder import LIBRARY
 
@@ -108,7 +109,7 @@ def _model(folder: Path) -> dict[str, bytes]:
     try:
         return {f"runtime/swathpack/models/edge/{name}": (folder / name).read_bytes() for name in MODEL_FILES}
     except OSError as error:
-        raise BundleError(f"model in {folder}: {error}") from error
+        raise BundleError(f"model in {folder}: {reason(error, folder)}") from error
 
 
 def _unit(board: str) -> dict[str, bytes]:
@@ -125,7 +126,7 @@ def _wheels(paths: tuple[Path, ...]) -> dict[str, bytes]:
     try:
         return {f"wheels/{path.name}": path.read_bytes() for path in paths}
     except OSError as error:
-        raise BundleError(str(error)) from error
+        raise BundleError(reason(error)) from error
 
 
 def manifest_of(order: Order, files: dict[str, bytes]) -> bytes:

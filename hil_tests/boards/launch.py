@@ -19,7 +19,7 @@ from pathlib import Path
 
 import swathpack
 from swathpack.hil_tests.simulation import disk
-from swathpack.tools.errors import UserError
+from swathpack.tools.errors import UsageError, UserError
 
 ROOT = Path(swathpack.__file__).resolve().parent.parent
 THREADS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
@@ -70,7 +70,7 @@ def launcher(board: str, folder: Path) -> Launcher:
 def check_board(board: str) -> None:
     """Whether there is a board of this name. Raises UserError."""
     if board not in ("local", "emulated-orin") and not (board.startswith("ssh:") and len(board) > 4):
-        raise UserError(f"--board: expected local, emulated-orin or ssh:user@host, found {board!r}")
+        raise UsageError(f"--board: expected local, emulated-orin or ssh:user@host, found {board!r}")
 
 
 def _emulated(folder: Path, state: str, environment: dict[str, str]) -> Launcher:

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 
 import swathpack
+from swathpack.edge.spoken import reason
 from swathpack.hil_tests.boards import BoardError
 
 REPOSITORY = Path(swathpack.__file__).resolve().parent.parent
@@ -112,7 +113,7 @@ def _copy(source: Path, target: Path) -> None:
         else:
             shutil.copy2(source, target)
     except OSError as error:
-        raise BoardError(f"copying {source} to {target}: {error}") from error
+        raise BoardError(f"copying {source} to {target}: {reason(error)}") from error
 
 
 def open_here(_: str) -> LocalBoard:

@@ -15,7 +15,7 @@ import numpy as np
 
 from swathpack.edge.bands import BANDS
 from swathpack.edge.codec.digest import array_digest
-from swathpack.edge.codec.transform_coder import decode_tile, encode_tile, native
+from swathpack.edge.codec.transform_coder import decode_tile, encode_tile, native, refine_payload
 
 THREADS = 4
 
@@ -34,7 +34,9 @@ class Payload:
 
 
 def drawn_payloads(seed: int = 5) -> list[Payload]:
-    """One tile each of one, three, twelve and five unknown bands, whole and cut: own and default bases, half grids, odd sides."""
+    """One tile each of one, three, twelve and five unknown bands, whole and cut, and where the C library is built with a trellis: own
+    and default bases, half grids, odd sides.
+    """
     rng = np.random.default_rng(seed)
     found = []
     for names, count, side in ((BANDS[7:8], 1, 47), (BANDS[1:4], 3, 48), (BANDS, 12, 40), ((), 5, 33)):
@@ -45,7 +47,9 @@ def drawn_payloads(seed: int = 5) -> list[Payload]:
             encode_tile(tile, names=names or None, finest_step=4.0, max_bytes=most).payload
             for most in (tile.size // 4, 60 + tile.size // 100)  # so short that a basis of its own does not pay
         )
-        parts = whole, whole[: len(whole) // 5], short
+        refined = refine_payload(whole, tile, np.ones(tile.shape[1:], np.bool_), names or None)
+        more = () if refined is None else (refined, refined[: 4 * len(refined) // 5])
+        parts = whole, whole[: len(whole) // 5], short, *more
         found += [Payload(part, tile.shape, tuple(names)) for part in parts]
     return found
 

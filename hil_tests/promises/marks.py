@@ -68,6 +68,10 @@ class Marks:
             self._put(8 * i, 0)
         return found
 
+    def within(self, step: str) -> bool:
+        """Whether the process is in that step now."""
+        return self._get(8 * _NAMES.index(step)) > 0
+
     def done(self) -> Counter[str]:
         """How often every step was finished by all processes so far."""
         return Counter({name: self._get(8 * i + 4) for i, name in enumerate(_NAMES)})

@@ -15,6 +15,7 @@ from typing import Any
 
 from swathpack.edge.radiometry import MAX_COUNT
 from swathpack.edge.schema import SchemaError, key, read
+from swathpack.edge.spoken import reason
 from swathpack.edge.toml_lite import TomlError, loads
 from swathpack.hil_tests.scenario.catalogue import CATALOGUE
 from swathpack.tools.errors import UserError
@@ -140,7 +141,7 @@ def read_scenario(given: str, days: float | None = None, seed: int | None = None
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: {error}") from error
+        raise UserError(f"{path}: {reason(error, path)}") from error
     changes = {k: v for k, v in (("days", days), ("seed", seed)) if v is not None}
     return parse_scenario(text, path.stem, changes)
 

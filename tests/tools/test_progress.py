@@ -2,6 +2,8 @@
 
 import io
 
+import pytest
+
 from swathpack.tools.progress import Progress, progress
 
 
@@ -38,6 +40,21 @@ def test_a_log_gets_one_line_and_quick_work_none():
         now[0] = 9.0
         bar.step(2)
     assert log.getvalue().count("\n") == 1 and "2/2" in log.getvalue()
+
+
+def test_work_that_ends_early_is_done_unless_it_failed():
+    """The last line stood at 2/4 where a search took fewer steps than foreseen."""
+    now, log = [0.0], io.StringIO()
+    with Progress(4, "x", log, clock=lambda: now[0]) as bar:
+        now[0] = 9.0
+        bar.step(2)
+    assert "4/4" in log.getvalue()
+    log.truncate(0)
+    with pytest.raises(ValueError, match="broken"), Progress(4, "x", log, clock=lambda: now[0]) as bar:
+        now[0] = 19.0
+        bar.step(2)
+        raise ValueError("broken")
+    assert "2/4" in log.getvalue()
 
 
 def test_items_pass_through():

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from swathpack.edge.codec.pixels import TILE, tile_windows
 from swathpack.edge.codec.predictive import CodedTile, Workspace, backend, decode, encode
+from swathpack.edge.spoken import reason
 from swathpack.tools.bench.peers.base import PeerError
 from swathpack.tools.bench.peers.lossless import LOSSLESS, NEAR_LOSSLESS
 from swathpack.tools.bench.peers.still import _imagecodecs
@@ -182,7 +183,7 @@ def main() -> int:
         for title, scenes in chosen(args):
             print_set(title, scenes, errors, args.peers.split(","), args.cubes)
     except (KeyError, ValueError, OSError, PeerError) as error:
-        raise SystemExit(f"error: {error}") from error
+        raise SystemExit(f"error: {reason(error)}") from error
     return 0
 
 

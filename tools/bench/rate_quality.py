@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from swathpack.codec.squares import synthesised
 from swathpack.edge.bands import BANDS
 from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.codec.layers import tile_decoder
@@ -47,7 +48,7 @@ def points_of(model: EdgeModel, frame: np.ndarray[Any, Any], q: int) -> tuple[li
     decoder.decode(coded.layers.payload(LAYERS), LAYERS)
     rates, quality = [], []
     for k in range(LAYERS + 1):
-        pixels = model.synthesise(decoder.reconstruction(k))[:, : frame.shape[1], : frame.shape[2]]
+        pixels = synthesised(model, decoder.reconstruction(k))[:, : frame.shape[1], : frame.shape[2]]
         quality.append(psnr(frame, np.clip(np.rint(pixels), 1, 65535).astype(np.uint16), valid))
         size = 0 if k == 0 else int(coded.payload_sizes[k]) + SEGMENT_BYTES
         rates.append(8 * size / frame.size)

@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from swathpack.codec.squares import synthesised
 from swathpack.edge.bands import BANDS
 from swathpack.edge.codec.flight import FlightCodec, FlightTile
 from swathpack.edge.codec.latents import LAYERS
@@ -42,7 +43,7 @@ from swathpack.edge.stream.quality import PREDICTIVE, TRANSFORM
 from swathpack.tools.bench.metrics import psnr
 from swathpack.tools.bench.rate_quality import board_goals
 from swathpack.tools.bench.transform_coder import SETS, val_scenes
-from swathpack.tools.errors import UserError
+from swathpack.tools.errors import UsageError, UserError
 from swathpack.tools.files.outputs import Output, add_force
 from swathpack.tools.guard import guarded
 from swathpack.tools.plan.rate_modes import TABLES_SCHEMA
@@ -126,7 +127,7 @@ def by_network(tile: TilePixels, flown: FlightTile, model: EdgeModel) -> Measure
     decoder = tile_decoder(model.engine, model.tables, (), coded.quality, coded.latent.shape[1:])
     decoder.decode(coded.layers.payload(LAYERS), LAYERS)
     index = [BANDS.index(b) for b in tile.bands]
-    quality = [drawn_psnr(tile, model.synthesise(decoder.reconstruction(k))[index]) for k in range(LAYERS + 1)]
+    quality = [drawn_psnr(tile, synthesised(model, decoder.reconstruction(k))[index]) for k in range(LAYERS + 1)]
     found = _measured(tile, flown, 0, np.array(quality))
     fits = np.searchsorted(found.bppb, np.append(0.0, TARGETS), "right") - 1
     return replace(found, bppb=found.bppb[fits], psnr_db=found.psnr_db[fits])
@@ -281,7 +282,7 @@ def _asked(counts: str) -> Iterator[tuple[str, ...]]:
     known = {str(len(bands)): bands for bands in BAND_SETS}
     for count in counts.split(","):
         if count.strip() not in known:
-            raise UserError(f"--sets: expected numbers of bands of {', '.join(known)}, found {count!r}")
+            raise UsageError(f"--sets: expected numbers of bands of {', '.join(known)}, found {count!r}")
         yield known[count.strip()]
 
 

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from swathpack.edge.codec.pixels import fill_invalid
 from swathpack.edge.frame import Frame
+from swathpack.edge.spoken import reason
 from swathpack.tools.bench.metrics import Curve, bd_rate
 from swathpack.tools.bench.peers.base import PeerError
 from swathpack.tools.bench.peers.klt import Klt
@@ -256,7 +257,7 @@ def main() -> int:
     try:
         return run(args)
     except (ValueError, OSError, PeerError, UserError) as error:
-        raise SystemExit(f"error: {error}") from error
+        raise SystemExit(f"error: {reason(error)}") from error
 
 
 def run(args: argparse.Namespace) -> int:

@@ -20,6 +20,7 @@ import numpy as np
 
 from swathpack.edge.codec.pixels import TILE
 from swathpack.edge.codec.transform_coder import decode_tile, encode_tile
+from swathpack.edge.spoken import reason
 from swathpack.tools.bench.peers.base import PeerError
 from swathpack.tools.bench.peers.still import _imagecodecs
 from swathpack.tools.bench.range_peers import Scene
@@ -117,7 +118,7 @@ def main() -> int:
             for rate in rates:
                 print(line(name, rate, scenes), flush=True)
     except (KeyError, ValueError, OSError, PeerError) as error:
-        raise SystemExit(f"error: {error}") from error
+        raise SystemExit(f"error: {reason(error)}") from error
     return 0
 
 

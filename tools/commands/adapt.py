@@ -30,7 +30,7 @@ from swathpack.edge.codec.model import DEFAULT_DIRECTORY, EdgeModel
 from swathpack.edge.frame import Frame, FrameError
 from swathpack.tools.bench import metrics
 from swathpack.tools.bench.metrics import Curve
-from swathpack.tools.errors import RefusedError, UserError
+from swathpack.tools.errors import RefusedError, UsageError, UserError
 from swathpack.tools.files.api import frame_bytes
 from swathpack.tools.files.decoder import StreamDecoder
 from swathpack.tools.files.encoder import SeriesEncoder
@@ -181,11 +181,11 @@ def report(before: Judged, after: Judged) -> tuple[str, dict[str, Any]]:
 
 def _check(args: argparse.Namespace) -> None:
     if not 0 < args.minutes < 1e5:
-        raise UserError(f"--minutes: expected more than 0, found {args.minutes:g}")
+        raise UsageError(f"--minutes: expected more than 0, found {args.minutes:g}")
     if not 0 <= args.holdout < 1:
-        raise UserError(f"--holdout: expected 0 to below 1, found {args.holdout:g}")
+        raise UsageError(f"--holdout: expected 0 to below 1, found {args.holdout:g}")
     if args.threads < 1:
-        raise UserError(f"--threads: expected 1 or more, found {args.threads}")
+        raise UsageError(f"--threads: expected 1 or more, found {args.threads}")
     if args.output.exists() and (not args.output.is_dir() or any(args.output.iterdir())):
         raise RefusedError(f"{args.output}: expected a new or empty folder")
     import onnx  # noqa: F401

@@ -20,7 +20,7 @@ from pathlib import Path
 from swathpack.tools.bench import cubes, evidence, file_speed, pages, plots, report, summary
 from swathpack.tools.bench.measure import Cache, Measured, measure
 from swathpack.tools.bench.peers import PEERS, PeerError, make
-from swathpack.tools.errors import UserError
+from swathpack.tools.errors import UsageError, UserError
 from swathpack.tools.files.outputs import Output
 from swathpack.tools.progress import Progress
 
@@ -68,14 +68,14 @@ def _rates(text: str, option: str) -> list[float]:
     except ValueError:
         rates = []
     if not rates or rates[0] <= 0:
-        raise UserError(f"{option}: expected positive rates such as 0.01,0.1; found {text!r}")
+        raise UsageError(f"{option}: expected positive rates such as 0.01,0.1; found {text!r}")
     return rates
 
 
 def _codecs(text: str) -> list[str]:
     names = [t.strip() for t in text.split(",") if t.strip()]
     if not names:
-        raise UserError(f"--codecs: expected some of {', '.join(PEERS)}; found none")
+        raise UsageError(f"--codecs: expected some of {', '.join(PEERS)}; found none")
     try:
         for name in names:
             make(name)
@@ -108,7 +108,7 @@ def measure_all(
 def run_evidence(args: argparse.Namespace) -> int:
     """Measures everything, prints the tables, writes the page's files."""
     if args.out is None:
-        raise UserError("--evidence: expected --out FOLDER for its tables and pictures")
+        raise UsageError("--evidence: expected --out FOLDER for its tables and pictures")
     loaded = cubes.load(args.folder, args.split, args.max_cubes)
     try:
         measured = evidence.measure_evidence(loaded, Cache(None if args.no_cache else args.cache), args.models)
@@ -128,11 +128,11 @@ def run_speed(args: argparse.Namespace) -> int:
     """Measures speed and memory of whole files, prints the table, writes the figures."""
     words = args.sides.split(",")
     if not all(w.isdigit() and 64 <= int(w) <= 10980 for w in words):
-        raise UserError(f"--sides: expected 64 to 10980 pixels such as 1024,2048; found {args.sides!r}")
+        raise UsageError(f"--sides: expected 64 to 10980 pixels such as 1024,2048; found {args.sides!r}")
     codecs = file_speed.CODECS if args.codecs == DEFAULT_CODECS else tuple(args.codecs.split(","))
     unknown = [c for c in codecs if c not in file_speed.CODECS]
     if unknown:
-        raise UserError(f"--codecs: expected some of {', '.join(file_speed.CODECS)}; found {', '.join(unknown)}")
+        raise UsageError(f"--codecs: expected some of {', '.join(file_speed.CODECS)}; found {', '.join(unknown)}")
     rows = file_speed.measure(args.folder, [int(w) for w in words], codecs)
     print(file_speed.table(rows))
     if args.out is not None:
@@ -149,7 +149,7 @@ def run(args: argparse.Namespace) -> int:
         return run_evidence(args)
     targets, window = _rates(args.bppb, "--bppb"), _rates(args.window, "--window")
     if len(window) != 2:
-        raise UserError(f"--window: expected LOW,HIGH; found {args.window!r}")
+        raise UsageError(f"--window: expected LOW,HIGH; found {args.window!r}")
     codecs = _codecs(args.codecs)
     loaded = cubes.load(args.folder, args.split, args.max_cubes)
     cache = Cache(None if args.no_cache else args.cache)

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from swathpack.edge.packets.link_keys import LinkKeyError, parse_link_keys, write_new
+from swathpack.edge.spoken import reason
 from swathpack.tools.board.remote import ConnectionLost, Remote, RemoteError
 from swathpack.tools.commands.flash import add_target, remote_of, show
-from swathpack.tools.errors import UserError
+from swathpack.tools.errors import RefusedError, UsageError, UserError
 
 LINK_KEYS = "/etc/swathpack/link.keys"
 
@@ -88,15 +89,15 @@ def _rollback(remote: Remote, args: argparse.Namespace) -> int:
 def _keys(remote: Remote, args: argparse.Namespace) -> int:
     """Over ssh into a file that only its owner can read; never onto the screen."""
     if args.out is None:
-        raise UserError("keys: give -o FILE")
+        raise UsageError("keys: give -o FILE")
     text = "\n".join([*remote.run(f"cat {LINK_KEYS}"), ""])
     try:
         parse_link_keys(text.encode(), f"{args.target}:{LINK_KEYS}")
         write_new(args.out, text)
     except FileExistsError as error:
-        raise UserError(f"{args.out}: is there already") from error
+        raise RefusedError(f"{args.out} exists: give another name") from error
     except (LinkKeyError, OSError) as error:
-        raise UserError(str(error)) from error
+        raise UserError(reason(error)) from error
     print(f"{args.out}: the link keys of {args.target}, readable by you alone")
     return 0
 

@@ -19,11 +19,12 @@ from typing import Any
 
 from swathpack.edge.install.keys import MISSION, RELEASE, trusted_key
 from swathpack.edge.install.manifest import KEY_WORD, KeyChanges, Refused, parse_manifest, read_public_key
+from swathpack.edge.spoken import reason
 from swathpack.export.bundle.boards import KITS, PYTHON_OF_JETPACK
 from swathpack.export.bundle.coder import CoderMissing, cross_compiled
 from swathpack.export.bundle.contents import BundleError, Contents, Order, collect, release_time
 from swathpack.export.bundle.wheels import WheelsMissing, wheel_files
-from swathpack.tools.errors import UserError
+from swathpack.tools.errors import RefusedError, UsageError, UserError
 from swathpack.tools.files.outputs import Output, add_force
 
 FORMS = {".tar.zst": "bundle", ".deb": "deb", ".overlay.tar": "overlay"}
@@ -80,7 +81,10 @@ def run(args: argparse.Namespace) -> int:
             return 0
         return _make(args, signing)
     except (BundleError, WheelsMissing, signing.SigningError, OSError) as error:
-        raise UserError(str(error)) from error
+        cause = error.__cause__ or error
+        if isinstance(cause, FileExistsError):
+            raise RefusedError(f"{cause.filename} exists: give another name") from error
+        raise UserError(reason(error)) from error
 
 
 def _key_words(args: argparse.Namespace) -> str:
@@ -91,7 +95,7 @@ def _key_words(args: argparse.Namespace) -> str:
     try:
         trusted_key(f"{KEY_WORD} {base64.b64encode(bytes(32)).decode()} {line}")
     except Refused as refused:
-        raise UserError(f"--{refused}") from refused
+        raise UsageError(f"--{refused}") from refused
     return line
 
 
@@ -105,18 +109,18 @@ def _key_changes(args: argparse.Namespace) -> KeyChanges:
         raise UserError(f"--trust-key: {refused}") from refused
     for name in args.revoke_key:
         if not re.fullmatch(r"[0-9a-f]{16}", name):
-            raise UserError(f"--revoke-key: expected the id of a key, 16 hexadecimal digits, found {name!r}")
+            raise UsageError(f"--revoke-key: expected the id of a key, 16 hexadecimal digits, found {name!r}")
     return KeyChanges(tuple(lines), tuple(args.revoke_key))
 
 
 def _make(args: argparse.Namespace, signing: Any) -> int:
     if not (args.board and args.jetpack and args.out):
-        raise UserError("expected --board, --jetpack and -o (or --new-key FILE)")
+        raise UsageError("expected --board, --jetpack and -o (or --new-key FILE)")
     form = next((f for suffix, f in FORMS.items() if args.out.name.endswith(suffix)), None)
     if form is None:
         raise UserError(f"{args.out}: expected a name that ends in {', '.join(FORMS)}")
     if bool(args.key) == args.unsigned:
-        raise UserError("expected --key FILE (make one: swathpack bundle --new-key FILE), or --unsigned")
+        raise UsageError("expected --key FILE (make one: swathpack bundle --new-key FILE), or --unsigned")
     output = Output(args.out, filter(None, [args.key, *args.wheel]), args.force)
     key = signing.read_key(args.key) if args.key else None
     contents = collect(replace(_order(args), keys=_key_changes(args)))
@@ -168,7 +172,7 @@ def _form(form: str, contents: Contents, signature: bytes, public: str) -> bytes
     if form == "bundle":
         return compressed(tar)
     if not public:
-        raise UserError("an image needs a signed bundle: give --key")
+        raise UsageError("an image needs a signed bundle: give --key")
     return (deb if form == "deb" else overlay_tar)(tar, contents.files, manifest, public)
 
 

@@ -24,7 +24,7 @@ from swathpack.export.analysis_int8 import FILE, analysis_int8_graph
 from swathpack.tools.calibrate import report
 from swathpack.tools.calibrate.campaign import GOAL_PERCENT, Campaign, steps
 from swathpack.tools.calibrate.sets import load
-from swathpack.tools.errors import UserError
+from swathpack.tools.errors import UsageError, UserError
 from swathpack.tools.files.outputs import Output, add_force
 from swathpack.tools.progress import Progress
 
@@ -48,14 +48,14 @@ def _qualities(text: str) -> list[int]:
     except ValueError:
         found = []
     if len(found) < 3 or found[0] < 0 or found[-1] >= STEPS:
-        raise UserError(f"--qualities: expected at least 3 steps in 0..{STEPS - 1} such as 8,20,32; found {text!r}")
+        raise UsageError(f"--qualities: expected at least 3 steps in 0..{STEPS - 1} such as 8,20,32; found {text!r}")
     return found
 
 
 def _checked(args: argparse.Namespace) -> list[int]:
     for option, value in (("--tiles", args.tiles), ("--judge-tiles", args.judge_tiles)):
         if value < 1:
-            raise UserError(f"{option}: expected 1 or more, found {value}")
+            raise UsageError(f"{option}: expected 1 or more, found {value}")
     return _qualities(args.qualities)
 
 

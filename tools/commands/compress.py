@@ -29,7 +29,7 @@ from swathpack.edge.codec.transform_coder import CHOICES as WEIGHTS
 from swathpack.edge.frame import FrameError
 from swathpack.edge.stream import StreamError
 from swathpack.edge.stream.quality import MAX_SHIFT
-from swathpack.tools.errors import DONE, PARTLY, UserError
+from swathpack.tools.errors import DONE, PARTLY, UsageError, UserError
 from swathpack.tools.files.encoder import SeriesEncoder
 from swathpack.tools.files.journal import JournalPool, fingerprint_of
 from swathpack.tools.files.models import open_model
@@ -151,7 +151,7 @@ def add_model_arguments(parser: argparse.ArgumentParser, all_cores: bool = False
 def check_threads(args: argparse.Namespace) -> None:
     """Refuse a number of threads that means nothing. Raises UserError."""
     if args.threads is not None and not 1 <= args.threads <= MAX_THREADS:
-        raise UserError(f"--threads: expected 1 to {MAX_THREADS}, found {args.threads}")
+        raise UsageError(f"--threads: expected 1 to {MAX_THREADS}, found {args.threads}")
 
 
 def open_tile_model(args: argparse.Namespace) -> EdgeModel:

@@ -26,14 +26,17 @@ from typing import Any
 import numpy as np
 
 from swathpack import __version__
+from swathpack.codec.seams import REACH
 from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.codec.model import EdgeModel
 from swathpack.edge.codec.pixels import tile_windows
 from swathpack.edge.frame import Frame
+from swathpack.edge.spoken import reason
 from swathpack.edge.stream import Header, Stream, StreamError
+from swathpack.edge.stream.header import MAGIC
 from swathpack.edge.stream.quality import is_learned
 from swathpack.tools.commands.compress import add_model_arguments, open_tile_model
-from swathpack.tools.errors import DONE, PARTLY, MissingPackageError, UserError
+from swathpack.tools.errors import DONE, PARTLY, MissingPackageError, UsageError, UserError
 from swathpack.tools.files.carried import metadata_of
 from swathpack.tools.files.decode_report import FrameReport, Report, ranges_of, spoken_errors
 from swathpack.tools.files.decoder import MAX_PIXELS, StreamDecoder, check_pixels
@@ -45,6 +48,7 @@ from swathpack.tools.files.rasters import Series, check_form, output_of, write_s
 from swathpack.tools.files.rasters.cog import COMPRESSIONS
 from swathpack.tools.files.rasters.cube import UnlikeError
 from swathpack.tools.files.tile_store import TileStore
+from swathpack.tools.files.what_is import A_STREAM, instead
 from swathpack.tools.files.workers import LEARNED_WORK, LocalPool, all_cores, open_pool
 from swathpack.tools.progress import Progress
 
@@ -120,12 +124,12 @@ def read_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
+        raise UserError(f"cannot read {path}: {reason(error, path)}") from error
 
 
 def run(args: argparse.Namespace) -> int:
     if not 0 <= args.layers <= LAYERS:
-        raise UserError(f"--layers: expected 0 to {LAYERS}, found {args.layers}")
+        raise UsageError(f"--layers: expected 0 to {LAYERS}, found {args.layers}")
     check_outputs((args.output, args.report), [args.input], args.force)
     check_form(args.output, args.cog)
     output = output_of(args.output, [args.input], args.force)
@@ -135,10 +139,13 @@ def run(args: argparse.Namespace) -> int:
         store = TileStore(*journal(args, model))
         decoder = StreamDecoder(model, reading.stream(), args.coder, store=store)
         check_pixels(reading.claimed(decoder.header), args.max_pixels)
+    except UsageError:
+        raise
     except (StreamError, UserError) as error:
-        raise UserError(f"{args.input}: {error}") from error
+        raise UserError(_named(args.input, error)) from error
     if not decoder.by_tile:
         raise UserError(f"{args.input}: no tile is in the stream")
+    _check_dates(args.output, decoder, reading)
     work = sum(LEARNED_WORK if is_learned(s[0].quality_byte) else 1 for s in decoder.by_tile.values())
     with open_pool(args.threads or all_cores(), model, work, args.engine) as pool, output as place:
         decoder.pool = None if isinstance(pool, LocalPool) and not store.kept else pool
@@ -153,8 +160,25 @@ def run(args: argparse.Namespace) -> int:
     problems = found.problems + notes
     _say(args.output, len(written), found, problems)
     if reading.file is not None:
-        print(f"read {reading.file.bytes_read} of {reading.file.size} bytes")
+        print(f"read {min(reading.file.bytes_read, reading.file.size)} of {reading.file.size} bytes")
     return PARTLY if problems else DONE
+
+
+def _check_dates(output: Path, decoder: StreamDecoder, reading: Reading) -> None:
+    """Refuse several dates in one .tif before they are decoded. Raises UserError."""
+    there = set(decoder.tiles_of)
+    if reading.part is not None and reading.part.dates:
+        there &= set(reading.part.dates)
+    if output.suffix.lower() in (".tif", ".tiff") and len(there) > 1:
+        dates = f"one .tif holds one date, these are {len(there)}"
+        raise UserError(f"{output}: {dates}: give a folder, an .npz, .nc or .zarr, or one date with --dates")
+
+
+def _named(path: Path, error: Exception) -> str:
+    """The error's text, the file's name before it where it does not have it, or what else the file is."""
+    if path.is_dir() or (path.is_file() and not read_bytes(path).startswith(MAGIC)):
+        return instead(path, A_STREAM)
+    return str(error) if str(path) in str(error) else f"{path}: {error}"
 
 
 def journal(args: argparse.Namespace, model: EdgeModel) -> tuple[Path | None, str]:
@@ -166,9 +190,9 @@ def journal(args: argparse.Namespace, model: EdgeModel) -> tuple[Path | None, st
     try:
         seen = args.input.stat()
     except OSError as error:
-        raise UserError(f"cannot read: {error.strerror or error}") from error
+        raise UserError(f"cannot read {args.input}: {reason(error, args.input)}") from error
     told = json.dumps(
-        [__version__, model.digest.hex(), model.tables_digest.hex(), options, seen.st_size, seen.st_mtime_ns]
+        [__version__, model.digest.hex(), model.tables_digest.hex(), options, seen.st_size, seen.st_mtime_ns, "steps"]
     )
     return args.output.with_name(f"{args.output.name}.journal"), hashlib.sha256(told.encode()).hexdigest()
 
@@ -200,7 +224,7 @@ class Reading:
         prefix = None if missing is not None else self.part.prefix_bytes(_samples(self.file.header))
         dates = self.part.dates or range(self.file.header.frames)
         windows = {w.index: w for w in tile_windows(*self.part.full, self.file.header.tile_size)}
-        wanted = {(f, t) for f, t in self.file.places if f in dates and self.part.meets(windows[t])}
+        wanted = {(f, t) for f, t in self.file.places if f in dates and self.part.meets(windows[t], REACH)}
         return self.file.stream({p for p in wanted if missing is None or p in missing}, prefix)
 
     def claimed(self, header: Header) -> Header:
@@ -232,7 +256,7 @@ def _dates(text: str | None) -> list[int]:
             first, _, last = word.partition("-")
             found += range(int(first), int(last or first) + 1)
     except ValueError as error:
-        raise UserError(f"--dates: expected numbers such as 0,3,5-7, found {text!r}") from error
+        raise UsageError(f"--dates: expected numbers such as 0,3,5-7, found {text!r}") from error
     return found
 
 
@@ -261,7 +285,8 @@ def decode(
         found, outline = decoder.report(index), decoder.outline(index)
         store.begin(outline if part is None else part.outline(outline))
         only = None if part is None else {w.index for w in decoder.windows if part.meets(w)}
-        for window, pixels in decoder.tiles(found, layers, only):
+        beside = {w.index for w in decoder.windows if part is not None and part.meets(w, REACH)}
+        for window, pixels in decoder.tiles(found, layers, only, beside):
             store.put(*((window, pixels) if part is None else part.of(window, pixels)))
             tick()
         if part is not None and part.preview > 1:
@@ -273,7 +298,9 @@ def decode(
 def _whole_where_needed(
     decoder: StreamDecoder, reading: Reading, found: FrameReport, part: Part, store: FrameStore, layers: int
 ) -> None:
-    """Tiles of a preview of which the beginning was too little are read whole; that others are cut is no damage."""
+    """Tiles of a preview of which the beginning was too little are read whole; that others are cut is no damage. Their seams
+    stay, with each other too: a window of the preview may hold one of two.
+    """
     short = {(found.frame, t.tile) for t in found.tiles if t.layers == 0}
     found.tiles = [
         replace(t, problem="") if t.layers else t for t in found.tiles if t.layers or t.q < 0 and not t.problem
@@ -286,8 +313,9 @@ def _whole_where_needed(
             if _is_learned(again, index, tile):
                 again.latent(index, again.windows[tile])
     more = again.report(found.frame)
-    for window, pixels in again.tiles(more, layers, {t for _, t in short}):
-        store.put(*part.of(window, pixels))
+    for _, tile in sorted(short):
+        for window, pixels in again.tiles(more, layers, {tile}):
+            store.put(*part.of(window, pixels))
     found.tiles += more.tiles
 
 

@@ -19,7 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from swathpack.tools.errors import UserError
+from swathpack.edge.spoken import reason
+from swathpack.tools.errors import UsageError, UserError
 from swathpack.tools.files.outputs import add_force, check_output, write_text
 
 NAMES = (
@@ -59,7 +60,7 @@ def _list(args: argparse.Namespace) -> int:
     if args.json is not None:
         check_output(args.json, force=args.force)
     if args.threads < 1:
-        raise UserError(f"--threads: expected 1 or more, found {args.threads}")
+        raise UsageError(f"--threads: expected 1 or more, found {args.threads}")
     try:
         model = EdgeModel(args.model or DEFAULT_DIRECTORY, args.threads, "float32")
     except ModelError as error:
@@ -139,10 +140,8 @@ def _inspect(args: argparse.Namespace) -> int:
 
     try:
         layers = read_layers(args.file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{args.file}: {error.strerror}") from error
-    except (LayersError, UnicodeDecodeError) as error:
-        raise UserError(f"{args.file}: {error}") from error
+    except (OSError, LayersError, UnicodeDecodeError) as error:
+        raise UserError(f"{args.file}: {reason(error, args.file)}") from error
     verdict = judge(layers)
     shown = layers if args.all else [one for one in layers if one.kind in ("kernel", "opaque")]
     print(f"{'layer':58s} {'type':18s} {'kind':9s} {'number':8s} tactic")

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from swathpack.tools.errors import UserError
+from swathpack.tools.errors import UsageError, UserError
 from swathpack.tools.files.outputs import add_force, check_outputs, write_text
 
 if TYPE_CHECKING:
@@ -73,9 +73,9 @@ def _source(args: argparse.Namespace) -> Any:
 
     checkpoints = (args.transform, args.entropy)
     if any(checkpoints) and not all(checkpoints):
-        raise UserError("expected both --transform and --entropy, or neither")
+        raise UsageError("expected both --transform and --entropy, or neither")
     if all(checkpoints) and args.model is not None:
-        raise UserError("expected checkpoints or --model, found both")
+        raise UsageError("expected checkpoints or --model, found both")
     for path in filter(None, checkpoints):
         if not path.is_file():
             raise UserError(f"no such file: {path}")
@@ -86,7 +86,7 @@ def _source(args: argparse.Namespace) -> Any:
 def _finer(item: str) -> tuple[str, int]:
     layer, _, steps = item.partition("=")
     if not layer or not steps.isdigit() or not 1 <= int(steps) <= 16:
-        raise UserError(f"--finer: expected LAYER=STEPS with 1 to 16 steps, found {item!r}")
+        raise UsageError(f"--finer: expected LAYER=STEPS with 1 to 16 steps, found {item!r}")
     return layer, int(steps)
 
 

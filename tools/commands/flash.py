@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from swathpack.edge.install.manifest import Refused
+from swathpack.edge.spoken import reason
 from swathpack.tools.board.remote import ConnectionLost, Remote, RemoteError
-from swathpack.tools.errors import UserError
+from swathpack.tools.errors import UsageError, UserError
 
 if TYPE_CHECKING:
     from swathpack.tools.board.flash import Cargo
@@ -56,12 +57,12 @@ def run(args: argparse.Namespace) -> int:
         if args.dry_run:
             return _rehearse(args, load(args.bundle), trust)
         if args.target is None:
-            raise UserError("--target: expected USER@HOST, or --dry-run without a board")
+            raise UsageError("--target: expected USER@HOST, or --dry-run without a board")
         with remote_of(args) as remote:
             flash = Flash(remote, load(args.bundle), show, trust, not args.no_host_checks, ready_s=args.ready)
             return flash.run()
     except (Refused, ArchiveError, RemoteError, OSError) as error:
-        raise UserError(str(error)) from error
+        raise UserError(reason(error)) from error
     except ConnectionLost as lost:
         raise UserError(f"{args.target}: {lost}; the same command goes on from here") from lost
 

@@ -14,6 +14,7 @@ import argparse
 import json
 from pathlib import Path
 
+from swathpack.edge.spoken import reason
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.outputs import Output, add_force
 
@@ -53,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     except CheckpointError as error:
         raise UserError(str(error)) from error
     except (OSError, RuntimeError) as error:
-        raise UserError(f"{args.output}: cannot be written: {error}") from error
+        raise UserError(f"{args.output}: cannot be written: {reason(error, args.output)}") from error
     print(
         f"{imported.family}: {imported.parameters:,} parameters, {imported.model.bands} bands, "
         f"model {imported.digest.hex()} -> {args.output}"

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from swathpack.edge.bands import BANDS
 from swathpack.edge.codec.model import DEFAULT_DIRECTORY, EdgeModel
 from swathpack.edge.frame import Frame, FrameError
-from swathpack.tools.errors import UserError
+from swathpack.tools.errors import UsageError, UserError
 from swathpack.tools.files.models import open_model
 from swathpack.tools.files.outputs import add_force, check_outputs, write_text
 from swathpack.tools.files.rasters import Series, is_folder, output_of, read_series, write_series
@@ -126,9 +126,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> None:
     if not 0 <= args.dilate <= MAX_DILATE:
-        raise UserError(f"--dilate: expected 0 to {MAX_DILATE} pixels, found {args.dilate}")
+        raise UsageError(f"--dilate: expected 0 to {MAX_DILATE} pixels, found {args.dilate}")
     if args.codec and (args.later or args.method != METHODS[0]):
-        raise UserError("--codec predicts from earlier dates with its own method; leave out --later and --method")
+        raise UsageError("--codec predicts from earlier dates with its own method; leave out --later and --method")
     _check_output(args)
 
 
@@ -201,7 +201,7 @@ def grown_masks(args: argparse.Namespace, series: Series, dates: list[int]) -> M
 def _classes(text: str) -> list[int]:
     words = [w.strip() for w in text.split(",") if w.strip()]
     if not words or any(not w.isdigit() or int(w) > masks.SCL_LAST for w in words):
-        raise UserError(f"--scl-classes: expected numbers from 0 to {masks.SCL_LAST}, found {text!r}")
+        raise UsageError(f"--scl-classes: expected numbers from 0 to {masks.SCL_LAST}, found {text!r}")
     return [int(w) for w in words]
 
 

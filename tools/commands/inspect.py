@@ -20,13 +20,16 @@ import numpy as np
 
 from swathpack.edge.codec.plain import mode_name
 from swathpack.edge.radiometry import Radiometry
-from swathpack.edge.stream import Segment, Stream, StreamError, read_stream
+from swathpack.edge.stream import Header, Segment, Stream, StreamError, read_stream
+from swathpack.edge.stream.header import MAGIC
 from swathpack.edge.stream.quality import base_step_of, is_learned
 from swathpack.tools.commands.decompress import read_bytes
 from swathpack.tools.errors import DONE, PARTLY, UserError
 from swathpack.tools.files import byte_table
 from swathpack.tools.files.api import record_sizes
+from swathpack.tools.files.carried import metadata_of
 from swathpack.tools.files.decode_report import promised_by, ranges_of, spoken_errors
+from swathpack.tools.files.what_is import A_STREAM, instead
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,11 +39,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    data = read_bytes(args.input)
+    data = b"" if args.input.is_dir() else read_bytes(args.input)
     try:
         stream = read_stream(data)
     except StreamError as error:
-        raise UserError(f"{args.input}: {error}") from error
+        no_stream = not data.startswith(MAGIC)
+        raise UserError(instead(args.input, A_STREAM) if no_stream else f"{args.input}: {error}") from error
     facts = describe(stream, len(data))
     rows = byte_table.byte_table(stream, len(data))
     if args.bytes:
@@ -66,7 +70,7 @@ def describe(stream: Stream, total: int) -> dict[str, Any]:
             "frame": index,
             "time": stream.date(index),
             "bytes": spent[index],
-            "tiles": [_tile(s, sizes.get((index, s.offset), 0)) for s in by_frame.get(index, [])],
+            "tiles": [_tile(s, sizes.get((index, s.offset), 0), header) for s in by_frame.get(index, [])],
         }
         for index in sorted(spent)
     ]
@@ -79,6 +83,7 @@ def describe(stream: Stream, total: int) -> dict[str, Any]:
         "bands": list(header.bands),
         "level": header.level,
         "samples": samples(header.radiometry),
+        "nodata_said": _nodata_said(stream),
         "boa_offset": header.boa_offset,
         "frames_of_other_offset": [r.index for r in stream.frames if r.other_offset],
         "tile_size": header.tile_size,
@@ -96,8 +101,36 @@ def samples(radiometry: Radiometry) -> dict[str, Any]:
     return asdict(radiometry) | {"nodata": nodata}
 
 
+def _nodata_said(stream: Stream) -> list[float | str] | None:
+    """The nodata values that the files gave, each once; empty where they gave none, None where the stream says nothing of files."""
+    try:
+        metadata = metadata_of(stream)
+        if isinstance(metadata.get("files"), list):
+            given = [file.get("nodata") for date in metadata["files"] for file in date]
+            return list(dict.fromkeys(value for value in given if value is not None))
+        if metadata.get("format") == "npz":
+            return [samples(stream.header.radiometry)["nodata"]] if "nodata" in metadata.get("extra", {}) else []
+    except (UserError, AttributeError, TypeError):  # what a stream says of its files may be anything
+        pass
+    return None
+
+
+def _nodata(facts: dict[str, Any]) -> str:
+    said = facts["nodata_said"]
+    if said is None:
+        said = [facts["samples"]["nodata"]]
+    return f"nodata {', '.join(map(_number, said))}" if said else "no nodata value"
+
+
 def _number(value: float | str) -> str:
     return value if isinstance(value, str) else f"{value:g}"
+
+
+def _layers(tile: dict[str, Any]) -> str:
+    """First and last; of a tile whose payload is cut where its bytes end how many are whole at the least."""
+    state = " cut" if tile["truncated"] else " damaged" if tile["damaged"] else ""
+    whole = tile["layers_at_least"]
+    return (f"{tile['layers'][0]}-{tile['layers'][1] - 1}" if whole is None else f"{whole}+") + state
 
 
 def _step(tile: dict[str, Any]) -> str:
@@ -108,7 +141,7 @@ def _step(tile: dict[str, Any]) -> str:
     return f"+-{tile['max_error']}"
 
 
-def _tile(s: Segment, size: int) -> dict[str, Any]:
+def _tile(s: Segment, size: int, header: Header) -> dict[str, Any]:
     return {
         "tile": s.tile,
         "bytes": size,
@@ -118,6 +151,7 @@ def _tile(s: Segment, size: int) -> dict[str, Any]:
         "base_step_index": base_step_of(s.quality_byte) if s.flags and is_learned(s.quality_byte) else None,
         "max_error": promised_by(s),
         "layers": [s.layer_start, s.layer_stop],
+        "layers_at_least": byte_table.layers_within(header, s),
         "truncated": s.truncated,
         "damaged": s.damaged,
         "latent": [512, s.grid_h, s.grid_w],
@@ -131,7 +165,7 @@ def text(facts: dict[str, Any]) -> str:
     lines = [
         f"{facts['total_bytes']} bytes: {t} frames of {c} bands, {h} x {w} pixels, {facts['level']}; "
         f"model {facts['model_digest']}, tables {facts['tables_digest']}",
-        f"bands {' '.join(facts['bands'])}; {facts['samples']['dtype']}, nodata {_number(facts['samples']['nodata'])}; "
+        f"bands {' '.join(facts['bands'])}; {facts['samples']['dtype']}, {_nodata(facts)}; "
         f"{facts['tiles_per_frame']} tiles of {facts['tile_size']} a "
         "frame; "
         f"headers {facts['header_bytes']} bytes",
@@ -149,10 +183,8 @@ def text(facts: dict[str, Any]) -> str:
                 )
                 or "none"
             )
-            state = " cut" if tile["truncated"] else " damaged" if tile["damaged"] else ""
-            layers = f"{tile['layers'][0]}-{tile['layers'][1] - 1}{state}"
             lines.append(
-                f"{lead}  {tile['tile']:5d}{tile['bytes']:7d}  {tile['mode']:10s}  {_step(tile):6s}  {layers:6s}  {contexts}"
+                f"{lead}  {tile['tile']:5d}{tile['bytes']:7d}  {tile['mode']:10s}  {_step(tile):6s}  {_layers(tile):6s}  {contexts}"
             )
             lead = " " * len(lead)
     for first, last in facts["frames_without_data"]:

@@ -11,7 +11,8 @@ import argparse
 from pathlib import Path
 
 from swathpack.edge.packets.link_keys import MADE_SLOTS, OPEN_SLOT, make_link_keys
-from swathpack.tools.errors import UserError
+from swathpack.edge.spoken import reason
+from swathpack.tools.errors import RefusedError, UsageError, UserError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,12 +22,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     if not 1 <= args.slots <= OPEN_SLOT:
-        raise UserError(f"--slots: expected 1 to {OPEN_SLOT}, found {args.slots}")
+        raise UsageError(f"--slots: expected 1 to {OPEN_SLOT}, found {args.slots}")
     try:
         make_link_keys(args.file, args.slots)
     except FileExistsError as error:
-        raise UserError(f"{args.file}: is there already") from error
+        raise RefusedError(f"{args.file} exists: give another name") from error
     except OSError as error:
-        raise UserError(f"{args.file}: {error.strerror}") from error
+        raise UserError(f"cannot write {args.file}: {reason(error, args.file)}") from error
     print(f"{args.file}: {args.slots} key slots, readable by you alone")
     return 0

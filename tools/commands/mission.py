@@ -3,8 +3,8 @@
     swathpack mission --init mission.toml --budget plan/budget.toml --satellite sat-1
     swathpack mission mission.toml --check
 
-The first writes every key with its default; the second reads the file and its budget as `python -m swathpack.edge` does
-and prints the passes. docs/runtime.md describes the keys.
+The first writes every key with its default; the second reads the file and what it names (budget, link keys, a model of its
+own) as `python -m swathpack.edge` does and prints the passes. docs/runtime.md describes the keys.
 """
 
 from __future__ import annotations
@@ -17,12 +17,14 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from swathpack.edge.codec.model import EdgeModel, ModelError
 from swathpack.edge.config import ConfigError, Mission, RegionConfig, guarantees, read_mission
 from swathpack.edge.downlink.budget import Budget, BudgetError, format_time, read_budget
-from swathpack.edge.outside import planned_passes
-from swathpack.tools.errors import RefusedError, UserError
+from swathpack.edge.outside import check_files, planned_passes
+from swathpack.tools.errors import RefusedError, UsageError, UserError
 from swathpack.tools.files.outputs import write_text
 
+KEY_FILE = "link.keys"  # beside the mission
 # What a key is for, where its name does not say it. A key without an entry stands alone.
 WORDS = {
     "state": "folder of queue, contexts, spool and log",
@@ -74,7 +76,7 @@ REGION_WORDS = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("mission", nargs="?", type=Path, help="mission.toml to check")
-    parser.add_argument("--check", action="store_true", help="read the file and its budget, print the passes")
+    parser.add_argument("--check", action="store_true", help="read the file, its budget and keys, print the passes")
     parser.add_argument("--init", type=Path, metavar="FILE", help="write a commented mission.toml, then stop")
     parser.add_argument("--budget", type=Path, help="with --init: budget.toml of swathpack plan")
     parser.add_argument("--satellite", help="with --budget: whose passes; needed where it plans several")
@@ -85,12 +87,16 @@ def run(args: argparse.Namespace) -> int:
     if args.init is not None:
         return _init(args)
     if args.mission is None:
-        raise UserError("expected a mission.toml to check, or --init FILE")
+        raise UsageError("expected a mission.toml to check, or --init FILE")
     try:
         mission = read_mission(args.mission)
+        check_files(mission)
+        if mission.model is not None:
+            EdgeModel(mission.model).check_files()
         budget = planned_passes(mission) if mission.passes.budget is not None else None
-    except ConfigError as error:
-        raise UserError(f"{args.mission}: {error}") from error
+    except (ConfigError, ModelError) as error:
+        said = str(error)
+        raise UserError(said if said.startswith(str(args.mission)) else f"{args.mission}: {said}") from error
     every = f"{mission.passes.bytes} bytes every {mission.passes.every_s:g} s"
     print(f"{args.mission}: good; {_passes(budget) if budget is not None else every}")
     for line in guarantees(mission.coding):
@@ -114,11 +120,13 @@ def _init(args: argparse.Namespace) -> int:
     if args.budget is not None:
         given = _of_budget(args.budget, args.satellite, args.init.parent)
     elif args.satellite is not None:
-        raise UserError("--satellite: expected with --budget only")
+        raise UsageError("--satellite: expected with --budget only")
     if os.path.lexists(args.init):
         raise RefusedError(f"--init: {args.init} exists: give another name")
     write_text(args.init, template(given))
-    print(f"wrote {args.init}; check it with: swathpack mission {args.init} --check")
+    keys = args.init.parent / KEY_FILE
+    made = "" if keys.exists() else f"make its keys with: swathpack keys {keys}, and "
+    print(f"wrote {args.init}; {made}check it with: swathpack mission {args.init} --check")
     return 0
 
 
@@ -135,7 +143,7 @@ def _of_budget(path: Path, satellite: str | None, folder: Path) -> dict[str, Any
 
 def template(given: dict[str, Any]) -> str:
     """A mission.toml with these keys set, and all others as comments with their defaults; reports are to be signed."""
-    given = {"uplink.key_file": "link.keys", **given}
+    given = {"uplink.key_file": KEY_FILE, **given}
     lines = ["# A mission for `python -m swathpack.edge --config THIS-FILE`. What stands behind a # is the default."]
     lines.append("# Paths start at this file. docs/runtime.md has more about the keys.")
     tables = [f for f in dataclasses.fields(Mission) if dataclasses.is_dataclass(f.default_factory)]

@@ -21,7 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from swathpack.edge.downlink.budget import parse_time
-from swathpack.tools.errors import RefusedError, UserError
+from swathpack.tools.errors import RefusedError, UsageError, UserError
 from swathpack.tools.files.outputs import Output, add_force, check_output, write_text
 
 FILES = ("budget.toml", "passes.csv", "plan.json", "plan.html", "plan.png")
@@ -71,9 +71,9 @@ def run(args: argparse.Namespace) -> int:
     if args.init is not None:
         return _init(args.init)
     if not args.plan and not args.check:
-        raise UserError("expected a plan file or preset (see: swathpack plan --presets)")
+        raise UsageError("expected a plan file or preset (see: swathpack plan --presets)")
     if len(args.plan) > 1 and not args.check:
-        raise UserError(f"expected one plan, found {', '.join(args.plan)}; --compare sets others beside it")
+        raise UsageError(f"expected one plan, found {', '.join(args.plan)}; --compare sets others beside it")
     _need_packages()
     return _check(args) if args.check else _sweep(args) if args.sweep else _plan(args)
 
@@ -85,7 +85,7 @@ def _plan(args: argparse.Namespace) -> int:
     plans = [_read(args, name) for name in (*args.plan, *args.compare)]
     names = [plan.name for plan in plans]
     if len(set(names)) < len(names):
-        raise UserError(f"--compare: expected plans with names of their own, found {', '.join(names)}")
+        raise UsageError(f"--compare: expected plans with names of their own, found {', '.join(names)}")
     exported = tuple(exports.FORMATS[name][0] for name in args.export)
     folder = _folder(args, plans, (*FILES, *exported))
     outcomes = [evaluate(plan) for plan in plans]
@@ -111,7 +111,7 @@ def _sweep(args: argparse.Namespace) -> int:
     from swathpack.tools.plan.model import evaluate
 
     if args.compare:
-        raise UserError("--sweep and --compare: expected one of them")
+        raise UsageError("--sweep and --compare: expected one of them")
     key, values = sweep.parse_sweep(args.sweep)
     plans = [_read(args, args.plan[0], {key: value}) for value in values]
     folder = _folder(args, plans[:1], ("sweep.csv", "sweep.html"))
@@ -173,11 +173,11 @@ def _read(args: argparse.Namespace, name: str, changes=None):  # type: ignore[no
     from swathpack.tools.plan.inputs import read_plan
 
     if args.seed is not None and not 0 <= args.seed < 2**63:
-        raise UserError(f"--seed: expected 0 or more, below 2^63, found {args.seed}")
+        raise UsageError(f"--seed: expected 0 or more, below 2^63, found {args.seed}")
     try:
         start = None if args.start is None else parse_time(args.start)
     except ValueError:
-        raise UserError(f"--start: expected a UTC time such as 2026-12-01T00:00:00Z, found {args.start!r}") from None
+        raise UsageError(f"--start: expected a UTC time such as 2026-12-01T00:00:00Z, found {args.start!r}") from None
     return read_plan(name, days=args.days, seed=args.seed, start_s=start, changes=changes)
 
 

@@ -5,7 +5,8 @@
     swathpack receive --store ground.db --drop 17/255/255
 
 Prints one line per pass: packets, what was lost or damaged, tile-frames that grew; and how many reports were
-written. Exit code 3 when packets were lost, damaged or forged and could not be restored; a file without any packet is refused.
+written. Exit code 3 when packets were lost, damaged or forged and could not be restored, and with --images when pixels of a date
+lack, which are nodata then, or a place is too large; a file without any packet is refused.
 """
 
 from __future__ import annotations
@@ -22,10 +23,13 @@ from swathpack.edge.packets.deframer import Deframer
 from swathpack.edge.packets.link_keys import UNSIGNED, LinkKey, LinkKeyError, choose_key, read_link_keys
 from swathpack.edge.packets.security import ForgedPacketError, opened
 from swathpack.edge.packets.space_packet import SpacePacket
-from swathpack.tools.errors import DONE, PARTLY, UserError
+from swathpack.edge.spoken import reason
+from swathpack.edge.stream.header import MAX_TILE, TILE_STEP
+from swathpack.tools.errors import DONE, PARTLY, UsageError, UserError
 from swathpack.tools.files.decoder import MAX_PIXELS
 from swathpack.tools.files.models import open_model
 from swathpack.tools.files.outputs import check_output, write_bytes
+from swathpack.tools.files.what_is import instead
 from swathpack.tools.ground.codec_decoder import EdgeSegmentDecoder
 from swathpack.tools.ground.guarantees import promised_in
 from swathpack.tools.ground.images import write_images
@@ -51,6 +55,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=MAX_PIXELS,
         metavar="N",
         help=f"leave out a place with more pixels than this in all its images (default {MAX_PIXELS:,})",
+    )
+    parser.add_argument(
+        "--tile",
+        type=int,
+        choices=range(TILE_STEP, MAX_TILE + 1, TILE_STEP),
+        metavar="N",
+        help="pixels a side of the mission's tiles (coding.tile); without it the tiles that came tell",
     )
     parser.add_argument("--list", action="store_true", help="show what the store holds of every tile and date")
     parser.add_argument(
@@ -90,9 +101,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Drop, receive every pass in turn, write images, list: what is asked for, in this order."""
     if not (args.passes or args.images or args.list or args.drop):
-        raise UserError("nothing to do: expected pass files, --images, --list or --drop")
+        raise UsageError("nothing to do: expected pass files, --images, --list or --drop")
     if not 1 <= args.epoch < 1 << 32:
-        raise UserError(f"--epoch: expected 1 to {(1 << 32) - 1}, found {args.epoch}")
+        raise UsageError(f"--epoch: expected 1 to {(1 << 32) - 1}, found {args.epoch}")
     try:
         key = _key(args)
         _check_files(args)
@@ -102,11 +113,11 @@ def run(args: argparse.Namespace) -> int:
         finally:
             store.close()
     except (ModelError, GroundStoreError, LinkKeyError, OSError) as error:
-        raise UserError(str(error)) from error
+        raise UserError(reason(error)) from error
 
 
 def _run(args: argparse.Namespace, store: GroundStore, key: LinkKey) -> int:
-    refused: list[str] = []
+    refused, partial = list[str](), 0
     whole: list[bool] = []
     for what in args.drop:
         print(f"dropped {what}: {drop(store, what)} segments")
@@ -114,14 +125,18 @@ def _run(args: argparse.Namespace, store: GroundStore, key: LinkKey) -> int:
         model = open_model(args.model or DEFAULT_DIRECTORY)
         whole = [_receive(path, store, model, key, args) for path in args.passes]
         if args.images is not None:
-            _, refused = write_images(store, model, args.images, args.max_pixels, print)
+            _, refused, partial = write_images(store, model, args.images, args.max_pixels, print, args.tile)
     if args.list:
         decoder = lru_cache(maxsize=1)(lambda: EdgeSegmentDecoder(EdgeModel(args.model) if args.model else EdgeModel()))
         for line in listing(store, lambda key: promised_in(store, decoder(), key)):
             print(line)
     for line in refused:
         print(f"images: left out: {line}")
-    return PARTLY if refused or not all(whole) else DONE
+    if partial:
+        print(
+            f"images: of {partial} date{'s' if partial > 1 else ''} pixels lack: not sent yet, lost, or without data on board"
+        )
+    return PARTLY if refused or partial or not all(whole) else DONE
 
 
 def _check_files(args: argparse.Namespace) -> None:
@@ -132,14 +147,14 @@ def _check_files(args: argparse.Namespace) -> None:
     if args.store.is_file() and args.store.stat().st_size:
         with open(args.store, "rb") as file:
             if file.read(len(_SQLITE)) != _SQLITE:
-                raise UserError(f"{args.store}: expected a ground store (an SQLite database), found another file")
+                raise UserError(instead(args.store, "a ground store (an SQLite database)"))
     for folder in filter(None, (args.images, args.reports)):
         check_output(folder, inputs, force=True)
     for path in args.passes:
-        if path.stat().st_size == 0:
-            raise UserError(f"{path}: expected packets of a pass, found an empty file")
+        if path.is_dir() or path.stat().st_size == 0:
+            raise UserError(instead(path, "packets of a pass"))
         if _first_packet(path, args.max_packet) is None:
-            raise UserError(f"{path}: expected packets of a pass, found none")
+            raise UserError(instead(path, "packets of a pass"))
         if _first_packet(path, args.max_packet, keys, args.signed) is None:
             raise UserError(f"{path}: expected packets signed by a key of {args.key_file}, found none")
 
@@ -147,13 +162,13 @@ def _check_files(args: argparse.Namespace) -> None:
 def _key(args: argparse.Namespace) -> LinkKey:
     """What signs the reports. Raises UserError, LinkKeyError."""
     if args.signed and args.key_file is None:
-        raise UserError("--signed: expected a --key-file with it")
+        raise UsageError("--signed: expected a --key-file with it")
     if args.key_file is not None and args.insecure:
-        raise UserError("--insecure: expected no --key-file with it")
+        raise UsageError("--insecure: expected no --key-file with it")
     if args.key_file is not None:
         return choose_key(read_link_keys(args.key_file), args.key_slot)
     if args.reports is not None and not args.insecure:
-        raise UserError(
+        raise UsageError(
             "--reports: the board takes signed reports: give --key-file, or --insecure for a mission that says so"
         )
     return UNSIGNED

@@ -14,9 +14,10 @@ import numpy as np
 
 from swathpack.edge.stream.quality import STEPS
 from swathpack.tools.files.coders import Coders
-from swathpack.tools.files.frame_coder import FrameCoder, Trial
+from swathpack.tools.files.frame_coder import FrameCoder
 from swathpack.tools.files.sharing import fill, level_fitting
 from swathpack.tools.files.step_search import closer, finest_fitting
+from swathpack.tools.files.trials import Trial
 
 NEAR = 1.5  # levels by which the learned codec's step may miss the level of all others
 ROUNDS = 4  # in which that is found, mostly in one or two
@@ -25,15 +26,16 @@ FEW_BYTES = 256  # of a tile, for which the learned codec alone is worth a searc
 
 
 def frame_filled(coder: FrameCoder, room: int) -> Trial:
-    """The trial of a frame that fills `room` bytes best."""
+    """The trial of a frame that fills `room` bytes best, refined."""
     level = level_fitting([coder], room)
     coder.decide(step_near(level))
     mixed = _frame_mixed(coder, round(level), room)
+    mixed = None if mixed is None else coder.refined(mixed)
     if mixed is not None and not coder.tries_both:
         return mixed
     error = np.inf if mixed is None else coder.error(mixed)
     coder.give_up()
-    plain = fill([(coder, coder.trial(level))], room)[0]
+    plain = coder.refined(fill([(coder, coder.trial(level))], room)[0])
     return plain if mixed is None or coder.error(plain) < error else mixed
 
 

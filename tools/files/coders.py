@@ -10,11 +10,14 @@ import numpy as np
 from swathpack.edge.codec.pixels import TileWindow
 from swathpack.edge.codec.rate import HALF_AS_MANY, LEVELS
 from swathpack.edge.codec.tile_coder import DEAD_ZONE
-from swathpack.tools.files.frame_coder import FrameCoder, Surroundings, Trial
+from swathpack.tools.files.frame_coder import FrameCoder, Surroundings
 from swathpack.tools.files.kept_tiles import Choice, LearnedTile, PlainTile
 from swathpack.tools.files.places import Place
 from swathpack.tools.files.sharing import fill, first_of, least_of, sizes_of
 from swathpack.tools.files.sources import FrameSource
+from swathpack.tools.files.trials import Trial
+
+REST = 0.01  # of a tile's bytes
 
 
 @dataclass(frozen=True)
@@ -110,25 +113,30 @@ class Coders:
         self._forget()
         later = [sizes_of(coder, trial) for coder, trial in zip(self._kept, trials)]
         least = [least_of(coder, trial) for coder, trial in zip(self._kept, trials)]
-        found: list[Trial] = []
+        cuts, found = list[Trial](), list[Trial]()
         for index, (coder, trial) in enumerate(zip(self._kept, trials)):
             self._refresh(index)
             coder.recode(trial)
-            found.append(first_of(coder, trial, later[index + 1 :], room, least[index + 1 :]))
+            cuts.append(first_of(coder, trial, later[index + 1 :], room, least[index + 1 :]))
+            found.append(coder.refined(cuts[-1]))
             room -= found[-1].size
             coder.remember(found[-1])
-        return self._topped_up(found, room)
+        return self._topped_up(cuts, found, room)
 
-    def _topped_up(self, trials: Sequence[Trial], room: int) -> list[Trial]:
-        """What is left goes to plain tiles that no later frame names: the last frame may have none."""
+    def _topped_up(self, cuts: Sequence[Trial], trials: Sequence[Trial], room: int) -> list[Trial]:
+        """What is left goes to plain tiles that no later frame names: the last frame may have none. cuts: the same trials before
+        they were refined; what that leaves of each tile's bytes is not worth refining it again.
+        """
         named = {(ref.frame, tile.index) for trial in trials for tile in trial.tiles for ref in tile.refs}
+        least = REST if self._given.choice.refine else 0.0
         found = []
-        for coder, trial in zip(reversed(self._kept), reversed(trials)):
+        for coder, cut, trial in zip(reversed(self._kept), reversed(cuts), reversed(trials)):
             tiles = list(trial.tiles)
             for n, tile in enumerate(tiles):
                 free = tile.size and isinstance(tile.coded, PlainTile) and (coder.index, tile.index) not in named
-                if free and room > 0:
-                    tiles[n] = coder.grown(tile, room)
+                if free and room > least * tile.size:
+                    more = coder.grown(cut.tiles[n], tile.size - cut.tiles[n].size + room)
+                    (tiles[n],) = coder.refined(Trial((more,))).tiles
                     room -= tiles[n].size - tile.size
             found.append(Trial(tuple(tiles)))
         return found[::-1]
@@ -154,7 +162,9 @@ class Coders:
         """The same trials with `room` filled by their plain tiles."""
         if not any(trial.plain for trial in trials):
             return list(trials)
-        return self.settled(trials, room) if len(trials) > 1 else fill(list(zip(self._kept, trials)), room)
+        if len(trials) > 1:
+            return self.settled(trials, room)
+        return [self._kept[0].refined(trial) for trial in fill([(self._kept[0], trials[0])], room)]
 
     def error(self, trials: Sequence[Trial]) -> float:
         """Squared error of trials that were made last; see `FrameCoder.error`."""

@@ -16,7 +16,16 @@ from swathpack.edge.bands import BANDS, complete_dn, filled_counts
 from swathpack.edge.codec.latents import Latent
 from swathpack.edge.codec.model import EdgeModel
 from swathpack.edge.codec.modes import Weighing, image_error
-from swathpack.edge.codec.plain import CodedPlain, Counts, against, decode_plain, encode_predictive, encode_transform
+from swathpack.edge.codec.plain import (
+    FINEST_DN,
+    CodedPlain,
+    Counts,
+    against,
+    decode_plain,
+    encode_predictive,
+    encode_transform,
+    refined_payload,
+)
 from swathpack.edge.codec.prediction import CodingContext
 from swathpack.edge.codec.tile_coder import DEAD_ZONE, CodedLatent, analyse_tile, encode_tile, weigh_contexts
 from swathpack.edge.codec.transform_coder import counts_of
@@ -71,16 +80,24 @@ class How:
 
 
 def transform(
-    _: EdgeModel, tile: Frame, most_bytes: int | None, aim_bytes: int, weighing: Weighing, slope: float | None = None
+    _: EdgeModel,
+    tile: Frame,
+    most_bytes: int | None,
+    aim_bytes: int,
+    weighing: Weighing,
+    slope: float | None = None,
+    shaped: bool = False,
 ) -> CodedPlain:
     """A tile by the transform coder without any other date, down to the finest level or most_bytes. slope: where
-    its payload will be cut (error saved a byte), if that is known: what lies far beyond is then not coded.
+    its payload will be cut (error saved a byte), if that is known: what lies far beyond is then not coded. shaped: whoever decodes
+    it has the mask of its valid pixels.
     """
     tile = _filled(tile)
     weights = weighing.of(tile.bands, tile.data, tile.valid)
 
     def coded(most: int | None) -> CodedPlain:
-        return encode_transform(tile.data, tile.valid, tile.bands, max_bytes=most, aim_bytes=aim_bytes, weights=weights)
+        how = most, aim_bytes, weights, shaped
+        return encode_transform(tile.data, tile.valid, tile.bands, FINEST_DN, *how)
 
     if slope is not None and most_bytes is None:
         room = room_for(aim_bytes)
@@ -98,23 +115,29 @@ def dated(_: EdgeModel, tile: Frame, alone: CodedPlain, aim_bytes: int, dates: S
     return None if found is alone else found
 
 
+def refined(_: EdgeModel, tile: Frame, payload: bytes, date: Counts | None, weighing: Weighing) -> bytes | None:
+    """Another transform payload of at most as many bytes whose image has less error; None where none was found."""
+    tile = _filled(tile)
+    found = refined_payload(payload, tile.data, tile.valid, tile.bands, date)
+    if found is None:
+        return None
+    costs = [plain_cost(_, tile, each, date, weighing) for each in (payload, found)]
+    return found if costs[1] < costs[0] else None
+
+
 def image(
     _: EdgeModel, payload: bytes, shape: tuple[int, int, int], bands: tuple[str, ...], date: Counts | None
 ) -> Counts:
     """What a decoder makes of a transform payload, as it keeps it for later dates."""
-    return counts_of(_image(payload, shape, bands, date))
-
-
-def _image(
-    payload: bytes, shape: tuple[int, int, int], bands: tuple[str, ...], date: Counts | None
-) -> NDArray[np.float32]:
-    return decode_plain(TRANSFORM, payload, shape, np.ones(shape[1:], np.bool_), bands, date=date).counts
+    every = np.ones(shape[1:], np.bool_)
+    return counts_of(decode_plain(TRANSFORM, payload, shape, every, bands, date=date).counts)
 
 
 def plain_cost(_: EdgeModel, tile: Frame, payload: bytes, date: Counts | None, weighing: Weighing) -> float:
     """The error of what a decoder makes of a transform payload; see `swathpack.edge.codec.modes.image_error`."""
     shape = (len(tile.bands), tile.height, tile.width)
-    return _cost_of(_image(payload, shape, tile.bands, date), tile, weighing)
+    found = decode_plain(TRANSFORM, payload, shape, tile.valid, tile.bands, date=date)
+    return _cost_of(found.counts, tile, weighing)
 
 
 def analyse(model: EdgeModel, tile: Frame) -> NDArray[np.float32]:

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swathpack.edge.codec.plain import PlainError, greatest_error
-from swathpack.edge.stream import Segment, Stream
+from swathpack.edge.frame import Frame
+from swathpack.edge.stream import Header, Segment, Stream
 from swathpack.edge.stream.quality import PREDICTIVE
 
 
@@ -119,3 +120,26 @@ class Report:
             else:
                 found += [line for report in run for line in report.missing]
         return found
+
+
+@dataclass
+class Decoded:
+    """Frames as they were given (bands, grid, offset), and the report."""
+
+    frames: list[Frame]
+    report: Report
+
+    @property
+    def problems(self) -> list[str]:
+        """See `Report.problems`."""
+        return self.report.problems
+
+    @property
+    def reports(self) -> list[FrameReport]:
+        """Per frame."""
+        return self.report.frames
+
+    @property
+    def header(self) -> Header:
+        """Of the stream."""
+        return self.report.stream.header

@@ -7,11 +7,12 @@ layer that arrived whole; tiles without any layer come out as nodata.
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from swathpack.codec.seams import steps_of_latent
 from swathpack.codec.squares import synthesised
 from swathpack.edge.bands import BANDS
 from swathpack.edge.codec.digest import array_digest, context_digest
@@ -29,39 +30,17 @@ from swathpack.edge.stream import Header, Segment, Stream, StreamError, read_str
 from swathpack.edge.stream.quality import TRANSFORM, is_learned
 from swathpack.tools import errors
 from swathpack.tools.errors import UserError
-from swathpack.tools.files.decode_report import FrameReport, Report, TileReport, ranges_of
+from swathpack.tools.files.decode_report import Decoded, FrameReport, Report, TileReport, ranges_of
 from swathpack.tools.files.doubt import doubtful_frames
 from swathpack.tools.files.frame_rows import HoleRows, ValidRows
 from swathpack.tools.files.held_dates import DateMissing, HeldDates, joined
 from swathpack.tools.files.held_latents import HeldLatents, Place
 from swathpack.tools.files.pool import Job, Pool
+from swathpack.tools.files.seams import Grid
 from swathpack.tools.files.tile_parts import DecodedTile, TilePart
 from swathpack.tools.files.tile_store import TileStore
 
 MAX_PIXELS = 1 << 30  # in all frames, unless more is asked for
-
-
-@dataclass
-class Decoded:
-    """Frames as they were given (bands, grid, offset), and the report."""
-
-    frames: list[Frame]
-    report: Report
-
-    @property
-    def problems(self) -> list[str]:
-        """See `Report.problems`."""
-        return self.report.problems
-
-    @property
-    def reports(self) -> list[FrameReport]:
-        """Per frame."""
-        return self.report.frames
-
-    @property
-    def header(self) -> Header:
-        """Of the stream."""
-        return self.report.stream.header
 
 
 _DOUBT = "its record may be among what was damaged: nodata and time are uncertain"
@@ -173,52 +152,65 @@ class StreamDecoder:
         )
 
     def tiles(
-        self, report: FrameReport, layers: int = LAYERS, only: Container[int] | None = None
-    ) -> Iterator[tuple[TileWindow, Frame]]:
-        """The tiles of frame `report.frame` that come out, row by row, or those of them whose numbers are in `only`;
-        `report` is filled on the way. Call in rising order of frames.
-        """
-        index, outline = report.frame, self.outline(report.frame)
-        valid = ValidRows(self.stream.validity(index), self.header)
-        wanted = self._wanted(report, valid, only)
-        holes = HoleRows(self.stream.validity(index), self.header)
-        for window, found, counts, known in self._decoded(report, layers, outline, valid, wanted, only):
-            report.tiles.append(found)
-            if counts is not None:
-                lacking = self._lacking(report, holes, window)
-                empty = ~known | lacking if lacking.size else np.broadcast_to(~known, counts.shape)
-                data = np.where(empty, 0, counts).astype(np.uint16)
-                yield window, replace(outline, data=data, valid=known, holes=lacking)
-        report.tiles.sort(key=lambda t: t.tile)
-
-    def _decoded(
         self,
         report: FrameReport,
-        layers: int,
-        outline: Frame,
-        valid: ValidRows,
-        wanted: NDArray[np.bool_] | None,
-        only: Container[int] | None,
-    ) -> Iterator[tuple[TileWindow, TileReport, NDArray[np.uint16] | None, NDArray[np.bool_]]]:
-        """What is decoded of a frame, tile by tile; the pool's workers are a few tiles ahead."""
-        index = report.frame
+        layers: int = LAYERS,
+        only: Container[int] | None = None,
+        beside: Container[int] = (),
+    ) -> Iterator[tuple[TileWindow, Frame]]:
+        """The tiles of frame `report.frame` that come out, row by row, or those of them whose numbers are in `only`;
+        `report` is filled on the way. beside: tiles that are decoded, where they are there, for what their edges change in
+        those. Call in rising order of frames.
+        """
+        index, outline = report.frame, self.outline(report.frame)
+        holes = HoleRows(self.stream.validity(index), self.header)
+        found = self.decoded(report, layers, only, beside)
+        across = -(-self.header.width // self.header.tile_size)
+        for window, tile in Grid(across, outline.bands, outline.radiometry).without_seams(found):
+            if tile.counts is None or not (only is None or window.index in only):
+                continue
+            lacking = self._lacking(report, holes, window)
+            empty = ~tile.known | lacking if lacking.size else np.broadcast_to(~tile.known, tile.counts.shape)
+            data = np.where(empty, 0, tile.counts).astype(np.uint16)
+            yield window, replace(outline, data=data, valid=tile.known, holes=lacking)
+        report.tiles.sort(key=lambda t: t.tile)
+
+    def decoded(
+        self,
+        report: FrameReport,
+        layers: int = LAYERS,
+        only: Container[int] | None = None,
+        beside: Container[int] = (),
+    ) -> Iterator[tuple[TileWindow, DecodedTile]]:
+        """The same tile by tile as decoding leaves them, with seams; the pool's workers are a few tiles ahead."""
+        valid = ValidRows(self.stream.validity(report.frame), self.header)
+        wanted = self._wanted(report, valid, only)
 
         def windows() -> Iterator[TileWindow]:
-            for tile in self.tiles_of.get(index, []):
-                if only is None or tile in only:
+            for tile in self.tiles_of.get(report.frame, []):
+                if only is None or tile in only or tile in beside:
                     if wanted is None or wanted[tile]:
                         yield self.windows[tile]
-                    else:
+                    elif only is None or tile in only:
                         report.tiles.append(TileReport(tile))
 
+        for window, tile in self._in_turn(report.frame, layers, valid, windows()):
+            if only is None or window.index in only:
+                report.tiles.append(tile.report)
+            yield window, tile
+
+    def _in_turn(
+        self, index: int, layers: int, valid: ValidRows, windows: Iterator[TileWindow]
+    ) -> Iterator[tuple[TileWindow, DecodedTile]]:
+        outline = self.outline(index)
         if self.pool is None:
-            for w in windows():
-                yield w, *self._counts(index, w, layers, outline, valid.of(w))
+            for w in windows:
+                yield w, self._counts(index, w, layers, outline, valid.of(w))
             return
         self.held.advance(index)
 
         def jobs() -> Iterator[Job]:
-            for w in windows():
+            for w in windows:
                 if f"{index} {w.index} {layers}" in self.store:
                     yield w, "nothing", ()
                 else:
@@ -230,7 +222,7 @@ class StreamDecoder:
                 self.held.put((index, w.index), done.held)
             if done.date is not None:
                 self.dates.keep((index, w.index), done.date)
-            yield w, done.report, done.counts, done.known
+            yield w, done
 
     def _part(self, index: int, window: TileWindow) -> TilePart:
         """All that a tile is decoded from."""
@@ -251,24 +243,26 @@ class StreamDecoder:
 
     def _counts(
         self, index: int, window: TileWindow, layers: int, outline: Frame, valid: NDArray[np.bool_]
-    ) -> tuple[TileReport, NDArray[np.uint16] | None, NDArray[np.bool_]]:
-        """The report, the counts (C, h, w) of the stream's bands, None if nothing came, and which pixels are known."""
+    ) -> DecodedTile:
+        """A tile; counts of the stream's bands."""
         first = min(self.by_tile[index, window.index], key=lambda s: s.layer_start)
         if not is_learned(first.quality_byte):
             return self._plain(index, window, layers, outline, valid)
         foreign = [b for b in outline.bands if b not in BANDS]
         if foreign:
             problem = f"expected a tile of the learned codec to have its bands, found {' '.join(foreign)}"
-            return TileReport(window.index, problem=problem), None, valid
+            return DecodedTile(TileReport(window.index, problem=problem), None, valid)
         report, decoder = self.latent(index, window)
         if decoder is None:
-            return report, None, valid
+            return DecodedTile(report, None, valid)
         pixels = synthesised(self.model, decoder.reconstruction(layers))[:, : window.height, : window.width]
-        return report, outline.counts_of(pixels[[BANDS.index(b) for b in outline.bands]]), valid
+        counts = outline.counts_of(pixels[[BANDS.index(b) for b in outline.bands]])
+        steps = steps_of_latent(decoder.q, len(outline.bands), outline.radiometry.gain)
+        return DecodedTile(report, counts, valid, steps)
 
     def _plain(
         self, index: int, window: TileWindow, layers: int, outline: Frame, valid: NDArray[np.bool_]
-    ) -> tuple[TileReport, NDArray[np.uint16] | None, NDArray[np.bool_]]:
+    ) -> DecodedTile:
         """A tile without the network: its segments' payloads are pieces of one."""
         self.held.advance(index)
         segments = sorted(self.by_tile[index, window.index], key=lambda s: s.layer_start)
@@ -281,21 +275,22 @@ class StreamDecoder:
             found = decode_plain(report.q, payload, shape, valid, outline.bands, layers, date)
         except (PlainError, DateMissing) as error:
             report.problem = str(error)
-            return report, None, valid
+            return DecodedTile(report, None, valid)
         whole = not report.problem and segments[-1].layer_stop == layers == LAYERS
         if report.q == TRANSFORM and whole and self.dates.named((index, window.index)):
             self.dates.keep((index, window.index), counts_of(found.counts))
         report.layers, report.latent_digest = found.layers, bytes_digest(payload, 8).hex()
         if not found.known.any():
             report.problem = report.problem or "cut before its first layer"
-            return report, None, valid
+            return DecodedTile(report, None, valid)
+        known = valid & found.known.all(axis=0)
         if report.q == TRANSFORM:
-            return report, outline.radiometry.nearest(found.counts), valid & found.known.all(axis=0)
+            return DecodedTile(report, outline.radiometry.nearest(found.counts), known, found.steps)
         report.max_error = found.max_error
         counts = np.clip(np.rint(found.counts), 0, MAX_COUNT).astype(np.uint16)
         if found.max_error != 0:
             counts = outline.radiometry.off_nodata(counts)
-        return report, counts, valid & found.known.all(axis=0)
+        return DecodedTile(report, counts, known)
 
     def _lacking(self, report: FrameReport, holes: HoleRows, window: TileWindow) -> NDArray[np.bool_]:
         """(C, h, w) bool, where single bands lack data, or nothing where none do or it cannot be told."""

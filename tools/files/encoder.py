@@ -30,7 +30,7 @@ from swathpack.tools.files.carried import record_of
 from swathpack.tools.files.coders import Coders, Given
 from swathpack.tools.files.coding_jobs import room_for
 from swathpack.tools.files.file_writer import FileWriter
-from swathpack.tools.files.frame_coder import FrameCoder, Surroundings, Trial
+from swathpack.tools.files.frame_coder import FrameCoder, Surroundings
 from swathpack.tools.files.frame_records import FrameRecords
 from swathpack.tools.files.kept_tiles import Choice
 from swathpack.tools.files.pool import Pool
@@ -39,7 +39,9 @@ from swathpack.tools.files.regions import Region, errors_of
 from swathpack.tools.files.series import check_alike
 from swathpack.tools.files.sharing import level_fitting
 from swathpack.tools.files.shelf import Shelf
+from swathpack.tools.files.smallest import Smallest, TooSmallError, smallest_budget
 from swathpack.tools.files.sources import FrameSource, source_of
+from swathpack.tools.files.trials import Trial
 from swathpack.tools.files.workers import LocalPool
 
 WHOLE_SHARE = 0.02  # of the budget: what files said, free text and all, is worth so much and no more
@@ -57,8 +59,8 @@ class SeriesEncoder:
     are no context for each other. metadata: what the files said; its essential part is in every stream. pool: who codes
     tiles, this process by default; the bytes are the same. shelf: where what was made of tiles waits. keep_going: tiles
     that cannot be read or coded are left out and named in `failures`. regions: tiles that they touch keep their greatest
-    error, the others share what is left. left_out, modes: of the stream made last, what it does not carry, and how many
-    tiles are coded how. Methods write to `file` where one is given; else they give the bytes.
+    error, the others share what is left. tile: pixels a side of tiles. left_out, modes: of the stream made last, what it does
+    not carry, and how many tiles are coded how. Methods write to `file` where one is given; else they give the bytes.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class SeriesEncoder:
         shelf: Shelf | None = None,
         keep_going: bool = False,
         regions: Sequence[Region] = (),
+        tile: int = TILE,
     ) -> None:
         sources = [source_of(frame) for frame in frames]
         check_alike(sources)
@@ -85,12 +88,13 @@ class SeriesEncoder:
         self.pool: Pool = LocalPool(model) if pool is None else pool
         self.shelf, self.modes = Shelf() if shelf is None else shelf, Counter[str]()
         self.metadata, self.left_out = metadata or Carried(), tuple[str, ...]()
-        self.choice = Choice(mode, slope, shift, weights, alone=len(frames) == 1 or intra_every == 1)
+        self.choice = Choice(mode, slope, shift, weights, alone=len(frames) == 1 or intra_every == 1, refine=slope > 0)
         self.groups = list(groups) or [0] * len(frames)
-        self.given, self.header = sources, _header(model, sources)
-        self.windows = list(tile_windows(self.header.height, self.header.width, TILE))
+        self.given, self.header = sources, _header(model, sources, tile)
+        self.windows = list(tile_windows(self.header.height, self.header.width, tile))
         self.errors = errors_of(regions, self.windows, (self.header.height, self.header.width))
         self._kept: dict[int, Trial] = {}  # of each frame, the tiles of regions
+        self._least: dict[bool, Smallest] = {}  # of each frame, in total
         self.records = FrameRecords(sources, self.header)
 
     def _start(self, whole: bool, file: IO[bytes] | None = None) -> FileWriter:
@@ -187,7 +191,7 @@ class SeriesEncoder:
         """All frames at level q with the first `layers` layers."""
         writer, coders = self._start(self._whole_fits(None), file), self._coders(self._aim_at(q), None, q, tick)
         every = (coders.take(index) for index in range(len(self.given)))
-        return self._write(writer, ((coder, coder.trial(q, dead_zone, layers)) for coder in every), file)
+        return self._write(writer, ((c, c.refined(c.trial(q, dead_zone, layers))) for c in every), file)
 
     def exact(self, max_error: int = 0, tick: Tick = lambda: None, file: IO[bytes] | None = None) -> bytes:
         """All frames, every valid count within `max_error`: lossless at 0. Tiles that a region touches are within its own, if that
@@ -200,7 +204,8 @@ class SeriesEncoder:
 
     def _aim_at(self, q: float) -> int:
         """Bytes of a tile at a level, about."""
-        samples = len(self.header.bands) * min(TILE, self.header.height) * min(TILE, self.header.width)
+        tile = self.header.tile_size
+        samples = len(self.header.bands) * min(tile, self.header.height) * min(tile, self.header.width)
         return bytes_about(q, samples)
 
     def _add_record(self, writer: FileWriter, index: int) -> None:
@@ -212,33 +217,57 @@ class SeriesEncoder:
         """At most `budget` bytes for each frame, the file's header and what the files said shared out among them. Raises
         UserError, which names the least budget, for one that cannot hold these and the mean of every tile.
         """
+        whole = self._whole_fits(budget * len(self.given))
+        share = -(-self._start(whole).size // len(self.given))
+        aim = max(1, (budget - share - max(self.promised_bytes(tick))) // self.others)
+        return self._budgeted(True, Smallest(budget, aim, budget), whole, tick, file)
+
+    def _frame_by_frame(self, goal: Smallest, whole: bool, tick: Tick, file: IO[bytes] | None) -> bytes:
         count, promised = len(self.given), self.promised_bytes(tick)
-        writer = self._start(self._whole_fits(budget * count), file)
+        writer = self._start(whole, file)
         share = -(-writer.size // count)
-        coders = self._coders(max(1, (budget - share - max(promised)) // self.others), budget, tick=tick)
+        coders = self._coders(goal.aim_bytes, goal.most_bytes, tick=tick)
 
         def trials() -> Iterator[tuple[FrameCoder, Trial]]:
             for index in range(count):
-                room = budget - share - self.records.bytes_of(index) - promised[index]
+                room = goal.budget - share - self.records.bytes_of(index) - promised[index]
                 coder = coders.take(index)
-                self._check_room(budget, room, coder.least(), each=True)
+                self._check_room(goal.budget, room, coder.least(), each=True)
                 yield coder, frame_filled(coder, room)
 
         return self._write(writer, trials(), file)
 
+    def _budgeted(self, each: bool, goal: Smallest, whole: bool, tick: Tick, file: IO[bytes] | None) -> bytes:
+        """A stream within a budget. Near the smallest one tiles that are meant to take more need not fit, nor need free text: then
+        they are coded as in the smallest one, without it.
+        """
+        made = self._frame_by_frame if each else self._at_equal_slope
+        start = 0 if file is None else file.tell()
+        try:
+            return made(goal, whole, tick, file)
+        except TooSmallError:
+            if file is not None:
+                file.seek(start)
+                file.truncate()
+            return made(replace(self._smallest(each), budget=goal.budget), False, tick, file)
+
+    def _smallest(self, each: bool) -> Smallest:
+        if each not in self._least:
+            self._least[each] = smallest_budget(self, each)
+        return self._least[each]
+
     def _check_room(self, budget: int, room: int, least: int, each: bool) -> None:
         """Refuse a budget whose room for tiles is below the least of them. What that is depends a little on what tiles are
-        meant to take, so that near it the one smallest budget decides. Raises UserError.
+        meant to take, so that near it the one smallest budget decides. Raises UserError, TooSmallError.
         """
         if room >= 2 * least:
             return
-        smallest = least_budget(self, each)
-        if budget < smallest or room < least:
-            option, named = (
-                "--bytes-per-frame" if each else "--bytes",
-                smallest if budget < smallest else budget + least - room,
-            )
-            raise UserError(f"{option} {budget}: expected at least {named}, {self._spoken()}")
+        smallest = self._smallest(each).budget
+        if budget < smallest:
+            option = "--bytes-per-frame" if each else "--bytes"
+            raise UserError(f"{option} {budget}: expected at least {smallest}, {self._spoken()}")
+        if room < least:
+            raise TooSmallError
 
     def _spoken(self) -> str:
         """What the least budget holds."""
@@ -251,15 +280,21 @@ class SeriesEncoder:
         """At most `budget` bytes for the whole file: one level for all frames, so that all have equal slope. Raises UserError
         as `per_frame` does.
         """
-        writer, count = self._start(self._whole_fits(budget), file), len(self.given)
-        room = budget - writer.size - self.records_bytes() - sum(self.promised_bytes(tick))
-        share = max(1, room // (count * self.others))
-        coders = self._coders(share, max(1, min(room, room_for(share))), tick=tick)
+        whole = self._whole_fits(budget)
+        room = budget - self._start(whole).size - self.records_bytes() - sum(self.promised_bytes(tick))
+        aim = max(1, room // (len(self.given) * self.others))
+        goal = Smallest(budget, aim, max(1, min(room, room_for(aim))))
+        return self._budgeted(False, goal, whole, tick, file)
+
+    def _at_equal_slope(self, goal: Smallest, whole: bool, tick: Tick, file: IO[bytes] | None) -> bytes:
+        writer, count = self._start(whole, file), len(self.given)
+        room = goal.budget - writer.size - self.records_bytes() - sum(self.promised_bytes(tick))
+        coders = self._coders(goal.aim_bytes, goal.most_bytes, tick=tick)
         every = [coders.keep(index) for index in range(count)]
-        self._check_room(budget, room, sum(coder.least() for coder in every), each=False)
+        self._check_room(goal.budget, room, sum(coder.least() for coder in every), each=False)
         level = level_fitting(every, room)
         coders.forget_plain()
-        return self._write(writer, zip(every, series_filled(coders, level, room, share)), file, last=True)
+        return self._write(writer, zip(every, series_filled(coders, level, room, goal.aim_bytes)), file, last=True)
 
     def records_bytes(self) -> int:
         """Bytes of the records of all frames."""
@@ -277,26 +312,7 @@ class SeriesEncoder:
         return [self.records.bytes_of(index) + coders.take(index).least() for index in range(len(self.given))]
 
 
-def least_budget(encoder: SeriesEncoder, each: bool) -> int:
-    """The smallest budget in total, or of each frame, that `encoder` accepts: how long a tile's head is depends on what the
-    tile may take, so the budget rises until it holds what it asks for.
-    """
-    budget, frames, promised = 0, len(encoder.given), encoder.promised_bytes()
-    tiles = encoder.others * (1 if each else frames)
-    used = -(-encoder.least_header() // frames) if each else encoder.least_header()
-    while True:
-        # What tiles may take is counted as `per_frame` and `in_total` do, or another budget would be the smallest.
-        room = budget - used - (max(promised) if each else sum(promised) + encoder.records_bytes())
-        aim = max(1, room // tiles)
-        most = budget if each else min(room, room_for(aim))
-        parts = [own + more for own, more in zip(promised, encoder.least_frames(aim, most))]
-        needed = used + (max(parts) if each else sum(parts))
-        if needed <= budget:
-            return budget
-        budget = needed
-
-
-def _header(model: EdgeModel, sources: Sequence[FrameSource]) -> Header:
+def _header(model: EdgeModel, sources: Sequence[FrameSource], tile: int) -> Header:
     first, size = sources[0].outline, (sources[0].height, sources[0].width)
     header = Header(
         model.digest,
@@ -306,7 +322,7 @@ def _header(model: EdgeModel, sources: Sequence[FrameSource]) -> Header:
         first.bands,
         first.level,
         first.boa_offset,
-        TILE,
+        tile,
         first.grid,
         times=tuple(s.outline.time for s in sources),
         radiometry=first.radiometry,

@@ -24,7 +24,8 @@ _NO_CURVE = Curve(np.zeros(1), np.zeros(1), 0.0)
 class Choice:
     """mode: auto (the better of both, a tile), learned or transform. slope, shift: of the learned codec, see
     `swathpack.edge.codec.tile_coder.encode_tile` and `swathpack.edge.stream.quality.usual_shift`. weights: of the bands, see
-    `swathpack.edge.codec.transform_coder.weights_for`. alone: no other date is predicted from what is coded.
+    `swathpack.edge.codec.transform_coder.weights_for`. alone: no other date is predicted from what is coded. refine: transform
+    payloads are coded once more when their length is settled (`swathpack.edge.codec.transform_coder.refine_payload`).
     """
 
     mode: str = "auto"
@@ -32,6 +33,7 @@ class Choice:
     shift: int = MAX_SHIFT
     weights: str = "auto"
     alone: bool = False
+    refine: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +65,11 @@ class PlainTile:
         """The same with at most so many bytes of payload: a prefix may end inside a layer."""
         sizes, most = np.minimum(self.payload_sizes, payload_bytes), min(self.payload_bytes, payload_bytes)
         return replace(self, payload_sizes=sizes, payload_bytes=most)
+
+    def instead(self, payload: bytes, sizes: NDArray[np.int64], shelf: Shelf) -> PlainTile:
+        """The same with another payload, whole. sizes: (17,) bytes of its first k layers."""
+        kept = shelf.put(replace(self.kept.get(), payload=payload, payload_sizes=sizes))
+        return replace(self, kept=kept, payload_sizes=sizes, payload_bytes=len(payload))
 
     def segment(self, frame: int, tile: int, stop: int, refs: tuple[ContextRef, ...] = ()) -> Segment:
         """The segment record with layers [0, stop)."""

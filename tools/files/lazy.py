@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from swathpack.codec.seams import REACH
 from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.codec.model import DEFAULT_DIRECTORY, EdgeModel
 from swathpack.edge.codec.pixels import TileWindow
@@ -247,7 +248,8 @@ class Stream:
         valid = np.zeros((rows.stop - rows.start, columns.stop - columns.start), np.bool_)
         data = np.zeros((len(outline.bands), *valid.shape), np.uint16)
         holes: NDArray[np.bool_] = np.zeros((0, 0, 0), np.bool_)
-        for tile, found in decoder.tiles(report, layers, parts):
+        beside = {w.index for w in decoder.windows if _meet(w, rows, columns, REACH)}
+        for tile, found in decoder.tiles(report, layers, parts, beside):
             inner, outer = parts[tile.index]
             data[:, outer[0], outer[1]] = found.data[:, inner[0], inner[1]]
             valid[outer] = found.valid[inner]
@@ -283,10 +285,10 @@ def values_of(frame: Frame) -> NDArray[Any]:
     return frame.radiometry.to_values(frame.data, valid & ~frame.holes if frame.holes.size else valid)
 
 
-def _meet(tile: TileWindow, rows: slice, columns: slice) -> bool:
-    """Whether any pixel of a tile lies in an area."""
-    down = rows.start < tile.top + tile.height and tile.top < rows.stop
-    return bool(down and columns.start < tile.left + tile.width and tile.left < columns.stop)
+def _meet(tile: TileWindow, rows: slice, columns: slice, within: int = 0) -> bool:
+    """Whether any pixel of a tile lies in an area, or within so many pixels of it."""
+    down = rows.start < tile.top + tile.height + within and tile.top - within < rows.stop
+    return bool(down and columns.start < tile.left + tile.width + within and tile.left - within < columns.stop)
 
 
 def _overlap(tile: TileWindow, rows: slice, columns: slice) -> tuple[Window, Window]:

@@ -109,10 +109,19 @@ class Output:
                 self._settle(self._stage / self.target.name)
             elif isinstance(error, OSError):
                 raise self._failed(error) from error
+            elif isinstance(error, UserError):
+                self._rename(error)
         except OSError as failure:
             raise self._failed(failure) from failure
         finally:
             shutil.rmtree(self._stage, ignore_errors=True)
+
+    def _rename(self, error: UserError) -> None:
+        """Nobody who is told of an error knows the place beside the target."""
+        assert self._stage is not None
+        if error.args and str(self._stage) in str(error.args[0]):
+            said = str(error.args[0]).replace(str(self._stage / self.target.name), str(self.given))
+            error.args = (said.replace(str(self._stage), str(self.given.parent)), *error.args[1:])
 
     def _settle(self, place: Path) -> None:
         if self.folder and self.whole and self.target.exists():

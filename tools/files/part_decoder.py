@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -31,7 +33,7 @@ class PartDecoder(StreamDecoder):
         """The tile."""
         found = self._counts(part.index, part.window, layers, outline, valid)
         place = (part.index, part.window.index)
-        return DecodedTile(*found, self.held.get(place), self.dates.get(place)) if part.kept else DecodedTile(*found)
+        return replace(found, held=self.held.get(place), date=self.dates.get(place)) if part.kept else found
 
 
 def decode_part(model: EdgeModel, part: TilePart, layers: int, outline: Frame, valid: NDArray[np.bool_]) -> DecodedTile:

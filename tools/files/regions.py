@@ -14,7 +14,7 @@ import numpy as np
 
 from swathpack.edge.codec.pixels import TileWindow
 from swathpack.edge.radiometry import MAX_COUNT
-from swathpack.tools.errors import UserError
+from swathpack.tools.errors import UsageError, UserError
 from swathpack.tools.files.part_request import window_of_bbox
 from swathpack.tools.files.rasters.records import Georeference
 
@@ -42,9 +42,9 @@ class Region:
 
     def __post_init__(self) -> None:
         if min(self.row, self.column) < 0 or min(self.height, self.width) < 1:
-            raise UserError(f"--region {self}: expected rows and columns from 0 on, and at least one of each")
+            raise UsageError(f"--region {self}: expected rows and columns from 0 on, and at least one of each")
         if not 0 <= self.max_error <= MAX_COUNT:
-            raise UserError(f"--region {self}: expected a max-error of 0 to {MAX_COUNT}")
+            raise UsageError(f"--region {self}: expected a max-error of 0 to {MAX_COUNT}")
 
     def __str__(self) -> str:
         """As the option has it."""
@@ -84,7 +84,7 @@ def parsed(text: str) -> Region | BoxRegion:
     if found := _BOX.fullmatch(plain):
         left, bottom, right, top, error = found.groups(default="0")
         return BoxRegion(float(left), float(bottom), float(right), float(top), int(error))
-    raise UserError(f"--region: expected {PIXELS} or {BOX}, found {text[:_LONGEST]!r}")
+    raise UsageError(f"--region: expected {PIXELS} or {BOX}, found {text[:_LONGEST]!r}")
 
 
 def region_of(numbers: Sequence[int]) -> Region:

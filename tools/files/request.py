@@ -16,7 +16,7 @@ from swathpack.edge.codec.tile_coder import RDO_SLOPE
 from swathpack.edge.codec.transform_coder import CHOICES as WEIGHTS
 from swathpack.edge.radiometry import MAX_COUNT
 from swathpack.edge.stream.quality import MAX_SHIFT
-from swathpack.tools.errors import UserError
+from swathpack.tools.errors import UsageError, UserError
 from swathpack.tools.files.encoder import SeriesEncoder
 from swathpack.tools.files.part_request import georeference_of
 from swathpack.tools.files.pool import Pool
@@ -70,15 +70,15 @@ class Request:
         ):
             value = getattr(self, name)
             if value is not None and not low <= value <= high:
-                raise UserError(f"{_option(name)}: expected {low:g} to {high:g}, found {value:g}")
+                raise UsageError(f"{_option(name)}: expected {low:g} to {high:g}, found {value:g}")
         if self.quality is not None and (self.bytes or self.bytes_per_frame):
-            raise UserError("--quality goes without a byte budget: the budget decides the quality")
+            raise UsageError("--quality goes without a byte budget: the budget decides the quality")
         if self.quality is not None and self.exact:
-            raise UserError("--quality goes without --lossless and --max-error: the error decides the quality")
+            raise UsageError("--quality goes without --lossless and --max-error: the error decides the quality")
         goals = ("bytes", "bytes_per_frame", "layers", "lossless", "max_error")
         given = [_option(name) for name in goals if getattr(self, name) not in (None, False)]
         if len(given) > 1:
-            raise UserError(f"expected one of {', '.join(given)}")
+            raise UsageError(f"expected one of {', '.join(given)}")
 
     @property
     def exact(self) -> bool:
@@ -96,7 +96,7 @@ class Request:
         """About how often a tile is worked on, by the kinds of work that the request takes."""
         learned = not self.exact and tries_learned(self.mode, source_of(series.frames[0]).outline.bands)
         dates = not self.exact and len(series.frames) > 1 and self.intra_every != 1
-        once = 1 + 3 * learned + 2 * dates
+        once = 1 + 3 * learned + 2 * dates + (not self.exact and not self.fast)
         return once + (self.bytes is not None) * (2 * dates + 2 * learned)
 
     def encoder(

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swathpack.edge.codec.rate import LEVELS, USUAL_LEVEL, Curve, cut_at_level, filled, finest_fitting_level
-from swathpack.tools.files.frame_coder import FrameCoder, Tile, Trial
+from swathpack.tools.files.frame_coder import FrameCoder
 from swathpack.tools.files.kept_tiles import LearnedTile, PlainTile
+from swathpack.tools.files.trials import Tile, Trial
 
 BYTES_AROUND = 6  # of a segment around its payload, about: for frames that are not coded yet
 

@@ -32,6 +32,7 @@ _JOBS: dict[str, Callable[..., Any]] = {
     "decode": decode_part,
     "transform": coding_jobs.transform,
     "dated": coding_jobs.dated,
+    "refined": coding_jobs.refined,
     "image": coding_jobs.image,
     "plain cost": coding_jobs.plain_cost,
     "analyse": coding_jobs.analyse,

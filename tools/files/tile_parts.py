@@ -37,20 +37,23 @@ class TilePart:
 
 @dataclass(frozen=True, eq=False)
 class DecodedTile:
-    """counts (C, h, w), None if nothing came; known (h, w) bool; held: its latent, date: its samples as context,
-    where later frames name it. A journal leaves the date out: it can be decoded again.
+    """counts (C, h, w), None if nothing came; known (h, w) bool; steps: of each band, see `swathpack.codec.seams`, none where
+    counts are exact or within an error; held: its latent, date: its samples as context, where later frames name it. A journal
+    leaves the date out: it can be decoded again. smoothed: the counts are a copy whose seams are smoothed.
     """
 
     report: TileReport
     counts: NDArray[np.uint16] | None
     known: NDArray[np.bool_]
+    steps: tuple[int, ...] = ()
     held: Held | None = None
     date: Counts | None = None
+    smoothed: bool = False
 
     def fields(self) -> dict[str, Any]:
         """For a `TileStore`."""
         out: dict[str, Any] = {"report": json.dumps(vars(self.report)), "known": np.packbits(self.known)}
-        out["size"] = ",".join(map(str, self.known.shape))
+        out |= {"size": ",".join(map(str, self.known.shape)), "steps": json.dumps(self.steps)}
         if self.counts is not None:
             out |= {"counts": zlib.compress(self.counts.tobytes(), 1), "bands": len(self.counts)}
         if self.held is not None:
@@ -69,4 +72,4 @@ class DecodedTile:
             shape = tuple(map(int, fields["shape"].split(",")))
             held = Held(fields["held"], shape, fields["quality"], fields["layers"])
         known = np.unpackbits(fields["known"])[: size[0] * size[1]].reshape(size) != 0
-        return cls(TileReport(**json.loads(fields["report"])), counts, known, held)
+        return cls(TileReport(**json.loads(fields["report"])), counts, known, tuple(json.loads(fields["steps"])), held)

@@ -51,20 +51,26 @@ def guarantee_fields(kept: Sequence[Kept], times: Sequence[int]) -> dict[str, An
     return {"format": "npz", "extra": {"max_error": array_to_json(found)}}
 
 
-def guarantee_lines(kept: Sequence[Kept]) -> Iterator[str]:
-    """A line for each date of which anything is promised: how many tiles keep which error, of which strips are missing, and of
-    which everything.
+@dataclass(frozen=True)
+class DateLine:
+    """What is said of the image of a date, and whether none of its pixels is known to lack."""
+
+    text: str
+    whole: bool
+
+
+def date_lines(kept: Sequence[Kept]) -> Iterator[DateLine]:
+    """A line for each date of which anything is promised or lacks: how many tiles keep which error, of which strips are missing,
+    and of which everything.
     """
     spans = {k.key.tile for k in kept}
     for time, some in groupby(sorted(kept, key=lambda k: (k.key.time, k.key.tile)), key=lambda k: k.key.time):
         tiles = list(some)
-        if said := spoken_errors(k.max_error for k in tiles):
-            there = {k.key.tile for k in tiles}
-            yield (
-                f"{spoken_time(time)}: {said}"
-                + _missing([k for k in tiles if k.max_error is not None])
-                + _absent(spans, there)
-            )
+        lacking = _missing([k for k in tiles if k.max_error is not None]) + _absent(spans, {k.key.tile for k in tiles})
+        said = spoken_errors(k.max_error for k in tiles)
+        if said or lacking:
+            here = f"{len(tiles)} tile{'' if len(tiles) == 1 else 's'}"
+            yield DateLine(f"{spoken_time(time)}: {said or here}{lacking}", not lacking)
 
 
 def promised_in(store: GroundStore, decoder: EdgeSegmentDecoder, key: TileKey) -> int | None:

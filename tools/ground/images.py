@@ -7,15 +7,17 @@ others written.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from swathpack.codec.seams import steps_of_latent
 from swathpack.codec.squares import smoothed, synthesised
+from swathpack.edge.bands import BANDS
 from swathpack.edge.codec.latents import STRIDE
 from swathpack.edge.codec.model import EdgeModel
 from swathpack.edge.codec.pixels import TILE, TileWindow
@@ -23,24 +25,29 @@ from swathpack.edge.codec.protocol import ContextLatent, TileKey
 from swathpack.edge.frame import MAX_SIDE, Frame
 from swathpack.edge.stream.quality import PREDICTIVE, is_learned, step_of
 from swathpack.tools.errors import UserError
+from swathpack.tools.files.decode_report import TileReport
 from swathpack.tools.files.decoder import MAX_PIXELS
 from swathpack.tools.files.frame_store import FrameStore
 from swathpack.tools.files.outputs import Output
 from swathpack.tools.files.rasters import Series, write_series
+from swathpack.tools.files.seams import Grid
+from swathpack.tools.files.tile_parts import DecodedTile
 from swathpack.tools.ground.codec_decoder import EdgeSegmentDecoder
 from swathpack.tools.ground.decoder import DecodeError
-from swathpack.tools.ground.guarantees import Kept, guarantee_fields, guarantee_lines
+from swathpack.tools.ground.guarantees import Kept, date_lines, guarantee_fields
 from swathpack.tools.ground.layout import TWELVE, Layout, layout_of, segments_of
 from swathpack.tools.ground.names import split_tile, spoken_time
+from swathpack.tools.ground.pitch import Pitches, pitches
 from swathpack.tools.ground.store import GroundStore, TileFrame
 
 
 @dataclass(frozen=True)
 class Place:
-    """The tile-frames of one place that have a latent, by time."""
+    """The tile-frames of one place that have a latent, by time. pitches: how far apart their tiles lie."""
 
     number: int
     held: tuple[TileFrame, ...]
+    pitches: Pitches
 
     @property
     def times(self) -> list[int]:
@@ -50,7 +57,7 @@ class Place:
     @property
     def size(self) -> tuple[int, int]:
         """Rows and columns of pixels that its tiles span."""
-        windows = [window_of(f) for f in self.held]
+        windows = [self.window(f) for f in self.held]
         return max(w.top + w.height for w in windows), max(w.left + w.width for w in windows)
 
     @property
@@ -64,18 +71,19 @@ class Place:
         """The tile that makes the frame as large as it is."""
         return max(self.held, key=lambda f: max(split_tile(f.key.tile)[1:]))
 
+    def window(self, held: TileFrame) -> TileWindow:
+        """Where a tile-frame lies in the place's frames."""
+        _, row, column = split_tile(held.key.tile)
+        side = self.pitches.of(held)
+        return TileWindow(0, row * side, column * side, held.size[0] * STRIDE, held.size[1] * STRIDE)
 
-def window_of(held: TileFrame) -> TileWindow:
-    """Where a tile-frame lies in its place's frames."""
-    _, row, column = split_tile(held.key.tile)
-    return TileWindow(0, row * TILE, column * TILE, held.size[0] * STRIDE, held.size[1] * STRIDE)
 
-
-def places(store: GroundStore) -> Iterator[Place]:
-    """Every place of which a latent is held."""
+def places(store: GroundStore, tile: int | None = None) -> Iterator[Place]:
+    """Every place of which a latent is held. tile: the mission's coding.tile in pixels; None for what the tiles tell."""
+    found = pitches((f for f in store.contents() if f.layers > 0), tile)
     held = (f for f in store.contents() if f.layers > 0)
     for number, some in groupby(held, key=lambda f: split_tile(f.key.tile)[0]):
-        yield Place(number, tuple(sorted(some, key=lambda f: (f.key.time, f.key.tile))))
+        yield Place(number, tuple(sorted(some, key=lambda f: (f.key.time, f.key.tile))), found)
 
 
 def place_frames(
@@ -89,26 +97,37 @@ def place_frames(
     the frame's size. kept: told of every tile. scratch: folder for frames that are large.
     """
     layout = layout_of(store, EdgeSegmentDecoder(model), place.held)
-    windows = {f.key: layout.window(f.key, window_of(f)) for f in place.held}
+    windows = {f.key: layout.window(f.key, place.window(f)) for f in place.held}
     size = max(w.top + w.height for w in windows.values()), max(w.left + w.width for w in windows.values())
-    frames = FrameStore(*size, scratch)
+    frames, across = FrameStore(*size, scratch), 1 + max(split_tile(f.key.tile)[2] for f in place.held)
     for time, some in groupby(place.held, key=lambda f: f.key.time):
         empty, nothing = np.zeros((len(layout.bands), 1, 1), np.uint16), np.zeros((1, 1), np.bool_)
         frames.begin(Frame(empty, layout.bands, spoken_time(time), nothing, radiometry=layout.radiometry))
-        for held in some:
-            found = tile_frame(store, model, held.key, layout)
-            if found is not None:
-                frames.put(windows[held.key], found.frame)
-                kept(found.kept)
+
+        def drawn(some: Iterable[TileFrame] = some) -> Iterator[tuple[TileWindow, DecodedTile]]:
+            for held in sorted(some, key=lambda f: split_tile(f.key.tile)):
+                found = tile_frame(store, model, held.key, layout)
+                if found is not None:
+                    kept(found.kept)
+                    _, row, column = split_tile(held.key.tile)
+                    window = replace(windows[held.key], index=row * across + column)
+                    yield window, DecodedTile(TileReport(0), found.frame.data, found.frame.valid, found.steps)
+
+        for window, tile in Grid(across, layout.bands, layout.radiometry).without_seams(drawn()):
+            assert tile.counts is not None
+            frames.put(window, Frame(tile.counts, layout.bands, valid=tile.known, radiometry=layout.radiometry))
     return frames
 
 
 @dataclass(frozen=True, eq=False)
 class TileImage:
-    """A tile as it goes into its frame, and what holds for it."""
+    """A tile as it goes into its frame, and what holds for it. steps: see `swathpack.codec.seams`, none where counts are exact
+    or within an error.
+    """
 
     frame: Frame
     kept: Kept
+    steps: tuple[int, ...] = ()
 
 
 def tile_frame(store: GroundStore, model: EdgeModel, key: TileKey, layout: Layout) -> TileImage | None:
@@ -116,12 +135,12 @@ def tile_frame(store: GroundStore, model: EdgeModel, key: TileKey, layout: Layou
     held = store.latent(key)
     if held is not None and held.q == PREDICTIVE:
         return _exact_tile(store, model, held, layout)
-    pixels = tile_image(store, model, key, layout)
-    if pixels is None or held is None:
+    found = _drawn(store, model, key, layout)
+    if found is None or held is None:
         return None
-    data = layout.radiometry.nearest(pixels)
+    data = layout.radiometry.nearest(found[0])
     frame = Frame(data, layout.bands, valid=np.ones(data.shape[1:], np.bool_), radiometry=layout.radiometry)
-    return TileImage(frame, Kept(key, held.layers))
+    return TileImage(frame, Kept(key, held.layers), found[1])
 
 
 def _exact_tile(store: GroundStore, model: EdgeModel, held: ContextLatent, layout: Layout) -> TileImage | None:
@@ -144,26 +163,35 @@ def tile_image(
     """The pixels of a tile-frame in a layout, (12, 16h, 16w) DN by default, from the segment that brought what is held of it;
     None if that is gone.
     """
+    found = _drawn(store, model, key, layout)
+    return None if found is None else found[0]
+
+
+def _drawn(
+    store: GroundStore, model: EdgeModel, key: TileKey, layout: Layout
+) -> tuple[NDArray[np.float32], tuple[int, ...]] | None:
+    """The pixels of a tile-frame, and how finely it was coded."""
     held = store.latent(key)
     assert held is not None
     if held.q == PREDICTIVE:
         found = _exact_tile(store, model, held, layout)
-        return None if found is None else found.frame.data.astype(np.float32)
-    decoder = EdgeSegmentDecoder(model)
+        return None if found is None else (found.frame.data.astype(np.float32), ())
+    decoder, steps = EdgeSegmentDecoder(model), steps_of_latent(step_of(held.q), len(BANDS))
     for segment in segments_of(store, held):
         try:
             head = decoder.head(segment.prefix)
             contexts = store.contexts(key, head.context_digests) if head is not None else None
             if contexts is not None and not is_learned(held.q):
-                return layout.drawn(*decoder.image(segment.prefix, contexts))
+                lone, plain = decoder.image(segment.prefix, contexts)
+                return layout.drawn(lone, plain), layout.steps(lone, plain)
             if contexts is not None:
-                return synthesised(model, decoder.reconstruction(segment.prefix, contexts))
+                return synthesised(model, decoder.reconstruction(segment.prefix, contexts)), steps
         except DecodeError:
             continue  # of another model; the latent is as good
     if not is_learned(held.q):
         return None
     q = step_of(held.q)
-    return smoothed(model.synthesise(held.latent.astype(np.float32), q), q)
+    return smoothed(model.synthesise(held.latent.astype(np.float32), q), q), steps
 
 
 def write_images(
@@ -172,11 +200,14 @@ def write_images(
     folder: Path,
     max_pixels: int = MAX_PIXELS,
     told: Callable[[str], None] = lambda line: None,
-) -> tuple[list[Path], list[str]]:
-    """One `place-ID.npz` for every place; returns them, and a line for each place that is too large to be written."""
+    tile: int | None = None,
+) -> tuple[list[Path], list[str], int]:
+    """One `place-ID.npz` for every place; returns them, a line for each place that is too large to be written, and of how many
+    dates pixels lack, which `told` hears. tile: see `places`.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    written, refused = [], []
-    for place in list(places(store)):
+    written, refused, partial = list[Path](), list[str](), 0
+    for place in list(places(store, tile)):
         target = folder / f"place-{place.number}.npz"
         problem = _too_large(place, max_pixels)
         if problem:
@@ -193,9 +224,12 @@ def write_images(
             continue
         written.append(target)
         told(f"images: {target}")
-        for line in guarantee_lines(kept):
-            told(f"  {line}")
-    return written, refused
+        if place.number in place.pitches.guessed:
+            told(f"  where its tiles lie is not known from what came: taken to be {TILE} pixels apart (--tile)")
+        for line in date_lines(kept):
+            told(f"  {line.text}")
+            partial += not line.whole
+    return written, refused, partial
 
 
 def _too_large(place: Place, limit: int) -> str:

@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.codec.protocol import TileKey
 from swathpack.edge.stream.quality import PREDICTIVE, is_learned, step_of
-from swathpack.tools.errors import UserError
+from swathpack.tools.errors import UsageError, UserError
 from swathpack.tools.ground.guarantees import Promised
 from swathpack.tools.ground.names import split_tile, spoken_tile, spoken_time
 from swathpack.tools.ground.store import GroundStore, TileFrame
@@ -68,7 +68,7 @@ def _parsed(what: str) -> tuple[int, ...]:
             return tuple(map(int, parts))
     except ValueError:
         pass
-    raise UserError(f"--drop: expected {DROP_FORMS}, found {what!r}")
+    raise UsageError(f"--drop: expected {DROP_FORMS}, found {what!r}")
 
 
 def _seconds(text: str) -> int:

@@ -6,6 +6,7 @@ of a place says the same and one at least keeps a greatest error, its frames are
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -51,6 +52,14 @@ class Layout:
         counts = lone.radiometry.nearest(found.counts)
         full = _completed(lone, counts, np.ones(counts.shape[1:], np.bool_))
         return np.pad(full.data.astype(np.float32), ((0, 0), *_beyond(lone)), mode="edge")
+
+    def steps(self, lone: LoneTile, found: DecodedPlain) -> tuple[int, ...]:
+        """How finely each band of `drawn` was coded (`swathpack.codec.seams`): bands that were filled as the others on the mean."""
+        if self.tiles or not found.steps:
+            return found.steps
+        given = dict(zip(lone.names, [step + round(8 * math.log2(lone.radiometry.gain)) for step in found.steps]))
+        mean = round(sum(given.values()) / len(given))
+        return tuple(given.get(name, mean) for name in BANDS)
 
     def exact(self, tile: ExactTile) -> tuple[Frame, bool]:
         """A predictive tile: pixels that did not come, or had no data, are not valid; whether its greatest error still holds,

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from swathpack.edge.codec.model import DEFAULT_DIRECTORY, EdgeModel
 from swathpack.edge.frame import Frame
+from swathpack.edge.spoken import reason
 from swathpack.tools.bench import metrics
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.models import open_model
@@ -186,7 +187,7 @@ def read_scores(path: Path) -> list[Score]:
         with path.open(newline="") as file:
             return [Score(**{k: kinds.get(k, str)(v) for k, v in row.items()}) for row in csv.DictReader(file)]
     except (OSError, TypeError, ValueError) as error:
-        raise UserError(f"{path}: expected the table of an earlier run ({error})") from error
+        raise UserError(f"{path}: expected the table of an earlier run ({reason(error, path)})") from error
 
 
 def parser() -> argparse.ArgumentParser:

@@ -14,6 +14,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from swathpack.codec.squares import synthesised
 from swathpack.edge.codec.latents import GROUP, LAYERS, STRIDE, Latent, quantise
 from swathpack.edge.codec.model import EdgeModel
 from swathpack.edge.codec.pixels import OVERLAP, fill_invalid
@@ -69,7 +70,7 @@ class TileFiller:
         open_ = self.hidden if also is None else self.hidden | also
         size = (open_.shape[0], open_.shape[1])
         filler = Filler(self.model.engine, self.model.tables, self.contexts, self.q, size)
-        image = self.model.synthesise(filler.fill(self.latent, open_))
+        image = synthesised(self.model, filler.fill(self.latent, open_))
         return image[:, : self.shape[0], : self.shape[1]]
 
     def predict_everywhere(self) -> Floats:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swathpack.edge.frame import Frame
+from swathpack.edge.spoken import reason
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.rasters.geotiff import find_geotiffs
 from swathpack.tools.files.rasters.tiff import SUFFIXES
@@ -100,7 +101,7 @@ def _from_npz(path: Path) -> Planes:
                 )
             data = np.asarray(archive[keys[0]])
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path}: not a readable .npz ({error})") from error
+        raise UserError(f"{path}: not a readable .npz ({reason(error, path)})") from error
     data = data[None] if data.ndim == 2 else data
     if data.ndim == 4 and 1 in (data.shape[1], data.shape[3]):
         data = data[:, 0] if data.shape[1] == 1 else data[..., 0]
@@ -144,7 +145,7 @@ def read_png(path: Path) -> NDArray[np.uint8]:
         raw = np.frombuffer(data, np.uint8)[: height * (row + 1)].reshape(height, row + 1)
         lines = _unfiltered(raw, max(1, samples * depth // 8))
     except (ValueError, KeyError, struct.error, zlib.error, OSError) as error:
-        raise UserError(f"{path}: not a PNG that can be read ({error})") from error
+        raise UserError(f"{path}: not a PNG that can be read ({reason(error, path)})") from error
     if depth < 8:
         bits = np.unpackbits(lines, axis=1).reshape(height, -1, depth)
         lines = (bits << np.arange(depth - 1, -1, -1, dtype=np.uint8)).sum(2).astype(np.uint8)

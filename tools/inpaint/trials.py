@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swathpack.edge.bands import BANDS
+from swathpack.edge.spoken import reason
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.rasters import read_series
 from swathpack.tools.inpaint.clouds import cloud_mask
@@ -76,7 +77,7 @@ def load_cubes(root: Path, split: str, min_dates: int, min_bands: int, side: int
     try:
         catalog = json.loads((root / "catalog.json").read_text())
     except (OSError, ValueError) as error:
-        raise UserError(f"{root}: expected a folder with catalog.json ({error})") from error
+        raise UserError(f"{root}: expected a folder with catalog.json ({reason(error, root)})") from error
     for entry in catalog:
         if entry["split"] != split or entry["T"] < min_dates or entry["C"] < min_bands:
             continue

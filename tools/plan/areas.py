@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from swathpack.edge.spoken import reason
 from swathpack.tools.errors import UserError
 
 EARTH_RADIUS_KM = 6371.0088  # mean radius, IUGG
@@ -78,7 +79,7 @@ def read_geojson(path: Path) -> list[tuple[dict[str, Any], list[Array]]]:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise UserError(f"cannot read the areas {path}: {error}") from None
+        raise UserError(f"cannot read the areas {path}: {reason(error, path)}") from None
     try:
         found = [(properties, rings) for properties, rings in _features(document, {}) if rings]
     except (KeyError, TypeError, ValueError, AttributeError) as error:

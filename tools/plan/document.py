@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from swathpack.edge.schema import did_you_mean
+from swathpack.edge.spoken import reason
 from swathpack.edge.toml_lite import TomlError, loads
 from swathpack.tools.errors import UserError
 
@@ -53,7 +54,7 @@ def load_document(path: Path, depth: int = 0) -> Document:
     try:
         document = loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read the plan {path}: {error}") from None
+        raise UserError(f"cannot read the plan {path}: {reason(error, path)}") from None
     except TomlError as error:
         raise UserError(f"{path.name} is no TOML: {error}") from None
     if depth:

@@ -9,7 +9,7 @@ from typing import Any
 from swathpack.edge.bands import BANDS, BandError, normalise_names
 from swathpack.edge.downlink.budget import whole_ms
 from swathpack.edge.schema import key
-from swathpack.tools.errors import UserError
+from swathpack.tools.errors import UsageError, UserError
 from swathpack.tools.plan.areas import Area, box_ring, make_area, read_geojson
 from swathpack.tools.plan.document import PRESETS, find_plan, load_document, set_key
 from swathpack.tools.plan.orbit import read_satellite
@@ -127,7 +127,7 @@ def read_plan(
     plan = _parse(document, path.parent, start_s)
     if days is not None:
         if not 0 < days <= MAX_DAYS:
-            raise UserError(f"--days: expected more than 0 and at most {MAX_DAYS:g}, found {days:g}")
+            raise UsageError(f"--days: expected more than 0 and at most {MAX_DAYS:g}, found {days:g}")
         plan = replace(plan, days=days)
     return plan if seed is None else replace(plan, seed=seed)
 

@@ -222,7 +222,12 @@ def _left_warnings(plan: Plan, rates: RateTable, flows: dict[str, FlowResult]) -
             f"{100 * unused:.0f} % of the downlink is unused, more than lossless coding of all that waits would take: "
             f"image more, or take fewer passes{'' if lossless else ', or fly max_error = 0'}"
         )
-    if spare >= 0.05:
+    if spare >= 0.05 and lossless:
+        found.append(
+            f"{100 * spare:.0f} % of the downlink is left at the ends of passes, where no further batch of whole tiles fits; the "
+            "loop begins the next tile there"
+        )
+    elif spare >= 0.05:
         what = rates.names[-1] if rates.mode == "predictive" else f"mode {plan.codec.mode}"
         found.append(
             f"{100 * spare:.0f} % of the downlink is left by {what}, which has no more to send of the tiles that wait, or "

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from swathpack.edge.downlink.budget import format_time
+from swathpack.edge.spoken import reason
 from swathpack.tools.plan import omm, tle
 from swathpack.tools.plan.candidates import choose
 from swathpack.tools.plan.messages import decode
@@ -87,7 +88,7 @@ def _from_ephemeris(section: Section, folder: Path) -> Satellite:
     try:
         satellite = satellite_from_oem(path.read_bytes(), section.text("name"))
     except OSError as error:
-        raise section.error(f"oem_file: cannot read {path}: {error}") from None
+        raise section.error(f"oem_file: cannot read {path}: {reason(error, path)}") from None
     except (ValueError, TypeError) as error:
         raise section.error(f"oem_file: {path.name}: {error}") from None
     section.done()
@@ -129,7 +130,7 @@ def _from_file(section: Section, folder: Path, key: str, start_s: float) -> tupl
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise section.error(f"{key}: cannot read {path}: {error}") from None
+        raise section.error(f"{key}: cannot read {path}: {reason(error, path)}") from None
     try:
         found = tle.candidates(decode(data)) if key == "tle_file" else omm.candidates(data)
         chosen, note = choose(found, section.text("name"), number, start_s)

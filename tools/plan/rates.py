@@ -29,6 +29,7 @@ import numpy as np
 
 from swathpack.edge.bands import BANDS
 from swathpack.edge.digests import DigestError, vouched
+from swathpack.edge.spoken import reason
 from swathpack.tools.errors import UserError
 from swathpack.tools.plan.rate_modes import TABLES_SCHEMA, parse_modes
 from swathpack.tools.plan.rate_table import RateTable, classes_of, read_effort
@@ -140,7 +141,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         document = json.loads(vouched(path).decode("utf-8"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError, DigestError) as error:
-        raise UserError(f"cannot read the rate table {path}: {error}") from None
+        raise UserError(f"cannot read the rate table {path}: {reason(error, path)}") from None
     found = document.get("schema") if isinstance(document, dict) else type(document).__name__
     if found not in (SCHEMA, TABLES_SCHEMA):
         raise UserError(f"{path.name}: expected schema {SCHEMA!r} or {TABLES_SCHEMA!r}, found {found!r}")

@@ -131,8 +131,9 @@ def table(outcome: Outcome) -> str:
     ]
     lines += [f"orbit of {satellite.name}: {satellite.note}" for satellite in plan.satellites if satellite.note]
     lines += [f"warning: {text}" for text in outcome.warnings]
-    lines += ["", *(f"  {what:<30}{number(value):>12}  {unit}" for what, value, unit in headline(outcome))]
-    lines += ["", "  uncertainty (rain, missed passes, cloud)   P10         P50         P90"]
+    lines += ["", "  clear sky, every pass held, cloud as expected", ""]
+    lines += [*(f"  {what:<30}{number(value):>12}  {unit}" for what, value, unit in headline(outcome))]
+    lines += ["", "  with rain, missed passes, cloud drawn      P10         P50         P90"]
     for key, label in (
         ("gbyte_per_day", "GB a day"),
         ("tiles_per_day", "tiles a day"),

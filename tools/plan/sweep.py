@@ -8,7 +8,7 @@ import math
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
-from swathpack.tools.errors import UserError
+from swathpack.tools.errors import UsageError, UserError
 from swathpack.tools.pages.svg import COLOURS, Plot, short, text
 from swathpack.tools.plan.model import Outcome
 from swathpack.tools.plan.page import STYLE
@@ -33,7 +33,7 @@ def parse_sweep(given: str) -> tuple[str, Values]:
         ) from None
     count = int((high - low) / step) + 1
     if count > MOST_POINTS:
-        raise UserError(f"--sweep: expected at most {MOST_POINTS} values, found {count}")
+        raise UsageError(f"--sweep: expected at most {MOST_POINTS} values, found {count}")
     values = [low + at * step for at in range(count)]
     return key, [int(v) if all(p == int(p) for p in (low, step)) else float(v) for v in values]
 

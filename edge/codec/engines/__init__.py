@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from swathpack.edge.codec.engines.golden import GoldenCase, GoldenError, first_difference, read_cases
 from swathpack.edge.codec.network import ExactNetwork
 from swathpack.edge.digests import FILE_DIGEST_BYTES, bytes_digest
+from swathpack.edge.spoken import reason
 
 if TYPE_CHECKING:
     from swathpack.edge.codec.prediction import EntropyEngine
@@ -164,7 +165,7 @@ def _checked(engine: str, model: EngineModel, name: str, table: str = "engine_fi
     try:
         data = (model.directory / name).read_bytes()
     except OSError as error:
-        raise EngineRefused(engine, "files", str(error)) from error
+        raise EngineRefused(engine, "files", reason(error)) from error
     found = bytes_digest(data, FILE_DIGEST_BYTES).hex()
     if found != expected:
         raise EngineRefused(engine, "files", f"{name}: expected digest {expected}, found {found}")
@@ -177,4 +178,4 @@ def _golden(engine: str, model: EngineModel) -> list[GoldenCase]:
         with np.load(io.BytesIO(data), allow_pickle=False) as archive:
             return read_cases({key: archive[key] for key in archive.files})
     except (OSError, ValueError, GoldenError) as error:
-        raise EngineRefused(engine, "files", f"{GOLDEN}: {error}") from error
+        raise EngineRefused(engine, "files", f"{GOLDEN}: {reason(error)}") from error

@@ -15,6 +15,7 @@ import tempfile
 from pathlib import Path
 
 from swathpack.edge.codec.rangecoder.native import SOURCES, library_path, source_digest
+from swathpack.edge.spoken import reason
 
 # No contraction: a multiply-add that rounds once draws other pixels than one that rounds twice.
 FLAGS = ("-std=c11", "-O3", "-ffp-contract=off", "-shared", "-fPIC", "-fvisibility=hidden")
@@ -48,7 +49,7 @@ def build(directory: Path | None = None) -> Path:
     try:
         handle, name = tempfile.mkstemp(suffix=".so", dir=target.parent)
     except OSError as error:
-        raise BuildError(f"cannot write to {target.parent}: {error}") from error
+        raise BuildError(f"cannot write to {target.parent}: {reason(error, target.parent)}") from error
     os.close(handle)
     try:
         define = f'-DSP_SOURCE_DIGEST="{source_digest()}"'

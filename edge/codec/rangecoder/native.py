@@ -30,7 +30,7 @@ from swathpack.edge.digests import bytes_digest
 FOLDER = Path(__file__).resolve().parent.parent
 _FILES = {
     "rangecoder": ("tables.c", "bounded.c", "adaptive.c", "encoder.c", "decoder.c"),
-    "transform_coder": ("bitplane.c", "estimate.c", "wavelet.c", "spectral.c"),
+    "transform_coder": ("bitplane.c", "estimate.c", "trellis.c", "wavelet.c", "shaped.c", "spectral.c"),
     "predictive": ("bits.c", "grid.c", "header.c", "plan.c", "fit.c", "rows.c", "tile.c"),
 }
 SOURCES = tuple(FOLDER / part / name for part, names in _FILES.items() for name in names)

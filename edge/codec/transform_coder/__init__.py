@@ -13,6 +13,7 @@ from swathpack.edge.codec.transform_coder.tile import (
     layer_ends,
     weights_in,
 )
+from swathpack.edge.codec.transform_coder.trellis import refine_payload
 from swathpack.edge.codec.transform_coder.weights import CHOICES, Weights, weighted_errors, weights_for
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "first_target",
     "is_predicted",
     "layer_ends",
+    "refine_payload",
     "weighted_errors",
     "weights_for",
     "weights_in",

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from swathpack.edge.codec.transform_coder import bitplane, wavelet
+from swathpack.edge.codec.transform_coder import bitplane, shaped, wavelet
 from swathpack.edge.codec.transform_coder.choice import Chosen, Side, choose
 from swathpack.edge.codec.transform_coder.fill import fill_smoothly
 from swathpack.edge.codec.transform_coder.head import (
@@ -22,7 +22,8 @@ from swathpack.edge.codec.transform_coder.head import (
 )
 from swathpack.edge.codec.transform_coder.layout import Pyramid
 from swathpack.edge.codec.transform_coder.prediction import Counts
-from swathpack.edge.codec.transform_coder.rasters import Raster, find_rasters
+from swathpack.edge.codec.transform_coder.rasters import Grid, Raster, find_rasters
+from swathpack.edge.codec.transform_coder.shaped import RasterShape, Shape, check_of, shapes_of
 from swathpack.edge.codec.transform_coder.spectral import (
     Aim,
     Moments,
@@ -46,7 +47,9 @@ Bands = list[NDArray[np.float32]]
 
 @dataclass(frozen=True, eq=False)
 class Analysis:
-    """A tile (C, H, W) on its rasters, without its means, weighted: `bands` are (B, N) wavelet coefficients a raster."""
+    """A tile (C, H, W) on its rasters, without its means, weighted: `bands` are (B, N) wavelet coefficients a raster. shapes: of
+    the rasters, where the valid pixels alone are split.
+    """
 
     centred: NDArray[np.float32]
     valid: NDArray[np.bool_]
@@ -57,6 +60,7 @@ class Analysis:
     pyramids: tuple[Pyramid, ...]
     bands: Bands
     weights: Weights
+    shapes: tuple[RasterShape, ...] | None = None
 
     @classmethod
     def of(
@@ -66,15 +70,20 @@ class Analysis:
         expected: Expected,
         weights: Weights,
         aim: int | None = None,
+        shaped: bool = False,
     ) -> Analysis:
-        """Means, rasters and coefficients; pixels that are not valid as they cost least, at `aim` bytes if that is said."""
+        """Means, rasters and coefficients; pixels that are not valid as they cost least, at `aim` bytes if that is said, or left
+        out: shaped.
+        """
         unit, means = choose_means(samples, valid, expected)
         centred = (samples - dequantised(means, unit, expected)[:, None, None]) * weights.factors
         rasters = find_rasters(samples, valid) if valid.any() else (Raster.plain(len(samples)),)
         pyramids = tuple(pyramid_of(raster, *valid.shape) for raster in rasters)
-        bands = [_subbands(centred, valid, *each) for each in zip(rasters, pyramids)]
-        found = cls(centred, valid, expected, unit, means, rasters, pyramids, bands, weights)
-        return found if aim is None or valid.all() or not valid.any() else replace(found, bands=found._projected(aim))
+        holes = not valid.all() and bool(valid.any())
+        shapes = shapes_of(rasters, pyramids, valid) if shaped and holes else None
+        bands = [_subbands(centred, valid, *each) for each in zip(rasters, pyramids, shapes or (None,) * len(rasters))]
+        found = cls(centred, valid, expected, unit, means, rasters, pyramids, bands, weights, shapes)
+        return replace(found, bands=found._projected(aim)) if aim is not None and holes and not shaped else found
 
     def _projected(self, aim: int) -> Bands:
         """The coefficients with what stands in for invalid pixels projected in turns onto the large coefficients and the valid
@@ -99,12 +108,13 @@ class Analysis:
         """The earlier date that saves most at `aim` bytes."""
         bits, shape = 8.0 * aim, (self.valid.shape[0], self.valid.shape[1])
         noise = _noise_at([Moments.of(*each) for each in zip(self.bands, self.pyramids)], bits)
-        sides = [Side.of(*each) for each in zip(self.rasters, self.pyramids, self.bands)]
+        shapes = self.shapes or (None,) * len(self.rasters)
+        sides = [Side.of(*each) for each in zip(self.rasters, self.pyramids, self.bands, shapes)]
         return choose(sides, dates, self.weights, shape, noise, bits)
 
     def coefficients(self, step: int, aim: int, chosen: Chosen | None) -> tuple[Head, list[NDArray[np.int32]]]:
         """The head and the coefficients of every raster in 1 / FRACTION of the step."""
-        bands = self.bands if chosen is None else self._without(chosen.parts)
+        bands = self.bands if chosen is None else self.without(chosen.parts)
         spectra = self._spectra(bands, aim)
         components = [spectrum.forward(rows) for spectrum, rows in zip(spectra, bands)]
         largest = max(float(np.abs(c).max()) for c in components)
@@ -114,7 +124,9 @@ class Analysis:
         planes = max(int(np.abs(m).max()) for m in matrices) // FRACTION
         parts = tuple(Part(*each) for each in zip(self.rasters, self.pyramids, spectra))
         prediction = None if chosen is None else chosen.prediction
-        return Head(step, planes.bit_length(), self.unit, self.means, self.weights, parts, prediction), matrices
+        known = self.unit, self.means, self.weights, parts, prediction
+        check = None if self.shapes is None else check_of(self.valid)
+        return Head(step, planes.bit_length(), *known, check=check), matrices
 
     def _spectra(self, bands: Bands, aim: int) -> list[Spectrum]:
         """Bases of every raster for about `aim` bytes. Single bands have but one, for which nothing is weighed."""
@@ -125,9 +137,9 @@ class Analysis:
         usual = [self.expected.covariance_of(raster, self.weights) for raster in self.rasters]
         return [choose_spectrum(m, aims, covariance) for m, covariance in zip(moments, usual)]
 
-    def _without(self, predicted: Bands) -> Bands:
+    def without(self, predicted: Bands) -> Bands:
         """What the prediction leaves; where pixels are not valid, it leaves what costs least."""
-        if self.valid.all():
+        if self.valid.all() or self.shapes is not None:
             return [rows - part for rows, part in zip(self.bands, predicted)]
         pixels = np.zeros_like(self.centred)
         for raster, pyramid, part in zip(self.rasters, self.pyramids, predicted):
@@ -137,17 +149,30 @@ class Analysis:
 
 
 def _subbands(
-    pixels: NDArray[np.float32], valid: NDArray[np.bool_], raster: Raster, pyramid: Pyramid
+    pixels: NDArray[np.float32],
+    valid: NDArray[np.bool_],
+    raster: Raster,
+    pyramid: Pyramid,
+    shape: RasterShape | None = None,
 ) -> NDArray[np.float32]:
     """(B, N) wavelet coefficients of a raster's bands, weighted by the pixels that a cell stands for."""
     out = np.zeros((pyramid.all, pyramid.height * pyramid.width), np.float32)
-    fine = raster.grid.cells(pixels[list(raster.bands)], valid)
-    out[: pyramid.fine] = wavelet.forward(fine, pyramid.levels) * np.float32(raster.grid.factor)
+    fine = pixels[list(raster.bands)], valid, raster.grid
+    out[: pyramid.fine] = _split(*fine, pyramid.levels, shape.fine if shape else None)
     if raster.half:
-        half = raster.half_grid.cells(pixels[list(raster.half)], valid)
-        found = wavelet.forward(half, pyramid.levels - 1) * np.float32(raster.half_grid.factor)
+        half = pixels[list(raster.half)], valid, raster.half_grid
+        found = _split(*half, pyramid.levels - 1, shape.half if shape else None)
         out[pyramid.fine :, : found.shape[1]] = found
     return out
+
+
+def _split(
+    pixels: NDArray[np.float32], valid: NDArray[np.bool_], grid: Grid, levels: int, shape: Shape | None
+) -> NDArray[np.float32]:
+    """Of the bands on one grid."""
+    if shape is not None:
+        return shaped.forward(grid.means(pixels, valid)[0], shape) * np.float32(grid.factor)
+    return wavelet.forward(grid.cells(pixels, valid), levels) * np.float32(grid.factor)
 
 
 def _noise_at(moments: Sequence[Moments], bits: float) -> float:

@@ -2,7 +2,8 @@
 #include "bitplane.h"
 
 #define CELL_FLAG 0x80000000u
-#define SPLIT(entry, y, x) uint32_t y = (entry) >> 12 & 0x7FFFF, x = (entry) & 0xFFF
+#define SPLIT(entry, y, x) uint32_t y = (entry) >> 12 & 0xFFF, x = (entry) & 0xFFF
+#define SEGMENT_IN(entry) ((entry) >> 24 & 0xF)
 
 enum { LIMIT = 255, LEARNING_SHIFT = 16 };
 
@@ -174,6 +175,17 @@ static inline void count(coder_t *c)
     if (!c->rc.decoding && c->rc.position > c->limit) c->stop = 1;
 }
 
+/* Is this the plane that a trellis runs through? */
+static inline int turning(const coder_t *c) { return c->trellis && c->plane == 0; }
+
+/* The trellis goes on behind a value whose lowest bit is known. */
+static inline void turn(coder_t *c, uint32_t at, int bit)
+{
+    if (!turning(c) || !c->rc.settled) return;
+    c->turns[at] = (uint8_t)QUANTISER(c->state);
+    c->state = NEXT_STATE[c->state][bit];
+}
+
 static inline int ended(const coder_t *c) { return c->stop || !c->rc.settled; }
 
 static inline int magnitude_bit(const coder_t *c, uint32_t at)
@@ -218,14 +230,18 @@ static void code_significance(coder_t *c, const view_t *view, uint32_t y, uint32
     around_t a = look_around(view, y, x);
     int p = c->plane + 1; /* what is known is doubled */
     uint32_t all = log_class(a.all >> p, ALL_CLASSES - 1);
-    prob_t *states[3] = {
+    uint32_t q = QUANTISER(c->state), set = SET_SIGNIFICANCE + b->level * SEGMENTS + segment;
+    prob_t *states[4] = {
         c->states + AT_ALL + group_class(b) * ALL_CLASSES + all,
         c->states + AT_SPACE + (coarse_class(8 * a.along >> p) * 7 + coarse_class(8 * a.across >> p)) * 5
             + coarser_class(8 * a.diagonal >> p),
         c->states + AT_CROSS + cross_context(&a, p),
+        c->states + AT_TURN_ALL + (q * GROUPS + group_class(b)) * ALL_CLASSES + all,
     };
-    int bit = decide(c, magnitude_bit(c, at), states, 3, SET_SIGNIFICANCE + b->level * SEGMENTS + segment);
+    if (turning(c)) set += SET_TURN_SIGNIFICANCE - SET_SIGNIFICANCE + q * 3 * SEGMENTS;
+    int bit = decide(c, magnitude_bit(c, at), states, turning(c) ? 4 : 3, set);
     if (bit && c->rc.settled) code_sign(c, b, at, a.predicted);
+    turn(c, at, bit);
 }
 
 /* How far the prediction is above the middle of what is known, in halves of the threshold, 16 classes. */
@@ -246,17 +262,21 @@ static void code_refinement(coder_t *c, const view_t *view, uint32_t y, uint32_t
         bit = rc_bit(&c->rc, magnitude_bit(c, at), 32768);
     } else {
         around_t a = look_around(view, y, x);
-        prob_t *states[2] = {
+        uint32_t q = QUANTISER(c->state), set = SET_REFINE + age;
+        prob_t *states[3] = {
             c->states + AT_REFINE + age * 12 + log_class(a.all >> (top + 1), 11),
             c->states + AT_REFINE_OFFSET + (group_class(b) * MIXED_AGES + age) * 16
                 + offset_class(a.predicted, c->known[at], c->plane),
+            c->states + AT_TURN_REFINE + (q * MIXED_AGES + age) * 12 + log_class(a.all >> (top + 1), 11),
         };
-        bit = decide(c, magnitude_bit(c, at), states, 2, SET_REFINE + age);
+        if (turning(c)) set += SET_TURN_REFINE - SET_REFINE + q * MIXED_AGES;
+        bit = decide(c, magnitude_bit(c, at), states, turning(c) ? 3 : 2, set);
     }
     if (!c->rc.settled) return;
     if (!c->rc.decoding) c->error -= known_error(c, at, c->plane + 1);
     c->known[at] += (bit == (c->known[at] > 0) ? 1 : -1) * ((int32_t)1 << c->plane);
     if (!c->rc.decoding) c->error += known_error(c, at, c->plane);
+    turn(c, at, bit);
 }
 
 /* Of a cell: 0 empty, 1 something was found in this plane or the last, 2 before. */
@@ -295,28 +315,47 @@ static uint32_t cell_surroundings(const coder_t *c, const subband_t *b, uint32_t
     return sum;
 }
 
+/* Whether both sides know that nothing is in a cell. */
+static inline int hole(const coder_t *c, uint32_t at) { return c->holes != NULL && c->holes[at]; }
+
+static uint32_t open_places(const coder_t *c, const subband_t *b, uint32_t cy, uint32_t cx)
+{
+    uint32_t y0 = cy * CELL, x0 = cx * CELL, y1 = y0 + CELL < b->height ? y0 + CELL : b->height,
+             x1 = x0 + CELL < b->width ? x0 + CELL : b->width, n = (y1 - y0) * (x1 - x0);
+    if (c->holes == NULL) return n;
+    for (uint32_t y = y0; y < y1; y++)
+        for (uint32_t x = x0; x < x1; x++) n -= c->holes[b->offset + y * b->stride + x];
+    return n;
+}
+
 /* The coefficients of a cell in which something is known to be found in this plane. */
 static void code_new_cell(coder_t *c, const view_t *view, uint32_t cy, uint32_t cx)
 {
     const subband_t *b = view->b;
     uint32_t y0 = cy * CELL, x0 = cx * CELL, y1 = y0 + CELL < b->height ? y0 + CELL : b->height,
-             x1 = x0 + CELL < b->width ? x0 + CELL : b->width, left = (y1 - y0) * (x1 - x0), n = 0;
+             x1 = x0 + CELL < b->width ? x0 + CELL : b->width, left = open_places(c, b, cy, cx), n = 0;
     for (uint32_t y = y0; y < y1; y++)
-        for (uint32_t x = x0; x < x1; x++, left--) {
+        for (uint32_t x = x0; x < x1; x++) {
             uint32_t at = b->offset + y * b->stride + x;
+            if (hole(c, at)) continue;
             int bit = 1, p = c->plane + 1; /* the last one must be it when no other was */
             around_t a = look_around(view, y, x);
             if (left > 1 || n > 0) {
-                prob_t *states[3] = {
-                    c->states + AT_NEW_ALL + group_class(b) * ALL_CLASSES + log_class(a.all >> p, ALL_CLASSES - 1),
-                    c->states + AT_NEW + ((n < 2 ? n : 2) * 4 + (left - 1) / 4) * 3 + b->level,
+                uint32_t q = QUANTISER(c->state), found = n < 2 ? n : 2, all = log_class(a.all >> p, ALL_CLASSES - 1);
+                prob_t *states[4] = {
+                    c->states + AT_NEW_ALL + group_class(b) * ALL_CLASSES + all,
+                    c->states + AT_NEW + (found * 4 + (left - 1) / 4) * 3 + b->level,
                     c->states + AT_NEW_CROSS + cross_context(&a, p),
+                    c->states + AT_TURN_NEW + (q * GROUPS + group_class(b)) * ALL_CLASSES + all,
                 };
-                bit = decide(c, magnitude_bit(c, at), states, 3, SET_NEW + (n < 2 ? n : 2));
+                uint32_t set = turning(c) ? SET_TURN_NEW + q * 3 + found : SET_NEW + found;
+                bit = decide(c, magnitude_bit(c, at), states, turning(c) ? 4 : 3, set);
             }
             if (bit && c->rc.settled) code_sign(c, b, at, a.predicted);
+            turn(c, at, bit);
             if (!c->rc.settled) return;
             n += (uint32_t)bit;
+            left--;
         }
 }
 
@@ -327,6 +366,14 @@ static int cell_holds(const coder_t *c, const subband_t *b, uint32_t cy, uint32_
     for (uint32_t y = 0; y < CELL; y++, v += b->stride)
         for (uint32_t x = 0; x < CELL; x++) any |= magnitude(v[x]);
     return any >> (c->plane + FRACTION) != 0;
+}
+
+/* The trellis goes on behind an empty cell: a zero each value. */
+static void turn_cell(coder_t *c, const subband_t *b, uint32_t cy, uint32_t cx)
+{
+    for (uint32_t y = cy * CELL; y < (cy + 1) * CELL && y < b->height; y++)
+        for (uint32_t x = cx * CELL; x < (cx + 1) * CELL && x < b->width; x++)
+            if (!hole(c, b->offset + y * b->stride + x)) turn(c, b->offset + y * b->stride + x, 0);
 }
 
 static void code_cell(coder_t *c, const view_t *view, uint32_t cy, uint32_t cx)
@@ -350,7 +397,11 @@ static void code_cell(coder_t *c, const view_t *view, uint32_t cy, uint32_t cx)
             + log_class(cell_surroundings(c, b, cy, cx) >> (c->plane + 1), ALL_CLASSES - 1),
     };
     int bit = decide(c, c->rc.decoding ? 0 : cell_holds(c, b, cy, cx), states, 4, SET_CELL + b->level);
-    if (!bit || !c->rc.settled) return;
+    if (!c->rc.settled) return;
+    if (!bit) {
+        turn_cell(c, b, cy, cx);
+        return;
+    }
     c->cell[cell] = (uint8_t)(c->plane + 1);
     code_new_cell(c, view, cy, cx);
 }
@@ -393,6 +444,9 @@ static inline uint32_t segment_of(const coder_t *c, const view_t *view, uint32_t
     return SEGMENT_OF[log_class(look_around(view, y, x).all >> (c->plane + 1), ALL_CLASSES - 1)];
 }
 
+/* Where an entry of a segment is listed: a trellis runs through plane 0 in one go. */
+static inline uint32_t list_of(const coder_t *c, uint32_t segment) { return turning(c) ? 0 : segment; }
+
 /* Puts down the segment of every entry of a subband in scanning order and counts them; returns where the notes end. */
 static uint8_t *classify_subband(const coder_t *c, const subband_t *b, uint8_t *note, uint32_t *count)
 {
@@ -400,14 +454,16 @@ static uint8_t *classify_subband(const coder_t *c, const subband_t *b, uint8_t *
     for (uint32_t cy = 0; cy * CELL < b->height; cy++)
         for (uint32_t cx = 0; cx * CELL < b->width; cx++) {
             if (!c->cell[b->cell_offset + cy * b->cell_stride + cx]) {
+                if (!open_places(c, b, cy, cx)) continue;
                 *note = CELL_SEGMENT_OF[log_class(cell_surroundings(c, b, cy, cx) >> (c->plane + 1), ALL_CLASSES - 1)];
-                count[*note++]++;
+                count[list_of(c, *note++)]++;
                 continue;
             }
             for (uint32_t y = cy * CELL; y < (cy + 1) * CELL && y < b->height; y++)
                 for (uint32_t x = cx * CELL; x < (cx + 1) * CELL && x < b->width; x++) {
+                    if (hole(c, b->offset + y * b->stride + x)) continue;
                     *note = (uint8_t)segment_of(c, &view, y, x);
-                    count[*note++]++;
+                    count[list_of(c, *note++)]++;
                 }
         }
     return note;
@@ -419,12 +475,17 @@ static const uint8_t *list_subband(coder_t *c, const subband_t *b, const uint8_t
     for (uint32_t cy = 0; cy * CELL < b->height; cy++)
         for (uint32_t cx = 0; cx * CELL < b->width; cx++) {
             if (!c->cell[b->cell_offset + cy * b->cell_stride + cx]) {
-                c->list[next[*note++]++] = CELL_FLAG | cy << 12 | cx;
+                if (!open_places(c, b, cy, cx)) continue;
+                c->list[next[list_of(c, *note)]++] = CELL_FLAG | (uint32_t)*note << 24 | cy << 12 | cx;
+                note++;
                 continue;
             }
             for (uint32_t y = cy * CELL; y < (cy + 1) * CELL && y < b->height; y++)
-                for (uint32_t x = cx * CELL; x < (cx + 1) * CELL && x < b->width; x++)
-                    c->list[next[*note++]++] = y << 12 | x;
+                for (uint32_t x = cx * CELL; x < (cx + 1) * CELL && x < b->width; x++) {
+                    if (hole(c, b->offset + y * b->stride + x)) continue;
+                    c->list[next[list_of(c, *note)]++] = (uint32_t)*note << 24 | y << 12 | x;
+                    note++;
+                }
         }
     return note;
 }
@@ -448,12 +509,14 @@ static void sort_plane(coder_t *c)
     }
 }
 
-static void code_segment(coder_t *c, uint32_t segment)
+static void code_segment(coder_t *c, uint32_t listed)
 {
-    c->segment = segment;
+    c->segment = listed;
     for (uint32_t i = 0; i < c->n_bands; i++) {
         const view_t view = view_of(c, c->bands + i);
-        for (uint32_t n = c->spans[i][segment].begin; n < c->spans[i][segment].end; n++) {
+        c->state = 0;
+        for (uint32_t n = c->spans[i][listed].begin; n < c->spans[i][listed].end; n++) {
+            uint32_t segment = SEGMENT_IN(c->list[n]);
             SPLIT(c->list[n], y, x);
             if (c->list[n] & CELL_FLAG) code_cell(c, &view, y, x);
             else if (segment == REFINE) code_refinement(c, &view, y, x);
@@ -476,6 +539,7 @@ static void code_planes(coder_t *c, int planes)
             return;
         }
         sort_plane(c);
+        if (turning(c)) memset(c->turns, 0, c->n_values);
         c->segment = c->done = 0;
         for (uint32_t s = 0; s < SEGMENTS; s++) {
             code_segment(c, s);
@@ -492,6 +556,7 @@ static void code_planes(coder_t *c, int planes)
 API void sp_bitplane_constants(uint32_t *out)
 {
     out[0] = N_STATES; out[1] = N_SETS * MAX_INPUTS; out[2] = sizeof(model_tables_t);
+    out[3] = AT_TURN_ALL; out[4] = SET_TURN_SIGNIFICANCE * MAX_INPUTS;
 }
 
 API void sp_bitplane_tables(model_tables_t *t) { model_tables(t); }
@@ -513,10 +578,22 @@ static void *part(uint8_t **at, size_t size)
     return here;
 }
 
+/* Subbands of a layout with its buffers, and the model that coding starts from. trellis: 1 where values are its indices. */
+typedef struct {
+    uint32_t n_values, n_cells, n_bands, planes, trellis, none;
+    const subband_t *bands;
+    const model_tables_t *tables;
+    const prob_t *states;
+    const int32_t *weights;
+    const uint8_t *holes; /* n_values, or NULL */
+    uint8_t *workspace;
+} job_t;
+
 /* Lays the coder out in the working memory, 16-byte aligned; everything zero but the model, which starts from priors. */
-static coder_t *open_coder(uint8_t *workspace, uint32_t n_values, uint32_t n_cells, const subband_t *bands,
-                           uint32_t n_bands, const model_tables_t *tables, const prob_t *states, const int32_t *weights)
+static coder_t *open_coder(const job_t *job)
 {
+    uint32_t n_values = job->n_values, n_cells = job->n_cells, n_bands = job->n_bands;
+    uint8_t *workspace = job->workspace;
     coder_t *c = part(&workspace, sizeof *c);
     memset(c, 0, sizeof *c);
     c->known = part(&workspace, 4 * (size_t)n_values);
@@ -531,21 +608,12 @@ static coder_t *open_coder(uint8_t *workspace, uint32_t n_values, uint32_t n_cel
     memset(c->cell, 0, n_cells);
     memset(c->started, 0, n_bands);
     memset(c->spans, 0, sizeof(span_t) * SEGMENTS * n_bands);
-    memcpy(c->states, states, sizeof(prob_t) * N_STATES);
-    memcpy(c->weights, weights, sizeof(int32_t) * N_SETS * MAX_INPUTS);
-    c->bands = bands; c->n_bands = n_bands; c->tables = tables;
+    memcpy(c->states, job->states, sizeof(prob_t) * N_STATES);
+    memcpy(c->weights, job->weights, sizeof(int32_t) * N_SETS * MAX_INPUTS);
+    c->bands = job->bands; c->n_bands = n_bands; c->tables = job->tables;
+    c->holes = job->holes; c->trellis = job->trellis != 0; c->turns = c->notes; c->n_values = n_values;
     return c;
 }
-
-/* Subbands of a layout with its buffers, and the model that coding starts from. */
-typedef struct {
-    uint32_t n_values, n_cells, n_bands, planes;
-    const subband_t *bands;
-    const model_tables_t *tables;
-    const prob_t *states;
-    const int32_t *weights;
-    uint8_t *workspace;
-} job_t;
 
 /* Codes values, in units of 1 / 2^FRACTION of plane 0's step, until `limit` bytes or all planes are done. sizes and distortion: per target, the bytes that settle
  * everything up to it and the squared error then, in squared units; `last` likewise for the whole stream. */
@@ -553,8 +621,7 @@ API int sp_bitplane_encode(const job_t *job, const int32_t *values, uint64_t lim
                            uint32_t n_targets, uint8_t *out, size_t capacity, uint64_t *sizes, double *distortion)
 {
     if (n_targets > MAX_MARKS || job->planes > MAX_PLANES) return BAD_LAYOUT;
-    coder_t *c = open_coder(job->workspace, job->n_values, job->n_cells, job->bands, job->n_bands, job->tables,
-                            job->states, job->weights);
+    coder_t *c = open_coder(job);
     c->values = values; c->targets = targets; c->n_targets = n_targets; c->limit = limit;
     c->error = whole_error(c);
     rc_start_encoder(&c->rc, out, capacity);
@@ -586,20 +653,33 @@ static void note_pending(const coder_t *c, uint8_t *bits)
             }
 }
 
+/* What an index of the trellis stands for, doubled, in its steps: of the first quantiser twice the index, of the second one less;
+ * of one whose parity is missing the middle of what both may mean. */
+static void draw_indices(coder_t *c, int32_t *values, uint8_t *bits)
+{
+    for (uint32_t i = 0; i < c->n_values; i++) {
+        int32_t twice = values[i], size = twice < 0 ? -twice : twice;
+        if (size) size = bits[i] ? 2 * size - 3 : 2 * (size - 1) - (c->turns[i] ? 2 : 0);
+        values[i] = twice < 0 ? -size : size;
+        bits[i]++;
+    }
+}
+
 /* Decodes as far as the bytes settle. values: twice the middle of the interval that a value is known to lie in, or 0;
- * bits: log2 of the interval's length. layers: targets that were passed, one more at the end. */
+ * bits: log2 of the interval's length. Of a trellis: twice the value, and of what it is known to. layers: targets that were
+ * passed, one more at the end. */
 API int sp_bitplane_decode(const job_t *job, const uint8_t *in, size_t size, const uint64_t *targets,
                            uint32_t n_targets, int32_t *values, uint8_t *bits, uint32_t *layers)
 {
     if (n_targets > MAX_MARKS || job->planes > MAX_PLANES) return BAD_LAYOUT;
-    coder_t *c = open_coder(job->workspace, job->n_values, job->n_cells, job->bands, job->n_bands, job->tables,
-                            job->states, job->weights);
+    coder_t *c = open_coder(job);
     c->targets = targets; c->n_targets = n_targets;
     rc_start_decoder(&c->rc, in, size);
     code_planes(c, (int)job->planes);
     memset(bits, c->plane, job->n_values);
     if (c->segment < SEGMENTS) note_pending(c, bits);
     memcpy(values, c->known, sizeof *values * job->n_values);
+    if (c->trellis) draw_indices(c, values, bits);
     *layers = c->marked;
     return OK;
 }

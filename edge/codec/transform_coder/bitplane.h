@@ -8,6 +8,10 @@
  *
  * Every decision mixes adaptive states whose contexts are magnitudes known so far: neighbours in the subband, the
  * parent, the same place in earlier components and in the other orientations.
+ *
+ * With a trellis (trellis.c) the integers are indices of two quantisers that take turns: which one a value belongs to follows
+ * from the parities of those before it. So plane 0, which brings the parities, goes through the subbands in scanning order,
+ * and its contexts know the quantiser.
  */
 #ifndef SP_BITPLANE_H
 #define SP_BITPLANE_H
@@ -62,30 +66,46 @@ enum {
     AT_SIGN_CROSS = AT_SIGN + 9 * GROUPS,           /* signs of first and second, component, level */
     AT_SIGN_PREDICTED = AT_SIGN_CROSS + 9 * 16 * 3, /* group, size of the prediction */
     AT_START = AT_SIGN_PREDICTED + GROUPS * 8,      /* which relatives have started */
-    N_STATES = AT_START + 8
+    /* In plane 0 of a trellis, besides: by quantiser, and */
+    AT_TURN_ALL = AT_START + 8,                     /* group, expected magnitude */
+    AT_TURN_NEW = AT_TURN_ALL + 2 * GROUPS * ALL_CLASSES, /* in a new cell: the same */
+    AT_TURN_REFINE = AT_TURN_NEW + 2 * GROUPS * ALL_CLASSES, /* bits known, expected magnitude */
+    N_STATES = AT_TURN_REFINE + 2 * MIXED_AGES * 12
 };
 
 /* Sets of mixing weights. */
 enum { SET_SIGNIFICANCE = 0, SET_CELL = 3 * SEGMENTS, SET_NEW = SET_CELL + 3, SET_REFINE = SET_NEW + 3,
-       SET_SIGN = SET_REFINE + MIXED_AGES, N_SETS = SET_SIGN + 3 };
+       SET_SIGN = SET_REFINE + MIXED_AGES, SET_TURN_SIGNIFICANCE = SET_SIGN + 3, /* the same by quantiser */
+       SET_TURN_NEW = SET_TURN_SIGNIFICANCE + 2 * 3 * SEGMENTS, SET_TURN_REFINE = SET_TURN_NEW + 2 * 3,
+       N_SETS = SET_TURN_REFINE + 2 * MIXED_AGES };
+
+/* The trellis: states 0 to 7, odd ones have the second quantiser; a value's parity leads on to the next. (The eight states of
+ * trellis-coded quantisation, Ungerboeck 1982 and Marcellin and Fischer 1990, driven by parities as in Schwarz et al.,
+ * "Hybrid video coding with trellis-coded quantization", 2019.) */
+enum { TRELLIS_STATES = 8 };
+static const uint8_t NEXT_STATE[TRELLIS_STATES][2] = {{0, 2}, {5, 7}, {1, 3}, {6, 4}, {2, 0}, {4, 6}, {3, 1}, {7, 5}};
+#define QUANTISER(state) ((state) & 1u)
 
 typedef struct { uint32_t begin, end; } span_t;
 
 typedef struct {
     range_coder_t rc;
     const subband_t *bands;
-    uint32_t n_bands;
+    uint32_t n_bands, n_values;
     const int32_t *values;  /* encoder only: signed coefficients, in 1 / 2^FRACTION of plane 0's step */
+    const uint8_t *holes;   /* 1 where a value is 0 and both sides know it: nothing is coded there; NULL: nowhere */
     int32_t *known;         /* twice the middle of the interval that a value is known to lie in; 0: not found yet */
     uint8_t *cell;          /* 0 while nothing is found in it, else 1 + the plane in which something was */
     uint8_t *started;       /* per subband: something may be found in it */
-    uint32_t *list;         /* what the plane has to code, by segment and subband: CELL_FLAG | y << 12 | x */
+    uint32_t *list;         /* what the plane has to code, by segment and subband: CELL_FLAG | segment << 24 | y << 12 | x */
     uint8_t *notes;         /* the entries' segments in scanning order */
     span_t (*spans)[SEGMENTS]; /* per subband */
     prob_t *states;
     int32_t (*weights)[MAX_INPUTS];
     const model_tables_t *tables;
-    int plane;
+    int plane, trellis;
+    uint32_t state;         /* of the trellis, in plane 0 */
+    uint8_t *turns;         /* which values have the second quantiser; plane 0 of a trellis has no use for the notes */
     uint32_t segment, done; /* what is being coded, and the list's entries up to which it is done */
     const uint64_t *targets; /* bytes after which a layer ends */
     uint32_t n_targets, marked;

@@ -26,6 +26,7 @@ from swathpack.edge.codec.transform_coder.prediction import (
     write_prediction,
 )
 from swathpack.edge.codec.transform_coder.rasters import Raster
+from swathpack.edge.codec.transform_coder.shaped import RasterShape
 from swathpack.edge.codec.transform_coder.weights import Weights
 
 TRIED = 2  # dates that are looked at closely
@@ -36,17 +37,20 @@ Reals = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Side:
-    """One raster of the tile to code: its coefficients (B, N) and a basis (B, B) that about decorrelates them."""
+    """One raster of the tile to code: its coefficients (B, N), a basis (B, B) that about decorrelates them, and how the valid
+    cells lie, where they alone are split.
+    """
 
     raster: Raster
     pyramid: Pyramid
     bands: Coefficients
     basis: NDArray[np.float32]
+    shape: RasterShape | None = None
 
     @classmethod
-    def of(cls, raster: Raster, pyramid: Pyramid, bands: Coefficients) -> Side:
+    def of(cls, raster: Raster, pyramid: Pyramid, bands: Coefficients, shape: RasterShape | None = None) -> Side:
         """With the eigenvectors of the bands' second moments."""
-        return cls(raster, pyramid, bands, np.linalg.eigh(bands @ bands.T)[1].astype(np.float32))
+        return cls(raster, pyramid, bands, np.linalg.eigh(bands @ bands.T)[1].astype(np.float32), shape)
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +74,7 @@ def choose(
     """The date (C, H, W) that saves most at a squared error of `noise` a coefficient, None where none saves
     LEAST_SAVED of `bits`.
     """
-    given = [[reference_bands(counts, s.raster, s.pyramid, weights) for s in sides] for counts in dates]
+    given = [[reference_bands(counts, s.raster, s.pyramid, weights, s.shape) for s in sides] for counts in dates]
     fits = [[_Fit(s, y, block_shape(*shape), noise) for s, y in zip(sides, bands)] for bands in given]
     promise = [sum(f.promise() for f in of_date) for of_date in fits]
     ranked = sorted(range(len(dates)), key=lambda n: -promise[n])[:TRIED]

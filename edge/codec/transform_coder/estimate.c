@@ -22,6 +22,11 @@ static inline int64_t middle_of(int32_t twice, unsigned bits)
     return twice < 0 ? -found : twice ? found : 0;
 }
 
+API void sp_bitplane_middles(const int32_t *values, const uint8_t *bits, uint32_t n_values, int64_t *middles)
+{
+    for (uint32_t i = 0; i < n_values; i++) middles[i] = middle_of(values[i], bits[i]);
+}
+
 static inline int64_t estimate_of(const int64_t *at, ptrdiff_t s, unsigned bits, const int16_t *tables)
 {
     int64_t unit = (int64_t)64 << bits, most = MOST * unit, own = at[0];
@@ -38,22 +43,18 @@ static inline int64_t estimate_of(const int64_t *at, ptrdiff_t s, unsigned bits,
     return own + within(sum >> WEIGHT_BITS, unit);
 }
 
-/* values, bits: as sp_bitplane_decode leaves them; unit: 1/64 of plane 0's step in DN; tables: kind, level, activity, whether
- * found, tap; work: n_values; out: n_values, zero outside of subbands. */
-API void sp_bitplane_estimate(const subband_t *bands, uint32_t n_bands, const int32_t *values, const uint8_t *bits,
-                              uint32_t n_values, const int16_t *tables, float unit, int64_t *work, float *out)
+/* middles: 1/64 of plane 0's step, of bits that are missing or of a trellis; bits: as sp_bitplane_decode leaves them; unit: 1/64 of
+ * plane 0's step in DN; tables: kind, level, activity, whether found, tap; out: n_values, zero outside of subbands. */
+API void sp_bitplane_estimate(const subband_t *bands, uint32_t n_bands, const int64_t *middles, const uint8_t *bits,
+                              const int16_t *tables, float unit, float *out)
 {
-    for (uint32_t i = 0; i < n_values; i++) {
-        work[i] = middle_of(values[i], bits[i]);
-        out[i] = 0;
-    }
     for (uint32_t n = 0; n < n_bands; n++) {
         const subband_t *b = bands + n;
         const int16_t *mine = tables + (b->kind * 3 + b->level) * ACTIVITIES * 2 * TAPS;
         for (uint32_t y = 0; y < b->height; y++)
             for (uint32_t x = 0; x < b->width; x++) {
                 size_t at = b->offset + (size_t)y * b->stride + x;
-                out[at] = (float)estimate_of(work + at, b->stride, bits[at], mine) * unit;
+                out[at] = (float)estimate_of(middles + at, b->stride, bits[at], mine) * unit;
             }
     }
 }

@@ -17,13 +17,15 @@ Integers = NDArray[np.int64]
 
 
 def estimate(
-    layout: Layout, values: NDArray[np.int32], bits: NDArray[np.uint8], tables: NDArray[np.int16], step: float
+    layout: Layout, middles: Integers, bits: NDArray[np.uint8], tables: NDArray[np.int16], step: float
 ) -> NDArray[np.float32]:
-    """What `bitplane.decode` found, (n_values,) each -> the values that are expected, in units of `step` DN."""
+    """Values by their own bits alone, in 1/64 of a step, and log2 of what they are known to, (n_values,) each -> the values that
+    are expected, in units of `step` DN.
+    """
     unit = np.float32(step / 64)
     if native.available():
-        return native.estimate(layout.subbands, values, bits, tables, unit)
-    middles, out = middles_of(values, bits), np.zeros(layout.n_values, np.float32)
+        return native.estimate(layout.subbands, middles, bits, tables, unit)
+    out = np.zeros(layout.n_values, np.float32)
     for view, row in zip(layout.views(out), layout.subbands):
         taps, units, activity, found = around(middles, bits, row)
         weights = tables[row[11], row[12], activity, found].astype(np.int64)

@@ -21,11 +21,17 @@ from swathpack.edge.codec.transform_coder.weights import Weights, read_weights, 
 
 STEP_BITS, STEPS_AN_OCTAVE, STEP_BIAS = 6, 4, 16
 PLANE_BITS = 5
+# What both sides know to be empty is left out (shaped.py): in the place of the kind stands this, then the kind in 2 bits, and
+# a check of the mask behind the weights.
+SHAPED, SHAPED_BITS, CHECK_BITS = 25, 2, 16
 # Payloads of before, in the place of the planes: an earlier date is taken; bands have weights.
 PREDICTED, WEIGHTED = 31, 30
 # Since coefficients are estimated from their neighbours: planes come first, with whether the step is the usual one, and in
 # their old place stands a kind: 29, one less where an earlier date is taken, two less where bands have weights.
 KINDS = (29, 28, 27, 26)
+# Before the kind where values are indices of a trellis. Its step: TRELLIS_UNIT of what the 6 bits say, and behind them how many
+# FINE_UNITs of that more.
+TRELLIS, TRELLIS_UNIT, FINE_BITS, FINE_UNIT = 24, 4.0, 7, 1.0 / 512
 USUAL, USUAL_STEP = 32, STEP_BIAS
 MEAN_UNIT_BITS, MEAN_ORDER = 3, 6
 
@@ -46,7 +52,8 @@ class Part:
 @dataclass(frozen=True, eq=False)
 class Head:
     """step: of plane 0, in quarters of an octave; means in units of 2^mean_unit. prediction: None for a tile that stands
-    alone. estimated: False in payloads of before `estimate.py`.
+    alone. estimated: False in payloads of before `estimate.py`. check: of the mask, where the valid pixels alone are coded.
+    fine: of a trellis, see `trellis_step`; None where there is none.
     """
 
     step: int
@@ -57,6 +64,13 @@ class Head:
     parts: tuple[Part, ...]
     prediction: Prediction | None = None
     estimated: bool = True
+    check: int | None = None
+    fine: int | None = None
+
+    @property
+    def step_dn(self) -> float:
+        """DN of plane 0, or of the trellis."""
+        return step_of(self.step) if self.fine is None else trellis_step(self.step, self.fine)
 
     @property
     def pyramids(self) -> tuple[Pyramid, ...]:
@@ -67,6 +81,11 @@ class Head:
 def step_of(index: int) -> float:
     """DN of plane 0."""
     return power_of_two(index - STEP_BIAS)
+
+
+def trellis_step(index: int, fine: int) -> float:
+    """DN of a trellis's step."""
+    return TRELLIS_UNIT * step_of(index) * (1.0 + fine * FINE_UNIT)
 
 
 def pyramid_of(raster: Raster, height: int, width: int) -> Pyramid:
@@ -140,11 +159,20 @@ def write_head(head: Head, bands: int, expected: Expected) -> bytes:
     out, weighted = BitWriter(), head.weights.level > 0
     usual = head.step == USUAL_STEP
     out.put(head.planes | USUAL * usual, STEP_BITS)
-    out.put(KINDS[(head.prediction is not None) + 2 * weighted], PLANE_BITS)
+    if head.fine is not None:
+        out.put(TRELLIS, PLANE_BITS)
+    kind = (head.prediction is not None) + 2 * weighted
+    out.put(KINDS[kind] if head.check is None else SHAPED, PLANE_BITS)
+    if head.check is not None:
+        out.put(kind, SHAPED_BITS)
     if not usual:
         out.put(head.step, STEP_BITS)
+    if head.fine is not None:
+        out.put(head.fine, FINE_BITS)
     if weighted:
         write_weights(head.weights, out)
+    if head.check is not None:
+        out.put(head.check, CHECK_BITS)
     out.put(head.mean_unit, MEAN_UNIT_BITS)
     for mean in head.means:
         out.put_signed(mean, MEAN_ORDER)
@@ -166,7 +194,9 @@ def read_head(reader: BitReader, shape: tuple[int, int, int], expected: Expected
 
 def _read_head(reader: BitReader, shape: tuple[int, int, int], expected: Expected) -> Head:
     bands, height, width = shape
-    estimated, predicted, step, planes, weights = _read_kind(reader, bands)
+    kind = _read_kind(reader, bands)
+    planes, weights = kind.planes, kind.weights
+    check = reader.get(CHECK_BITS) if kind.shaped else None
     unit = reader.get(MEAN_UNIT_BITS)
     means = tuple(reader.get_signed(MEAN_ORDER) for _ in range(bands))
     if planes > bitplane.MAX_PLANES or max(map(abs, means)) > 1 << 17:
@@ -177,31 +207,51 @@ def _read_head(reader: BitReader, shape: tuple[int, int, int], expected: Expecte
         if raster.half and not pyramid.levels:
             raise ValueError("a half grid in a raster that is not split")
         parts.append(Part(raster, pyramid, read_spectrum(pyramid, expected.covariance_of(raster, weights), reader)))
-    found = Head(step, planes, unit, means, weights, tuple(parts), None, estimated)
-    if not predicted:
+    found = Head(kind.step, planes, unit, means, weights, tuple(parts), None, kind.estimated, check, kind.fine)
+    if not kind.predicted:
         return found
     return replace(found, prediction=read_prediction(found.pyramids, height, width, reader))
 
 
-def _read_kind(reader: BitReader, bands: int) -> tuple[bool, bool, int, int, Weights]:
-    """Whether coefficients are estimated, whether an earlier date is taken, step, planes, weights."""
-    first, second = reader.get(STEP_BITS), reader.get(PLANE_BITS)
-    estimated, equal = second in KINDS, Weights.equal(bands)
-    if estimated:
-        kind, planes = KINDS.index(second), first % USUAL
+@dataclass(frozen=True, eq=False)
+class _Kind:
+    """How a payload begins; fields as in `Head`. predicted: an earlier date is taken. shaped: valid pixels alone are coded."""
+
+    predicted: bool
+    step: int
+    planes: int
+    weights: Weights
+    estimated: bool = False
+    shaped: bool = False
+    fine: int | None = None
+
+
+def _read_kind(reader: BitReader, bands: int) -> _Kind:
+    first, second, equal = reader.get(STEP_BITS), reader.get(PLANE_BITS), Weights.equal(bands)
+    trellis = second == TRELLIS
+    second = reader.get(PLANE_BITS) if trellis else second
+    shaped = second == SHAPED
+    if trellis and not shaped and second not in KINDS:
+        raise ValueError(f"kind {second} behind {TRELLIS}")
+    if shaped or second in KINDS:
+        kind, planes = reader.get(SHAPED_BITS) if shaped else KINDS.index(second), first % USUAL
         step = USUAL_STEP if first & USUAL else reader.get(STEP_BITS)
-        return True, bool(kind & 1), step, planes, read_weights(bands, reader) if kind & 2 else equal
+        fine = reader.get(FINE_BITS) if trellis else None
+        weights = read_weights(bands, reader) if kind & 2 else equal
+        return _Kind(bool(kind & 1), step, planes, weights, True, shaped, fine)
     predicted = second == PREDICTED
     planes = reader.get(PLANE_BITS) if predicted else second
     weighted = planes == WEIGHTED
     weights = read_weights(bands, reader) if weighted else equal
-    return estimated, predicted, first, reader.get(PLANE_BITS) if weighted else planes, weights
+    return _Kind(predicted, first, reader.get(PLANE_BITS) if weighted else planes, weights)
 
 
 def is_predicted(payload: bytes) -> bool:
     """Whether a payload says that an earlier date is taken."""
-    reader = BitReader(payload[:2])
-    if len(payload) < 2:
+    reader = BitReader(payload[:3])
+    if len(payload) < 3:
         return False
     reader.get(STEP_BITS)
-    return reader.get(PLANE_BITS) in (PREDICTED, KINDS[1], KINDS[3])
+    kind = reader.get(PLANE_BITS)
+    kind = reader.get(PLANE_BITS) if kind == TRELLIS else kind
+    return bool(reader.get(SHAPED_BITS) & 1) if kind == SHAPED else kind in (PREDICTED, KINDS[1], KINDS[3])

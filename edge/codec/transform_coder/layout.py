@@ -56,9 +56,9 @@ class Layout:
     n_cells: int
     places: tuple[tuple[int, int, int, int, int], ...]
 
-    def scatter(self, matrices: Sequence[NDArray[np.int32]]) -> NDArray[np.int32]:
-        """Coefficient matrices, one a pyramid -> (n_values,) with borders of zeros."""
-        values = np.zeros(self.n_values, np.int32)
+    def scatter(self, matrices: Sequence[NDArray[Any]]) -> NDArray[Any]:
+        """Coefficient matrices of one type, one a pyramid -> (n_values,) with borders of zeros."""
+        values = np.zeros(self.n_values, matrices[0].dtype)
         for view, (pyramid, component, at, height, width) in zip(self.views(values), self.places):
             view[:] = matrices[pyramid][component, at : at + height * width].reshape(height, width)
         return values

@@ -16,8 +16,8 @@ class Job(ctypes.Structure):
     """job_t of bitplane.c."""
 
     _fields_ = [
-        *((name, ctypes.c_uint32) for name in ("n_values", "n_cells", "n_bands", "planes")),
-        *((name, ctypes.c_void_p) for name in ("bands", "tables", "states", "weights", "workspace")),
+        *((name, ctypes.c_uint32) for name in ("n_values", "n_cells", "n_bands", "planes", "trellis", "none")),
+        *((name, ctypes.c_void_p) for name in ("bands", "tables", "states", "weights", "holes", "workspace")),
     ]
 
 
@@ -38,14 +38,19 @@ def _library() -> ctypes.CDLL:
     signatures: dict[str, tuple[Any, list[Any]]] = {
         "sp_wavelet_forward": (None, [p, p, u32, u32, u32, p, p]),
         "sp_wavelet_inverse": (None, [p, p, u32, u32, u32, p, p]),
+        "sp_shaped_forward": (None, [p, p, u32, u32, u32, p, p, p]),
+        "sp_shaped_inverse": (None, [p, p, u32, u32, u32, p, p, p]),
         "sp_spectral_inverse": (None, [p, u32, p, p, size, size]),
         "sp_bitplane_constants": (None, [p]),
         "sp_bitplane_tables": (None, [p]),
         "sp_bitplane_workspace": (size, [u32, u32, u32]),
         "sp_bitplane_learned": (None, [p, p, p]),
         "sp_bitplane_encode": (ctypes.c_int, [job, p, u64, p, u32, p, size, p, p]),
-        "sp_bitplane_estimate": (None, [p, u32, p, p, u32, p, ctypes.c_float, p, p]),
+        "sp_bitplane_middles": (None, [p, p, u32, p]),
+        "sp_bitplane_estimate": (None, [p, u32, p, p, p, ctypes.c_float, p]),
         "sp_bitplane_decode": (ctypes.c_int, [job, p, size, p, u32, p, p, p]),
+        "sp_trellis_choose": (None, [p, u32, p, p, ctypes.c_float, ctypes.c_float, p, p, p]),
+        "sp_trellis_count": (None, [p, u32, p, ctypes.c_float, p, p]),
     }
     for name, (result, arguments) in signatures.items():
         function = getattr(lib, name)
@@ -71,6 +76,26 @@ def wavelet(
     return out
 
 
+def shaped(
+    direction: str,
+    data: NDArray[np.float32],
+    size: tuple[int, int],
+    levels: int,
+    scales: NDArray[np.float32],
+    codes: NDArray[np.uint8],
+) -> NDArray[np.float32]:
+    """sp_shaped_forward, (C, H, W) -> (C, H * W), or sp_shaped_inverse, the way back."""
+    height, width = size
+    planes = np.ascontiguousarray(data, np.float32)
+    out = np.empty((len(planes), *((height * width,) if direction == "forward" else size)), np.float32)
+    work = np.empty((height + 2) * width, np.float32)
+    function, rest = getattr(_library(), f"sp_shaped_{direction}"), (scales, codes, work)
+    for plane, result in zip(planes, out):
+        places = (array.ctypes.data for array in rest)
+        function(plane.ctypes.data, result.ctypes.data, height, width, levels, *places)
+    return out
+
+
 def spectral_inverse(
     basis: NDArray[np.float32], components: NDArray[np.float32], bands: NDArray[np.float32], start: int, stop: int
 ) -> None:
@@ -87,12 +112,12 @@ def spectral_inverse(
 
 
 @lru_cache(maxsize=1)
-def constants() -> tuple[int, int, int]:
-    """Adaptive states, mixing weights, bytes of the model's tables."""
-    out = np.zeros(3, np.uint32)
+def constants() -> tuple[int, int, int, int, int]:
+    """Adaptive states, mixing weights, bytes of the model's tables; states and weights without those of a trellis."""
+    out = np.zeros(5, np.uint32)
     _library().sp_bitplane_constants(out.ctypes.data)
-    states, weights, tables = map(int, out)
-    return states, weights, tables
+    states, weights, tables, plain_states, plain_weights = map(int, out)
+    return states, weights, tables, plain_states, plain_weights
 
 
 @lru_cache(maxsize=1)
@@ -114,6 +139,8 @@ class _Call:
         planes: int,
         states: NDArray[np.uint16],
         weights: NDArray[np.int32],
+        holes: NDArray[np.uint8] | None = None,
+        trellis: bool = False,
     ) -> None:
         size = _library().sp_bitplane_workspace(n_values, n_cells, len(subbands))
         self.kept: list[NDArray[Any]] = [
@@ -121,9 +148,12 @@ class _Call:
             tables(),
             states,
             weights,
-            np.empty(size // 16 + 1, np.complex128),
-        ]  # 16-byte aligned
-        self.job = Job(n_values, n_cells, len(subbands), planes, *(a.ctypes.data for a in self.kept))
+            np.empty(size // 16 + 1, np.complex128),  # 16-byte aligned
+        ]
+        self.holes = holes  # must live as long
+        *given, workspace = (a.ctypes.data for a in self.kept)
+        empty = None if holes is None else holes.ctypes.data
+        self.job = Job(n_values, n_cells, len(subbands), planes, int(trellis), 0, *given, empty, workspace)
 
 
 def _check(code: int) -> None:
@@ -140,9 +170,13 @@ def encode(
     values: NDArray[np.int32],
     limit: int,
     targets: NDArray[np.uint64],
+    holes: NDArray[np.uint8] | None = None,
+    trellis: bool = False,
 ) -> tuple[bytes, NDArray[np.uint64], NDArray[np.float64]]:
-    """sp_bitplane_encode: payload; (T + 1,) bytes and squared errors at the targets and at the end."""
-    call = _Call(subbands, n_values, n_cells, planes, *model)
+    """sp_bitplane_encode: payload; (T + 1,) bytes and squared errors at the targets and at the end. trellis: values are its
+    indices, and the errors say nothing.
+    """
+    call = _Call(subbands, n_values, n_cells, planes, *model, holes, trellis)
     out = np.empty(min(limit, 4 * n_values) + 1024, np.uint8)
     sizes, distortion = np.zeros(len(targets) + 1, np.uint64), np.zeros(len(targets) + 1)
     _check(
@@ -168,9 +202,10 @@ def learned(
     planes: int,
     model: tuple[NDArray[np.uint16], NDArray[np.int32]],
     values: NDArray[np.int32],
+    trellis: bool = False,
 ) -> tuple[NDArray[np.uint16], NDArray[np.int32]]:
     """The model after coding all planes of `values`, for training."""
-    call, none = _Call(subbands, n_values, n_cells, planes, *model), np.zeros(0, np.uint64)
+    call, none = _Call(subbands, n_values, n_cells, planes, *model, None, trellis), np.zeros(0, np.uint64)
     out, size, error = np.empty(4 * n_values + 1024, np.uint8), np.zeros(1, np.uint64), np.zeros(1)
     places = (a.ctypes.data for a in (size, error))
     limit = out.size
@@ -192,9 +227,11 @@ def decode(
     model: tuple[NDArray[np.uint16], NDArray[np.int32]],
     payload: bytes,
     targets: NDArray[np.uint64],
+    holes: NDArray[np.uint8] | None = None,
+    trellis: bool = False,
 ) -> tuple[NDArray[np.int32], NDArray[np.uint8], int]:
     """sp_bitplane_decode: values as far as known, unknown low bits, layers passed."""
-    call = _Call(subbands, n_values, n_cells, planes, *model)
+    call = _Call(subbands, n_values, n_cells, planes, *model, holes, trellis)
     values, bits, layers = np.empty(n_values, np.int32), np.empty(n_values, np.uint8), ctypes.c_uint32()
     data = np.frombuffer(payload, np.uint8)
     _check(
@@ -212,17 +249,54 @@ def decode(
     return values, bits, layers.value
 
 
+def middles(values: NDArray[np.int32], bits: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """sp_bitplane_middles: (n_values,) in 1/64 of plane 0's step."""
+    out, given = np.empty(len(values), np.int64), [np.ascontiguousarray(a) for a in (values, bits)]
+    known, known_bits = (a.ctypes.data for a in given)
+    _library().sp_bitplane_middles(known, known_bits, len(values), out.ctypes.data)
+    return out
+
+
 def estimate(
     subbands: NDArray[np.uint32],
-    values: NDArray[np.int32],
+    middles: NDArray[np.int64],
     bits: NDArray[np.uint8],
     tables: NDArray[np.int16],
     unit: np.float32,
 ) -> NDArray[np.float32]:
     """sp_bitplane_estimate: (n_values,) in DN, `unit` of them 1/64 of plane 0's step."""
-    out, work = np.empty(len(values), np.float32), np.empty(len(values), np.int64)
-    given = [np.ascontiguousarray(a) for a in (subbands, values, bits, tables)]
+    out = np.zeros(len(middles), np.float32)
+    given = [np.ascontiguousarray(a) for a in (subbands, middles, bits, tables)]
     bands, known, known_bits, weights = (a.ctypes.data for a in given)
-    places = work.ctypes.data, out.ctypes.data
-    _library().sp_bitplane_estimate(bands, len(subbands), known, known_bits, len(values), weights, float(unit), *places)
+    _library().sp_bitplane_estimate(bands, len(subbands), known, known_bits, weights, float(unit), out.ctypes.data)
     return out
+
+
+def choose_indices(
+    subbands: NDArray[np.uint32],
+    values: NDArray[np.float32],
+    step: float,
+    worth: float,
+    costs: NDArray[np.float32],
+    holes: NDArray[np.uint8] | None = None,
+) -> NDArray[np.int32]:
+    """sp_trellis_choose: (n_values,) indices. values in the unit of `step`; worth: squared steps a bit; costs (2, 24, 18) bits."""
+    largest = int((subbands[:, 2].astype(np.int64) * subbands[:, 3]).max(initial=0))
+    work, indices = np.empty((largest, 8, 2), np.int32), np.zeros(len(values), np.int32)
+    given = [np.ascontiguousarray(a) for a in (subbands, values, costs)]
+    bands, sizes, bits = (a.ctypes.data for a in given)
+    empty = None if holes is None else holes.ctypes.data
+    places = work.ctypes.data, indices.ctypes.data
+    _library().sp_trellis_choose(bands, len(subbands), sizes, empty, step, worth, bits, *places)
+    return indices
+
+
+def count_indices(
+    subbands: NDArray[np.uint32], values: NDArray[np.float32], step: float, indices: NDArray[np.int32]
+) -> NDArray[np.uint64]:
+    """sp_trellis_count: (2, 24, 18), how often an index stands by quantiser and class, for training."""
+    counts = np.zeros((2, 24, 18), np.uint64)
+    given = [np.ascontiguousarray(a) for a in (subbands, values, indices)]
+    bands, sizes, found = (a.ctypes.data for a in given)
+    _library().sp_trellis_count(bands, len(subbands), sizes, step, found, counts.ctypes.data)
+    return counts

@@ -40,9 +40,19 @@ class Grid:
 
     def cells(self, pixels: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
         """(C, H, W) pixels, alike in every cell where valid, and their validity -> (C, h, w), smooth where none is."""
+        return fill_smoothly(*self.means(pixels, valid))
+
+    def known(self, valid: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """(h, w) cells of which any pixel is valid (H, W)."""
+        return self.means(np.zeros((0, *valid.shape), np.float32), valid)[1]
+
+    def means(
+        self, pixels: NDArray[np.float32], valid: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """As `cells`, with anything where none is, and which (h, w) are valid."""
         height, width = valid.shape
         if self.factor == 1 and not self.top and not self.left:
-            return fill_smoothly(pixels, valid)
+            return pixels, valid
         rows, columns = self.size(height, width)
         inside = (
             (self.top, rows * self.factor - height - self.top),
@@ -53,7 +63,7 @@ class Grid:
         count = known.sum((1, 3))
         parts = np.pad(np.where(valid, pixels, 0), ((0, 0), *inside)).reshape(len(pixels), *split)
         means = parts.sum((2, 4), dtype=np.float64) / np.maximum(count, 1)
-        return fill_smoothly(means.astype(np.float32), count > 0)
+        return means.astype(np.float32), count > 0
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from swathpack.edge.codec.transform_coder.reference_contexts import (
     MISSING,
     MIXED_AGES,
     N_SETS,
+    NEXT_STATE,
     REFINE,
     SEGMENT_OF,
     SEGMENTS,
@@ -36,6 +37,9 @@ from swathpack.edge.codec.transform_coder.reference_contexts import (
     SET_NEW,
     SET_REFINE,
     SET_SIGN,
+    SET_TURN_NEW,
+    SET_TURN_REFINE,
+    SET_TURN_SIGNIFICANCE,
     Known,
     Subband,
     coarse_class,
@@ -53,12 +57,16 @@ class BitPlanes(Known):
     weights: list[list[int]]
     targets: list[int]
     values: list[int] | None = None
+    holes: list[int] | None = None
     limit: int = 0
     segment: int = SEGMENTS
     done: int = 0
     stop: bool = False
     finished: bool = False
-    lists: list[list[tuple[int, bool, int, int]]] = field(default_factory=lambda: [[] for _ in range(SEGMENTS)])
+    trellis: bool = False
+    turn: int = 0  # state of the trellis, in plane 0
+    seconds: set[int] = field(default_factory=set)  # places that have the second quantiser
+    lists: list[list[tuple[int, bool, int, int, int]]] = field(default_factory=lambda: [[] for _ in range(SEGMENTS)])
     marks: list[tuple[Mark | None, float]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -69,6 +77,18 @@ class BitPlanes(Known):
     def decide(self, bit: int, states: list[list[int]], weights: int) -> int:
         """One mixed decision."""
         return mixed_bit(self.coder, bit, states, self.weights[weights], LIMIT, LEARNING_SHIFT)
+
+    @property
+    def turning(self) -> bool:
+        """Whether this is the plane that a trellis runs through."""
+        return self.trellis and self.plane == 0
+
+    def pass_by(self, at: int, bit: int) -> None:
+        """The trellis goes on behind a value whose lowest bit is known."""
+        if self.turning and self.coder.settled:
+            if self.turn & 1:
+                self.seconds.add(at)
+            self.turn = NEXT_STATE[self.turn][bit]
 
     def magnitude_bit(self, at: int) -> int:
         """The value's bit in this plane; nothing in a decoder."""
@@ -96,13 +116,20 @@ class BitPlanes(Known):
         """Whether a value is found in this plane."""
         at, a, p = b.place(y, x), self.look_around(b, y, x), self.plane + 1
         beside = coarse_class(8 * a.along >> p) * 7 + coarse_class(8 * a.across >> p)
+        weights = b.level * SEGMENTS + segment
         states = [
             self.state("all", b.group * ALL_CLASSES + log_class(a.all >> p)),
             self.state("space", beside * 5 + coarser_class(8 * a.diagonal >> p)),
             self.state("cross", self.cross_context(a)),
         ]
-        if self.decide(self.magnitude_bit(at), states, b.level * SEGMENTS + segment) and self.coder.settled:
+        if self.turning:
+            second = self.turn & 1
+            states.append(self.state("turn_all", (second * GROUPS + b.group) * ALL_CLASSES + log_class(a.all >> p)))
+            weights += SET_TURN_SIGNIFICANCE + second * 3 * SEGMENTS
+        bit = self.decide(self.magnitude_bit(at), states, weights)
+        if bit and self.coder.settled:
             self.code_sign(b, at, a.predicted)
+        self.pass_by(at, bit)
 
     def code_refinement(self, b: Subband, y: int, x: int) -> None:
         """The next bit of a value that was found before; those after the second are hardly better than a coin."""
@@ -113,15 +140,25 @@ class BitPlanes(Known):
             a = self.look_around(b, y, x)
             away = (-a.predicted if known < 0 else a.predicted) - 64 * abs(known)
             offset = min(max((away + (512 << self.plane)) // (64 << self.plane), 0), 15)
+            weights = SET_REFINE + age
             states = [
                 self.state("refine", age * 12 + log_class(a.all >> (top + 1), 11)),
                 self.state("refine_offset", (b.group * MIXED_AGES + age) * 16 + offset),
             ]
-            bit = self.decide(self.magnitude_bit(at), states, SET_REFINE + age)
+            if self.turning:
+                second = (self.turn & 1) * MIXED_AGES + age
+                states.append(self.state("turn_refine", second * 12 + log_class(a.all >> (top + 1), 11)))
+                weights = SET_TURN_REFINE + second
+            bit = self.decide(self.magnitude_bit(at), states, weights)
         else:
             bit = self.coder.bit(self.magnitude_bit(at), 32768)
         if self.coder.settled:
             self.known[at] += (1 if bit == (known > 0) else -1) << self.plane
+        self.pass_by(at, bit)
+
+    def open_places(self, b: Subband, cy: int, cx: int) -> list[tuple[int, int]]:
+        """Places of a cell but those of which both sides know that nothing is there."""
+        return [(y, x) for y, x in b.inside(cy, cx) if self.holes is None or not self.holes[b.place(y, x)]]
 
     def cell_holds(self, b: Subband, cy: int, cx: int) -> int:
         """Whether a cell has something in this plane or above; nothing in a decoder."""
@@ -144,24 +181,35 @@ class BitPlanes(Known):
             self.state("cell_component", (b.group * 16 + b.component) * 3 + min(near, 2)),
             self.state("cell_sum", b.level * ALL_CLASSES + around),
         ]
-        if self.decide(self.cell_holds(b, cy, cx), states, SET_CELL + b.level) and self.coder.settled:
+        bit = self.decide(self.cell_holds(b, cy, cx), states, SET_CELL + b.level)
+        if bit and self.coder.settled:
             self.cell[at] = self.plane + 1
             self.code_new_cell(b, cy, cx)
+        elif not bit:
+            for y, x in self.open_places(b, cy, cx):
+                self.pass_by(b.place(y, x), 0)
 
     def code_new_cell(self, b: Subband, cy: int, cx: int) -> None:
         """The values of a cell in which something is known to be found."""
-        places, n = list(b.inside(cy, cx)), 0
+        places, n = self.open_places(b, cy, cx), 0
         for left, (y, x) in zip(range(len(places), 0, -1), places):
             at, a, bit = b.place(y, x), self.look_around(b, y, x), 1
             if left > 1 or n > 0:
+                expected = b.group * ALL_CLASSES + log_class(a.all >> (self.plane + 1))
+                weights = SET_NEW + min(n, 2)
                 states = [
-                    self.state("new_all", b.group * ALL_CLASSES + log_class(a.all >> (self.plane + 1))),
+                    self.state("new_all", expected),
                     self.state("new", (min(n, 2) * 4 + (left - 1) // 4) * 3 + b.level),
                     self.state("new_cross", self.cross_context(a)),
                 ]
-                bit = self.decide(self.magnitude_bit(at), states, SET_NEW + min(n, 2))
+                if self.turning:
+                    second = self.turn & 1
+                    states.append(self.state("turn_new", second * GROUPS * ALL_CLASSES + expected))
+                    weights = SET_TURN_NEW + second * 3 + min(n, 2)
+                bit = self.decide(self.magnitude_bit(at), states, weights)
             if bit and self.coder.settled:
                 self.code_sign(b, at, a.predicted)
+            self.pass_by(at, bit)
             if not self.coder.settled:
                 return
             n += bit
@@ -183,16 +231,19 @@ class BitPlanes(Known):
             self.started[i] = bool(bit)
 
     def sort_plane(self) -> None:
-        """What the plane has to code, by segment: (subband, whether it is a cell, row, column)."""
+        """What is to be coded, by segment: (subband, whether it is a cell, row, column, segment); a trellis's plane 0 in one go."""
         self.lists = [[] for _ in range(SEGMENTS)]
         for i, b in enumerate(self.bands):
             for cy, cx in b.cells() if self.started[i] else ():
-                if not self.cell[b.cell(cy, cx)]:
+                places = self.open_places(b, cy, cx)
+                if places and not self.cell[b.cell(cy, cx)]:
                     around = log_class(self.cell_surroundings(b, cy, cx) >> (self.plane + 1))
-                    self.lists[CELL_SEGMENT_OF[around]].append((i, True, cy, cx))
+                    segment = CELL_SEGMENT_OF[around]
+                    self.lists[0 if self.turning else segment].append((i, True, cy, cx, segment))
                     continue
-                for y, x in b.inside(cy, cx):
-                    self.lists[self.segment_of(b, y, x)].append((i, False, y, x))
+                for y, x in places:
+                    segment = self.segment_of(b, y, x)
+                    self.lists[0 if self.turning else segment].append((i, False, y, x, segment))
 
     def segment_of(self, b: Subband, y: int, x: int) -> int:
         """Of a value in a cell that is not empty."""
@@ -202,13 +253,15 @@ class BitPlanes(Known):
 
     def code_segment(self) -> None:
         """All of a segment, or until the end."""
-        for i, is_cell, y, x in self.lists[self.segment]:
+        last = -1
+        for i, is_cell, y, x, segment in self.lists[self.segment]:
+            self.turn, last = self.turn if i == last else 0, i
             if is_cell:
                 self.code_cell(self.bands[i], y, x)
-            elif self.segment == REFINE:
+            elif segment == REFINE:
                 self.code_refinement(self.bands[i], y, x)
             else:
-                self.code_significance(self.bands[i], y, x, self.segment)
+                self.code_significance(self.bands[i], y, x, segment)
             if not self.coder.settled:
                 return
             self.done += 1
@@ -247,7 +300,7 @@ class BitPlanes(Known):
             return set()
         rest = [*self.lists[self.segment][self.done :], *chain.from_iterable(self.lists[self.segment + 1 :])]
         found: set[int] = set()
-        for i, is_cell, y, x in rest:
+        for i, is_cell, y, x, _ in rest:
             places = self.bands[i].cell_places(y, x) if is_cell else [self.bands[i].place(y, x)]
             found.update(at for at in places if not is_cell or not self.known[at])
         return found
@@ -274,11 +327,12 @@ def _bit_planes(
     sizes: tuple[int, int],
     model: tuple[NDArray[np.uint16], NDArray[np.int32]],
     targets: NDArray[np.uint64],
+    trellis: bool,
 ) -> BitPlanes:
     bands = [Subband(*row) for row in subbands.tolist()]
     weights = model[1].reshape(N_SETS, MAX_INPUTS).tolist()
     known, cells, states = [0] * sizes[0], [0] * sizes[1], model[0].tolist()
-    return BitPlanes(bands, known, cells, states, 0, coder, weights, targets.tolist())
+    return BitPlanes(bands, known, cells, states, 0, coder, weights, targets.tolist(), trellis=trellis)
 
 
 def encode(
@@ -290,11 +344,14 @@ def encode(
     values: NDArray[np.int32],
     limit: int,
     targets: NDArray[np.uint64],
+    holes: NDArray[np.uint8] | None = None,
+    trellis: bool = False,
 ) -> tuple[bytes, NDArray[np.uint64], NDArray[np.float64]]:
     """As native.encode."""
     coder = RangeEncoder()
-    planes_of = _bit_planes(coder, subbands, (n_values, n_cells), model, targets)
+    planes_of = _bit_planes(coder, subbands, (n_values, n_cells), model, targets, trellis)
     planes_of.values, planes_of.limit = values.tolist(), limit
+    planes_of.holes = None if holes is None else holes.tolist()
     planes_of.code_planes(planes)
     last, payload = planes_of.remaining_error(), coder.finish()
     sizes = [settled_size(payload, mark) for mark, _ in planes_of.marks if mark is not None]
@@ -315,11 +372,26 @@ def decode(
     model: tuple[NDArray[np.uint16], NDArray[np.int32]],
     payload: bytes,
     targets: NDArray[np.uint64],
+    holes: NDArray[np.uint8] | None = None,
+    trellis: bool = False,
 ) -> tuple[NDArray[np.int32], NDArray[np.uint8], int]:
     """As native.decode."""
-    planes_of = _bit_planes(RangeDecoder(payload), subbands, (n_values, n_cells), model, targets)
+    planes_of = _bit_planes(RangeDecoder(payload), subbands, (n_values, n_cells), model, targets, trellis)
+    planes_of.holes = None if holes is None else holes.tolist()
     planes_of.code_planes(planes)
     bits = np.full(n_values, planes_of.plane, np.uint8)
     bits[list(planes_of.pending())] += 1
     layers = len(targets) + 1 if planes_of.finished else len(planes_of.marks)
-    return np.array(planes_of.known, np.int32), bits, layers
+    known = np.array(planes_of.known, np.int32)
+    if trellis:
+        known = _indices_drawn(known, bits, planes_of.seconds)
+        bits += 1
+    return known, bits, layers
+
+
+def _indices_drawn(known: NDArray[np.int32], bits: NDArray[np.uint8], seconds: set[int]) -> NDArray[np.int32]:
+    """draw_indices of bitplane.c: what indices stand for, doubled, in steps of the trellis."""
+    sizes, turns = np.abs(known), np.zeros(len(known), np.int32)
+    turns[list(seconds)] = 2
+    drawn = np.where(bits > 0, 2 * sizes - 3, 2 * (sizes - 1) - turns)
+    return np.asarray(np.where(sizes > 0, np.sign(known) * drawn, 0), np.int32)

@@ -26,11 +26,18 @@ SIZES = {
         "sign_predicted": GROUPS * 8,
         "start": 8,
     },
+    **{"turn_all": 2 * GROUPS * 24, "turn_new": 2 * GROUPS * 24, "turn_refine": 2 * MIXED_AGES * 12},
 }
 STARTS = dict(zip(SIZES, np.cumsum([0, *SIZES.values()]).tolist()))
 SET_CELL = 3 * SEGMENTS
 SET_NEW, SET_REFINE, SET_SIGN = SET_CELL + 3, SET_CELL + 6, SET_CELL + 8
-N_STATES, N_SETS = sum(SIZES.values()), SET_SIGN + 3
+SET_TURN_SIGNIFICANCE = SET_SIGN + 3
+SET_TURN_NEW = SET_TURN_SIGNIFICANCE + 2 * 3 * SEGMENTS
+SET_TURN_REFINE = SET_TURN_NEW + 2 * 3
+N_STATES, N_SETS = sum(SIZES.values()), SET_TURN_REFINE + 2 * MIXED_AGES
+
+# The trellis, as in bitplane.h: states behind a value by its parity; odd ones have the second quantiser.
+NEXT_STATE = ((0, 2), (5, 7), (1, 3), (6, 4), (2, 0), (4, 6), (3, 1), (7, 5))
 
 WEIGHTS = (
     (8, 9, 4, 0, 2, 1, 1, 0, 0),

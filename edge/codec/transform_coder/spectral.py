@@ -250,8 +250,8 @@ def read_spectrum(pyramid: Pyramid, default: Matrix | None, bits: BitReader) -> 
     columns = zone_columns(pyramid, wanted)
     if len(columns) != wanted or wanted < least_zones(pyramid):
         raise ValueError(f"{wanted} zones of a raster of {pyramid.levels} levels")
-    zones, offset = [], 1 << (precision - 1)
+    zones, read, offset = [], [], 1 << (precision - 1)
     for start, stop, size in columns:
-        angles = [bits.get(precision) - offset for _ in range(size * (size - 1) // 2)]
-        zones.append(Zone(start, stop, size, basis_of(angles, size, precision)))
-    return Spectrum(tuple(zones), (), precision)
+        read.append(tuple(bits.get(precision) - offset for _ in range(size * (size - 1) // 2)))
+        zones.append(Zone(start, stop, size, basis_of(read[-1], size, precision)))
+    return Spectrum(tuple(zones), tuple(read), precision)

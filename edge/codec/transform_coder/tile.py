@@ -18,6 +18,7 @@ from swathpack.edge.codec.transform_coder.head import (
     STEP_BIAS,
     STEP_BITS,
     STEPS_AN_OCTAVE,
+    TRELLIS_UNIT,
     Head,
     TransformCoderError,
     dequantised,
@@ -29,6 +30,7 @@ from swathpack.edge.codec.transform_coder.head import (
 from swathpack.edge.codec.transform_coder.header import BitReader, BitsEnded
 from swathpack.edge.codec.transform_coder.layout import Layout, layout_of
 from swathpack.edge.codec.transform_coder.prediction import Counts, reference_bands
+from swathpack.edge.codec.transform_coder.shaped import RasterShape, check_of, holes_in, shapes_of
 from swathpack.edge.codec.transform_coder.synthesis import add_bands
 from swathpack.edge.codec.transform_coder.weights import Weights
 
@@ -45,16 +47,18 @@ MAX_BANDS, MAX_SIDE = 16, 4095
 # A mark stands within the decision that reaches its target, which moves the coder by at most two bytes: one beyond the
 # target. The decoder has then read four bytes more, those of its code value.
 END_SLACK = 5
+TRELLIS_EIGHTHS = 8 * (int(TRELLIS_UNIT).bit_length() - 1)
 
 
 @dataclass(frozen=True)
 class _Wanted:
-    """Index of the finest step, most bytes, bytes that are aimed at, weights of the bands."""
+    """Index of the finest step, most bytes, bytes that are aimed at, weights of the bands, whether valid pixels alone are coded."""
 
     step: int
     limit: int
     aim: int
     weights: Weights
+    shaped: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,11 +87,14 @@ class CodedTile:
 
 @dataclass(frozen=True, eq=False)
 class DecodedTile:
-    """`samples` (C, H, W) float32 DN; `layers` 0..16 that are whole; `started`: the header was there."""
+    """`samples` (C, H, W) float32 DN; `layers` 0..16 that are whole; `started`: the header was there. steps: of each band, how
+    fine it is: the interval that its coefficients are known to lie in, log2 of DN in eighths (mean over all of them).
+    """
 
     samples: NDArray[np.float32]
     layers: int
     started: bool
+    steps: tuple[int, ...] = ()
 
 
 def layer_targets(samples: int) -> NDArray[np.uint64]:
@@ -117,14 +124,16 @@ def encode_tile(
     max_bytes: int | None = None,
     aim_bytes: int | None = None,
     weights: Weights | None = None,
+    shaped: bool = False,
 ) -> CodedTile:
     """Code a tile (C, H, W) of unsigned integers, 1 to 16 bands, 8 to 16 bits.
 
     valid: (H, W); other pixels may come back as anything. names: Sentinel-2 names of the bands, or None: the decoder
     must be told the same. finest_step: of the quantiser at the end of the payload, DN (a little above or at the nearest
     quarter octave below). max_bytes: where the payload stops, if it does not before. aim_bytes: the length it will
-    probably be cut to (default: max_bytes, else 0.25 bits a sample). weights: of the bands, default equal. Raises
-    TransformCoderError.
+    probably be cut to (default: max_bytes, else 0.25 bits a sample). weights: of the bands, default equal. shaped: the decoder
+    will have `valid` too, so that the other pixels may be left out: it is coded with and without them, and what has less error
+    at the length aimed at stays. Raises TransformCoderError.
     """
     samples, valid = _checked(samples, valid)
     expected = expected_of(names, len(samples))
@@ -132,8 +141,14 @@ def encode_tile(
     aim = min(limit, samples.size) if aim_bytes is None else aim_bytes
     aim = max(1, int(AIM_BPPB * samples.size / 8)) if max_bytes is None and aim_bytes is None else aim
     weights = weights or Weights.equal(len(samples))
-    found, step = Analysis.of(samples, valid, expected, weights, aim), _step_index(finest_step)
-    return _coded_tile(found, _Wanted(step, limit, aim, weights), None)
+    wanted = _Wanted(_step_index(finest_step), limit, aim, weights)
+    found = _coded_tile(Analysis.of(samples, valid, expected, weights, aim), wanted, None)
+    if not shaped or valid.all() or not valid.any():
+        return found
+    own = Analysis.of(samples, valid, expected, weights, aim, shaped)
+    other = _coded_tile(own, replace(wanted, shaped=True), None)
+    # Their own estimates tell too little: of what is left of a filled tile not all lies in valid pixels.
+    return min(found, other, key=lambda coded: _error(coded, samples, valid, names))
 
 
 def encode_against(
@@ -151,11 +166,12 @@ def encode_against(
     samples, valid = _checked(samples, valid)
     if alone.wanted is None:
         return alone
-    found = Analysis.of(samples, valid, expected_of(names, len(samples)), alone.wanted.weights)
+    expected, wanted = expected_of(names, len(samples)), alone.wanted
+    found = Analysis.of(samples, valid, expected, wanted.weights, shaped=wanted.shaped)
     chosen = found.against([_fitting(d, samples) for d in dates], aim_bytes) if dates and valid.any() else None
     if chosen is None:
         return alone
-    other = _coded_tile(found, replace(alone.wanted, aim=aim_bytes), chosen)
+    other = _coded_tile(found, replace(wanted, aim=aim_bytes), chosen)
     return other if _excess(other, aim_bytes) < _excess(alone, aim_bytes) else alone
 
 
@@ -194,10 +210,10 @@ def _coded_once(found: Analysis, wanted: _Wanted, chosen: Chosen | None) -> tupl
     head, matrices = found.coefficients(wanted.step, wanted.aim, chosen)
     front = write_head(head, len(found.centred), found.expected)
     layout, targets = layout_of(head.pyramids), curve_targets(found.centred.size)
-    body, sizes, errors = bitplane.encode(
-        layout, head.planes, layout.scatter(matrices), max(wanted.limit - len(front), 0), targets
-    )
-    payload, unit = (front + body)[: wanted.limit], step_of(head.step) ** 2 * float(found.valid.mean())
+    room, holes = max(wanted.limit - len(front), 0), holes_in(layout, head.pyramids, found.shapes)
+    body, sizes, errors = bitplane.encode(layout, head.planes, layout.scatter(matrices), room, targets, holes)
+    # What stands in for invalid pixels is smooth: nearly all of the error is in valid ones.
+    payload, unit = (front + body)[: wanted.limit], step_of(head.step) ** 2
     energy = _energy(found.centred, found.valid)
     coded = _coded(payload, len(front), len(front) + sizes, errors * unit, energy)
     usual = found.expected.covariance is not None and any(not part.spectrum.bits for part in head.parts)
@@ -213,6 +229,15 @@ def _coded(payload: bytes, head: int, ends: NDArray[np.int64], errors: NDArray[n
     return CodedTile(payload, sizes, distortion, layers, head, curve, error)
 
 
+def _error(
+    coded: CodedTile, samples: NDArray[np.float32], valid: NDArray[np.bool_], names: Sequence[str] | None
+) -> float:
+    """Weighted squared error over valid pixels at the length that is aimed at."""
+    assert coded.wanted is not None
+    drawn = decode_tile(coded.payload[: max(coded.wanted.aim, coded.head)], samples.shape, names, valid=valid)
+    return float((((drawn.samples - samples) * coded.wanted.weights.factors)[:, valid] ** 2).sum(dtype=np.float64))
+
+
 def _excess(coded: CodedTile, aim: int) -> float:
     """Logarithm of the error around the length that is aimed at; a head that is not whole tells nothing."""
     sizes = np.maximum.accumulate(np.append(coded.head, coded.curve_bytes[1:]))
@@ -221,10 +246,14 @@ def _excess(coded: CodedTile, aim: int) -> float:
 
 
 def decode_tile(
-    payload: bytes, shape: tuple[int, int, int], names: Sequence[str] | None = None, date: Counts | None = None
+    payload: bytes,
+    shape: tuple[int, int, int],
+    names: Sequence[str] | None = None,
+    date: Counts | None = None,
+    valid: NDArray[np.bool_] | None = None,
 ) -> DecodedTile:
-    """Any prefix of a payload -> the tile (C, H, W). date: what it was coded against, as the encoder had it. Raises
-    TransformCoderError for what no encoder writes, and where a date is needed that is not given.
+    """Any prefix of a payload -> the tile (C, H, W). date: what it was coded against, as the encoder had it; valid: (H, W), the
+    same. Raises TransformCoderError for what no encoder writes, and where a date or mask is needed that is not given.
     """
     bands, height, width = shape
     expected = expected_of(names, bands)
@@ -235,29 +264,57 @@ def decode_tile(
         return DecodedTile(_constant(expected.means(), shape), 0, False)
     if head.prediction is not None and (date is None or date.shape != shape):
         raise TransformCoderError("transform-coded payload: the earlier date that it was coded against is not here")
-    layout = layout_of(head.pyramids)
+    layout, shapes, trellis = layout_of(head.pyramids), _shapes(head, valid), head.fine is not None
+    coded, targets = payload[reader.bytes_read :], layer_targets(bands * height * width)
     values, bits, layers = bitplane.decode(
-        layout, head.planes, payload[reader.bytes_read :], layer_targets(bands * height * width)
+        layout, head.planes, coded, targets, holes_in(layout, head.pyramids, shapes), trellis
     )
-    found = values, bits, step_of(head.step)
-    drawn = bitplane.estimate(layout, *found) if head.estimated else bitplane.reconstruct(*found)
+    found = values, bits, head.step_dn
+    drawn = bitplane.estimate(layout, *found, trellis) if head.estimated else bitplane.reconstruct(*found)
     matrices = layout.gather(drawn, head.pyramids)
     weighted = np.zeros(shape, np.float32)
     for number, matrix in enumerate(matrices):
-        _add_raster(weighted, head, number, matrix, date)
+        _add_raster(weighted, head, number, matrix, date, None if shapes is None else shapes[number])
     means = _constant(dequantised(head.means, head.mean_unit, expected), shape)
-    return DecodedTile(means + weighted * head.weights.inverses, layers, True)
+    steps = _steps(head, layout, bits)
+    return DecodedTile(means + weighted * head.weights.inverses, layers, True, steps)
+
+
+def _steps(head: Head, layout: Layout, bits: NDArray[np.uint8]) -> tuple[int, ...]:
+    """Of each band, in integers: a weight of 2^(level/2) makes a band finer by as much."""
+    views = list(layout.views(bits))
+    count, total = sum(v.size for v in views), sum(int(v.sum(dtype=np.int64)) for v in views)
+    mean = (16 * total + count) // (2 * count) if count else 0
+    finer = 0 if head.fine is None else TRELLIS_EIGHTHS + 23 * head.fine // 1024  # log2(1 + fine / 512), about
+    eighths = 8 // STEPS_AN_OCTAVE * (head.step - STEP_BIAS) + finer + mean
+    return tuple(eighths - 4 * level for level in head.weights.levels)
+
+
+def _shapes(head: Head, valid: NDArray[np.bool_] | None) -> tuple[RasterShape, ...] | None:
+    """Of the rasters, where the payload holds valid pixels alone."""
+    if head.check is None:
+        return None
+    if valid is None or head.check != check_of(valid):
+        raise TransformCoderError(
+            "transform-coded payload: the mask of valid pixels that it was coded with is not here"
+        )
+    return shapes_of([part.raster for part in head.parts], head.pyramids, valid)
 
 
 def _add_raster(
-    samples: NDArray[np.float32], head: Head, number: int, components: NDArray[np.float32], date: Counts | None
+    samples: NDArray[np.float32],
+    head: Head,
+    number: int,
+    components: NDArray[np.float32],
+    date: Counts | None,
+    shape: RasterShape | None,
 ) -> None:
     part = head.parts[number]
     bands = part.spectrum.inverse(components)
     if head.prediction is not None and date is not None:
-        earlier = reference_bands(date, part.raster, part.pyramid, head.weights)
+        earlier = reference_bands(date, part.raster, part.pyramid, head.weights, shape)
         bands += head.prediction.of(number, earlier, part.raster, part.pyramid)
-    add_bands(samples, part.raster, part.pyramid, bands)
+    add_bands(samples, part.raster, part.pyramid, bands, shape)
 
 
 def layer_ends(

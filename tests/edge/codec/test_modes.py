@@ -56,6 +56,19 @@ def test_expectations_are_compared_at_the_learned_codecs_bytes() -> None:
         assert learned_wins(rivals) == wins and rivals.lead == pytest.approx(-np.log2(factor))
 
 
+@pytest.mark.parametrize(
+    "room, wins", [(None, True), (1, True), (400, True), (440, True), (480, False), (10**6, False)]
+)
+def test_where_more_will_be_spent_than_the_learned_codec_takes_it_must_be_ahead_there(
+    room: int | None, wins: bool
+) -> None:
+    longer = np.array([0, 200, 400, 800])
+    ahead = SIZES, 0.5 * 1e6 * 2.0 ** (-SIZES / 50)
+    assert learned_wins(Expected(ahead, (longer, 1e6 * 2.0 ** (-longer / 50)), room)) == wins
+    behind = SIZES, 2 * 1e6 * 2.0 ** (-SIZES / 50)
+    assert not learned_wins(Expected(behind, (longer, 1e6 * 2.0 ** (-longer / 50)), room))
+
+
 def test_nothing_sent_does_not_count_and_no_error_is_no_infinity() -> None:
     rivals = Expected((SIZES, np.array([1e30, 1, 1, 1])), (SIZES, np.array([0.0, 2, 2, 0])))
     assert rivals.lead == pytest.approx((2 + np.log2(1e-9)) / 3)

@@ -11,7 +11,7 @@ from swathpack.edge.clock import ManualClock
 from swathpack.edge.downlink.budget import Budget, Pass
 from swathpack.edge.downlink.ports import FilePort, PortError, TcpPort, UdpPort
 from swathpack.edge.downlink.queue import DownlinkQueue
-from swathpack.edge.downlink.schedule import FixedSchedule, PlannedSchedule
+from swathpack.edge.downlink.schedule import FixedSchedule, PlannedSchedule, SingleContact
 from swathpack.edge.downlink.schema import QueueCorruptError, QueueError
 from swathpack.edge.downlink.spool import Spool, SpoolFullError
 from swathpack.edge.downlink.work import Work
@@ -179,7 +179,7 @@ def test_tcp_and_udp_ports_carry_packets_and_say_when_they_cannot():
 def test_schedules_name_the_contact_of_the_moment():
     clock = ManualClock()
     fixed = FixedSchedule(1000, 60.0, clock, first=7)
-    assert fixed.current() is None
+    assert fixed.current() is None and fixed.coming_bytes() == 1000
     clock.advance(61)
     assert fixed.current().number == 7
     clock.jump_wall(1e9)
@@ -189,11 +189,15 @@ def test_schedules_name_the_contact_of_the_moment():
     start = clock.wall() + 100
     one = Pass(4, "sat", "gs", start, start + 10, 10_000, (0.0,), (1000.0,))
     paced = PlannedSchedule(Budget("plan", "now", 1, (one,)), clock)
-    assert paced.current() is None
+    assert paced.current() is None and paced.coming_bytes() == 10_000
     clock.advance(102.5)
     assert (paced.current().number, paced.current().due_bytes) == (4, 2500)
+    assert paced.coming_bytes() == 10_000
     clock.advance(8)
-    assert paced.current() is None
+    assert paced.current() is None and paced.coming_bytes() is None
+    single = SingleContact(3, 700)
+    single.pause()
+    assert single.current() is None and single.coming_bytes() == 700
 
 
 def queue(tmp_path, boot=1, store=7):

@@ -2,6 +2,7 @@
 crash.
 """
 
+import os
 import socket
 import time
 import uuid
@@ -98,6 +99,28 @@ def test_folder_takes_cubes_date_by_date_and_moves_them_when_done(tmp_path):
     assert found[2].acquisition.time == epoch_seconds("2024-05-06T10:00:00+00:00")
     assert {p.name for p in (tmp_path / "done").iterdir()} == {"one.swf", "site.npz"}
     assert source.poll() is None
+
+
+@pytest.mark.parametrize("said", [None, "unknown", "", "NaT"])
+def test_a_frame_without_a_date_is_of_the_time_of_its_file_and_said_to_be(tmp_path, said):
+    """It was 1970, the same day for every file of a place; `unknown`, as compress takes it, was refused."""
+    data = np.ones((2, 3, 16, 16), np.uint16)
+    np.savez(tmp_path / "a.npz", data=data, bands=np.array(BANDS), **({} if said is None else {"dates": [said] * 2}))
+    os.utime(tmp_path / "a.npz", (1_700_000_000, 1_700_000_000))
+    found = drain(FolderSource(tmp_path, ManualClock(), settle_s=0))
+    assert [o.acquisition.time for o in found] == [1_700_000_000, 1_700_000_001] and all(o.undated for o in found)
+
+
+@pytest.mark.parametrize("said", ["2024-05-06T10:00:00Z", "2024-05-06T12:00:00.123456789+02:00", "20240506T10:00:00"])
+def test_dates_in_any_form_of_iso_8601(said):
+    assert epoch_seconds(said) == 1_714_989_600
+    assert epoch_seconds("20240506") == epoch_seconds("2024-05-06") == 1_714_953_600
+
+
+def test_dates_of_another_number_than_frames_are_refused(tmp_path):
+    np.savez(tmp_path / "a.npz", data=np.ones((2, 3, 16, 16), np.uint16), bands=np.array(BANDS), dates=["2024-05-06"])
+    (found,) = drain(FolderSource(tmp_path, ManualClock(), settle_s=0))
+    assert found.refused == "a.npz: expected 2 dates, as data has, found 1"
 
 
 def test_a_file_that_grows_is_left_alone(tmp_path):

@@ -137,11 +137,12 @@ def test_images_are_written_in_the_sensors_type_and_say_what_holds(
     flight, station = fly(tmp_path, [true], "max_error = 2", 64)
     send(flight, station, 0)
     told: list[str] = []
-    written, refused = write_images(station.store, shipped(), tmp_path / "images", told=told.append)
+    written, refused, _ = write_images(station.store, shipped(), tmp_path / "images", told=told.append)
     assert not refused and told[1:] == ["  2023-11-14T22:13:20Z: 4 tiles within 2"]
     with np.load(written[0]) as archive:
         assert archive["data"].dtype == np.int16 and (archive["max_error"] == 2).all()
         assert archive["max_error"].dtype == np.int32 and archive["max_error"].shape == (1, 2, 2)
+    assert_within(received(station, tmp_path)[0], true, 2)
     decoder = EdgeSegmentDecoder(shipped())
     lines = list(listing(station.store, lambda key: promised_in(station.store, decoder, key)))
     assert sum("+-2" in line for line in lines) == 4
@@ -171,6 +172,17 @@ def test_a_tile_comes_down_in_strips_over_several_passes(tmp_path: Path, max_err
             break
     assert layers == sorted(layers) and len(set(layers)) > 5 and len(layers) <= 10
     assert left(flight) == 0
+
+
+@pytest.mark.parametrize("tile", [64, 128, 192])
+def test_tiles_lie_where_the_mission_cut_them(tmp_path: Path, tile: int) -> None:
+    """Images are put together at the mission's own tile size, which no packet says."""
+    true = frame(side=(200, 150))
+    flight, station = fly(tmp_path, [true], "max_error = 0", tile)
+    send(flight, station, 0)
+    (found,) = received(station, tmp_path)
+    assert found.data.shape == true.data.shape
+    assert_within(found, true, 0)
 
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
@@ -299,7 +311,6 @@ finest_dn = 0.5
 
 @pytest.mark.parametrize("bands", [4, 12])
 def test_regions_have_their_own_guarantee_and_quality(tmp_path: Path, bands: int) -> None:
-    """Places are written with tiles 256 pixels apart, so each tile is looked at by itself."""
     true = Frame(values(128, 192, 1, 9)[0][:bands], BANDS[:bands])
     flight, station = fly(tmp_path, [true], REGION.format(max_error=2), 64)
     table = flight.board.queue.tiles.table()
@@ -311,7 +322,7 @@ def test_regions_have_their_own_guarantee_and_quality(tmp_path: Path, bands: int
     )
     send(flight, station, 1)
     told: list[str] = []
-    (path,), _ = write_images(station.store, shipped(), tmp_path / "images", told=told.append)
+    (path,), _, _ = write_images(station.store, shipped(), tmp_path / "images", told=told.append)
     assert told[1:] == ["  2023-11-14T22:13:20Z: 2 tiles within 2, 4 tiles without a guarantee"]
     with np.load(path) as archive:
         assert archive["max_error"].tolist() == [[[-1, -1, -1], [2, 2, -1]]]
@@ -319,7 +330,7 @@ def test_regions_have_their_own_guarantee_and_quality(tmp_path: Path, bands: int
         assert [str(b) for b in archive["bands"]] == list(true.bands)
     off = {
         (row, column): np.abs(
-            data[:, 256 * row : 256 * row + 64, 256 * column : 256 * column + 64]
+            data[:, 64 * row : 64 * row + 64, 64 * column : 64 * column + 64]
             - true.data[:, 64 * row : 64 * row + 64, 64 * column : 64 * column + 64]
         )
         for row in range(2)
@@ -336,7 +347,7 @@ def test_exact_tiles_among_learned_ones_keep_their_counts(tmp_path: Path) -> Non
     flight, station = fly(tmp_path, [true], f'mode = "learned"\n{coding}', 64)
     send(flight, station, 0)
     (found,) = received(station, tmp_path)
-    assert found.bands == BANDS and (found.data[:, :64, 256:320] == true.data[:, :, 64:]).all()
+    assert found.bands == BANDS and (found.data[:, :, 64:] == true.data[:, :, 64:]).all()
     assert (found.data[:, :64, :64] != true.data[:, :, :64]).any()
 
 

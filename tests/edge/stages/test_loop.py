@@ -48,6 +48,29 @@ def test_the_source_is_held_back_while_too_much_work_waits(tmp_path):
     assert flight.board.queue.work.work_count() == 8, "two frames of four tiles; the third is refused"
 
 
+def test_the_codec_is_told_what_the_next_contact_has_for_a_tile(tmp_path):
+    told = []
+
+    class Listening(FakeTileCodec):
+        def encode(self, tile, contexts):
+            told.append(tile.goal.room_bytes)
+            return super().encode(tile, contexts)
+
+    flight = Flight(tmp_path, frames=2)
+    flight.loop.encode.codec = Listening()
+    flight.loop.settle()
+    assert set(told) == {None}, "no contact is known"
+    flight = Flight(tmp_path / "other", frames=2)
+    flight.schedule.contact = Contact(1, 8000, 0)
+    flight.loop.encode.codec = Listening()
+    while flight.loop.intake.step():
+        pass
+    told.clear()
+    while flight.loop.fetch.step() and flight.loop.encode.step():
+        pass
+    assert told and set(told) == {1000}, "eight tiles wait"
+
+
 def test_a_codec_that_fails_costs_single_tiles_and_is_tried_again(tmp_path):
     class Panic(BaseException):
         """What a Rust extension raises."""

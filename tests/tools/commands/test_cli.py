@@ -12,7 +12,7 @@ import pytest
 from swathpack.edge.bands import BANDS
 from swathpack.hil_tests.simulation.made_frames import psnr, series
 from swathpack.tools.cli import main
-from swathpack.tools.errors import PARTLY, REFUSED
+from swathpack.tools.errors import PARTLY, REFUSED, USAGE
 from swathpack.tools.files.rasters import read_series
 
 
@@ -183,10 +183,10 @@ def test_inspect_reads_for_people(cube: Path, capsys: Any) -> None:
 # --- bad input ----------------------------------------------------------------------------------------------
 
 
-def refused(capsys: Any, *words: Any) -> str:
+def refused(capsys: Any, *words: Any, code: int = 1) -> str:
     """The one line that a refused command says."""
     capsys.readouterr()
-    assert swathpack(*words) == 1
+    assert swathpack(*words) == code
     said = capsys.readouterr()
     assert "Traceback" not in said.err and said.err.strip().count("\n") == 0
     return str(said.err)
@@ -212,7 +212,9 @@ def refused(capsys: Any, *words: Any) -> str:
 )
 def test_compress_refuses_bad_options(cube: Path, options: list[Any], message: str, capsys: Any) -> None:
     out = cube.with_suffix(".swp")
-    assert message in refused(capsys, "compress", cube, "-o", out, *options)
+    assert message in refused(
+        capsys, "compress", cube, "-o", out, *options, code=USAGE if message.startswith("--") else 1
+    )
     assert not out.exists()
 
 
@@ -229,7 +231,7 @@ def test_missing_and_foreign_inputs_are_refused(tmp_path: Path, capsys: Any) -> 
     assert "text.npz" in refused(capsys, "compress", tmp_path / "text.npz", "-o", tmp_path / "x.swp")
     for command in (["inspect"], ["decompress", "-o", tmp_path / "x.npz"]):
         assert "gone.swp" in refused(capsys, command[0], tmp_path / "gone.swp", *command[1:])
-        assert "not a SwathPack stream" in refused(capsys, command[0], tmp_path / "text.npz", *command[1:])
+        assert "expected a SwathPack stream" in refused(capsys, command[0], tmp_path / "text.npz", *command[1:])
 
 
 def test_a_stream_of_another_model_is_refused(cube: Path, tmp_path: Path, capsys: Any) -> None:
@@ -268,7 +270,7 @@ def test_unwritable_outputs_are_refused_and_leave_nothing(cube: Path, tmp_path: 
 def test_decompress_refuses_bad_options(
     cube: Path, tmp_path: Path, options: list[Any], message: str, capsys: Any
 ) -> None:
-    assert message in refused(capsys, "decompress", compressed(cube), "-o", tmp_path / "x.npz", *options)
+    assert message in refused(capsys, "decompress", compressed(cube), "-o", tmp_path / "x.npz", *options, code=USAGE)
 
 
 def test_help_names_every_command(capsys: Any) -> None:
@@ -276,6 +278,26 @@ def test_help_names_every_command(capsys: Any) -> None:
         swathpack("--help")
     said = capsys.readouterr().out
     assert stopped.value.code == 0 and all(c in said for c in ("compress", "decompress", "inspect", "bench"))
+
+
+@pytest.mark.parametrize(("word", "meant"), [("compres", "compress"), ("Decompress", "decompress"), ("xyzzy", None)])
+def test_a_mistyped_command_is_told_of_the_nearest(word: str, meant: str | None, capsys: Any) -> None:
+    said = refused(capsys, word, "a.npz", code=USAGE)
+    assert (f"did you mean {meant}?" in said) if meant else ("did you mean" not in said and "--help" in said)
+
+
+def test_numbers_with_exponents_are_no_options(cube: Path, tmp_path: Path, capsys: Any) -> None:
+    said = refused(
+        capsys, "decompress", compressed(cube), "-o", tmp_path / "x.npz", "--bbox", "-1e308", "-.5e1", "-1.", "2"
+    )
+    assert "--bbox" in said and "argument" not in said
+
+
+def test_keys_are_never_written_over(tmp_path: Path, capsys: Any) -> None:
+    assert swathpack("keys", tmp_path / "link.keys") == 0
+    capsys.readouterr()
+    assert "exists: give another name" in refused(capsys, "keys", tmp_path / "link.keys", code=REFUSED)
+    assert "cannot write" in refused(capsys, "keys", tmp_path / "none" / "link.keys")
 
 
 def test_a_missing_c_coder_is_told_of_once(monkeypatch, tmp_path, capsys):

@@ -45,6 +45,8 @@ def test_init_and_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert main(["mission", "--init", str(made), "--budget", planned, "--satellite", "sat-9"]) == 1
     assert "found 'sat-9'" in capsys.readouterr().err and not made.exists()
     assert main(["mission", "--init", str(made), "--budget", planned, "--satellite", "sat-1"]) == 0
+    assert f"make its keys with: swathpack keys {made.parent / 'link.keys'}" in capsys.readouterr().out
+    assert main(["keys", str(made.parent / "link.keys")]) == main(["keys", str(tmp_path / "link.keys")]) == 0
     assert main(["mission", str(made), "--check"]) == 0
     assert "passes of sat-1 in plan plan: 2, 2026-12-01T00:00:00Z to" in capsys.readouterr().out
     assert read_mission(made).passes.budget == made.parent / "../plan/budget.toml"
@@ -66,6 +68,32 @@ def test_both_checks_say_what_is_promised(tmp_path: Path, capsys: pytest.Capture
     assert f"guarantee: {promised}" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("written", "wrong", "said"),
+    [
+        ("", "link.keys is missing", r"uplink.key_file: .*link.keys: No such file or directory"),
+        ('[downlink]\nkey_file = "down.keys"', "", r"downlink.key_file: .*down.keys: No such file or directory"),
+        ("", "link.keys is open", r"uplink.key_file: .*link.keys"),
+        ('model = "none"', "", r"model in .*none: "),
+    ],
+)
+def test_the_check_says_what_the_loop_would(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], written: str, wrong: str, said: str
+) -> None:
+    """What the mission names beside itself is read too: the check of the board and that of the ground agree."""
+    made = tmp_path / "m.toml"
+    made.write_text(f'{written}\n[passes]\nbytes = 5\nevery_s = 2.0\n[uplink]\nkey_file = "link.keys"\n')
+    if wrong != "link.keys is missing":
+        write_key_file(tmp_path / "link.keys")
+    if wrong == "link.keys is open":
+        (tmp_path / "link.keys").chmod(0o644)
+    assert main(["mission", str(made), "--check"]) == 1
+    told = capsys.readouterr().err
+    assert re.search(said, told) and told.count("\n") == 1 and "Errno" not in told
+    assert process.main(["--config", str(made), "--check"]) == 1
+    assert re.search(said, capsys.readouterr().err)
+
+
 def test_what_is_wrong_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "m.toml").write_text("[coding]\nq = 99\n")
     for arguments, message in (
@@ -75,6 +103,8 @@ def test_what_is_wrong_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture
         (["--init", str(tmp_path / "x.toml"), "--satellite", "a"], "with --budget only"),
         (["--init", str(tmp_path / "x.toml"), "--budget", str(tmp_path / "none")], "cannot read the budget"),
     ):
-        assert main(["mission", *arguments]) == 1
+        assert main(["mission", *arguments]) == (
+            2 if message.startswith(("expected a mission", "with --budget")) else 1
+        )
         error = capsys.readouterr().err
         assert message in error and error.count("\n") == 1

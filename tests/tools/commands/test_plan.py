@@ -92,9 +92,9 @@ def test_many_plans_side_by_side(write_plan, tmp_path: Path, capsys: pytest.Capt
     assert (out / "fast/budget.toml").is_file() and (out / "faster/budget.toml").is_file()
     html = (out / "plan.html").read_text()
     assert html.count("<h3>") == 3 and "+300 %" in html
-    assert main(["plan", str(first), "--compare", str(first), "--no-files"]) == 1
+    assert main(["plan", str(first), "--compare", str(first), "--no-files"]) == 2
     assert "names of their own" in capsys.readouterr().err
-    assert main(["plan", str(first), others[0], "--no-files"]) == 1
+    assert main(["plan", str(first), others[0], "--no-files"]) == 2
     assert "--compare sets others beside it" in capsys.readouterr().err
 
 

@@ -15,8 +15,8 @@ from swathpack.tools.errors import UserError
 from swathpack.tools.files.candidates import FEW_BYTES, series_filled
 from swathpack.tools.files.decoder import StreamDecoder
 from swathpack.tools.files.encoder import SeriesEncoder
-from swathpack.tools.files.frame_coder import Tile, Trial
 from swathpack.tools.files.kept_tiles import LearnedTile, PlainTile
+from swathpack.tools.files.trials import Tile, Trial
 from tests.codec_models import shipped
 from tests.tools.files.context_gain import frames_of, series_of_dates
 

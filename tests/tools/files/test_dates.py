@@ -13,7 +13,8 @@ from swathpack.edge.stream import ContextRef, StreamWriter, read_stream
 from swathpack.edge.stream.quality import TRANSFORM
 from swathpack.hil_tests.simulation.made_frames import psnr, values
 from swathpack.tools.files import coders, held_dates
-from swathpack.tools.files.decoder import Decoded, StreamDecoder
+from swathpack.tools.files.decode_report import Decoded
+from swathpack.tools.files.decoder import StreamDecoder
 from swathpack.tools.files.encoder import SeriesEncoder
 from swathpack.tools.files.lazy import Stream
 from tests.codec_models import shipped

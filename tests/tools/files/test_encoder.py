@@ -23,6 +23,7 @@ from swathpack.tools.files.decoder import StreamDecoder
 from swathpack.tools.files.encoder import SeriesEncoder
 from swathpack.tools.files.frame_coder import FrameCoder
 from swathpack.tools.files.rasters.essential import Carried
+from swathpack.tools.files.regions import Region
 from swathpack.tools.files.step_search import finest_fitting
 from tests.codec_models import shipped
 
@@ -99,6 +100,29 @@ def test_the_smallest_budget_is_named_and_holds_every_tile(size: int, dates: int
     found = read_stream(data)
     assert [e.data for e in found.extensions] == ([carried] if carried else [])
     assert len({(s.frame, s.tile) for s in found.segments}) == dates * len(coder.windows)
+
+
+@pytest.mark.parametrize("each", [True, False])
+@pytest.mark.parametrize(("tiles", "bands", "text"), [(5, 4, 8), (60, 1, 3)])
+def test_free_text_never_takes_what_tiles_need(tiles: int, bands: int, text: int, each: bool) -> None:
+    """The text seemed a small share of a budget that holds many tiles, and the smallest one that was named was refused by it."""
+    data = np.random.default_rng(tiles).integers(700, 900, (bands, 9, 256 * tiles - 100)).astype(np.uint16)
+    frame, regions = Frame(data, ("B02", "B03", "B04", "B08")[:bands]), [Region(8, 256 * tiles - 110, 1, 1, 3)]
+
+    def made(budget: int) -> bytes:
+        coder = SeriesEncoder(
+            shipped(), [frame], Carried(bytes(text), b"", ("a note",)), mode="transform", regions=regions
+        )
+        return coder.per_frame(budget) if each else coder.in_total(budget)
+
+    with pytest.raises(UserError, match="expected at least") as refused:
+        made(20)
+    least = int(str(refused.value).split("at least ")[1].split(",")[0])
+    for budget in (least, least + 1, least + text):
+        found = read_stream(made(budget))
+        assert not found.extensions and len({s.tile for s in found.segments}) == tiles
+    with pytest.raises(UserError, match=f"expected at least {least},"):
+        made(least - 1)
 
 
 def test_free_text_gives_way_to_the_image_and_what_is_essential_does_not() -> None:

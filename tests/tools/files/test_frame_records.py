@@ -10,7 +10,8 @@ import pytest
 from swathpack.edge.frame import Frame
 from swathpack.edge.stream import read_stream
 from swathpack.hil_tests.simulation.made_frames import series
-from swathpack.tools.files.decoder import Decoded, StreamDecoder
+from swathpack.tools.files.decode_report import Decoded
+from swathpack.tools.files.decoder import StreamDecoder
 from swathpack.tools.files.encoder import SeriesEncoder
 from swathpack.tools.files.frame_records import FrameRecords
 from swathpack.tools.files.sources import source_of

@@ -10,7 +10,8 @@ import numpy as np
 
 from swathpack.edge.stream import read_stream
 from swathpack.edge.stream.quality import TRANSFORM
-from swathpack.tools.files.decoder import Decoded, StreamDecoder
+from swathpack.tools.files.decode_report import Decoded
+from swathpack.tools.files.decoder import StreamDecoder
 from swathpack.tools.files.part_file import PartFile
 from tests.codec_models import shipped
 

@@ -141,3 +141,10 @@ def test_a_full_disk_leaves_the_old_result(tmp_path: Path) -> None:
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such folder"):
         Output(tmp_path / "no/such/out.swp")
+
+
+def test_nobody_is_told_of_the_place_beside_the_target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="^a.tif: one date; ./notes$"), Output(Path("a.tif")) as place:  # noqa: PT012
+        raise UserError(f"{place}: one date; {place.parent}/notes")
+    assert not names(tmp_path)

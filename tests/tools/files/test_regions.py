@@ -179,7 +179,7 @@ def test_the_command_and_what_inspect_and_decompress_say(tmp_path: Path, capsys:
     assert "guaranteed: 2 tiles lossless, 2 tiles within 3, 4 tiles without a guarantee" in said
     tiles = json.loads(report.read_text())["frames"][0]["tiles"]
     assert [t["max_error"] for t in tiles] == [None, 0, None, 3]
-    assert main(["compress", str(source), "-o", str(tmp_path / "c.swp"), "--region", "0,0,9"]) == 1
+    assert main(["compress", str(source), "-o", str(tmp_path / "c.swp"), "--region", "0,0,9"]) == 2
     assert "expected ROW,COL,HEIGHT,WIDTH" in capsys.readouterr().err
 
 

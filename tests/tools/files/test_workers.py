@@ -18,7 +18,8 @@ from swathpack.edge.stream import read_stream
 from swathpack.hil_tests.simulation.made_frames import series, values
 from swathpack.tools.files import held_dates
 from swathpack.tools.files.coding_jobs import room_for, transform
-from swathpack.tools.files.decoder import Decoded, StreamDecoder
+from swathpack.tools.files.decode_report import Decoded
+from swathpack.tools.files.decoder import StreamDecoder
 from swathpack.tools.files.encoder import SeriesEncoder
 from swathpack.tools.files.pool import Job
 from swathpack.tools.files.tile_store import TileStore

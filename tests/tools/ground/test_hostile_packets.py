@@ -120,7 +120,7 @@ def test_a_place_wider_than_a_frame_may_be_is_left_out(tmp_path, capsys):
         receiver.feed(image([Piece(n, 0, segment(tile))], 1, n))
     receiver.settle(1)
     store.close()
-    say = ["receive", "--store", tmp_path / "g.db", "--images", tmp_path / "images"]
+    say = ["receive", "--store", tmp_path / "g.db", "--images", tmp_path / "images", "--tile", 256]
     assert main(list(map(str, say))) == PARTLY
     assert "place 1 spans 64 x 32832 pixels on 1 dates, frames have at most 32768 a side" in capsys.readouterr().out
     assert [p.name for p in (tmp_path / "images").iterdir()] == ["place-2.npz"]

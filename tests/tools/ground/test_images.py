@@ -14,7 +14,7 @@ from swathpack.edge.packets.pieces import Piece, pack_pieces
 from swathpack.edge.packets.space_packet import Apid, SpacePacket
 from swathpack.hil_tests.simulation.made_frames import values
 from swathpack.tools.ground.codec_decoder import EdgeSegmentDecoder
-from swathpack.tools.ground.images import place_frames, places
+from swathpack.tools.ground.images import place_frames, places, tile_image
 from swathpack.tools.ground.receiver import GroundReceiver
 from swathpack.tools.ground.store import GroundStore
 from tests.codec_models import shipped
@@ -66,3 +66,26 @@ def test_a_tile_coded_again_shows_its_last_coding(tmp_path: Path) -> None:
     wanted = np.rint(synthesised(model, decoder.reconstruction()))
     (place,) = places(store)
     np.testing.assert_array_equal(place_frames(store, model, place, tmp_path)[0].data, np.clip(wanted, 1, 65535))
+
+
+def test_tiles_beside_each_other_come_together_and_dates_stay(tmp_path: Path) -> None:
+    """Two whole tiles of a place, one by each codec: away from the seam they are what each is by itself."""
+    model, store = shipped(), GroundStore(tmp_path / "ground.db")
+    receiver = GroundReceiver(store, EdgeSegmentDecoder(model))
+    scene = values(32, 512, 1, 3)[0].astype(np.uint16)
+    for column, mode in enumerate(("learned", "transform")):
+        data = np.ascontiguousarray(scene[:, :, 256 * column : 256 * column + 256])
+        tile = FlightCodec(model, 50, mode=mode).encode(
+            TilePixels(TileKey(column, 1000), data, BANDS, np.ones((32, 256), np.bool_)), ()
+        )
+        piece = Piece(column, 0, tile.segment(0, 6))
+        receiver.feed(SpacePacket(Apid.IMAGE, column, 7, 1, pack_pieces([piece])).pack())
+    receiver.settle(1)
+    (place,) = places(store)
+    found = place_frames(store, model, place, tmp_path)[0].data.astype(float)
+    alone = [np.clip(np.rint(tile_image(store, model, held.key)), 1, 65535) for held in place.held]
+    plain = np.concatenate(alone, axis=2)
+    np.testing.assert_array_equal(np.delete(found, np.s_[248:264], 2), np.delete(plain, np.s_[248:264], 2))
+    steps = [np.abs(a[:, :, 256] - a[:, :, 255]).mean() for a in (found, plain)]
+    assert steps[0] < 0.7 * steps[1]
+    assert np.square(found - scene).mean() < np.square(plain - scene).mean()

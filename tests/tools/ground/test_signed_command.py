@@ -36,7 +36,7 @@ def receive(tmp_path: Path, data: bytes, *words: object) -> int:
 def test_a_pass_that_nobody_signed(tmp_path, keys, capsys):
     assert receive(tmp_path, packet(0).pack(), "--signed", "--key-file", keys) == 1
     assert "expected packets signed by a key of" in capsys.readouterr().err
-    assert receive(tmp_path, packet(0).pack(), "--signed") == 1
+    assert receive(tmp_path, packet(0).pack(), "--signed") == 2
     assert "--signed: expected a --key-file with it" in capsys.readouterr().err
 
 

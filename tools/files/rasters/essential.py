@@ -20,6 +20,7 @@ from swathpack.tools.files.rasters.geokeys import GEO_TAGS, KEYS, RASTER_TYPE, e
 from swathpack.tools.files.rasters.packing import pack
 from swathpack.tools.files.rasters.records import Georeference
 from swathpack.tools.files.rasters.tiff import GDAL_METADATA, GDAL_NODATA
+from swathpack.tools.files.rasters.tiff_tags import FREE
 
 _ROLES = ("scale", "offset", "unittype", "colorinterp")
 _KEPT_KEYS = (
@@ -85,6 +86,9 @@ def _file(file: Mapping[str, Any], left_out: dict[str, None]) -> dict[str, Any]:
     place, tags = Georeference.from_json(file.get("georeference", {})), {t[0]: t for t in file.get("tags", ())}
     if _retold(place, {code: tag[3] for code, tag in tags.items()}):
         tags = {code: tag for code, tag in tags.items() if code not in GEO_TAGS}
+    for code in [code for code in tags if code in FREE]:
+        del tags[code]
+        left_out[f"TIFF {FREE[code]}"] = None
     if GDAL_NODATA in tags and number(str(tags[GDAL_NODATA][3])) == number(str(file.get("nodata"))):
         del tags[GDAL_NODATA]
     if GDAL_METADATA in tags:

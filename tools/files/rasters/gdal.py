@@ -16,11 +16,13 @@ from typing import Any
 
 import numpy as np
 
+from swathpack.edge.spoken import reason
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.rasters import gdal_metadata, tiff
 from swathpack.tools.files.rasters.facts import Box, Mask, Planes, RasterFacts, check_type, unreadable
 from swathpack.tools.files.rasters.records import Georeference
 from swathpack.tools.files.rasters.trees import Member
+from swathpack.tools.files.what_is import instead, what_is
 
 CACHE_MB = 128  # of decoded blocks; GDAL itself would take a twentieth of the memory
 _COLOURS = {"red", "green", "blue", "alpha", "gray", "nir"}
@@ -60,7 +62,12 @@ def _opened(member: Member) -> Iterator[Any]:
         with _surroundings(), rasterio.open(_path_of(member)) as dataset:
             yield dataset
     except (rasterio.errors.RasterioError, OSError, ValueError) as error:
-        raise UserError(f"{member.path}: not a readable raster, cut short or damaged ({error})") from error
+        found = what_is(Path(member.path))
+        if (
+            found and "swathpack compress" not in found
+        ):  # what compress reads is cut or damaged, anything else is no raster
+            raise UserError(instead(Path(member.path), "a raster or an .npz cube")) from error
+        raise UserError(f"{member.path}: not a readable raster, cut short or damaged ({reason(error)})") from error
 
 
 def describe(member: Member) -> RasterFacts:

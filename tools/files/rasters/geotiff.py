@@ -21,10 +21,12 @@ from swathpack.tools.files.rasters.tiff_layout import (
     file_radiometry,
     layout_of,
     new_record,
+    resolution_in,
     tags_with,
     write_mask,
     write_sidecar,
 )
+from swathpack.tools.files.rasters.tiff_tags import without_resolution
 
 
 def find_geotiffs(folder: Path) -> list[Path]:
@@ -70,11 +72,12 @@ def _write_file(path: Path, native: NativeBands, record: FileRecord) -> Path:
     kept = [i for i, b in enumerate(record.bands) if b.frame in native.counts]
     data, held = _values(native, record, kept)
     layout = layout_of(record, len(data), len(kept) == len(record.bands))
-    options = {"metadata": None, "software": False}
+    options = {"metadata": None, "software": False, **resolution_in(record)}
     with tifffile().TiffWriter(path, bigtiff=bool(record.layout.get("bigtiff"))) as writer:
         tags = tags_with(record, kept)
         writer.write(_arranged(data, layout), datetime=record.datetime, extratags=tags, **options, **layout)
         write_mask(writer, record, held, layout)
+    without_resolution(path, keep_first="resolution" in options)
     write_sidecar(path, record, held)
     return path
 

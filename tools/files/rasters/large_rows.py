@@ -18,10 +18,12 @@ from swathpack.tools.files.rasters.tiff_layout import (
     file_radiometry,
     layout_of,
     new_record,
+    resolution_in,
     tags_with,
     write_mask,
     write_sidecar,
 )
+from swathpack.tools.files.rasters.tiff_tags import without_resolution
 
 LARGE_SAMPLES = 1 << 23  # of a date
 STRIPS_SAMPLES = 1 << 26  # of a file in strips, which tifffile takes at once: larger ones get tiles
@@ -99,6 +101,7 @@ def _write(date: _Date, path: Path) -> Path:
     big = bool(record.layout.get("bigtiff")) or count * height * width * np.dtype(record.dtype).itemsize > BIGTIFF_BYTES
     tags = tags_with(record, date.kept)
     options = {"datetime": record.datetime, "extratags": tags, "metadata": None, "software": False, **layout}
+    options |= resolution_in(record)
     with tifffile().TiffWriter(path, bigtiff=big) as writer:
         parts = (
             _tiles(date, count, separate, layout["tile"]) if "tile" in layout else iter([_whole(date, count, separate)])
@@ -106,6 +109,7 @@ def _write(date: _Date, path: Path) -> Path:
         writer.write(parts, shape=shape, dtype=record.dtype, **options)
         held = _held(date) if record.mask in ("internal", "sidecar") else np.zeros((0, 0), np.bool_)
         write_mask(writer, record, held, layout)
+    without_resolution(path, keep_first="resolution" in options)
     write_sidecar(path, record, held)
     return path
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from swathpack.edge.frame import Frame, normalise_level
 from swathpack.edge.radiometry import Radiometry
+from swathpack.edge.spoken import reason
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.frame_store import STRIP_BYTES, FrameStore, strips
 from swathpack.tools.files.rasters.assemble import frames_of, ordered
@@ -28,6 +29,7 @@ from swathpack.tools.files.rasters.options import ReadOptions
 from swathpack.tools.files.rasters.records import BandRecord
 from swathpack.tools.files.rasters.scene import Plane, Scene, validity
 from swathpack.tools.files.rasters.series import Series, array_from_json, array_to_json
+from swathpack.tools.files.what_is import instead, what_is
 
 GRIDS = ("10m", "20m", "60m")
 _PIXELS = {"data", "bands", "dates"} | {f"{kind}_{grid}" for kind in ("data", "bands") for grid in GRIDS}
@@ -67,7 +69,10 @@ def _load(path: Path) -> Archive:
         with np.load(path, allow_pickle=False) as archive:
             return {key: _member(path, archive, key) for key in archive.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path}: not a readable .npz ({error})") from error
+        found = what_is(path)
+        if found and "swathpack compress" not in found and "damaged" not in found:
+            raise UserError(instead(path, "an .npz cube")) from error
+        raise UserError(f"{path}: not a readable .npz ({reason(error, path)})") from error
 
 
 def _member(path: Path, archive: Any, key: str) -> NDArray[Any]:
@@ -78,7 +83,7 @@ def _member(path: Path, archive: Any, key: str) -> NDArray[Any]:
             raise UserError(f"{path}: key {key!r} cannot be read ({error})") from error
         return _date_objects(path)
     except (OSError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path}: key {key!r} cannot be read ({error})") from error
+        raise UserError(f"{path}: key {key!r} cannot be read ({reason(error, path)})") from error
 
 
 class _DateUnpickler(pickle.Unpickler):

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from swathpack.tools.errors import UserError
+from swathpack.tools.errors import UsageError, UserError
 from swathpack.tools.files.rasters.readers import READERS
 
 
@@ -25,13 +25,13 @@ class ReadOptions:
 
     def __post_init__(self) -> None:
         if self.scale is not None and not (math.isfinite(self.scale) and 1e-6 <= self.scale <= 1e9):
-            raise UserError(f"--scale: expected a positive number, such as 10000 for reflectance, found {self.scale}")
+            raise UsageError(f"--scale: expected a positive number, such as 10000 for reflectance, found {self.scale}")
         if self.reader not in READERS:
             raise UserError(f"expected a reader of {', '.join(READERS)}, found {self.reader}")
         if any(not 100 <= w <= 20000 for w in self.wavelengths):
-            raise UserError(f"--wavelengths: expected nm from 100 to 20000, found {list(self.wavelengths)}")
+            raise UsageError(f"--wavelengths: expected nm from 100 to 20000, found {list(self.wavelengths)}")
         if self.bands and self.wavelengths and len(self.bands) != len(self.wavelengths):
-            raise UserError(f"--bands names {len(self.bands)} bands, --wavelengths {len(self.wavelengths)}")
+            raise UsageError(f"--bands names {len(self.bands)} bands, --wavelengths {len(self.wavelengths)}")
 
 
 def options_of(bands: Sequence[str] | None, options: ReadOptions | None) -> ReadOptions:
@@ -67,5 +67,5 @@ def reading_options(args: argparse.Namespace) -> ReadOptions:
     try:
         waves = [float(w) for w in (args.wavelengths or "").split(",") if w.strip()]
     except ValueError as error:
-        raise UserError(f"--wavelengths: expected numbers, found {args.wavelengths!r}") from error
+        raise UsageError(f"--wavelengths: expected numbers, found {args.wavelengths!r}") from error
     return ReadOptions(tuple(bands), tuple(waves), args.scale, bool(getattr(args, "each_its_own_grid", False)))

@@ -14,12 +14,14 @@ from swathpack.tools.files.rasters import gdal_metadata
 from swathpack.tools.files.rasters.facts import Mask, Planes, RasterFacts, check_type, number
 from swathpack.tools.files.rasters.geokeys import georeference_of
 from swathpack.tools.files.rasters.tiff_parts import TiffParts
+from swathpack.tools.files.rasters.tiff_tags import FREE
 
 SUFFIXES = (".tif", ".tiff")
 GDAL_METADATA, GDAL_NODATA, DATETIME = 42112, 42113, 306
 # ModelPixelScale, ModelTiepoint, ModelTransformation, GeoKeyDirectory, GeoDoubleParams, GeoAsciiParams (OGC
 # GeoTIFF 1.1, section 7), RPC coefficients, and GDAL's own two.
-CARRIED = (33550, 33922, 34264, 34735, 34736, 34737, 50844, GDAL_METADATA, GDAL_NODATA)
+CARRIED = (33550, 33922, 34264, 34735, 34736, 34737, 50844, GDAL_METADATA, GDAL_NODATA, *FREE)
+_DESCRIPTION = 270  # tifffile's own says what all the others do
 _RGB, _MASK_PAGE, _REDUCED_PAGE = 2, 4, 1
 _ALPHAS = (1, 2)
 _MASK_NAMES = ("", "alpha", "mask", "valid")
@@ -114,7 +116,8 @@ def _facts(path: Path, tiff: Any) -> RasterFacts:
 
 
 def _carried(tags: dict[int, Any]) -> tuple[tuple[int, int, int, Any], ...]:
-    return tuple((c, int(tags[c].dtype), tags[c].count, _plain(tags[c].value)) for c in CARRIED if c in tags)
+    here = (c for c in CARRIED if c in tags and (c != _DESCRIPTION or not str(tags[c].value).startswith('{"shape"')))
+    return tuple((c, int(tags[c].dtype), tags[c].count, _plain(tags[c].value)) for c in here)
 
 
 def carried_tags(stream: BinaryIO) -> tuple[tuple[int, int, int, Any], ...]:

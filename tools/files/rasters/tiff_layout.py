@@ -17,6 +17,7 @@ from swathpack.tools.files.rasters import gdal_metadata
 from swathpack.tools.files.rasters.geokeys import GEO_TAGS, tags_of
 from swathpack.tools.files.rasters.records import BandRecord, FileRecord
 from swathpack.tools.files.rasters.tiff import GDAL_METADATA, GDAL_NODATA, sidecar, tifffile
+from swathpack.tools.files.rasters.tiff_tags import RESOLUTION, resolution_of, without_resolution
 
 # What can be written; everything else becomes deflate.
 _LOSSLESS = ("NONE", "ADOBE_DEFLATE", "DEFLATE", "LZW", "ZSTD", "LZMA", "PACKBITS")
@@ -72,7 +73,9 @@ def tags_with(record: FileRecord, kept: Sequence[int]) -> list[tuple[int, int, i
     given = list(record.tags)
     if not any(tag[0] in GEO_TAGS for tag in given):
         given += tags_of(record.georeference)
-    tags = {c: (c, kind, n, tuple(v) if isinstance(v, list) else v, True) for c, kind, n, v in given}
+    tags = {
+        c: (c, kind, n, tuple(v) if isinstance(v, list) else v, True) for c, kind, n, v in given if c not in RESOLUTION
+    }
     names = [record.bands[i].name or record.bands[i].frame for i in kept]
     xml = str(tags[GDAL_METADATA][3]) if GDAL_METADATA in tags else ""
     described, samples = gdal_metadata.parse(xml).description, _samples(record, kept)
@@ -83,6 +86,11 @@ def tags_with(record: FileRecord, kept: Sequence[int]) -> list[tuple[int, int, i
         text = f"{record.nodata:.17g}"
         tags[GDAL_NODATA] = (GDAL_NODATA, _ASCII, len(text) + 1, text, True)
     return [tags[code] for code in sorted(tags)]
+
+
+def resolution_in(record: FileRecord) -> dict[str, Any]:
+    """tifffile's options for the resolution that the file had; empty for none."""
+    return resolution_of({tag[0]: tag for tag in record.tags})
 
 
 def _samples(record: FileRecord, kept: Sequence[int]) -> list[int]:
@@ -106,3 +114,4 @@ def write_sidecar(path: Path, record: FileRecord, held: NDArray[np.bool_]) -> No
         extra = [(GDAL_METADATA, _ASCII, len(_MASK_TEXT) + 1, _MASK_TEXT, True)]
         gray = {"photometric": "minisblack", "compression": _USUAL}
         tifffile().imwrite(sidecar(path), held.astype(np.uint8) * 255, extratags=extra, **gray, **options)
+        without_resolution(sidecar(path))

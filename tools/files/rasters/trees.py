@@ -6,6 +6,7 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from swathpack.edge.spoken import reason
 from swathpack.tools.errors import UserError
 
 
@@ -30,7 +31,7 @@ class Member:
             with zipfile.ZipFile(self.archive) as archive:
                 return archive.read(self.inside)
         except (OSError, zipfile.BadZipFile, KeyError, EOFError, NotImplementedError, RuntimeError) as error:
-            raise UserError(f"{self.path}: cannot be read ({error})") from error
+            raise UserError(f"{self.path}: cannot be read ({reason(error, self.path)})") from error
 
 
 @dataclass(frozen=True)
@@ -50,5 +51,5 @@ class Tree:
             with zipfile.ZipFile(root) as archive:
                 names = [i.filename for i in archive.infolist() if not i.is_dir()]
         except (OSError, zipfile.BadZipFile) as error:
-            raise UserError(f"{root}: not a readable zip archive ({error})") from error
+            raise UserError(f"{root}: not a readable zip archive ({reason(error, root)})") from error
         return cls(root, {n: Member(f"{root}/{n}", root, n) for n in sorted(names)})

@@ -55,8 +55,53 @@ def test_same_bytes_sizes_and_errors(pyramids: tuple[Pyramid, ...], peak: int) -
     assert np.array_equal(np.abs(back) // 2, np.abs(values) >> 3)
 
 
+@pytest.mark.parametrize(("pyramids", "peak"), [((Pyramid(24, 20, 2, 2, 3),), 40), ((Pyramid(17, 33, 3, 1, 1),), 3)])
+@pytest.mark.parametrize("with_holes", [False, True])
+def test_a_trellis_too(pyramids: tuple[Pyramid, ...], peak: int, with_holes: bool) -> None:
+    layout = layout_of(pyramids)
+    values, holes = _values(layout, 3, 8 * peak), None
+    if with_holes:
+        holes = np.zeros(layout.n_values, np.uint8)
+        for view, empty in zip(layout.views(values), layout.views(holes)):
+            empty[:] = np.indices(view.shape).sum(axis=0) * 2 < sum(view.shape)
+            view[empty > 0] = 0
+    planes = (int(np.abs(values).max()) >> 3).bit_length()
+    given = (layout.subbands, layout.n_values, layout.n_cells, planes, bitplane.model()[:2])
+    fast, slow = (c.encode(*given, values, 1 << 20, TARGETS, holes, True) for c in (native, reference))
+    assert fast[0] == slow[0] and fast[1].tolist() == slow[1].tolist()
+    for size in (*range(0, len(fast[0]), max(1, len(fast[0]) // 9)), len(fast[0])):
+        known = [c.decode(*given, fast[0][:size], TARGETS, holes, True) for c in (native, reference)]
+        assert np.array_equal(known[0][0], known[1][0]) and np.array_equal(known[0][1], known[1][1])
+        assert known[0][2] == known[1][2]
+    drawn, indices = np.abs(known[0][0]), np.abs(values) >> 3  # whole: doubled, of the first or the second quantiser
+    first, second = drawn == 4 * indices, drawn == 4 * indices - 2
+    assert (first | second)[indices > 0].all() and not drawn[indices == 0].any()
+    assert first[indices > 0].any() and second[indices > 0].any()
+
+
+def test_places_that_are_known_to_be_empty_are_left_out_alike() -> None:
+    layout = layout_of((Pyramid(24, 22, 2, 2, 3),))
+    values, holes = _values(layout, 2, 8 * 500), np.zeros(layout.n_values, np.uint8)
+    for view, empty in zip(layout.views(values), layout.views(holes)):
+        rows, columns = np.indices(view.shape)
+        empty[:] = (rows + columns) * 2 < sum(view.shape)  # whole cells and parts of others
+        view[empty > 0] = 0
+    planes = (int(np.abs(values).max()) >> 3).bit_length()
+    given = (layout.subbands, layout.n_values, layout.n_cells, planes, bitplane.model()[:2])
+    fast, slow = (c.encode(*given, values, 1 << 20, TARGETS, holes) for c in (native, reference))
+    assert fast[0] == slow[0] and fast[1].tolist() == slow[1].tolist()
+    assert len(fast[0]) < len(native.encode(*given, values, 1 << 20, TARGETS)[0])
+    for size in (0, 7, 50, len(fast[0]) // 2, len(fast[0])):
+        known = [c.decode(*given, fast[0][:size], TARGETS, holes) for c in (native, reference)]
+        assert np.array_equal(known[0][0], known[1][0]) and np.array_equal(known[0][1], known[1][1])
+        assert not known[0][0][holes > 0].any()
+    assert np.array_equal(np.abs(known[0][0]) // 2, np.abs(values) >> 3)
+
+
 def test_constants_and_tables_are_the_same() -> None:
-    states, weights, size = native.constants()
+    states, weights, size, *plain = native.constants()
+    turn = reference_contexts.SET_TURN_SIGNIFICANCE * reference_contexts.MAX_INPUTS
+    assert plain == [reference_contexts.STARTS["turn_all"], turn]
     assert (states, weights) == (reference_contexts.N_STATES, reference_contexts.N_SETS * reference_contexts.MAX_INPUTS)
     tables = native.tables()
     assert tables.nbytes == size

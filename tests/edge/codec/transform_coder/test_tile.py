@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from swathpack.edge.bands import BANDS
 from swathpack.edge.codec.transform_coder import LAYERS, TransformCoderError, decode_tile, encode_tile, layer_ends
+from swathpack.edge.codec.transform_coder.weights import Weights
 from swathpack.hil_tests.simulation import made_frames
 
 FOUR = ("B02", "B03", "B04", "B08")
@@ -165,3 +166,14 @@ def test_layers_end_where_any_prefix_says_they_do(seed: int) -> None:
     assert (ends >= coded.sizes).all() and (ends[1:-1] <= coded.sizes[1:-1] + 5).all()
     for k in range(1, LAYERS):
         assert decode_tile(coded.payload[: ends[k]], tile.shape).layers >= k
+
+
+def test_steps_say_how_finely_each_band_was_coded() -> None:
+    tile, weights = _tile(), Weights.visible(FOUR, 2)
+    coded = encode_tile(tile, names=FOUR, weights=weights)
+    found = [decode_tile(coded.payload[:n], tile.shape, FOUR).steps for n in (300, 1000, 4000, len(coded.payload))]
+    assert all(np.diff([steps[0] for steps in found]) < -4)  # half an octave and more
+    visible = [step for step, level in zip(found[1], weights.levels) if level]
+    others = [step for step, level in zip(found[1], weights.levels) if not level]
+    assert visible == [others[0] - 8] * 3 and found[-1][0] <= 8 * 1  # 2 times finer; to the finest step at the end
+    assert decode_tile(coded.payload[:3], tile.shape, FOUR).steps == ()

@@ -1,0 +1,26 @@
+"""Cut-out scenes: blobs of a share and size, and costs above one that are lower where holes are left out."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from swathpack.hil_tests.simulation import made_frames
+from swathpack.tools.bench.invalid_pixels import blobs, costs
+from swathpack.tools.bench.range_peers import Scene
+
+
+def test_blobs_have_their_share_and_larger_ones_fewer_edges() -> None:
+    edges = []
+    for size in (10, 40):
+        valid = blobs((200, 220), size, 0.4, 1)
+        assert valid.shape == (200, 220) and 1 - valid.mean() == pytest.approx(0.4, abs=0.001)
+        edges.append(int((valid[1:] != valid[:-1]).sum()))
+    assert edges[0] > 3 * edges[1]
+
+
+def test_left_out_costs_less_than_filled_and_both_more_than_nothing() -> None:
+    data = made_frames.values(128, 128, 1, 2)[0, :2]
+    scene = Scene("drawn", data, np.ones((128, 128), np.bool_), None)
+    filled, left = costs(scene, blobs((128, 128), 40, 0.4, 3), 0.5)
+    assert 0.95 < left < filled < 1.6

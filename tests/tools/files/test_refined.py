@@ -1,0 +1,74 @@
+"""Transform tiles of files are coded once more when their length is settled: less error, no more bytes, dates and holes as they are."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from swathpack.edge.codec.transform_coder import native
+from swathpack.edge.codec.transform_coder.head import TRELLIS
+from swathpack.edge.frame import Frame
+from swathpack.edge.stream import read_stream
+from swathpack.hil_tests.simulation.made_frames import values
+from swathpack.tools.files.decoder import StreamDecoder
+from swathpack.tools.files.encoder import SeriesEncoder
+from tests.codec_models import shipped
+
+pytestmark = pytest.mark.skipif(not native.available(), reason="the C library is not built")
+
+BANDS = ("B02", "B03", "B04", "B08")
+
+
+def frames(dates: int, holes: bool = False) -> list[Frame]:
+    """A drawn place with noise, which compresses like a picture."""
+    data, rng = values(96, 80, dates, 4)[:, :4].astype(np.float64), np.random.default_rng(2)
+    data = (data + rng.normal(0, 40, data.shape)).clip(1, 65535).astype(np.uint16)
+    found = [Frame(d, BANDS, f"2026-05-0{i + 1}") for i, d in enumerate(data)]
+    valid = np.ones((96, 80), np.bool_)
+    valid[10:50, 20:60] = False
+    return [replace(frame, valid=valid) for frame in found] if holes else found
+
+
+def error(data: bytes, given: list[Frame]) -> float:
+    found = StreamDecoder(shipped(), data).frames()
+    assert not found.problems
+    return float(
+        np.mean([((f.data.astype(float) - g.data)[:, g.valid] ** 2).mean() for f, g in zip(found.frames, given)])
+    )
+
+
+def has_trellis(payload: bytes) -> bool:
+    return (int.from_bytes(payload[:2], "big") >> 5 & 31) == TRELLIS
+
+
+@pytest.mark.parametrize(("dates", "holes"), [(1, False), (1, True), (3, False)])
+@pytest.mark.parametrize("how", ["quality", "total", "each"])
+def test_less_error_in_no_more_bytes(dates: int, holes: bool, how: str) -> None:
+    given, files = frames(dates, holes), []
+    for slope in (0.0, 0.1):  # as --fast, and not
+        encoder = SeriesEncoder(shipped(), given, mode="transform", slope=slope)
+        budget = 4000 if how == "each" else 4000 * dates
+        run = {"quality": lambda e=encoder: e.at_quality(12), "total": lambda e=encoder, b=budget: e.in_total(b)}
+        files.append(run.get(how, lambda e=encoder, b=budget: e.per_frame(b))())
+        if how != "quality":
+            assert 0.985 * budget * (dates if how == "each" else 1) < len(files[-1])
+            assert len(files[-1]) <= budget * (dates if how == "each" else 1)
+    fast, refined = files
+    assert len(refined) <= len(fast) * (
+        1.02 if dates > 1 else 1.0
+    )  # a better date may be chosen, and shared out otherwise
+    assert error(refined, given) < 0.96 * error(fast, given)
+    segments = read_stream(refined).segments
+    coded = [has_trellis(s.payload) for s in segments]
+    assert sum(coded) >= max(1, dates - 1), "one may be no better for it"
+    assert not any(has_trellis(s.payload) for s in read_stream(fast).segments)
+    assert any(s.contexts for s in segments) == (dates > 1)
+
+
+def test_what_is_left_over_goes_to_the_last_dates() -> None:
+    given = frames(3)
+    plain = SeriesEncoder(shipped(), given, mode="transform", slope=0.0).in_total(9000)
+    refined = SeriesEncoder(shipped(), given, mode="transform").in_total(9000)
+    assert len(plain) == 9000 and 0.99 * 9000 <= len(refined) <= 9000
