@@ -57,7 +57,8 @@ class CodedPlain:
     @cached_property
     def curve(self) -> Curve:
         """How far the error falls with the bytes."""
-        return Curve.of(*(self.fine or (self.payload_sizes, self.distortion)))
+        sizes, errors = self.fine or (self.payload_sizes, self.distortion)
+        return Curve.of(np.maximum(sizes, self.least), errors)
 
     @property
     def contexts(self) -> tuple[()]:

@@ -1,4 +1,4 @@
-"""What `docs/results.md` rests on: one measurement of all codecs and of the edge codec with parts left out.
+"""One measurement of all codecs and of the edge codec with parts left out.
 
 `measure_evidence` runs the codecs (cached), `conclude` turns their points into plain numbers: BD-rates against each
 peer, k = 1 at its own rate, the parts left out, bands and indices at equal bytes. `swathpack.tools.bench.pages` writes them.

@@ -1,4 +1,4 @@
-"""The evidence as files: `tables.md` (the tables of docs/results.md), `evidence.json` and two pictures."""
+"""The evidence as files: `tables.md` (rates, parts left out, layers, bands), `evidence.json` and two pictures."""
 
 from __future__ import annotations
 

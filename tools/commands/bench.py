@@ -7,7 +7,7 @@ and data agree.
 
     swathpack bench ../shared/data --codecs j2k,j2k-klt,swathpack --out runs/bench
     swathpack bench ../shared/data --speed                            # whole files: MB/s, memory, ratio
-    swathpack bench ../shared/data --evidence --out runs/evidence     # everything in docs/results.md
+    swathpack bench ../shared/data --evidence --out runs/evidence     # parts left out, layers, bands: tables and pictures
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from swathpack.tools.files.coding_jobs import CodedLearned, How
 from swathpack.tools.files.places import Place, ShelvedContext
 from swathpack.tools.files.shelf import Kept, Shelf
 
-_NO_CURVE = Curve(np.zeros(1), np.zeros(1))
+_NO_CURVE = Curve(np.zeros(1), np.zeros(1), 0.0)
 
 
 @dataclass(frozen=True)

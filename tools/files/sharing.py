@@ -100,10 +100,21 @@ def first_of(
     own = room - sum(least)
     if sum(_cut_at(coder, tile, float(LEVELS[-1])).size for tile in trial.tiles) > own:
         coder.stand_alone()
-    fits = np.flatnonzero(sizes_of(coder, trial) + sum(later) <= room)
-    level = float(LEVELS[fits[0]]) if len(fits) else float(LEVELS[-1])
+    level = _level_of(sizes_of(coder, trial), np.sum(later, axis=0), room) if later else float(LEVELS[-1])
     found = Trial(tuple(_cut_at(coder, tile, level) for tile in trial.tiles))
     return fill([(coder, trial)], own)[0] if not later or found.size > own else found
+
+
+def _level_of(own: NDArray[np.float64], later: NDArray[np.float64], room: int) -> float:
+    """The finest of LEVELS at which a frame and those after it fit; one finer where it alone does: at few bytes a curve begins with
+    a leap, and where the leaps of several frames do not fit the first ones have theirs.
+    """
+    fits = np.flatnonzero(own + later <= room)
+    if not len(fits):
+        return float(LEVELS[-1])
+    at = int(fits[0])
+    finer = max(at - 1, 0)
+    return float(LEVELS[finer if own[finer] + later[at] <= room else at])
 
 
 def _cut_at(coder: FrameCoder, tile: Tile, level: float) -> Tile:

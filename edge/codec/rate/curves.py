@@ -39,11 +39,12 @@ class HullSteps:
 @dataclass(frozen=True, eq=False)
 class Curve:
     """The hull of one tile that may be cut at any byte: `sizes` of its vertices and `slopes` there (error saved a byte), both
-    without equal ones.
+    without equal ones. steepest: slope of the way to the first vertex, which is taken whole or not at all.
     """
 
     sizes: Reals
     slopes: Reals
+    steepest: float
 
     @classmethod
     def of(cls, sizes: Bytes, errors: Reals) -> Curve:
@@ -52,15 +53,15 @@ class Curve:
         sizes, errors = sizes[longer], errors[longer]
         steps = hull_steps(sizes[None], errors[None])
         if not len(steps.stop):
-            return cls(np.zeros(1), np.zeros(1))
+            return cls(np.zeros(1), np.zeros(1), 0.0)
         chords = steps.gain / steps.cost
         # At the end of a chord the slope lies between it and the next one; behind the last it falls as fast again.
         following = np.append(chords[1:], chords[-1] * min(0.25, chords[-1] / chords[-2] if len(chords) > 1 else 0.25))
-        return cls(sizes[steps.stop].astype(np.float64), np.sqrt(chords * following))
+        return cls(sizes[steps.stop].astype(np.float64), np.sqrt(chords * following), float(chords[0]))
 
     def bytes_at(self, slope: float) -> int:
         """The prefix beyond which a byte saves less error than `slope`; interpolated on logarithmic scales."""
-        if not self.sizes[-1] or slope >= self.slopes[0] * 4:
+        if not self.sizes[-1] or slope > self.steepest:
             return 0
         if slope <= self.slopes[-1]:
             return int(self.sizes[-1])

@@ -23,6 +23,12 @@ def test_of_equal_sizes_the_first_counts_and_a_rising_error_ends_the_curve() -> 
     assert curve.sizes.tolist() == [10, 20]
 
 
+def test_the_way_to_the_first_vertex_is_taken_whole_or_not_at_all() -> None:
+    """Where the second chord was below a sixteenth of the first one, tiles once had nothing although the first was worth it."""
+    curve = Curve.of(np.array([0, 40, 80]), np.array([1000.0, 200, 199]))
+    assert [curve.bytes_at(s) for s in (20.1, 20.0, 3.0)] == [0, 40, 40] and curve.steepest == 20
+
+
 @pytest.mark.parametrize("errors", [[5.0], [5.0, 5.0], [5.0, 6.0]])
 def test_where_nothing_is_saved_nothing_is_cut(errors: list[float]) -> None:
     curve = Curve.of(np.arange(len(errors)) * 7, np.array(errors))
