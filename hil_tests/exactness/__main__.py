@@ -185,7 +185,28 @@ def torch_rows(model: EdgeModel, tiles: list[Tile], batches: tuple[int, ...]) ->
     single = TorchEngine(model.parameters, torch.float32)
     rows = [Row(f"torch float32 batch {b}", "here", batch_predictions(single, tiles, b), None) for b in batches]
     double = TorchEngine(model.parameters, torch.float64)
-    return [*rows, Row("torch float64", "here", predictions(double, tiles), None)]
+    return [*rows, Row("torch float64", "here", predictions(double, tiles), None), *cuda_rows(model, tiles, batches)]
+
+
+def cuda_rows(model: EdgeModel, tiles: list[Tile], batches: tuple[int, ...]) -> list[Row]:
+    """torch on a GPU; where there is none each cell is named."""
+    from swathpack.hil_tests.exactness.cuda_cells import torch_cells
+
+    found = dict(torch_cells(model.parameters, tiles, batches))
+    if skipped := [name for name, result in found.items() if result is None]:
+        print(f"skipped, torch finds no GPU: {', '.join(skipped)}")
+    return [Row(name, "here", result, None) for name, result in found.items() if result is not None]
+
+
+def buffer_part() -> list[str]:
+    """Copies to a GPU and back by the runtime's libraries: prints a line each; those that bring something else."""
+    from swathpack.hil_tests.exactness.cuda_cells import buffer_cells
+
+    wrong = []
+    for name, found in buffer_cells(np.random.default_rng(7)):
+        print(f"skipped, {name}: {found}" if isinstance(found, str) else f"{name}: {found} bytes differ")
+        wrong += [name] if found and not isinstance(found, str) else []
+    return wrong
 
 
 def onnx_rows(model: EdgeModel, level: str, tiles: list[Tile], batches: tuple[int, ...]) -> list[Row]:
@@ -317,7 +338,7 @@ def native_part(args: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
     print_part(title, rows, columns)
     drawn, wrong = pixel_part("here", pixels.here(payloads := pixels.drawn_payloads()), payloads)
     note = {"symbols": symbols, "real": source, **drawn}
-    return report(rows, columns, note), failures(rows, reference_of(rows, columns)) + wrong
+    return report(rows, columns, note), failures(rows, reference_of(rows, columns)) + wrong + buffer_part()
 
 
 def pixel_part(

@@ -19,15 +19,16 @@ Array = NDArray[Any]
 
 
 class TorchEngine:
-    """Heads of all layers by torch, for a tile or a batch of tiles of one size. dtype: float32 or float64."""
+    """Heads of all layers by torch, for a tile or a batch of tiles of one size. dtype: float32 or float64; device: torch's name."""
 
-    def __init__(self, parameters: dict[str, Array], dtype: torch.dtype) -> None:
-        self.dtype = dtype
+    def __init__(self, parameters: dict[str, Array], dtype: torch.dtype, device: str = "cpu") -> None:
+        self.dtype, self.device = dtype, device
         self.base_index = parameters["base_index"].astype(np.int64)
-        self.steps = torch.from_numpy(parameters["step_embed"].astype(np.float64) * 2.0**-RES).to(dtype)
+        self.steps = torch.from_numpy(parameters["step_embed"].astype(np.float64) * 2.0**-RES).to(device, dtype)
         self.model = EntropyModel().to(dtype).eval().requires_grad_(False)
         self.model.load_state_dict(_state(parameters, self.model))
         self.model.set_quantised(True)
+        self.model.to(device)
 
     def heads_of_all(self, *inputs: Any, layers: int = LAYERS) -> tuple[Array, Array]:
         """As `EntropyEngine.heads_of_all`."""
@@ -54,7 +55,7 @@ class TorchEngine:
         return list(zip(first, rest))
 
     def _reals(self, x: Array) -> torch.Tensor:
-        return torch.from_numpy(np.ascontiguousarray(x)).to(self.dtype)
+        return torch.from_numpy(np.ascontiguousarray(x)).to(self.device, self.dtype)
 
     def _planes(self, planes: Array) -> torch.Tensor:
         """(..., 16, 64, P) int8 -> (..., P, 16, 64) reals."""
@@ -86,9 +87,9 @@ class TorchEngine:
 
 def _integers(raw: torch.Tensor, parts: int) -> Array:
     """Heads (..., parts * 32) as integers of their grids, (..., parts, 32)."""
-    bits = torch.tensor([GATE_GRID, SCALE_GRID] + [GATE_GRID] * (parts - 2), dtype=raw.dtype)
+    bits = torch.tensor([GATE_GRID, SCALE_GRID] + [GATE_GRID] * (parts - 2), dtype=raw.dtype, device=raw.device)
     grids = torch.exp2(bits).repeat_interleave(GROUP)
-    out: Array = torch.floor(raw * grids + 0.5).to(torch.int64).numpy()
+    out: Array = torch.floor(raw * grids + 0.5).to(torch.int64).cpu().numpy()
     return out.reshape(*out.shape[:-1], parts, GROUP)
 
 

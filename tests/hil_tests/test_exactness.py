@@ -9,17 +9,19 @@ from typing import Any
 import numpy as np
 import pytest
 
+from swathpack.edge.codec.engines.cuda import CudaMissing
 from swathpack.edge.codec.network import ExactNetwork
 
 torch = pytest.importorskip("torch")
 
 from swathpack.hil_tests.boards.emulated_root import EmulationMissing, python_under  # noqa: E402
 from swathpack.hil_tests.exactness import __main__ as exactness  # noqa: E402
-from swathpack.hil_tests.exactness import pixels  # noqa: E402
+from swathpack.hil_tests.exactness import cuda_cells, pixels  # noqa: E402
 from swathpack.hil_tests.exactness.__main__ import Row, adversarial_tiles, failures, mismatches, report, synthetic_tiles  # noqa: E402
 from swathpack.hil_tests.exactness.torch_engine import TorchEngine  # noqa: E402
 from swathpack.hil_tests.exactness.worker import Stepped, batch_predictions, predictions, read_inputs  # noqa: E402
 from tests.codec_models import random_parameters  # noqa: E402
+from tests.edge.codec.engines.standin import StandinCuda  # noqa: E402
 
 
 class Model:
@@ -52,6 +54,51 @@ def test_torch_form_equals_the_twin(tiles: list[Any], truth: Any, dtype: Any) ->
 
 def test_batches_keep_their_order(tiles: list[Any], truth: Any) -> None:
     assert mismatches(truth, batch_predictions(TorchEngine(random_parameters(), torch.float32), tiles, 3)) == 0
+
+
+def test_cells_of_a_gpu_are_skipped_by_name_or_exact(tiles: list[Any], truth: Any) -> None:
+    found = dict(cuda_cells.torch_cells(random_parameters(), tiles, (1, 3)))
+    assert set(found) == {
+        *(f"torch cuda {kind} batch {b}" for kind in ("float32", "float32 TF32") for b in (1, 3)),
+        "torch cuda float64",
+    }
+    for result in found.values():
+        assert (result is None) != torch.cuda.is_available()
+        assert result is None or mismatches(truth, result) == 0
+
+
+@pytest.mark.long
+def test_the_same_cells_on_a_device_that_is_here(tiles: list[Any], truth: Any) -> None:
+    before = torch.backends.cuda.matmul.allow_tf32
+    for _, result in cuda_cells.torch_cells(random_parameters(), tiles, (3,), "cpu"):
+        assert result is not None and mismatches(truth, result) == 0
+    assert torch.backends.cuda.matmul.allow_tf32 == before
+
+
+class Spoiling(StandinCuda):
+    """Brings the first byte back otherwise."""
+
+    def to_host(self, host: Any, address: int, stream: Any) -> None:
+        super().to_host(host, address, stream)
+        host[0] ^= 1
+
+
+@pytest.mark.parametrize(("gpu", "wrong"), [(StandinCuda, 0), (Spoiling, len(cuda_cells.BUFFER_BYTES))])
+def test_copies_through_buffers_are_compared(
+    gpu: type[StandinCuda], wrong: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def opened(library: str) -> StandinCuda:
+        if library == "pycuda":
+            raise CudaMissing("pycuda: not installed", absent=True)
+        return gpu()
+
+    monkeypatch.setattr(cuda_cells, "open_cuda", opened)
+    found = dict(cuda_cells.buffer_cells(np.random.default_rng(1)))
+    assert found == {"buffers pycuda": "pycuda: not installed", "buffers cuda-python": wrong}
+    monkeypatch.setattr(gpu, "to_host", StandinCuda.wait)
+    broken = gpu()
+    broken.broken = "to_device"
+    assert cuda_cells.changed_bytes(broken, 5, np.random.default_rng(1)) == 5, "a call that fails brings nothing"
 
 
 def test_decoder_steps_equal_the_pass(tiles: list[Any], truth: Any) -> None:

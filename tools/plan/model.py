@@ -224,8 +224,7 @@ def _left_warnings(plan: Plan, rates: RateTable, flows: dict[str, FlowResult]) -
         )
     if spare >= 0.05 and lossless:
         found.append(
-            f"{100 * spare:.0f} % of the downlink is left at the ends of passes, where no further batch of whole tiles fits; the "
-            "loop begins the next tile there"
+            f"{100 * spare:.0f} % of the downlink is left at the ends of passes, where no whole batch of tiles fits"
         )
     elif spare >= 0.05:
         what = rates.names[-1] if rates.mode == "predictive" else f"mode {plan.codec.mode}"
