@@ -99,7 +99,8 @@ def compress(
     bands: a name for each plane, or which of those that the source names; times: ISO 8601 texts, dates or datetime64.
     nodata, level, boa_offset: of arrays, see `Frame.from_array`. mode: auto, learned or transform. weights: of the
     bands: auto, equal or visible. intra_every: every Nth frame without context. fast: half to two thirds of the time, 1 to 10 % more
-    error in the same bytes. regions: (row, column, height, width) in pixels, or these and a greatest error: values of tiles that hold any of
+    error in the same bytes. regions: (row, column, height, width) in pixels, or these and a greatest error: values of tiles that hold any
+    of
     them come back as they are, or within it, the other tiles share what is left. model: another model's folder.
     threads: processes that work on tiles, with the same bytes; with few tiles, threads of the networks instead. They are
     started from `sys.executable`, import nothing of the caller, and end with the call: leave it at 1 where that is no Python,
