@@ -70,6 +70,11 @@ class _Coding:
         body, _, _ = bitplane.encode(self.layout, planes, scaled, most, _NO_TARGETS, self.holes, trellis=True)
         return front + body
 
+    @property
+    def finest(self) -> float:
+        """The step at which the largest index has as many planes as there may be, less half a plane for what steps are rounded by."""
+        return float(np.abs(self.values).max() / 2.0 ** (bitplane.MAX_PLANES + 0.5))
+
     def guess(self, room: int) -> float:
         """A step at which about `room` bytes are taken, by the sizes of the coefficients alone."""
         sizes = np.abs(np.concatenate([view.ravel() for view in self.layout.views(self.values)]))
@@ -136,7 +141,7 @@ def _fitted(coding: _Coding, room: int) -> bytes | None:
     """The payload of the step that takes just `room` bytes; None where none comes near."""
     step, best, seen = coding.guess(room), b"", dict[tuple[int, int], int]()
     for _ in range(ROUNDS):
-        place = _nearest(step)
+        place = _nearest(max(step, coding.finest))
         if place in seen:
             break
         made = coding.at(*place)

@@ -40,7 +40,7 @@ def scene(names: tuple[str, ...], side: int = 96, seed: int = 1) -> Tile:
     return np.asarray(pixels.clip(0, 65535), np.uint16)
 
 
-def error(payload: bytes, pixels: Tile, names: tuple[str, ...], **more: object) -> float:
+def error(payload: bytes, pixels: Tile, names: tuple[str, ...] | None, **more: object) -> float:
     found = decode_tile(payload, pixels.shape, names, **more)  # type: ignore[arg-type]
     return float(((found.samples - pixels) ** 2).mean())
 
@@ -144,3 +144,13 @@ def test_indices_beyond_what_costs_know() -> None:
     found = refine_payload(payload, layout_pixels, np.ones((32, 32), np.bool_), ("B08",))
     assert found is not None and len(found) <= LONGEST * 400
     assert bitplane.trellis_costs().shape == (2, 24, 18)
+
+
+def test_indices_of_no_more_planes_than_there_may_be() -> None:
+    pixels = np.zeros((4, 256, 256), np.uint16)
+    pixels[:, :64, :64] = 65535  # what all of it comes to is one huge coefficient, and few bytes take the finest step
+    payload = encode_tile(pixels, finest_step=1 / 16).payload
+    found = refine_payload(payload, pixels, np.ones((256, 256), np.bool_), None)
+    assert found is not None and len(found) <= len(payload)
+    assert read_head(BitReader(found), (4, 256, 256), expected_of(None, 4)).planes <= bitplane.MAX_PLANES
+    assert error(found, pixels, None) < 0.01
