@@ -7,6 +7,7 @@ from pathlib import Path
 FILES = (
     "__init__.py",
     "edge/__init__.py",
+    "edge/spoken.py",
     "edge/packets/__init__.py",
     "edge/packets/link_keys.py",
     "edge/storage/__init__.py",

@@ -118,7 +118,7 @@ class Range:
             return
         self.out.slowest_s = max(self.out.slowest_s, time.process_time() - start)
         self.codes[f"{words[0]} {code}"] += 1
-        if code not in (0, 1, 3) or "not enough memory" in said.getvalue():
+        if code not in (0, 1, 2, 3) or "not enough memory" in said.getvalue():
             self.fail(words, said.getvalue()[-500:])
 
     def fail(self, words: tuple[object, ...], message: str) -> None:

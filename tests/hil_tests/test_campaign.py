@@ -162,21 +162,21 @@ def test_the_command_refuses_what_it_cannot_do(tmp_path, capsys):
     assert "no earlier campaign's folder" in capsys.readouterr().err and (tmp_path / "mine.txt").exists()
     assert main(["hil", "nonsense", "--out", str(tmp_path / "x")]) == 1
     assert "shipped: quick, standard" in capsys.readouterr().err
-    assert main(["hil"]) == 1
+    assert main(["hil"]) == 2
     earlier = tmp_path / "earlier"
     earlier.mkdir()
     (earlier / "board.log").touch()
     (earlier / "report.html").touch()
     (tmp_path / "mars.toml").write_text("[passes]\nstation = 'mars'\n")
-    for arguments, message in (
-        ([str(tmp_path / "mars.toml")], "passes.station: expected one of"),
-        (["quick", "--data", str(tmp_path)], "--data: the scenario takes synthetic scenes"),
-        (["standard", "--data", str(tmp_path / "none")], "no cubes in"),
-        (["quick", "--board", "moon"], "--board: expected local"),
-        (["quick", "--days", "0"], "days: expected 0.01 to 400"),
+    for arguments, message, code in (
+        ([str(tmp_path / "mars.toml")], "passes.station: expected one of", 1),
+        (["quick", "--data", str(tmp_path)], "--data: the scenario takes synthetic scenes", 1),
+        (["standard", "--data", str(tmp_path / "none")], "no cubes in", 1),
+        (["quick", "--board", "moon"], "--board: expected local", 2),
+        (["quick", "--days", "0"], "days: expected 0.01 to 400", 1),
     ):
         for check in ([], ["--check"]):
-            assert main(["hil", *arguments, "--out", str(earlier), *check]) == 1
+            assert main(["hil", *arguments, "--out", str(earlier), *check]) == code
             assert message in capsys.readouterr().err and (earlier / "report.html").exists()
     assert main(["hil", "--list"]) == 0 and "standard" in capsys.readouterr().out
     with pytest.raises(UserError, match="expected local, emulated-orin or ssh"):

@@ -121,7 +121,9 @@ def refined(_: EdgeModel, tile: Frame, payload: bytes, date: Counts | None, weig
     found = refined_payload(payload, tile.data, tile.valid, tile.bands, date)
     if found is None:
         return None
-    costs = [plain_cost(_, tile, each, date, weighing) for each in (payload, found)]
+    shape = (len(tile.bands), tile.height, tile.width)
+    drawn = (decode_plain(TRANSFORM, p, shape, tile.valid, tile.bands, date=date).counts for p in (payload, found))
+    costs = [_cost_of(counts_of(counts), tile, weighing) for counts in drawn]  # rounded, as whoever decodes it sees it
     return found if costs[1] < costs[0] else None
 
 

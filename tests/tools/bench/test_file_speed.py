@@ -11,7 +11,7 @@ from swathpack.edge.bands import BANDS
 from swathpack.hil_tests.simulation.made_frames import values
 from swathpack.tools.bench import file_speed, mosaic
 from swathpack.tools.cli import main
-from swathpack.tools.errors import BAD_INPUT, UserError
+from swathpack.tools.errors import USAGE, UserError
 
 pytest.importorskip("rasterio")
 
@@ -54,6 +54,6 @@ def test_every_codec_has_a_row(folder: Path, tmp_path: Path, capsys: pytest.Capt
 
 
 def test_what_cannot_be_measured_is_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["bench", str(folder), "--speed", "--sides", "9"]) == BAD_INPUT
-    assert main(["bench", str(folder), "--speed", "--codecs", "zip"]) == BAD_INPUT
+    assert main(["bench", str(folder), "--speed", "--sides", "9"]) == USAGE
+    assert main(["bench", str(folder), "--speed", "--codecs", "zip"]) == USAGE
     assert file_speed._child("j2k", folder / "none.tif", 0.1)["failed"]

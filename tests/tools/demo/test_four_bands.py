@@ -30,8 +30,9 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> four_bands.Filled:
     return demo.play_filled(given, tmp_path_factory.mktemp("demo"))
 
 
-def test_every_byte_is_used(filled: four_bands.Filled) -> None:
-    assert filled.outcome.size == filled.given.budget == 2 * 4 * 96 * 96 // 8
+def test_the_budget_is_filled(filled: four_bands.Filled) -> None:
+    assert filled.given.budget == 2 * 4 * 96 * 96 // 8
+    assert 0.99 * filled.given.budget < filled.outcome.size <= filled.given.budget
     assert filled.outcome.decoded[0].bands == four_bands.BANDS
     error = filled.outcome.decoded[0].data.astype(float) - filled.given.frame.data
     assert filled.rmse == pytest.approx(np.sqrt((error**2).mean()))

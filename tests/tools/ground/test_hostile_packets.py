@@ -90,7 +90,7 @@ def test_a_poisoned_place_is_left_out_listed_and_dropped(tmp_path, capsys):
     store.close()
     say = ["receive", "--store", tmp_path / "g.db"]
 
-    first = swathpack(*say, "--images", tmp_path / "images")
+    first = swathpack(*say, "--tile", 256, "--images", tmp_path / "images")
     assert first.code == PARTLY and first.peak_mb < 1024
     assert "place 0 spans 65344 x 65344 pixels" in first.out and "0/255/255" in first.out
     assert [p.name for p in (tmp_path / "images").iterdir()] == ["place-2.npz"]
