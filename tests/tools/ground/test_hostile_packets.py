@@ -23,7 +23,7 @@ from swathpack.hil_tests.simulation.fake_codec import FakeSegmentDecoder
 from swathpack.hil_tests.simulation.made_frames import values
 from swathpack.hil_tests.simulation.two_ends import KEYS, Board, Ground, acquire, scene
 from swathpack.tools.cli import main
-from swathpack.tools.errors import PARTLY
+from swathpack.tools.errors import BAD_INPUT, PARTLY, USAGE
 from swathpack.tools.ground.codec_decoder import EdgeSegmentDecoder
 from swathpack.tools.ground.held import MAX_RANGES, HeldSegment
 from swathpack.tools.ground.names import split_tile
@@ -107,9 +107,9 @@ def test_a_poisoned_place_is_left_out_listed_and_dropped(tmp_path, capsys):
     with np.load(tmp_path / "images" / "place-0.npz") as archive:
         assert archive["data"].shape == (1, 12, 64, 64)
 
-    for wrong in ("5", "0/1", "0/0/0/soon", "x"):
-        assert main(list(map(str, [*say, "--drop", wrong]))) == 1
-    assert main(list(map(str, say))) == 1
+    for wrong, code in (("5", BAD_INPUT), ("0/1", USAGE), ("0/0/0/soon", USAGE), ("x", USAGE)):
+        assert main(list(map(str, [*say, "--drop", wrong]))) == code
+    assert main(list(map(str, say))) == USAGE
 
 
 def test_a_place_wider_than_a_frame_may_be_is_left_out(tmp_path, capsys):
