@@ -17,7 +17,7 @@ from swathpack.codec.fit_estimates import Squares, observe
 from swathpack.edge.codec.transform_coder import native
 from swathpack.edge.codec.transform_coder.bitplane import FRACTION
 from swathpack.edge.codec.transform_coder.layout import Layout
-from swathpack.edge.codec.transform_coder.trellis import WORTH
+from swathpack.edge.codec.transform_coder.trellis import WORTH, bits_about, scaled_indices
 
 STEPS = 2.0 ** np.arange(1, 8.5, 0.5)  # DN
 STEPS_A_CROP, LEAST_BITS, MOST_BITS = 2, 0.03, 3.0
@@ -50,16 +50,10 @@ def samples_of(crops: Sequence[tuple[Layout, NDArray[np.int32]]], seed: int = 1)
     for layout, fine in crops:
         values = (fine / (1 << FRACTION)).astype(np.float32)
         sizes = np.abs(np.concatenate([view.ravel() for view in layout.views(values)]))
-        bits = np.array([1.3 * np.log2(1 + sizes / (2 * step)).mean() for step in STEPS])
+        bits = np.array([bits_about(sizes, step) for step in STEPS])
         usable = STEPS[(bits > LEAST_BITS) & (bits < MOST_BITS)]
         for step in rng.choice(usable, min(STEPS_A_CROP, len(usable)), replace=False):
             yield Sample(layout, values, float(step))
-
-
-def scaled(indices: NDArray[np.int32]) -> tuple[NDArray[np.int32], int]:
-    """Indices as values of the bit-plane coder, and their planes."""
-    values = np.sign(indices) * ((np.abs(indices) << FRACTION) + (1 << (FRACTION - 1)))
-    return values.astype(np.int32), max(int(np.abs(indices).max()).bit_length(), 1)
 
 
 def fit_costs(samples: Sequence[Sample]) -> NDArray[np.float32]:
@@ -84,7 +78,7 @@ def fit_trellis_estimates(samples: Sequence[Sample], costs: NDArray[np.float32],
     """Tables of `swathpack.edge.codec.transform_coder.estimate` for what indices stand for."""
     sums, none = Squares(), np.zeros(0, np.uint64)
     for s in samples:
-        values, planes = scaled(s.indices(costs))
+        values, planes = scaled_indices(s.indices(costs))
         given = s.given(model, planes)
         payload = native.encode(*given, values, 4 * len(values) + 4096, none, None, True)[0]
         doubled, bits, _ = native.decode(*given, payload, none, None, True)

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from swathpack.codec.atomic import replaced
 from swathpack.codec.fit_estimates import fit_estimates
-from swathpack.codec.fit_trellis import Sample, fit_costs, fit_trellis_estimates, samples_of, scaled
+from swathpack.codec.fit_trellis import Sample, fit_costs, fit_trellis_estimates, samples_of
 from swathpack.edge.bands import BANDS
 from swathpack.edge.codec.transform_coder import bitplane, native
 from swathpack.edge.codec.transform_coder.layout import Layout
@@ -36,6 +36,7 @@ from swathpack.edge.codec.transform_coder.reference_contexts import (
     SET_REFINE,
 )
 from swathpack.edge.codec.transform_coder.tile import coefficients_of
+from swathpack.edge.codec.transform_coder.trellis import scaled_indices
 from swathpack.edge.digests import bytes_digest
 
 SETS = (("B08",), ("B02", "B03", "B04"), ("B02", "B03", "B04", "B08"), BANDS)
@@ -117,7 +118,7 @@ def ends(tiles: list[Crop], model: Model) -> Iterator[Model]:
 def trellis_ends(samples: list[Sample], costs: NDArray[np.float32], model: Model) -> Iterator[Model]:
     """The same behind a trellis."""
     for sample in samples:
-        values, planes = scaled(sample.indices(costs))
+        values, planes = scaled_indices(sample.indices(costs))
         yield native.learned(*sample.given(model, planes), values, True)
 
 

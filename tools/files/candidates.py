@@ -16,7 +16,7 @@ from swathpack.edge.stream.quality import STEPS
 from swathpack.tools.files.coders import Coders
 from swathpack.tools.files.frame_coder import FrameCoder
 from swathpack.tools.files.sharing import fill, level_fitting
-from swathpack.tools.files.step_search import closer, finest_fitting
+from swathpack.tools.files.step_search import closer, finest_fitting, step_near
 from swathpack.tools.files.trials import Trial
 
 NEAR = 1.5  # levels by which the learned codec's step may miss the level of all others
@@ -112,11 +112,6 @@ def _step_fitting(coders: Coders, q: int, room: int) -> int:
             return q
         q = step_near(level) if level is not None else min(q + LEAP, STEPS - 1)
     return finest_fitting(lambda q: _size(coders.sequence(q)), room, q)
-
-
-def step_near(level: float) -> int:
-    """The learned codec's step at a level: levels of the transform coder go on at both ends."""
-    return min(max(round(level), 0), STEPS - 1)
 
 
 def _closer(best: Trial, code: Callable[[int, float], Trial], q: int, room: int) -> Trial:

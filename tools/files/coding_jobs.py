@@ -121,9 +121,8 @@ def refined(_: EdgeModel, tile: Frame, payload: bytes, date: Counts | None, weig
     found = refined_payload(payload, tile.data, tile.valid, tile.bands, date)
     if found is None:
         return None
-    shape = (len(tile.bands), tile.height, tile.width)
-    drawn = (decode_plain(TRANSFORM, p, shape, tile.valid, tile.bands, date=date).counts for p in (payload, found))
-    costs = [_cost_of(counts_of(counts), tile, weighing) for counts in drawn]  # rounded, as whoever decodes it sees it
+    drawn = (counts_of(_drawn(p, tile, date)) for p in (payload, found))  # rounded, as whoever decodes it sees it
+    costs = [_cost_of(counts, tile, weighing) for counts in drawn]
     return found if costs[1] < costs[0] else None
 
 
@@ -137,9 +136,13 @@ def image(
 
 def plain_cost(_: EdgeModel, tile: Frame, payload: bytes, date: Counts | None, weighing: Weighing) -> float:
     """The error of what a decoder makes of a transform payload; see `swathpack.edge.codec.modes.image_error`."""
+    return _cost_of(_drawn(payload, tile, date), tile, weighing)
+
+
+def _drawn(payload: bytes, tile: Frame, date: Counts | None) -> NDArray[np.float32]:
+    """What a decoder that has the tile's mask makes of a transform payload."""
     shape = (len(tile.bands), tile.height, tile.width)
-    found = decode_plain(TRANSFORM, payload, shape, tile.valid, tile.bands, date=date)
-    return _cost_of(found.counts, tile, weighing)
+    return decode_plain(TRANSFORM, payload, shape, tile.valid, tile.bands, date=date).counts
 
 
 def analyse(model: EdgeModel, tile: Frame) -> NDArray[np.float32]:

@@ -17,13 +17,14 @@ from swathpack.edge.codec.plain import payload_sizes_of
 from swathpack.edge.codec.rate import slope_at
 from swathpack.edge.codec.tile_coder import DEAD_ZONE
 from swathpack.edge.stream import Header, StreamWriter, overhead_in, room_in
-from swathpack.edge.stream.quality import STEPS, TRANSFORM
+from swathpack.edge.stream.quality import TRANSFORM
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.kept_tiles import Choice, LearnedChoice, LearnedTile, PlainTile
 from swathpack.tools.files.places import Date, Place
 from swathpack.tools.files.pool import Failure, Pool
 from swathpack.tools.files.shelf import Shelf
 from swathpack.tools.files.sources import FrameSource
+from swathpack.tools.files.step_search import step_near
 from swathpack.tools.files.trials import Coded, Tile, Trial
 
 REFINED = (
@@ -282,8 +283,7 @@ class FrameCoder:
         """Arguments of the job that tells the transform coder's error at as many bytes as the learned codec takes."""
         learned, plain = self._learned[window.index], self.plain(window)
         room = int(learned.seen[q, DEAD_ZONE].payload_sizes[LAYERS])
-        payload, _, _, date = self._as_sent(plain, window)
-        return self.source.tile(window), payload[: max(room, plain.least)], date, self.weighing
+        return self._as_judged(plain.cut(max(room, plain.least)), window)
 
     def _code_learned(self, windows: Iterable[TileWindow], q: int, dead_zone: float, layers: int) -> None:
         """Have the learned codec's tiles at a step and dead zone ready."""
@@ -306,16 +306,13 @@ class FrameCoder:
         total = sum(2.0 ** (cost + more) for cost in costs if cost is not None)
         plain = {t.index: t.coded for t in trial.tiles if isinstance(t.coded, PlainTile)}
 
-        def arguments(w: TileWindow) -> tuple[Any, ...]:
-            payload, _, _, date = self._as_sent(plain[w.index], w)
-            return self.source.tile(w), payload, date, self.weighing
-
         windows = [self.windows[index] for index in plain]
-        return float(total + sum(2.0**cost for _, cost in self._run("plain cost", windows, arguments)))
+        judged = self._run("plain cost", windows, lambda w: self._as_judged(plain[w.index], w))
+        return float(total + sum(2.0**cost for _, cost in judged))
 
     def trial(self, level: float, dead_zone: float = DEAD_ZONE, layers: int = LAYERS) -> Trial:
         """All tiles at one level, each with the first `layers` layers."""
-        q = min(max(round(level), 0), STEPS - 1)
+        q = step_near(level)
         self.decide(q, layers)
         self._code_learned(self.live, q, dead_zone, layers)
         self.look([w for w in self.live if w.index not in self._learned])
@@ -378,7 +375,7 @@ class FrameCoder:
         plain = {i: t.coded for i, t in tiles.items() if isinstance(t.coded, PlainTile)}
         windows = [self.windows[index] for index, coded in plain.items() if coded.quality == TRANSFORM]
         better: dict[int, PlainTile] = {}
-        for w, payload in self._run("refined", windows, lambda w: self._to_refine(plain[w.index], w)):
+        for w, payload in self._run("refined", windows, lambda w: self._as_judged(plain[w.index], w)):
             if payload is not None:
                 sizes = payload_sizes_of(payload, (len(self.bands), w.height, w.width), self.bands)
                 better[w.index] = plain[w.index].instead(payload, sizes, self.around.shelf)
@@ -387,8 +384,8 @@ class FrameCoder:
         }
         return Trial(tuple(better_tiles.get(t.index, t) for t in trial.tiles))
 
-    def _to_refine(self, coded: PlainTile, window: TileWindow) -> tuple[Any, ...]:
-        """Arguments of the job that codes a plain tile once more."""
+    def _as_judged(self, coded: PlainTile, window: TileWindow) -> tuple[Any, ...]:
+        """Arguments of the jobs that set a plain tile's image beside its pixels."""
         payload, _, _, date = self._as_sent(coded, window)
         return self.source.tile(window), payload, date, self.weighing
 

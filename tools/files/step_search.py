@@ -50,3 +50,8 @@ def closer(
             else:
                 low = middle
     return best
+
+
+def step_near(level: float) -> int:
+    """The learned codec's step at a level: levels of the transform coder go on at both ends."""
+    return min(max(round(level), 0), STEPS - 1)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from swathpack.edge.codec.transform_coder import bitplane, shaped, wavelet
+from swathpack.edge.codec.transform_coder import bitplane, shaped
 from swathpack.edge.codec.transform_coder.choice import Chosen, Side, choose
 from swathpack.edge.codec.transform_coder.fill import fill_smoothly
 from swathpack.edge.codec.transform_coder.head import (
@@ -170,9 +170,8 @@ def _split(
     pixels: NDArray[np.float32], valid: NDArray[np.bool_], grid: Grid, levels: int, shape: Shape | None
 ) -> NDArray[np.float32]:
     """Of the bands on one grid."""
-    if shape is not None:
-        return shaped.forward(grid.means(pixels, valid)[0], shape) * np.float32(grid.factor)
-    return wavelet.forward(grid.cells(pixels, valid), levels) * np.float32(grid.factor)
+    cells = grid.cells(pixels, valid) if shape is None else grid.means(pixels, valid)[0]
+    return shaped.split(cells, levels, shape) * np.float32(grid.factor)
 
 
 def _noise_at(moments: Sequence[Moments], bits: float) -> float:

@@ -580,7 +580,7 @@ static void *part(uint8_t **at, size_t size)
 
 /* Subbands of a layout with its buffers, and the model that coding starts from. trellis: 1 where values are its indices. */
 typedef struct {
-    uint32_t n_values, n_cells, n_bands, planes, trellis, none;
+    uint32_t n_values, n_cells, n_bands, planes, trellis;
     const subband_t *bands;
     const model_tables_t *tables;
     const prob_t *states;

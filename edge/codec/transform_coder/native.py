@@ -16,7 +16,7 @@ class Job(ctypes.Structure):
     """job_t of bitplane.c."""
 
     _fields_ = [
-        *((name, ctypes.c_uint32) for name in ("n_values", "n_cells", "n_bands", "planes", "trellis", "none")),
+        *((name, ctypes.c_uint32) for name in ("n_values", "n_cells", "n_bands", "planes", "trellis")),
         *((name, ctypes.c_void_p) for name in ("bands", "tables", "states", "weights", "holes", "workspace")),
     ]
 
@@ -153,7 +153,7 @@ class _Call:
         self.holes = holes  # must live as long
         *given, workspace = (a.ctypes.data for a in self.kept)
         empty = None if holes is None else holes.ctypes.data
-        self.job = Job(n_values, n_cells, len(subbands), planes, int(trellis), 0, *given, empty, workspace)
+        self.job = Job(n_values, n_cells, len(subbands), planes, int(trellis), *given, empty, workspace)
 
 
 def _check(code: int) -> None:

@@ -13,11 +13,11 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from swathpack.edge.codec.transform_coder import shaped, wavelet
+from swathpack.edge.codec.transform_coder import shaped
 from swathpack.edge.codec.transform_coder.header import BitReader, BitWriter
 from swathpack.edge.codec.transform_coder.layout import Pyramid
 from swathpack.edge.codec.transform_coder.rasters import Grid, Raster
-from swathpack.edge.codec.transform_coder.shaped import RasterShape, Shape
+from swathpack.edge.codec.transform_coder.shaped import RasterShape
 from swathpack.edge.codec.transform_coder.weights import Weights
 
 BLOCK = 32  # pixels a side
@@ -64,15 +64,15 @@ def reference_bands(
     """
     out = np.zeros((pyramid.all, pyramid.height * pyramid.width), np.float32)
     fine = _cells(counts, raster.bands, raster.grid)
-    out[: pyramid.fine] = _split(fine, pyramid.levels, shape.fine if shape else None) * np.float32(raster.grid.factor)
+    out[: pyramid.fine] = shaped.split(fine, pyramid.levels, shape.fine if shape else None) * np.float32(
+        raster.grid.factor
+    )
     if raster.half:
-        half = _split(_cells(counts, raster.half, raster.half_grid), pyramid.levels - 1, shape.half if shape else None)
+        half = shaped.split(
+            _cells(counts, raster.half, raster.half_grid), pyramid.levels - 1, shape.half if shape else None
+        )
         out[pyramid.fine :, : half.shape[1]] = half * np.float32(raster.half_grid.factor)
     return np.asarray(out * weights.factors.ravel()[[*raster.bands, *raster.half], None], np.float32)
-
-
-def _split(cells: Coefficients, levels: int, shape: Shape | None) -> Coefficients:
-    return wavelet.forward(cells, levels) if shape is None else shaped.forward(cells, shape)
 
 
 def _cells(counts: Counts, bands: tuple[int, ...], grid: Grid) -> Coefficients:

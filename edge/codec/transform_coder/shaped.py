@@ -19,6 +19,7 @@ from swathpack.edge.codec.transform_coder import native
 from swathpack.edge.codec.transform_coder.layout import Layout, Pyramid
 from swathpack.edge.codec.transform_coder.rasters import Raster
 from swathpack.edge.codec.transform_coder.wavelet import STEPS, Plane, gains, subband_shapes
+from swathpack.edge.codec.transform_coder.wavelet import forward as of_all
 
 Mask = NDArray[np.bool_]
 Codes = NDArray[np.uint8]
@@ -87,6 +88,11 @@ def forward(planes: Plane, shape: Shape) -> Plane:
     return (
         np.stack([_forward(plane, shape, scales) for plane in given]) if len(given) else _nothing(shape).reshape(0, -1)
     )
+
+
+def split(planes: Plane, levels: int, shape: Shape | None) -> Plane:
+    """Subbands of planes: of their valid pixels alone where a shape says which these are, else of all."""
+    return of_all(planes, levels) if shape is None else forward(planes, shape)
 
 
 def inverse(subbands: Plane, shape: Shape) -> Plane:

@@ -63,9 +63,8 @@ class _Coding:
         head = replace(self.head, step=index, fine=fine)
         costs = bitplane.trellis_costs()
         found = native.choose_indices(self.layout.subbands, self.values, head.step_dn, WORTH, costs, self.holes)
-        planes = max(int(np.abs(found).max()).bit_length(), 1)
+        scaled, planes = scaled_indices(found)
         front = write_head(replace(head, planes=planes), len(self.head.means), self.expected)
-        scaled = np.sign(found) * ((np.abs(found) << bitplane.FRACTION) + (1 << (bitplane.FRACTION - 1)))
         most = 4 * len(found) + 4096
         body, _, _ = bitplane.encode(self.layout, planes, scaled, most, _NO_TARGETS, self.holes, trellis=True)
         return front + body
@@ -82,9 +81,19 @@ class _Coding:
         low, high = -2.0, 14.0
         for _ in range(20):
             middle = (low + high) / 2
-            taken = 1.3 * float(np.log2(1 + sizes / 2.0 ** (middle + 1)).mean())
-            low, high = (middle, high) if taken > bits else (low, middle)
+            low, high = (middle, high) if bits_about(sizes, 2.0**middle) > bits else (low, middle)
         return float(2.0**high)
+
+
+def scaled_indices(indices: NDArray[np.int32]) -> tuple[NDArray[np.int32], int]:
+    """Indices as values of the bit-plane coder, each in the middle of its step; and their planes."""
+    values = np.sign(indices) * ((np.abs(indices) << bitplane.FRACTION) + (1 << (bitplane.FRACTION - 1)))
+    return values.astype(np.int32), max(int(np.abs(indices).max()).bit_length(), 1)
+
+
+def bits_about(sizes: NDArray[np.floating], step: float) -> float:
+    """Bits a coefficient of these sizes that a trellis of that step takes, about."""
+    return 1.3 * float(np.log2(1 + sizes / (2 * step)).mean())
 
 
 def refine_payload(
