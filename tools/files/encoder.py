@@ -3,7 +3,8 @@
 Every tile is coded by the better of two: the learned codec, at a quantiser step and with context, or the transform
 coder, whose payload is cut where a further byte saves too little (`swathpack.edge.codec.modes`, `swathpack.edge.codec.rate`).
 Budgets are met by searching the level: the transform coder's tiles cost one coding for all levels, the learned codec's one
-a step. What that leaves is filled to the byte by longer prefixes, or by dead zones where every tile is the learned codec's.
+a step. What that leaves is filled to the byte by longer prefixes, which a trellis then shortens a little, or by dead zones where every
+tile is the learned codec's.
 """
 
 from __future__ import annotations
