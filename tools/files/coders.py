@@ -15,9 +15,19 @@ from swathpack.tools.files.kept_tiles import Choice, LearnedTile, PlainTile
 from swathpack.tools.files.places import Place
 from swathpack.tools.files.sharing import fill, first_of, least_of, sizes_of
 from swathpack.tools.files.sources import FrameSource
-from swathpack.tools.files.trials import Trial
+from swathpack.tools.files.trials import Tile, Trial
 
 REST = 0.01  # of a tile's bytes
+
+
+def regrown(coder: FrameCoder, cut: Tile, tile: Tile, room: int) -> Tile:
+    """A tile that was refined from its `cut`, with as much more of its payload as `room` more bytes hold, refined again; as it was
+    where only the first time gave something and that still draws it better.
+    """
+    more = coder.grown(cut, tile.size - cut.size + room)
+    (again,) = coder.refined(Trial((more,))).tiles
+    lost = tile.coded is not cut.coded and again.coded is more.coded
+    return tile if lost and coder.error(Trial((tile,))) <= coder.error(Trial((again,))) else again
 
 
 @dataclass(frozen=True)
@@ -135,8 +145,7 @@ class Coders:
             for n, tile in enumerate(tiles):
                 free = tile.size and isinstance(tile.coded, PlainTile) and (coder.index, tile.index) not in named
                 if free and room > least * tile.size:
-                    more = coder.grown(cut.tiles[n], tile.size - cut.tiles[n].size + room)
-                    (tiles[n],) = coder.refined(Trial((more,))).tiles
+                    tiles[n] = regrown(coder, cut.tiles[n], tile, room)
                     room -= tiles[n].size - tile.size
             found.append(Trial(tuple(tiles)))
         return found[::-1]

@@ -12,8 +12,10 @@ from swathpack.edge.codec.transform_coder.head import TRELLIS
 from swathpack.edge.frame import Frame
 from swathpack.edge.stream import read_stream
 from swathpack.hil_tests.simulation.made_frames import values
+from swathpack.tools.files.coders import regrown
 from swathpack.tools.files.decoder import StreamDecoder
 from swathpack.tools.files.encoder import SeriesEncoder
+from swathpack.tools.files.trials import Tile, Trial
 from tests.codec_models import shipped
 
 pytestmark = pytest.mark.skipif(not native.available(), reason="the C library is not built")
@@ -72,3 +74,33 @@ def test_what_is_left_over_goes_to_the_last_dates() -> None:
     plain = SeriesEncoder(shipped(), given, mode="transform", slope=0.0).in_total(9000)
     refined = SeriesEncoder(shipped(), given, mode="transform").in_total(9000)
     assert len(plain) == 9000 and 0.99 * 9000 <= len(refined) <= 9000
+
+
+class Stub:
+    """A coder of one tile: what growing gives, what refining that gives, and the error of each."""
+
+    def __init__(self, more: Tile, again: Tile, errors: dict[int, float]) -> None:
+        self.more, self.again, self.errors, self.asked = more, again, errors, 0
+
+    def grown(self, tile: Tile, room: int) -> Tile:
+        self.asked = tile.size + room
+        return self.more
+
+    def refined(self, trial: Trial) -> Trial:
+        return Trial((self.again,)) if trial.tiles == (self.more,) else trial
+
+    def error(self, trial: Trial) -> float:
+        return self.errors[id(trial.tiles[0])]
+
+
+@pytest.mark.parametrize("better", [True, False])
+def test_a_tile_that_grows_keeps_what_a_trellis_won(better: bool) -> None:
+    """It was replaced by more bytes without a trellis, whether or not these draw it better."""
+    cut, tile, more, again = (Tile(0, object(), 16, size) for size in (100, 98, 110, 109))  # type: ignore[arg-type]
+    plain = Tile(0, more.coded, 16, 110)
+    errors = {id(tile): 1.0 if better else 3.0, id(plain): 2.0}
+    found = regrown(Stub(more, plain, errors), cut, tile, 12)  # type: ignore[arg-type]
+    assert found is (tile if better else plain)
+    coder = Stub(more, again, {})
+    assert regrown(coder, cut, tile, 12) is again and coder.asked == 98 + 12  # type: ignore[arg-type]
+    assert regrown(Stub(more, plain, {}), cut, Tile(0, cut.coded, 16, 100), 10) is plain  # type: ignore[arg-type]
