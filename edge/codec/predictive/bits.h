@@ -3,6 +3,10 @@
  * One coder_t serves both directions, so that the model code is written once: every function takes the value to
  * encode and returns the value that is coded. A decoder knows which bits of its window the payload covers and fails
  * with ENDED as soon as some continuation of a cut payload would decode otherwise.
+ *
+ * Rows are encoded in two steps: the model queues which bits come (QUEUEING), then coder_drain codes them in one loop
+ * that has nothing else to do. A queued bit is its place, in bit_t from `base`, twice, and its value; raw bits are RAW,
+ * their number << 16, and their value.
  */
 #ifndef SP_PREDICTIVE_BITS_H
 #define SP_PREDICTIVE_BITS_H
@@ -27,12 +31,17 @@ enum { OK = 0, CORRUPT = 4, ENDED = 5, TOO_LONG = 7 }; /* as in rangecoder/coder
 /* Probability of a 1 in 1/65536, and how many bits have shaped it: it moves faster at first. */
 typedef struct { uint16_t one, seen; } bit_t;
 
+enum { DECODING = 0, ENCODING = 1, QUEUEING = 2 };
+#define RAW ((uint32_t)1 << 31)
+
 typedef struct {
     uint64_t range;
     uint64_t lower;   /* encoder: low end of the interval; decoder: the point's distance from it */
     uint64_t unknown; /* decoder: mask of the low bits of the point that the payload does not cover */
     uint8_t *bytes;
     size_t size, at; /* room or length, and bytes written or taken */
+    uint32_t *queue;  /* QUEUEING: where the next bit goes, and what places count from */
+    bit_t *base;
     int encoding, failed;
 } coder_t;
 
@@ -40,6 +49,7 @@ typedef struct { uint64_t range, lower; size_t at; } mark_t; /* an encoder's sta
 
 void coder_start_encoding(coder_t *c, uint8_t *out, size_t capacity);
 void coder_start_decoding(coder_t *c, const uint8_t *payload, size_t size);
+void coder_drain(coder_t *c, const uint32_t *from, const uint32_t *end); /* queued bits, in the order they came */
 size_t coder_finish(coder_t *c);                                   /* closes the run; length, 0 if TOO_LONG */
 size_t coder_prefix(const mark_t *m, const uint8_t *bytes, size_t size); /* least prefix that holds all up to m */
 void carry_into(uint8_t *bytes, size_t size);
@@ -98,23 +108,61 @@ INLINE void narrow(coder_t *c, uint64_t left, uint64_t width)
 static const uint8_t ADAPTATION[SEEN_LIMIT + 1] = {2, 2, 3, 3, 3, 4, 4, 4, 4, 4, 4, 5, 5, 5, 5, 5,
                                                    5, 5, 5, 5, 5, 5, 5, 6, 6, 6, 6, 6, 6, 6, 6, 7};
 
+/* A bit moves its probability; ones: 65535 where it is 1, else 0. */
+INLINE void adapt(bit_t *b, uint32_t one, uint32_t ones)
+{
+    uint32_t seen = b->seen, off = one ^ ones;
+    b->one = (uint16_t)((off - (off >> ADAPTATION[seen])) ^ ones);
+    b->seen = (uint16_t)(seen + (seen < SEEN_LIMIT));
+}
+
+/* A bit into the interval; zero: all ones where it is 0, else 0. Masks, not branches: which way a bit falls is the one
+ * thing that cannot be foreseen. */
+INLINE void code_known(coder_t *c, bit_t *b, uint64_t zero)
+{
+    uint32_t one = b->one;
+    uint64_t bound = (c->range >> PROBABILITY_BITS) * one, rest = (c->range & zero) - zero;
+    adapt(b, one, (uint32_t)~zero & 65535);
+    narrow(c, bound & zero, rest + (bound ^ zero)); /* range - bound, or bound */
+}
+
+INLINE uint32_t place_of(const coder_t *c, const bit_t *b) { return (uint32_t)(b - c->base) << 1; }
+
 INLINE int code_bit(coder_t *c, bit_t *b, int bit)
 {
-    uint32_t one = b->one, seen = b->seen, rate = ADAPTATION[seen];
-    uint64_t bound = (c->range >> PROBABILITY_BITS) * one;
-    if (!c->encoding) bit = c->lower < bound;
-    b->seen = (uint16_t)(seen + (seen < SEEN_LIMIT));
-    /* Masks, not branches: which way a bit falls is the one thing that cannot be foreseen. */
-    uint64_t taken = (uint64_t)0 - (uint64_t)(bit & 1), rest = c->range - bound;
-    b->one = (uint16_t)(one + (((65535 - one) >> rate) & (uint32_t)taken) - ((one >> rate) & ~(uint32_t)taken));
-    narrow(c, bound & ~taken, rest ^ ((rest ^ bound) & taken));
+    if (c->encoding == QUEUEING) {
+        *c->queue++ = place_of(c, b) | (uint32_t)(bit & 1);
+        return bit;
+    }
+    if (!c->encoding) bit = c->lower < (c->range >> PROBABILITY_BITS) * b->one;
+    code_known(c, b, (uint64_t)(bit & 1) - 1);
     return bit;
+}
+
+/* The same where the caller goes another way by the bit anyhow. */
+INLINE int code_branch(coder_t *c, bit_t *b, int bit)
+{
+    if (c->encoding) return code_bit(c, b, bit);
+    uint32_t one = b->one;
+    uint64_t bound = (c->range >> PROBABILITY_BITS) * one;
+    if (c->lower < bound) {
+        adapt(b, one, 65535);
+        narrow(c, 0, bound);
+        return 1;
+    }
+    adapt(b, one, 0);
+    narrow(c, bound, c->range - bound);
+    return 0;
 }
 
 /* n equally likely bits, at most MAX_RAW_BITS. */
 INLINE uint32_t code_raw(coder_t *c, unsigned n, uint32_t value)
 {
     if (n == 0) return 0;
+    if (c->encoding == QUEUEING) {
+        *c->queue++ = RAW | n << 16 | value;
+        return value;
+    }
     uint64_t width = c->range >> n;
     if (!c->encoding) {
         uint64_t q = c->lower / width;

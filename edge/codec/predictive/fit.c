@@ -1,6 +1,6 @@
 /* The encoder's weights: least squares over the tile, per class of activity, in fixed point.
  *
- * Quiet pixels count more (weight ~ 1/activity): an error costs bits by its size relative to those around it.
+ * samples.c sums over the pixels, here those sums are solved.
  */
 #include "plan.h"
 
@@ -18,108 +18,6 @@ static uint32_t list_lanes(uint32_t n_refs, uint8_t *lanes, uint32_t *ends)
         ends[set] = n;
     }
     return n;
-}
-
-/* Least activity with an index of activity8. */
-static uint32_t activity_from8(uint32_t index)
-{
-    return index < 16 ? index : (8 + (index & 7)) << (index / 8 - 1);
-}
-
-/* Which pixels are looked at, their mean activity and the quarters of activity; how many there are. */
-static int32_t survey(fit_t *f, const tile_t *t, int32_t band)
-{
-    const plane_t *p = &t->plane[band];
-    int32_t n = (p->height - 2) * p->width, histogram[ACTIVITIES] = {0};
-    int64_t total = 0;
-    f->n = 0;
-    f->looks = min32(n, min32(FIT_SAMPLES, n / 3 + 1024));
-    for (int32_t k = 0; k < f->looks; k++) {
-        int32_t i = (int32_t)((int64_t)k * n / f->looks), y = 2 + i / p->width, x = i % p->width;
-        if (!counts(t, band, y, x)) continue;
-        uint32_t a = activity(p->at + y * p->stride + x, p->stride);
-        total += a;
-        histogram[activity8(a)]++;
-        f->n++;
-    }
-    if (f->n == 0) return 0;
-    uint32_t mean = (uint32_t)(total / f->n), soften = mean / 8 + 1;
-    f->shift = ilog2(mean + 1) > 8 ? ilog2(mean + 1) - 8 : 0;
-    int32_t below = 0, quarter = 0;
-    for (uint32_t a = 0; a < ACTIVITIES; a++) {
-        while (quarter < 3 && (int64_t)below * 4 >= (int64_t)(quarter + 1) * f->n) f->quarter[quarter++] = a;
-        below += histogram[a];
-        f->scale[a] = (int32_t)isqrt64(((uint64_t)soften << 16) / (activity_from8(a) + soften));
-    }
-    while (quarter < 3) f->quarter[quarter++] = ACTIVITIES - 1;
-    return f->n;
-}
-
-static void flush_products(fit_t *f, uint32_t class)
-{
-    int32_t n = f->n_lanes + 1, filled = f->filled[class];
-    for (int32_t i = 0; i < n; i++) {
-        const int16_t *a = f->chunk[class][i];
-        memset(&f->chunk[class][i][filled], 0, (size_t)(CHUNK - filled) * sizeof(int16_t));
-        for (int32_t j = 0; j <= i; j++) {
-            const int16_t *b = f->chunk[class][j];
-            int32_t sum = 0;
-            for (int32_t k = 0; k < CHUNK; k++) sum += (int32_t)a[k] * b[k];
-            f->product[class][i][j] += sum;
-        }
-    }
-    f->filled[class] = 0;
-}
-
-/* Scaled down and limited, so that CHUNK products fit 32 bits. n is a multiple of 8. */
-static void tame(const int16_t *in, int32_t n, int32_t scale, uint32_t shift, int16_t *out)
-{
-    for (int32_t i = 0; i < n; i += 8)
-        for (int32_t k = i; k < i + 8; k++) {
-            int32_t v = (in[k] * scale) >> shift;
-            v = v < -2047 ? -2047 : v;
-            out[k] = (int16_t)(v > 2047 ? 2047 : v);
-        }
-}
-
-/* One pixel's taps and target (behind them) into the columns of its class. */
-static void add_sample(fit_t *f, const plane_t *p, const band_t *b, const int16_t *const (*rows)[3], int32_t y,
-                       int32_t x)
-{
-    const int16_t *at = p->at + y * p->stride;
-    int16_t taps[SAMPLE], tamed[SAMPLE], above = at[x - p->stride];
-    gather(at, p->stride, rows, b->n_refs, x, taps);
-    for (int k = 0; k < LEFT_TAPS; k++) taps[LANES + k] = (int16_t)(at[x - 1 - k] - above);
-    for (int k = WEIGHTS; k < SAMPLE; k++) taps[k] = (int16_t)(at[x] - above);
-    uint32_t a = activity8(activity(at + x, p->stride)), class = 0;
-    if (b->phased) class = 2 * ((uint32_t)y & 1) + ((uint32_t)x & 1);
-    for (int k = 0; k < 3 && !b->phased; k++) class += a >= f->quarter[k];
-    tame(taps, (int32_t)(OWN_LANES + REF_LANES * b->n_refs), f->scale[a], 8 + f->shift, tamed);
-    tame(taps + LANES, SAMPLE - LANES, f->scale[a], 8 + f->shift, tamed + LANES);
-    int32_t column = f->filled[class]++;
-    for (int32_t k = 0; k <= f->n_lanes; k++) f->chunk[class][k][column] = tamed[f->lane[k]];
-    f->weight += f->scale[a] * f->scale[a];
-    if (f->filled[class] == CHUNK) flush_products(f, class);
-}
-
-/* Sums of products of taps and target over the pixels, by class; quiet pixels count more: errors there are small. */
-static void accumulate(fit_t *f, const tile_t *t, int32_t band)
-{
-    const plane_t *p = &t->plane[band];
-    const int16_t *rows[MAX_REFS][3] = {{NULL}};
-    int32_t n = (p->height - 2) * p->width, before = -1;
-    memset(f->product, 0, sizeof f->product);
-    memset(f->filled, 0, sizeof f->filled);
-    f->weight = 0;
-    for (int32_t k = 0; k < f->looks; k++) {
-        int32_t i = (int32_t)((int64_t)k * n / f->looks), y = 2 + i / p->width, x = i % p->width;
-        if (!counts(t, band, y, x)) continue;
-        for (uint32_t r = 0; r < t->band[band].n_refs && y != before; r++)
-            ref_rows(&t->ref[band][r], y, p->height, rows[r]);
-        before = y;
-        add_sample(f, p, &t->band[band], (const int16_t *const (*)[3])rows, y, x);
-    }
-    for (uint32_t class = 0; class < MAX_CLASSES; class++) flush_products(f, class);
 }
 
 /* What quantisation adds to the squares of the taps: they will be read from decoded samples. */
@@ -142,11 +40,13 @@ static int64_t shared_noise(const fit_t *f, int32_t i, int32_t j)
 /* Products of `count` classes, from one on. */
 static void merge(const fit_t *f, uint32_t from, uint32_t count, int64_t a[FIT_SIZE][FIT_SIZE])
 {
-    for (int32_t i = 0; i <= f->n_lanes; i++)
-        for (int32_t j = 0; j <= i; j++) {
-            a[i][j] = shared_noise(f, i, j) * count / MAX_CLASSES;
-            for (uint32_t c = from; c < from + count; c++) a[i][j] += f->product[c][i][j];
-        }
+    int64_t noisy = 0;
+    for (uint32_t g = 0; g < GROUPS; g++) noisy |= f->noise[g];
+    for (int32_t i = 0; i <= f->n_lanes; i++) {
+        for (int32_t j = 0; j <= i; j++) a[i][j] = noisy ? shared_noise(f, i, j) * count / MAX_CLASSES : 0;
+        for (uint32_t c = from; c < from + count; c++)
+            for (int32_t j = 0; j <= i; j++) a[i][j] += f->product[c][i][j];
+    }
 }
 
 static int32_t even_log(int64_t v) /* least even e with v < 2^e */
@@ -291,6 +191,7 @@ static void solve_all(fit_t *f, const tile_t *t, int32_t band, const int32_t *ma
     f->n_lanes = (int32_t)list_lanes(b->n_refs, f->lane, f->end);
     f->lane[f->n_lanes] = WEIGHTS; /* the target */
     accumulate(f, t, band);
+    memset(f->noise, 0, sizeof f->noise);
     f->noise[0] = noise(f, b, max_error[band]);
     for (uint32_t k = 0; k < b->n_refs; k++)
         f->noise[k + 1] = noise(f, &t->band[b->refs[k]], max_error[b->refs[k]]);

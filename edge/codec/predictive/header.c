@@ -3,7 +3,7 @@
 
 enum { VALUE_OFFSET = 1 << 15, VALUE_LIMIT = 1 << 16, ONE_PIXEL = 0, AS_BEFORE = 1, OTHER = 2 };
 
-/* Bits of the lanes of `gather`: row y - 1 in the first byte, y - 2 in the second; then the pixels before. */
+/* Bits of the own lanes: row y - 1 in the first byte, y - 2 in the second; then the pixels before. */
 const uint32_t OWN_SET[TAP_SETS] = {0x10000, 0x10014, 0x30814, 0x33E36, 0x33E36, 0x77F77};
 /* The same of a reference: rows y - 1, y, y + 1. */
 const uint32_t REF_SET[TAP_SETS] = {0x00200, 0x00200, 0x20702, 0x20702, 0x70707, 0xF0F0F};

@@ -73,29 +73,25 @@ static int32_t rough_log2(uint32_t v)
     return 256 * top + m + (m * (256 - m) * 88 >> 16);
 }
 
-/* Is a pixel's value coded by prediction? */
-int counts(const tile_t *t, int32_t band, int32_t y, int32_t x)
-{
-    const plane_t *p = &t->plane[band];
-    const int16_t *at = p->at + y * p->stride + x;
-    if (t->band[band].copies && (at[0] == at[-1] || at[0] == at[-p->stride])) return 0;
-    return cell_is_valid(t, band, y, x);
-}
-
 /* Which codes pixels of a band have, and how many pixels that are coded by prediction have each. */
 static void count_codes(const tile_t *t, int32_t band, uint32_t *count)
 {
     const plane_t *p = &t->plane[band];
+    const size_t codes = (size_t)t->band[band].last + 1;
+    const int all = t->all_valid && !t->band[band].copies;
     uint8_t *used = t->band[band].used;
-    memset(count, 0, ((size_t)t->band[band].last + 1) * sizeof *count);
-    memset(used, 0, (size_t)t->band[band].last + 1);
-    for (int32_t y = 0; y < p->height; y++)
-        for (int32_t x = 0; x < p->width; x++) {
+    memset(count, 0, codes * sizeof *count);
+    memset(used, 0, codes);
+    for (int32_t y = 0; y < p->height; y++) {
+        const int16_t *row = p->at + y * p->stride;
+        for (int32_t x = 0; x < p->width && all; x++) count[row[x]]++;
+        for (int32_t x = 0; x < p->width && !all; x++) {
             if (!cell_is_valid(t, band, y, x)) continue;
-            int32_t code = p->at[y * p->stride + x];
-            used[code] = 1;
-            count[code] += (uint32_t)counts(t, band, y, x);
+            used[row[x]] = 1;
+            count[row[x]] += (uint32_t)counts(t, band, y, x);
         }
+    }
+    for (size_t i = 0; i < codes && all; i++) used[i] = count[i] != 0;
 }
 
 /* Lists the codes that pixels have, in blocks where that saves more than it costs. */
@@ -117,29 +113,39 @@ static void choose_list(band_t *b, const uint32_t *count)
     if (b->listed) make_ranks(b);
 }
 
+static int32_t weighted_log(uint32_t n) { return (int32_t)n * rough_log2(n); } /* n is at most 2^16 */
+
 /* Bits of 256 that coding the lowest bits by how often ranks occur saves: blocks of 2^fine ranks are not even. 2^shared
- * blocks learn together.
+ * blocks learn together. weighted: weighted_log of every count.
  */
-static int64_t gain_of_fine(const band_t *b, const uint32_t *count, uint32_t fine, uint32_t shared)
+static int64_t gain_of_fine(const band_t *b, const uint32_t *count, const int32_t *weighted, uint32_t fine,
+                            uint32_t shared)
 {
     int64_t gain = 0;
-    int32_t size = 1 << fine, step = size << shared;
+    const int32_t size = 1 << fine, step = size << shared;
     for (int32_t start = 0; start <= b->last_rank; start += step) {
         uint32_t sum[1 << FINE_LIMIT] = {0}, total = 0;
-        int64_t bits = 0;
-        for (int32_t i = 0; i < step && start + i <= b->last_rank; i++) sum[i & (size - 1)] += count[start + i];
-        for (int32_t i = 0; i < size; i++) total += sum[i];
+        int64_t parts = 0;
+        const int32_t end = min32(step, b->last_rank + 1 - start);
+        for (int32_t i = 0; i < end; i++) total += count[start + i];
+        if (total == 0) continue;
+        if (shared == 0) {
+            for (int32_t i = 0; i < end; i++) parts += weighted[start + i];
+        } else {
+            for (int32_t i = 0; i < end; i++) sum[i & (size - 1)] += count[start + i];
+            for (int32_t i = 0; i < size; i++) parts += weighted_log(sum[i]);
+        }
         int32_t log = rough_log2(total);
-        for (int32_t i = 0; i < size; i++) bits += (int64_t)sum[i] * (log - rough_log2(sum[i]));
-        gain += (int64_t)total * fine * 256 - bits - (total ? (size - 1) * (log + 256) / 2 : 0);
+        gain += (int64_t)total * ((int32_t)fine * 256 - log) + parts - (size - 1) * (log + 256) / 2;
     }
     return gain;
 }
 
 /* How many of a rank's lowest bits are worth coding so; errors must be well above them. */
-static void choose_fine(band_t *b, uint32_t *count)
+static void choose_fine(band_t *b, uint32_t *count, int32_t *weighted)
 {
     int64_t best = 0, pixels = 0;
+    if (1 + FINE_BELOW + b->listed > b->scale) return;
     for (int32_t i = 0; i <= b->last; i++) { /* from codes to ranks, in place: a rank is at most its code */
         uint32_t n = count[i];
         pixels += n;
@@ -147,9 +153,10 @@ static void choose_fine(band_t *b, uint32_t *count)
         count[i] = 0;
         if (b->used[i]) count[b->rank16[i] >> 4] = n;
     }
+    for (int32_t i = 0; i <= b->last_rank; i++) weighted[i] = weighted_log(count[i]);
     for (uint32_t fine = 1; fine <= FINE_LIMIT && fine + FINE_BELOW + b->listed <= b->scale; fine++) {
         for (uint32_t shared = 0; shared <= SHARED_LIMIT; shared += 2) {
-            int64_t gain = gain_of_fine(b, count, fine, shared);
+            int64_t gain = gain_of_fine(b, count, weighted, fine, shared);
             if (gain <= best + pixels * LEAST_FINE) continue;
             best = gain;
             b->fine = fine;
@@ -158,13 +165,13 @@ static void choose_fine(band_t *b, uint32_t *count)
     }
 }
 
-void choose_values(tile_t *t, int32_t band, uint32_t *count)
+void choose_values(fit_t *f, tile_t *t, int32_t band)
 {
     band_t *b = &t->band[band];
     if (b->last >= MAP_LIMIT) return;
-    count_codes(t, band, count);
-    choose_list(b, count);
-    choose_fine(b, count);
+    count_codes(t, band, f->count);
+    choose_list(b, f->count);
+    choose_fine(b, f->count, f->weighted);
 }
 
 /* Are pixels in one place of cells of 2 x 2 smoother than in another? Interpolation to twice the size does that. */
@@ -202,15 +209,17 @@ static int worth_copying(const band_t *b, int32_t n, int32_t repeated, int64_t c
 static int repeats(const tile_t *t, int32_t band, int32_t max_error)
 {
     const plane_t *p = &t->plane[band];
-    int32_t count[2][2 * SMALL + 1] = {{0}}, n = 0, repeated = 0;
+    int32_t count[2][2 * SMALL + 2] = {{0}}, n = 0, repeated = 0; /* the last: of all others */
     int64_t change = 0;
     for (int32_t y = 1; y < p->height; y += 1 + p->height / LOOK_ROWS)
         for (int32_t x = 1; x < p->width; x++) {
             const int16_t *at = p->at + y * p->stride + x;
             const int32_t d[2] = {at[0] - at[-1], at[0] - at[-p->stride]};
             if (!cell_is_valid(t, band, y, x)) continue;
-            for (int i = 0; i < 2; i++)
-                if (d[i] >= -SMALL && d[i] <= SMALL) count[i][d[i] + SMALL]++;
+            for (int i = 0; i < 2; i++) {
+                uint32_t place = (uint32_t)(d[i] + SMALL);
+                count[i][place > 2 * SMALL ? 2 * SMALL + 1 : place]++;
+            }
             repeated += d[0] == 0 || d[1] == 0;
             change += d[0] < 0 ? -d[0] : d[0];
             n++;

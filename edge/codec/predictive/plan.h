@@ -18,7 +18,6 @@
 #define FIT_SIZE (MOST_TAPS + 1) /* taps and target */
 #define CHUNK 128
 #define ACTIVITIES 128
-#define SAMPLE 96            /* weights, the target, whole vectors of 8 */
 #define RATIO_BITS 24
 #define RATIO_LIMIT ((int64_t)1 << 32)
 #define RIDGE 13
@@ -39,19 +38,37 @@ typedef struct {
     uint32_t shift, quarter[3], end[TAP_SETS];
     uint8_t lane[FIT_SIZE];
     int64_t noise[GROUPS], weight, product[MAX_CLASSES][FIT_SIZE][FIT_SIZE];
-    int32_t filled[MAX_CLASSES];
-    int16_t chunk[MAX_CLASSES][FIT_SIZE][CHUNK];
+    int32_t place[FIT_SAMPLES], sorted[FIT_SAMPLES]; /* of the pixels in the band's plane; the same by class */
+    int16_t weights[FIT_SAMPLES];                    /* scales of the sorted ones */
+    uint8_t activity[FIT_SAMPLES], class[FIT_SAMPLES]; /* class: before they are sorted, by place in cells of 2 x 2 */
+    int16_t chunk[FIT_SIZE][CHUNK];
     solution_t solution[1 + 2 + 4];
-    uint32_t count[MAP_LIMIT + 64];
+    uint32_t count[MAP_LIMIT + 64]; /* pixels of a code, then of a rank, and weighted_log of each */
+    int32_t weighted[MAP_LIMIT + 64];
 } fit_t;
 
 uint64_t isqrt64(uint64_t v);
 int32_t log2_256(uint64_t v);
-void choose_values(tile_t *t, int32_t band, uint32_t *count); /* list and fine bits, after the predictor */
+void choose_values(fit_t *f, tile_t *t, int32_t band); /* list and fine bits, after the predictor */
 void find_range(band_t *b, const int32_t *samples, const uint8_t *valid, int32_t n, int32_t max_error);
 void choose_structure(tile_t *t, const int32_t *max_error); /* order and references; planes hold the samples */
 void choose_predictor(fit_t *f, tile_t *t, int32_t band, const int32_t *max_error);
-int counts(const tile_t *t, int32_t band, int32_t y, int32_t x); /* is a pixel's value coded by prediction? */
-int cell_is_valid(const tile_t *t, int32_t band, int32_t y, int32_t x);
+int32_t survey(fit_t *f, const tile_t *t, int32_t band); /* which pixels, and quarters of activity; how many */
+void accumulate(fit_t *f, const tile_t *t, int32_t band); /* products of their taps and themselves, by class */
+int cell_has_valid(const tile_t *t, int32_t band, int32_t y, int32_t x); /* looked up; cell_is_valid knows of the tile */
+
+static inline int cell_is_valid(const tile_t *t, int32_t band, int32_t y, int32_t x)
+{
+    return t->all_valid || cell_has_valid(t, band, y, x);
+}
+
+/* Is a pixel's value coded by prediction? */
+static inline int counts(const tile_t *t, int32_t band, int32_t y, int32_t x)
+{
+    const plane_t *p = &t->plane[band];
+    const int16_t *at = p->at + y * p->stride + x;
+    if (t->band[band].copies && (at[0] == at[-1] || at[0] == at[-p->stride])) return 0;
+    return cell_is_valid(t, band, y, x);
+}
 
 #endif

@@ -128,6 +128,12 @@ static inline uint32_t activity8(uint32_t v)
     return 8 * (top - 2) + ((v >> (top - 3)) & 7);
 }
 
+/* Least activity with an index of activity8. */
+static inline uint32_t activity_from8(uint32_t index)
+{
+    return index < 16 ? index : (8 + (index & 7)) << (index / 8 - 1);
+}
+
 /* |differences| between the pixels above one; p: the pixel, r: samples from a row to the next. */
 static inline uint32_t activity(const int16_t *p, int32_t r)
 {
@@ -135,24 +141,6 @@ static inline uint32_t activity(const int16_t *p, int32_t r)
     int32_t up = n - p[-2 * r], west = nw - p[-2 * r - 1], east = ne - p[-2 * r + 1];
     return (uint32_t)((left < 0 ? -left : left) + (right < 0 ? -right : right) + (up < 0 ? -up : up) +
                       (west < 0 ? -west : west) + (east < 0 ? -east : east));
-}
-
-/* Differences of a pixel's lanes from the pixel above, or in a reference from a mean of those that would be known. */
-INLINE void gather(const int16_t *own, int32_t stride, const int16_t *const (*refs)[3], uint32_t n_refs, int32_t x,
-                   int16_t *out)
-{
-    const int16_t *p = own + x - stride;
-    int16_t above = p[0];
-    for (int i = 0; i < 8; i++) out[i] = (int16_t)(p[i - 3] - above);
-    for (int i = 0; i < 8; i++) out[8 + i] = (int16_t)(p[i - 3 - stride] - above);
-    for (uint32_t k = 0; k < n_refs; k++) {
-        const int16_t *up = refs[k][0] + x, *at = refs[k][1] + x, *down = refs[k][2] + x;
-        int16_t mean = (int16_t)((3 * (at[-1] + up[0]) + up[-1] + up[1] + 4) >> 3);
-        int16_t *o = out + OWN_LANES + REF_LANES * k;
-        for (int i = 0; i < 8; i++) o[i] = (int16_t)(up[i - 1] - mean);
-        for (int i = 0; i < 8; i++) o[8 + i] = (int16_t)(at[i - 1] - mean);
-        for (int i = 0; i < 8; i++) o[16 + i] = (int16_t)(down[i - 1] - mean);
-    }
 }
 
 /* Rows y - 1, y, y + 1 of a reference; those outside 0..end - 1 are replaced by row y. */

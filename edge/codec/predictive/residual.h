@@ -22,6 +22,7 @@ typedef struct {
     uint8_t *heights;     /* rows of the cell so far; that of the row above until a pixel is coded */
     int32_t *given, *coded; /* the same of codes as they were and as they are decoded */
     uint32_t *wide;     /* by column, 8 times a mean of the errors above that forgets slowly */
+    int32_t sums[MAX_CLASSES][GROUPS]; /* of the weights of a class, by group, without the pixels before */
     uint16_t *error[3]; /* |errors| in 1/16 of the rows y - 2, y - 1, y in turns */
 } model_t;
 
@@ -29,7 +30,8 @@ typedef struct { int32_t width, reached; } run_t; /* pixels of the cell so far i
 
 static const uint8_t FRACTION_CONTEXT[16] = {0, 0, 0, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 4, 4, 4};
 
-typedef struct { model_t *m; int32_t step, last; uint32_t inverse; } residual_t;
+/* inverse: 2^16 / step, rounded down; reciprocal: 2^36 / step, rounded up. */
+typedef struct { model_t *m; int32_t step, last; uint32_t inverse; uint64_t reciprocal; } residual_t;
 
 #define TRUST 14 /* how many values the prior counts for */
 
@@ -51,7 +53,7 @@ INLINE uint32_t level_of(uint32_t t)
 INLINE uint32_t code_magnitude(coder_t *c, const residual_t *r, level_t *l, uint32_t k, uint32_t e)
 {
     uint32_t units = e >> k, n = 0;
-    while (n < UNARY && code_bit(c, &l->more[n], n < units)) n++;
+    while (n < UNARY && code_branch(c, &l->more[n], n < units)) n++;
     if (UNLIKELY(n == UNARY)) {
         coder_t copy = *c;
         n += code_number(&copy, &r->m->beyond, units - UNARY);
@@ -68,11 +70,14 @@ INLINE uint32_t code_magnitude(coder_t *c, const residual_t *r, level_t *l, uint
     return n << k | high << (k - 1) | next << (k - 2) | code_raw(c, k - 2, e & ((1u << (k - 2)) - 1));
 }
 
+/* To the nearest number of steps. Without a division: its result is off by less than 1 / step, as |d| + step / 2 is below
+ * 2^18 and step below 2^18. */
 INLINE int32_t divide_rounded(const residual_t *r, int32_t d)
 {
-    int32_t half = r->step >> 1;
     if (r->step == 1) return d;
-    return d < 0 ? -((half - d) / r->step) : (d + half) / r->step;
+    uint64_t away = (uint64_t)((d < 0 ? -d : d) + (r->step >> 1));
+    int32_t q = (int32_t)(away * r->reciprocal >> 36);
+    return d < 0 ? -q : q;
 }
 
 /* One sample: its code, given the prediction (1/16) and the context's sum of errors. */
@@ -86,7 +91,7 @@ INLINE int32_t code_sample(coder_t *c, const residual_t *r, int32_t predicted, u
     if (c->encoding) q = divide_rounded(r, code - nearest);
     if (level < SIGN_FIRST) {
         uint32_t away = context < 2 ? 2 - context : context - 2;
-        if (code_bit(c, &l->zero[away], q != 0)) {
+        if (code_branch(c, &l->zero[away], q != 0)) {
             int negative = code_bit(c, &l->sign[context], q < 0);
             uint32_t e = code_magnitude(c, r, l, 0, (uint32_t)(negative ? -q : q) - 1);
             q = negative ? -(int32_t)e - 1 : (int32_t)e + 1;

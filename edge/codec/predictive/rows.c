@@ -4,77 +4,11 @@
 #endif
 #include "rows.h"
 
-/* What the rows above say of the errors of a row, for every pixel; with the pixels before, weights sum to about 106.
- * Where cells of 2 x 2 are told apart, only pixels in the same place of a cell are asked. */
-static void errors_above(const model_t *m, int32_t width, int phased, const uint16_t *n, const uint16_t *nn,
-                         uint32_t *out)
-{
-    if (phased) {
-        for (int32_t x = 0; x < width; x++) out[x] = 34u * nn[x] + 22u * nn[x - 2] + 23u * nn[x + 2];
-        return;
-    }
-    uint32_t *wide = m->wide, around = 0;
-    for (int32_t x = -WIDE; x < width + WIDE; x++)
-        wide[x] += n[x < 0 ? 0 : x < width ? x : width - 1] - (wide[x] >> 3);
-    for (int32_t x = -WIDE; x < WIDE; x++) around += wide[x];
-    for (int32_t x = 0; x < width; x++) {
-        around += wide[x + WIDE];
-        out[x] = 14u * n[x] + 9u * n[x - 1] + 10u * n[x + 1] + 4u * n[x - 2] + 6u * n[x + 2] + 8u * nn[x] +
-                 3u * nn[x - 1] + 5u * nn[x + 1] + (around * 20 >> 6);
-        around -= wide[x - WIDE];
-    }
-}
-
 static void pad_errors(uint16_t *row, int32_t width)
 {
     for (int32_t i = 1; i <= ERROR_PAD; i++) {
         row[-i] = row[0];
         row[width - 1 + i] = row[width - 1];
-    }
-}
-
-/* The class of a pixel by its place or by the activity of its neighbours. */
-INLINE uint32_t class_of(const band_t *b, const int16_t *p, int32_t stride, int32_t y, int32_t x)
-{
-    if (b->classes == 1) return 0;
-    if (b->phased) return b->classes == 2 ? (uint32_t)y & 1 : 2 * ((uint32_t)y & 1) + ((uint32_t)x & 1);
-    uint32_t class = 0, a = activity8(activity(p, stride));
-    for (uint32_t i = 0; i + 1 < b->classes; i++) class += a >= b->threshold[i];
-    return class;
-}
-
-typedef struct {
-    const int16_t *rows[MAX_REFS][3];
-    int16_t *own;
-    uint16_t *error;
-    const uint16_t *error_above;
-    uint8_t *cells;             /* of this row; NULL without copies */
-    const uint8_t *other_cells; /* of the band that has the same cells, or NULL */
-    int32_t y, width, run;      /* run: pixels of the cell so far in this row */
-} row_t;
-
-/* What all taps but the pixels before add to a row's predictions, and the classes; n_refs is constant in every use. */
-INLINE void predict(work_t *w, const band_t *b, const plane_t *plane, const row_t *row, uint32_t n_refs)
-{
-    int16_t taps[LANES];
-    for (int32_t x = 0; x < plane->width; x++) {
-        uint32_t class = class_of(b, row->own + x, plane->stride, row->y, x);
-        const int16_t *weight = b->weight[class];
-        int32_t sum = 0;
-        gather(row->own, plane->stride, (const int16_t *const (*)[3])row->rows, n_refs, x, taps);
-        for (uint32_t i = 0; i < OWN_LANES + REF_LANES * n_refs; i++) sum += (int32_t)taps[i] * weight[i];
-        w->partial[x] = sum;
-        w->class[x] = (uint8_t)class;
-    }
-}
-
-/* The first row has none above: it takes the pixel before, and what the first reference adds to it. */
-static void predict_first(work_t *w, const band_t *b, const row_t *row)
-{
-    for (int32_t x = 0; x < row->width; x++) {
-        int32_t weight = b->weight[0][lane_of(1, 9)];
-        w->partial[x] = b->n_refs && x ? weight * (row->rows[0][1][x] - row->rows[0][1][x - 1]) : 0;
-        w->class[x] = 0;
     }
 }
 
@@ -107,18 +41,18 @@ static void keep_cell(model_t *m, row_t *row, int32_t x, int cell)
 /* One code by its prediction (1/16), by rank among those that pixels have, with the lowest bits of the rank by how
  * often they occur, where the band says so; *e: the error, in 1/16. */
 INLINE int32_t code_value(coder_t *c, const residual_t *r, const band_t *b, int32_t predicted, uint32_t sum,
-                          int32_t given, uint32_t *e)
+                          int32_t given, uint32_t *e, const int plain)
 {
     int32_t value = given;
-    if (UNLIKELY(b->listed)) {
+    if (!plain && b->listed) {
         const uint32_t *rank = b->rank16 + (predicted >> FRACTION);
         predicted = (int32_t)(rank[0] + ((rank[1] - rank[0]) * (uint32_t)(predicted & 15) >> 4));
         if (c->encoding) value = (int32_t)(b->rank16[given] >> 4);
     }
-    const uint32_t fine = b->fine;
+    const uint32_t fine = plain ? 0 : b->fine;
     int32_t upper = fine ? max32(predicted - (((1 << fine) - 1) << (FRACTION - 1)), 0) >> fine : predicted;
     upper = code_sample(c, r, min32(upper, r->last << FRACTION), sum >> fine, value >> fine);
-    if (UNLIKELY(fine != 0)) {
+    if (fine) {
         bit_t *tree = b->often + ((uint32_t)upper >> b->shared << fine);
         uint32_t node = 1;
         for (uint32_t i = fine; i-- > 0;) node = 2 * node + (uint32_t)code_bit(c, &tree[node], value >> i & 1);
@@ -132,7 +66,7 @@ INLINE int32_t code_value(coder_t *c, const residual_t *r, const band_t *b, int3
     }
     int32_t d = value * 16 - predicted;
     *e = (uint32_t)(d < 0 ? -d : d);
-    return UNLIKELY(b->listed) ? b->code_of[value] : value;
+    return !plain && b->listed ? b->code_of[value] : value;
 }
 
 /* A row on its way: what the pixel x, and those before it, bring to the next. */
@@ -160,31 +94,34 @@ INLINE int32_t predicted_code(const work_t *w, const band_t *b, const window_t *
 
 /* A valid pixel: predicted, or in a band with copies perhaps repeated; *e: its error. The code it decodes to. */
 INLINE int32_t code_pixel(coder_t *c, work_t *w, const residual_t *r, const band_t *b, row_t *row, const window_t *near,
-                          int32_t above, int32_t x, int *cell, uint32_t *e)
+                          int32_t above, int32_t x, int *cell, uint32_t *e, const int plain)
 {
     model_t *m = r->m;
     int32_t given = w->codes[x], code;
     *cell = NEW;
-    if (UNLIKELY(b->copies)) {
+    if (!plain && b->copies) {
         coder_t copy = *c;
         *cell = code_copy(&copy, w, m, row, x);
         *c = copy;
     }
     if (*cell == NEW) {
-        code = code_value(c, r, b, predicted_code(w, b, near, above, x), context_sum(w, b, near, x), given, e);
+        int32_t predicted = predicted_code(w, b, near, above, x);
+        code = code_value(c, r, b, predicted, context_sum(w, b, near, x), given, e, plain);
     } else {
         code = *cell == LEFT ? w->codes[x - 1] : m->coded[x];
         *e = *cell == LEFT ? near->left : row->error_above[x];
     }
     w->codes[x] = code;
+    if (plain) return code;
     m->given[x] = given;
     m->coded[x] = code;
     return code;
 }
 
-/* Codes of one row, in the grid of its band; `encoding` is a constant in every use. */
+/* Codes of one row, in the grid of its band. Constants in every use: `encoding`, DECODING or QUEUEING; `plain`: the band
+ * lists no values, has no copies and no fine bits. */
 INLINE int32_t code_pixels(coder_t *outer, work_t *w, const residual_t *r, const band_t *b, row_t *row, int32_t stride,
-                           const int encoding)
+                           const int encoding, const int plain)
 {
     coder_t c = *outer; /* in registers, as nothing takes its address */
     c.encoding = encoding;
@@ -196,10 +133,10 @@ INLINE int32_t code_pixels(coder_t *outer, work_t *w, const residual_t *r, const
         uint32_t e = context_sum(w, b, &near, x) >> 7;
         int cell = HOLE;
         if (w->okay[x]) {
-            value = code_pixel(&c, w, r, b, row, &near, above, x, &cell, &e) >> b->shift;
+            value = code_pixel(&c, w, r, b, row, &near, above, x, &cell, &e, plain) >> b->shift;
             if (UNLIKELY(c.failed)) break;
         }
-        if (UNLIKELY(b->copies)) keep_cell(r->m, row, x, cell);
+        if (!plain && b->copies) keep_cell(r->m, row, x, cell);
         row->own[x] = (int16_t)value;
         row->error[x] = (uint16_t)(e < 65535 ? e : 65535);
         near = (window_t){{value, near.before[0], near.before[1]}, row->error[x], near.left};
@@ -207,6 +144,26 @@ INLINE int32_t code_pixels(coder_t *outer, work_t *w, const residual_t *r, const
     c.encoding = outer->encoding;
     *outer = c;
     return x;
+}
+
+/* The encoder's row: first what comes, then its bits. */
+static int32_t encode_row(coder_t *c, work_t *w, const residual_t *r, const band_t *b, row_t *row, int32_t stride)
+{
+    const int plain = !b->listed && !b->copies && !b->fine;
+    int32_t done = row->width;
+    c->queue = w->queue;
+    c->base = (bit_t *)(void *)w;
+    if (!b->copies && row->y && r->step == 1 && !b->shift && w->tile.all_valid) queue_exact(c, w, r, b, row, stride);
+    else if (plain) done = code_pixels(c, w, r, b, row, stride, QUEUEING, 1);
+    else done = code_pixels(c, w, r, b, row, stride, QUEUEING, 0);
+    coder_drain(c, w->queue, c->queue);
+    return done;
+}
+
+static int32_t decode_row(coder_t *c, work_t *w, const residual_t *r, const band_t *b, row_t *row, int32_t stride)
+{
+    if (b->listed || b->copies || b->fine) return code_pixels(c, w, r, b, row, stride, DECODING, 0);
+    return code_pixels(c, w, r, b, row, stride, DECODING, 1);
 }
 
 int32_t code_row(coder_t *c, work_t *w, const residual_t *r, int32_t band, int32_t y, int32_t end)
@@ -221,13 +178,9 @@ int32_t code_row(coder_t *c, work_t *w, const residual_t *r, int32_t band, int32
     for (uint32_t k = 0; k < b->n_refs; k++) ref_rows(&t->ref[band][k], y, end, row.rows[k]);
     start_row(plane, y);
     errors_above(r->m, plane->width, (int)b->phased, row.error_above, r->m->error[(y + 1) % 3], w->above);
-    if (y == 0) predict_first(w, b, &row);
-    else if (b->n_refs == 0) predict(w, b, plane, &row, 0);
-    else if (b->n_refs == 1) predict(w, b, plane, &row, 1);
-    else if (b->n_refs == 2) predict(w, b, plane, &row, 2);
-    else predict(w, b, plane, &row, 3);
-    int32_t done = c->encoding ? code_pixels(c, w, r, b, &row, plane->stride, 1)
-                               : code_pixels(c, w, r, b, &row, plane->stride, 0);
+    predict(w, b, r->m, &row, plane->stride);
+    int32_t done = c->encoding ? encode_row(c, w, r, b, &row, plane->stride)
+                               : decode_row(c, w, r, b, &row, plane->stride);
     end_row(plane, y);
     pad_errors(row.error, plane->width);
     return done;

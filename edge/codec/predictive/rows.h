@@ -1,18 +1,44 @@
-/* Rows of a band: what rows.c offers tile.c, and what both work in. */
+/* Rows of a band: what rows.c offers tile.c, and what it and predict.c, exact.c work in. */
 #ifndef SP_PREDICTIVE_ROWS_H
 #define SP_PREDICTIVE_ROWS_H
 
 #include "residual.h"
+
+#define MOST_BITS 64 /* that a pixel queues, at most: copies 2, sign and zero 2, unary 20, number 25, low bits 3, fine 3 */
 
 typedef struct {
     tile_t tile;
     model_t model[MAX_BANDS];
     int32_t codes[MAX_SIDE];
     uint8_t okay[MAX_SIDE];
-    uint32_t above[MAX_SIDE];
-    int32_t partial[MAX_SIDE];
+    uint32_t above[MAX_SIDE];           /* what the rows above say of the errors */
+    int32_t partial[MAX_SIDE];          /* what all taps but the pixels before say of the pixels */
     uint8_t class[MAX_SIDE];
+    int32_t activity[MAX_SIDE];
+    int16_t mean[MAX_REFS][MAX_SIDE];
+    int32_t predicted[MAX_SIDE];
+    uint32_t queue[MAX_SIDE * MOST_BITS];
 } work_t;
+
+/* A row of a band with what lies around it. */
+typedef struct {
+    const int16_t *rows[MAX_REFS][3];
+    int16_t *own;
+    uint16_t *error;
+    const uint16_t *error_above;
+    uint8_t *cells;             /* of this row; NULL without copies */
+    const uint8_t *other_cells; /* of the band that has the same cells, or NULL */
+    int32_t y, width, run;      /* run: pixels of the cell so far in this row */
+} row_t;
+
+/* predict.c: w->class and w->partial of a row; the same of the errors above it */
+void sum_weights(model_t *m, const band_t *b);
+void predict(work_t *w, const band_t *b, const model_t *m, const row_t *row, int32_t stride);
+void errors_above(const model_t *m, int32_t width, int phased, const uint16_t *n, const uint16_t *nn,
+                  uint32_t *restrict out);
+
+/* exact.c: queues a row of which nothing has to be decoded first to encode it, as the plane holds it already */
+void queue_exact(coder_t *c, work_t *w, const residual_t *r, const band_t *b, const row_t *row, int32_t stride);
 
 /* Codes row y of a band, of which rows up to end - 1 are known in its references; how many pixels are coded: all but
  * after a failure. w->codes and w->okay hold the row. */

@@ -2,9 +2,8 @@
 #include "plan.h"
 #include "rows.h"
 
-int cell_is_valid(const tile_t *t, int32_t band, int32_t y, int32_t x)
+int cell_has_valid(const tile_t *t, int32_t band, int32_t y, int32_t x)
 {
-    if (t->all_valid) return 1;
     const grid_t *g = &t->band[band].grid;
     for (int32_t row = max32(y * g->fy - g->oy, 0); row < min32((y + 1) * g->fy - g->oy, t->height); row++)
         for (int32_t c = max32(x * g->fx - g->ox, 0); c < min32((x + 1) * g->fx - g->ox, t->width); c++)
@@ -96,6 +95,7 @@ static void start_models(arena_t *a, work_t *w)
                 m->error[i][x] = (uint16_t)(1u << w->tile.band[b].scale);
         }
         start_plane(&w->tile.plane[b], w->tile.band[b].start);
+        sum_weights(m, &w->tile.band[b]);
     }
 }
 
@@ -172,7 +172,7 @@ static void make_plan(arena_t *a, work_t *w, const int32_t *samples, const int32
         if (!t->band[b].last) continue;
         build_refs(t, b, 0, t->plane[b].height);
         choose_predictor(fit, t, b, max_error);
-        if (step_of(&t->band[b], max_error[b]) == 1) choose_values(t, b, fit->count);
+        if (step_of(&t->band[b], max_error[b]) == 1) choose_values(fit, t, b);
     }
 }
 
@@ -180,7 +180,8 @@ static residual_t residual_of(work_t *w, int32_t band, int32_t max_error)
 {
     const band_t *b = &w->tile.band[band];
     int32_t step = step_of(b, max_error);
-    return (residual_t){&w->model[band], step, b->last_rank >> b->fine, 65536u / (uint32_t)step};
+    uint64_t reciprocal = (((uint64_t)1 << 36) + (uint64_t)step - 1) / (uint64_t)step;
+    return (residual_t){&w->model[band], step, b->last_rank >> b->fine, 65536u / (uint32_t)step, reciprocal};
 }
 
 /* A row's codes for the encoder: its plane still holds them unless it has too few bits. */
