@@ -9,7 +9,7 @@ void bits_reset(bit_t *b, size_t n)
 
 void coder_start_encoding(coder_t *c, uint8_t *out, size_t capacity)
 {
-    *c = (coder_t){UINT64_MAX, 0, 0, out, capacity, 0, NULL, NULL, ENCODING, OK};
+    *c = (coder_t){.range = UINT64_MAX, .bytes = out, .size = capacity, .encoding = ENCODING};
 }
 
 /* The interval passed 2^64: one more for the bytes already written. It cannot run past the first of them, because
@@ -34,7 +34,7 @@ void coder_drain(coder_t *outer, const uint32_t *from, const uint32_t *end)
     for (; from < end; from++) {
         uint32_t entry = *from;
         if (entry & RAW) code_raw(&c, entry >> 16 & 31, entry & 65535);
-        else code_known(&c, c.base + (entry >> 1), (uint64_t)(entry & 1) - 1);
+        else put_bit(&c, c.base + (entry >> 1), (uint64_t)(entry & 1) - 1);
     }
     *outer = c;
 }
@@ -70,7 +70,7 @@ size_t coder_prefix(const mark_t *m, const uint8_t *bytes, size_t size)
 
 void coder_start_decoding(coder_t *c, const uint8_t *payload, size_t size)
 {
-    *c = (coder_t){UINT64_MAX, 0, 0, (uint8_t *)(uintptr_t)payload, size, 0, NULL, NULL, DECODING, OK};
+    *c = (coder_t){.limit = LEAST_RANGE, .bytes = (uint8_t *)(uintptr_t)payload, .size = size, .encoding = DECODING};
     for (int i = 0; i < 2; i++) take_word(c);
     c->range = UINT64_MAX;
 }

@@ -33,11 +33,13 @@ typedef struct { uint16_t one, seen; } bit_t;
 
 enum { DECODING = 0, ENCODING = 1, QUEUEING = 2 };
 #define RAW ((uint32_t)1 << 31)
+#define LEAST_RANGE ((uint64_t)1 << 32) /* between bits */
 
 typedef struct {
     uint64_t range;
     uint64_t lower;   /* encoder: low end of the interval; decoder: the point's distance from it */
     uint64_t unknown; /* decoder: mask of the low bits of the point that the payload does not cover */
+    uint64_t limit;   /* decoder: of the range, below which there is more to do: LEAST_RANGE while all is covered */
     uint8_t *bytes;
     size_t size, at; /* room or length, and bytes written or taken */
     uint32_t *queue;  /* QUEUEING: where the next bit goes, and what places count from */
@@ -75,6 +77,7 @@ INLINE void take_word(coder_t *c)
     if (UNLIKELY(left < 4)) {
         word = last_word(c->bytes + c->at, left);
         c->at = c->size;
+        c->limit = UINT64_MAX;
     } else {
         const uint8_t *p = c->bytes + c->at;
         word = (uint64_t)p[0] << 24 | (uint64_t)p[1] << 16 | (uint64_t)p[2] << 8 | p[3];
@@ -85,23 +88,29 @@ INLINE void take_word(coder_t *c)
     c->range <<= 32;
 }
 
-INLINE void narrow(coder_t *c, uint64_t left, uint64_t width)
+/* A decoder's interval became narrow, or its point is not wholly known: c->limit says when that is looked at. */
+INLINE void look_closer(coder_t *c)
 {
-    if (c->encoding) {
-        uint64_t lower = c->lower + left;
-        if (UNLIKELY(lower < c->lower)) carry_into(c->bytes, c->at);
-        c->lower = lower;
-    } else {
-        c->lower -= left;
-        if (UNLIKELY(c->unknown != 0) && (c->unknown >= width || c->lower >= width - c->unknown) &&
-            !c->failed)
-            c->failed = ENDED;
-    }
+    if (c->unknown && (c->unknown >= c->range || c->lower >= c->range - c->unknown) && !c->failed) c->failed = ENDED;
+    if (c->range < LEAST_RANGE) take_word(c);
+}
+
+/* The part of the interval from `left` on, `width` wide. */
+INLINE void narrow_encoder(coder_t *c, uint64_t left, uint64_t width)
+{
+    uint64_t lower = c->lower + left;
+    if (UNLIKELY(lower < c->lower)) carry_into(c->bytes, c->at);
+    c->lower = lower;
     c->range = width;
-    if (UNLIKELY(width < ((uint64_t)1 << 32))) {
-        if (c->encoding) put_word(c);
-        else take_word(c);
-    }
+    if (UNLIKELY(width < LEAST_RANGE)) put_word(c);
+}
+
+/* The same, lower: how far the point is from its start. */
+INLINE void narrow_decoder(coder_t *c, uint64_t lower, uint64_t width)
+{
+    c->lower = lower;
+    c->range = width;
+    if (UNLIKELY(width < c->limit)) look_closer(c);
 }
 
 #define SEEN_LIMIT 31
@@ -118,40 +127,48 @@ INLINE void adapt(bit_t *b, uint32_t one, uint32_t ones)
 
 /* A bit into the interval; zero: all ones where it is 0, else 0. Masks, not branches: which way a bit falls is the one
  * thing that cannot be foreseen. */
-INLINE void code_known(coder_t *c, bit_t *b, uint64_t zero)
+INLINE void put_bit(coder_t *c, bit_t *b, uint64_t zero)
 {
     uint32_t one = b->one;
     uint64_t bound = (c->range >> PROBABILITY_BITS) * one, rest = (c->range & zero) - zero;
     adapt(b, one, (uint32_t)~zero & 65535);
-    narrow(c, bound & zero, rest + (bound ^ zero)); /* range - bound, or bound */
+    narrow_encoder(c, bound & zero, rest + (bound ^ zero)); /* range - bound, or bound */
+}
+
+INLINE int take_bit(coder_t *c, bit_t *b)
+{
+    uint32_t one = b->one;
+    uint64_t bound = (c->range >> PROBABILITY_BITS) * one;
+    int bit = c->lower < bound;
+    uint64_t taken = (uint64_t)0 - (uint64_t)bit, rest = c->range - bound;
+    adapt(b, one, (uint32_t)taken & 65535);
+    narrow_decoder(c, c->lower - (bound & ~taken), rest ^ ((rest ^ bound) & taken));
+    return bit;
 }
 
 INLINE uint32_t place_of(const coder_t *c, const bit_t *b) { return (uint32_t)(b - c->base) << 1; }
 
 INLINE int code_bit(coder_t *c, bit_t *b, int bit)
 {
-    if (c->encoding == QUEUEING) {
-        *c->queue++ = place_of(c, b) | (uint32_t)(bit & 1);
-        return bit;
-    }
-    if (!c->encoding) bit = c->lower < (c->range >> PROBABILITY_BITS) * b->one;
-    code_known(c, b, (uint64_t)(bit & 1) - 1);
+    if (c->encoding == DECODING) return take_bit(c, b);
+    if (c->encoding == QUEUEING) *c->queue++ = place_of(c, b) | (uint32_t)(bit & 1);
+    else put_bit(c, b, (uint64_t)(bit & 1) - 1);
     return bit;
 }
 
 /* The same where the caller goes another way by the bit anyhow. */
 INLINE int code_branch(coder_t *c, bit_t *b, int bit)
 {
-    if (c->encoding) return code_bit(c, b, bit);
+    if (c->encoding != DECODING) return code_bit(c, b, bit);
     uint32_t one = b->one;
     uint64_t bound = (c->range >> PROBABILITY_BITS) * one;
     if (c->lower < bound) {
         adapt(b, one, 65535);
-        narrow(c, 0, bound);
+        narrow_decoder(c, c->lower, bound);
         return 1;
     }
     adapt(b, one, 0);
-    narrow(c, bound, c->range - bound);
+    narrow_decoder(c, c->lower - bound, c->range - bound);
     return 0;
 }
 
@@ -159,16 +176,16 @@ INLINE int code_branch(coder_t *c, bit_t *b, int bit)
 INLINE uint32_t code_raw(coder_t *c, unsigned n, uint32_t value)
 {
     if (n == 0) return 0;
+    uint64_t width = c->range >> n;
     if (c->encoding == QUEUEING) {
         *c->queue++ = RAW | n << 16 | value;
-        return value;
-    }
-    uint64_t width = c->range >> n;
-    if (!c->encoding) {
+    } else if (c->encoding == ENCODING) {
+        narrow_encoder(c, value * width, width);
+    } else {
         uint64_t q = c->lower / width;
         value = q >> n ? (1u << n) - 1 : (uint32_t)q;
+        narrow_decoder(c, c->lower - value * width, width);
     }
-    narrow(c, value * width, width);
     return value;
 }
 

@@ -13,9 +13,9 @@ static void predict_row(work_t *w, const band_t *b, const row_t *row, int32_t st
     int32_t *restrict out = w->predicted;
     for (int32_t x = 0; x < row->width; x++) {
         const int16_t *weight = b->weight[class[x]] + LANES;
-        int32_t above = up[x], sum = partial[x];
-        for (int i = 0; i < LEFT_TAPS; i++) sum += (own[x - 1 - i] - above) * weight[i];
-        int32_t predicted = above * (1 << FRACTION) + ((sum + round) >> drop);
+        int32_t sum = partial[x] + round;
+        for (int i = 0; i < LEFT_TAPS; i++) sum += own[x - 1 - i] * weight[i];
+        int32_t predicted = up[x] * (1 << FRACTION) + (sum >> drop);
         out[x] = predicted < 0 ? 0 : min32(predicted, most);
     }
 }

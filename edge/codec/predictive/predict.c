@@ -41,12 +41,12 @@ static void means(const int16_t *const rows[3], int32_t width, int16_t *restrict
         out[x] = (int16_t)((3 * (at[x - 1] + up[x]) + up[x - 1] + up[x + 1] + 4) >> 3);
 }
 
-/* Sums of a class's weights: differences from a pixel are the pixels' sum less its multiple. */
+/* Sums of a class's weights: what differences from a pixel add is what the pixels add, less its multiple. */
 void sum_weights(model_t *m, const band_t *b)
 {
     memset(m->sums, 0, sizeof m->sums);
     for (uint32_t class = 0; class < b->classes; class++)
-        for (uint32_t i = 0; i < LANES; i++) m->sums[class][group_of(i)] += b->weight[class][i];
+        for (uint32_t i = 0; i < WEIGHTS; i++) m->sums[class][group_of(i)] += b->weight[class][i];
 }
 
 /* Sum of a pixel's taps by their weights; both sums are below 2^31, as the weights' is at most 2^16. n is constant. */
@@ -60,7 +60,7 @@ INLINE int32_t weigh(const int16_t *taps, const int16_t *weight, uint32_t n)
     return sum;
 }
 
-/* What all taps but the pixels before add to a row's predictions; n_refs is constant in every use. */
+/* What a row's predictions have but for the pixels before, which are still to be added by their weights; n_refs is constant in every use. */
 INLINE void weigh_row(work_t *w, const band_t *b, const model_t *m, const row_t *row, int32_t stride,
                       const uint32_t n_refs)
 {

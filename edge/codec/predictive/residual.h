@@ -22,7 +22,7 @@ typedef struct {
     uint8_t *heights;     /* rows of the cell so far; that of the row above until a pixel is coded */
     int32_t *given, *coded; /* the same of codes as they were and as they are decoded */
     uint32_t *wide;     /* by column, 8 times a mean of the errors above that forgets slowly */
-    int32_t sums[MAX_CLASSES][GROUPS]; /* of the weights of a class, by group, without the pixels before */
+    int32_t sums[MAX_CLASSES][GROUPS]; /* of the weights of a class, by group */
     uint16_t *error[3]; /* |errors| in 1/16 of the rows y - 2, y - 1, y in turns */
 } model_t;
 

@@ -38,35 +38,61 @@ static void keep_cell(model_t *m, row_t *row, int32_t x, int cell)
     else m->heights[x] = 0;
 }
 
+/* What holds of all rows of a band, in one place: nothing that is stored meanwhile can change it. */
+typedef struct {
+    int32_t drop, round, most, last_rank;
+    uint32_t shift, fine, shared, phased;
+    const uint32_t *ranks; /* NULL where no values are listed */
+    const uint16_t *code_of;
+    bit_t *often;
+    int32_t left[MAX_CLASSES][LEFT_TAPS]; /* weights of the pixels before */
+} rules_t;
+
+static rules_t rules_of(const band_t *b, int32_t y)
+{
+    const int32_t drop = (int32_t)b->weight_bits - FRACTION;
+    rules_t k = {.drop = drop, .round = 1 << (drop - 1), .most = b->last << FRACTION, .last_rank = b->last_rank,
+                 .shift = b->shift, .fine = b->fine, .shared = b->shared, .phased = b->phased,
+                 .ranks = b->listed ? b->rank16 : NULL, .code_of = b->code_of, .often = b->often};
+    for (uint32_t class = 0; class < b->classes; class++)
+        for (uint32_t i = 0; i < LEFT_TAPS; i++) k.left[class][i] = b->weight[class][LANES + i];
+    if (y == 0) k.left[0][0] = -k.left[0][1] - k.left[0][2]; /* the pixel before stands above, too: differences from it */
+    return k;
+}
+
+/* The lowest bits of a rank below its upper ones, by how often they occur. */
+INLINE int32_t code_fine(coder_t *c, const rules_t *k, int32_t upper, int32_t value)
+{
+    bit_t *tree = k->often + ((uint32_t)upper >> k->shared << k->fine);
+    uint32_t node = 1;
+    for (uint32_t i = k->fine; i-- > 0;) node = 2 * node + (uint32_t)code_bit(c, &tree[node], value >> i & 1);
+    value = (upper << k->fine) + (int32_t)(node - (1u << k->fine));
+    if (value <= k->last_rank) return value;
+    c->failed = c->failed ? c->failed : CORRUPT;
+    return 0;
+}
+
 /* One code by its prediction (1/16), by rank among those that pixels have, with the lowest bits of the rank by how
  * often they occur, where the band says so; *e: the error, in 1/16. */
-INLINE int32_t code_value(coder_t *c, const residual_t *r, const band_t *b, int32_t predicted, uint32_t sum,
-                          int32_t given, uint32_t *e, const int plain)
+INLINE int32_t code_value(coder_t *c, const residual_t *r, const rules_t *k, int32_t predicted, uint32_t sum,
+                          int32_t given, uint32_t *e)
 {
     int32_t value = given;
-    if (!plain && b->listed) {
-        const uint32_t *rank = b->rank16 + (predicted >> FRACTION);
+    if (k->ranks) {
+        const uint32_t *rank = k->ranks + (predicted >> FRACTION);
         predicted = (int32_t)(rank[0] + ((rank[1] - rank[0]) * (uint32_t)(predicted & 15) >> 4));
-        if (c->encoding) value = (int32_t)(b->rank16[given] >> 4);
+        if (c->encoding) value = (int32_t)(k->ranks[given] >> 4);
     }
-    const uint32_t fine = plain ? 0 : b->fine;
-    int32_t upper = fine ? max32(predicted - (((1 << fine) - 1) << (FRACTION - 1)), 0) >> fine : predicted;
-    upper = code_sample(c, r, min32(upper, r->last << FRACTION), sum >> fine, value >> fine);
-    if (fine) {
-        bit_t *tree = b->often + ((uint32_t)upper >> b->shared << fine);
-        uint32_t node = 1;
-        for (uint32_t i = fine; i-- > 0;) node = 2 * node + (uint32_t)code_bit(c, &tree[node], value >> i & 1);
-        value = (upper << fine) + (int32_t)(node - (1u << fine));
-        if (value > b->last_rank) {
-            c->failed = c->failed ? c->failed : CORRUPT;
-            value = 0;
-        }
+    if (k->fine) {
+        int32_t upper = max32(predicted - (((1 << k->fine) - 1) << (FRACTION - 1)), 0) >> k->fine;
+        upper = code_sample(c, r, min32(upper, r->last << FRACTION), sum >> k->fine, value >> k->fine);
+        value = code_fine(c, k, upper, value);
     } else {
-        value = upper;
+        value = code_sample(c, r, predicted, sum, value);
     }
     int32_t d = value * 16 - predicted;
     *e = (uint32_t)(d < 0 ? -d : d);
-    return !plain && b->listed ? b->code_of[value] : value;
+    return k->ranks ? k->code_of[value] : value;
 }
 
 /* A row on its way: what the pixel x, and those before it, bring to the next. */
@@ -76,70 +102,78 @@ typedef struct {
 } window_t;
 
 /* The errors around a pixel, which tell how large its own will be. */
-INLINE uint32_t context_sum(const work_t *w, const band_t *b, const window_t *near, int32_t x)
+INLINE uint32_t context_sum(const work_t *w, const rules_t *k, const window_t *near, int32_t x)
 {
-    return w->above[x] + (b->phased ? 34 * near->second : 16 * near->left + 9 * near->second);
+    if (k->phased) return w->above[x] + 34 * near->second;
+    return w->above[x] + 9 * near->second + 16 * near->left;
 }
 
-/* The prediction of a pixel in 1/16 of a code. */
-INLINE int32_t predicted_code(const work_t *w, const band_t *b, const window_t *near, int32_t above, int32_t x)
+/* The prediction of a pixel in 1/16 of a code. The pixel before is the last to be known. */
+INLINE int32_t predicted_code(const work_t *w, const rules_t *k, const window_t *near, int32_t above, int32_t x)
 {
-    const int16_t *weight = b->weight[w->class[x]] + LANES;
-    const int32_t drop = (int32_t)b->weight_bits - FRACTION;
-    int32_t sum = w->partial[x];
-    for (int i = 0; i < LEFT_TAPS; i++) sum += (near->before[i] - above) * weight[i];
-    int32_t predicted = (above * (1 << FRACTION) + ((sum + (1 << (drop - 1))) >> drop)) * (1 << b->shift);
-    return predicted < 0 ? 0 : min32(predicted, b->last << FRACTION);
+    const int32_t *weight = k->left[w->class[x]];
+    int32_t sum = w->partial[x] + near->before[2] * weight[2] + near->before[1] * weight[1];
+    sum = (sum + near->before[0] * weight[0] + k->round) >> k->drop;
+    int32_t predicted = (above * (1 << FRACTION) + sum) * (1 << k->shift);
+    return predicted < 0 ? 0 : min32(predicted, k->most);
 }
 
 /* A valid pixel: predicted, or in a band with copies perhaps repeated; *e: its error. The code it decodes to. */
-INLINE int32_t code_pixel(coder_t *c, work_t *w, const residual_t *r, const band_t *b, row_t *row, const window_t *near,
-                          int32_t above, int32_t x, int *cell, uint32_t *e, const int plain)
+INLINE int32_t code_pixel(coder_t *c, work_t *w, const residual_t *r, const rules_t *k, row_t *row,
+                          const window_t *near, int32_t above, int32_t x, int *cell, uint32_t *e, const int copies)
 {
     model_t *m = r->m;
     int32_t given = w->codes[x], code;
     *cell = NEW;
-    if (!plain && b->copies) {
+    if (copies) {
         coder_t copy = *c;
         *cell = code_copy(&copy, w, m, row, x);
         *c = copy;
     }
     if (*cell == NEW) {
-        int32_t predicted = predicted_code(w, b, near, above, x);
-        code = code_value(c, r, b, predicted, context_sum(w, b, near, x), given, e, plain);
+        int32_t predicted = predicted_code(w, k, near, above, x);
+        code = code_value(c, r, k, predicted, context_sum(w, k, near, x), given, e);
     } else {
         code = *cell == LEFT ? w->codes[x - 1] : m->coded[x];
         *e = *cell == LEFT ? near->left : row->error_above[x];
     }
     w->codes[x] = code;
-    if (plain) return code;
+    if (!copies) return code;
     m->given[x] = given;
     m->coded[x] = code;
     return code;
 }
 
-/* Codes of one row, in the grid of its band. Constants in every use: `encoding`, DECODING or QUEUEING; `plain`: the band
- * lists no values, has no copies and no fine bits. */
-INLINE int32_t code_pixels(coder_t *outer, work_t *w, const residual_t *r, const band_t *b, row_t *row, int32_t stride,
-                           const int encoding, const int plain)
+/* Codes of one row, in the grid of its band. Constants in every use: `encoding`, DECODING or QUEUEING; `copies`: has the
+ * band any; `exact`: is it known that steps are of 1. */
+INLINE int32_t code_pixels(coder_t *outer, work_t *w, const residual_t *given, const rules_t *rules, row_t *row,
+                           int32_t stride, const int encoding, const int copies, const int exact)
 {
-    coder_t c = *outer; /* in registers, as nothing takes its address */
+    coder_t c = *outer; /* in registers, as nothing takes its address, and so the others */
+    const rules_t k = *rules;
+    const residual_t r = {given->m, exact ? 1 : given->step, given->last, given->inverse, given->reciprocal};
     c.encoding = encoding;
-    const int32_t first = row->own[-1];
+    const int32_t first = row->own[-1], width = row->width, y = row->y;
+    const uint8_t *okay = w->okay;
+    int16_t *own = row->own;
     window_t near = {{first, first, first}, row->error_above[0], row->error_above[0]};
     int32_t x;
-    for (x = 0; x < row->width; x++) {
-        int32_t above = row->y ? row->own[x - stride] : near.before[0], value = (near.before[0] + above + 1) >> 1;
-        uint32_t e = context_sum(w, b, &near, x) >> 7;
+    for (x = 0; x < width; x++) {
+        int32_t above = y ? own[x - stride] : near.before[0], value;
+        uint32_t e;
         int cell = HOLE;
-        if (w->okay[x]) {
-            value = code_pixel(&c, w, r, b, row, &near, above, x, &cell, &e, plain) >> b->shift;
+        if (okay[x]) {
+            value = code_pixel(&c, w, &r, &k, row, &near, above, x, &cell, &e, copies) >> k.shift;
             if (UNLIKELY(c.failed)) break;
+        } else {
+            value = (near.before[0] + above + 1) >> 1;
+            e = context_sum(w, &k, &near, x) >> 7;
         }
-        if (!plain && b->copies) keep_cell(r->m, row, x, cell);
-        row->own[x] = (int16_t)value;
-        row->error[x] = (uint16_t)(e < 65535 ? e : 65535);
-        near = (window_t){{value, near.before[0], near.before[1]}, row->error[x], near.left};
+        if (copies) keep_cell(r.m, row, x, cell);
+        e = e < 65535 ? e : 65535;
+        own[x] = (int16_t)value;
+        row->error[x] = (uint16_t)e;
+        near = (window_t){{value, near.before[0], near.before[1]}, e, near.left};
     }
     c.encoding = outer->encoding;
     *outer = c;
@@ -149,21 +183,23 @@ INLINE int32_t code_pixels(coder_t *outer, work_t *w, const residual_t *r, const
 /* The encoder's row: first what comes, then its bits. */
 static int32_t encode_row(coder_t *c, work_t *w, const residual_t *r, const band_t *b, row_t *row, int32_t stride)
 {
-    const int plain = !b->listed && !b->copies && !b->fine;
+    const rules_t k = rules_of(b, row->y);
     int32_t done = row->width;
     c->queue = w->queue;
     c->base = (bit_t *)(void *)w;
-    if (!b->copies && row->y && r->step == 1 && !b->shift && w->tile.all_valid) queue_exact(c, w, r, b, row, stride);
-    else if (plain) done = code_pixels(c, w, r, b, row, stride, QUEUEING, 1);
-    else done = code_pixels(c, w, r, b, row, stride, QUEUEING, 0);
+    if (b->copies) done = code_pixels(c, w, r, &k, row, stride, QUEUEING, 1, 0);
+    else if (row->y && r->step == 1 && !b->shift && w->tile.all_valid) queue_exact(c, w, r, b, row, stride);
+    else done = code_pixels(c, w, r, &k, row, stride, QUEUEING, 0, 0);
     coder_drain(c, w->queue, c->queue);
     return done;
 }
 
 static int32_t decode_row(coder_t *c, work_t *w, const residual_t *r, const band_t *b, row_t *row, int32_t stride)
 {
-    if (b->listed || b->copies || b->fine) return code_pixels(c, w, r, b, row, stride, DECODING, 0);
-    return code_pixels(c, w, r, b, row, stride, DECODING, 1);
+    const rules_t k = rules_of(b, row->y);
+    if (b->copies) return code_pixels(c, w, r, &k, row, stride, DECODING, 1, 0);
+    if (r->step == 1) return code_pixels(c, w, r, &k, row, stride, DECODING, 0, 1);
+    return code_pixels(c, w, r, &k, row, stride, DECODING, 0, 0);
 }
 
 int32_t code_row(coder_t *c, work_t *w, const residual_t *r, int32_t band, int32_t y, int32_t end)

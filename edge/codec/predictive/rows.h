@@ -12,7 +12,7 @@ typedef struct {
     int32_t codes[MAX_SIDE];
     uint8_t okay[MAX_SIDE];
     uint32_t above[MAX_SIDE];           /* what the rows above say of the errors */
-    int32_t partial[MAX_SIDE];          /* what all taps but the pixels before say of the pixels */
+    int32_t partial[MAX_SIDE];          /* what predictions have but for the pixels before */
     uint8_t class[MAX_SIDE];
     int32_t activity[MAX_SIDE];
     int16_t mean[MAX_REFS][MAX_SIDE];
