@@ -65,40 +65,58 @@ static void flush_products(fit_t *f, uint32_t class, int32_t filled)
     }
 }
 
-/* Scaled down and limited, so that CHUNK products fit 32 bits; scales are at most 256, the shift at least 8. */
-static void tame(int16_t *restrict values, const int16_t *restrict scale, uint32_t shift, int32_t n)
+/* Less what they are taken less, scaled down and limited, so that CHUNK products fit 32 bits; scales are at most 256, the
+ * shift at least 8. */
+static void tame(int16_t *restrict values, const int16_t *restrict below, const int16_t *restrict scale, uint32_t shift,
+                 int32_t n)
 {
     for (int32_t i = 0; i < n; i++) {
-        int16_t v = (int16_t)((values[i] * scale[i]) >> shift);
+        int16_t v = (int16_t)(((int16_t)(values[i] - below[i]) * scale[i]) >> shift);
         v = v < -2047 ? -2047 : v;
         values[i] = v > 2047 ? 2047 : v;
     }
 }
 
-/* One tap of a chunk's pixels, or their own (lane WEIGHTS), less the pixel above or the mean of the reference. */
-static void fill_lane(const plane_t *p, const int16_t *below, uint32_t lane, const int32_t *place, int32_t n,
-                      int16_t *restrict out)
+/* Where a chunk's pixels are in a plane, and those below them: themselves in the last row. */
+typedef struct { ptrdiff_t at[CHUNK], down[CHUNK]; } places_t;
+
+static void find_places(const plane_t *p, const int32_t *place, int32_t n, places_t *out)
 {
-    const int32_t s = p->stride;
-    if (lane >= LANES || lane < OWN_LANES) {
-        int32_t off = lane >= WEIGHTS ? 0 : lane >= LANES ? -1 - (int32_t)(lane - LANES)
-                    : (int32_t)(lane & 7) - 3 - (lane < 8 ? s : 2 * s);
-        const int16_t *at = p->at + off;
-        for (int32_t i = 0; i < n; i++) out[i] = (int16_t)(at[place[i]] - below[i]);
-        return;
+    const int32_t last = (p->height - 1) * p->stride;
+    for (int32_t i = 0; i < n; i++) {
+        out->at[i] = place[i];
+        out->down[i] = place[i] + (place[i] < last ? p->stride : 0);
     }
-    uint32_t bit = (lane - OWN_LANES) % REF_LANES;
-    const int16_t *at = p->at + (int32_t)(bit & 7) - 1;
-    const int32_t off = ((int32_t)(bit >> 3) - 1) * s, end = bit < 16 ? INT32_MAX : (p->height - 1) * s; /* none below the last row */
-    for (int32_t i = 0; i < n; i++) out[i] = (int16_t)(at[place[i] + (place[i] < end ? off : 0)] - below[i]);
+}
+
+static void take_pixels(const int16_t *plane, const ptrdiff_t *at, int32_t n, int16_t *restrict out)
+{
+    int32_t i = 0;
+    for (; i + 4 <= n; i += 4)
+        for (int32_t k = i; k < i + 4; k++) out[k] = plane[at[k]];
+    for (; i < n; i++) out[i] = plane[at[i]];
+}
+
+/* One tap of a chunk's pixels, or they themselves (lane WEIGHTS). */
+static void take_lane(const plane_t *p, uint32_t lane, const places_t *places, int32_t n, int16_t *out)
+{
+    const int32_t s = p->stride, bit = (int32_t)(lane - OWN_LANES) % REF_LANES, column = bit & 7;
+    if (lane >= LANES) take_pixels(p->at - (lane < WEIGHTS ? (int32_t)lane - LANES + 1 : 0), places->at, n, out);
+    else if (lane < OWN_LANES) take_pixels(p->at + (int32_t)(lane & 7) - 3 - (lane < 8 ? s : 2 * s), places->at, n, out);
+    else if (bit < 8) take_pixels(p->at + column - 1 - s, places->at, n, out);
+    else take_pixels(p->at + column - 1, bit < 16 ? places->at : places->down, n, out);
 }
 
 /* What a group's taps are taken less: the pixel above, or the mean of a reference's that would be known. */
-static void fill_below(const plane_t *p, uint32_t group, const int32_t *place, int32_t n, int16_t *restrict out)
+static void take_below(const plane_t *p, uint32_t group, const ptrdiff_t *at, int32_t n, int16_t *restrict out)
 {
+    if (group == 0) {
+        take_pixels(p->at - p->stride, at, n, out);
+        return;
+    }
     for (int32_t i = 0; i < n; i++) {
-        const int16_t *at = p->at + place[i], *up = at - p->stride;
-        out[i] = group ? (int16_t)((3 * (at[-1] + up[0]) + up[-1] + up[1] + 4) >> 3) : up[0];
+        const int16_t *here = p->at + at[i], *up = here - p->stride;
+        out[i] = (int16_t)((3 * (here[-1] + up[0]) + up[-1] + up[1] + 4) >> 3);
     }
 }
 
@@ -106,16 +124,17 @@ static void fill_below(const plane_t *p, uint32_t group, const int32_t *place, i
 static void add_chunk(fit_t *f, const tile_t *t, int32_t band, uint32_t class, int32_t from, int32_t n)
 {
     int16_t below[GROUPS][CHUNK];
-    const int32_t *place = f->sorted + from;
+    places_t places;
     const plane_t *planes[GROUPS] = {&t->plane[band]};
+    find_places(planes[0], f->sorted + from, n, &places);
     for (uint32_t g = 0; g <= t->band[band].n_refs; g++) {
-        if (g) planes[g] = &t->ref[band][g - 1];
-        fill_below(planes[g], g, place, n, below[g]);
+        if (g) planes[g] = &t->ref[band][g - 1]; /* of the same size */
+        take_below(planes[g], g, places.at, n, below[g]);
     }
     for (int32_t k = 0; k <= f->n_lanes; k++) {
         uint32_t group = group_of(f->lane[k]);
-        fill_lane(planes[group], below[group], f->lane[k], place, n, f->chunk[k]);
-        tame(f->chunk[k], f->weights + from, 8 + f->shift, n);
+        take_lane(planes[group], f->lane[k], &places, n, f->chunk[k]);
+        tame(f->chunk[k], below[group], f->weights + from, 8 + f->shift, n);
     }
     flush_products(f, class, n);
 }
