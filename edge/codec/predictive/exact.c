@@ -117,7 +117,7 @@ void queue_exact(coder_t *c, work_t *w, const residual_t *r, const band_t *b, co
     predict_row(w, b, row, stride);
     if (b->listed) rank_row(w, b, row);
     row_errors(w, b, row);
-    split_row(w, fine, r->last, row->width);
+    if (fine) split_row(w, fine, r->last, row->width);
     for (int32_t x = 0; x < row->width; x++) {
         int32_t up = w->predicted[x] + (1 << (FRACTION - 1)), value = w->codes[x];
         q = queue_sample(c, r, q, up, w->above[x], (value >> fine) - (up >> FRACTION));

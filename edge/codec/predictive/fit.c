@@ -58,18 +58,19 @@ static int32_t even_log(int64_t v) /* least even e with v < 2^e */
 
 static int64_t shifted(int64_t v, int32_t left) { return left >= 0 ? v * ((int64_t)1 << left) : v >> -left; }
 
-/* a (lower half) into L and pivots: scaled to 2^30, a ridge added, then LDL' in fixed point. */
+/* a (lower half) into L and pivots: scaled to 2^30, a ridge added, then LDL' in fixed point. Column by column: what a
+ * column needs of those before it is there, so that its divisions do not wait for each other. */
 static void factorise(solution_t *s, int64_t a[FIT_SIZE][FIT_SIZE], int32_t n, int32_t target_log)
 {
     for (int32_t i = 0; i <= n; i++) s->log[i] = i < n ? even_log(a[i][i]) : target_log;
-    for (int32_t i = 0; i <= n; i++)
-        for (int32_t j = 0; j <= i; j++) {
+    for (int32_t j = 0; j <= n; j++)
+        for (int32_t i = j; i <= n; i++) {
             int64_t m = shifted(a[i][j], 30 - (s->log[i] + s->log[j]) / 2);
             if (i == j && i < n) m += (m >> RIDGE) + LEAST_PIVOT;
             for (int32_t k = 0; k < j; k++) m -= (s->ratio[i][k] * s->pivoted[j][k]) >> RATIO_BITS;
             if (i == j && i < n && m < LEAST_PIVOT) m = LEAST_PIVOT;
             s->pivoted[i][j] = m;
-            if (i == j) break;
+            if (i == j) continue;
             int64_t ratio = m * ((int64_t)1 << RATIO_BITS) / s->pivoted[j][j];
             s->ratio[i][j] = ratio > RATIO_LIMIT ? RATIO_LIMIT : ratio < -RATIO_LIMIT ? -RATIO_LIMIT : ratio;
         }

@@ -13,7 +13,7 @@ static void pad_errors(uint16_t *row, int32_t width)
 }
 
 /* Does a pixel repeat the one before or above? Coarser cells do, resampled onto a finer grid. */
-static int code_copy(coder_t *c, const work_t *w, model_t *m, const row_t *row, int32_t x)
+INLINE int code_copy(coder_t *c, const work_t *w, model_t *m, const row_t *row, int32_t x)
 {
     const uint8_t *above = row->cells - row->width;
     uint32_t other = row->other_cells ? row->other_cells[x] : 3;
@@ -125,11 +125,7 @@ INLINE int32_t code_pixel(coder_t *c, work_t *w, const residual_t *r, const rule
     model_t *m = r->m;
     int32_t given = w->codes[x], code;
     *cell = NEW;
-    if (copies) {
-        coder_t copy = *c;
-        *cell = code_copy(&copy, w, m, row, x);
-        *c = copy;
-    }
+    if (copies) *cell = code_copy(c, w, m, row, x);
     if (*cell == NEW) {
         int32_t predicted = predicted_code(w, k, near, above, x);
         code = code_value(c, r, k, predicted, context_sum(w, k, near, x), given, e);
