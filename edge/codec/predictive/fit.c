@@ -106,14 +106,14 @@ static void back_substitute(const solution_t *s, int32_t lanes, int32_t n, int32
 }
 
 /* Number of classes (as a power of two) and tap set with the least bits, those of the weights included; `floor`: the
- * squared error that costs nothing, because it is quantised away.
+ * squared error that costs nothing, because it is quantised away. simple: one class and the first sets alone.
  */
-static void choose_size(const fit_t *f, const solution_t *s, int64_t pixels, int64_t floor, uint32_t *log_classes,
-                        uint32_t *set)
+static void choose_size(const fit_t *f, int simple, int64_t pixels, int64_t floor, uint32_t *log_classes, uint32_t *set)
 {
+    const solution_t *s = f->solution;
     int64_t best = INT64_MAX;
-    for (uint32_t log = 0; log <= 2; log++)
-        for (uint32_t i = 0; i < TAP_SETS; i++) {
+    for (uint32_t log = 0; log <= (simple ? 0 : 2); log++)
+        for (uint32_t i = 0; i < (simple ? SIMPLE_SETS : TAP_SETS); i++) {
             int64_t e = 0, n = (int64_t)f->end[i] << log;
             for (uint32_t c = 0; c < 1u << log; c++)
                 e += left_over(&s[(1u << log) - 1 + c], f->n_lanes, (int32_t)f->end[i]);
@@ -229,7 +229,7 @@ void choose_predictor(fit_t *f, tile_t *t, int32_t band, const int32_t *max_erro
     solve_all(f, t, band, max_error);
     uint32_t log = 0;
     int64_t error = 0, pixels = (int64_t)f->n * (t->plane[band].height - 2) * t->plane[band].width / f->looks;
-    choose_size(f, f->solution, pixels, f->n + shifted(f->noise[0], 30 - f->target_log), &log, &b->tap_set);
+    choose_size(f, t->simple, pixels, f->n + shifted(f->noise[0], 30 - f->target_log), &log, &b->tap_set);
     b->classes = 1u << log;
     if (b->classes == 1) b->phased = 0;
     for (uint32_t i = 0; i + 1 < b->classes && !b->phased; i++) b->threshold[i] = f->quarter[b->classes == 2 ? 1 : i];

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ LAYERS = 16
 MAX_BANDS = 16
 MAX_SIDE = 256
 LEAST_SAMPLE, GREATEST_SAMPLE = -32768, 65535
+MODEST_ERROR = 20  # up to it small predictors are tried below 2 bits a sample, beyond it below 1
 
 
 class PredictiveError(ValueError):
@@ -43,6 +44,18 @@ class Decoded:
     def known(self) -> NDArray[np.bool_]:
         """(C, H, W) bool."""
         return self.since > 0
+
+
+def smallest(code: Callable[[bool], CodedTile], samples: int, max_error: NDArray[np.int32]) -> CodedTile:
+    """The tile as `code(False)` has it, or, where errors may be so large that few bits are left, as `code(True)` with small
+    predictors alone if that is shorter: most of such a tile is as predicted, which what is fitted to the pixels spoils.
+    """
+    greatest = int(max_error.max())
+    coded = code(False)
+    if greatest == 0 or 8 * len(coded.payload) >= (2 if greatest <= MODEST_ERROR else 1) * samples:
+        return coded
+    simple = code(True)
+    return simple if len(simple.payload) < len(coded.payload) else coded
 
 
 def checked_shape(shape: Sequence[int]) -> tuple[int, int, int]:

@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from swathpack.edge.codec.predictive.interface import LAYERS, CodedTile, Decoded, PredictiveError
+from swathpack.edge.codec.predictive.interface import LAYERS, CodedTile, Decoded, PredictiveError, smallest
 from swathpack.edge.codec.rangecoder.native import library
 
 _TOO_LONG = 7
@@ -20,7 +20,7 @@ def _functions() -> ctypes.CDLL:
     lib = library()
     p, size, number = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int32
     lib.sp_predictive_memory.restype, lib.sp_predictive_memory.argtypes = size, [number] * 3
-    lib.sp_predictive_encode.argtypes = [p, p, p, number, number, number, p, p, size, p]
+    lib.sp_predictive_encode.argtypes = [p, p, p, number, number, number, number, p, p, size, p]
     lib.sp_predictive_decode.argtypes = [p, size, p, p, number, number, number, p, p, p, p]
     return lib
 
@@ -40,11 +40,16 @@ class Workspace:
 
     def encode(self, samples: NDArray[np.int32], valid: NDArray[np.uint8], max_error: NDArray[np.int32]) -> CodedTile:
         """Checked arrays of the workspace's shape to a payload."""
+        return smallest(lambda simple: self._encode(samples, valid, max_error, simple), samples.size, max_error)
+
+    def _encode(
+        self, samples: NDArray[np.int32], valid: NDArray[np.uint8], max_error: NDArray[np.int32], simple: bool
+    ) -> CodedTile:
         sizes = np.zeros(LAYERS + 1, np.uint64)
         while True:
             arrays = (samples.ctypes.data, valid.ctypes.data, max_error.ctypes.data)
             room = (self.memory.ctypes.data, self.out.ctypes.data, self.out.size)
-            code = _functions().sp_predictive_encode(*arrays, *self.shape, *room, sizes.ctypes.data)
+            code = _functions().sp_predictive_encode(*arrays, simple, *self.shape, *room, sizes.ctypes.data)
             if code != _TOO_LONG:
                 break
             self.out = np.empty(2 * self.out.size, np.uint8)

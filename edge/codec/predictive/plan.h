@@ -26,6 +26,7 @@
 #define SAFE_WEIGHT 32000
 #define MOST_SHARE ((int64_t)1 << 34)
 #define MOST_VARIANCE ((int64_t)1 << 36)
+#define SIMPLE_SETS 2
 #define WEIGHT_COST 11      /* bits of a weight in the payload, about */
 
 typedef struct {

@@ -225,16 +225,18 @@ static void code_layer(coder_t *c, work_t *w, int layer, const int32_t *max_erro
 }
 
 /* Codes a tile: samples (n_bands, height, width) that fit [-32768, 65535], valid (height, width), greatest errors
- * (n_bands). sizes[k]: the least prefix of the payload that holds the first k layers. */
-API int sp_predictive_encode(const int32_t *samples, const uint8_t *valid, const int32_t *max_error, int32_t n_bands,
-                             int32_t height, int32_t width, void *memory, uint8_t *out, size_t capacity,
-                             uint64_t *sizes)
+ * (n_bands), simple: with small predictors alone. sizes[k]: the least prefix of the payload that holds the first k
+ * layers. */
+API int sp_predictive_encode(const int32_t *samples, const uint8_t *valid, const int32_t *max_error, int32_t simple,
+                             int32_t n_bands, int32_t height, int32_t width, void *memory, uint8_t *out,
+                             size_t capacity, uint64_t *sizes)
 {
     arena_t a;
     coder_t c;
     mark_t marks[LAYERS];
     if (bad_shape(n_bands, height, width)) return BAD_INPUT;
     work_t *w = start(&a, memory, n_bands, height, width, valid);
+    w->tile.simple = simple;
     make_plan(&a, w, samples, max_error);
     coder_start_encoding(&c, out, capacity);
     code_plan(&c, &w->tile);

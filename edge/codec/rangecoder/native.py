@@ -31,7 +31,18 @@ FOLDER = Path(__file__).resolve().parent.parent
 _FILES = {
     "rangecoder": ("tables.c", "bounded.c", "adaptive.c", "encoder.c", "decoder.c"),
     "transform_coder": ("bitplane.c", "estimate.c", "trellis.c", "wavelet.c", "shaped.c", "spectral.c"),
-    "predictive": ("bits.c", "grid.c", "header.c", "plan.c", "samples.c", "fit.c", "predict.c", "exact.c", "rows.c", "tile.c"),
+    "predictive": (
+        "bits.c",
+        "grid.c",
+        "header.c",
+        "plan.c",
+        "samples.c",
+        "fit.c",
+        "predict.c",
+        "exact.c",
+        "rows.c",
+        "tile.c",
+    ),
 }
 SOURCES = tuple(FOLDER / part / name for part, names in _FILES.items() for name in names)
 HEADERS = tuple(path for part in _FILES for path in sorted((FOLDER / part).glob("*.h")))

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from swathpack.edge.codec.predictive import LAYERS, PredictiveError, Workspace, decode, encode
+from swathpack.edge.codec.predictive import LAYERS, CodedTile, PredictiveError, Workspace, decode, encode
+from swathpack.edge.codec.predictive.interface import smallest
 from swathpack.edge.codec.rangecoder import native
 from swathpack.edge.codec.rangecoder.build import build
 
@@ -194,6 +195,33 @@ def test_hostile_payloads_give_bounded_samples_or_one_error(payload, seed, flips
 def test_what_cannot_be_coded_is_refused(samples, valid, max_error, message):
     with pytest.raises(PredictiveError, match=message):
         encode(samples, valid, max_error)
+
+
+@pytest.mark.parametrize(
+    "max_error, size, simple_size, chosen",
+    [
+        (0, 1, 0, 1),
+        (20, 249, 248, 248),
+        (20, 250, 248, 250),
+        (21, 124, 100, 100),
+        (21, 125, 100, 125),
+        (50, 60, 61, 60),
+    ],
+)
+def test_small_predictors_are_tried_where_few_bits_are_left(max_error, size, simple_size, chosen):
+    def code(simple):
+        return CodedTile(bytes(simple_size if simple else size), np.zeros(LAYERS + 1, np.int64))
+
+    assert len(smallest(code, 1000, np.array([0, max_error], np.int32)).payload) == chosen
+
+
+def test_small_predictors_win_on_quiet_tiles():
+    tile = (scene(5, 1, 128, 128, noise=8) // 12)[:, :, ::-1]
+    small = check(tile, max_error=10)
+    space, errors = Workspace(tile.shape), np.array([10], np.int32)
+    given = np.ascontiguousarray(tile, np.int32), np.ones((128, 128), np.uint8), errors
+    sizes = [len(space._encode(*given, simple).payload) for simple in (False, True)]
+    assert len(small.payload) == min(sizes) and sizes[1] < sizes[0]
 
 
 def test_a_workspace_is_used_again_and_fits_one_shape():

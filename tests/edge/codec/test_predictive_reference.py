@@ -54,6 +54,10 @@ def test_classes_of_activity_and_long_taps_are_the_same():
 
 
 @pytest.mark.long
+def test_small_predictors_of_quiet_tiles_are_the_same():
+    assert_alike(scene(5, 1, 40, 40, noise=8) // 12, max_error=10)
+
+
 def test_cells_that_two_bands_share_are_the_same():
     assert_alike(samples_of("skewed", 5, 3, 60, 40))
     assert_alike(samples_of("skewed", 5, 3, 60, 40), max_error=40)

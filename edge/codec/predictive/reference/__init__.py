@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from swathpack.edge.codec.predictive.interface import LAYERS, CodedTile, Decoded
+from swathpack.edge.codec.predictive.interface import LAYERS, CodedTile, Decoded, smallest
 from swathpack.edge.codec.predictive.reference.coder import Coder, Mark, PayloadEnded, prefix
 from swathpack.edge.codec.predictive.reference.fit import choose_predictor
 from swathpack.edge.codec.predictive.reference.header import code_plan
@@ -97,7 +97,12 @@ class _Strips:
 
 def encode(samples: Samples, valid: NDArray[np.uint8], max_error: NDArray[np.int32]) -> CodedTile:
     """As Workspace.encode of predictive.native."""
-    tile, coder, errors = Tile(samples.shape, valid), Coder(), max_error.tolist()
+    return smallest(lambda simple: _encode(samples, valid, max_error.tolist(), simple), samples.size, max_error)
+
+
+def _encode(samples: Samples, valid: NDArray[np.uint8], errors: list[int], simple: bool) -> CodedTile:
+    tile, coder = Tile(samples.shape, valid), Coder()
+    tile.simple = simple
     make_plan(tile, samples, errors)
     code_plan(coder, tile)
     strips = _Strips(tile, coder, errors)

@@ -29,6 +29,7 @@ from swathpack.edge.codec.predictive.reference.tile import (
 FIT_SAMPLES, LEAST_SAMPLES, ACTIVITIES = 8192, 64, 128
 RATIO_BITS, RATIO_LIMIT, RIDGE, LEAST_PIVOT = 24, 1 << 32, 13, 32768
 SAFE_SUM, SAFE_WEIGHT, WEIGHT_COST = 60000, 32000, 11
+SIMPLE_SETS = 2
 MOST_SHARE, MOST_VARIANCE = 1 << 34, 1 << 36
 
 Matrix = list[list[int]]
@@ -216,11 +217,11 @@ class Fit:
             [self._shared_noise(i, j) * count // MAX_CLASSES + sum(p[i][j] for p in parts) for j in size] for i in size
         ]
 
-    def choose_size(self, pixels: int, floor: int) -> tuple[int, int]:
-        """Log2 of the classes, and the tap set, with the least bits."""
+    def choose_size(self, pixels: int, floor: int, simple: bool) -> tuple[int, int]:
+        """Log2 of the classes, and the tap set, with the least bits; simple: one class and the first sets alone."""
         best, choice = 1 << 63, (0, 0)
-        for log in range(3):
-            for s, end in enumerate(self.ends):
+        for log in range(1 if simple else 3):
+            for s, end in enumerate(self.ends[:SIMPLE_SETS] if simple else self.ends):
                 error = sum(solution.left_over(end) for solution in self.solutions[log])
                 bits = pixels * log2_256(error + floor) // 2 + (end << log) * WEIGHT_COST * 256
                 if bits < best:
@@ -280,7 +281,7 @@ def choose_predictor(tile: Tile, b: int, max_error: list[int]) -> None:
         return
     fit = Fit(tile, b, survey, max_error)
     floor = len(survey.places) + shifted(fit.noise[0], 30 - fit.target_log)
-    log, band.tap_set = fit.choose_size(survey.pixels, floor)
+    log, band.tap_set = fit.choose_size(survey.pixels, floor, tile.simple)
     band.classes, end = 1 << log, fit.ends[band.tap_set]
     band.phased = band.phased if log else 0
     quarters = {1: [], 2: survey.quarter[1:2], 4: survey.quarter}

@@ -129,6 +129,7 @@ class Tile:
         self.planes: list[Plane] = []
         self.derived: dict[tuple[int, int], Plane] = {}
         self.cells: dict[int, NDArray[np.int8]] = {}
+        self.simple = False  # encoder: no more than the first two tap sets and one class
 
     def make_planes(self) -> None:
         """Empty planes, once the grids are known."""
