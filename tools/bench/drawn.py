@@ -3,7 +3,7 @@
     python -m swathpack.tools.bench.drawn ../shared/data --out runs/drawn --count 800
 
 Crops of dates of training cubes with all bands, in tiles of 128 (64 where the cube is smaller), by the real encoder in mode auto,
-transform or learned at 0.005 to 1 bits a sample. An example a file: `original`, `drawn` (12, H, W) uint16, `steps` (tiles, 12) as
+transform or learned at 0.005 to 1 bits a sample (--rates). An example a file: `original`, `drawn` (12, H, W) uint16, `steps` (tiles, 12) as
 `swathpack.codec.seams` has them (log2 of DN in eighths), `tile`, `modes`, `bppb`, `place`. The same command goes on where it was stopped.
 """
 
@@ -57,8 +57,8 @@ def crop_of(cube: Cube, rng: np.random.Generator) -> Image | None:
     return np.asarray(np.rint(np.clip(cube.data[date][:, rows, columns], 1, 65535)), np.uint16)
 
 
-def make(model: EdgeModel, cubes: Sequence[Cube], out: Path, count: int) -> None:
-    """Write `count` examples, those that are there left as they are: one is decided by its number alone."""
+def make(model: EdgeModel, cubes: Sequence[Cube], out: Path, count: int, rates: Sequence[float] = RATES) -> None:
+    """Write `count` examples, those that are there left as they are: one is decided by its number and the rates alone."""
     out.mkdir(parents=True, exist_ok=True)
     weights = np.array([cube.weight * np.sqrt(min(len(cube.data), 4)) for cube in cubes])
     with Progress(count, "coding") as bar:
@@ -70,7 +70,7 @@ def make(model: EdgeModel, cubes: Sequence[Cube], out: Path, count: int) -> None
             if image is None:
                 continue
             tile = 128 if min(image.shape[1:]) > 128 else 64
-            rate = float(np.exp(rng.uniform(*np.log(RATES))))
+            rate = float(np.exp(rng.uniform(*np.log(rates))))
             try:
                 found = drawn(model, image, tile, str(rng.choice(MODES, p=SHARES)), rate)
             except UserError:  # fewer bytes than the heads of its tiles take
@@ -85,8 +85,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/drawn"), help="folder of examples")
     parser.add_argument("--split", default="train", help="split of the catalogue (default %(default)s)")
     parser.add_argument("--count", type=int, default=800, help="examples, those that are there among them")
+    parser.add_argument("--rates", type=float, nargs=2, default=RATES, help="bits a sample (default %(default)s)")
     args = parser.parse_args()
-    make(EdgeModel(), load_cubes(args.data, args.split), args.out, args.count)
+    make(EdgeModel(), load_cubes(args.data, args.split), args.out, args.count, args.rates)
 
 
 if __name__ == "__main__":
