@@ -30,18 +30,18 @@ from swathpack.edge.bands import BANDS
 SIDE = 96
 HELD_OUT = 8  # every so manieth place
 FLOOR = 1.0  # DN^2 of an error: what is nearer to the original than that counts as well as nothing
-LACKING = 0.3  # of crops: some bands are not there
-MOST_LACKING = 3
+LACKING = 0.5  # of crops: some bands are not there
+MOST_LACKING = 6
 Example = tuple[Tensor, Tensor, Tensor, Tensor]  # original, drawn, steps, learned
 
 
-def read(folder: Path) -> list[Drawn]:
+def read(*folders: Path) -> list[Drawn]:
     """Examples as they are drawn. Raises FileNotFoundError where there are none."""
     found, (across, along) = [], kernels()
-    for path in sorted(folder.glob("[0-9]*[0-9].npz")):
+    for path in (path for folder in folders for path in sorted(folder.glob("[0-9]*[0-9].npz"))):
         found.append(Drawn.read(path).smoothed(across).turned().smoothed(along).turned())
     if not found:
-        raise FileNotFoundError(f"no examples in {folder}: python -m swathpack.tools.bench.drawn")
+        raise FileNotFoundError(f"no examples in {', '.join(map(str, folders))}: python -m swathpack.tools.bench.drawn")
     return found
 
 
@@ -110,14 +110,14 @@ def train(args: argparse.Namespace) -> None:
     """The whole run, by the command's arguments."""
     torch.manual_seed(args.seed)
     torch.set_num_threads(args.threads)
-    drawn, held = divided(read(args.drawn), args.share)
+    drawn, held = divided(read(*args.drawn), args.share)
     shown = read(args.val) if args.val else held
     model = Restoration()
     if args.start:
         model.load_state_dict(torch.load(args.start, weights_only=True)["ema"])
     size, places = sum(p.numel() for p in model.parameters()), len({d.place for d in drawn})
     print(f"{len(drawn)} examples of {places} places, {len(shown)} to tell of, {size} parameters", flush=True)
-    optimiser = torch.optim.Adam(model.parameters(), lr=args.rate, betas=(0.9, 0.99))
+    optimiser = torch.optim.AdamW(model.parameters(), lr=args.rate, betas=(0.9, 0.99), weight_decay=args.decay)
     file = args.out / "restoration.pt"
     run = Trainer(model, optimiser, file, args.minutes, args.report, steps=args.steps)
     rng = np.random.default_rng([args.seed, run.step])
@@ -134,7 +134,9 @@ def train(args: argparse.Namespace) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--drawn", type=Path, default=Path("runs/drawn"), help="folder of training examples")
+    parser.add_argument(
+        "--drawn", type=Path, nargs="+", default=[Path("runs/drawn")], help="folders of training examples"
+    )
     parser.add_argument("--val", type=Path, help="folder of examples to tell of (default: the places held out)")
     parser.add_argument("--out", type=Path, default=Path("runs/restoration"))
     parser.add_argument("--start", type=Path, help="restoration.pt of another run, to start from its weights")
@@ -144,6 +146,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=6)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rate", type=float, default=1e-3)
+    parser.add_argument("--decay", type=float, default=0.05, help="of the weights")
     parser.add_argument("--bf16", action="store_true", help="convolutions in bfloat16: half the time where the CPU can")
     parser.add_argument("--report", type=float, default=120, help="seconds")
     parser.add_argument("--seed", type=int, default=5)
