@@ -64,7 +64,7 @@ def tensors(one: Drawn, rows: slice, columns: slice) -> Example:
 
 
 def batch_of(drawn: Sequence[Drawn], rng: np.random.Generator, count: int) -> Example:
-    """Crops of random examples, turned and mirrored, of some of them not all bands."""
+    """Crops of random examples, turned and mirrored, half of them negatives, of some not all bands."""
     rows = []
     for _ in range(count):
         one = drawn[int(rng.integers(len(drawn)))]
@@ -74,6 +74,9 @@ def batch_of(drawn: Sequence[Drawn], rng: np.random.Generator, count: int) -> Ex
             absent = rng.permutation(len(BANDS))[: rng.integers(1, MOST_LACKING + 1)]
             for plane, value in zip(found, (0, 0, 1)):
                 plane[absent] = value
+        if rng.random() < 0.5:  # a negative is coded as the picture is
+            middle = 2 * found[1].mean((1, 2), keepdim=True)
+            found = middle - found[0], middle - found[1], *found[2:]
         turns, mirrored = int(rng.integers(4)), rng.random() < 0.5
         turned = [torch.rot90(plane, turns, (1, 2)) for plane in found]
         rows.append([plane.flip(2) if mirrored else plane for plane in turned])
