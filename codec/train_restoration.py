@@ -12,7 +12,9 @@ of all bands, and of the visible ones. The same command goes on where it was sto
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from zlib import crc32
 
@@ -26,48 +28,93 @@ from swathpack.codec.restoration import CELL, VISIBLE, Restoration
 from swathpack.codec.seams import kernels
 from swathpack.codec.trainer import Trainer
 from swathpack.edge.bands import BANDS
+from swathpack.edge.codec.transform_coder.rasters import Grid, own_grid
 
 SIDE = 96
 HELD_OUT = 8  # every so manieth place
 FLOOR = 1.0  # DN^2 of an error: what is nearer to the original than that counts as well as nothing
 LACKING = 0.5  # of crops: some bands are not there
 MOST_LACKING = 6
-Example = tuple[Tensor, Tensor, Tensor, Tensor]  # original, drawn, steps, learned
+Planes = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]  # original, drawn, steps, learned, cells
 
 
-def read(*folders: Path) -> list[Drawn]:
+@dataclass(frozen=True, eq=False)
+class Example(Drawn):
+    """grids: of each band, that it is an enlargement of: what is added is so too."""
+
+    grids: tuple[Grid, ...]
+
+    @classmethod
+    def of(cls, one: Drawn) -> Example:
+        """With its bands' grids."""
+        known = np.ones(one.original.shape[1:], np.bool_)
+        return cls(**vars(one), grids=tuple(own_grid(band, known) for band in one.original))
+
+
+def read(*folders: Path) -> list[Example]:
     """Examples as they are drawn. Raises FileNotFoundError where there are none."""
     found, (across, along) = [], kernels()
     for path in (path for folder in folders for path in sorted(folder.glob("[0-9]*[0-9].npz"))):
-        found.append(Drawn.read(path).smoothed(across).turned().smoothed(along).turned())
+        found.append(Example.of(Drawn.read(path).smoothed(across).turned().smoothed(along).turned()))
     if not found:
         raise FileNotFoundError(f"no examples in {', '.join(map(str, folders))}: python -m swathpack.tools.bench.drawn")
     return found
 
 
-def divided(drawn: Sequence[Drawn], share: float) -> tuple[list[Drawn], list[Drawn]]:
+def divided(drawn: Sequence[Example], share: float) -> tuple[list[Example], list[Example]]:
     """Those of a share of the places, and those held out, whatever the share."""
     numbers = [crc32(one.place.encode()) for one in drawn]
     held = [one for one, n in zip(drawn, numbers) if n % HELD_OUT == 0]
     return [d for d, n in zip(drawn, numbers) if n % HELD_OUT and n // HELD_OUT % 1000 < 1000 * share], held
 
 
-def tensors(one: Drawn, rows: slice, columns: slice) -> Example:
-    """Of a part of an example: original and drawn (12, H, W) counts, steps of every pixel and band, learned (1, H, W)."""
+def tensors(one: Example, rows: slice, columns: slice) -> Planes:
+    """Of a part of an example: original and drawn (12, H, W) counts, steps of every pixel and band, learned (1, H, W), cells
+    (12, H, W): the same number in all pixels of a cell of the band's grid.
+    """
     tiles = np.ix_(*(np.arange(area.start, area.stop) // one.tile for area in (rows, columns)))
     steps = np.exp2(one.steps[tiles].transpose(2, 0, 1).astype(np.float32) / 8)
     planes: list[NDArray[np.generic]] = [one.original[:, rows, columns], one.drawn[:, rows, columns], steps]
     first, second, third, last = (
         torch.from_numpy(np.ascontiguousarray(p, np.float32)) for p in (*planes, one.learned[tiles][None])
     )
-    return first, second, third, last
+    cells = [_cells(grid, rows, columns) for grid in one.grids]
+    return first, second, third, last, torch.from_numpy(np.stack(cells).astype(np.float32))
 
 
-def batch_of(drawn: Sequence[Drawn], rng: np.random.Generator, count: int) -> Example:
+def _cells(grid: Grid, rows: slice, columns: slice) -> NDArray[np.intp]:
+    y = (np.arange(rows.start, rows.stop) + grid.top) // grid.factor
+    x = (np.arange(columns.start, columns.stop) + grid.left) // grid.factor
+    return np.asarray((y - y[0])[:, None] * len(x) + (x - x[0]), np.intp)
+
+
+def restored(model: Restoration, planes: Planes) -> Tensor:
+    """(B, 12, H, W): what becomes of a batch. Where a band was coded on a coarser grid, its cells stay of one value."""
+    _, image, steps, learned, cells = planes
+    added = model(image, steps, learned) - image
+    count = image.shape[2] * image.shape[3]
+    where = (cells.flatten(2) + count * torch.arange(12)[:, None]).long() + 12 * count * torch.arange(len(image))[
+        :, None, None
+    ]
+    sums = torch.zeros(12 * count * len(image)).index_add(0, where.flatten(), added.flatten())
+    sizes = torch.zeros_like(sums).index_add(0, where.flatten(), torch.ones_like(added).flatten())
+    means = (sums / sizes.clamp(min=1))[where].reshape(added.shape)
+    return image + torch.where(learned > 0, added, means)
+
+
+def chances(drawn: Sequence[Example]) -> NDArray[np.float64]:
+    """Of each example: sources of many places (the names up to `__`) count by the root of their number."""
+    sources = [one.place.partition("__")[0] for one in drawn]
+    counts = Counter(sources)
+    found = np.array([counts[source] ** -0.5 for source in sources])
+    return np.asarray(found / found.sum())
+
+
+def batch_of(drawn: Sequence[Example], rng: np.random.Generator, count: int) -> Planes:
     """Crops of random examples, turned and mirrored, half of them negatives, of some not all bands."""
     rows = []
-    for _ in range(count):
-        one = drawn[int(rng.integers(len(drawn)))]
+    for index in rng.choice(len(drawn), count, p=chances(drawn)):
+        one = drawn[int(index)]
         top, left = (int(rng.integers((side - SIDE) // 2 + 1)) * 2 for side in one.drawn.shape[1:])
         found = tensors(one, slice(top, top + SIDE), slice(left, left + SIDE))
         if rng.random() < LACKING:
@@ -80,8 +127,13 @@ def batch_of(drawn: Sequence[Drawn], rng: np.random.Generator, count: int) -> Ex
         turns, mirrored = int(rng.integers(4)), rng.random() < 0.5
         turned = [torch.rot90(plane, turns, (1, 2)) for plane in found]
         rows.append([plane.flip(2) if mirrored else plane for plane in turned])
-    original, image, steps, learned = (torch.stack(planes) for planes in zip(*rows))
-    return original, image, steps, learned
+    return batched(rows)
+
+
+def batched(rows: Sequence[Sequence[Tensor]]) -> Planes:
+    """Planes of crops of one size, together."""
+    original, image, steps, learned, cells = (torch.stack(planes) for planes in zip(*rows))
+    return original, image, steps, learned, cells
 
 
 def gains_of(original: Tensor, before: Tensor, after: Tensor) -> Tensor:
@@ -92,13 +144,13 @@ def gains_of(original: Tensor, before: Tensor, after: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def evaluate(model: Restoration, shown: Sequence[Drawn]) -> str:
+def evaluate(model: Restoration, shown: Sequence[Example]) -> str:
     """dB by rate, all bands and visible ones: mean gain, and the least of an example."""
     gains = []
     for one in shown:
         height, width = (side // CELL * CELL for side in one.drawn.shape[1:])
-        original, image, steps, learned = (t[None] for t in tensors(one, slice(0, height), slice(0, width)))
-        gains.append((one.bppb, gains_of(original, image, model(image, steps, learned))[0].numpy()))
+        planes = batched([tensors(one, slice(0, height), slice(0, width))])
+        gains.append((one.bppb, gains_of(planes[0], planes[1], restored(model, planes))[0].numpy()))
     told = []
     for low, high in zip((0.0, *RATES[1:]), RATES[1:]):
         own = [gain for rate, gain in gains if low <= rate < high]
@@ -126,10 +178,10 @@ def train(args: argparse.Namespace) -> None:
     rng = np.random.default_rng([args.seed, run.step])
 
     def loss(_: float) -> tuple[Tensor, float]:
-        original, image, steps, learned = batch_of(drawn, rng, args.batch)
+        planes = batch_of(drawn, rng, args.batch)
         with torch.autocast("cpu", torch.bfloat16, enabled=args.bf16):
-            after = model(image, steps, learned)
-        found = -gains_of(original, image, after).mean()
+            after = restored(model, planes)
+        found = -gains_of(planes[0], planes[1], after).mean()
         return found, found.item()
 
     run.run(loss, lambda: evaluate(model, shown))
