@@ -10,11 +10,12 @@ import numpy as np
 from swathpack.edge.codec.pixels import TileWindow
 from swathpack.edge.codec.rate import HALF_AS_MANY, LEVELS
 from swathpack.edge.codec.tile_coder import DEAD_ZONE
-from swathpack.tools.files.frame_coder import FrameCoder, Surroundings
+from swathpack.tools.files.frame_coder import FrameCoder
 from swathpack.tools.files.kept_tiles import Choice, LearnedTile, PlainTile
 from swathpack.tools.files.places import Place
 from swathpack.tools.files.sharing import fill, first_of, least_of, sizes_of
 from swathpack.tools.files.sources import FrameSource
+from swathpack.tools.files.surroundings import Surroundings
 from swathpack.tools.files.trials import Tile, Trial
 
 REST = 0.01  # of a tile's bytes
@@ -43,9 +44,14 @@ class Given:
 
 
 class Coders:
-    """The frame coders of a series, each knowing the contexts that the frames before it leave."""
+    """The frame coders of a series, each knowing the contexts that the frames before it leave. shared: bytes are shared out among
+    frames, so that what later ones inherit counts.
+    """
 
-    def __init__(self, given: Given, aim_bytes: int, most_bytes: int | None, level: float | None = None) -> None:
+    def __init__(
+        self, given: Given, aim_bytes: int, most_bytes: int | None, level: float | None = None, shared: bool = True
+    ) -> None:
+        self._shared = shared
         self._given, self._aim, self._most, self._level = given, aim_bytes, most_bytes, level
         self._places = {group: [Place(given.around.shelf) for _ in given.windows] for group in given.groups}
         self._kept: list[FrameCoder] = []
@@ -57,8 +63,14 @@ class Coders:
         g = self._given
         own = self._places[g.groups[index]]
         later = g.groups[index] in g.groups[index + 1 :]
-        aims = self._aim, self._most, later, self._level
+        aims = self._aim, self._most, later, self._level, self._followers(index) if self._shared else ()
         return FrameCoder(index, g.sources[index], g.windows, own, g.choice, g.around, *aims)
+
+    def _followers(self, index: int) -> list[FrameSource]:
+        """Frames that may be coded against this one, or against what was."""
+        g = self._given
+        end = len(g.sources) if not g.intra_every else (index // g.intra_every + 1) * g.intra_every
+        return [g.sources[n] for n in range(index + 1, min(end, len(g.sources))) if g.groups[n] == g.groups[index]]
 
     def keep(self, index: int) -> FrameCoder:
         """The same, kept for `sequence`."""

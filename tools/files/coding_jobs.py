@@ -92,7 +92,7 @@ def transform(
     its payload will be cut (error saved a byte), if that is known: what lies far beyond is then not coded. shaped: whoever decodes
     it has the mask of its valid pixels.
     """
-    tile = _filled(tile)
+    tile = filled_tile(tile)
     weights = weighing.of(tile.bands, tile.data, tile.valid)
 
     def coded(most: int | None) -> CodedPlain:
@@ -110,14 +110,14 @@ def transform(
 
 def dated(_: EdgeModel, tile: Frame, alone: CodedPlain, aim_bytes: int, dates: Sequence[Counts]) -> CodedPlain | None:
     """The same tile against one of some earlier dates, None where `alone` is better."""
-    tile = _filled(tile)
+    tile = filled_tile(tile)
     found = against(alone, tile.data, tile.valid, tile.bands, aim_bytes, dates)
     return None if found is alone else found
 
 
 def refined(_: EdgeModel, tile: Frame, payload: bytes, date: Counts | None, weighing: Weighing) -> bytes | None:
     """Another transform payload of at most as many bytes whose image has less error; None where none was found."""
-    tile = _filled(tile)
+    tile = filled_tile(tile)
     found = refined_payload(payload, tile.data, tile.valid, tile.bands, date)
     if found is None:
         return None
@@ -171,13 +171,13 @@ def _synthesised(model: EdgeModel, tile: Frame, coded: CodedLatent) -> NDArray[n
     return tile.counts_of(pixels[[BANDS.index(b) for b in tile.bands]])
 
 
-def _filled(tile: Frame) -> Frame:
+def filled_tile(tile: Frame) -> Frame:
     """The tile without holes: single bands that lack data there get what costs little."""
     return replace(tile, data=filled_counts(tile), holes=np.zeros((0, 0, 0), np.bool_)) if tile.holes.any() else tile
 
 
 def _cost_of(image: NDArray[np.generic], tile: Frame, weighing: Weighing) -> float:
-    filled = _filled(tile)
+    filled = filled_tile(tile)
     weights = weighing.of(filled.bands, filled.data, filled.valid)
     return image_error(image, filled.data, filled.valid, weights)
 

@@ -31,7 +31,7 @@ from swathpack.tools.files.carried import record_of
 from swathpack.tools.files.coders import Coders, Given
 from swathpack.tools.files.coding_jobs import room_for
 from swathpack.tools.files.file_writer import FileWriter
-from swathpack.tools.files.frame_coder import FrameCoder, Surroundings
+from swathpack.tools.files.frame_coder import FrameCoder
 from swathpack.tools.files.frame_records import FrameRecords
 from swathpack.tools.files.kept_tiles import Choice
 from swathpack.tools.files.pool import Pool
@@ -42,6 +42,7 @@ from swathpack.tools.files.sharing import level_fitting
 from swathpack.tools.files.shelf import Shelf
 from swathpack.tools.files.smallest import Smallest, TooSmallError, smallest_budget
 from swathpack.tools.files.sources import FrameSource, source_of
+from swathpack.tools.files.surroundings import Surroundings
 from swathpack.tools.files.trials import Trial
 from swathpack.tools.files.workers import LocalPool
 
@@ -125,11 +126,12 @@ class SeriesEncoder:
         level: float | None = None,
         tick: Tick = lambda: None,
         apart: Container[int] | None = None,
+        shared: bool = True,
     ) -> Coders:
-        """apart: tiles that are left alone, those of regions by default."""
+        """apart: tiles that are left alone, those of regions by default. shared: among frames."""
         around = replace(self._around(tick), apart=self.errors if apart is None else apart)
         given = Given(self.given, self.windows, self.groups, self.choice, self.intra_every, around)
-        return Coders(given, aim_bytes, most_bytes, level)
+        return Coders(given, aim_bytes, most_bytes, level, shared)
 
     def _around(self, tick: Tick) -> Surroundings:
         return Surroundings(self.pool, self.shelf, self.header, tick, self.keep_going, self._fail)
@@ -227,7 +229,7 @@ class SeriesEncoder:
         count, promised = len(self.given), self.promised_bytes(tick)
         writer = self._start(whole, file)
         share = -(-writer.size // count)
-        coders = self._coders(goal.aim_bytes, goal.most_bytes, tick=tick)
+        coders = self._coders(goal.aim_bytes, goal.most_bytes, tick=tick, shared=False)
 
         def trials() -> Iterator[tuple[FrameCoder, Trial]]:
             for index in range(count):

@@ -5,7 +5,7 @@ and the transform coder (`swathpack.edge.codec.modes`), both coded once.
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,37 +16,19 @@ from swathpack.edge.codec.pixels import TileWindow
 from swathpack.edge.codec.plain import payload_sizes_of
 from swathpack.edge.codec.rate import slope_at
 from swathpack.edge.codec.tile_coder import DEAD_ZONE
-from swathpack.edge.stream import Header, StreamWriter, overhead_in, room_in
+from swathpack.edge.stream import StreamWriter, overhead_in, room_in
 from swathpack.edge.stream.quality import TRANSFORM
 from swathpack.tools.errors import UserError
+from swathpack.tools.files.inherited import WORTHS, asked_of
 from swathpack.tools.files.kept_tiles import Choice, LearnedChoice, LearnedTile, PlainTile
 from swathpack.tools.files.places import Date, Place
-from swathpack.tools.files.pool import Failure, Pool
-from swathpack.tools.files.shelf import Shelf
+from swathpack.tools.files.pool import Failure
 from swathpack.tools.files.sources import FrameSource
 from swathpack.tools.files.step_search import step_near
+from swathpack.tools.files.surroundings import Surroundings
 from swathpack.tools.files.trials import Coded, Tile, Trial
 
-REFINED = (
-    0.07  # log2 of what a trellis takes off a transform tile's squared error, about, where the learned codec competes
-)
-
-
-@dataclass(frozen=True)
-class Surroundings:
-    """What the coders of all frames share. pool: who codes tiles. shelf: where what was made of them waits. header: of the
-    file, which decides what its records take; None for those of segments that fly alone. tick: called for each job done.
-    keep_going: a tile that cannot be coded is left out, and `fail` told (frame, tile, why). apart: numbers of tiles that rate
-    control leaves alone.
-    """
-
-    pool: Pool
-    shelf: Shelf
-    header: Header | None
-    tick: Callable[[], None] = lambda: None
-    keep_going: bool = False
-    fail: Callable[[int, TileWindow, str], None] = lambda *_: None
-    apart: Container[int] = ()
+REFINED = 0.07  # log2 of what a trellis takes off a transform tile's squared error, where the learned codec competes
 
 
 class FrameCoder:
@@ -54,7 +36,8 @@ class FrameCoder:
     whoever is in the pool, and what is made of them is the same whoever makes it; what takes room lies on the shelf.
 
     aim_bytes: of a tile's segment, about; most_bytes: never more than that. keeps_dates: later frames may be coded against
-    this one. level: the one level that will be asked for, None where any may be.
+    this one. level: the one level that will be asked for, None where any may be. later: frames that may follow from this one, nearest
+    first, where what they inherit of its error counts.
     """
 
     def __init__(
@@ -69,16 +52,19 @@ class FrameCoder:
         most_bytes: int | None = None,
         keeps_dates: bool = True,
         level: float | None = None,
+        later: Sequence[FrameSource] = (),
     ) -> None:
         self.index, self.source, self.choice, self.around = index, source, choice, around
-        self.windows, self.places, self.header = windows, places, around.header
+        self.windows, self.places, self.later = windows, places, later if choice.refine else ()
+        self.header = around.header
         self.aim_bytes, self.most_bytes, self.keeps_dates = aim_bytes, most_bytes, keeps_dates
         self.live = [w for w in windows if w.index not in around.apart and source.live(w)]
         self.bands = source.outline.bands
         samples = len(self.bands) * max((w.height * w.width for w in windows), default=1)
         self.weighing = Weighing.aimed(choice.weights, aim_bytes, samples)
         self.gain = source.outline.radiometry.gain
-        self._slope = None if level is None else slope_at(level, self.gain)
+        self._slope = None if level is None else slope_at(level, self.gain) / (WORTHS[-1] if self.later else 1.0)
+        self._worths: dict[int, float] = {}
         self._plain: dict[int, PlainTile] = {}
         self._alone: dict[int, PlainTile] = {}
         self._dates: dict[int, tuple[Date, ...]] = {}  # what plain tiles were coded against
@@ -200,7 +186,7 @@ class FrameCoder:
             if w.index in self._alone:
                 usable = self.places[w.index].usable
                 own = usable if frames is None else tuple(d for d in usable if d.ref.frame == frames[w.index])
-                self._dates[w.index], self._plain[w.index] = own, self._alone[w.index]
+                self._dates[w.index], self._plain[w.index] = own, self._own(w.index)
 
         def arguments(w: TileWindow) -> tuple[Any, ...]:
             dates = [d.counts.get() for d in self._dates[w.index]]
@@ -223,6 +209,23 @@ class FrameCoder:
         for w, found in self._run("transform", wanted, arguments, self._leave_out):
             self._alone[w.index] = PlainTile.of(found, self.around.shelf)
 
+    def _own(self, index: int) -> PlainTile:
+        """A tile without any date, by what it is worth."""
+        return self._alone[index].worth(self._worths.get(index, 1.0))
+
+    def _weigh_inherited(self, windows: Sequence[TileWindow], level: float) -> None:
+        """Have `plain` ready for some tiles, and find out, once, what the error is worth of those that stand alone."""
+        self.look(windows)
+        how = slope_at(level, self.gain), self.aim_bytes, self.weighing
+
+        def arguments(w: TileWindow) -> tuple[Any, ...]:
+            return self.source.tile(w), self._alone[w.index].kept.get(), *asked_of(self.later, w, *how)
+
+        wanted = [w for w in windows if w.index not in self._worths and self.plain(w).reference is None]
+        for w, found in self._run("worth", wanted if self.later else (), arguments):
+            self._worths[w.index] = found
+            self._plain[w.index] = self._own(w.index)
+
     def recode(self, trial: Trial) -> None:
         """Code the plain tiles of a trial anew against what the places hold now, for about as many bytes; against the same
         dates, which differ little from what they were in the trial.
@@ -237,7 +240,7 @@ class FrameCoder:
         """Plain tiles without any date: where room is short a date's gains and blocks may not fit, a mean does."""
         self._dates.clear()
         self._look_alone([self.windows[index] for index in self._plain], dict.fromkeys(self._plain, self.aim_bytes))
-        self._plain = {index: self._alone[index] for index in self._plain}
+        self._plain = {index: self._own(index) for index in self._plain}
 
     def forget_plain(self) -> None:
         """Code the transform coder's tiles anew, against what the places hold then."""
@@ -315,7 +318,7 @@ class FrameCoder:
         q = step_near(level)
         self.decide(q, layers)
         self._code_learned(self.live, q, dead_zone, layers)
-        self.look([w for w in self.live if w.index not in self._learned])
+        self._weigh_inherited([w for w in self.live if w.index not in self._learned], level)
         return Trial(tuple(self._tile(window, level, q, dead_zone, layers) for window in self.live))
 
     def _tile(self, window: TileWindow, level: float, q: int, dead_zone: float, layers: int) -> Tile:

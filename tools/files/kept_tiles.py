@@ -61,6 +61,10 @@ class PlainTile:
         """As far as it is cut."""
         return self.kept.get().payload[: self.payload_bytes]
 
+    def worth(self, factor: float) -> PlainTile:
+        """The same where its error counts so many times: rate control gives it more."""
+        return replace(self, curve=self.curve.times(factor))
+
     def cut(self, payload_bytes: int) -> PlainTile:
         """The same with at most so many bytes of payload: a prefix may end inside a layer."""
         sizes, most = np.minimum(self.payload_sizes, payload_bytes), min(self.payload_bytes, payload_bytes)

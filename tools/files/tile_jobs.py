@@ -13,7 +13,7 @@ from typing import Any
 
 from swathpack.edge.codec.model import EdgeModel
 from swathpack.tools.errors import UserError
-from swathpack.tools.files import coding_jobs
+from swathpack.tools.files import coding_jobs, inherited
 from swathpack.tools.files.part_decoder import decode_part
 
 
@@ -38,6 +38,7 @@ _JOBS: dict[str, Callable[..., Any]] = {
     "analyse": coding_jobs.analyse,
     "learned": coding_jobs.learned,
     "exact": coding_jobs.exact,
+    "worth": inherited.worth,
 }
 
 

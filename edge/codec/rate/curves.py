@@ -59,6 +59,10 @@ class Curve:
         following = np.append(chords[1:], chords[-1] * min(0.25, chords[-1] / chords[-2] if len(chords) > 1 else 0.25))
         return cls(sizes[steps.stop].astype(np.float64), np.sqrt(chords * following), float(chords[0]))
 
+    def times(self, worth: float) -> Curve:
+        """The same of a tile whose error counts so many times."""
+        return Curve(self.sizes, self.slopes * worth, self.steepest * worth)
+
     def bytes_at(self, slope: float) -> int:
         """The prefix beyond which a byte saves less error than `slope`; interpolated on logarithmic scales."""
         if not self.sizes[-1] or slope > self.steepest:

@@ -67,11 +67,12 @@ def test_what_a_last_frame_leaves_goes_to_tiles_that_none_names(monkeypatch: pyt
     assert budget - 4 <= len(data) <= budget and not decode(data).problems
 
 
-def test_a_level_takes_fewer_bytes_for_the_same_image() -> None:
+def test_a_level_gives_better_images_for_as_many_bytes() -> None:
+    """The first date takes more than alone, because the others inherit it."""
     frames = _frames()
     data, alone = (SeriesEncoder(shipped(), frames, intra_every=n).at_quality(30) for n in (0, 1))
     quality = [np.mean([psnr(a, b) for a, b in zip(frames, decode(d).frames)]) for d in (data, alone)]
-    assert len(data) < 0.9 * len(alone) and quality[0] > quality[1] - 0.5
+    assert len(data) < 1.02 * len(alone) and quality[0] > quality[1] + 2
 
 
 def test_dates_are_only_those_since_the_last_that_stands_alone() -> None:
@@ -132,7 +133,7 @@ def test_a_date_that_is_damaged_or_missing_is_named_and_nothing_is_drawn_from_it
 
 
 def test_a_date_by_position_that_is_damaged_or_missing_is_named_and_nothing_is_drawn_from_it() -> None:
-    data = SeriesEncoder(shipped(), _frames(size=64)).in_total(2600)
+    data = SeriesEncoder(shipped(), _frames(size=64)).in_total(1300)  # so short that no payload has checks of its own
     stream = read_stream(data)
     named = next(s for s in stream.segments if s.contexts)
     target = next(s for s in stream.segments if s.frame == named.contexts[0].frame)
