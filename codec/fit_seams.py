@@ -36,6 +36,7 @@ from swathpack.codec.seams import (
 )
 from swathpack.codec.squares import GROUPS
 from swathpack.edge.bands import BANDS
+from swathpack.edge.stream.quality import TRANSFORM
 
 DAMPING = 3e-3  # of a class's mean energy
 SHARED = 1000  # windows
@@ -46,7 +47,9 @@ GROUP_OF = groups_of(BANDS)
 
 @dataclass(frozen=True, eq=False)
 class Drawn:
-    """An example of `swathpack.tools.bench.drawn`. steps (rows, columns of tiles, bands)."""
+    """An example of `swathpack.tools.bench.drawn`. steps (rows, columns of tiles, bands), learned (rows, columns):
+    whether by the learned codec.
+    """
 
     original: Counts
     drawn: Counts
@@ -54,6 +57,7 @@ class Drawn:
     tile: int
     bppb: float
     place: str
+    learned: NDArray[np.bool_]
 
     @classmethod
     def read(cls, path: Path) -> Drawn:
@@ -61,12 +65,16 @@ class Drawn:
         with np.load(path) as found:
             tile, (bands, height, width) = int(found["tile"]), found["drawn"].shape
             steps = found["steps"].astype(np.int64).reshape(-(-height // tile), -(-width // tile), bands)
-            return cls(found["original"], found["drawn"], steps, tile, float(found["bppb"]), str(found["place"]))
+            learned = (found["modes"] != TRANSFORM).reshape(steps.shape[:2])
+            return cls(
+                found["original"], found["drawn"], steps, tile, float(found["bppb"]), str(found["place"]), learned
+            )
 
     def turned(self) -> Drawn:
         """Rows for columns."""
         first, second = (np.ascontiguousarray(a.transpose(0, 2, 1)) for a in (self.original, self.drawn))
-        return replace(self, original=first, drawn=second, steps=self.steps.transpose(1, 0, 2))
+        steps, learned = self.steps.transpose(1, 0, 2), self.learned.T
+        return replace(self, original=first, drawn=second, steps=steps, learned=learned)
 
     def seams(self) -> Iterator[tuple[slice, int, tuple[NDArray[np.int64], NDArray[np.int64]]]]:
         """Of every seam between columns: rows, the column behind it, the steps of both tiles."""

@@ -16,19 +16,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from swathpack.codec.restored import Restorer
 from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.codec.model import EdgeModel
 from swathpack.edge.frame import Frame
 from swathpack.tools.errors import StreamError, UserError
 from swathpack.tools.files.arrays import Times, as_series
 from swathpack.tools.files.lazy import Stream, values_of
-from swathpack.tools.files.models import open_model
+from swathpack.tools.files.models import open_model, open_restorer
 from swathpack.tools.files.outputs import Output, check_output
 from swathpack.tools.files.rasters import Series, check_form, output_of, write_series
 from swathpack.tools.files.rasters.options import options_of
 from swathpack.tools.files.rasters.windowed import read_windowed
 from swathpack.tools.files.regions import region_of
 from swathpack.tools.files.request import Request
+from swathpack.tools.files.synthesis import told
 from swathpack.tools.files.workers import open_pool
 from swathpack.tools.public_errors import public_errors
 
@@ -126,13 +128,19 @@ def compress(
 
 @public_errors()
 def open(
-    source: str | Path | builtins.bytes, *, model: ModelFolder = None, threads: int = 1, partial: bool = False
+    source: str | Path | builtins.bytes,
+    *,
+    model: ModelFolder = None,
+    threads: int = 1,
+    partial: bool = False,
+    synthesis: str = "fast",
 ) -> Stream:
     """A stream from its file or its bytes. Nothing is decoded before it is asked for: see `Stream`.
 
-    partial: parts that are missing or damaged read as 0 instead of raising StreamError. Raises Error, StreamError.
+    partial: parts that are missing or damaged read as 0 instead of raising StreamError. synthesis: best restores frames by a
+    network where that was shown to win (docs/pictures.md). Raises Error, StreamError.
     """
-    return Stream(_bytes_of(source), model=model, threads=threads, partial=partial)
+    return Stream(_bytes_of(source), model=model, threads=threads, partial=partial, synthesis=synthesis)
 
 
 def _bytes_of(source: str | Path | builtins.bytes) -> builtins.bytes:
@@ -146,10 +154,16 @@ def _bytes_of(source: str | Path | builtins.bytes) -> builtins.bytes:
         raise UserError(f"cannot read {source}: {error.strerror or error}") from error
 
 
-def _stream_of(source: Stream | str | Path | builtins.bytes, model: ModelFolder, threads: int, partial: bool) -> Stream:
+def _stream_of(
+    source: Stream | str | Path | builtins.bytes,
+    model: ModelFolder,
+    threads: int,
+    partial: bool,
+    synthesis: str = "fast",
+) -> Stream:
     if isinstance(source, Stream):
         return source
-    return Stream(_bytes_of(source), model=model, threads=threads, partial=partial)
+    return Stream(_bytes_of(source), model=model, threads=threads, partial=partial, synthesis=synthesis)
 
 
 @public_errors()
@@ -165,6 +179,7 @@ def decompress(
     model: ModelFolder = None,
     threads: int = 1,
     partial: bool = False,
+    synthesis: str = "fast",
     cog: str = "",
     force: bool = False,
 ) -> NDArray[Any]:
@@ -175,7 +190,7 @@ def decompress(
     said beside the pixels. cog: deflate or zstd, for cloud-optimised GeoTIFFs. layers: from how many of the 16 images are
     built. window: (row, column, height, width), dates: numbers of frames, preview: 4, 8 or 16 for means of so many pixels
     each way; of a path only the bytes that these take are read. partial: what is missing comes as 0 instead of raising
-    StreamError.
+    StreamError. synthesis: as `open`; a Stream has its own.
     Raises Error, StreamError, RefusedError.
     """
     place = None
@@ -184,21 +199,29 @@ def decompress(
         place = output_of(Path(output), _paths(source), force)
     if window is not None or len(dates) or preview != 1:
         wanted = (window, bands or (), dates, preview)
-        frames, metadata = _part(source, wanted, layers, _model(model, threads), partial)
+        restorer = source.restorer if isinstance(source, Stream) else open_restorer(synthesis, threads)
+        if preview != 1 and restorer is not None:
+            raise UserError("synthesis: a preview shows too little of a frame to be restored")
+        frames, metadata = _part(source, wanted, layers, _model(model, threads), partial, restorer)
         if place is not None:
             with place as path:
                 write_series(Series(frames, metadata), path, cog)
         return np.stack([values_of(frame) for frame in frames])
-    stream = _stream_of(source, model, threads, partial)
+    stream = _stream_of(source, model, threads, partial, synthesis)
     frames = [stream.frame(index, bands, layers) for index in range(len(stream))]
     if place is not None:
         with place as path:
-            write_series(Series(frames, stream.carried), path, cog)
+            write_series(Series(frames, told(stream.carried, stream.restorer)), path, cog)
     return np.stack([values_of(frame) for frame in frames])
 
 
 def _part(
-    source: Stream | str | Path | builtins.bytes, wanted: tuple[Any, ...], layers: int, model: EdgeModel, partial: bool
+    source: Stream | str | Path | builtins.bytes,
+    wanted: tuple[Any, ...],
+    layers: int,
+    model: EdgeModel,
+    partial: bool,
+    restorer: Restorer | None,
 ) -> tuple[list[Frame], dict[str, Any]]:
     """Frames of a part, and what the files said, said of it."""
     from swathpack.tools.commands.decompress import Reading, _metadata, decode
@@ -213,14 +236,14 @@ def _part(
         else:
             path.write_bytes(builtins.bytes(source))
         file = PartFile(path)
-        reading = Reading(file=file, part=part_of(file.header, *wanted))
+        reading = Reading(file=file, part=part_of(file.header, *wanted), restorer=restorer)
         decoder = StreamDecoder(model, reading.stream())
         store, report = decode(decoder, reading, layers, Path(folder))
         if report.problems and not partial:
             raise StreamError(f"{report.problems[0]}; partial=True gives what is there", tuple(report.problems))
         frames = list(store)
         store.close()
-        return frames, reading.metadata(_metadata(decoder.stream), decoder.header.frames)
+        return frames, told(reading.metadata(_metadata(decoder.stream), decoder.header.frames), restorer)
 
 
 @public_errors()

@@ -92,6 +92,9 @@ def _cases() -> Iterator[Case]:
     yield Case("decompress cube.swp -o new.npz", 0, "2 of 2 frames whole", ("new.npz",))
     yield Case("decompress cube.swp -o images", 0, "2 of 2 frames whole", ("images",), needs="tifffile")
     yield Case("decompress cube.swp -o new.npz --report new.json", 0, "whole", ("new.npz", "new.json"))
+    yield Case("decompress cube.swp -o new.npz --synthesis best", 0, "2 of 2 frames whole", ("new.npz",))
+    yield Case("decompress cube.swp -o new.npz --synthesis finest", 2, "invalid choice")
+    yield Case("decompress cube.swp -o new.npz --synthesis best --preview 4", 2, "a preview shows too little")
     yield Case("decompress cube.swp -o cube.swp --force", 4, "is an input")
     yield Case("decompress cube.swp -o . --force", 4, "is the folder of the input")
     yield Case("decompress cube.swp -o old.npz", 4, "exists: give another output, or --force")
@@ -132,6 +135,9 @@ def _cases() -> Iterator[Case]:
     store = "--store ground.db"
     yield Case(f"receive pass.bin {store}", 0, "tile-frames grew", ("ground.db*",))
     yield Case(f"receive pass.bin {store} --images pictures", 0, "images: ", ("ground.db*", "pictures"))
+    yield Case(
+        f"receive pass.bin {store} --images pictures --synthesis best", 0, "images: ", ("ground.db*", "pictures")
+    )
     yield Case(f"receive lost.bin {store}", 3, "damaged packets", ("ground.db*",))
     yield Case(f"receive empty.bin {store}", 1, "expected packets of a pass; it is empty")
     yield Case(f"receive cube.npz {store}", 1, "expected packets of a pass; it is an .npz cube")

@@ -108,6 +108,7 @@ def test_the_sdist_holds_the_sources(built: tuple[Path, Path]) -> None:
         "tools/cli.py",
         "edge/codec/rangecoder/coder.h",
         "models/edge/manifest.json",
+        "models/restoration/restoration.onnx",
         "py.typed",
     ):
         assert f"swathpack/{name}" in members, name
@@ -120,7 +121,8 @@ def test_the_wheel_holds_one_name_and_the_library(built: tuple[Path, Path]) -> N
         names = wheel.namelist()
     assert {n.split("/")[0] for n in names if ".dist-info/" not in n} == NAMES_OF_ITS_OWN
     assert [n for n in names if n.endswith(".so")], "the C library"
-    assert "swathpack/models/edge/manifest.json" in names and "swathpack/py.typed" in names
+    assert {f"swathpack/models/{part}/manifest.json" for part in ("edge", "restoration")} <= set(names)
+    assert "swathpack/py.typed" in names
     shipped = {p.relative_to(ROOT).as_posix() for part in PARTS for p in (ROOT / part).rglob("*.py")}
     assert shipped <= {n.removeprefix("swathpack/") for n in names}
     assert "-py3-none-" in built[1].name and "any" not in built[1].name

@@ -97,7 +97,7 @@ def test_a_fit_finds_what_tiles_do() -> None:
     def drawn(seed: int) -> fit_seams.Drawn:
         scene, image = two_tiles(seed, offset=int(np.random.default_rng(seed).integers(-80, 80)))
         steps = np.full((1, 2, 12), STEP, np.int64)
-        return fit_seams.Drawn(scene, image, steps, TILE, 0.02, str(seed))
+        return fit_seams.Drawn(scene, image, steps, TILE, 0.02, str(seed), np.zeros(steps.shape[:2], bool))
 
     found = fit_seams.fit_seams([drawn(seed) for seed in range(12)])
     assert found.shape == seams.SHAPE and found.dtype == np.float16

@@ -3,14 +3,16 @@
     python -m swathpack.tools.bench.drawn ../shared/data --out runs/drawn --count 800
 
 Crops of dates of training cubes with all bands, in tiles of 128 (64 where the cube is smaller), by the real encoder in mode auto,
-transform or learned at 0.005 to 1 bits a sample. An example a file: `original`, `drawn` (12, H, W) uint16, `steps` (tiles, 12) as
-`swathpack.codec.seams` has them (log2 of DN in eighths), `tile`, `modes`, `bppb`, `place`. The same command goes on where it was stopped.
+transform or learned at 0.005 to 1 bits a sample (--modes, --rates). An example a file: `original`, `drawn` (12, H, W) uint16, `steps`
+(tiles, 12) as `swathpack.codec.seams` has them (log2 of DN in eighths), `tile`, `modes`, `bppb`, `place`. The same command goes on where
+it was stopped.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,7 @@ from swathpack.tools.progress import Progress
 SIDE, LEAST_SIDE = 256, 96
 RATES = (0.005, 1.0)
 MODES, SHARES = ("auto", "transform", "learned"), (0.5, 0.25, 0.25)
+SEED = 29
 Image = NDArray[np.uint16]
 
 
@@ -57,22 +60,37 @@ def crop_of(cube: Cube, rng: np.random.Generator) -> Image | None:
     return np.asarray(np.rint(np.clip(cube.data[date][:, rows, columns], 1, 65535)), np.uint16)
 
 
-def make(model: EdgeModel, cubes: Sequence[Cube], out: Path, count: int) -> None:
-    """Write `count` examples, those that are there left as they are: one is decided by its number alone."""
+@dataclass(frozen=True)
+class Choice:
+    """How examples are chosen: bits a sample, log-uniform between both `rates`, modes by their shares, a seed."""
+
+    rates: Sequence[float] = RATES
+    modes: Sequence[str] = MODES
+    seed: int = SEED
+
+    @property
+    def shares(self) -> list[float]:
+        """Of the modes, which sum to 1."""
+        found = [SHARES[MODES.index(mode)] for mode in self.modes]
+        return [share / sum(found) for share in found]
+
+
+def make(model: EdgeModel, cubes: Sequence[Cube], out: Path, count: int, choice: Choice) -> None:
+    """Write `count` examples, those that are there left as they are: one is decided by its number and the choice alone."""
     out.mkdir(parents=True, exist_ok=True)
     weights = np.array([cube.weight * np.sqrt(min(len(cube.data), 4)) for cube in cubes])
     with Progress(count, "coding") as bar:
         for number in range(count):
             bar.step()
-            rng, target = np.random.default_rng([29, number]), out / f"{number:05d}.npz"
+            rng, target = np.random.default_rng([choice.seed, number]), out / f"{number:05d}.npz"
             cube = cubes[int(rng.choice(len(cubes), p=weights / weights.sum()))]
             image = None if target.exists() else crop_of(cube, rng)
             if image is None:
                 continue
             tile = 128 if min(image.shape[1:]) > 128 else 64
-            rate = float(np.exp(rng.uniform(*np.log(RATES))))
+            rate = float(np.exp(rng.uniform(*np.log(choice.rates))))
             try:
-                found = drawn(model, image, tile, str(rng.choice(MODES, p=SHARES)), rate)
+                found = drawn(model, image, tile, str(rng.choice(choice.modes, p=choice.shares)), rate)
             except UserError:  # fewer bytes than the heads of its tiles take
                 continue
             with replaced(target) as part:
@@ -85,8 +103,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/drawn"), help="folder of examples")
     parser.add_argument("--split", default="train", help="split of the catalogue (default %(default)s)")
     parser.add_argument("--count", type=int, default=800, help="examples, those that are there among them")
+    parser.add_argument("--rates", type=float, nargs=2, default=RATES, help="bits a sample (default %(default)s)")
+    parser.add_argument("--modes", nargs="+", choices=MODES, default=MODES, help="default: all, half of them auto")
+    parser.add_argument("--seed", type=int, default=SEED, help="others are other examples (default %(default)s)")
     args = parser.parse_args()
-    make(EdgeModel(), load_cubes(args.data, args.split), args.out, args.count)
+    choice = Choice(args.rates, args.modes, args.seed)
+    make(EdgeModel(), load_cubes(args.data, args.split), args.out, args.count, choice)
 
 
 if __name__ == "__main__":

@@ -69,8 +69,8 @@ Made = tuple[Image, Look]
 Codec = Callable[[Image, float], Made | None]
 
 
-def ours(**options: Any) -> Codec:
-    """SwathPack with these options of `swathpack.compress`."""
+def ours(synthesis: str = "fast", **options: Any) -> Codec:
+    """SwathPack with these options of `swathpack.compress`, drawn by that synthesis."""
 
     def run(image: Image, rate: float) -> Made | None:
         budget = int(rate * image.size / 8)
@@ -78,7 +78,7 @@ def ours(**options: Any) -> Codec:
             stream = swathpack.compress(image[None], bands=BANDS, bytes=budget, **options)
         except UserError:
             return None
-        decoded = np.asarray(stream.read_all())[0]
+        decoded = np.asarray(swathpack.open(bytes(stream), synthesis=synthesis).read_all())[0]
         return decoded, Look.at(image, decoded)
 
     return run
@@ -119,6 +119,7 @@ def _between(points: Sequence[tuple[float, Made]], rate: float) -> Made | None:
 
 CODECS: dict[str, Codec] = {
     "SwathPack": ours(),
+    "SwathPack, synthesis best": ours("best"),
     "SwathPack, equal weights": ours(weights="equal"),
     "SwathPack, learned codec": ours(mode="learned"),
     **{name: peer(name) for name in PEER_NAMES},

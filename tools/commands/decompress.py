@@ -7,6 +7,7 @@
     swathpack decompress cube.swp -o coarse.npz --layers 2
     swathpack decompress scene.swp -o part.tif --window 2000 3000 512 512 --bands B04,B08
     swathpack decompress scene.swp -o small.tif --preview 16
+    swathpack decompress scene.swp -o scene.tif --synthesis best  restored by a network, for more time
 
 A stream that was cut or damaged gives what arrived: the rest is nodata, the report names what is missing, and the exit
 code is 3.
@@ -26,10 +27,10 @@ from typing import Any
 import numpy as np
 
 from swathpack import __version__
-from swathpack.codec.seams import REACH
+from swathpack.codec.restored import Restorer
 from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.codec.model import EdgeModel
-from swathpack.edge.codec.pixels import tile_windows
+from swathpack.edge.codec.pixels import TileWindow, tile_windows
 from swathpack.edge.frame import Frame
 from swathpack.edge.spoken import reason
 from swathpack.edge.stream import Header, Stream, StreamError
@@ -41,12 +42,14 @@ from swathpack.tools.files.carried import metadata_of
 from swathpack.tools.files.decode_report import FrameReport, Report, ranges_of, spoken_errors
 from swathpack.tools.files.decoder import MAX_PIXELS, StreamDecoder, check_pixels
 from swathpack.tools.files.frame_store import Dates, FrameStore
+from swathpack.tools.files.models import add_synthesis, open_restorer
 from swathpack.tools.files.outputs import add_force, check_outputs, write_text
 from swathpack.tools.files.part_file import PartFile
 from swathpack.tools.files.part_request import PREVIEWS, Part, georeference_of, part_of, window_of_bbox
 from swathpack.tools.files.rasters import Series, check_form, output_of, write_series
 from swathpack.tools.files.rasters.cog import COMPRESSIONS
 from swathpack.tools.files.rasters.cube import UnlikeError
+from swathpack.tools.files.synthesis import SYNTHESES, reach, told
 from swathpack.tools.files.tile_store import TileStore
 from swathpack.tools.files.what_is import A_STREAM, instead
 from swathpack.tools.files.workers import LEARNED_WORK, LocalPool, all_cores, open_pool
@@ -67,6 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="build images from the first K layers only (0: prediction)",
     )
     add_part_arguments(parser)
+    add_synthesis(parser)
     parser.add_argument(
         "--resume",
         action="store_true",
@@ -130,12 +134,14 @@ def read_bytes(path: Path) -> bytes:
 def run(args: argparse.Namespace) -> int:
     if not 0 <= args.layers <= LAYERS:
         raise UsageError(f"--layers: expected 0 to {LAYERS}, found {args.layers}")
+    if args.preview and args.synthesis != SYNTHESES[0]:
+        raise UsageError(f"--synthesis {args.synthesis}: a preview shows too little of a frame to be restored")
     check_outputs((args.output, args.report), [args.input], args.force)
     check_form(args.output, args.cog)
     output = output_of(args.output, [args.input], args.force)
     model = open_tile_model(args)
     try:
-        reading = Reading.of(args)
+        reading = Reading.of(args, open_restorer(args.synthesis, args.threads or all_cores()))
         store = TileStore(*journal(args, model))
         decoder = StreamDecoder(model, reading.stream(), args.coder, store=store)
         check_pixels(reading.claimed(decoder.header), args.max_pixels)
@@ -151,12 +157,12 @@ def run(args: argparse.Namespace) -> int:
         decoder.pool = None if isinstance(pool, LocalPool) and not store.kept else pool
         with Progress(len(decoder.by_tile), "decompressing") as bar:
             frames, found = decode(decoder, reading, args.layers, place.parent, bar.step)
-        metadata = reading.metadata(_metadata(decoder.stream), decoder.header.frames)
+        metadata = told(reading.metadata(_metadata(decoder.stream), decoder.header.frames), reading.restorer)
         written, notes = _write(frames, metadata, place, args.cog)
         frames.close()
     store.close(done=True)
     if args.report:
-        write_text(args.report, json.dumps(report(found), indent=1) + "\n")
+        write_text(args.report, json.dumps(report(found) | {"synthesis": args.synthesis}, indent=1) + "\n")
     problems = found.problems + notes
     _say(args.output, len(written), found, problems)
     if reading.file is not None:
@@ -204,18 +210,21 @@ class Reading:
     data: bytes = b""
     file: PartFile | None = None
     part: Part | None = None
+    restorer: Restorer | None = None
 
     @classmethod
-    def of(cls, args: argparse.Namespace) -> Reading:
+    def of(cls, args: argparse.Namespace, restorer: Restorer | None = None) -> Reading:
         """What the options ask for. Raises UserError, StreamError."""
         if not (args.window or args.bbox or args.bands or args.dates or args.preview):
-            return cls(read_bytes(args.input))
+            return cls(read_bytes(args.input), restorer=restorer)
         file = PartFile(args.input)
         header, window = file.header, args.window
         if args.bbox:
             window = window_of_bbox(georeference_of(_metadata(file.metadata)), args.bbox, (header.height, header.width))
         bands = [b.strip() for b in args.bands.split(",")] if args.bands else []
-        return cls(file=file, part=part_of(header, window, bands, _dates(args.dates), args.preview or 1))
+        return cls(
+            file=file, part=part_of(header, window, bands, _dates(args.dates), args.preview or 1), restorer=restorer
+        )
 
     def stream(self, missing: Container[tuple[int, int]] | None = None) -> bytes | Stream:
         """What the decoder is given. missing: tiles of which a preview's beginning was too little."""
@@ -224,8 +233,16 @@ class Reading:
         prefix = None if missing is not None else self.part.prefix_bytes(_samples(self.file.header))
         dates = self.part.dates or range(self.file.header.frames)
         windows = {w.index: w for w in tile_windows(*self.part.full, self.file.header.tile_size)}
-        wanted = {(f, t) for f, t in self.file.places if f in dates and self.part.meets(windows[t], REACH)}
+        beside = self.beside(self.file.header.tile_size)
+        wanted = {(f, t) for f, t in self.file.places if f in dates and beside(windows[t])}
         return self.file.stream({p for p in wanted if missing is None or p in missing}, prefix)
+
+    def beside(self, side: int) -> Callable[[TileWindow], bool]:
+        """Which tiles, of so many pixels a side, change what is read."""
+        if self.part is None:
+            return lambda window: False
+        part = self.part if self.restorer is None else self.part.of_tiles(side)
+        return lambda window: part.meets(window, reach(self.restorer))
 
     def claimed(self, header: Header) -> Header:
         """A header of as many pixels as come out."""
@@ -273,6 +290,7 @@ def decode(
     wanted = range(header.frames) if part is None or not part.dates else part.dates
     layers = layers if part is None else min(layers, part.layers)
     store, reports = FrameStore(*size, scratch), []
+    decoder.restorer = reading.restorer
     for index in range(header.frames):
         if index not in wanted:
             for tile in decoder.tiles_of.get(index, []):
@@ -285,7 +303,7 @@ def decode(
         found, outline = decoder.report(index), decoder.outline(index)
         store.begin(outline if part is None else part.outline(outline))
         only = None if part is None else {w.index for w in decoder.windows if part.meets(w)}
-        beside = {w.index for w in decoder.windows if part is not None and part.meets(w, REACH)}
+        beside = {w.index for w in filter(reading.beside(header.tile_size), decoder.windows)}
         for window, pixels in decoder.tiles(found, layers, only, beside):
             store.put(*((window, pixels) if part is None else part.of(window, pixels)))
             tick()

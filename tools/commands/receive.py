@@ -27,9 +27,10 @@ from swathpack.edge.spoken import reason
 from swathpack.edge.stream.header import MAX_TILE, TILE_STEP
 from swathpack.tools.errors import DONE, PARTLY, UsageError, UserError
 from swathpack.tools.files.decoder import MAX_PIXELS
-from swathpack.tools.files.models import open_model
+from swathpack.tools.files.models import add_synthesis, open_model, open_restorer
 from swathpack.tools.files.outputs import check_output, write_bytes
 from swathpack.tools.files.what_is import instead
+from swathpack.tools.files.workers import all_cores
 from swathpack.tools.ground.codec_decoder import EdgeSegmentDecoder
 from swathpack.tools.ground.guarantees import promised_in
 from swathpack.tools.ground.images import write_images
@@ -49,6 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--store", type=Path, required=True, help="ground store (made when it is not there)")
     parser.add_argument("--reports", type=Path, help="folder for the reports (the board's uplink folder)")
     parser.add_argument("--images", type=Path, help="folder for an .npz of every place: all that the store holds")
+    add_synthesis(parser)
     parser.add_argument(
         "--max-pixels",
         type=int,
@@ -125,7 +127,8 @@ def _run(args: argparse.Namespace, store: GroundStore, key: LinkKey) -> int:
         model = open_model(args.model or DEFAULT_DIRECTORY)
         whole = [_receive(path, store, model, key, args) for path in args.passes]
         if args.images is not None:
-            _, refused, partial = write_images(store, model, args.images, args.max_pixels, print, args.tile)
+            restorer = open_restorer(args.synthesis, all_cores())
+            _, refused, partial = write_images(store, model, args.images, args.max_pixels, print, args.tile, restorer)
     if args.list:
         decoder = lru_cache(maxsize=1)(lambda: EdgeSegmentDecoder(EdgeModel(args.model) if args.model else EdgeModel()))
         for line in listing(store, lambda key: promised_in(store, decoder(), key)):

@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from swathpack.codec.restored import Restorer
 from swathpack.codec.seams import steps_of_latent
 from swathpack.codec.squares import synthesised
 from swathpack.edge.bands import BANDS
@@ -37,6 +38,7 @@ from swathpack.tools.files.held_dates import DateMissing, HeldDates, joined
 from swathpack.tools.files.held_latents import HeldLatents, Place
 from swathpack.tools.files.pool import Job, Pool
 from swathpack.tools.files.seams import Grid
+from swathpack.tools.files.synthesis import drawn
 from swathpack.tools.files.tile_parts import DecodedTile, TilePart
 from swathpack.tools.files.tile_store import TileStore
 
@@ -61,7 +63,7 @@ class StreamDecoder:
 
     Memory follows what the stream holds, not what its header claims; `frame` and `frames`, which return whole arrays,
     refuse more than `max_pixels`. data: the file, or what was read of it. pool: who decodes tiles, this process by
-    default. store: a journal of what is decoded.
+    default. store: a journal of what is decoded. restorer: see `swathpack.tools.files.synthesis`, nobody by default.
     """
 
     def __init__(
@@ -86,6 +88,7 @@ class StreamDecoder:
             )
         self.model, self.header, self.coder, self.max_pixels = model, header, coder, max_pixels
         self.pool, self.store = pool, TileStore() if store is None else store
+        self.restorer: Restorer | None = None
         self.windows = list(tile_windows(header.height, header.width, header.tile_size))
         self.by_tile: dict[Place, list[Segment]] = {}
         for s in self.stream.segments:
@@ -166,7 +169,7 @@ class StreamDecoder:
         holes = HoleRows(self.stream.validity(index), self.header)
         found = self.decoded(report, layers, only, beside)
         across = -(-self.header.width // self.header.tile_size)
-        for window, tile in Grid(across, outline.bands, outline.radiometry).without_seams(found):
+        for window, tile in drawn(found, Grid(across, outline.bands, outline.radiometry), self.restorer, only):
             if tile.counts is None or not (only is None or window.index in only):
                 continue
             lacking = self._lacking(report, holes, window)

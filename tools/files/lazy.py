@@ -15,13 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from swathpack.codec.seams import REACH
 from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.codec.model import DEFAULT_DIRECTORY, EdgeModel
 from swathpack.edge.codec.pixels import TileWindow
 from swathpack.edge.codec.plain import mode_name
 from swathpack.edge.frame import Frame, FrameError
-from swathpack.edge.stream import Segment, read_stream
+from swathpack.edge.stream import Header, Segment, read_stream
 from swathpack.edge.stream import StreamError as FormatError
 from swathpack.edge.stream.quality import is_learned
 from swathpack.tools.errors import StreamError, UserError
@@ -30,10 +29,11 @@ from swathpack.tools.files.carried import metadata_of
 from swathpack.tools.files.decode_report import FrameReport, promised_by
 from swathpack.tools.files.decoder import MAX_PIXELS, StreamDecoder
 from swathpack.tools.files.held_latents import RecentLatents
-from swathpack.tools.files.models import open_model
+from swathpack.tools.files.models import open_model, open_restorer
 from swathpack.tools.files.outputs import write_bytes
 from swathpack.tools.files.rasters.records import Georeference
 from swathpack.tools.files.rasters.series import array_from_json
+from swathpack.tools.files.synthesis import reach
 from swathpack.tools.public_errors import public_errors
 
 Window = tuple[slice, slice]
@@ -91,12 +91,19 @@ class Stream:
     """A compressed series. len() is its number of frames, bytes() the file; iterating gives the frames as arrays.
 
     data: the file's bytes. model: folder of the model that it was made with, the shipped one by default. partial: whether
-    parts that are missing or damaged come as 0; else reading them raises StreamError. notes: of a stream just made, what
+    parts that are missing or damaged come as 0; else reading them raises StreamError. synthesis: how images are drawn, fast or
+    best (`swathpack.tools.files.synthesis`). notes: of a stream just made, what
     was assumed of its input or left out, a sentence each. Raises StreamError.
     """
 
     def __init__(
-        self, data: bytes, *, model: str | Path | EdgeModel | None = None, threads: int = 1, partial: bool = False
+        self,
+        data: bytes,
+        *,
+        model: str | Path | EdgeModel | None = None,
+        threads: int = 1,
+        partial: bool = False,
+        synthesis: str = "fast",
     ) -> None:
         self._data = builtins.bytes(data)
         try:
@@ -104,6 +111,7 @@ class Stream:
         except FormatError as error:
             raise StreamError(str(error)) from error
         self._model, self._threads, self.partial = model, threads, partial
+        self.restorer = open_restorer(synthesis, threads)
         self.notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -194,7 +202,9 @@ class Stream:
         model = self._model
         if not isinstance(model, EdgeModel):
             model = open_model(DEFAULT_DIRECTORY if model is None else model, self._threads)
-        return LazyDecoder(model, self._data)
+        decoder = LazyDecoder(model, self._data)
+        decoder.restorer = self.restorer
+        return decoder
 
     @property
     def problems(self) -> Problems:
@@ -248,7 +258,8 @@ class Stream:
         valid = np.zeros((rows.stop - rows.start, columns.stop - columns.start), np.bool_)
         data = np.zeros((len(outline.bands), *valid.shape), np.uint16)
         holes: NDArray[np.bool_] = np.zeros((0, 0, 0), np.bool_)
-        beside = {w.index for w in decoder.windows if _meet(w, rows, columns, REACH)}
+        around = (rows, columns) if self.restorer is None else _tiles_of(rows, columns, decoder.header)
+        beside = {w.index for w in decoder.windows if _meet(w, *around, reach(self.restorer))}
         for tile, found in decoder.tiles(report, layers, parts, beside):
             inner, outer = parts[tile.index]
             data[:, outer[0], outer[1]] = found.data[:, inner[0], inner[1]]
@@ -289,6 +300,14 @@ def _meet(tile: TileWindow, rows: slice, columns: slice, within: int = 0) -> boo
     """Whether any pixel of a tile lies in an area, or within so many pixels of it."""
     down = rows.start < tile.top + tile.height + within and tile.top - within < rows.stop
     return bool(down and columns.start < tile.left + tile.width + within and tile.left - within < columns.stop)
+
+
+def _tiles_of(rows: slice, columns: slice, header: Header) -> Window:
+    """An area grown to whole tiles."""
+    side = header.tile_size
+    return slice(rows.start // side * side, rows.stop + -rows.stop % side), slice(
+        columns.start // side * side, columns.stop + -columns.stop % side
+    )
 
 
 def _overlap(tile: TileWindow, rows: slice, columns: slice) -> tuple[Window, Window]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 from functools import lru_cache
 from pathlib import Path
 
+from swathpack.codec.restored import Restorer
 from swathpack.edge.codec.model import DEFAULT_DIRECTORY, EdgeModel, ModelError
-from swathpack.tools.errors import UserError
+from swathpack.tools.errors import UsageError, UserError
+from swathpack.tools.files.synthesis import SYNTHESES
 
 
 def open_model(folder: str | Path = DEFAULT_DIRECTORY, threads: int = 1, engine: str = "auto") -> EdgeModel:
@@ -21,6 +24,22 @@ def open_model(folder: str | Path = DEFAULT_DIRECTORY, threads: int = 1, engine:
 @lru_cache(maxsize=1)  # a model is some 150 MB
 def _opened(folder: Path, _: tuple[object, ...], threads: int, engine: str) -> EdgeModel:
     return EdgeModel(folder, threads, engine)
+
+
+def open_restorer(synthesis: str, threads: int = 1) -> Restorer | None:
+    """Who restores frames by a synthesis of that name, nobody by `fast`. Raises UserError."""
+    if synthesis not in SYNTHESES:
+        raise UsageError(f"--synthesis: expected one of {', '.join(SYNTHESES)}, found {synthesis!r}")
+    try:
+        return Restorer(threads=threads) if synthesis == "best" else None
+    except ModelError as error:
+        raise UserError(str(error)) from error
+
+
+def add_synthesis(parser: argparse.ArgumentParser) -> None:
+    """The option of commands that draw images."""
+    how = "best: frames are restored by a network where that was shown to win (docs/pictures.md)"
+    parser.add_argument("--synthesis", choices=SYNTHESES, default=SYNTHESES[0], help=how)
 
 
 def _state(folder: Path) -> tuple[object, ...]:

@@ -61,6 +61,14 @@ class Part:
         down = self.rows[0] < w.top + w.height + within and w.top - within < self.rows[1]
         return down and self.columns[0] < w.left + w.width + within and w.left - within < self.columns[1]
 
+    def of_tiles(self, side: int) -> Part:
+        """Grown to whole tiles of so many pixels a side."""
+        rows, columns = (
+            (first // side * side, min(-(-last // side) * side, most))
+            for (first, last), most in zip((self.rows, self.columns), self.full)
+        )
+        return replace(self, rows=rows, columns=columns)
+
     def outline(self, frame: Frame) -> Frame:
         """What is said of a frame, said of its part. Raises UserError for bands that are not there."""
         try:

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from swathpack.codec.restored import Restorer
 from swathpack.codec.seams import steps_of_latent
 from swathpack.codec.squares import smoothed, synthesised
 from swathpack.edge.bands import BANDS
@@ -25,6 +26,7 @@ from swathpack.edge.codec.protocol import ContextLatent, TileKey
 from swathpack.edge.frame import MAX_SIDE, Frame
 from swathpack.edge.stream.quality import PREDICTIVE, is_learned, step_of
 from swathpack.tools.errors import UserError
+from swathpack.tools.files import synthesis
 from swathpack.tools.files.decode_report import TileReport
 from swathpack.tools.files.decoder import MAX_PIXELS
 from swathpack.tools.files.frame_store import FrameStore
@@ -87,14 +89,20 @@ def places(store: GroundStore, tile: int | None = None) -> Iterator[Place]:
 
 
 def place_frames(
-    store: GroundStore, model: EdgeModel, place: Place, scratch: Path, kept: Callable[[Kept], None] = lambda _: None
+    store: GroundStore,
+    model: EdgeModel,
+    place: Place,
+    scratch: Path,
+    kept: Callable[[Kept], None] = lambda _: None,
+    restorer: Restorer | None = None,
 ) -> FrameStore:
     """Frames of a place, by time; what did not come is nodata. Where the tiles say what they are, and one at least is within a
     greatest error, they have the sensor's own bands, counts and size (`swathpack.tools.ground.layout`).
 
     Elsewhere they have twelve bands of DN and whole blocks of 16 pixels: layers that a latent lacks are filled with what the
     model expects, and the last rows and columns may be mirror images of the border, for the ground knows a latent and not
-    the frame's size. kept: told of every tile. scratch: folder for frames that are large.
+    the frame's size. kept: told of every tile. scratch: folder for frames that are large. restorer: see
+    `swathpack.tools.files.synthesis`.
     """
     layout = layout_of(store, EdgeSegmentDecoder(model), place.held)
     windows = {f.key: layout.window(f.key, place.window(f)) for f in place.held}
@@ -104,16 +112,16 @@ def place_frames(
         empty, nothing = np.zeros((len(layout.bands), 1, 1), np.uint16), np.zeros((1, 1), np.bool_)
         frames.begin(Frame(empty, layout.bands, spoken_time(time), nothing, radiometry=layout.radiometry))
 
-        def drawn(some: Iterable[TileFrame] = some) -> Iterator[tuple[TileWindow, DecodedTile]]:
+        def tiles(some: Iterable[TileFrame] = some) -> Iterator[tuple[TileWindow, DecodedTile]]:
             for held in sorted(some, key=lambda f: split_tile(f.key.tile)):
                 found = tile_frame(store, model, held.key, layout)
                 if found is not None:
                     kept(found.kept)
                     _, row, column = split_tile(held.key.tile)
                     window = replace(windows[held.key], index=row * across + column)
-                    yield window, DecodedTile(TileReport(0), found.frame.data, found.frame.valid, found.steps)
+                    yield window, DecodedTile(found.report, found.frame.data, found.frame.valid, found.steps)
 
-        for window, tile in Grid(across, layout.bands, layout.radiometry).without_seams(drawn()):
+        for window, tile in synthesis.drawn(tiles(), Grid(across, layout.bands, layout.radiometry), restorer):
             assert tile.counts is not None
             frames.put(window, Frame(tile.counts, layout.bands, valid=tile.known, radiometry=layout.radiometry))
     return frames
@@ -122,12 +130,18 @@ def place_frames(
 @dataclass(frozen=True, eq=False)
 class TileImage:
     """A tile as it goes into its frame, and what holds for it. steps: see `swathpack.codec.seams`, none where counts are exact
-    or within an error.
+    or within an error. q: its quality byte.
     """
 
     frame: Frame
     kept: Kept
     steps: tuple[int, ...] = ()
+    q: int = PREDICTIVE
+
+    @property
+    def report(self) -> TileReport:
+        """As files have it."""
+        return TileReport(0, self.kept.layers, self.q)
 
 
 def tile_frame(store: GroundStore, model: EdgeModel, key: TileKey, layout: Layout) -> TileImage | None:
@@ -140,7 +154,7 @@ def tile_frame(store: GroundStore, model: EdgeModel, key: TileKey, layout: Layou
         return None
     data = layout.radiometry.nearest(found[0])
     frame = Frame(data, layout.bands, valid=np.ones(data.shape[1:], np.bool_), radiometry=layout.radiometry)
-    return TileImage(frame, Kept(key, held.layers), found[1])
+    return TileImage(frame, Kept(key, held.layers), found[1], held.q)
 
 
 def _exact_tile(store: GroundStore, model: EdgeModel, held: ContextLatent, layout: Layout) -> TileImage | None:
@@ -201,9 +215,10 @@ def write_images(
     max_pixels: int = MAX_PIXELS,
     told: Callable[[str], None] = lambda line: None,
     tile: int | None = None,
+    restorer: Restorer | None = None,
 ) -> tuple[list[Path], list[str], int]:
     """One `place-ID.npz` for every place; returns them, a line for each place that is too large to be written, and of how many
-    dates pixels lack, which `told` hears. tile: see `places`.
+    dates pixels lack, which `told` hears. tile: see `places`; restorer: see `place_frames`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     written, refused, partial = list[Path](), list[str](), 0
@@ -216,8 +231,8 @@ def write_images(
         try:
             with Output(target, force=True) as part:
                 kept: list[Kept] = []
-                frames = place_frames(store, model, place, part.parent, kept.append)
-                write_series(Series(frames, guarantee_fields(kept, place.times)), part)
+                frames = place_frames(store, model, place, part.parent, kept.append, restorer)
+                write_series(Series(frames, synthesis.told(guarantee_fields(kept, place.times), restorer)), part)
                 frames.close()
         except UserError as error:
             refused.append(f"place {place.number}: {error}")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from swathpack.codec.restored import Restorer
 from swathpack.codec.squares import smoothed, synthesised
 from swathpack.edge.bands import BANDS
 from swathpack.edge.codec.flight import FlightCodec
@@ -42,6 +43,9 @@ def test_what_did_not_come_is_expected_from_context(tmp_path: Path) -> None:
     receiver.settle(1)
 
     frames = place_frames(store, model, next(places(store)), tmp_path)
+    best = place_frames(store, model, next(places(store)), tmp_path, restorer=Restorer())
+    assert (best[0].data != frames[0].data).any(), "all layers of a tile that stands for itself"
+    np.testing.assert_array_equal(best[1].data, frames[1].data)
     decoder = tile_decoder(model.engine, model.tables, (CodingContext(first.latent, 24),), second.q, (4, 4))
     decoder.decode(second.coded.layers.payload(LAYERS_SENT), LAYERS_SENT)
     wanted = np.rint(synthesised(model, decoder.reconstruction()))

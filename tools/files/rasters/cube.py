@@ -264,6 +264,8 @@ def _facts(series: Series, records: list[list[FileRecord]]) -> Attributes:
     """Attributes of the file."""
     frames = series.frames
     facts: Attributes = {"Conventions": CONVENTIONS, "processing_level": frames[0].level}
+    if series.metadata.get("synthesis"):
+        facts["synthesis"] = str(series.metadata["synthesis"])
     if series.metadata.get("files"):
         facts["source_files"] = "\n".join(r.name for of_date in records for r in of_date)
     if any(f.boa_offset for f in frames):

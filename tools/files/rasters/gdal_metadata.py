@@ -74,10 +74,13 @@ def _add(found: GdalMetadata, item: ElementTree.Element) -> None:
         found.samples.setdefault(index, {})[name] = text
 
 
-def rewritten(xml: str, kept: Sequence[int], descriptions: Sequence[str]) -> str:
+def rewritten(
+    xml: str, kept: Sequence[int], descriptions: Sequence[str], items: Mapping[str, str] | None = None
+) -> str:
     """The XML for a file that holds the samples `kept` of the one it was written for, in that order.
 
-    Items of the file stay, those of samples that are left out go, and samples without a description get one.
+    Items of the file stay, but for those of `items`, which come in their place; those of samples that are left out go, and
+    samples without a description get one.
     """
     root = ElementTree.Element("GDALMetadata")
     root.text = "\n"
@@ -88,6 +91,8 @@ def rewritten(xml: str, kept: Sequence[int], descriptions: Sequence[str]) -> str
         given = []
     for item in given:
         sample = item.get("sample")
+        if sample is None and item.get("name") in (items or {}):
+            continue
         if sample is not None and sample.isdigit():
             if int(sample) not in kept:
                 continue
@@ -99,4 +104,7 @@ def rewritten(xml: str, kept: Sequence[int], descriptions: Sequence[str]) -> str
         if index not in described:
             item = ElementTree.SubElement(root, "Item", name="DESCRIPTION", sample=str(index), role="description")
             item.text, item.tail = text, "\n"
+    for name, text in (items or {}).items():
+        item = ElementTree.SubElement(root, "Item", name=name)
+        item.text, item.tail = text, "\n"
     return ElementTree.tostring(root, encoding="unicode")

@@ -41,16 +41,17 @@ def write_geotiffs(series: Series, folder: Path) -> list[Path]:
     if len(described) != len(series.frames):
         raise UserError(f"metadata describes {len(described)} dates, the series has {len(series.frames)}")
     written: list[Path] = []
+    synthesis = str(series.metadata.get("synthesis", ""))
     for index, files in enumerate(described):
         if large_rows.wanted(series.frames):
-            written += large_rows.write_date(series.frames, index, files, folder)
+            written += large_rows.write_date(series.frames, index, files, folder, synthesis)
             continue
         frame = series.frames[index]
         records = [FileRecord.from_json(f) for f in files] if files else [new_record(frame, index)]
         native = NativeBands.of(frame)
         for record in records:
             if any(b.frame in native.counts for b in record.bands):
-                written.append(_write_file(folder / Path(record.name).name, native, record))
+                written.append(_write_file(folder / Path(record.name).name, native, record, synthesis))
     return written
 
 
@@ -68,13 +69,13 @@ class NativeBands:
         return cls(frame.radiometry, frame.to_native(), frame.native_valid())
 
 
-def _write_file(path: Path, native: NativeBands, record: FileRecord) -> Path:
+def _write_file(path: Path, native: NativeBands, record: FileRecord, synthesis: str) -> Path:
     kept = [i for i, b in enumerate(record.bands) if b.frame in native.counts]
     data, held = _values(native, record, kept)
     layout = layout_of(record, len(data), len(kept) == len(record.bands))
     options = {"metadata": None, "software": False, **resolution_in(record)}
     with tifffile().TiffWriter(path, bigtiff=bool(record.layout.get("bigtiff"))) as writer:
-        tags = tags_with(record, kept)
+        tags = tags_with(record, kept, synthesis)
         writer.write(_arranged(data, layout), datetime=record.datetime, extratags=tags, **options, **layout)
         write_mask(writer, record, held, layout)
     without_resolution(path, keep_first="resolution" in options)

@@ -78,7 +78,7 @@ class _Date:
         return file_radiometry(part.radiometry, self.record).to_values(stack, held), held
 
 
-def write_date(frames: FrameStore | Dates, index: int, files: Any, folder: Path) -> list[Path]:
+def write_date(frames: FrameStore | Dates, index: int, files: Any, folder: Path, synthesis: str = "") -> list[Path]:
     """The files of a date; see `swathpack.tools.files.rasters.geotiff.write_geotiffs`."""
     outline = frames.outline(index)
     records = [FileRecord.from_json(f) for f in files] if files else [new_record(outline, index)]
@@ -86,11 +86,12 @@ def write_date(frames: FrameStore | Dates, index: int, files: Any, folder: Path)
     for record in records:
         kept = [i for i, b in enumerate(record.bands) if b.frame in outline.bands]
         if kept:
-            written.append(_write(_Date(frames, index, record, kept), folder / Path(record.name).name))
+            path = folder / Path(record.name).name
+            written.append(_write(_Date(frames, index, record, kept), path, synthesis))
     return written
 
 
-def _write(date: _Date, path: Path) -> Path:
+def _write(date: _Date, path: Path, synthesis: str) -> Path:
     record, count = date.record, len(date.kept) + (date.record.alpha is not None)
     layout = layout_of(record, count, len(date.kept) == len(record.bands))
     separate = count == 1 or layout["planarconfig"] == "separate"
@@ -99,7 +100,7 @@ def _write(date: _Date, path: Path) -> Path:
         layout.setdefault("tile", TILE)
     shape = (height, width) if count == 1 else (count, height, width) if separate else (height, width, count)
     big = bool(record.layout.get("bigtiff")) or count * height * width * np.dtype(record.dtype).itemsize > BIGTIFF_BYTES
-    tags = tags_with(record, date.kept)
+    tags = tags_with(record, date.kept, synthesis)
     options = {"datetime": record.datetime, "extratags": tags, "metadata": None, "software": False, **layout}
     options |= resolution_in(record)
     with tifffile().TiffWriter(path, bigtiff=big) as writer:

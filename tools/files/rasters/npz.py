@@ -245,6 +245,8 @@ def write_npz(series: Series, path: Path) -> None:
     arrays.setdefault("level", np.array(first.level))
     offsets = ["yes" if f.boa_offset else "no" for f in outlines]
     arrays.setdefault("boa_offset_1000", np.array(offsets if len(set(offsets)) > 1 else offsets[0]))
+    if meta.get("synthesis"):
+        arrays["synthesis"] = np.array(meta["synthesis"])
     with NpzWriter(path) as archive:
         for suffix, names in groups.items():
             _write_pixels(archive, f"data{suffix}", series, names, order, native=bool(suffix))

@@ -28,7 +28,8 @@ class Series:
     """`frames` in order of date and `metadata`, plain JSON types only, enough to write the same files again.
 
     metadata["format"] is npz or raster; npz has "extra" (its other keys), raster has "files" (per frame, the
-    `records.FileRecord`s of its files as JSON). notes: what was assumed or left out, a sentence each. classes: per frame
+    `records.FileRecord`s of its files as JSON); "synthesis" says what drew decoded pixels, where that is to be said.
+    notes: what was assumed or left out, a sentence each. classes: per frame
     the scene classes (h, w) that its files hold, or None. groups: per frame the number of its grid; frames of different
     grids tell nothing of each other. dropped: bands that were left out since they are no reflectances.
     """

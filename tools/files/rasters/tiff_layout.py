@@ -26,6 +26,9 @@ _ASCII, _RGB, _MASK_PAGE, _MASK_COLOUR = 2, 2, 4, 4
 _MASK_TEXT = '<GDALMetadata>\n  <Item name="INTERNAL_MASK_FLAGS_1">2</Item>\n</GDALMetadata>'
 
 
+SYNTHESIS = "SWATHPACK_SYNTHESIS"  # GDAL's item of that name
+
+
 def new_record(frame: Frame, index: int) -> FileRecord:
     """The record of a date that was not read from a raster file."""
     stem = re.sub(r"[^0-9A-Za-z_-]+", "", frame.time or "") or "date"
@@ -68,8 +71,10 @@ def layout_of(record: FileRecord, count: int, whole: bool) -> dict[str, Any]:
     return layout
 
 
-def tags_with(record: FileRecord, kept: Sequence[int]) -> list[tuple[int, int, int, Any, bool]]:
-    """The tags a file came with, or those its georeference makes; names for the samples that are there."""
+def tags_with(record: FileRecord, kept: Sequence[int], synthesis: str = "") -> list[tuple[int, int, int, Any, bool]]:
+    """The tags a file came with, or those its georeference makes; names for the samples that are there. synthesis: what drew
+    the pixels, where that is to be said.
+    """
     given = list(record.tags)
     if not any(tag[0] in GEO_TAGS for tag in given):
         given += tags_of(record.georeference)
@@ -79,8 +84,8 @@ def tags_with(record: FileRecord, kept: Sequence[int]) -> list[tuple[int, int, i
     names = [record.bands[i].name or record.bands[i].frame for i in kept]
     xml = str(tags[GDAL_METADATA][3]) if GDAL_METADATA in tags else ""
     described, samples = gdal_metadata.parse(xml).description, _samples(record, kept)
-    if len(kept) < len(record.bands) or any(s not in described for s in samples):
-        text = gdal_metadata.rewritten(xml, samples, names)
+    if synthesis or len(kept) < len(record.bands) or any(s not in described for s in samples):
+        text = gdal_metadata.rewritten(xml, samples, names, {SYNTHESIS: synthesis} if synthesis else None)
         tags[GDAL_METADATA] = (GDAL_METADATA, _ASCII, len(text.encode()) + 1, text.encode(), True)
     if record.nodata is not None and GDAL_NODATA not in tags:
         text = f"{record.nodata:.17g}"
