@@ -3,11 +3,13 @@
     python -m swathpack.codec.train_transform_coder ../shared/data --out swathpack/edge/codec/transform_coder/model.npz
     python -m swathpack.codec.train_transform_coder ../shared/data --estimates    # those alone: old payloads stay readable
     python -m swathpack.codec.train_transform_coder ../shared/data --trellis      # what a trellis has besides: likewise
+    python -m swathpack.codec.train_transform_coder ../shared/data --beside       # what is beside an earlier date: likewise
 
 Codes crops of the training cubes in several band sets and looks at what every adaptive state had become at the end of
 each: its probability starts as the mean of the log-odds, and counts as many observations as their spread from crop to
 crop is worth. Two rounds, the second from the first one's result. Then the tables of the estimates (fit_estimates.py),
-from every third crop at a finer step, and what the trellis has of its own (fit_trellis.py). Minutes on one core; prints bits before
+from every third crop at a finer step, what the trellis has of its own (fit_trellis.py), and what there is beside an earlier date
+(fit_beside.py). Minutes on one core; prints bits before
 and after.
 """
 
@@ -23,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swathpack.codec.atomic import replaced
+from swathpack.codec.fit_beside import dated_crops, evened
 from swathpack.codec.fit_estimates import fit_estimates
 from swathpack.codec.fit_trellis import Sample, fit_costs, fit_trellis_estimates, samples_of
 from swathpack.edge.bands import BANDS
@@ -151,16 +154,23 @@ def main() -> int:
     parser.add_argument(
         "--trellis", action="store_true", help="fit what the trellis has of its own, keep the rest of --out"
     )
+    parser.add_argument(
+        "--beside", action="store_true", help="fit what is beside an earlier date alone, keep the rest of --out"
+    )
     args = parser.parse_args()
-    whole = not args.estimates and not args.trellis
+    whole = not args.estimates and not args.trellis and not args.beside
     parts: dict[str, NDArray[np.generic]] = {} if whole else dict(bitplane.archived())
     model = trained(args.folder) if whole else (bitplane.model()[0], bitplane.model()[1])
-    fine = list(crops(args.folder, finest_step=ESTIMATED_STEP))
+    fine = [] if args.beside else list(crops(args.folder, finest_step=ESTIMATED_STEP))
     if whole or args.estimates:
         some = fine[::ESTIMATED_EVERY]
         parts["estimates"] = fit_estimates(((crop.layout, crop.planes, crop.values) for crop in some), model)
     if whole or args.trellis:
         parts |= trellis_parts(fine, model)
+    if whole or args.beside:
+        known = (parts["states"].astype(np.uint16), parts["weights"].astype(np.int32)) if "states" in parts else model
+        costs = np.asarray(parts["trellis_costs"].astype(np.float32) / bitplane.COST_UNITS, np.float32)
+        parts["states"], parts["weights"] = beside_parts(args.folder, known, costs)
     parts.setdefault("states", model[0])
     parts.setdefault("weights", model[1])
     with replaced(args.out) as part:
@@ -173,11 +183,11 @@ def trellis_parts(fine: list[Crop], model: Model) -> dict[str, NDArray[np.generi
     """What a trellis has of its own, states and weights among those of the bit planes, which stay as they are."""
     samples = list(samples_of([(crop.layout, crop.values) for crop in fine[::TRELLIS_EVERY]]))
     costs, found = fit_costs(samples), with_turns(model)
-    kept = native.constants()[3:]
+    state, weight, last_state, last_weight = native.constants()[3:]
     for _ in range(2):
         states, weights = learn(trellis_ends(samples, costs, found), found)
-        states[: kept[0]], weights[: kept[1]] = found[0][: kept[0]], found[1][: kept[1]]
-        found = states, weights
+        found[0][state:last_state] = states[state:last_state]
+        found[1][weight:last_weight] = weights[weight:last_weight]
     print(f"trellis: {len(samples)} crops and steps")
     return {
         "states": found[0],
@@ -189,15 +199,27 @@ def trellis_parts(fine: list[Crop], model: Model) -> dict[str, NDArray[np.generi
 
 def with_turns(model: Model) -> Model:
     """The model with states of even chances and the weights of the bit planes, by quantiser, where a trellis has its own."""
-    plain_states, plain_weights = native.constants()[3:]
-    states = np.zeros_like(model[0])
-    states[:, 0] = 32768
-    states[:plain_states] = model[0][:plain_states]
+    plain_states, plain_weights, end_states, end_weights = native.constants()[3:]
+    states, weights = model[0].copy(), model[1].copy()
+    states[plain_states:end_states] = 32768, 0
     sets = model[1][:plain_weights].reshape(-1, MAX_INPUTS)
     twice = [np.tile(sets[start:stop], (2, 1)) for start, stop in TURNING_SETS]
     for rows, unused in zip(twice, (3, 3, 2)):
         rows[:, unused] = 0  # the input that only a trellis has
-    return states, np.concatenate([sets, *twice]).ravel().astype(np.int32)
+    weights[plain_weights:end_weights] = np.concatenate(twice).ravel()
+    return states, weights
+
+
+def beside_parts(folder: Path, model: Model, costs: NDArray[np.float32]) -> Model:
+    """States and weights beside an earlier date among those of the bit planes, which stay as they are. Prints bytes."""
+    dated, found = list(dated_crops(folder)), evened(model)
+    state, weight = native.constants()[5:]
+    print(f"beside a date: {len(dated)} crops, {sum(crop.bytes(found) for crop in dated):,} bytes from even chances")
+    for _ in range(2):
+        states, weights = learn((end for crop in dated for end in crop.ends(found, costs)), found)
+        found[0][state:], found[1][weight:] = states[state:], weights[weight:]
+        print(f"{sum(crop.bytes(found) for crop in dated):,} bytes")
+    return found
 
 
 def trained(folder: Path) -> Model:

@@ -12,30 +12,43 @@ from pathlib import Path
 from unittest import mock
 
 import numpy as np
+from numpy.typing import NDArray
 
 from swathpack.edge.bands import BANDS
 from swathpack.edge.codec.digest import array_digest
-from swathpack.edge.codec.transform_coder import decode_tile, encode_tile, native, refine_payload
+from swathpack.edge.codec.transform_coder import (
+    counts_of,
+    decode_tile,
+    encode_against,
+    encode_tile,
+    native,
+    refine_payload,
+)
 
 THREADS = 4
 
 
 @dataclass(frozen=True)
 class Payload:
-    """A transform tile (C, H, W) as it travels; `names` of its bands, () for bands that nobody knows."""
+    """A transform tile (C, H, W) as it travels; `names` of its bands, () for bands that nobody knows; date: the payload of the earlier
+    date that it is coded against, b"" where it stands alone.
+    """
 
     data: bytes
     shape: tuple[int, int, int]
     names: tuple[str, ...]
+    date: bytes = b""
 
     def digest(self) -> str:
         """Of the decoded samples, bit for bit."""
-        return array_digest(decode_tile(self.data, self.shape, self.names or None).samples, 8).hex()
+        names = self.names or None
+        date = counts_of(decode_tile(self.date, self.shape, names).samples) if self.date else None
+        return array_digest(decode_tile(self.data, self.shape, names, date).samples, 8).hex()
 
 
 def drawn_payloads(seed: int = 5) -> list[Payload]:
     """One tile each of one, three, twelve and five unknown bands, whole and cut, and where the C library is built with a trellis: own
-    and default bases, half grids, odd sides.
+    and default bases, half grids, odd sides; and a later date of each, coded against it.
     """
     rng = np.random.default_rng(seed)
     found = []
@@ -51,7 +64,23 @@ def drawn_payloads(seed: int = 5) -> list[Payload]:
         more = () if refined is None else (refined, refined[: 4 * len(refined) // 5])
         parts = whole, whole[: len(whole) // 5], short, *more
         found += [Payload(part, tile.shape, tuple(names)) for part in parts]
+        found += _dated_payloads(tile, tuple(names), parts[1], rng)
     return found
+
+
+def _dated_payloads(
+    tile: NDArray[np.uint16], names: tuple[str, ...], first: bytes, rng: np.random.Generator
+) -> list[Payload]:
+    """A later date of a tile, against what `first` draws of it: where something is predicted and where nothing can be."""
+    known, date = names or None, counts_of(decode_tile(first, tile.shape, names or None).samples)
+    later = np.where(np.arange(tile.shape[2]) < 32, 0.7 * tile + 500, tile.mean() + (tile.mean() - tile) * 0.5)
+    counts = (later + rng.normal(0, 20, tile.shape)).clip(0, 65535).astype(np.uint16)
+    aim, every = tile.size // 16, np.ones(tile.shape[1:], np.bool_)
+    alone = encode_tile(counts, names=known, finest_step=4.0, max_bytes=tile.size // 4, aim_bytes=aim)
+    coded = encode_against(alone, counts, None, known, aim, [date])
+    refined = refine_payload(coded.payload[:aim], counts, every, known, date)
+    parts = coded.payload, coded.payload[:aim], *(() if refined is None else (refined,))
+    return [Payload(part, tile.shape, names, first) for part in parts]
 
 
 def digests(payloads: Sequence[Payload], twin: bool = False) -> list[str]:
@@ -95,17 +124,19 @@ def save(path: Path, payloads: Sequence[Payload]) -> None:
     arrays = {f"{n}.data": np.frombuffer(p.data, np.uint8) for n, p in enumerate(payloads)}
     shapes = {f"{n}.shape": np.array(p.shape) for n, p in enumerate(payloads)}
     names = {f"{n}.names": np.array(",".join(p.names)) for n, p in enumerate(payloads)}
-    np.savez(path, **arrays, **shapes, **names)  # type: ignore[arg-type]
+    dates = {f"{n}.date": np.frombuffer(p.date, np.uint8) for n, p in enumerate(payloads)}
+    np.savez(path, **arrays, **shapes, **names, **dates)  # type: ignore[arg-type]
 
 
 def load(path: Path) -> list[Payload]:
     """The payloads of a file by `save`."""
     with np.load(path) as archive:
-        count = len(archive.files) // 3
+        count = len(archive.files) // 4
         return [_payload(archive, n) for n in range(count)]
 
 
 def _payload(archive: np.lib.npyio.NpzFile, n: int) -> Payload:
     bands, height, width = (int(v) for v in archive[f"{n}.shape"])
     names = tuple(filter(None, str(archive[f"{n}.names"]).split(",")))
-    return Payload(archive[f"{n}.data"].tobytes(), (bands, height, width), names)
+    data, date = archive[f"{n}.data"].tobytes(), archive[f"{n}.date"].tobytes()
+    return Payload(data, (bands, height, width), names, date)

@@ -1,5 +1,6 @@
 """A complete embedded transform coder without a network, for any band set and rate; see docs/codec.md."""
 
+from swathpack.edge.codec.transform_coder.against import encode_against
 from swathpack.edge.codec.transform_coder.head import TransformCoderError, is_predicted
 from swathpack.edge.codec.transform_coder.prediction import counts_of
 from swathpack.edge.codec.transform_coder.tile import (
@@ -7,7 +8,6 @@ from swathpack.edge.codec.transform_coder.tile import (
     CodedTile,
     DecodedTile,
     decode_tile,
-    encode_against,
     encode_tile,
     first_target,
     layer_ends,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from swathpack.edge.codec.transform_coder import bitplane, shaped
+from swathpack.edge.codec.transform_coder.beside import Earlier
 from swathpack.edge.codec.transform_coder.choice import Chosen, Side, choose
 from swathpack.edge.codec.transform_coder.fill import fill_smoothly
 from swathpack.edge.codec.transform_coder.head import (
@@ -29,6 +31,7 @@ from swathpack.edge.codec.transform_coder.spectral import (
     Moments,
     Spectrum,
     choose_spectrum,
+    default_spectrum,
     expected_bits,
     lone_spectrum,
 )
@@ -43,6 +46,7 @@ PROJECTIONS = 2
 KEPT = 3.0  # coefficients so much larger than the error that is aimed at
 
 Bands = list[NDArray[np.float32]]
+Bases = Literal["any", "own", "date"]  # a tile's own or any that goes without saying, its own alone, the earlier date's
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +87,12 @@ class Analysis:
         shapes = shapes_of(rasters, pyramids, valid) if shaped and holes else None
         bands = [_subbands(centred, valid, *each) for each in zip(rasters, pyramids, shapes or (None,) * len(rasters))]
         found = cls(centred, valid, expected, unit, means, rasters, pyramids, bands, weights, shapes)
-        return replace(found, bands=found._projected(aim)) if aim is not None and holes and not shaped else found
+        return found if aim is None else found.filled(aim)
+
+    def filled(self, aim: int) -> Analysis:
+        """With what costs least at `aim` bytes in the place of pixels that are not valid, unless they are left out."""
+        whole = self.valid.all() or not self.valid.any() or self.shapes is not None
+        return self if whole else replace(self, bands=self._projected(aim))
 
     def _projected(self, aim: int) -> Bands:
         """The coefficients with what stands in for invalid pixels projected in turns onto the large coefficients and the valid
@@ -104,18 +113,20 @@ class Analysis:
             bands = [_subbands(pixels, every, *each) for each in zip(self.rasters, self.pyramids)]
         return bands
 
-    def against(self, dates: Sequence[Counts], aim: int) -> Chosen | None:
-        """The earlier date that saves most at `aim` bytes."""
+    def against(self, dates: Sequence[Counts], aim: int) -> list[Chosen]:
+        """What is worth a coding at `aim` bytes of earlier dates."""
         bits, shape = 8.0 * aim, (self.valid.shape[0], self.valid.shape[1])
         noise = _noise_at([Moments.of(*each) for each in zip(self.bands, self.pyramids)], bits)
         shapes = self.shapes or (None,) * len(self.rasters)
         sides = [Side.of(*each) for each in zip(self.rasters, self.pyramids, self.bands, shapes)]
         return choose(sides, dates, self.weights, shape, noise, bits)
 
-    def coefficients(self, step: int, aim: int, chosen: Chosen | None) -> tuple[Head, list[NDArray[np.int32]]]:
+    def coefficients(
+        self, step: int, aim: int, chosen: Chosen | None, bases: Bases = "any"
+    ) -> tuple[Head, list[NDArray[np.int32]]]:
         """The head and the coefficients of every raster in 1 / FRACTION of the step."""
-        bands = self.bands if chosen is None else self.without(chosen.parts)
-        spectra = self._spectra(bands, aim)
+        bands = self.bands if chosen is None or chosen.parts is None else self.without(chosen.parts)
+        spectra = self._spectra(bands, aim, None if chosen is None else chosen.earlier, bases)
         components = [spectrum.forward(rows) for spectrum, rows in zip(spectra, bands)]
         largest = max(float(np.abs(c).max()) for c in components)
         while largest * FRACTION / step_of(step) > LARGEST:
@@ -126,16 +137,30 @@ class Analysis:
         prediction = None if chosen is None else chosen.prediction
         known = self.unit, self.means, self.weights, parts, prediction
         check = None if self.shapes is None else check_of(self.valid)
-        return Head(step, planes.bit_length(), *known, check=check), matrices
+        means = () if chosen is None else chosen.earlier.mean_units(self.expected, self.unit)
+        dated = chosen is not None
+        return Head(step, planes.bit_length(), *known, check=check, dated=dated, date_means=means), matrices
 
-    def _spectra(self, bands: Bands, aim: int) -> list[Spectrum]:
+    def _spectra(self, bands: Bands, aim: int, earlier: Earlier | None, bases: Bases) -> list[Spectrum]:
         """Bases of every raster for about `aim` bytes. Single bands have but one, for which nothing is weighed."""
         if all(pyramid.all == 1 for pyramid in self.pyramids):
             return [lone_spectrum(pyramid) for pyramid in self.pyramids]
         moments = [Moments.of(*each) for each in zip(bands, self.pyramids)]
         aims = [Aim(8.0 * aim * share, _noise_at(moments, 8.0 * aim * share)) for share in AIM_SHARES]
-        usual = [self.expected.covariance_of(raster, self.weights) for raster in self.rasters]
-        return [choose_spectrum(m, aims, covariance) for m, covariance in zip(moments, usual)]
+        usual = [self._usual(number, earlier, bases) for number in range(len(moments))]
+        if bases == "date":
+            return [each[0] for each in usual]
+        return [choose_spectrum(m, aims, each) for m, each in zip(moments, usual)]
+
+    def _usual(self, number: int, earlier: Earlier | None, bases: Bases) -> list[Spectrum]:
+        """The bases of a raster that go without saying, of those that may be taken."""
+        found, pyramid = [], self.pyramids[number]
+        covariance = self.expected.covariance_of(self.rasters[number], self.weights)
+        if earlier is not None and bases != "own":
+            found.append(default_spectrum(pyramid, earlier.covariance(number), of_date=True))
+        if covariance is not None and bases == "any":
+            found.append(default_spectrum(pyramid, covariance))
+        return found
 
     def without(self, predicted: Bands) -> Bands:
         """What the prediction leaves; where pixels are not valid, it leaves what costs least."""

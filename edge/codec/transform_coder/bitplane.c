@@ -129,9 +129,27 @@ static inline uint32_t kind_class(const subband_t *b) { return b->kind == LL ? 0
 
 static inline uint32_t group_class(const subband_t *b) { return kind_class(b) * 3 + b->level; }
 
-static inline int decide(coder_t *c, int bit, prob_t *const *states, int n, uint32_t set)
+/* Up to MAX_INPUTS adaptive states of a decision, and its set of mixing weights. */
+typedef struct { prob_t *states[MAX_INPUTS]; int n; uint32_t set; } inputs_t;
+
+static inline int decide(coder_t *c, int bit, const inputs_t *i)
 {
-    return mixed_bit(&c->rc, c->tables, bit, states, n, c->weights[set], LIMIT, LEARNING_SHIFT);
+    return mixed_bit(&c->rc, c->tables, bit, i->states, i->n, c->weights[i->set], LIMIT, LEARNING_SHIFT);
+}
+
+/* The first of the states that decisions about a place have beside an earlier date, whose set of weights they then have too; NULL
+ * where no date is known. */
+static inline prob_t *beside_date(const coder_t *c, inputs_t *i, uint32_t at)
+{
+    if (c->date == NULL) return NULL;
+    i->set += SET_DATE * (1u + c->predicted[at]);
+    return c->states + c->predicted[at] * N_DATE;
+}
+
+/* Classes of the date's magnitudes at a place, twelve each: its own, and those around. */
+static inline uint32_t date_class(const coder_t *c, uint32_t at, int plane)
+{
+    return log_class(16 * magnitude(c->date[at]) >> plane, 23) / 2 * 12 + log_class(c->date_near[at] >> plane, 23) / 2;
 }
 
 /* Squared error of a value of which nothing is known, and of one that is known to lie in an interval of 2^plane, in squared
@@ -205,13 +223,19 @@ static void code_sign(coder_t *c, const subband_t *b, uint32_t at, int32_t predi
     int first = b->first == NONE ? 0 : mirror * sign_of(c->known[at - b->offset + c->bands[b->first].offset]);
     int second = b->second == NONE ? 0 : mirror * sign_of(c->known[at - b->offset + c->bands[b->second].offset]);
     int h = mirror * sign_of(sign_of(k[-1]) + sign_of(k[1])), v = mirror * sign_of(sign_of(k[-s]) + sign_of(k[s]));
-    prob_t *states[3] = {
+    inputs_t i = {{
         c->states + AT_SIGN + (b->kind == LH ? (v + 1) * 3 + h + 1 : (h + 1) * 3 + v + 1) * GROUPS + group_class(b),
         c->states + AT_SIGN_CROSS + (((first + 1) * 3 + second + 1) * 16 + b->component) * 3 + b->level,
         c->states + AT_SIGN_PREDICTED + group_class(b) * 8 + log_class(magnitude(predicted) >> (c->plane + 1), 15) / 2,
-    };
+    }, 3, SET_SIGN + b->level};
+    prob_t *date = beside_date(c, &i, at);
+    if (date) {
+        int32_t there = mirror * c->date[at];
+        uint32_t size = log_class(16 * magnitude(there) >> (c->plane + 1), 31) / 2;
+        i.states[i.n++] = date + AT_DATE_SIGN + group_class(b) * 32 + (there < 0) * 16 + size;
+    }
     int bit = c->rc.decoding ? 0 : (c->values[at] < 0) != (mirror < 0);
-    bit = decide(c, bit, states, 3, SET_SIGN + b->level);
+    bit = decide(c, bit, &i);
     if (!c->rc.settled) return;
     c->known[at] = (bit != (mirror < 0) ? -3 : 3) * ((int32_t)1 << c->plane);
     if (!c->rc.decoding) c->error += known_error(c, at, c->plane) - missing_error(c, at);
@@ -230,16 +254,24 @@ static void code_significance(coder_t *c, const view_t *view, uint32_t y, uint32
     around_t a = look_around(view, y, x);
     int p = c->plane + 1; /* what is known is doubled */
     uint32_t all = log_class(a.all >> p, ALL_CLASSES - 1);
-    uint32_t q = QUANTISER(c->state), set = SET_SIGNIFICANCE + b->level * SEGMENTS + segment;
-    prob_t *states[4] = {
+    inputs_t i = {{
         c->states + AT_ALL + group_class(b) * ALL_CLASSES + all,
         c->states + AT_SPACE + (coarse_class(8 * a.along >> p) * 7 + coarse_class(8 * a.across >> p)) * 5
             + coarser_class(8 * a.diagonal >> p),
         c->states + AT_CROSS + cross_context(&a, p),
-        c->states + AT_TURN_ALL + (q * GROUPS + group_class(b)) * ALL_CLASSES + all,
-    };
-    if (turning(c)) set += SET_TURN_SIGNIFICANCE - SET_SIGNIFICANCE + q * 3 * SEGMENTS;
-    int bit = decide(c, magnitude_bit(c, at), states, turning(c) ? 4 : 3, set);
+    }, 3, SET_SIGNIFICANCE + b->level * SEGMENTS + segment};
+    if (turning(c)) {
+        uint32_t q = QUANTISER(c->state);
+        i.states[i.n++] = c->states + AT_TURN_ALL + (q * GROUPS + group_class(b)) * ALL_CLASSES + all;
+        i.set += SET_TURN_SIGNIFICANCE - SET_SIGNIFICANCE + q * 3 * SEGMENTS;
+    }
+    prob_t *date = beside_date(c, &i, at);
+    if (date) {
+        uint32_t there = date_class(c, at, p);
+        i.states[i.n++] = date + AT_DATE_ALL + (group_class(b) * 12 + there % 12) * 12 + all / 2;
+        i.states[i.n++] = date + AT_DATE_POINT + (b->level * 144 + there) * 5 + coarser_class(a.all >> p);
+    }
+    int bit = decide(c, magnitude_bit(c, at), &i);
     if (bit && c->rc.settled) code_sign(c, b, at, a.predicted);
     turn(c, at, bit);
 }
@@ -262,15 +294,23 @@ static void code_refinement(coder_t *c, const view_t *view, uint32_t y, uint32_t
         bit = rc_bit(&c->rc, magnitude_bit(c, at), 32768);
     } else {
         around_t a = look_around(view, y, x);
-        uint32_t q = QUANTISER(c->state), set = SET_REFINE + age;
-        prob_t *states[3] = {
+        inputs_t i = {{
             c->states + AT_REFINE + age * 12 + log_class(a.all >> (top + 1), 11),
             c->states + AT_REFINE_OFFSET + (group_class(b) * MIXED_AGES + age) * 16
                 + offset_class(a.predicted, c->known[at], c->plane),
-            c->states + AT_TURN_REFINE + (q * MIXED_AGES + age) * 12 + log_class(a.all >> (top + 1), 11),
-        };
-        if (turning(c)) set += SET_TURN_REFINE - SET_REFINE + q * MIXED_AGES;
-        bit = decide(c, magnitude_bit(c, at), states, turning(c) ? 3 : 2, set);
+        }, 2, SET_REFINE + age};
+        if (turning(c)) {
+            uint32_t turned = QUANTISER(c->state) * MIXED_AGES;
+            i.states[i.n++] = c->states + AT_TURN_REFINE + (turned + age) * 12 + log_class(a.all >> (top + 1), 11);
+            i.set += SET_TURN_REFINE - SET_REFINE + turned;
+        }
+        prob_t *date = beside_date(c, &i, at);
+        if (date) {
+            uint32_t place = group_class(b) * MIXED_AGES + age;
+            i.states[i.n++] = date + AT_DATE_REFINE + place * 12 + log_class(c->date_near[at] >> (top + 1), 23) / 2;
+            i.states[i.n++] = date + AT_DATE_OFFSET + place * 16 + offset_class(64 * c->date[at], c->known[at], c->plane);
+        }
+        bit = decide(c, magnitude_bit(c, at), &i);
     }
     if (!c->rc.settled) return;
     if (!c->rc.decoding) c->error -= known_error(c, at, c->plane + 1);
@@ -341,15 +381,24 @@ static void code_new_cell(coder_t *c, const view_t *view, uint32_t cy, uint32_t 
             int bit = 1, p = c->plane + 1; /* the last one must be it when no other was */
             around_t a = look_around(view, y, x);
             if (left > 1 || n > 0) {
-                uint32_t q = QUANTISER(c->state), found = n < 2 ? n : 2, all = log_class(a.all >> p, ALL_CLASSES - 1);
-                prob_t *states[4] = {
+                uint32_t found = n < 2 ? n : 2, all = log_class(a.all >> p, ALL_CLASSES - 1);
+                inputs_t i = {{
                     c->states + AT_NEW_ALL + group_class(b) * ALL_CLASSES + all,
                     c->states + AT_NEW + (found * 4 + (left - 1) / 4) * 3 + b->level,
                     c->states + AT_NEW_CROSS + cross_context(&a, p),
-                    c->states + AT_TURN_NEW + (q * GROUPS + group_class(b)) * ALL_CLASSES + all,
-                };
-                uint32_t set = turning(c) ? SET_TURN_NEW + q * 3 + found : SET_NEW + found;
-                bit = decide(c, magnitude_bit(c, at), states, turning(c) ? 4 : 3, set);
+                }, 3, SET_NEW + found};
+                if (turning(c)) {
+                    uint32_t q = QUANTISER(c->state);
+                    i.states[i.n++] = c->states + AT_TURN_NEW + (q * GROUPS + group_class(b)) * ALL_CLASSES + all;
+                    i.set += SET_TURN_NEW - SET_NEW + q * 3;
+                }
+                prob_t *date = beside_date(c, &i, at);
+                if (date) {
+                    uint32_t there = date_class(c, at, p);
+                    i.states[i.n++] = date + AT_DATE_NEW + (group_class(b) * 12 + there % 12) * 12 + all / 2;
+                    i.states[i.n++] = date + AT_DATE_NEW_POINT + (b->level * 144 + there) * 3 + found;
+                }
+                bit = decide(c, magnitude_bit(c, at), &i);
             }
             if (bit && c->rc.settled) code_sign(c, b, at, a.predicted);
             turn(c, at, bit);
@@ -389,14 +438,20 @@ static void code_cell(coder_t *c, const view_t *view, uint32_t cy, uint32_t cx)
     if (b->parent != NONE) parent = cell_age(c, c->bands + b->parent, cy >> 1, cx >> 1);
     if (b->first != NONE) first = cell_age(c, c->bands + b->first, cy, cx);
     if (b->sibling != NONE) sibling = cell_age(c, c->bands + b->sibling, cy, cx) != 0;
-    prob_t *states[4] = {
+    uint32_t around = log_class(cell_surroundings(c, b, cy, cx) >> (c->plane + 1), ALL_CLASSES - 1);
+    inputs_t i = {{
         c->states + AT_CELL_NEAR + ((near * 3 + parent) * 3 + first) * 2 + sibling,
         c->states + AT_CELL_FOUR + (beside * 3 + parent) * 3 + kind_class(b),
         c->states + AT_CELL_COMPONENT + (group_class(b) * 16 + b->component) * 3 + (near < 2 ? near : 2),
-        c->states + AT_CELL_SUM + b->level * ALL_CLASSES
-            + log_class(cell_surroundings(c, b, cy, cx) >> (c->plane + 1), ALL_CLASSES - 1),
-    };
-    int bit = decide(c, c->rc.decoding ? 0 : cell_holds(c, b, cy, cx), states, 4, SET_CELL + b->level);
+        c->states + AT_CELL_SUM + b->level * ALL_CLASSES + around,
+    }, 4, SET_CELL + b->level};
+    prob_t *date = beside_date(c, &i, b->offset + cy * CELL * b->stride + cx * CELL);
+    if (date) {
+        uint32_t there = log_class(c->date_cell[cell] >> (c->plane + 1), ALL_CLASSES - 1);
+        i.states[i.n++] = date + AT_DATE_CELL + (group_class(b) * ALL_CLASSES + there) * 5 + near;
+        i.states[i.n++] = date + AT_DATE_CELL_SUM + (b->level * ALL_CLASSES + there) * 12 + around / 2;
+    }
+    int bit = decide(c, c->rc.decoding ? 0 : cell_holds(c, b, cy, cx), &i);
     if (!c->rc.settled) return;
     if (!bit) {
         turn_cell(c, b, cy, cx);
@@ -557,18 +612,20 @@ API void sp_bitplane_constants(uint32_t *out)
 {
     out[0] = N_STATES; out[1] = N_SETS * MAX_INPUTS; out[2] = sizeof(model_tables_t);
     out[3] = AT_TURN_ALL; out[4] = SET_TURN_SIGNIFICANCE * MAX_INPUTS;
+    out[5] = AT_DATE_ALL; out[6] = SET_DATE * MAX_INPUTS;
 }
 
 API void sp_bitplane_tables(model_tables_t *t) { model_tables(t); }
 
 static size_t aligned(size_t n) { return (n + 15) & ~(size_t)15; }
 
-/* Bytes of working memory for a layout. */
-API size_t sp_bitplane_workspace(uint32_t n_values, uint32_t n_cells, uint32_t n_bands)
+/* Bytes of working memory for a layout; with_date: where an earlier date is known. */
+API size_t sp_bitplane_workspace(uint32_t n_values, uint32_t n_cells, uint32_t n_bands, int with_date)
 {
     return aligned(sizeof(coder_t)) + 2 * aligned(4 * (size_t)n_values) + aligned(n_values) + aligned(n_cells)
          + aligned(n_bands) + aligned(sizeof(span_t) * SEGMENTS * n_bands) + aligned(sizeof(prob_t) * N_STATES)
-         + aligned(sizeof(int32_t) * N_SETS * MAX_INPUTS);
+         + aligned(sizeof(int32_t) * N_SETS * MAX_INPUTS)
+         + (with_date ? aligned(4 * (size_t)n_values) + aligned(4 * (size_t)n_cells) : 0);
 }
 
 static void *part(uint8_t **at, size_t size)
@@ -586,8 +643,37 @@ typedef struct {
     const prob_t *states;
     const int32_t *weights;
     const uint8_t *holes; /* n_values, or NULL */
+    const int32_t *date; /* n_values, at most 2^24, or NULL */
+    const uint8_t *predicted; /* n_values where there is a date */
     uint8_t *workspace;
 } job_t;
+
+/* What an earlier date's values come to around every value of a subband and in every cell: weights of 16, 8 and 4 in 1/64; half the
+ * sum, and twice the largest. */
+static void sum_date(coder_t *c, const subband_t *b)
+{
+    for (uint32_t y = 0; y < b->height; y++)
+        for (uint32_t x = 0; x < b->width; x++) {
+            uint32_t at = b->offset + y * b->stride + x, s = b->stride;
+            const int32_t *d = c->date + at;
+            const int32_t *above = d - s, *below = d + s;
+            c->date_near[at] = 16 * magnitude(d[0])
+                + 8 * (magnitude(d[-1]) + magnitude(d[1]) + magnitude(above[0]) + magnitude(below[0]))
+                + 4 * (magnitude(above[-1]) + magnitude(above[1]) + magnitude(below[-1]) + magnitude(below[1]));
+        }
+    for (uint32_t cy = 0; cy * CELL < b->height; cy++)
+        for (uint32_t cx = 0; cx * CELL < b->width; cx++) {
+            const int32_t *d = c->date + b->offset + cy * CELL * b->stride + cx * CELL;
+            uint32_t sum = 0, most = 0;
+            for (uint32_t y = 0; y < CELL; y++, d += b->stride)
+                for (uint32_t x = 0; x < CELL; x++) {
+                    uint32_t size = magnitude(d[x]);
+                    sum += size;
+                    most = size > most ? size : most;
+                }
+            c->date_cell[b->cell_offset + cy * b->cell_stride + cx] = sum / 2 + 2 * most;
+        }
+}
 
 /* Lays the coder out in the working memory, 16-byte aligned; everything zero but the model, which starts from priors. */
 static coder_t *open_coder(const job_t *job)
@@ -604,6 +690,10 @@ static coder_t *open_coder(const job_t *job)
     c->spans = part(&workspace, sizeof(span_t) * SEGMENTS * n_bands);
     c->states = part(&workspace, sizeof(prob_t) * N_STATES);
     c->weights = part(&workspace, sizeof(int32_t) * N_SETS * MAX_INPUTS);
+    if (job->date != NULL) {
+        c->date_near = part(&workspace, 4 * (size_t)n_values);
+        c->date_cell = part(&workspace, 4 * (size_t)n_cells);
+    }
     memset(c->known, 0, 4 * (size_t)n_values);
     memset(c->cell, 0, n_cells);
     memset(c->started, 0, n_bands);
@@ -612,6 +702,8 @@ static coder_t *open_coder(const job_t *job)
     memcpy(c->weights, job->weights, sizeof(int32_t) * N_SETS * MAX_INPUTS);
     c->bands = job->bands; c->n_bands = n_bands; c->tables = job->tables;
     c->holes = job->holes; c->trellis = job->trellis != 0; c->turns = c->notes; c->n_values = n_values;
+    c->date = job->date; c->predicted = job->predicted;
+    for (uint32_t i = 0; job->date != NULL && i < n_bands; i++) sum_date(c, c->bands + i);
     return c;
 }
 

@@ -12,6 +12,9 @@
  * With a trellis (trellis.c) the integers are indices of two quantisers that take turns: which one a value belongs to follows
  * from the parities of those before it. So plane 0, which brings the parities, goes through the subbands in scanning order,
  * and its contexts know the quantiser.
+ *
+ * Where an earlier date of the place is known, its own coefficients stand beside: how large they are tells where something is to be
+ * found, and where nothing is predicted from them, on which side of zero and how much of it.
  */
 #ifndef SP_BITPLANE_H
 #define SP_BITPLANE_H
@@ -70,14 +73,26 @@ enum {
     AT_TURN_ALL = AT_START + 8,                     /* group, expected magnitude */
     AT_TURN_NEW = AT_TURN_ALL + 2 * GROUPS * ALL_CLASSES, /* in a new cell: the same */
     AT_TURN_REFINE = AT_TURN_NEW + 2 * GROUPS * ALL_CLASSES, /* bits known, expected magnitude */
-    N_STATES = AT_TURN_REFINE + 2 * MIXED_AGES * 12
+    /* Beside an earlier date, besides: twice, where nothing is predicted from it and where something is, and */
+    AT_DATE_ALL = AT_TURN_REFINE + 2 * MIXED_AGES * 12, /* group, the date's magnitudes around, expected magnitude */
+    AT_DATE_POINT = AT_DATE_ALL + GROUPS * 12 * 12,     /* level, the date's magnitude, those around, expected magnitude */
+    AT_DATE_NEW = AT_DATE_POINT + 3 * 12 * 12 * 5,      /* in a new cell: as AT_DATE_ALL */
+    AT_DATE_NEW_POINT = AT_DATE_NEW + GROUPS * 12 * 12, /* level, the date's magnitude, those around, found so far */
+    AT_DATE_CELL = AT_DATE_NEW_POINT + 3 * 12 * 12 * 3, /* group, the date's cell, cells around */
+    AT_DATE_CELL_SUM = AT_DATE_CELL + GROUPS * ALL_CLASSES * 5, /* level, the date's cell, values around */
+    AT_DATE_REFINE = AT_DATE_CELL_SUM + 3 * ALL_CLASSES * 12, /* group, bits known, the date's magnitudes around */
+    AT_DATE_OFFSET = AT_DATE_REFINE + GROUPS * MIXED_AGES * 12, /* group, bits known, where the date's value lies */
+    AT_DATE_SIGN = AT_DATE_OFFSET + GROUPS * MIXED_AGES * 16, /* group, sign and size of the date's value */
+    N_DATE = AT_DATE_SIGN + GROUPS * 32 - AT_DATE_ALL,
+    N_STATES = AT_DATE_ALL + 2 * N_DATE
 };
 
 /* Sets of mixing weights. */
 enum { SET_SIGNIFICANCE = 0, SET_CELL = 3 * SEGMENTS, SET_NEW = SET_CELL + 3, SET_REFINE = SET_NEW + 3,
        SET_SIGN = SET_REFINE + MIXED_AGES, SET_TURN_SIGNIFICANCE = SET_SIGN + 3, /* the same by quantiser */
        SET_TURN_NEW = SET_TURN_SIGNIFICANCE + 2 * 3 * SEGMENTS, SET_TURN_REFINE = SET_TURN_NEW + 2 * 3,
-       N_SETS = SET_TURN_REFINE + 2 * MIXED_AGES };
+       SET_DATE = SET_TURN_REFINE + 2 * MIXED_AGES, /* all of them beside a date, twice as its states */
+       N_SETS = 3 * SET_DATE };
 
 /* The trellis: states 0 to 7, odd ones have the second quantiser; a value's parity leads on to the next. (The eight states of
  * trellis-coded quantisation, Ungerboeck 1982 and Marcellin and Fischer 1990, driven by parities as in Schwarz et al.,
@@ -94,6 +109,9 @@ typedef struct {
     uint32_t n_bands, n_values;
     const int32_t *values;  /* encoder only: signed coefficients, in 1 / 2^FRACTION of plane 0's step */
     const uint8_t *holes;   /* 1 where a value is 0 and both sides know it: nothing is coded there; NULL: nowhere */
+    const int32_t *date;    /* an earlier date's values, doubled, in plane 0's step; NULL: none is known */
+    const uint8_t *predicted; /* 1 where something was taken of the date before */
+    uint32_t *date_near, *date_cell; /* the date's magnitudes around every value, weighted as `all` is; in every cell, weighted */
     int32_t *known;         /* twice the middle of the interval that a value is known to lie in; 0: not found yet */
     uint8_t *cell;          /* 0 while nothing is found in it, else 1 + the plane in which something was */
     uint8_t *started;       /* per subband: something may be found in it */

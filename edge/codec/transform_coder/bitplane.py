@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from swathpack.edge.codec.transform_coder import estimate as estimates
 from swathpack.edge.codec.transform_coder import native, reference
+from swathpack.edge.codec.transform_coder.date_values import Beside
 from swathpack.edge.codec.transform_coder.layout import Layout
 from swathpack.edge.digests import bytes_digest
 from swathpack.edge.spoken import reason
@@ -20,7 +21,7 @@ MAX_PLANES = 23
 COST_UNITS = 256  # of a bit
 
 MODEL_FILE = Path(__file__).with_name("model.npz")
-MODEL_DIGEST = "b011c8214aa353cac0da644dc5372c4c9ce785dc5487af0b8d5f0a10d411c01a"  # SHA-256
+MODEL_DIGEST = "3aee61e4bb635c19c63cfabc30e5bcf1f115d30dd32918e7a6245f0e1d0eb419"  # SHA-256
 
 Model = tuple[NDArray[np.uint16], NDArray[np.int32], NDArray[np.int16], NDArray[np.int16]]
 
@@ -81,10 +82,12 @@ def encode(
     targets: NDArray[np.uint64],
     holes: NDArray[np.uint8] | None = None,
     trellis: bool = False,
+    beside: Beside | None = None,
 ) -> tuple[bytes, NDArray[np.int64], NDArray[np.float64]]:
     """values (n_values,) in 1 / 2^FRACTION of plane 0's step -> payload; (T + 1,) bytes that settle everything up to
     each target and to the end; squared error there, in squared steps. holes: (n_values,) 1 where a value is 0 and the decoder knows
-    it. trellis: plane 0's step is an index of the trellis (`trellis.py`), and the errors say nothing.
+    it. trellis: plane 0's step is an index of the trellis (`trellis.py`), and the errors say nothing. beside:
+    what both sides have of an earlier date.
     """
     given = (
         layout.subbands,
@@ -97,6 +100,7 @@ def encode(
         targets,
         holes,
         trellis,
+        beside,
     )
     found = native.encode(*given) if native.available() else reference.encode(*given)
     return found[0], found[1].astype(np.int64), found[2]
@@ -109,11 +113,13 @@ def decode(
     targets: NDArray[np.uint64],
     holes: NDArray[np.uint8] | None = None,
     trellis: bool = False,
+    beside: Beside | None = None,
 ) -> tuple[NDArray[np.int32], NDArray[np.uint8], int]:
     """A prefix -> twice the middle of the interval that each value is known to lie in (0: not found), log2 of the interval's
     length, layers that are whole. trellis: twice the values, in its steps, and log2 of what they are known to.
     """
-    given = (layout.subbands, layout.n_values, layout.n_cells, planes, model()[:2], payload, targets, holes, trellis)
+    sizes = layout.subbands, layout.n_values, layout.n_cells, planes
+    given = (*sizes, model()[:2], payload, targets, holes, trellis, beside)
     return native.decode(*given) if native.available() else reference.decode(*given)
 
 

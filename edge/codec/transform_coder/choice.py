@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from swathpack.edge.codec.transform_coder.beside import Earlier
 from swathpack.edge.codec.transform_coder.header import BitWriter
 from swathpack.edge.codec.transform_coder.layout import Pyramid
 from swathpack.edge.codec.transform_coder.prediction import (
@@ -22,7 +23,6 @@ from swathpack.edge.codec.transform_coder.prediction import (
     columns_of,
     expected_gain,
     quarters,
-    reference_bands,
     write_prediction,
 )
 from swathpack.edge.codec.transform_coder.rasters import Raster
@@ -31,7 +31,8 @@ from swathpack.edge.codec.transform_coder.weights import Weights
 
 TRIED = 2  # dates that are looked at closely
 ROUNDS = 2
-LEAST_SAVED = 0.002  # of the bits aimed at; below that the tile is not coded a second time
+LEAST_SAVED = 0.002  # of the bits aimed at; below that gains are not tried
+MUCH_SAVED = 0.02  # of them; below that the tile is coded without gains, too
 Reals = NDArray[np.float64]
 
 
@@ -55,12 +56,15 @@ class Side:
 
 @dataclass(frozen=True, eq=False)
 class Chosen:
-    """number: of the date among those given. saved: bits, estimated. parts: what each raster is predicted to be."""
+    """number: of the date among those given. saved: bits, estimated. parts: what each raster is predicted to be; None, as is the
+    prediction, where the date stands beside the tile alone.
+    """
 
     number: int
     saved: float
-    prediction: Prediction
-    parts: list[Coefficients]
+    prediction: Prediction | None
+    parts: list[Coefficients] | None
+    earlier: Earlier
 
 
 def choose(
@@ -70,17 +74,22 @@ def choose(
     shape: tuple[int, int],
     noise: float,
     bits: float,
-) -> Chosen | None:
-    """The date (C, H, W) that saves most at a squared error of `noise` a coefficient, None where none saves
-    LEAST_SAVED of `bits`.
+) -> list[Chosen]:
+    """Of the dates (C, H, W) the one that saves most at a squared error of `noise` a coefficient, unless none saves LEAST_SAVED of
+    `bits`; and where none saves MUCH_SAVED, the most alike without gains.
     """
-    given = [[reference_bands(counts, s.raster, s.pyramid, weights, s.shape) for s in sides] for counts in dates]
-    fits = [[_Fit(s, y, block_shape(*shape), noise) for s, y in zip(sides, bands)] for bands in given]
+    shapes = [s.shape for s in sides if s.shape is not None] or None
+    rasters, pyramids = [s.raster for s in sides], [s.pyramid for s in sides]
+    given = [Earlier.of(counts, rasters, pyramids, weights, shapes) for counts in dates]
+    fits = [[_Fit(s, y, block_shape(*shape), noise) for s, y in zip(sides, each.bands)] for each in given]
     promise = [sum(f.promise() for f in of_date) for of_date in fits]
     ranked = sorted(range(len(dates)), key=lambda n: -promise[n])[:TRIED]
-    found = [_weighed(n, fits[n], shape) for n in ranked if promise[n] > 0]
+    found = [_weighed(n, fits[n], shape, given[n]) for n in ranked if promise[n] > 0]
     best = max(found, key=lambda c: c.saved, default=None)
-    return best if best is not None and best.saved > LEAST_SAVED * bits else None
+    if best is not None and best.saved > MUCH_SAVED * bits:
+        return [best]
+    beside = [Chosen(n, 0.0, None, None, given[n]) for n in ranked[:1] if any(f.date.any() for f in fits[n])]
+    return [best, *beside] if best is not None and best.saved > LEAST_SAVED * bits else beside
 
 
 class _Fit:
@@ -137,7 +146,7 @@ class _Fit:
         return np.bincount(self.places, columns, int(self.places.max()) + 1).astype(np.float64)
 
 
-def _weighed(number: int, fits: Sequence[_Fit], shape: tuple[int, int]) -> Chosen:
+def _weighed(number: int, fits: Sequence[_Fit], shape: tuple[int, int], earlier: Earlier) -> Chosen:
     """Gains and blocks in turns."""
     every = np.ones(block_shape(*shape), np.bool_)
     on = every
@@ -152,7 +161,7 @@ def _weighed(number: int, fits: Sequence[_Fit], shape: tuple[int, int]) -> Chose
         best = max(best, (saved, prediction), key=lambda found: found[0])
         if not on.any():
             break
-    return Chosen(number, best[0], best[1], _parts(fits, best[1]))
+    return Chosen(number, best[0], best[1], _parts(fits, best[1]), earlier)
 
 
 def _parts(fits: Sequence[_Fit], prediction: Prediction) -> list[Coefficients]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,8 +33,10 @@ KINDS = (29, 28, 27, 26)
 # Before the kind where values are indices of a trellis. Its step: TRELLIS_UNIT of what the 6 bits say, and behind them how many
 # FINE_UNITs of that more.
 TRELLIS, TRELLIS_UNIT, FINE_BITS, FINE_UNIT = 24, 4.0, 7, 1.0 / 512
+# Behind it, a kind below 16 is a tile beside an earlier date (beside.py): the sum of these.
+DATED_WEIGHTED, DATED_SHAPED, DATED_TRELLIS, DATED_GAINS, DATED = 1, 2, 4, 8, 16
 USUAL, USUAL_STEP = 32, STEP_BIAS
-MEAN_UNIT_BITS, MEAN_ORDER = 3, 6
+MEAN_UNIT_BITS, MEAN_ORDER, DATED_MEAN_ORDER = 3, 6, 3
 
 
 class TransformCoderError(ValueError):
@@ -53,7 +56,8 @@ class Part:
 class Head:
     """step: of plane 0, in quarters of an octave; means in units of 2^mean_unit. prediction: None for a tile that stands
     alone. estimated: False in payloads of before `estimate.py`. check: of the mask, where the valid pixels alone are coded.
-    fine: of a trellis, see `trellis_step`; None where there is none.
+    fine: of a trellis, see `trellis_step`; None where there is none. dated: coded beside an earlier date; date_means: the means that
+    it tells, () until it is at hand, and till then the means are what is to be added to them.
     """
 
     step: int
@@ -66,6 +70,18 @@ class Head:
     estimated: bool = True
     check: int | None = None
     fine: int | None = None
+    dated: bool = False
+    date_means: tuple[int, ...] = ()
+
+    @property
+    def needs_date(self) -> bool:
+        """Whether an earlier date must be at hand."""
+        return self.dated or self.prediction is not None
+
+    def with_date(self, means: tuple[int, ...], parts: tuple[Part, ...]) -> Head:
+        """What was read, when the date is at hand that it leaves means and bases to."""
+        whole = tuple(more + mean for more, mean in zip(self.means, means))
+        return replace(self, means=whole, date_means=means, parts=parts)
 
     @property
     def step_dn(self) -> float:
@@ -156,15 +172,48 @@ def dequantised(means: tuple[int, ...], unit: int, expected: Expected) -> NDArra
 
 def write_head(head: Head, bands: int, expected: Expected) -> bytes:
     """In whole bytes."""
-    out, weighted = BitWriter(), head.weights.level > 0
-    usual = head.step == USUAL_STEP
+    out = BitWriter()
+    _write_kind(head, out)
+    out.put(head.mean_unit, MEAN_UNIT_BITS)
+    _write_means(head, out)
+    write_rasters([part.raster for part in head.parts], bands, out)
+    for part in head.parts:
+        choice = head.dated and expected.covariance is not None
+        write_spectrum(part.spectrum, part.pyramid.all, out, choice)
+    if head.prediction is not None:
+        write_prediction(head.prediction, head.pyramids, out)
+    return out.bytes()
+
+
+def _write_means(head: Head, out: BitWriter) -> None:
+    """Beside a date what is to be added to its means, each less that of the band before: haze and season are in all of them."""
+    more = [mean - known for mean, known in zip(head.means, head.date_means)] if head.dated else []
+    for mean, before in zip(more, [0, *more]):
+        out.put_signed(mean - before, DATED_MEAN_ORDER)
+    for mean in () if head.dated else head.means:
+        out.put_signed(mean, MEAN_ORDER)
+
+
+def _read_means(reader: BitReader, bands: int, dated: bool) -> tuple[int, ...]:
+    found = [reader.get_signed(DATED_MEAN_ORDER if dated else MEAN_ORDER) for _ in range(bands)]
+    return tuple(accumulate(found)) if dated else tuple(found)
+
+
+def _write_kind(head: Head, out: BitWriter) -> None:
+    """All before the means."""
+    usual, weighted = head.step == USUAL_STEP, head.weights.level > 0
     out.put(head.planes | USUAL * usual, STEP_BITS)
-    if head.fine is not None:
+    if head.fine is not None or head.dated:
         out.put(TRELLIS, PLANE_BITS)
-    kind = (head.prediction is not None) + 2 * weighted
-    out.put(KINDS[kind] if head.check is None else SHAPED, PLANE_BITS)
-    if head.check is not None:
-        out.put(kind, SHAPED_BITS)
+    if head.dated:
+        shaped, trellis, gains = head.check is not None, head.fine is not None, head.prediction is not None
+        named = DATED_SHAPED * shaped + DATED_TRELLIS * trellis + DATED_GAINS * gains
+        out.put(DATED_WEIGHTED * weighted + named, PLANE_BITS)
+    else:
+        kind = (head.prediction is not None) + 2 * weighted
+        out.put(KINDS[kind] if head.check is None else SHAPED, PLANE_BITS)
+        if head.check is not None:
+            out.put(kind, SHAPED_BITS)
     if not usual:
         out.put(head.step, STEP_BITS)
     if head.fine is not None:
@@ -173,15 +222,6 @@ def write_head(head: Head, bands: int, expected: Expected) -> bytes:
         write_weights(head.weights, out)
     if head.check is not None:
         out.put(head.check, CHECK_BITS)
-    out.put(head.mean_unit, MEAN_UNIT_BITS)
-    for mean in head.means:
-        out.put_signed(mean, MEAN_ORDER)
-    write_rasters([part.raster for part in head.parts], bands, out)
-    for part in head.parts:
-        write_spectrum(part.spectrum, out)
-    if head.prediction is not None:
-        write_prediction(head.prediction, head.pyramids, out)
-    return out.bytes()
 
 
 def read_head(reader: BitReader, shape: tuple[int, int, int], expected: Expected) -> Head:
@@ -198,7 +238,7 @@ def _read_head(reader: BitReader, shape: tuple[int, int, int], expected: Expecte
     planes, weights = kind.planes, kind.weights
     check = reader.get(CHECK_BITS) if kind.shaped else None
     unit = reader.get(MEAN_UNIT_BITS)
-    means = tuple(reader.get_signed(MEAN_ORDER) for _ in range(bands))
+    means = _read_means(reader, bands, kind.dated)
     if planes > bitplane.MAX_PLANES or max(map(abs, means)) > 1 << 17:
         raise ValueError(f"{planes} planes, means up to {max(map(abs, means))} units")
     parts = []
@@ -206,8 +246,10 @@ def _read_head(reader: BitReader, shape: tuple[int, int, int], expected: Expecte
         pyramid = pyramid_of(raster, height, width)
         if raster.half and not pyramid.levels:
             raise ValueError("a half grid in a raster that is not split")
-        parts.append(Part(raster, pyramid, read_spectrum(pyramid, expected.covariance_of(raster, weights), reader)))
-    found = Head(kind.step, planes, unit, means, weights, tuple(parts), None, kind.estimated, check, kind.fine)
+        usual = expected.covariance_of(raster, weights)
+        parts.append(Part(raster, pyramid, read_spectrum(pyramid, usual, reader, kind.dated)))
+    known = kind.estimated, check, kind.fine, kind.dated
+    found = Head(kind.step, planes, unit, means, weights, tuple(parts), None, *known)
     if not kind.predicted:
         return found
     return replace(found, prediction=read_prediction(found.pyramids, height, width, reader))
@@ -215,7 +257,7 @@ def _read_head(reader: BitReader, shape: tuple[int, int, int], expected: Expecte
 
 @dataclass(frozen=True, eq=False)
 class _Kind:
-    """How a payload begins; fields as in `Head`. predicted: an earlier date is taken. shaped: valid pixels alone are coded."""
+    """How a payload begins; fields as in `Head`. predicted: gains of an earlier date follow. shaped: valid pixels alone are coded."""
 
     predicted: bool
     step: int
@@ -224,12 +266,15 @@ class _Kind:
     estimated: bool = False
     shaped: bool = False
     fine: int | None = None
+    dated: bool = False
 
 
 def _read_kind(reader: BitReader, bands: int) -> _Kind:
     first, second, equal = reader.get(STEP_BITS), reader.get(PLANE_BITS), Weights.equal(bands)
     trellis = second == TRELLIS
     second = reader.get(PLANE_BITS) if trellis else second
+    if trellis and second < DATED:
+        return _read_dated(reader, bands, first, second)
     shaped = second == SHAPED
     if trellis and not shaped and second not in KINDS:
         raise ValueError(f"kind {second} behind {TRELLIS}")
@@ -246,12 +291,24 @@ def _read_kind(reader: BitReader, bands: int) -> _Kind:
     return _Kind(predicted, first, reader.get(PLANE_BITS) if weighted else planes, weights)
 
 
+def _read_dated(reader: BitReader, bands: int, first: int, kind: int) -> _Kind:
+    """Behind the number of a kind beside an earlier date."""
+    step = USUAL_STEP if first & USUAL else reader.get(STEP_BITS)
+    fine = reader.get(FINE_BITS) if kind & DATED_TRELLIS else None
+    weights = read_weights(bands, reader) if kind & DATED_WEIGHTED else Weights.equal(bands)
+    gains, shaped = bool(kind & DATED_GAINS), bool(kind & DATED_SHAPED)
+    return _Kind(gains, step, first % USUAL, weights, True, shaped, fine, True)
+
+
 def is_predicted(payload: bytes) -> bool:
-    """Whether a payload says that an earlier date is taken."""
+    """Whether a payload says that an earlier date must be at hand."""
     reader = BitReader(payload[:3])
     if len(payload) < 3:
         return False
     reader.get(STEP_BITS)
     kind = reader.get(PLANE_BITS)
-    kind = reader.get(PLANE_BITS) if kind == TRELLIS else kind
+    if kind == TRELLIS:
+        kind = reader.get(PLANE_BITS)
+        if kind < DATED:
+            return True
     return bool(reader.get(SHAPED_BITS) & 1) if kind == SHAPED else kind in (PREDICTED, KINDS[1], KINDS[3])

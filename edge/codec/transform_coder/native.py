@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swathpack.edge.codec.rangecoder import native as library_of
+from swathpack.edge.codec.transform_coder.date_values import Beside
 
 
 class Job(ctypes.Structure):
@@ -17,7 +18,10 @@ class Job(ctypes.Structure):
 
     _fields_ = [
         *((name, ctypes.c_uint32) for name in ("n_values", "n_cells", "n_bands", "planes", "trellis")),
-        *((name, ctypes.c_void_p) for name in ("bands", "tables", "states", "weights", "holes", "workspace")),
+        *(
+            (name, ctypes.c_void_p)
+            for name in ("bands", "tables", "states", "weights", "holes", "date", "predicted", "workspace")
+        ),
     ]
 
 
@@ -43,7 +47,7 @@ def _library() -> ctypes.CDLL:
         "sp_spectral_inverse": (None, [p, u32, p, p, size, size]),
         "sp_bitplane_constants": (None, [p]),
         "sp_bitplane_tables": (None, [p]),
-        "sp_bitplane_workspace": (size, [u32, u32, u32]),
+        "sp_bitplane_workspace": (size, [u32, u32, u32, ctypes.c_int]),
         "sp_bitplane_learned": (None, [p, p, p]),
         "sp_bitplane_encode": (ctypes.c_int, [job, p, u64, p, u32, p, size, p, p]),
         "sp_bitplane_middles": (None, [p, p, u32, p]),
@@ -112,12 +116,14 @@ def spectral_inverse(
 
 
 @lru_cache(maxsize=1)
-def constants() -> tuple[int, int, int, int, int]:
-    """Adaptive states, mixing weights, bytes of the model's tables; states and weights without those of a trellis."""
-    out = np.zeros(5, np.uint32)
+def constants() -> tuple[int, int, int, int, int, int, int]:
+    """Adaptive states, mixing weights, bytes of the model's tables; states and weights without those of a trellis, and without those
+    beside an earlier date.
+    """
+    out = np.zeros(7, np.uint32)
     _library().sp_bitplane_constants(out.ctypes.data)
-    states, weights, tables, plain_states, plain_weights = map(int, out)
-    return states, weights, tables, plain_states, plain_weights
+    states, weights, tables, *without = map(int, out)
+    return states, weights, tables, without[0], without[1], without[2], without[3]
 
 
 @lru_cache(maxsize=1)
@@ -141,8 +147,9 @@ class _Call:
         weights: NDArray[np.int32],
         holes: NDArray[np.uint8] | None = None,
         trellis: bool = False,
+        beside: Beside | None = None,
     ) -> None:
-        size = _library().sp_bitplane_workspace(n_values, n_cells, len(subbands))
+        size = _library().sp_bitplane_workspace(n_values, n_cells, len(subbands), beside is not None)
         self.kept: list[NDArray[Any]] = [
             subbands,
             tables(),
@@ -150,10 +157,13 @@ class _Call:
             weights,
             np.empty(size // 16 + 1, np.complex128),  # 16-byte aligned
         ]
-        self.holes = holes  # must live as long
+        self.others = (
+            holes,
+            *((None, None) if beside is None else (beside.values, beside.predicted)),
+        )  # must live as long
         *given, workspace = (a.ctypes.data for a in self.kept)
-        empty = None if holes is None else holes.ctypes.data
-        self.job = Job(n_values, n_cells, len(subbands), planes, int(trellis), *given, empty, workspace)
+        places = (None if a is None else a.ctypes.data for a in self.others)
+        self.job = Job(n_values, n_cells, len(subbands), planes, int(trellis), *given, *places, workspace)
 
 
 def _check(code: int) -> None:
@@ -172,11 +182,12 @@ def encode(
     targets: NDArray[np.uint64],
     holes: NDArray[np.uint8] | None = None,
     trellis: bool = False,
+    beside: Beside | None = None,
 ) -> tuple[bytes, NDArray[np.uint64], NDArray[np.float64]]:
     """sp_bitplane_encode: payload; (T + 1,) bytes and squared errors at the targets and at the end. trellis: values are its
     indices, and the errors say nothing.
     """
-    call = _Call(subbands, n_values, n_cells, planes, *model, holes, trellis)
+    call = _Call(subbands, n_values, n_cells, planes, *model, holes, trellis, beside)
     out = np.empty(min(limit, 4 * n_values) + 1024, np.uint8)
     sizes, distortion = np.zeros(len(targets) + 1, np.uint64), np.zeros(len(targets) + 1)
     _check(
@@ -203,9 +214,10 @@ def learned(
     model: tuple[NDArray[np.uint16], NDArray[np.int32]],
     values: NDArray[np.int32],
     trellis: bool = False,
+    beside: Beside | None = None,
 ) -> tuple[NDArray[np.uint16], NDArray[np.int32]]:
     """The model after coding all planes of `values`, for training."""
-    call, none = _Call(subbands, n_values, n_cells, planes, *model, None, trellis), np.zeros(0, np.uint64)
+    call, none = _Call(subbands, n_values, n_cells, planes, *model, None, trellis, beside), np.zeros(0, np.uint64)
     out, size, error = np.empty(4 * n_values + 1024, np.uint8), np.zeros(1, np.uint64), np.zeros(1)
     places = (a.ctypes.data for a in (size, error))
     limit = out.size
@@ -229,9 +241,10 @@ def decode(
     targets: NDArray[np.uint64],
     holes: NDArray[np.uint8] | None = None,
     trellis: bool = False,
+    beside: Beside | None = None,
 ) -> tuple[NDArray[np.int32], NDArray[np.uint8], int]:
     """sp_bitplane_decode: values as far as known, unknown low bits, layers passed."""
-    call = _Call(subbands, n_values, n_cells, planes, *model, holes, trellis)
+    call = _Call(subbands, n_values, n_cells, planes, *model, holes, trellis, beside)
     values, bits, layers = np.empty(n_values, np.int32), np.empty(n_values, np.uint8), ctypes.c_uint32()
     data = np.frombuffer(payload, np.uint8)
     _check(

@@ -39,11 +39,15 @@ class Prediction:
     gains: tuple[Gains, ...]
     blocks: NDArray[np.bool_]
 
+    def taken(self, raster: Raster, pyramid: Pyramid) -> NDArray[np.bool_]:
+        """(N,) of a raster's columns: whether they lie in a block where the earlier date is taken."""
+        return self.blocks.reshape(-1)[columns_of(raster.grid, pyramid, self.blocks.shape)[1]]
+
     def of(self, number: int, bands: Coefficients, raster: Raster, pyramid: Pyramid) -> Coefficients:
         """What raster `number` is predicted to be, from the earlier date's `reference_bands`."""
-        levels, blocks = columns_of(raster.grid, pyramid, self.blocks.shape)
+        levels, _ = columns_of(raster.grid, pyramid, self.blocks.shape)
         factors = (self.gains[number].astype(np.float32) / np.float32(WHOLE))[:, levels]
-        return np.asarray(factors * bands * self.blocks.reshape(-1)[blocks].astype(np.float32), np.float32)
+        return np.asarray(factors * bands * self.taken(raster, pyramid).astype(np.float32), np.float32)
 
 
 def counts_of(samples: NDArray[np.float32]) -> Counts:

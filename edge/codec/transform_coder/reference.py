@@ -8,7 +8,9 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
-from swathpack.edge.codec.transform_coder.layout import NONE
+from swathpack.edge.codec.transform_coder.date_values import Beside
+from swathpack.edge.codec.transform_coder.layout import CELL, NONE
+from swathpack.edge.codec.transform_coder.reference_beside import N_SETS, SET_DATE, BesideDate
 from swathpack.edge.codec.transform_coder.reference_binary import (
     Mark,
     RangeDecoder,
@@ -28,7 +30,6 @@ from swathpack.edge.codec.transform_coder.reference_contexts import (
     MAX_INPUTS,
     MISSING,
     MIXED_AGES,
-    N_SETS,
     NEXT_STATE,
     REFINE,
     SEGMENT_OF,
@@ -40,17 +41,17 @@ from swathpack.edge.codec.transform_coder.reference_contexts import (
     SET_TURN_NEW,
     SET_TURN_REFINE,
     SET_TURN_SIGNIFICANCE,
-    Known,
     Subband,
     coarse_class,
     coarser_class,
+    indices_drawn,
     log_class,
     sign,
 )
 
 
 @dataclass
-class BitPlanes(Known):
+class BitPlanes(BesideDate):
     """coder_t of bitplane.h; `values` is None in a decoder."""
 
     coder: RangeEncoder | RangeDecoder
@@ -74,8 +75,10 @@ class BitPlanes(Known):
 
     # ----------------------------------------------------------------------------------------------- decisions
 
-    def decide(self, bit: int, states: list[list[int]], weights: int) -> int:
-        """One mixed decision."""
+    def decide(self, bit: int, states: list[list[int]], weights: int, at: int) -> int:
+        """One mixed decision about a place; beside an earlier date it has weights of its own."""
+        if self.date is not None:
+            weights += SET_DATE * (1 + self.predicted[at])
         return mixed_bit(self.coder, bit, states, self.weights[weights], LIMIT, LEARNING_SHIFT)
 
     @property
@@ -107,8 +110,9 @@ class BitPlanes(Known):
             self.state("sign_cross", (((pair[0] + 1) * 3 + pair[1] + 1) * 16 + b.component) * 3 + b.level),
             self.state("sign_predicted", b.group * 8 + log_class(abs(predicted) >> (p + 1), 15) // 2),
         ]
+        states += self.sign_beside(b, at, mirror)
         bit = 0 if self.values is None else int((self.values[at] < 0) != (mirror < 0))
-        bit = self.decide(bit, states, SET_SIGN + b.level)
+        bit = self.decide(bit, states, SET_SIGN + b.level, at)
         if self.coder.settled:
             k[at] = (-3 if bit != (mirror < 0) else 3) << p
 
@@ -126,7 +130,8 @@ class BitPlanes(Known):
             second = self.turn & 1
             states.append(self.state("turn_all", (second * GROUPS + b.group) * ALL_CLASSES + log_class(a.all >> p)))
             weights += SET_TURN_SIGNIFICANCE + second * 3 * SEGMENTS
-        bit = self.decide(self.magnitude_bit(at), states, weights)
+        states += self.significance_beside(b, at, a)
+        bit = self.decide(self.magnitude_bit(at), states, weights, at)
         if bit and self.coder.settled:
             self.code_sign(b, at, a.predicted)
         self.pass_by(at, bit)
@@ -138,8 +143,7 @@ class BitPlanes(Known):
         age = top - self.plane - 1
         if age < MIXED_AGES:
             a = self.look_around(b, y, x)
-            away = (-a.predicted if known < 0 else a.predicted) - 64 * abs(known)
-            offset = min(max((away + (512 << self.plane)) // (64 << self.plane), 0), 15)
+            offset = self.offset_class(a.predicted, known)
             weights = SET_REFINE + age
             states = [
                 self.state("refine", age * 12 + log_class(a.all >> (top + 1), 11)),
@@ -149,7 +153,8 @@ class BitPlanes(Known):
                 second = (self.turn & 1) * MIXED_AGES + age
                 states.append(self.state("turn_refine", second * 12 + log_class(a.all >> (top + 1), 11)))
                 weights = SET_TURN_REFINE + second
-            bit = self.decide(self.magnitude_bit(at), states, weights)
+            states += self.refinement_beside(b, at, age)
+            bit = self.decide(self.magnitude_bit(at), states, weights, at)
         else:
             bit = self.coder.bit(self.magnitude_bit(at), 32768)
         if self.coder.settled:
@@ -181,7 +186,9 @@ class BitPlanes(Known):
             self.state("cell_component", (b.group * 16 + b.component) * 3 + min(near, 2)),
             self.state("cell_sum", b.level * ALL_CLASSES + around),
         ]
-        bit = self.decide(self.cell_holds(b, cy, cx), states, SET_CELL + b.level)
+        place = b.place(cy * CELL, cx * CELL)
+        states += self.cell_beside(b, cy, cx, near, around)
+        bit = self.decide(self.cell_holds(b, cy, cx), states, SET_CELL + b.level, place)
         if bit and self.coder.settled:
             self.cell[at] = self.plane + 1
             self.code_new_cell(b, cy, cx)
@@ -206,7 +213,8 @@ class BitPlanes(Known):
                     second = self.turn & 1
                     states.append(self.state("turn_new", second * GROUPS * ALL_CLASSES + expected))
                     weights = SET_TURN_NEW + second * 3 + min(n, 2)
-                bit = self.decide(self.magnitude_bit(at), states, weights)
+                states += self.new_beside(b, at, a, min(n, 2))
+                bit = self.decide(self.magnitude_bit(at), states, weights, at)
             if bit and self.coder.settled:
                 self.code_sign(b, at, a.predicted)
             self.pass_by(at, bit)
@@ -328,11 +336,15 @@ def _bit_planes(
     model: tuple[NDArray[np.uint16], NDArray[np.int32]],
     targets: NDArray[np.uint64],
     trellis: bool,
+    beside: Beside | None,
 ) -> BitPlanes:
     bands = [Subband(*row) for row in subbands.tolist()]
     weights = model[1].reshape(N_SETS, MAX_INPUTS).tolist()
     known, cells, states = [0] * sizes[0], [0] * sizes[1], model[0].tolist()
-    return BitPlanes(bands, known, cells, states, 0, coder, weights, targets.tolist(), trellis=trellis)
+    found = BitPlanes(bands, known, cells, states, 0, coder, weights, targets.tolist(), trellis=trellis)
+    if beside is not None:
+        found.date, found.predicted = beside.values.tolist(), beside.predicted.tolist()
+    return found
 
 
 def encode(
@@ -346,10 +358,11 @@ def encode(
     targets: NDArray[np.uint64],
     holes: NDArray[np.uint8] | None = None,
     trellis: bool = False,
+    beside: Beside | None = None,
 ) -> tuple[bytes, NDArray[np.uint64], NDArray[np.float64]]:
     """As native.encode."""
     coder = RangeEncoder()
-    planes_of = _bit_planes(coder, subbands, (n_values, n_cells), model, targets, trellis)
+    planes_of = _bit_planes(coder, subbands, (n_values, n_cells), model, targets, trellis, beside)
     planes_of.values, planes_of.limit = values.tolist(), limit
     planes_of.holes = None if holes is None else holes.tolist()
     planes_of.code_planes(planes)
@@ -374,9 +387,10 @@ def decode(
     targets: NDArray[np.uint64],
     holes: NDArray[np.uint8] | None = None,
     trellis: bool = False,
+    beside: Beside | None = None,
 ) -> tuple[NDArray[np.int32], NDArray[np.uint8], int]:
     """As native.decode."""
-    planes_of = _bit_planes(RangeDecoder(payload), subbands, (n_values, n_cells), model, targets, trellis)
+    planes_of = _bit_planes(RangeDecoder(payload), subbands, (n_values, n_cells), model, targets, trellis, beside)
     planes_of.holes = None if holes is None else holes.tolist()
     planes_of.code_planes(planes)
     bits = np.full(n_values, planes_of.plane, np.uint8)
@@ -384,14 +398,6 @@ def decode(
     layers = len(targets) + 1 if planes_of.finished else len(planes_of.marks)
     known = np.array(planes_of.known, np.int32)
     if trellis:
-        known = _indices_drawn(known, bits, planes_of.seconds)
+        known = indices_drawn(known, bits, planes_of.seconds)
         bits += 1
     return known, bits, layers
-
-
-def _indices_drawn(known: NDArray[np.int32], bits: NDArray[np.uint8], seconds: set[int]) -> NDArray[np.int32]:
-    """draw_indices of bitplane.c: what indices stand for, doubled, in steps of the trellis."""
-    sizes, turns = np.abs(known), np.zeros(len(known), np.int32)
-    turns[list(seconds)] = 2
-    drawn = np.where(bits > 0, 2 * sizes - 3, 2 * (sizes - 1) - turns)
-    return np.asarray(np.where(sizes > 0, np.sign(known) * drawn, 0), np.int32)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from swathpack.edge.codec.transform_coder.layout import CELL, NONE
 
@@ -34,7 +35,7 @@ SET_NEW, SET_REFINE, SET_SIGN = SET_CELL + 3, SET_CELL + 6, SET_CELL + 8
 SET_TURN_SIGNIFICANCE = SET_SIGN + 3
 SET_TURN_NEW = SET_TURN_SIGNIFICANCE + 2 * 3 * SEGMENTS
 SET_TURN_REFINE = SET_TURN_NEW + 2 * 3
-N_STATES, N_SETS = sum(SIZES.values()), SET_TURN_REFINE + 2 * MIXED_AGES
+N_PLAIN, N_PLAIN_SETS = sum(SIZES.values()), SET_TURN_REFINE + 2 * MIXED_AGES  # without an earlier date
 
 # The trellis, as in bitplane.h: states behind a value by its parity; odd ones have the second quantiser.
 NEXT_STATE = ((0, 2), (5, 7), (1, 3), (6, 4), (2, 0), (4, 6), (3, 1), (7, 5))
@@ -188,6 +189,11 @@ class Known:
         p = self.plane + 1
         return (coarse_class(a.cross >> p) * 7 + coarse_class(a.space >> p)) * 5 + coarser_class(8 * a.parent >> p)
 
+    def offset_class(self, predicted: int, known: int) -> int:
+        """How far a prediction is above the middle of what is known, in halves of the threshold, 16 classes."""
+        away = (-predicted if known < 0 else predicted) - 64 * abs(known)
+        return min(max((away + (512 << self.plane)) // (64 << self.plane), 0), 15)
+
     def cell_age(self, relative: int, cy: int, cx: int) -> int:
         """Of another subband's cell: 0 empty, 1 something was found in this plane or the last, 2 before."""
         if relative == NONE:
@@ -212,3 +218,11 @@ class Known:
             o = self.bands[b.parent]
             total += sum(abs(k[o.place(2 * cy + i, 2 * cx + j)]) for i in (0, 1) for j in (0, 1))
         return 2 * (total + self.cell_sum(b.first, cy, cx)) + self.cell_sum(b.sibling, cy, cx)
+
+
+def indices_drawn(known: NDArray[np.int32], bits: NDArray[np.uint8], seconds: set[int]) -> NDArray[np.int32]:
+    """draw_indices of bitplane.c: what indices stand for, doubled, in steps of the trellis."""
+    sizes, turns = np.abs(known), np.zeros(len(known), np.int32)
+    turns[list(seconds)] = 2
+    drawn = np.where(bits > 0, 2 * sizes - 3, 2 * (sizes - 1) - turns)
+    return np.asarray(np.where(sizes > 0, np.sign(known) * drawn, 0), np.int32)

@@ -74,11 +74,14 @@ class Zone:
 
 @dataclass(frozen=True, eq=False)
 class Spectrum:
-    """The zones of one raster, coarsest first; `bits` an angle, 0 for the default basis."""
+    """The zones of one raster, coarsest first; `bits` an angle, 0 for the default basis. of_date: for that of an earlier date,
+    whose zones are empty until the date is at hand.
+    """
 
     zones: tuple[Zone, ...]
     angles: tuple[tuple[int, ...], ...]
     bits: int
+    of_date: bool = False
 
     def forward(self, bands: Coefficients) -> Coefficients:
         """(B, N) coefficients of the bands -> of the components, strongest first."""
@@ -90,14 +93,23 @@ class Spectrum:
 
     def inverse(self, components: Coefficients) -> Coefficients:
         """The way back, the same bits on every machine."""
-        out = np.zeros_like(components)
-        for z in self.zones:
-            here, basis = np.s_[: z.size, z.start : z.stop], z.basis.astype(np.float32)
-            if native.available():
-                native.spectral_inverse(basis, components, out, z.start, z.stop)
-            else:
-                out[here] = turned_back(basis, components[here])
-        return out
+        return _turned(components, [(z, z.basis) for z in self.zones])
+
+    def projected(self, bands: Coefficients) -> Coefficients:
+        """As `forward`, the same bits on every machine."""
+        return _turned(bands, [(z, z.basis.T) for z in self.zones])
+
+
+def _turned(rows: Coefficients, zones: Sequence[tuple[Zone, Matrix]]) -> Coefficients:
+    """Matrices times the rows of their zones."""
+    out = np.zeros_like(rows)
+    for zone, matrix in zones:
+        here, basis = np.s_[: zone.size, zone.start : zone.stop], matrix.astype(np.float32)
+        if native.available():
+            native.spectral_inverse(basis, rows, out, zone.start, zone.stop)
+        else:
+            out[here] = turned_back(basis, rows[here])
+    return out
 
 
 def turned_back(basis: NDArray[np.float32], components: Coefficients) -> Coefficients:
@@ -174,8 +186,10 @@ def vectors_of(moment: Matrix) -> Matrix:
     return np.asarray(vectors * np.where(peaks < 0, -1.0, 1.0))
 
 
-def choose_spectrum(moments: Moments, aims: Sequence[Aim], default: Matrix | None) -> Spectrum:
-    """Zones and precision that expect the fewest bits, bases counted, on the mean of several aims."""
+def choose_spectrum(moments: Moments, aims: Sequence[Aim], usual: Sequence[Spectrum]) -> Spectrum:
+    """Zones and precision that expect the fewest bits, bases counted, on the mean of several aims; usual: bases that go without
+    saying.
+    """
     pyramid, best, least = moments.pyramid, None, np.inf
     noises, lengths = np.array([aim.noise for aim in aims]), np.array([aim.bits for aim in aims])
 
@@ -198,10 +212,9 @@ def choose_spectrum(moments: Moments, aims: Sequence[Aim], default: Matrix | Non
             cost = cost_of(found)
             if cost < least:
                 best, least = found, cost
-    if default is not None and pyramid.all > 1:
-        found = default_spectrum(pyramid, default)
-        if cost_of(found) < least:
-            best = found
+    costs = [cost_of(found) for found in usual] if pyramid.all > 1 else []
+    if costs and min(costs) < least:
+        best = usual[int(np.argmin(costs))]
     assert best is not None
     return best
 
@@ -212,11 +225,11 @@ def lone_spectrum(pyramid: Pyramid) -> Spectrum:
     return Spectrum(tuple(zones), ((),) * len(zones), ANGLE_BITS[0])
 
 
-def default_spectrum(pyramid: Pyramid, covariance: Matrix) -> Spectrum:
-    """The bases that go without saying: eigenvectors of a covariance (B, B) of the bands."""
+def default_spectrum(pyramid: Pyramid, covariance: Matrix, of_date: bool = False) -> Spectrum:
+    """The bases that go without saying: eigenvectors of a covariance (B, B) of the bands, or of those of an earlier date."""
     columns = zone_columns(pyramid, least_zones(pyramid))
     zones = [Zone(*place, _vectors_of(covariance[: place[2], : place[2]].tobytes(), place[2])) for place in columns]
-    return Spectrum(tuple(zones), (), 0)
+    return Spectrum(tuple(zones), (), 0, of_date)
 
 
 @lru_cache(maxsize=64)
@@ -224,12 +237,16 @@ def _vectors_of(covariance: bytes, size: int) -> Matrix:
     return eigenvectors(np.frombuffer(covariance, np.float64).reshape(size, size))
 
 
-def write_spectrum(spectrum: Spectrum, out: BitWriter) -> None:
-    """Whether it is the default; else the number of zones, the precision and all angles."""
-    if spectrum.zones[0].size == 1:
+def write_spectrum(spectrum: Spectrum, size: int, out: BitWriter, choice: bool = False) -> None:
+    """Of `size` bands: whether it is a default, and which where there is a choice; else the number of zones, the precision and all
+    angles.
+    """
+    if size == 1:
         return
     out.put(spectrum.bits > 0, 1)
     if not spectrum.bits:
+        if choice:
+            out.put(spectrum.of_date, 1)
         return
     out.put(len(spectrum.zones) - 1, 2)
     out.put(ANGLE_BITS.index(spectrum.bits), 2)
@@ -237,11 +254,13 @@ def write_spectrum(spectrum: Spectrum, out: BitWriter) -> None:
         out.put(angle + (1 << (spectrum.bits - 1)), spectrum.bits)
 
 
-def read_spectrum(pyramid: Pyramid, default: Matrix | None, bits: BitReader) -> Spectrum:
-    """As write_spectrum. Raises ValueError for what no encoder writes."""
+def read_spectrum(pyramid: Pyramid, default: Matrix | None, bits: BitReader, dated: bool = False) -> Spectrum:
+    """As write_spectrum, dated: beside an earlier date. Raises ValueError for what no encoder writes."""
     if pyramid.all == 1:
         return Spectrum(tuple(Zone(*c, np.eye(c[2])) for c in zone_columns(pyramid, least_zones(pyramid))), (), 0)
     if not bits.get(1):
+        if dated and (default is None or bits.get(1)):
+            return Spectrum((), (), 0, True)
         if default is None:
             raise ValueError("the default basis of unknown bands")
         return default_spectrum(pyramid, default)

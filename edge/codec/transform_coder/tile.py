@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swathpack.edge.codec.transform_coder import bitplane
-from swathpack.edge.codec.transform_coder.analysis import Analysis
+from swathpack.edge.codec.transform_coder.analysis import Analysis, Bases
+from swathpack.edge.codec.transform_coder.beside import Earlier
 from swathpack.edge.codec.transform_coder.choice import Chosen
 from swathpack.edge.codec.transform_coder.head import (
     STEP_BIAS,
@@ -29,7 +30,7 @@ from swathpack.edge.codec.transform_coder.head import (
 )
 from swathpack.edge.codec.transform_coder.header import BitReader, BitsEnded
 from swathpack.edge.codec.transform_coder.layout import Layout, layout_of
-from swathpack.edge.codec.transform_coder.prediction import Counts, reference_bands
+from swathpack.edge.codec.transform_coder.prediction import Counts
 from swathpack.edge.codec.transform_coder.shaped import RasterShape, check_of, holes_in, shapes_of
 from swathpack.edge.codec.transform_coder.synthesis import add_bands
 from swathpack.edge.codec.transform_coder.weights import Weights
@@ -51,7 +52,7 @@ TRELLIS_EIGHTHS = 8 * (int(TRELLIS_UNIT).bit_length() - 1)
 
 
 @dataclass(frozen=True)
-class _Wanted:
+class Wanted:
     """Index of the finest step, most bytes, bytes that are aimed at, weights of the bands, whether valid pixels alone are coded."""
 
     step: int
@@ -82,7 +83,7 @@ class CodedTile:
     curve_bytes: NDArray[np.int64]
     curve_error: NDArray[np.float64]
     reference: int | None = None
-    wanted: _Wanted | None = None
+    wanted: Wanted | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,89 +136,65 @@ def encode_tile(
     will have `valid` too, so that the other pixels may be left out: it is coded with and without them, and what has less error
     at the length aimed at stays. Raises TransformCoderError.
     """
-    samples, valid = _checked(samples, valid)
+    samples, valid = checked(samples, valid)
     expected = expected_of(names, len(samples))
     limit = 4 * samples.size + 4096 if max_bytes is None else max_bytes
     aim = min(limit, samples.size) if aim_bytes is None else aim_bytes
     aim = max(1, int(AIM_BPPB * samples.size / 8)) if max_bytes is None and aim_bytes is None else aim
     weights = weights or Weights.equal(len(samples))
-    wanted = _Wanted(_step_index(finest_step), limit, aim, weights)
-    found = _coded_tile(Analysis.of(samples, valid, expected, weights, aim), wanted, None)
+    wanted = Wanted(step_index(finest_step), limit, aim, weights)
+    found = _coded_tile(Analysis.of(samples, valid, expected, weights, aim), wanted)
     if not shaped or valid.all() or not valid.any():
         return found
     own = Analysis.of(samples, valid, expected, weights, aim, shaped)
-    other = _coded_tile(own, replace(wanted, shaped=True), None)
+    other = _coded_tile(own, replace(wanted, shaped=True))
     # Their own estimates tell too little: of what is left of a filled tile not all lies in valid pixels.
     return min(found, other, key=lambda coded: _error(coded, samples, valid, names))
-
-
-def encode_against(
-    alone: CodedTile,
-    samples: NDArray[np.generic],
-    valid: NDArray[np.bool_] | None,
-    names: Sequence[str] | None,
-    aim_bytes: int,
-    dates: Sequence[Counts],
-) -> CodedTile:
-    """A tile that `encode_tile` made `alone` of, against one of several earlier dates, counts (C, H, W) as the decoder
-    will have
-    them (`counts_of`), where that has less error around aim_bytes; else `alone` itself. Raises TransformCoderError.
-    """
-    samples, valid = _checked(samples, valid)
-    if alone.wanted is None:
-        return alone
-    expected, wanted = expected_of(names, len(samples)), alone.wanted
-    found = Analysis.of(samples, valid, expected, wanted.weights, shaped=wanted.shaped)
-    chosen = found.against([_fitting(d, samples) for d in dates], aim_bytes) if dates and valid.any() else None
-    if chosen is None:
-        return alone
-    other = _coded_tile(found, replace(wanted, aim=aim_bytes), chosen)
-    return other if _excess(other, aim_bytes) < _excess(alone, aim_bytes) else alone
 
 
 def coefficients_of(
     samples: NDArray[np.generic], names: Sequence[str] | None, finest_step: float
 ) -> tuple[Layout, int, NDArray[np.int32]]:
     """What `encode_tile` gives the bit planes of a tile that is all valid: layout, planes, values."""
-    checked, valid = _checked(samples, None)
+    known, valid = checked(samples, None)
     aim = max(1, int(AIM_BPPB * samples.size / 8))
-    found = Analysis.of(checked, valid, expected_of(names, len(samples)), Weights.equal(len(samples)))
-    head, matrices = found.coefficients(_step_index(finest_step), aim, None)
+    found = Analysis.of(known, valid, expected_of(names, len(samples)), Weights.equal(len(samples)))
+    head, matrices = found.coefficients(step_index(finest_step), aim, None)
     layout = layout_of(head.pyramids)
     return layout, head.planes, layout.scatter(matrices)
 
 
-def _step_index(finest_step: float) -> int:
+def step_index(finest_step: float) -> int:
+    """As heads say it, of a step in DN: the nearest quarter octave below."""
     return int(np.clip(np.floor(STEPS_AN_OCTAVE * np.log2(finest_step) + 1e-9) + STEP_BIAS, 0, (1 << STEP_BITS) - 1))
 
 
-def _fitting(date: Counts, samples: NDArray[np.float32]) -> Counts:
-    if date.shape != samples.shape or date.dtype != np.uint16:
-        raise TransformCoderError(f"earlier date: expected uint16 {samples.shape}, found {date.dtype} {date.shape}")
-    return date
-
-
-def _coded_tile(found: Analysis, wanted: _Wanted, chosen: Chosen | None) -> CodedTile:
-    coded, usual = _coded_once(found, wanted, chosen)
-    if usual and wanted.aim <= SHORT:  # expected bits say little of so few: what both kinds of bases give is seen
-        own, _ = _coded_once(replace(found, expected=replace(found.expected, covariance=None)), wanted, chosen)
-        coded = min(coded, own, key=lambda c: _excess(c, wanted.aim))
+def _coded_tile(found: Analysis, wanted: Wanted) -> CodedTile:
+    coded, kinds = coded_once(found, wanted, None, "any")
+    if (
+        "usual" in kinds and wanted.aim <= SHORT
+    ):  # expected bits say little of so few: what both kinds of bases give is seen
+        own, _ = coded_once(found, wanted, None, "own")
+        coded = min(coded, own, key=lambda c: excess(c, wanted.aim))
     return coded
 
 
-def _coded_once(found: Analysis, wanted: _Wanted, chosen: Chosen | None) -> tuple[CodedTile, bool]:
-    """A tile, and whether any of its bases goes without saying."""
-    head, matrices = found.coefficients(wanted.step, wanted.aim, chosen)
+def coded_once(found: Analysis, wanted: Wanted, chosen: Chosen | None, bases: Bases) -> tuple[CodedTile, set[str]]:
+    """A tile, and the kinds of its bases: "own", "usual", "date"; none of single bands."""
+    head, matrices = found.coefficients(wanted.step, wanted.aim, chosen, bases)
     front = write_head(head, len(found.centred), found.expected)
     layout, targets = layout_of(head.pyramids), curve_targets(found.centred.size)
     room, holes = max(wanted.limit - len(front), 0), holes_in(layout, head.pyramids, found.shapes)
-    body, sizes, errors = bitplane.encode(layout, head.planes, layout.scatter(matrices), room, targets, holes)
+    beside = None if chosen is None else chosen.earlier.beside(head, layout)
+    values = layout.scatter(matrices)
+    body, sizes, errors = bitplane.encode(layout, head.planes, values, room, targets, holes, beside=beside)
     # What stands in for invalid pixels is smooth: nearly all of the error is in valid ones.
     payload, unit = (front + body)[: wanted.limit], step_of(head.step) ** 2
     energy = _energy(found.centred, found.valid)
     coded = _coded(payload, len(front), len(front) + sizes, errors * unit, energy)
-    usual = found.expected.covariance is not None and any(not part.spectrum.bits for part in head.parts)
-    return replace(coded, wanted=wanted, reference=None if chosen is None else chosen.number), usual
+    spectra = [part.spectrum for part in head.parts if part.pyramid.all > 1]
+    kinds = {"own" if s.bits else "date" if s.of_date else "usual" for s in spectra}
+    return replace(coded, wanted=wanted, reference=None if chosen is None else chosen.number), kinds
 
 
 def _coded(payload: bytes, head: int, ends: NDArray[np.int64], errors: NDArray[np.float64], energy: float) -> CodedTile:
@@ -238,7 +215,7 @@ def _error(
     return float((((drawn.samples - samples) * coded.wanted.weights.factors)[:, valid] ** 2).sum(dtype=np.float64))
 
 
-def _excess(coded: CodedTile, aim: int) -> float:
+def excess(coded: CodedTile, aim: int) -> float:
     """Logarithm of the error around the length that is aimed at; a head that is not whole tells nothing."""
     sizes = np.maximum.accumulate(np.append(coded.head, coded.curve_bytes[1:]))
     errors = np.log2(np.maximum(coded.curve_error, 1e-9))
@@ -262,19 +239,24 @@ def decode_tile(
         head = read_head(reader, shape, expected)
     except BitsEnded:
         return DecodedTile(_constant(expected.means(), shape), 0, False)
-    if head.prediction is not None and (date is None or date.shape != shape):
+    if head.needs_date and (date is None or date.shape != shape):
         raise TransformCoderError("transform-coded payload: the earlier date that it was coded against is not here")
     layout, shapes, trellis = layout_of(head.pyramids), _shapes(head, valid), head.fine is not None
+    earlier = None
+    if head.needs_date and date is not None:
+        earlier = Earlier.of(date, [part.raster for part in head.parts], head.pyramids, head.weights, shapes)
+    head = head if earlier is None or not head.dated else earlier.resolved(head, expected)
+    beside = earlier.beside(head, layout) if earlier is not None and head.dated else None
     coded, targets = payload[reader.bytes_read :], layer_targets(bands * height * width)
     values, bits, layers = bitplane.decode(
-        layout, head.planes, coded, targets, holes_in(layout, head.pyramids, shapes), trellis
+        layout, head.planes, coded, targets, holes_in(layout, head.pyramids, shapes), trellis, beside
     )
     found = values, bits, head.step_dn
     drawn = bitplane.estimate(layout, *found, trellis) if head.estimated else bitplane.reconstruct(*found)
     matrices = layout.gather(drawn, head.pyramids)
     weighted = np.zeros(shape, np.float32)
     for number, matrix in enumerate(matrices):
-        _add_raster(weighted, head, number, matrix, date, None if shapes is None else shapes[number])
+        _add_raster(weighted, head, number, matrix, earlier, None if shapes is None else shapes[number])
     means = _constant(dequantised(head.means, head.mean_unit, expected), shape)
     steps = _steps(head, layout, bits)
     return DecodedTile(means + weighted * head.weights.inverses, layers, True, steps)
@@ -306,14 +288,13 @@ def _add_raster(
     head: Head,
     number: int,
     components: NDArray[np.float32],
-    date: Counts | None,
+    earlier: Earlier | None,
     shape: RasterShape | None,
 ) -> None:
     part = head.parts[number]
     bands = part.spectrum.inverse(components)
-    if head.prediction is not None and date is not None:
-        earlier = reference_bands(date, part.raster, part.pyramid, head.weights, shape)
-        bands += head.prediction.of(number, earlier, part.raster, part.pyramid)
+    if head.prediction is not None and earlier is not None:
+        bands += head.prediction.of(number, earlier.bands[number], part.raster, part.pyramid)
     add_bands(samples, part.raster, part.pyramid, bands, shape)
 
 
@@ -344,9 +325,10 @@ def weights_in(payload: bytes, shape: tuple[int, int, int], names: Sequence[str]
         return None
 
 
-def _checked(
+def checked(
     samples: NDArray[np.generic], valid: NDArray[np.bool_] | None
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """A tile (C, H, W) with its validity (H, W). Raises TransformCoderError for what cannot be coded."""
     samples = np.asarray(samples)
     if samples.ndim != 3 or samples.dtype.kind not in "ui" or not 1 <= len(samples) <= MAX_BANDS:
         raise TransformCoderError(

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from swathpack.edge.codec.transform_coder import bitplane, native
 from swathpack.edge.codec.transform_coder.analysis import Analysis
+from swathpack.edge.codec.transform_coder.beside import Earlier
 from swathpack.edge.codec.transform_coder.head import (
     FINE_UNIT,
     STEP_BIAS,
@@ -36,11 +37,11 @@ from swathpack.edge.codec.transform_coder.head import (
 )
 from swathpack.edge.codec.transform_coder.header import BitReader, BitsEnded
 from swathpack.edge.codec.transform_coder.layout import Layout, layout_of
-from swathpack.edge.codec.transform_coder.prediction import Counts, reference_bands
+from swathpack.edge.codec.transform_coder.prediction import Counts
 from swathpack.edge.codec.transform_coder.shaped import holes_in
 
 WORTH = 0.3  # squared steps a bit: of 0.15 to 0.5 what gives the least error
-ROUNDS = 5  # codings at most
+ROUNDS = 6  # codings at most; beside a date the first guess may be far off
 SHORTEST = 0.997  # of the room that is enough
 LONGEST = 1.0003  # cut off by that much, a payload loses next to nothing
 BYTES_A_STEP = 1.33  # a step longer by a hundredth part makes bytes fewer by so many, about
@@ -50,13 +51,16 @@ _NO_TARGETS = np.zeros(0, np.uint64)
 
 @dataclass(frozen=True, eq=False)
 class _Coding:
-    """Coefficients (n_values,) in DN of one tile, and the head of the payload that it has. holes: see `bitplane.encode`."""
+    """Coefficients (n_values,) in DN of one tile, and the head of the payload that it has. holes: see `bitplane.encode`. earlier: the date
+    that it is coded beside.
+    """
 
     head: Head
     expected: Expected
     layout: Layout
     values: NDArray[np.float32]
     holes: NDArray[np.uint8] | None
+    earlier: Earlier | None
 
     def at(self, index: int, fine: int) -> bytes:
         """The payload with a trellis of that step."""
@@ -66,7 +70,8 @@ class _Coding:
         scaled, planes = scaled_indices(found)
         front = write_head(replace(head, planes=planes), len(self.head.means), self.expected)
         most = 4 * len(found) + 4096
-        body, _, _ = bitplane.encode(self.layout, planes, scaled, most, _NO_TARGETS, self.holes, trellis=True)
+        beside = None if self.earlier is None else self.earlier.beside(head, self.layout)
+        body, _, _ = bitplane.encode(self.layout, planes, scaled, most, _NO_TARGETS, self.holes, True, beside)
         return front + body
 
     @property
@@ -126,24 +131,28 @@ def _coding_of(
         head = read_head(BitReader(payload), shape, expected)
     except BitsEnded:
         return None
-    if not head.estimated or head.fine is not None or not valid.any():
+    if not head.estimated or head.fine is not None or not valid.any() or (head.needs_date and date is None):
         return None
     shaped = head.check is not None
     found = Analysis.of(samples.astype(np.float32), valid, expected, head.weights, len(payload), shaped)
-    bands = found.bands if head.prediction is None or date is None else found.without(_predicted(head, found, date))
+    rasters, known = [part.raster for part in head.parts], (head.pyramids, head.weights, found.shapes)
+    earlier = Earlier.of(date, rasters, *known) if date is not None and head.needs_date else None
+    head = earlier.resolved(head, expected) if earlier is not None and head.dated else head
+    bands = found.bands
+    if earlier is not None and head.prediction is not None:
+        bands = found.without(_predicted(head, earlier))
     components = [np.asarray(part.spectrum.forward(rows), np.float32) for part, rows in zip(head.parts, bands)]
     layout = layout_of(head.pyramids)
-    return _Coding(head, expected, layout, layout.scatter(components), holes_in(layout, head.pyramids, found.shapes))
+    holes = holes_in(layout, head.pyramids, found.shapes)
+    beside = earlier if head.dated else None
+    return _Coding(head, expected, layout, layout.scatter(components), holes, beside)
 
 
-def _predicted(head: Head, found: Analysis, date: Counts) -> list[NDArray[np.float32]]:
+def _predicted(head: Head, earlier: Earlier) -> list[NDArray[np.float32]]:
     """What the head's prediction tells of every raster's bands, as a decoder has it."""
     assert head.prediction is not None
-    shapes, bands = found.shapes or (None,) * len(head.parts), []
-    for number, (part, shape) in enumerate(zip(head.parts, shapes)):
-        earlier = reference_bands(date, part.raster, part.pyramid, head.weights, shape)
-        bands.append(head.prediction.of(number, earlier, part.raster, part.pyramid))
-    return bands
+    every = enumerate(zip(head.parts, earlier.bands))
+    return [head.prediction.of(n, bands, part.raster, part.pyramid) for n, (part, bands) in every]
 
 
 def _fitted(coding: _Coding, room: int) -> bytes | None:
@@ -169,11 +178,12 @@ def _fit(size: int, room: int) -> float:
 
 
 def _next_step(seen: Sequence[tuple[float, int]], room: int) -> float:
-    """Where the line through the last two sizes over steps, both as logarithms, meets the room."""
-    (step, size), power = seen[-1], BYTES_A_STEP
-    if len(seen) > 1 and seen[-2][1] != size:
-        before = seen[-2]
-        power = float(np.clip(-np.log(before[1] / size) / np.log(before[0] / step), 0.5, 4.0))
+    """Where the line through two sizes over steps, both as logarithms, meets the room: the two next to it on both sides, or the nearest."""
+    near = sorted(seen, key=lambda each: abs(each[1] - room))
+    (step, size), power = near[0], BYTES_A_STEP
+    others = [each for each in near[1:] if (each[1] > room) != (size > room)] or near[1:2]
+    if others and others[0][1] != size:
+        power = float(np.clip(-np.log(others[0][1] / size) / np.log(others[0][0] / step), 0.5, 4.0))
     return float(step * (size / (0.9985 * room)) ** (1 / power))
 
 

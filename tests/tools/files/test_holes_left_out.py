@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from swathpack.edge.codec.transform_coder.head import PLANE_BITS, SHAPED, STEP_BITS, TRELLIS
+from swathpack.edge.codec.transform_coder.head import DATED, DATED_SHAPED, PLANE_BITS, SHAPED, STEP_BITS, TRELLIS
 from swathpack.edge.codec.transform_coder.header import BitReader
 from swathpack.edge.frame import Frame
 from swathpack.edge.stream import read_stream
@@ -29,7 +29,9 @@ def shaped(payload: bytes) -> bool:
     reader = BitReader(payload)
     reader.get(STEP_BITS)
     kind = reader.get(PLANE_BITS)
-    return (reader.get(PLANE_BITS) if kind == TRELLIS else kind) == SHAPED
+    behind = reader.get(PLANE_BITS) if kind == TRELLIS else kind
+    dated = kind == TRELLIS and behind < DATED
+    return bool(behind & DATED_SHAPED) if dated else behind == SHAPED
 
 
 def test_the_last_date_leaves_holes_out_and_all_dates_come_back() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from swathpack.edge.codec.transform_coder import native
-from swathpack.edge.codec.transform_coder.head import TRELLIS
+from swathpack.edge.codec.transform_coder.head import DATED, DATED_TRELLIS, TRELLIS
 from swathpack.edge.frame import Frame
 from swathpack.edge.stream import read_stream
 from swathpack.hil_tests.simulation.made_frames import values
@@ -42,7 +42,8 @@ def error(data: bytes, given: list[Frame]) -> float:
 
 
 def has_trellis(payload: bytes) -> bool:
-    return (int.from_bytes(payload[:2], "big") >> 5 & 31) == TRELLIS
+    first, kind = int.from_bytes(payload[:2], "big") >> 5 & 31, int.from_bytes(payload[:2], "big") & 31
+    return first == TRELLIS and (kind >= DATED or bool(kind & DATED_TRELLIS))
 
 
 @pytest.mark.parametrize(("dates", "holes"), [(1, False), (1, True), (3, False)])

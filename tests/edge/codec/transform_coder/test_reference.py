@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from swathpack.edge.codec.transform_coder import bitplane, native, reference, reference_binary, reference_contexts
+from swathpack.edge.codec.transform_coder import (
+    bitplane,
+    native,
+    reference,
+    reference_beside,
+    reference_binary,
+    reference_contexts,
+)
+from swathpack.edge.codec.transform_coder.date_values import Beside
 from swathpack.edge.codec.transform_coder.layout import Layout, Pyramid, layout_of
 
 pytestmark = pytest.mark.skipif(not native.available(), reason="the C library is not built")
@@ -98,11 +106,52 @@ def test_places_that_are_known_to_be_empty_are_left_out_alike() -> None:
     assert np.array_equal(np.abs(known[0][0]) // 2, np.abs(values) >> 3)
 
 
+def _beside(layout: Layout, values: np.ndarray) -> Beside:
+    """A date that is about half of a tile, with blocks of it taken."""
+    other = (_values(layout, 5, int(np.abs(values).max()) // 2) + values) // 8
+    predicted = np.zeros(layout.n_values, np.uint8)
+    for view in layout.views(predicted):
+        view[: len(view) // 2] = 1
+    return Beside(np.clip(other, -(1 << 24), 1 << 24).astype(np.int32), predicted)
+
+
+@pytest.mark.parametrize(
+    ("pyramids", "peak"),
+    [
+        ((Pyramid(24, 20, 2, 2, 3),), 4000),
+        ((Pyramid(17, 33, 3, 1, 1),), 90),
+        ((Pyramid(16, 16, 1, 3, 3), Pyramid(5, 6, 0, 2, 2, 1)), 1 << 20),
+        ((Pyramid(9, 9, 1, 4, 4),), 0),
+    ],
+)
+@pytest.mark.parametrize("trellis", [False, True])
+def test_beside_an_earlier_date_too(pyramids: tuple[Pyramid, ...], peak: int, trellis: bool) -> None:
+    layout = layout_of(pyramids)
+    values = _values(layout, 4, 8 * peak)
+    planes, beside = (int(np.abs(values).max()) >> 3).bit_length(), _beside(layout, values)
+    given = (layout.subbands, layout.n_values, layout.n_cells, planes, bitplane.model()[:2])
+    for limit in (1 << 20, 100):
+        fast, slow = (c.encode(*given, values, limit, TARGETS, None, trellis, beside) for c in (native, reference))
+        assert fast[0] == slow[0] and fast[1].tolist() == slow[1].tolist()
+        assert trellis or fast[2] == pytest.approx(slow[2], rel=1e-4)
+    payload = native.encode(*given, values, 1 << 20, TARGETS, None, trellis, beside)[0]
+    assert peak < 4000 or len(payload) < len(native.encode(*given, values, 1 << 20, TARGETS, None, trellis)[0])
+    for size in (*range(0, len(payload), max(1, len(payload) // 5)), len(payload)):
+        known = [c.decode(*given, payload[:size], TARGETS, None, trellis, beside) for c in (native, reference)]
+        assert np.array_equal(known[0][0], known[1][0]) and np.array_equal(known[0][1], known[1][1])
+        assert known[0][2] == known[1][2]
+    if not trellis:
+        assert np.array_equal(np.abs(known[0][0]) // 2, np.abs(values) >> 3)
+
+
 def test_constants_and_tables_are_the_same() -> None:
-    states, weights, size, *plain = native.constants()
-    turn = reference_contexts.SET_TURN_SIGNIFICANCE * reference_contexts.MAX_INPUTS
-    assert plain == [reference_contexts.STARTS["turn_all"], turn]
-    assert (states, weights) == (reference_contexts.N_STATES, reference_contexts.N_SETS * reference_contexts.MAX_INPUTS)
+    states, weights, size, *without = native.constants()
+    inputs = reference_contexts.MAX_INPUTS
+    assert without[:2] == [reference_contexts.STARTS["turn_all"], reference_contexts.SET_TURN_SIGNIFICANCE * inputs]
+    assert without[2:] == [reference_contexts.N_PLAIN, reference_contexts.N_PLAIN_SETS * inputs]
+    assert without[2:] == [reference_beside.STARTS["all"], reference_beside.SET_DATE * inputs]
+    assert (states, weights) == (reference_beside.N_STATES, reference_beside.N_SETS * inputs)
+    assert bitplane.model()[0].shape == (states, 2) and bitplane.model()[1].shape == (weights,)
     tables = native.tables()
     assert tables.nbytes == size
     assert tables[: 2 * 4096].view(np.int16).tolist() == reference_binary.STRETCH
@@ -115,9 +164,9 @@ def test_a_known_stream_stays_as_it_is() -> None:
     values = np.zeros(layout.n_values, np.int32)
     for n, view in enumerate(layout.views(values)):
         view[:] = (np.add.outer(np.arange(view.shape[0]) * 7, np.arange(view.shape[1]) * 5) * (n + 3)) % 201 - 100
-    states = np.zeros((reference_contexts.N_STATES, 2), np.uint16)
+    states = np.zeros((reference_beside.N_STATES, 2), np.uint16)
     states[:, 0] = 32768
-    plain = (states, np.full(reference_contexts.N_SETS * reference_contexts.MAX_INPUTS, 5734, np.int32))
+    plain = (states, np.full(reference_beside.N_SETS * reference_contexts.MAX_INPUTS, 5734, np.int32))
     payload = reference.encode(layout.subbands, layout.n_values, layout.n_cells, 4, plain, values, 1 << 20, TARGETS)[0]
     assert payload.hex() == GOLDEN
 
