@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from swathpack.codec.filters import filtered
 from swathpack.edge.codec.pixels import TILE, tile_windows
 from swathpack.edge.codec.transform_coder import decode_tile, encode_tile
 from swathpack.tools.bench.range_peers import Scene
@@ -46,7 +47,8 @@ def errors_of(scene: Scene, step: float) -> list[tuple[float, float]]:
         size = round(len(coded.payload) * percent / 100)
         tile = decode_tile(coded.payload[:size], scene.data.shape, scene.names)
         if tile.started:
-            drawn = np.clip(np.rint(tile.samples), 0, 65535).astype(np.float64)
+            samples = filtered(tile.samples, scene.valid, tile.steps)
+            drawn = np.clip(np.rint(samples), 0, 65535).astype(np.float64)
             found.append((float(percent), float(np.sqrt(((drawn - scene.data)[:, scene.valid] ** 2).mean()))))
     return found
 

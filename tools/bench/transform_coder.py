@@ -6,9 +6,9 @@
     python -m swathpack.tools.bench.transform_coder ../shared/data --peers all --out runs/rates   # tables and charts
 
 One date of every cube that has the bands. RMSE in DN over valid pixels at equal bytes, all side information counted: ours
-from real prefixes of real payloads, tile by tile (256 pixels) with one slope for all tiles; peers (`range_peers.py`) at a dozen
-and more settings, interpolated between in the logarithms. Ratios have the geometric mean over the cubes where both reach the
-rate. Invalid pixels are filled alike for all.
+from real prefixes of real payloads, tile by tile (256 pixels) with one slope for all tiles, filtered as they are drawn; peers
+(`range_peers.py`) at a dozen and more settings, interpolated between in the logarithms. Ratios have the geometric mean over the cubes
+where both reach the rate. Invalid pixels are filled alike for all.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from swathpack.codec.filters import filtered
 from swathpack.edge.bands import BANDS
 from swathpack.edge.codec.pixels import TILE, tile_windows
 from swathpack.edge.codec.rate import Curve
@@ -63,8 +64,9 @@ def ours(scene: Scene, rates: tuple[float, ...]) -> list[float]:
         given = share_out(tiles, budget) if len(tiles) > 1 else [min(budget, len(tiles[0].payload))]
         decoded, started = np.zeros(scene.data.shape, np.float32), True
         for window, coded, size in zip(windows, tiles, given):
-            tile = best_of(coded.payload[:size], window.of(scene.data), window.of(scene.valid), scene.names)
-            window.of(decoded)[:] = tile.samples
+            valid = np.asarray(window.of(scene.valid), np.bool_)
+            tile = best_of(coded.payload[:size], window.of(scene.data), valid, scene.names)
+            window.of(decoded)[:] = filtered(tile.samples, valid, tile.steps)
             started &= tile.started
         found.append(rmse(scene, np.clip(np.rint(decoded), 0, 65535)) if started else float("nan"))
     return found

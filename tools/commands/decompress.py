@@ -198,7 +198,7 @@ def journal(args: argparse.Namespace, model: EdgeModel) -> tuple[Path | None, st
     except OSError as error:
         raise UserError(f"cannot read {args.input}: {reason(error, args.input)}") from error
     told = json.dumps(
-        [__version__, model.digest.hex(), model.tables_digest.hex(), options, seen.st_size, seen.st_mtime_ns, "steps"]
+        [__version__, model.digest.hex(), model.tables_digest.hex(), options, seen.st_size, seen.st_mtime_ns, "filters"]
     )
     return args.output.with_name(f"{args.output.name}.journal"), hashlib.sha256(told.encode()).hexdigest()
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from swathpack.codec.filters import filtered
 from swathpack.codec.restored import Restorer
 from swathpack.codec.seams import steps_of_latent
 from swathpack.codec.squares import synthesised
@@ -288,7 +289,8 @@ class StreamDecoder:
             return DecodedTile(report, None, valid)
         known = valid & found.known.all(axis=0)
         if report.q == TRANSFORM:
-            return DecodedTile(report, outline.radiometry.nearest(found.counts), known, found.steps)
+            counts = outline.radiometry.nearest(filtered(found.counts, valid, found.steps))
+            return DecodedTile(report, counts, known, found.steps)
         report.max_error = found.max_error
         counts = np.clip(np.rint(found.counts), 0, MAX_COUNT).astype(np.uint16)
         if found.max_error != 0:

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from swathpack.codec.filters import filtered
 from swathpack.codec.restored import Restorer
 from swathpack.codec.seams import steps_of_latent
 from swathpack.codec.squares import smoothed, synthesised
@@ -197,7 +198,8 @@ def _drawn(
             contexts = store.contexts(key, head.context_digests) if head is not None else None
             if contexts is not None and not is_learned(held.q):
                 lone, plain = decoder.image(segment.prefix, contexts)
-                return layout.drawn(lone, plain), layout.steps(lone, plain)
+                drawn = replace(plain, counts=filtered(plain.counts, np.ones(lone.shape[1:], np.bool_), plain.steps))
+                return layout.drawn(lone, drawn), layout.steps(lone, drawn)
             if contexts is not None:
                 return synthesised(model, decoder.reconstruction(segment.prefix, contexts)), steps
         except DecodeError:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from swathpack.codec.filters import filtered
 from swathpack.codec.restored import Restorer
 from swathpack.codec.squares import smoothed, synthesised
 from swathpack.edge.bands import BANDS
@@ -93,3 +94,18 @@ def test_tiles_beside_each_other_come_together_and_dates_stay(tmp_path: Path) ->
     steps = [np.abs(a[:, :, 256] - a[:, :, 255]).mean() for a in (found, plain)]
     assert steps[0] < 0.7 * steps[1]
     assert np.square(found - scene).mean() < np.square(plain - scene).mean()
+
+
+def test_received_transform_tiles_are_filtered_as_files_are(tmp_path: Path) -> None:
+    model, store = shipped(), GroundStore(tmp_path / "ground.db")
+    receiver = GroundReceiver(store, EdgeSegmentDecoder(model))
+    scene = values(64, 64, 1, 3)[0].astype(np.uint16)
+    pixels = TilePixels(TileKey(0, 1000), scene, BANDS, np.ones((64, 64), np.bool_))
+    segment = FlightCodec(model, 40, mode="transform").encode(pixels, ()).segment(0, 8)
+    receiver.feed(SpacePacket(Apid.IMAGE, 0, 7, 1, pack_pieces([Piece(0, 0, segment)])).pack())
+    receiver.settle(1)
+    _, plain = EdgeSegmentDecoder(model).image(segment)
+    wanted = np.clip(np.rint(filtered(plain.counts, np.ones((64, 64), np.bool_), plain.steps)), 1, 65535)
+    (place,) = places(store)
+    np.testing.assert_array_equal(place_frames(store, model, place, tmp_path)[0].data, wanted)
+    assert (wanted != np.clip(np.rint(plain.counts), 1, 65535)).any()
