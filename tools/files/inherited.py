@@ -27,6 +27,7 @@ WORTHS = (1.0, 2.0, 4.0)  # a factor of 2 is four levels
 TRIED = 3  # later dates that are looked at
 PERSISTS = 0.3  # of what they gain, what each further one does, about
 MOST_LATER = 12  # dates that count
+MOST_BPPB = 1.0  # bits a sample of the tile, beyond which nothing is gained, and curves are coarse
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def worth(model: EdgeModel, tile: Frame, coded: CodedPlain, later: Sequence[Fram
     """One of WORTHS for a tile that stands alone: the one with which it and the later dates cost least, bytes and error by the
     slope. later: the same place on later dates, nearest first.
     """
-    if not later:
+    if not later or 8 * _length(coded, asked.slope) > MOST_BPPB * tile.data.size:
         return 1.0
     alone = [transform(model, f, None, asked.aim_bytes, asked.weighing, asked.slope) for f in later]
     further = PERSISTS * (min(asked.count, MOST_LATER) - len(later))

@@ -22,7 +22,7 @@ _OWN = {
     ("swathpack.edge.codec.plain", "CodedPlain"),
     ("swathpack.edge.codec.rate.curves", "Curve"),
     ("swathpack.edge.codec.transform_coder.tile", "CodedTile"),
-    ("swathpack.edge.codec.transform_coder.tile", "_Wanted"),
+    ("swathpack.edge.codec.transform_coder.tile", "Wanted"),
     ("swathpack.edge.codec.transform_coder.weights", "Weights"),
 }
 

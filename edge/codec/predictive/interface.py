@@ -13,6 +13,7 @@ LAYERS = 16
 MAX_BANDS = 16
 MAX_SIDE = 256
 LEAST_SAMPLE, GREATEST_SAMPLE = -32768, 65535
+GREATEST_SPAN = 65535  # of a band: what whole numbers of 16 bits of either kind hold
 MODEST_ERROR = 20  # up to it small predictors are tried below 2 bits a sample, beyond it below 1
 
 
@@ -68,7 +69,7 @@ def checked_shape(shape: Sequence[int]) -> tuple[int, int, int]:
 
 
 def checked_samples(samples: NDArray[Any]) -> NDArray[np.int32]:
-    """Contiguous (C, H, W) int32 of integers from -32768 to 65535, or PredictiveError."""
+    """Contiguous (C, H, W) int32 of integers from -32768 to 65535, in each band as far apart as 16 bits hold, or PredictiveError."""
     samples = np.asarray(samples)
     checked_shape(samples.shape)
     if samples.dtype.kind not in "iu":
@@ -76,6 +77,10 @@ def checked_samples(samples: NDArray[Any]) -> NDArray[np.int32]:
     low, high = int(samples.min()), int(samples.max())
     if low < LEAST_SAMPLE or high > GREATEST_SAMPLE:
         raise PredictiveError(f"expected samples from {LEAST_SAMPLE} to {GREATEST_SAMPLE}, found {low} to {high}")
+    if high - low > GREATEST_SPAN and int((np.ptp(samples.astype(np.int64), axis=(1, 2))).max()) > GREATEST_SPAN:
+        raise PredictiveError(
+            f"expected at most {GREATEST_SPAN} from a band's least sample to its greatest, found more"
+        )
     return np.ascontiguousarray(samples, dtype=np.int32)
 
 

@@ -185,6 +185,7 @@ def test_hostile_payloads_give_bounded_samples_or_one_error(payload, seed, flips
         (np.zeros((4, 4), int), None, 0, "bands"),
         (np.zeros((1, 4, 4)), None, 0, "integer samples"),
         (np.full((1, 4, 4), 65536), None, 0, "samples from"),
+        (np.array([[[-1, 65535]]]), None, 0, "from a band's least sample"),
         (np.zeros((1, 4, 4), int), np.ones((4, 5), bool), 0, "mask"),
         (np.zeros((1, 4, 4), int), np.ones((4, 4)), 0, "mask"),
         (np.zeros((2, 4, 4), int), None, -1, "greatest error"),

@@ -55,6 +55,7 @@ def test_a_scene_that_stays_is_worth_more_than_one_that_changes() -> None:
     assert _worth(first, later) == inherited.WORTHS[-1]
     assert _worth(first, _others(3)) == 1.0
     assert _worth(first, []) == 1.0
+    assert _worth(first, later, level=-16) == 1.0  # of 5 bits a sample a later date inherits nothing
 
 
 def test_the_first_date_takes_more_and_the_series_has_less_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from swathpack.edge.codec.model import EdgeModel
 from swathpack.hil_tests.simulation.made_frames import series
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.api import model
+from swathpack.tools.files.inherited import Asked
 from swathpack.tools.files.packed import pack, unpack
 from swathpack.tools.files.pool import Failure
 from swathpack.tools.files.tile_jobs import perform
@@ -35,7 +36,9 @@ def test_every_job_of_coding_can_be_kept() -> None:
     learned = perform(shipped, "learned", (tile, coefficients, [], How(24, 16, 0.1, 0.0, False, weighing)))
     against = perform(shipped, "dated", (tile, coded, 500, [image]))
     cost = perform(shipped, "plain cost", (tile, coded.payload, None, weighing))
-    for thing in (coded, image, coefficients, learned, against, cost, Failure("no"), None):
+    worth = perform(shipped, "worth", (tile, coded, [tile], Asked(100.0, 500, weighing, 1)))
+    refined = perform(shipped, "refined", (tile, coded.payload[:500], None, weighing))
+    for thing in (coded, image, coefficients, learned, against, cost, worth, refined, Failure("no"), None):
         again = unpack(pack(thing))
         assert type(again) is type(thing) and pickle.dumps(again) == pickle.dumps(unpack(pack(again)))
     assert unpack(pack(coded)).payload == coded.payload
