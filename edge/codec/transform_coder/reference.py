@@ -370,11 +370,8 @@ def encode(
     sizes = [settled_size(payload, mark) for mark, _ in planes_of.marks if mark is not None]
     errors = [error for _, error in planes_of.marks]
     missing = len(targets) + 1 - len(errors)
-    return (
-        payload,
-        np.array(sizes + [len(payload)] * missing, np.uint64),
-        np.array(errors + [last] * missing, np.float64),
-    )
+    sizes, errors = sizes + [len(payload)] * missing, errors + [last] * missing
+    return payload, np.array(sizes, np.uint64), np.array(errors, np.float64)
 
 
 def decode(
