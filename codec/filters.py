@@ -44,10 +44,8 @@ TILE_GRAINY = (7, 10, 13, 16, 19)  # twentieths: second differences over steps a
 TILES = (len(TILE_LIVELY) + 1) * (len(TILE_GRAINY) + 1)
 SHAPE = (TILES, CLASSES, TAPS)
 WEIGHT_BITS = 12
-LEAST_STEP, MOST_STEP = (
-    -8,
-    112,
-)  # eighths: finer than half a count rounding is all the error; beyond there is no picture
+# Eighths: finer than half a count rounding is all the error; beyond the coarsest there is no picture.
+LEAST_STEP, MOST_STEP = -8, 112
 OCTAVE = 8  # eighths
 LEAST_SIDE = 8
 MOST_FACTOR = 2  # pixels a cell each way; of larger ones a tile has too few
@@ -102,9 +100,8 @@ class Cells:
         whole = known if known.all() else all_around(known)
         if not whole.any():
             return None
-        step -= OCTAVE * (
-            grid.factor - 1
-        )  # coefficients are of twice a cell's height, so errors in it are half of theirs
+        # Coefficients are of twice a cell's height, so errors in it are half of theirs.
+        step -= OCTAVE * (grid.factor - 1)
         per_count = np.float32(UNIT * power_of_two(-2 * step))
         units = np.rint(np.clip(cells, 0, np.float32(MOST_COUNT)) * per_count).astype(np.int32)
         return cls(grid, np.pad(units, REACH, mode="reflect"), whole, valid, step)

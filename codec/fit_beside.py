@@ -28,9 +28,7 @@ SIDES = (256, 192, 128, 96, 64)
 RATES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)  # bits a sample
 PICKS = 4  # of dates, windows and rates a cube and band set
 LEAST_BYTES, MOST_BANDS = 30, 16
-STEP_ERRORS = (
-    2.0  # the finest step over the error of the date at the same rate: all planes take about the length aimed at
-)
+STEP_ERRORS = 2.0  # finest step over the date's error at the same rate: all planes take about the length aimed at
 TRELLIS_STEP = 0.6  # of the finest step: about as many bytes
 
 Model = tuple[NDArray[np.uint16], NDArray[np.int32]]

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swathpack.codec.atomic import replaced
-from swathpack.codec.fit_beside import dated_crops, evened
+from swathpack.codec.fit_beside import Model, dated_crops, evened
 from swathpack.codec.fit_estimates import fit_estimates
 from swathpack.codec.fit_trellis import Sample, fit_costs, fit_trellis_estimates, samples_of
 from swathpack.edge.bands import BANDS
@@ -52,8 +52,6 @@ TURNING_SETS = ((0, SET_CELL), (SET_NEW, SET_NEW + 3), (SET_REFINE, SET_REFINE +
 MOST_OF_A_CROP = 64  # observations of a state: large crops do not drown the others
 MOST_TRUST = 40
 DULL = "eotdl-ships"  # many patches of one harbour: every fifth
-
-Model = tuple[NDArray[np.uint16], NDArray[np.int32]]
 
 
 @dataclass(frozen=True, eq=False)

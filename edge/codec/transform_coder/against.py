@@ -37,8 +37,7 @@ def encode_against(
     aim_bytes: int,
     dates: Sequence[Counts],
 ) -> CodedTile:
-    """A tile that `encode_tile` made `alone` of, against one of several earlier dates, counts (C, H, W) as the decoder
-    will have
+    """A tile that `encode_tile` made `alone` of, against one of several earlier dates, counts (C, H, W) as the decoder will have
     them (`counts_of`), where that has less error around aim_bytes; else `alone` itself. Raises TransformCoderError.
     """
     samples, valid = checked(samples, valid)
@@ -105,10 +104,9 @@ def beside_of(
     known, valid = checked(samples, None)
     found = Analysis.of(known, valid, expected_of(names, len(samples)), Weights.equal(len(samples)))
     tried, out = found.against([date], aim_bytes), []
-    for chosen in [
-        *tried,
-        *(replace(c, prediction=None, parts=None) for c in tried[:1] if c.parts and len(tried) == 1),
-    ]:
+    if len(tried) == 1 and tried[0].parts:
+        tried.append(replace(tried[0], prediction=None, parts=None))
+    for chosen in tried:
         head, matrices = found.coefficients(step_index(finest_step), aim_bytes, chosen)
         layout = layout_of(head.pyramids)
         out.append((layout, head.planes, layout.scatter(matrices), chosen.earlier.beside(head, layout)))

@@ -24,10 +24,8 @@ from swathpack.edge.codec.transform_coder.spectral import Matrix, default_spectr
 from swathpack.edge.codec.transform_coder.weights import Weights
 
 LARGEST = float(1 << 24)  # of a date's values; twice the largest that a tile's can be
-MOST, COLUMNS = (
-    float(1 << 20),
-    1 << 12,
-)  # coefficients so large, and so many products of two: sums below 2^53, exact in any order
+# Coefficients so large, and so many products of two: sums below 2^53, exact in any order.
+MOST, COLUMNS = float(1 << 20), 1 << 12
 
 
 @dataclass(frozen=True, eq=False)
