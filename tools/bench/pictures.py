@@ -1,11 +1,13 @@
 """Pictures of val scenes by several codecs at equal bytes, and how they look in figures.
 
     python -m swathpack.tools.bench.pictures ../shared/data --out docs/pictures          # the page's pictures and tables
+    python -m swathpack.tools.bench.pictures ../shared/data --out docs/pictures --cubes demo   # the demo's scene alone
     python -m swathpack.tools.bench.pictures ../shared/data --cubes boadella --bppb 0.0414
 
-The first date of a cube, at most 256 x 256, all bytes counted, decoded from them. Peers get the setting that comes nearest
+The first date of a cube, at most 256 x 256, all bytes counted, decoded from them; or the demo's scene, 512 x 512 (a part of it is in
+the training split). Peers get the setting that comes nearest
 to the budget from below, and their figures are read between that and the next one, in the logarithm of the rate; pictures are
-of the setting below. See `swathpack.tools.bench.looks` for what is measured.
+of the setting below, of large scenes the middle. See `swathpack.tools.bench.looks` for what is measured.
 """
 
 from __future__ import annotations
@@ -23,6 +25,8 @@ import swathpack
 from swathpack.edge.bands import BANDS
 from swathpack.tools.bench import cubes, looks, metrics
 from swathpack.tools.bench.peers import Peer, PeerError, make
+from swathpack.tools.demo import data as demo_data
+from swathpack.tools.demo.views import clearest
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.outputs import Output
 from swathpack.tools.progress import Progress
@@ -30,6 +34,8 @@ from swathpack.tools.progress import Progress
 RATES = (0.0163, 0.0414, 0.087)
 SCENES = ("41_4", "l2a__637U_59R_1_3", "boadella", "T33SVB", "lahinch", "l1c__609U_541L_3_0")
 LARGEST = 256
+DEMO, DEMO_SIDE = "demo", 512  # a scene that no folder need hold; several tiles, so that seams may show
+COLOURS = 128  # of a picture's file
 Image = NDArray[np.uint16]
 PEER_NAMES = ("j2k-klt", "x265-klt", "av1-klt", "j2k-klt-visible", "x265-klt-visible", "av1-klt-visible")
 
@@ -128,10 +134,15 @@ DRAWN = ("SwathPack, learned codec", "SwathPack")  # before and after; the best 
 
 
 def scenes(folder: Path, wanted: Sequence[str], split: str) -> list[tuple[str, Image]]:
-    """(name, (12, H, W)) of the first dates of cubes whose names hold one of these. Raises UserError for those that none has."""
-    loaded = cubes.load(folder, split)
+    """(name, (12, H, W)) of the first dates of cubes whose names hold one of these, and of the demo's scene by its name. Raises
+    UserError for those that none has.
+    """
+    loaded = cubes.load(folder, split) if set(wanted) - {DEMO} else []
     found = []
     for part in wanted:
+        if part == DEMO:
+            found.append((DEMO, demo_scene()))
+            continue
         fitting = [cube for cube in loaded if part in cube.name]
         if not fitting:
             raise UserError(f"--cubes: no cube of split {split} has {part!r} in its name")
@@ -139,18 +150,31 @@ def scenes(folder: Path, wanted: Sequence[str], split: str) -> list[tuple[str, I
     return found
 
 
+def demo_scene() -> Image:
+    """(12, H, W) counts of the scene that `make demo` shows. Raises UserError where it is not to be had."""
+    frame = demo_data.cloudy_scene().series.frames[0]
+    return clearest(frame, DEMO_SIDE).without_offset().select(BANDS).data
+
+
+def middle(picture: NDArray[np.float64]) -> NDArray[np.float64]:
+    """At most LARGEST pixels each way of a picture (H, W, 3)."""
+    top, left = ((side - LARGEST) // 2 if side > LARGEST else 0 for side in picture.shape[:2])
+    return picture[top : top + LARGEST, left : left + LARGEST]
+
+
 def draw(path: Path, image: Image, rows: dict[float, dict[str, Made]]) -> None:
     """A PNG: a row a rate; the original, ours before and after, the peer with the best true colour."""
     from matplotlib import pyplot
+    from PIL import Image as pillow
 
     show = looks.stretch_of(looks.picture_of(image, BANDS))
-    figure, axes = pyplot.subplots(len(rows), 4, figsize=(13, 3.5 * len(rows)), squeeze=False)
+    figure, axes = pyplot.subplots(len(rows), 4, figsize=(13, 3.5 * len(rows)), dpi=72, squeeze=False)
     for line, (rate, made) in zip(axes, rows.items()):
         others = [name for name in made if not name.startswith("SwathPack")]
         best = max(others, key=lambda name: made[name][1].true_colour)
         for axis, name in zip(line, ("", *DRAWN, best)):
             shown, look = made.get(name, (image, None))
-            axis.imshow(show(looks.picture_of(shown, BANDS)).astype(np.uint8), interpolation="nearest")
+            axis.imshow(middle(show(looks.picture_of(shown, BANDS))).astype(np.uint8), interpolation="nearest")
             title = (
                 f"original, {rate:g} bppb"
                 if look is None
@@ -159,8 +183,10 @@ def draw(path: Path, image: Image, rows: dict[float, dict[str, Made]]) -> None:
             axis.set_title(title, fontsize=9)
             axis.set_axis_off()
     figure.tight_layout()
-    figure.savefig(path, dpi=72, format="png")
+    figure.canvas.draw()
+    drawn = pillow.fromarray(np.asarray(figure.canvas.buffer_rgba())[..., :3].copy())  # type: ignore[attr-defined]
     pyplot.close(figure)
+    drawn.quantize(COLOURS, dither=pillow.Dither.NONE).save(path, format="png", optimize=True)
 
 
 def table(results: dict[float, dict[str, list[Look]]]) -> str:

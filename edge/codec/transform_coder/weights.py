@@ -30,8 +30,12 @@ FULL_BPPB, HALF_BPPB = 0.25, 1.0  # below: weights that follow the tile; below: 
 # and 4. Fitted on first dates of 36 training cubes (docs/pictures.md).
 GAIN = 1.6
 LEAST, MOST = 2, 4
-# Where infrared is not far above green in more than WATERY of the pixels, water masks hang on it: it then weighs 1.41.
+# Where infrared is not far above green in more than WATERY of the pixels, water masks hang on it: it then weighs 1.41 if the
+# visible bands weigh more than 2.
 NEAR, WATERY = 1.25, 0.01
+# Where so many pixels lie by the edge of the mask, NDWI within 1 / EDGE of 0, that an error over a whole lake turns them, it weighs
+# 1.41 times as much as that.
+EDGE, EDGED = 20, 0.04
 THIN = 2  # every other row and column tells enough
 
 
@@ -67,7 +71,7 @@ class Weights:
         """What squared errors by these weights are multiplied by before tiles are weighed against each other: more weight
         than the usual 2 decides where a tile's bits go, not how many it gets (they stay where the geometric mean of the
         weights does)."""
-        more = sum(self.levels) - LEAST * sum(self.heaviest) if self.level > LEAST else 0
+        more = max(sum(self.levels) - LEAST * sum(self.heaviest), 0)
         return float(2.0 ** (-more / max(len(self.levels), 1)))
 
     @property
@@ -112,9 +116,15 @@ def _weights_of(names: Sequence[str], samples: NDArray[np.generic], valid: NDArr
     steps = [level for level in range(LEAST, MOST) if wanted > 2 ** (level + 0.5) * float(spreads[seen].mean())]
     level = LEAST + len(steps)
     green, infrared = ([n for n, name in enumerate(names) if name in one] for one in (GREEN, INFRARED))
-    watery = green and infrared and (inside[infrared[0]] < NEAR * inside[green[0]]).mean() > WATERY
-    raised = {infrared[0]: 1} if watery and level > LEAST else {}
+    raised = {infrared[0]: _infrared_level(inside[green[0]], inside[infrared[0]], level)} if green and infrared else {}
     return Weights(tuple(raised.get(n, level * bool(heavy)) for n, heavy in enumerate(seen)))
+
+
+def _infrared_level(green: NDArray[np.int64], infrared: NDArray[np.int64], visible: int) -> int:
+    """What water masks ask for, of (N,) counts of both bands beside visible bands of that level."""
+    watery = (infrared < NEAR * green).mean() > WATERY
+    edged = (EDGE * np.abs(green - infrared) < green + infrared).mean() > EDGED
+    return int(watery and visible > LEAST) + int(edged)
 
 
 def _alike(levels: Sequence[int]) -> bool:
