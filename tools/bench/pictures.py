@@ -164,8 +164,8 @@ def middle(picture: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def draw(path: Path, image: Image, rows: dict[float, dict[str, Made]]) -> None:
     """A PNG: a row a rate; the original, ours before and after, the peer with the best true colour."""
+    import PIL.Image
     from matplotlib import pyplot
-    from PIL import Image as pillow
 
     show = looks.stretch_of(looks.picture_of(image, BANDS))
     figure, axes = pyplot.subplots(len(rows), 4, figsize=(13, 3.5 * len(rows)), dpi=72, squeeze=False)
@@ -184,9 +184,9 @@ def draw(path: Path, image: Image, rows: dict[float, dict[str, Made]]) -> None:
             axis.set_axis_off()
     figure.tight_layout()
     figure.canvas.draw()
-    drawn = pillow.fromarray(np.asarray(figure.canvas.buffer_rgba())[..., :3].copy())  # type: ignore[attr-defined]
+    drawn = PIL.Image.fromarray(np.asarray(figure.canvas.buffer_rgba())[..., :3].copy())  # type: ignore[attr-defined]
     pyplot.close(figure)
-    drawn.quantize(COLOURS, dither=pillow.Dither.NONE).save(path, format="png", optimize=True)
+    drawn.quantize(COLOURS, dither=PIL.Image.Dither.NONE).save(path, format="png", optimize=True)
 
 
 def table(results: dict[float, dict[str, list[Look]]]) -> str:
@@ -246,7 +246,7 @@ def main() -> int:
                     for codec, (_, look) in made.items():
                         results[rate].setdefault(codec, []).append(look)
                 if args.out:
-                    with Output(args.out / f"{name}.png", [args.folder], args.force) as place:
+                    with Output(args.out / f"{name.replace('__', '_')}.png", [args.folder], args.force) as place:
                         draw(place, image, rows)
     except (UserError, PeerError, ValueError) as error:
         raise SystemExit(f"error: {error}") from error

@@ -13,6 +13,7 @@ from swathpack.edge.codec.transform_coder import (
     decode_tile,
     encode_against,
     encode_tile,
+    masks_count,
     weighted_errors,
     weights_for,
     weights_in,
@@ -74,16 +75,23 @@ def test_infrared_weighs_more_where_water_masks_hang_on_it() -> None:
     assert weights_for("auto", BANDS, 0.1, bright, valid) == Weights.visible(BANDS, 2)
 
 
-def test_infrared_weighs_more_yet_where_many_pixels_lie_by_the_edge_of_the_water_mask() -> None:
-    """A lake in a twelfth of the tile: NDWI -0.048, -0.036, -0.059; beside brighter land; and most of it gone."""
-    every, levels = np.ones((48, 48), np.bool_), []
-    for visible, lake in ((190, 880), (190, 860), (190, 900), (400, 880)):
-        tile = spread_tile(visible)
-        tile[BANDS.index("B03"), :, :4], tile[BANDS.index("B08"), :, :4] = 800, lake
-        levels.append(weights_for("auto", BANDS, 0.1, tile, every).levels[BANDS.index("B08")])
-    assert levels == [2, 2, 1, 1]
+@pytest.mark.parametrize(("lake", "level"), [(440, 1), (430, 1), (450, 0)])  # NDWI -0.048, -0.036, -0.059
+def test_infrared_weighs_more_where_many_pixels_lie_by_the_edge_of_the_water_mask(lake: int, level: int) -> None:
+    tile, every = spread_tile(400), np.ones((48, 48), np.bool_)
+    tile[BANDS.index("B03"), :, :4], tile[BANDS.index("B08"), :, :4] = 400, lake
+    assert weights_for("auto", BANDS, 0.1, tile, every).levels[BANDS.index("B08")] == level
     tile[BANDS.index("B08"), :40, :4] = 3000
     assert weights_for("auto", BANDS, 0.1, tile, every) == Weights.visible(BANDS, 2)
+
+
+def test_masks_count_at_low_rates_where_some_pixels_lie_by_the_edge() -> None:
+    tile, every, land = spread_tile(190), np.ones((48, 48), np.bool_), np.ones((48, 48), np.bool_)
+    tile[BANDS.index("B03"), :12, :4], tile[BANDS.index("B08"), :12, :4] = 800, 860  # a fiftieth
+    land[:, :4] = False
+    assert masks_count("auto", BANDS, 0.25, tile, every) and masks_count("auto", FOUR, 0.1, tile[[1, 2, 3, 7]], every)
+    assert not masks_count("auto", BANDS, 0.26, tile, every) and not masks_count("equal", BANDS, 0.1, tile, every)
+    assert not masks_count("auto", BANDS, 0.1, tile, land) and not masks_count("auto", BANDS, 0.1, tile, ~every)
+    assert not masks_count("auto", BANDS[3:], 0.1, tile[3:], every)
 
 
 def test_the_header_tells_them() -> None:
