@@ -167,14 +167,14 @@ def draw(path: Path, image: Image, rows: dict[float, dict[str, Made]]) -> None:
     import PIL.Image
     from matplotlib import pyplot
 
-    show = looks.stretch_of(looks.picture_of(image, BANDS))
-    figure, axes = pyplot.subplots(len(rows), 4, figsize=(13, 3.5 * len(rows)), dpi=72, squeeze=False)
+    show = looks.stretch_of(middle(looks.picture_of(image, BANDS)))
+    figure, axes = pyplot.subplots(len(rows), 4, figsize=(13, 3.75 * len(rows)), dpi=72, squeeze=False)
     for line, (rate, made) in zip(axes, rows.items()):
         others = [name for name in made if not name.startswith("SwathPack")]
         best = max(others, key=lambda name: made[name][1].true_colour)
         for axis, name in zip(line, ("", *DRAWN, best)):
             shown, look = made.get(name, (image, None))
-            axis.imshow(middle(show(looks.picture_of(shown, BANDS))).astype(np.uint8), interpolation="nearest")
+            axis.imshow(show(middle(looks.picture_of(shown, BANDS))).astype(np.uint8), interpolation="nearest")
             title = (
                 f"original, {rate:g} bppb"
                 if look is None
