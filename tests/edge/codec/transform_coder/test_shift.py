@@ -101,7 +101,7 @@ def test_the_largest_counts_do_not_overflow(factor):
     slow = cells[0].astype(object) * 16 // factor**2
     for axis, eighths in ((0, 27), (1, -29)):
         whole, phase = in_cells(eighths, factor)
-        slow = np.apply_along_axis(lambda row: _row(row, whole, phase), axis, slow)
+        slow = np.apply_along_axis(_row, axis, slow, whole, phase)
     assert np.array_equal(found[0], (slow.astype(np.float64) / 16).astype(np.float32))
 
 
