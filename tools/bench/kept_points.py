@@ -25,13 +25,20 @@ class Pictures(Protocol):
     """A scene or a series of the benches."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Of its file."""
+
     @property
-    def data(self) -> NDArray[np.uint16]: ...
+    def data(self) -> NDArray[np.uint16]:
+        """Samples."""
+
     @property
-    def valid(self) -> NDArray[np.bool_]: ...
+    def valid(self) -> NDArray[np.bool_]:
+        """Pixels that count."""
+
     @property
-    def names(self) -> tuple[str, ...] | None: ...
+    def names(self) -> tuple[str, ...] | None:
+        """Of its bands."""
 
 
 Pictured = TypeVar("Pictured", bound=Pictures)

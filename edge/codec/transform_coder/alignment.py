@@ -94,7 +94,7 @@ def _eroded(valid: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def _energy(planes: Planes) -> Reals:
-    return np.square(planes).sum(axis=(1, 2), dtype=np.float64)
+    return np.asarray(np.square(planes).sum(axis=(1, 2)), np.float64)
 
 
 def _lags(spectra: NDArray[np.generic], shape: Sequence[int]) -> Reals:
