@@ -1,11 +1,10 @@
 """Pictures of val scenes by several codecs at equal bytes, and how they look in figures.
 
     python -m swathpack.tools.bench.pictures ../shared/data --out docs/pictures          # the page's pictures and tables
-    python -m swathpack.tools.bench.pictures ../shared/data --out docs/pictures --cubes demo   # the demo's scene alone
     python -m swathpack.tools.bench.pictures ../shared/data --cubes boadella --bppb 0.0414
 
-The first date of a cube, at most 256 x 256, all bytes counted, decoded from them; or the demo's scene, 512 x 512 (a part of it is in
-the training split). Peers get the setting that comes nearest
+The first date of a cube, at most 256 x 256, all bytes counted, decoded from them (`swathpack.tools.demo.pictures`: of the demo's
+scene). Peers get the setting that comes nearest
 to the budget from below, and their figures are read between that and the next one, in the logarithm of the rate; pictures are
 of the setting below, of large scenes the middle. See `swathpack.tools.bench.looks` for what is measured.
 """
@@ -25,8 +24,6 @@ import swathpack
 from swathpack.edge.bands import BANDS
 from swathpack.tools.bench import cubes, looks, metrics
 from swathpack.tools.bench.peers import Peer, PeerError, make
-from swathpack.tools.demo import data as demo_data
-from swathpack.tools.demo.views import clearest
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.outputs import Output
 from swathpack.tools.progress import Progress
@@ -34,7 +31,6 @@ from swathpack.tools.progress import Progress
 RATES = (0.0163, 0.0414, 0.087)
 SCENES = ("41_4", "l2a__637U_59R_1_3", "boadella", "T33SVB", "lahinch", "l1c__609U_541L_3_0")
 LARGEST = 256
-DEMO, DEMO_SIDE = "demo", 512  # a scene that no folder need hold; several tiles, so that seams may show
 COLOURS = 128  # of a picture's file
 Image = NDArray[np.uint16]
 PEER_NAMES = ("j2k-klt", "x265-klt", "av1-klt", "j2k-klt-visible", "x265-klt-visible", "av1-klt-visible")
@@ -134,26 +130,15 @@ DRAWN = ("SwathPack, learned codec", "SwathPack")  # before and after; the best 
 
 
 def scenes(folder: Path, wanted: Sequence[str], split: str) -> list[tuple[str, Image]]:
-    """(name, (12, H, W)) of the first dates of cubes whose names hold one of these, and of the demo's scene by its name. Raises
-    UserError for those that none has.
-    """
-    loaded = cubes.load(folder, split) if set(wanted) - {DEMO} else []
+    """(name, (12, H, W)) of the first dates of cubes whose names hold one of these. Raises UserError for those that none has."""
+    loaded = cubes.load(folder, split)
     found = []
     for part in wanted:
-        if part == DEMO:
-            found.append((DEMO, demo_scene()))
-            continue
         fitting = [cube for cube in loaded if part in cube.name]
         if not fitting:
             raise UserError(f"--cubes: no cube of split {split} has {part!r} in its name")
         found.append((fitting[0].name, np.ascontiguousarray(fitting[0].data[0, :, :LARGEST, :LARGEST])))
     return found
-
-
-def demo_scene() -> Image:
-    """(12, H, W) counts of the scene that `make demo` shows. Raises UserError where it is not to be had."""
-    frame = demo_data.cloudy_scene().series.frames[0]
-    return clearest(frame, DEMO_SIDE).without_offset().select(BANDS).data
 
 
 def middle(picture: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -226,32 +211,46 @@ def measure(name: str, image: Image, rates: Sequence[float], tick: Callable[[], 
     return found
 
 
+def compare(
+    chosen: Sequence[tuple[str, Image]], rates: Sequence[float], out: Path | None, kept: Sequence[Path], force: bool
+) -> None:
+    """Every scene by every codec: its figures printed, its picture in `out` unless that is None, then a table of means. kept: folders
+    that are not written to. Raises UserError and PeerError.
+    """
+    results: dict[float, dict[str, list[Look]]] = {rate: {} for rate in rates}
+    with Progress(len(chosen) * len(rates) * len(CODECS), "coding") as bar:
+        for name, image in chosen:
+            rows = measure(name, image, rates, bar.step)
+            for rate, made in rows.items():
+                for codec, (_, look) in made.items():
+                    results[rate].setdefault(codec, []).append(look)
+            if out:
+                with Output(out / f"{name.replace('__', '_')}.png", kept, force) as place:
+                    draw(place, image, rows)
+    print("\nall bands dB / true colour dB / false colour dB / blocks / NDVI error / NDWI error / water mask agrees\n")
+    print(table(results))
+
+
+def common(parser: argparse.ArgumentParser) -> None:
+    """Options of all that draws pictures."""
+    parser.add_argument("--bppb", default=",".join(map(str, RATES)), help="rates (default %(default)s)")
+    parser.add_argument("--out", type=Path, help="folder for a PNG a scene")
+    parser.add_argument("--force", action="store_true", help="replace pictures that exist")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="folder of cubes with catalog.json")
     parser.add_argument("--cubes", default=",".join(SCENES), help="parts of names (default %(default)s)")
-    parser.add_argument("--bppb", default=",".join(map(str, RATES)), help="rates (default %(default)s)")
     parser.add_argument("--split", default="val", help="split of the catalogue (default %(default)s)")
-    parser.add_argument("--out", type=Path, help="folder for a PNG a scene")
-    parser.add_argument("--force", action="store_true", help="replace pictures that exist")
+    common(parser)
     args = parser.parse_args()
     try:
         rates = [float(r) for r in args.bppb.split(",")]
         chosen = scenes(args.folder, args.cubes.split(","), args.split)
-        results: dict[float, dict[str, list[Look]]] = {rate: {} for rate in rates}
-        with Progress(len(chosen) * len(rates) * len(CODECS), "coding") as bar:
-            for name, image in chosen:
-                rows = measure(name, image, rates, bar.step)
-                for rate, made in rows.items():
-                    for codec, (_, look) in made.items():
-                        results[rate].setdefault(codec, []).append(look)
-                if args.out:
-                    with Output(args.out / f"{name.replace('__', '_')}.png", [args.folder], args.force) as place:
-                        draw(place, image, rows)
+        compare(chosen, rates, args.out, [args.folder], args.force)
     except (UserError, PeerError, ValueError) as error:
         raise SystemExit(f"error: {error}") from error
-    print("\nall bands dB / true colour dB / false colour dB / blocks / NDVI error / NDWI error / water mask agrees\n")
-    print(table(results))
     return 0
 
 
