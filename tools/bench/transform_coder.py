@@ -86,14 +86,17 @@ def best_of(
 
 
 def share_out(tiles: list[CodedTile], budget: int) -> list[int]:
-    """Bytes a tile where the slope of squared error by bytes is the same for all."""
+    """Bytes a tile where the slope of squared error by bytes is the same for all; every tile has its head, as in files."""
     curves = [Curve.of(tile.curve_bytes, tile.curve_error) for tile in tiles]
+
+    def at(slope: float) -> list[int]:
+        return [max(curve.bytes_at(2.0**slope), tile.head) for curve, tile in zip(curves, tiles)]
+
     low, high = -60.0, 60.0
     for _ in range(60):
         middle = (low + high) / 2
-        fits = sum(curve.bytes_at(2.0**middle) for curve in curves) <= budget
-        low, high = (low, middle) if fits else (middle, high)
-    return [curve.bytes_at(2.0**high) for curve in curves]
+        low, high = (low, middle) if sum(at(middle)) <= budget else (middle, high)
+    return at(high)
 
 
 # ------------------------------------------------------------------------------------------------------ scenes

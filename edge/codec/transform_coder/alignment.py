@@ -16,7 +16,8 @@ LAGS = 8  # whole cells, each way, for which products are taken
 SIDE = 24  # cells, at least, of what is compared
 BLUR = 5  # cells across, whose mean is taken off: coarse structure tells nothing of parts of a pixel
 LEAST_LEFT = 0.02  # of a tile's fine structure, that no date tells
-LEAST_BITS = 24.0  # saved by estimate, below which a date stays where it is
+LEAST_BITS = 16.0  # saved by estimate, below which a date stays where it is
+FINER = 0.25  # of the error that is aimed at: what a date tells for nothing may be finer
 Planes = NDArray[np.float32]
 Reals = NDArray[np.float64]
 
@@ -38,7 +39,7 @@ class Aligner:
         if min(valid.shape) < SIDE or inside.sum() < SIDE**2 / 4:
             return None
         fine = _lively(planes) * inside
-        return cls(factor, inside, np.fft.rfft2(fine), _energy(fine), noise)
+        return cls(factor, inside, np.fft.rfft2(fine), _energy(fine), FINER * noise)
 
     def shift_of(self, planes: Planes) -> tuple[Shift, float]:
         """Of a date's planes, the shift that leaves fewest bits, and how many fewer than none (an estimate); STILL and 0 where

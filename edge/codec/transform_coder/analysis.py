@@ -44,6 +44,7 @@ AIM_SHARES = (0.25, 1.0, 4.0, 16.0)  # rates that bases are chosen for, for an e
 FRACTION = 1 << bitplane.FRACTION
 LARGEST = (1 << bitplane.MAX_PLANES) * FRACTION - 1
 
+LOWER = 0.5  # of the error without a date, below which what a date gives is chosen once more
 ALIGNED = 2  # bands by which earlier dates are aligned
 PROJECTIONS = 2
 KEPT = 3.0  # coefficients so much larger than the error that is aimed at
@@ -119,10 +120,22 @@ class Analysis:
     def against(self, dates: Sequence[Counts], aim: int) -> list[Chosen]:
         """What is worth a coding at `aim` bytes of earlier dates."""
         bits, shape = 8.0 * aim, (self.valid.shape[0], self.valid.shape[1])
-        noise = _noise_at([Moments.of(*each) for each in zip(self.bands, self.pyramids)], bits)
         shapes = self.shapes or (None,) * len(self.rasters)
         sides = [Side.of(*each) for each in zip(self.rasters, self.pyramids, self.bands, shapes)]
-        return choose(sides, dates, self.weights, shape, noise, bits, self._shift_finder(noise))
+
+        def at(noise: float) -> list[Chosen]:
+            return choose(sides, dates, self.weights, shape, noise, bits, self._shift_finder(noise))
+
+        alone = self._noise(self.bands, bits)
+        found = at(alone)
+        parts = found[0].parts if found else None
+        if parts is None:
+            return found
+        left = self._noise([rows - part for rows, part in zip(self.bands, parts)], bits)
+        return at(left) if left < LOWER * alone else found
+
+    def _noise(self, bands: Bands, bits: float) -> float:
+        return _noise_at([Moments.of(*each) for each in zip(bands, self.pyramids)], bits)
 
     def _shift_finder(self, noise: float) -> Callable[[Counts], Shift]:
         """How far dates are to be moved, by the liveliest bands of the finest raster."""
