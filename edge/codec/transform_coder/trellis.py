@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swathpack.edge.codec.transform_coder import bitplane, native
+from swathpack.edge.codec.transform_coder.adjoint import made_up
 from swathpack.edge.codec.transform_coder.analysis import Analysis
 from swathpack.edge.codec.transform_coder.beside import Earlier
 from swathpack.edge.codec.transform_coder.head import (
@@ -38,27 +39,30 @@ from swathpack.edge.codec.transform_coder.head import (
 from swathpack.edge.codec.transform_coder.header import BitReader, BitsEnded
 from swathpack.edge.codec.transform_coder.layout import Layout, layout_of
 from swathpack.edge.codec.transform_coder.prediction import Counts
-from swathpack.edge.codec.transform_coder.shaped import holes_in
+from swathpack.edge.codec.transform_coder.shaped import RasterShape, holes_in
 
 WORTH = 0.3  # squared steps a bit: of 0.15 to 0.5 what gives the least error
 ROUNDS = 6  # codings at most; beside a date the first guess may be far off
 SHORTEST = 0.997  # of the room that is enough
 LONGEST = 1.0003  # cut off by that much, a payload loses next to nothing
 BYTES_A_STEP = 1.33  # a step longer by a hundredth part makes bytes fewer by so many, about
+COMPENSATED = 0.5  # of 0.3 to 1 what gives the least error
 SEEN = 1 << 14  # coefficients that the first step is guessed from
 _NO_TARGETS = np.zeros(0, np.uint64)
 
 
 @dataclass(frozen=True, eq=False)
 class _Coding:
-    """Coefficients (n_values,) in DN of one tile, and the head of the payload that it has. holes: see `bitplane.encode`. earlier: the date
-    that it is coded beside.
+    """Coefficients (n_values,) in DN of one tile, and the head of the payload that it has. valid: (H, W). shapes: of the rasters, where
+    the other pixels are left out, and holes: see `bitplane.encode`. earlier: the date that it is coded beside.
     """
 
     head: Head
     expected: Expected
     layout: Layout
     values: NDArray[np.float32]
+    valid: NDArray[np.bool_]
+    shapes: tuple[RasterShape, ...] | None
     holes: NDArray[np.uint8] | None
     earlier: Earlier | None
 
@@ -73,6 +77,25 @@ class _Coding:
         beside = None if self.earlier is None else self.earlier.beside(head, self.layout)
         body, _, _ = bitplane.encode(self.layout, planes, scaled, most, _NO_TARGETS, self.holes, True, beside)
         return front + body
+
+    def compensating(self, payload: bytes, shapes: Sequence[RasterShape]) -> _Coding:
+        """The same with coefficients that make up for those of which a payload of it tells nothing. What they would have to be were
+        they alone is too much: they overlap, and are coarse.
+        """
+        said, start = self.said_by(payload)
+        head = replace(self.head, step=said.step, fine=said.fine)
+        beside = None if self.earlier is None else self.earlier.beside(head, self.layout)
+        known = bitplane.decode(self.layout, said.planes, payload[start:], _NO_TARGETS, self.holes, True, beside)[:2]
+        drawn = bitplane.estimate(self.layout, *known, head.step_dn, True)
+        missing = np.where(known[0] == 0, self.values - drawn, np.float32(0))
+        more = made_up(head.parts, shapes, self.valid, self.layout.gather(missing, head.pyramids))
+        added = np.where(known[0] == 0, np.float32(0), np.float32(COMPENSATED) * self.layout.scatter(more))
+        return replace(self, values=self.values + added)
+
+    def said_by(self, payload: bytes) -> tuple[Head, int]:
+        """The head of a payload of the tile, and how many bytes it takes."""
+        reader, (height, width) = BitReader(payload), self.valid.shape
+        return read_head(reader, (len(self.head.means), height, width), self.expected), reader.bytes_read
 
     @property
     def finest(self) -> float:
@@ -115,7 +138,11 @@ def refine_payload(
     coding = _coding_of(payload, samples, valid, names, date) if native.available() else None
     if coding is None or not coding.values.any():
         return None
-    return _fitted(coding, len(payload))
+    found = _fitted(coding, len(payload), coding.guess(len(payload)))
+    if found is None or coding.shapes is None:
+        return found
+    better = coding.compensating(found, coding.shapes)
+    return _fitted(better, len(payload), coding.said_by(found)[0].step_dn)
 
 
 def _coding_of(
@@ -145,7 +172,7 @@ def _coding_of(
     layout = layout_of(head.pyramids)
     holes = holes_in(layout, head.pyramids, found.shapes)
     beside = earlier if head.dated else None
-    return _Coding(head, expected, layout, layout.scatter(components), holes, beside)
+    return _Coding(head, expected, layout, layout.scatter(components), valid, found.shapes, holes, beside)
 
 
 def _predicted(head: Head, earlier: Earlier) -> list[NDArray[np.float32]]:
@@ -155,9 +182,9 @@ def _predicted(head: Head, earlier: Earlier) -> list[NDArray[np.float32]]:
     return [head.prediction.of(n, bands, part.raster, part.pyramid) for n, (part, bands) in every]
 
 
-def _fitted(coding: _Coding, room: int) -> bytes | None:
-    """The payload of the step that takes just `room` bytes; None where none comes near."""
-    step, best, seen = coding.guess(room), b"", dict[tuple[int, int], int]()
+def _fitted(coding: _Coding, room: int, step: float) -> bytes | None:
+    """The payload of the step, about that one, that takes just `room` bytes; None where none comes near."""
+    best, seen = b"", dict[tuple[int, int], int]()
     for _ in range(ROUNDS):
         place = _nearest(max(step, coding.finest))
         if place in seen:
