@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -110,7 +111,7 @@ def test_golden_payloads(max_error):
 def test_without_the_library_the_reference_takes_its_place(monkeypatch):
     samples = scene(9, 2, 20, 20)
     payload = encode(samples).payload
-    monkeypatch.setattr(native, "library_path", lambda: native.FOLDER / "none.so")
+    monkeypatch.setattr(native, "library_path", lambda: Path("none.so"))
     native.library.cache_clear()
     try:
         assert predictive.backend() == "reference"
