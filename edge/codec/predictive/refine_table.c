@@ -1,4 +1,5 @@
-/* The network of refined predictions, as codec/fit_refinement.py wrote it. Part of the format: other numbers, other payloads. */
+/* The network of refined predictions, as codec/fit_refinement.py wrote it. Part of the format: other numbers, other
+ * payloads. */
 #include "refine.h"
 
 const network_t REFINE_NETWORK = {

@@ -45,7 +45,7 @@ def make_plan(tile: Tile, samples: Samples, max_error: list[int]) -> None:
                 choose_values(tile, b)
 
 
-class _Strips:
+class Strips:
     """Strips of rows, band by band, as layers."""
 
     def __init__(self, tile: Tile, coder: Coder, max_error: list[int]) -> None:
@@ -113,7 +113,7 @@ def _encode(samples: Samples, valid: NDArray[np.uint8], errors: list[int], simpl
     tile.simple, tile.refined = simple, refined
     make_plan(tile, samples, errors)
     code_plan(coder, tile)
-    strips = _Strips(tile, coder, errors)
+    strips = Strips(tile, coder, errors)
     marks: list[Mark] = []
     for number in range(LAYERS):
         strips.layer(number, samples, None, None)
@@ -136,7 +136,7 @@ def decode(
     try:
         code_plan(coder, tile)
         tile.make_planes()
-        strips = _Strips(tile, coder, max_error.tolist())
+        strips = Strips(tile, coder, max_error.tolist())
         for number in range(LAYERS):
             strips.layer(number, None, samples, since)
             layers += 1
