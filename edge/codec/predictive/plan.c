@@ -193,20 +193,24 @@ static int phased(const tile_t *t, int32_t band)
 
 /* What is seen of a band's repeated pixels: how many of n are as the one before, as the one above alone, and neither; how
  * many more are as each of the two than chance has it; and log2 of the change from the one before where there is any, in 1/256,
- * on the mean. */
-typedef struct { int64_t n, left, above, neither, beyond[2], log; } repeats_t;
+ * on the mean; and that change's mean. */
+typedef struct { int64_t n, left, above, neither, beyond[2], log, change; } repeats_t;
 
 /* Saved: the residuals of the pixels that repeat beyond chance, some log2(change / step) + COPY_SAVES bits each, for those that
- * chance makes alike would have cost little. To pay: the entropy of which pixels repeat which.
+ * chance makes alike would have cost little. To pay: the entropy of which pixels repeat which. Where most repeat beyond chance and
+ * there are other bands, these are likely of the same coarser cells, and one pays for all: then by all that repeat, and only
+ * whether they do.
  */
-static int worth_copying(const band_t *b, const repeats_t *r, int32_t max_error)
+static int worth_copying(const tile_t *t, const band_t *b, const repeats_t *r, int32_t max_error)
 {
-    const int64_t step = step_of(b, max_error) >> b->shift, all = rough_log2((uint32_t)r->n);
-    int64_t bits = r->log - rough_log2((uint32_t)(step > 1 ? step : 1)) + COPY_SAVES, entropy = 0;
-    int64_t beyond = r->beyond[0] + r->beyond[1] - r->beyond[0] * r->beyond[1] / r->n;
-    const int64_t parts[3] = {r->left, r->above, r->neither};
+    const int64_t step = max32(step_of(b, max_error) >> b->shift, 1), all = rough_log2((uint32_t)r->n);
+    const int64_t beyond = r->beyond[0] + r->beyond[1] - r->beyond[0] * r->beyond[1] / r->n, repeated = r->left + r->above;
+    const int shared = t->n_bands > 1 && 2 * beyond > r->n;
+    int64_t bits = r->log + COPY_SAVES - rough_log2((uint32_t)step), entropy = 0;
+    if (shared) bits = rough_log2((uint32_t)r->change + 1) + SHARED_COPY_SAVES - rough_log2((uint32_t)step);
+    const int64_t parts[3] = {shared ? repeated : r->left, shared ? 0 : r->above, r->neither};
     for (int i = 0; i < 3; i++) entropy += parts[i] * (all - rough_log2((uint32_t)parts[i]));
-    return bits > 0 && beyond * bits > entropy;
+    return bits > 0 && (shared ? repeated : beyond) * bits > entropy;
 }
 
 /* Do neighbours have one value more often than chance has it, and is it worth a bit a pixel to say where? By chance, no
@@ -227,6 +231,7 @@ static int repeats(const tile_t *t, int32_t band, int32_t max_error)
                 count[i][place > 2 * SMALL ? 2 * SMALL + 1 : place]++;
             }
             found.above += d[0] != 0 && d[1] == 0;
+            found.change += d[0] < 0 ? -d[0] : d[0];
             found.log += d[0] ? rough_log2((uint32_t)(d[0] < 0 ? -d[0] : d[0])) : 0;
             n++;
         }
@@ -243,7 +248,8 @@ static int repeats(const tile_t *t, int32_t band, int32_t max_error)
     found.left = count[0][SMALL];
     found.neither = n - found.left - found.above;
     found.log = n > found.left ? found.log / (n - found.left) : 0;
-    return worth_copying(&t->band[band], &found, max_error);
+    found.change = n > found.left ? found.change / (n - found.left) : 0;
+    return worth_copying(t, &t->band[band], &found, max_error);
 }
 
 /* How many pixels agree in two bands on being as the one before. */
