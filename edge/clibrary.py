@@ -23,6 +23,8 @@ _FILES = {
         "samples.c",
         "fit.c",
         "predict.c",
+        "refine.c",
+        "refine_table.c",
         "exact.c",
         "rows.c",
         "tile.c",

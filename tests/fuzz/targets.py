@@ -100,12 +100,20 @@ def coder_targets() -> list[Target]:
     rng = np.random.default_rng(4)
     pixels = (1000 + 200 * rng.standard_normal(_SHAPE)).astype(np.uint16)
     lossless = predictive.encode(pixels.astype(np.int32), None, 2).payload
+    refined = predictive.encode(pixels.astype(np.int32), None, 2, refined=True).payload
     embedded = encode_tile(pixels).payload
     return [
         Target("layers", *_layers(), []),  # type: ignore[arg-type]
         Target("bounded range coder", *_bounded()),
         Target(
             "predictive", lambda d: predictive.decode(d, _SHAPE, None, 2), (predictive.PredictiveError,), [lossless], ()
+        ),
+        Target(
+            "refined predictive",
+            lambda d: predictive.decode(d, _SHAPE, None, 2, refined=True),
+            (predictive.PredictiveError,),
+            [refined],
+            (),
         ),
         Target("transform coder", lambda d: decode_tile(d, _SHAPE), (TransformCoderError,), [embedded], ()),
         Target("exact tile", decode_exact, (PlainError,), _exact_seeds(pixels), ()),
