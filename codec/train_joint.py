@@ -63,10 +63,11 @@ class Lesson:
     def _tensor(self, array: Any) -> Tensor:
         return torch.from_numpy(array).to(self.device)
 
-    def draw(self) -> tuple[Tensor, Tensor, Batch]:
-        """Frames (B, 12, size, size) DN, their coefficients, and the batch."""
+    def draw(self) -> tuple[Tensor, Tensor, Batch, Tensor]:
+        """Frames (B, 12, size, size) DN, their coefficients, the batch, and shifts (B,) of its base."""
         rng, count, size = self.sampler.rng, self.args.batch, self.args.size
-        q = self._tensor(rng.integers(*Q_RANGE, count))
+        drawn = torch.from_numpy(rng.integers(*Q_RANGE, count))
+        q, shift = drawn.to(self.device), draw_shifts(rng, drawn).to(self.device)
         dead_zone = self._tensor(rng.uniform(0.0, 0.14, (count, 1, 1, 1)).astype(np.float32))
         seen = rng.random() < CONTEXT_SHARE
         dates = self._tensor(self.sampler.sequence(count, size) if seen else self.sampler.frames(count, size)[:, None])
@@ -81,27 +82,23 @@ class Lesson:
             with torch.no_grad():
                 first, second = (quantise(self.joint.coefficients(dates[:, n]), q_context, dead_zone) for n in (1, 2))
             earlier = (first, second)
-        return dates[:, 0], z, Batch(y, q, earlier, q_context, known)
+        return dates[:, 0], z, Batch(y, q, earlier, q_context, known), shift
 
-    def _shifts(self, q: Tensor) -> Tensor:
-        return draw_shifts(self.sampler.rng, q.cpu()).to(self.device)
-
-    def cost(self) -> tuple[Tensor, float]:
+    def cost(self) -> Tensor:
         """The mean logarithm of bits and squared error together, each a pixel and band: what falls by 1 % counts alike at every step."""
-        frames, z, batch = self.draw()
+        frames, z, batch, shift = self.draw()
         trains = "entropy" in self.args.parts
         if self.sampler.rng.random() < PLAIN_SHARE:
             bits, expected = plain(self.joint.entropy, batch)
         else:
-            bits, expected = staged(self.joint.entropy, batch, self._shifts(batch.q), base=trains)
+            bits, expected = staged(self.joint.entropy, batch, shift, base=trains)
         if self.prior:
             u = z / step(batch.q)[:, None, None, None]
             bits = self.prior.bits(u + torch.rand_like(u) - 0.5, batch.q).sum((1, 2, 3))
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.args.bf16):
             found = self.joint.transform.synthesis(batch.y, batch.q, expected)
         both = bits / frames[0].numel() + distortion(found, frames, batch.q, self.weights)
-        loss = torch.log(both + 1e-3).mean()
-        return loss, float(loss.detach())
+        return torch.log(both + 1e-3).mean()
 
 
 def groups_of(joint: Joint, parts: Sequence[str], rate: float) -> list[dict[str, Any]]:
@@ -166,7 +163,8 @@ def train(args: argparse.Namespace) -> None:
 
         def loss(progress: float) -> tuple[Tensor, float]:
             joint.entropy.set_quantised(progress > 1 - args.quantised_share)
-            return lesson.cost()
+            cost = lesson.cost()
+            return cost, float(cost.detach())
 
         if not run.resumed:
             run.tell("", evaluate)

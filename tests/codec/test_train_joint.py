@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,12 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from swathpack.codec import train_joint  # noqa: E402
+from swathpack.codec.analysis_branch import branch_of  # noqa: E402
 from swathpack.codec.data import CropSampler, load_cubes  # noqa: E402
-from swathpack.codec.joint import read_joint  # noqa: E402
+from swathpack.codec.entropy import EntropyModel  # noqa: E402
+from swathpack.codec.joint import Joint, read_joint  # noqa: E402
 from swathpack.codec.joint_val import Curve  # noqa: E402
+from swathpack.codec.transform import EdgeTransform  # noqa: E402
 from swathpack.edge.codec.model import DEFAULT_DIRECTORY  # noqa: E402
 from tests.codec.joint_data import words, write_places  # noqa: E402
 
@@ -39,12 +43,29 @@ def test_the_cost_of_a_fixed_batch_falls(root: Path, tmp_path: Path, more: tuple
     for _ in range(8):
         lesson.sampler.rng = np.random.default_rng(5)
         torch.manual_seed(5)
-        minimised, cost = lesson.cost()
-        costs.append(cost)
+        cost = lesson.cost()
+        costs.append(float(cost))
         optimiser.zero_grad()
-        minimised.backward()
+        cost.backward()
         optimiser.step()
     assert costs[-1] < costs[0] - 0.02
+
+
+@pytest.mark.parametrize("more", [(), ("--rate", "static", "--parts", "analysis,synthesis")])
+def test_on_another_device_every_tensor_is_there(
+    root: Path, tmp_path: Path, monkeypatch, more: tuple[str, ...]
+) -> None:
+    """Without a GPU: of torch's devices without memory, which refuse an operation over two devices as a GPU does."""
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # it knows devices with memory only
+    args = train_joint.parser_of().parse_args(words(root, tmp_path, *more))
+    device = torch.device("meta")
+    with device:
+        joint = Joint(EdgeTransform(), EntropyModel(), branch_of("small")).requires_grad_(False)
+        train_joint.groups_of(joint, args.parts, args.learning_rate)
+        lesson = train_joint.Lesson(joint, CropSampler(load_cubes(root, "train"), 1), args, device)
+        costs = [lesson.cost() for _ in range(6)]  # with contexts and without, plain and in two stages
+    costs[-1].backward()
+    assert {cost.device.type for cost in costs} == {"meta"} and joint.branch.leave.weight.grad.device.type == "meta"
 
 
 def test_a_run_trains_its_parts_alone_and_goes_on_from_its_files(root: Path, tmp_path: Path, capsys) -> None:
