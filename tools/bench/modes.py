@@ -1,0 +1,104 @@
+"""How many bits the learned codec needs beside the transform coder at equal error, and how often `auto` takes it.
+
+    python -m swathpack.tools.bench.modes ../shared/data [--every 3] [--bppb 0.0163 0.0414 0.087]
+
+The first date of val cubes of twelve bands (at most 256 x 256), real files at equal weights of the bands, decoded again. Prints for each
+the bits of the learned codec over the transform coder's at equal PSNR (BD-rate over the rates), the dB at equal bytes, and the tiles that
+`auto` gives to the learned codec at each rate; then the mean, and what an analysis would have to save before half of these files were the
+learned codec's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+import swathpack
+from swathpack.edge.bands import BANDS
+from swathpack.tools.bench import cubes, metrics
+from swathpack.tools.bench.metrics import Curve, bd_rate
+from swathpack.tools.bench.pictures import LARGEST, RATES
+from swathpack.tools.errors import UserError
+
+MODES = ("transform", "learned", "auto")
+Image = NDArray[np.uint16]
+
+
+@dataclass(frozen=True)
+class Beside:
+    """bits: of the learned codec over the transform coder's, %; decibels: learned less transform at every rate that both reach;
+    learned: share of tiles that `auto` gives to it, by rate.
+    """
+
+    bits: float
+    decibels: tuple[float, ...]
+    learned: tuple[float, ...]
+
+
+def coded(image: Image, mode: str, rate: float) -> tuple[float, float, float]:
+    """Bits a pixel and band, dB, and the share of tiles of the learned codec, of a file (12, H, W); nan where the bytes are too few."""
+    try:
+        data = bytes(
+            swathpack.compress(image[None], bands=BANDS, bytes=int(rate * image.size / 8), mode=mode, weights="equal")
+        )
+    except UserError:
+        return float("nan"), float("nan"), float("nan")
+    decoded = np.asarray(swathpack.open(data).read_all())[0]
+    tiles = [tile for frame in swathpack.inspect(data)["frames"] for tile in frame["tiles"]]
+    return 8 * len(data) / image.size, metrics.psnr(image, decoded), np.mean([t["mode"] == "learned" for t in tiles])
+
+
+def beside(image: Image, rates: Sequence[float]) -> Beside:
+    """Both modes, and what `auto` takes, at each rate."""
+    found = {mode: np.array([coded(image, mode, rate) for rate in rates]).T for mode in MODES}
+    curves = [Curve.of(*found[mode][:2]) for mode in MODES[:2]]
+    return Beside(
+        bd_rate(*curves), tuple(found["learned"][1] - found["transform"][1]), tuple(found["auto"][2].tolist())
+    )
+
+
+def summary(rows: Sequence[Beside], rates: Sequence[float]) -> str:
+    """Means over the cubes, and what is to be saved."""
+    bits = np.array([row.bits for row in rows])
+    decibels, learned = (np.nanmean([getattr(row, name) for row in rows], axis=0) for name in ("decibels", "learned"))
+    lines = [
+        f"{len(rows)} files: the learned codec needs {np.nanmean(bits):+.1f} % bits, median {np.nanmedian(bits):+.1f} %"
+    ]
+    lines += [
+        f"{rate:g} bppb: {d:+.2f} dB, auto gives it {100 * n:.0f} % of the files"
+        for rate, d, n in zip(rates, decibels, learned)
+    ]
+    need = 100 * (1 - 1 / (1 + np.nanmedian(bits) / 100))
+    return "\n".join([*lines, f"to be level on half of these files it would have to save {need:.0f} % of its bits"])
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, help="folder of cubes")
+    parser.add_argument("--bppb", type=float, nargs="+", default=list(RATES), help="bits a pixel and band")
+    parser.add_argument("--every", type=int, default=1, help="only every so manieth cube")
+    args = parser.parse_args(argv)
+    if args.every < 1 or min(args.bppb) <= 0:
+        parser.error("--every and --bppb: expected numbers above 0")
+    rows = []
+    try:
+        for cube in cubes.load(args.data)[:: args.every]:
+            row = beside(np.ascontiguousarray(cube.data[0, :, :LARGEST, :LARGEST]), args.bppb)
+            rows.append(row)
+            parts = " ".join(f"{d:+.2f} dB ({n:.0f})" for d, n in zip(row.decibels, row.learned))
+            print(f"{cube.name[:45]:45s} {row.bits:+7.1f} %  {parts}", flush=True)
+    except UserError as error:
+        print(f"modes: {error}", file=sys.stderr)
+        return error.exit_code
+    print(summary(rows, args.bppb))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
