@@ -1,11 +1,11 @@
 """How many bits the learned codec needs beside the transform coder at equal error, and how often `auto` takes it.
 
-    python -m swathpack.tools.bench.modes ../shared/data [--every 3] [--bppb 0.0163 0.0414 0.087]
+    python -m swathpack.tools.bench.modes ../shared/data [--every 3] [--bppb 0.0163 0.0414 0.087] [--weights auto]
 
-The first date of val cubes of twelve bands (at most 256 x 256), real files at equal weights of the bands, decoded again. Prints for each
-the bits of the learned codec over the transform coder's at equal PSNR (BD-rate over the rates), the dB at equal bytes, and the tiles that
-`auto` gives to the learned codec at each rate; then the mean, and what an analysis would have to save before half of these files were the
-learned codec's.
+The first date of val cubes of twelve bands (at most 256 x 256), real files, decoded again; at equal weights of the bands, or at those that
+--weights names. Prints for each the bits of the learned codec over the transform coder's at equal PSNR of all bands (BD-rate over the
+rates), the dB at equal bytes, and the share of tiles that `auto` gives to the learned codec at each rate; then means, and what the
+learned codec would have to save before it were level on half of these files.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 import swathpack
 from swathpack.edge.bands import BANDS
+from swathpack.edge.codec.transform_coder.weights import CHOICES
 from swathpack.tools.bench import cubes, metrics
 from swathpack.tools.bench.metrics import Curve, bd_rate
 from swathpack.tools.bench.pictures import LARGEST, RATES
@@ -41,12 +42,11 @@ class Beside:
     learned: tuple[float, ...]
 
 
-def coded(image: Image, mode: str, rate: float) -> tuple[float, float, float]:
+def coded(image: Image, mode: str, rate: float, weights: str) -> tuple[float, float, float]:
     """Bits a pixel and band, dB, and the share of tiles of the learned codec, of a file (12, H, W); nan where the bytes are too few."""
+    budget = int(rate * image.size / 8)
     try:
-        data = bytes(
-            swathpack.compress(image[None], bands=BANDS, bytes=int(rate * image.size / 8), mode=mode, weights="equal")
-        )
+        data = bytes(swathpack.compress(image[None], bands=BANDS, bytes=budget, mode=mode, weights=weights))
     except UserError:
         return float("nan"), float("nan"), float("nan")
     decoded = np.asarray(swathpack.open(data).read_all())[0]
@@ -54,9 +54,9 @@ def coded(image: Image, mode: str, rate: float) -> tuple[float, float, float]:
     return 8 * len(data) / image.size, metrics.psnr(image, decoded), np.mean([t["mode"] == "learned" for t in tiles])
 
 
-def beside(image: Image, rates: Sequence[float]) -> Beside:
+def beside(image: Image, rates: Sequence[float], weights: str) -> Beside:
     """Both modes, and what `auto` takes, at each rate."""
-    found = {mode: np.array([coded(image, mode, rate) for rate in rates]).T for mode in MODES}
+    found = {mode: np.array([coded(image, mode, rate, weights) for rate in rates]).T for mode in MODES}
     curves = [Curve.of(*found[mode][:2]) for mode in MODES[:2]]
     return Beside(
         bd_rate(*curves), tuple(found["learned"][1] - found["transform"][1]), tuple(found["auto"][2].tolist())
@@ -74,7 +74,7 @@ def summary(rows: Sequence[Beside], rates: Sequence[float]) -> str:
         f"{rate:g} bppb: {d:+.2f} dB, auto gives it {100 * n:.0f} % of the files"
         for rate, d, n in zip(rates, decibels, learned)
     ]
-    need = 100 * (1 - 1 / (1 + np.nanmedian(bits) / 100))
+    need = max(0.0, 100 * (1 - 1 / (1 + np.nanmedian(bits) / 100)))
     return "\n".join([*lines, f"to be level on half of these files it would have to save {need:.0f} % of its bits"])
 
 
@@ -83,13 +83,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("data", type=Path, help="folder of cubes")
     parser.add_argument("--bppb", type=float, nargs="+", default=list(RATES), help="bits a pixel and band")
     parser.add_argument("--every", type=int, default=1, help="only every so manieth cube")
+    parser.add_argument("--weights", choices=CHOICES, default="equal", help="of the bands")
     args = parser.parse_args(argv)
     if args.every < 1 or min(args.bppb) <= 0:
         parser.error("--every and --bppb: expected numbers above 0")
     rows = []
     try:
         for cube in cubes.load(args.data)[:: args.every]:
-            row = beside(np.ascontiguousarray(cube.data[0, :, :LARGEST, :LARGEST]), args.bppb)
+            row = beside(np.ascontiguousarray(cube.data[0, :, :LARGEST, :LARGEST]), args.bppb, args.weights)
             rows.append(row)
             parts = " ".join(f"{d:+.2f} dB ({n:.0f})" for d, n in zip(row.decibels, row.learned))
             print(f"{cube.name[:45]:45s} {row.bits:+7.1f} %  {parts}", flush=True)

@@ -11,8 +11,9 @@ from swathpack.hil_tests.simulation.made_frames import values
 from swathpack.tools.bench import modes
 
 
-def made(_: object, mode: str, rate: float) -> tuple[float, float, float]:
+def made(_: object, mode: str, rate: float, weights: str) -> tuple[float, float, float]:
     """The learned codec gives at twice the bytes what the transform coder gives; `auto` takes it below 0.02."""
+    assert weights == "equal"
     behind = {"transform": 0.0, "learned": 3.0, "auto": 0.0}[mode]
     return rate, 40 + 3 * float(np.log2(rate / 0.05)) - behind, float(rate < 0.02)
 
@@ -20,7 +21,7 @@ def made(_: object, mode: str, rate: float) -> tuple[float, float, float]:
 def test_what_it_lacks_is_told_in_bits_and_in_decibels(monkeypatch) -> None:
     monkeypatch.setattr(modes, "coded", made)
     rates = [0.0125, 0.025, 0.05, 0.1]
-    row = modes.beside(np.zeros((12, 64, 64), np.uint16), rates)
+    row = modes.beside(np.zeros((12, 64, 64), np.uint16), rates, "equal")
     assert (
         row.bits == pytest.approx(100, abs=0.5)
         and row.decibels == pytest.approx([-3] * 4)
@@ -35,9 +36,9 @@ def test_what_it_lacks_is_told_in_bits_and_in_decibels(monkeypatch) -> None:
 
 def test_files_are_coded_to_their_bytes_and_decoded() -> None:
     frame = values(64, 64, 1, 3)[0].astype(np.uint16)
-    bppb, decibels, learned = modes.coded(frame, "transform", 0.1)
+    bppb, decibels, learned = modes.coded(frame, "transform", 0.1, "equal")
     assert 0.05 < bppb <= 0.1 and decibels > 20 and learned == 0
-    assert np.isnan(modes.coded(frame, "transform", 0.0001)).all()
+    assert np.isnan(modes.coded(frame, "transform", 0.0001, "auto")).all()
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path, capsys) -> None:
