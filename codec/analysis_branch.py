@@ -22,8 +22,8 @@ from swathpack.edge.codec.latents import CHANNELS, STRIDE
 
 CELL = 4  # pixels a side that the first convolution takes together
 BANDS = 12
-RANGE = 16.0  # UNITs of the frame that the branch sees as one
-GAIN = 8.0  # UNITs of a coefficient that the branch says as one: a step of the quantiser at middle rates
+RANGE = 32.0  # UNITs of the frame that the branch sees as one
+GAIN = 4.0  # UNITs of a coefficient that the branch says as one: a step of the quantiser at fine rates
 
 
 class Size(NamedTuple):
@@ -56,8 +56,19 @@ class AnalysisBranch(nn.Module):
         self.halve_again = nn.Conv2d(2 * width, 4 * width, 3, stride=2, padding=1)
         self.sixteenth = nn.Sequential(*[Residual(4 * width) for _ in range(blocks[2])])
         self.leave = nn.Conv2d(4 * width, CHANNELS, 1)
+        self._start()
+
+    def _start(self) -> None:
+        """Planes that keep the spread of the frame through all layers (torch's own start leaves a tenth of that, and the branch
+        learns a constant first), and a last layer of zero.
+        """
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+                nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+        for block in (b for b in self.modules() if isinstance(b, Residual)):
+            block.second.weight.data *= 0.25
         nn.init.zeros_(self.leave.weight)
-        nn.init.zeros_(self.leave.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
         """x (B, 12, H, W) UNITs less the band means, H and W multiples of 16 -> (B, 512, H/16, W/16) UNITs."""

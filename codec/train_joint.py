@@ -45,7 +45,7 @@ PARTS = ("analysis", "entropy", "synthesis")
 Q_RANGE = (8, 50)
 CONTEXT_SHARE = 0.25  # of batches whose contexts are other dates; the others have none
 PLAIN_SHARE = 0.2  # of batches coded without a base layer, as some tiles are
-BRANCH_RATE, TABLE_RATE, KERNEL_RATE, PRIOR_RATE = 5.0, 10.0, 0.05, 100.0  # over the learning rate of the other weights
+BRANCH_RATE, TABLE_RATE, KERNEL_RATE, PRIOR_RATE = 3.0, 10.0, 0.05, 100.0  # over the learning rate of the other weights
 PRIOR_CROPS = 32
 
 

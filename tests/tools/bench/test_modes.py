@@ -11,11 +11,12 @@ from swathpack.hil_tests.simulation.made_frames import values
 from swathpack.tools.bench import modes
 
 
-def made(_: object, mode: str, rate: float, weights: str) -> tuple[float, float, float]:
+def made(_: object, mode: str, rate: float, weights: str) -> tuple[float, ...]:
     """The learned codec gives at twice the bytes what the transform coder gives; `auto` takes it below 0.02."""
     assert weights == "equal"
     behind = {"transform": 0.0, "learned": 3.0, "auto": 0.0}[mode]
-    return rate, 40 + 3 * float(np.log2(rate / 0.05)) - behind, float(rate < 0.02)
+    decibels = 40 + 3 * float(np.log2(rate / 0.05)) - behind
+    return rate, decibels, decibels - behind, float(rate < 0.02)
 
 
 def test_what_it_lacks_is_told_in_bits_and_in_decibels(monkeypatch) -> None:
@@ -28,16 +29,15 @@ def test_what_it_lacks_is_told_in_bits_and_in_decibels(monkeypatch) -> None:
         and row.learned == (1, 0, 0, 0)
     )
     lines = modes.summary([row, row], rates).splitlines()
-    assert (
-        lines[0].startswith("2 files: the learned codec needs +100.0 % bits") and "save 50 % of its bits" in lines[-1]
-    )
-    assert lines[1] == "0.0125 bppb: -3.00 dB, auto gives it 100 % of the files"
+    assert "all bands: mean +100.0 %" in lines[1] and lines[1].endswith("save 50 % of its bits")
+    assert "blue, green and red: mean +300.0 %" in lines[2] and lines[2].endswith("save 75 % of its bits")
+    assert lines[3] == "0.0125 bppb: -3.00 dB over all bands, auto gives it 100 % of the tiles"
 
 
 def test_files_are_coded_to_their_bytes_and_decoded() -> None:
     frame = values(64, 64, 1, 3)[0].astype(np.uint16)
-    bppb, decibels, learned = modes.coded(frame, "transform", 0.1, "equal")
-    assert 0.05 < bppb <= 0.1 and decibels > 20 and learned == 0
+    bppb, decibels, seen, learned = modes.coded(frame, "transform", 0.1, "equal")
+    assert 0.05 < bppb <= 0.1 and decibels > 20 and seen > 20 and learned == 0
     assert np.isnan(modes.coded(frame, "transform", 0.0001, "auto")).all()
 
 
