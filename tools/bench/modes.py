@@ -63,8 +63,9 @@ def coded(image: Image, mode: str, rate: float, weights: str) -> tuple[float, ..
 def beside(image: Image, rates: Sequence[float], weights: str) -> Beside:
     """Both modes, and what `auto` takes, at each rate."""
     found = {mode: np.array([coded(image, mode, rate, weights) for rate in rates]).T for mode in MODES}
-    bits = [bd_rate(*[Curve.of(found[mode][0], found[mode][n]) for mode in MODES[:2]]) for n in (1, 2)]
-    return Beside(*bits, tuple(found["learned"][1] - found["transform"][1]), tuple(found["auto"][3].tolist()))
+    bits, visible = (bd_rate(*[Curve.of(found[mode][0], found[mode][n]) for mode in MODES[:2]]) for n in (1, 2))
+    decibels = found["learned"][1] - found["transform"][1]
+    return Beside(bits, visible, tuple(decibels.tolist()), tuple(found["auto"][3].tolist()))
 
 
 def summary(rows: Sequence[Beside], rates: Sequence[float]) -> str:
