@@ -23,7 +23,7 @@ from swathpack.edge.codec.latents import CHANNELS, STRIDE
 CELL = 4  # pixels a side that the first convolution takes together
 BANDS = 12
 RANGE = 32.0  # UNITs of the frame that the branch sees as one
-GAIN = 4.0  # UNITs of a coefficient that the branch says as one: a step of the quantiser at fine rates
+GAIN = 0.5  # UNITs of a coefficient that the branch says as one: small, for Adam's first steps are as long as its later ones
 
 
 class Size(NamedTuple):
@@ -75,7 +75,8 @@ class AnalysisBranch(nn.Module):
         h = F.relu(self.enter(F.pixel_unshuffle(x / RANGE, CELL)))
         h = F.relu(self.halve(F.relu(self.quarter(h))))
         h = F.relu(self.halve_again(F.relu(self.eighth(h))))
-        out: Tensor = self.leave(F.relu(self.sixteenth(h))).float() * GAIN
+        # No ReLU here: while what the branch says is still noise, gradients would push all planes below zero for good.
+        out: Tensor = self.leave(self.sixteenth(h)).float() * GAIN
         return out
 
 
