@@ -3,7 +3,7 @@
     python -m swathpack.tools.bench.joint runs/joint/* [--plot docs/training.png]
 
 Reads `curve.json` of runs of `swathpack.codec.train_joint`. Bits are at equal PSNR, over all bands and over the visible ones: the
-BD-rate between q 16 and q 40 of every val place against step 0 of the same run, its mean and the worst place. Then the bits and dB
+BD-rate between q 16 and q 40 of every val place against step 0 of the same run, its mean, median and worst. Then the bits and dB
 at each step. --plot draws bits over CPU minutes, and at the end against GMAC.
 """
 
@@ -25,7 +25,7 @@ from swathpack.tools.bench.metrics import Curve, bd_rate
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.outputs import Output
 
-HEAD = "run                  GMAC  board  CPU min  steps   bits, all bands     bits, visible"
+HEAD = "run                  GMAC  board  CPU min  steps   bits, all bands: mean, median (worst)   bits, visible"
 Array = NDArray[np.float64]
 
 
@@ -51,8 +51,8 @@ def read(folders: Sequence[Path]) -> list[Run]:
 
 
 def told(values: Array) -> str:
-    """Mean and worst place."""
-    return f"{np.nanmean(values):+6.2f} % ({np.nanmax(values):+6.2f} %)"
+    """Mean, median and worst of the places."""
+    return f"{np.nanmean(values):+6.2f} % {np.nanmedian(values):+6.2f} % ({np.nanmax(values):+6.2f} %)"
 
 
 def row(run: Run, board: float) -> str:

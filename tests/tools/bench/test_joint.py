@@ -40,7 +40,7 @@ def test_half_the_bits_are_told_as_half_with_what_they_cost(tmp_path: Path, caps
         "(-50.00",
         "%)",
     ]
-    assert lines[2].split()[1:3] == ["0.00", "4.99"] and lines[2].count("+0.00 %") == 4
+    assert lines[2].split()[1:3] == ["0.00", "4.99"] and lines[2].count("+0.00 %") == 6
     assert any("q28 -50.00 % +0.000 dB" in line for line in lines) and any("5.0: -50.00" in line for line in lines)
     assert (tmp_path / "runs.png").read_bytes()[:4] == b"\x89PNG" and (tmp_path / "runs.png").stat().st_size < 60_000
 
