@@ -47,6 +47,9 @@ CONTEXT_SHARE = 0.25  # of batches whose contexts are other dates; the others ha
 PLAIN_SHARE = 0.2  # of batches coded without a base layer, as some tiles are
 BRANCH_RATE, TABLE_RATE, KERNEL_RATE, PRIOR_RATE = 3.0, 10.0, 0.05, 100.0  # over the learning rate of the other weights
 PRIOR_CROPS = 32
+# Bits and squared error a pixel and band. With nearly none, crops of calm water rule: gradients of the analysis are then so unlike from
+# crop to crop that thousands of them make a direction, in place of hundreds (docs/training.md).
+FLOOR = 0.3
 
 
 class Lesson:
@@ -85,7 +88,9 @@ class Lesson:
         return dates[:, 0], z, Batch(y, q, earlier, q_context, known), shift
 
     def cost(self) -> Tensor:
-        """The mean logarithm of bits and squared error together, each a pixel and band: what falls by 1 % counts alike at every step."""
+        """The mean logarithm of bits and squared error together, each a pixel and band, above a floor: beyond it what falls by 1 %
+        counts alike at every step, below it what falls by a bit.
+        """
         frames, z, batch, shift = self.draw()
         trains = "entropy" in self.args.parts
         if self.sampler.rng.random() < PLAIN_SHARE:
@@ -98,7 +103,7 @@ class Lesson:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.args.bf16):
             found = self.joint.transform.synthesis(batch.y, batch.q, expected)
         both = bits / frames[0].numel() + distortion(found, frames, batch.q, self.weights)
-        return torch.log(both + 1e-3).mean()
+        return torch.log(both + self.args.floor).mean()
 
 
 def groups_of(joint: Joint, parts: Sequence[str], rate: float) -> list[dict[str, Any]]:
@@ -122,7 +127,7 @@ def share_of(cubes: list[Cube], share: float, seed: int) -> list[Cube]:
 
 def settings_of(args: argparse.Namespace) -> dict[str, Any]:
     """What makes two runs comparable, by name."""
-    kept = ("branch", "rate", "weights", "places", "batch", "size", "learning_rate", "quantised_share", "seed")
+    kept = ("branch", "rate", "weights", "places", "batch", "size", "learning_rate", "floor", "quantised_share", "seed")
     found = {key: getattr(args, key) for key in kept}
     return {**found, "parts": ",".join(args.parts), "start": str(args.start)}
 
@@ -242,6 +247,7 @@ def parser_of() -> argparse.ArgumentParser:
     parser.add_argument(
         "--quantised-share", type=share_or_none, default=0.25, help="last share of the time in integer rounding"
     )
+    parser.add_argument("--floor", type=positive, default=FLOOR, help="of the cost whose logarithm is minimised")
     parser.add_argument("--threads", type=counts, default=1)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--report", type=positive, default=75.0, help="seconds between evaluations")
