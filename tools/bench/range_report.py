@@ -55,21 +55,22 @@ def _number(value: float) -> str:
     return "" if np.isnan(value) else f"{value:.1f}" if value < 100 else f"{value:.0f}"
 
 
-def _ratio(mean: float, worst: float) -> str:
-    return "" if np.isnan(mean) else f"{mean:.2f} ({worst:.2f})"
+def _ratios(ratios: Reals) -> list[str]:
+    """Mean and worst scene of every rate; of one scene its own."""
+    means, worst = geometric(ratios), _over(ratios, np.max)
+    beside = [f" ({w:.2f})" if len(ratios) > 1 else "" for w in worst]
+    return ["" if np.isnan(m) else f"{m:.2f}{b}" for m, b in zip(means, beside)]
 
 
 def markdown(found: BandSet, each: bool) -> str:
     """One table: ours in DN, then the mean ratio to every peer with the worst scene's in parentheses."""
-    lines = [f"### {found.title}", "", _row(f"{len(found.scenes)} scenes, bppb", [f"{r:g}" for r in found.rates])]
+    count = "1 scene" if len(found.scenes) == 1 else f"{len(found.scenes)} scenes"
+    lines = [f"### {found.title}", "", _row(f"{count}, bppb", [f"{r:g}" for r in found.rates])]
     lines.append("|---" * (1 + len(found.rates)) + "|")
     lines.append(_row("ours, RMSE in DN", [_number(v) for v in geometric(found.table[:, 0])]))
     for number, peer in enumerate(found.peers):
-        ratios = found.ratios(number)
-        cells = [_ratio(*pair) for pair in zip(geometric(ratios), _over(ratios, np.max))]
-        lines.append(_row(f"over {peer}", cells))
-    best = found.best()
-    lines.append(_row("over the best there", [_ratio(*pair) for pair in zip(geometric(best), _over(best, np.max))]))
+        lines.append(_row(f"over {peer}", _ratios(found.ratios(number))))
+    lines.append(_row("over the best there", _ratios(found.best())))
     if each:
         for name, row in zip(found.scenes, found.table):
             cells = [" / ".join(_number(v) or "-" for v in column) for column in row.T]

@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from swathpack.edge.codec.pixels import fill_invalid
 from swathpack.edge.frame import Frame
 from swathpack.edge.spoken import reason
+from swathpack.tools.bench.kept_points import add_keep, points_of
 from swathpack.tools.bench.metrics import Curve, bd_rate
 from swathpack.tools.bench.peers.base import PeerError
 from swathpack.tools.bench.peers.klt import Klt
@@ -227,11 +228,14 @@ def bd_table(found: BandSet) -> str:
     return "\n".join(lines) + "\n"
 
 
-def compare(title: str, series: list[Dates], peers: tuple[str, ...], rates: tuple[float, ...], mode: str) -> BandSet:
-    """Every codec on every series; progress on stderr."""
+def compare(
+    title: str, series: list[Dates], peers: tuple[str, ...], rates: tuple[float, ...], mode: str, keep: Path | None
+) -> BandSet:
+    """Every codec on every series; progress on stderr. Peers' points are kept in the folder `keep`."""
     rows, start = [], time.process_time()
     for number, dates in enumerate(series, 1):
-        rows.append([ours(dates, rates, mode), *(at_rates(CURVES[peer](dates), rates) for peer in peers)])
+        points = [points_of(peer, CURVES[peer], dates, keep) for peer in peers]
+        rows.append([ours(dates, rates, mode), *(at_rates(each, rates) for each in points)])
         seconds = time.process_time() - start
         print(f"\r{title[:50]}: {number} of {len(series)}, {seconds:.0f} CPU s ", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
@@ -251,6 +255,7 @@ def main() -> int:
     parser.add_argument("--peers", default="all", help=f"of {', '.join(CURVES)} (default %(default)s)")
     parser.add_argument("--only", default="", help="series whose name holds this")
     parser.add_argument("--cubes", action="store_true", help="a row for every series: ours / the peers")
+    add_keep(parser)
     parser.add_argument("--out", type=Path, help="folder for a table (.md) and a chart (.png) a set")
     add_force(parser)
     args = parser.parse_args()
@@ -271,7 +276,7 @@ def run(args: argparse.Namespace) -> int:
             raise UserError(f"no series of {args.folder} has the bands of set {name}")
         table, picture = (args.out / f"{name}{kind}" if args.out else None for kind in (".md", ".png"))
         check_outputs((table, picture), [args.folder], args.force)  # before the minutes that measuring takes
-        measured = compare(f"{len(SETS[name])} bands, {args.dates} dates", found, peers, rates, args.mode)
+        measured = compare(f"{len(SETS[name])} bands, {args.dates} dates", found, peers, rates, args.mode, args.keep)
         print(markdown(measured, args.cubes) + "\n" + bd_table(measured), flush=True)
         if args.out is not None:
             args.out.mkdir(parents=True, exist_ok=True)

@@ -29,6 +29,7 @@ from swathpack.edge.codec.pixels import TILE, tile_windows
 from swathpack.edge.codec.rate import Curve
 from swathpack.edge.codec.transform_coder import CodedTile, DecodedTile, decode_tile, encode_tile, refine_payload
 from swathpack.edge.spoken import reason
+from swathpack.tools.bench.kept_points import add_keep, points_of
 from swathpack.tools.bench.peers.base import PeerError
 from swathpack.tools.bench.range_peers import CURVES, PLAIN, Scene, at_rates, named, rmse
 from swathpack.tools.bench.range_report import BandSet, chart, markdown
@@ -85,14 +86,17 @@ def best_of(
 
 
 def share_out(tiles: list[CodedTile], budget: int) -> list[int]:
-    """Bytes a tile where the slope of squared error by bytes is the same for all."""
+    """Bytes a tile where the slope of squared error by bytes is the same for all; every tile has its head, as in files."""
     curves = [Curve.of(tile.curve_bytes, tile.curve_error) for tile in tiles]
+
+    def at(slope: float) -> list[int]:
+        return [max(curve.bytes_at(2.0**slope), tile.head) for curve, tile in zip(curves, tiles)]
+
     low, high = -60.0, 60.0
     for _ in range(60):
         middle = (low + high) / 2
-        fits = sum(curve.bytes_at(2.0**middle) for curve in curves) <= budget
-        low, high = (low, middle) if fits else (middle, high)
-    return [curve.bytes_at(2.0**high) for curve in curves]
+        low, high = (low, middle) if sum(at(middle)) <= budget else (middle, high)
+    return at(high)
 
 
 # ------------------------------------------------------------------------------------------------------ scenes
@@ -124,11 +128,14 @@ def sensor_scenes(folder: Path) -> Iterator[Scene]:
 # ------------------------------------------------------------------------------------------------------ report
 
 
-def compare(title: str, scenes: list[Scene], peers: tuple[str, ...], rates: tuple[float, ...]) -> BandSet:
-    """Every codec on every scene of a band set; progress on stderr."""
+def compare(
+    title: str, scenes: list[Scene], peers: tuple[str, ...], rates: tuple[float, ...], keep: Path | None = None
+) -> BandSet:
+    """Every codec on every scene of a band set; progress on stderr. Peers' points are kept in the folder `keep`."""
     rows, start = [], time.process_time()
     for number, scene in enumerate(scenes, 1):
-        rows.append([ours(scene, rates), *(at_rates(CURVES[peer](scene), rates) for peer in peers)])
+        points = [points_of(peer, CURVES[peer], scene, keep) for peer in peers]
+        rows.append([ours(scene, rates), *(at_rates(each, rates) for each in points)])
         seconds = time.process_time() - start
         print(f"\r{title[:50]}: {number} of {len(scenes)}, {seconds:.0f} CPU s ", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
@@ -158,6 +165,7 @@ def main() -> int:
         "--peers", default=",".join(PLAIN), help=f"of {', '.join(CURVES)}, or all (default %(default)s)"
     )
     parser.add_argument("--cubes", action="store_true", help="a row for every cube: ours / the peers")
+    add_keep(parser)
     parser.add_argument("--out", type=Path, help="folder for a table (.md) and a chart (.png) a set")
     add_force(parser)
     args = parser.parse_args()
@@ -173,7 +181,7 @@ def main() -> int:
                 raise UserError(f"no cube of {args.folder} has the bands of set {name}")
             table, picture = (args.out / f"{name}{kind}" if args.out else None for kind in (".md", ".png"))
             check_outputs((table, picture), [args.folder], args.force)  # before the minutes that measuring takes
-            found = compare(title, scenes, peers, rates)
+            found = compare(title, scenes, peers, rates, args.keep)
             print(markdown(found, args.cubes), flush=True)
             if table is not None and picture is not None:
                 write_text(table, markdown(found, each=True), [args.folder], args.force)

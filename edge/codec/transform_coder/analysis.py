@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swathpack.edge.codec.transform_coder import bitplane, shaped
+from swathpack.edge.codec.transform_coder.alignment import Aligner, liveliest
 from swathpack.edge.codec.transform_coder.beside import Earlier
 from swathpack.edge.codec.transform_coder.choice import Chosen, Side, choose
 from swathpack.edge.codec.transform_coder.fill import fill_smoothly
@@ -23,9 +24,10 @@ from swathpack.edge.codec.transform_coder.head import (
     step_of,
 )
 from swathpack.edge.codec.transform_coder.layout import Pyramid
-from swathpack.edge.codec.transform_coder.prediction import Counts
+from swathpack.edge.codec.transform_coder.prediction import Counts, cells_of
 from swathpack.edge.codec.transform_coder.rasters import Grid, Raster, find_rasters
 from swathpack.edge.codec.transform_coder.shaped import RasterShape, Shape, check_of, shapes_of
+from swathpack.edge.codec.transform_coder.shift import STILL, Shift
 from swathpack.edge.codec.transform_coder.spectral import (
     Aim,
     Moments,
@@ -42,6 +44,8 @@ AIM_SHARES = (0.25, 1.0, 4.0, 16.0)  # rates that bases are chosen for, for an e
 FRACTION = 1 << bitplane.FRACTION
 LARGEST = (1 << bitplane.MAX_PLANES) * FRACTION - 1
 
+LOWER = 0.5  # of the error without a date, below which what a date gives is chosen once more
+ALIGNED = 2  # bands by which earlier dates are aligned
 PROJECTIONS = 2
 KEPT = 3.0  # coefficients so much larger than the error that is aimed at
 
@@ -116,10 +120,36 @@ class Analysis:
     def against(self, dates: Sequence[Counts], aim: int) -> list[Chosen]:
         """What is worth a coding at `aim` bytes of earlier dates."""
         bits, shape = 8.0 * aim, (self.valid.shape[0], self.valid.shape[1])
-        noise = _noise_at([Moments.of(*each) for each in zip(self.bands, self.pyramids)], bits)
         shapes = self.shapes or (None,) * len(self.rasters)
         sides = [Side.of(*each) for each in zip(self.rasters, self.pyramids, self.bands, shapes)]
-        return choose(sides, dates, self.weights, shape, noise, bits)
+
+        def at(noise: float) -> list[Chosen]:
+            return choose(sides, dates, self.weights, shape, noise, bits, self._shift_finder(noise))
+
+        alone = self._noise(self.bands, bits)
+        found = at(alone)
+        parts = found[0].parts if found else None
+        if parts is None:
+            return found
+        left = self._noise([rows - part for rows, part in zip(self.bands, parts)], bits)
+        return at(left) if left < LOWER * alone else found
+
+    def _noise(self, bands: Bands, bits: float) -> float:
+        return _noise_at([Moments.of(*each) for each in zip(bands, self.pyramids)], bits)
+
+    def _shift_finder(self, noise: float) -> Callable[[Counts], Shift]:
+        """How far dates are to be moved, by the liveliest bands of the finest raster."""
+        raster = min(self.rasters, key=lambda r: r.grid.factor)
+        cells, known = raster.grid.means(self.centred[list(raster.bands)], self.valid)
+        taken = liveliest(cells, ALIGNED)
+        factor, bands = raster.grid.factor, tuple(raster.bands[n] for n in taken)
+        aligner = Aligner.of(cells[taken], known, factor, noise / factor**2)
+        scale = self.weights.factors.ravel()[list(bands), None, None]
+
+        def shift_of(date: Counts) -> Shift:
+            return STILL if aligner is None else aligner.shift_of(cells_of(date, bands, raster.grid) * scale)[0]
+
+        return shift_of
 
     def coefficients(
         self, step: int, aim: int, chosen: Chosen | None, bases: Bases = "any"
@@ -137,9 +167,11 @@ class Analysis:
         prediction = None if chosen is None else chosen.prediction
         known = self.unit, self.means, self.weights, parts, prediction
         check = None if self.shapes is None else check_of(self.valid)
-        means = () if chosen is None else chosen.earlier.mean_units(self.expected, self.unit)
-        dated = chosen is not None
-        return Head(step, planes.bit_length(), *known, check=check, dated=dated, date_means=means), matrices
+        head = Head(step, planes.bit_length(), *known, check=check)
+        if chosen is not None:
+            means, shift = chosen.earlier.mean_units(self.expected, self.unit), chosen.earlier.shift
+            head = replace(head, dated=True, date_means=means, shift=shift)
+        return head, matrices
 
     def _spectra(self, bands: Bands, aim: int, earlier: Earlier | None, bases: Bases) -> list[Spectrum]:
         """Bases of every raster for about `aim` bytes. Single bands have but one, for which nothing is weighed."""

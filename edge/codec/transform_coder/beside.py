@@ -20,6 +20,7 @@ from swathpack.edge.codec.transform_coder.layout import Layout, Pyramid
 from swathpack.edge.codec.transform_coder.prediction import Coefficients, Counts, reference_bands
 from swathpack.edge.codec.transform_coder.rasters import Raster
 from swathpack.edge.codec.transform_coder.shaped import RasterShape
+from swathpack.edge.codec.transform_coder.shift import STILL, Shift
 from swathpack.edge.codec.transform_coder.spectral import Matrix, default_spectrum
 from swathpack.edge.codec.transform_coder.weights import Weights
 
@@ -30,10 +31,13 @@ MOST, COLUMNS = float(1 << 20), 1 << 12
 
 @dataclass(frozen=True, eq=False)
 class Earlier:
-    """An earlier date on the rasters of a tile. bands: of every raster (B, N) weighted wavelet coefficients; means: (C,) DN."""
+    """An earlier date on the rasters of a tile. bands: of every raster (B, N) weighted wavelet coefficients; means: (C,) DN.
+    shift: how far it is moved.
+    """
 
     bands: tuple[Coefficients, ...]
     means: NDArray[np.float64]
+    shift: Shift = STILL
 
     @classmethod
     def of(
@@ -43,11 +47,12 @@ class Earlier:
         pyramids: Sequence[Pyramid],
         weights: Weights,
         shapes: Sequence[RasterShape] | None,
+        shift: Shift = STILL,
     ) -> Earlier:
         """From its counts (C, H, W)."""
         sides = zip(rasters, pyramids, shapes or (None,) * len(rasters))
-        bands = tuple(reference_bands(counts, raster, pyramid, weights, shape) for raster, pyramid, shape in sides)
-        return cls(bands, counts.sum((1, 2), dtype=np.int64) / (counts.shape[1] * counts.shape[2]))
+        bands = tuple(reference_bands(counts, *side[:2], weights, side[2], shift) for side in sides)
+        return cls(bands, counts.sum((1, 2), dtype=np.int64) / (counts.shape[1] * counts.shape[2]), shift)
 
     def mean_units(self, expected: Expected, unit: int) -> tuple[int, ...]:
         """The means as `Head.means` has them."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,7 @@ from swathpack.edge.codec.transform_coder.prediction import (
 )
 from swathpack.edge.codec.transform_coder.rasters import Raster
 from swathpack.edge.codec.transform_coder.shaped import RasterShape
+from swathpack.edge.codec.transform_coder.shift import STILL, Shift
 from swathpack.edge.codec.transform_coder.weights import Weights
 
 TRIED = 2  # dates that are looked at closely
@@ -74,21 +76,28 @@ def choose(
     shape: tuple[int, int],
     noise: float,
     bits: float,
+    shift_of: Callable[[Counts], Shift] = lambda date: STILL,
 ) -> list[Chosen]:
     """Of the dates (C, H, W) the one that saves most at a squared error of `noise` a coefficient, unless none saves LEAST_SAVED of
-    `bits`; and where none saves MUCH_SAVED, the most alike without gains.
+    `bits`; and where none saves MUCH_SAVED, the most alike without gains. shift_of: how far a date is to be moved.
     """
     shapes = [s.shape for s in sides if s.shape is not None] or None
     rasters, pyramids = [s.raster for s in sides], [s.pyramid for s in sides]
-    given = [Earlier.of(counts, rasters, pyramids, weights, shapes) for counts in dates]
-    fits = [[_Fit(s, y, block_shape(*shape), noise) for s, y in zip(sides, each.bands)] for each in given]
-    promise = [sum(f.promise() for f in of_date) for of_date in fits]
-    ranked = sorted(range(len(dates)), key=lambda n: -promise[n])[:TRIED]
-    found = [_weighed(n, fits[n], shape, given[n]) for n in ranked if promise[n] > 0]
+
+    def at(number: int, shift: Shift) -> _Date:
+        earlier = Earlier.of(dates[number], rasters, pyramids, weights, shapes, shift)
+        return _Date(number, earlier, [_Fit(s, y, block_shape(*shape), noise) for s, y in zip(sides, earlier.bands)])
+
+    ranked = sorted((at(number, STILL) for number in range(len(dates))), key=_Date.order)[:TRIED]
+    for place, date in enumerate(ranked):
+        if (shift := shift_of(dates[date.number])) != STILL:
+            ranked[place] = min(date, at(date.number, shift), key=_Date.order)
+    ranked.sort(key=_Date.order)
+    found = [_weighed(date, shape) for date in ranked if date.promise > 0]
     best = max(found, key=lambda c: c.saved, default=None)
     if best is not None and best.saved > MUCH_SAVED * bits:
         return [best]
-    beside = [Chosen(n, 0.0, None, None, given[n]) for n in ranked[:1] if any(f.date.any() for f in fits[n])]
+    beside = [Chosen(d.number, 0.0, None, None, d.earlier) for d in ranked[:1] if any(f.date.any() for f in d.fits)]
     return [best, *beside] if best is not None and best.saved > LEAST_SAVED * bits else beside
 
 
@@ -146,8 +155,27 @@ class _Fit:
         return np.bincount(self.places, columns, int(self.places.max()) + 1).astype(np.float64)
 
 
-def _weighed(number: int, fits: Sequence[_Fit], shape: tuple[int, int], earlier: Earlier) -> Chosen:
+@dataclass(frozen=True, eq=False)
+class _Date:
+    """A date that may be taken, and how every raster follows from it."""
+
+    number: int
+    earlier: Earlier
+    fits: list[_Fit]
+
+    @cached_property
+    def promise(self) -> float:
+        """Of all rasters."""
+        return sum(fit.promise() for fit in self.fits)
+
+    def order(self) -> float:
+        """The most promising first."""
+        return -self.promise
+
+
+def _weighed(date: _Date, shape: tuple[int, int]) -> Chosen:
     """Gains and blocks in turns."""
+    fits = date.fits
     every = np.ones(block_shape(*shape), np.bool_)
     on = every
     best = -np.inf, Prediction((), every)
@@ -161,7 +189,7 @@ def _weighed(number: int, fits: Sequence[_Fit], shape: tuple[int, int], earlier:
         best = max(best, (saved, prediction), key=lambda found: found[0])
         if not on.any():
             break
-    return Chosen(number, best[0], best[1], _parts(fits, best[1]), earlier)
+    return Chosen(date.number, best[0], best[1], _parts(fits, best[1]), date.earlier)
 
 
 def _parts(fits: Sequence[_Fit], prediction: Prediction) -> list[Coefficients]:

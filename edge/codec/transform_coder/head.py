@@ -17,6 +17,7 @@ from swathpack.edge.codec.transform_coder.header import BitReader, BitWriter
 from swathpack.edge.codec.transform_coder.layout import Pyramid
 from swathpack.edge.codec.transform_coder.prediction import Prediction, read_prediction, write_prediction
 from swathpack.edge.codec.transform_coder.rasters import Raster, read_rasters, write_rasters
+from swathpack.edge.codec.transform_coder.shift import REACH, STILL, Shift
 from swathpack.edge.codec.transform_coder.spectral import Matrix, Spectrum, read_spectrum, write_spectrum
 from swathpack.edge.codec.transform_coder.weights import Weights, read_weights, write_weights
 
@@ -35,6 +36,8 @@ KINDS = (29, 28, 27, 26)
 TRELLIS, TRELLIS_UNIT, FINE_BITS, FINE_UNIT = 24, 4.0, 7, 1.0 / 512
 # Behind it, a kind below 16 is a tile beside an earlier date (beside.py): the sum of these.
 DATED_WEIGHTED, DATED_SHAPED, DATED_TRELLIS, DATED_GAINS, DATED = 1, 2, 4, 8, 16
+# In its place, with the kind behind two shifts: the date is moved before anything is taken of it.
+MOVED, SHIFT_BITS, DATED_BITS = 16, 6, 4
 USUAL, USUAL_STEP = 32, STEP_BIAS
 MEAN_UNIT_BITS, MEAN_ORDER, DATED_MEAN_ORDER = 3, 6, 3
 
@@ -57,7 +60,7 @@ class Head:
     """step: of plane 0, in quarters of an octave; means in units of 2^mean_unit. prediction: None for a tile that stands
     alone. estimated: False in payloads of before `estimate.py`. check: of the mask, where the valid pixels alone are coded.
     fine: of a trellis, see `trellis_step`; None where there is none. dated: coded beside an earlier date; date_means: the means that
-    it tells, () until it is at hand, and till then the means are what is to be added to them.
+    it tells, () until it is at hand, and till then the means are what is to be added to them. shift: how far it is moved.
     """
 
     step: int
@@ -72,6 +75,7 @@ class Head:
     fine: int | None = None
     dated: bool = False
     date_means: tuple[int, ...] = ()
+    shift: Shift = STILL
 
     @property
     def needs_date(self) -> bool:
@@ -208,7 +212,8 @@ def _write_kind(head: Head, out: BitWriter) -> None:
     if head.dated:
         shaped, trellis, gains = head.check is not None, head.fine is not None, head.prediction is not None
         named = DATED_SHAPED * shaped + DATED_TRELLIS * trellis + DATED_GAINS * gains
-        out.put(DATED_WEIGHTED * weighted + named, PLANE_BITS)
+        _write_shift(head.shift, out)
+        out.put(DATED_WEIGHTED * weighted + named, PLANE_BITS if head.shift == STILL else DATED_BITS)
     else:
         kind = (head.prediction is not None) + 2 * weighted
         out.put(KINDS[kind] if head.check is None else SHAPED, PLANE_BITS)
@@ -222,6 +227,20 @@ def _write_kind(head: Head, out: BitWriter) -> None:
         write_weights(head.weights, out)
     if head.check is not None:
         out.put(head.check, CHECK_BITS)
+
+
+def _write_shift(shift: Shift, out: BitWriter) -> None:
+    if shift != STILL:
+        out.put(MOVED, PLANE_BITS)
+        for eighths in shift:
+            out.put(eighths + REACH, SHIFT_BITS)
+
+
+def _read_shift(reader: BitReader) -> Shift:
+    down, right = reader.get(SHIFT_BITS) - REACH, reader.get(SHIFT_BITS) - REACH
+    if max(down, right) > REACH or (down, right) == STILL:
+        raise ValueError(f"an earlier date moved by {down} and {right} eighths of a pixel")
+    return down, right
 
 
 def read_head(reader: BitReader, shape: tuple[int, int, int], expected: Expected) -> Head:
@@ -249,7 +268,7 @@ def _read_head(reader: BitReader, shape: tuple[int, int, int], expected: Expecte
         usual = expected.covariance_of(raster, weights)
         parts.append(Part(raster, pyramid, read_spectrum(pyramid, usual, reader, kind.dated)))
     known = kind.estimated, check, kind.fine, kind.dated
-    found = Head(kind.step, planes, unit, means, weights, tuple(parts), None, *known)
+    found = Head(kind.step, planes, unit, means, weights, tuple(parts), None, *known, shift=kind.shift)
     if not kind.predicted:
         return found
     return replace(found, prediction=read_prediction(found.pyramids, height, width, reader))
@@ -267,12 +286,16 @@ class _Kind:
     shaped: bool = False
     fine: int | None = None
     dated: bool = False
+    shift: Shift = STILL
 
 
 def _read_kind(reader: BitReader, bands: int) -> _Kind:
     first, second, equal = reader.get(STEP_BITS), reader.get(PLANE_BITS), Weights.equal(bands)
     trellis = second == TRELLIS
     second = reader.get(PLANE_BITS) if trellis else second
+    if trellis and second == MOVED:
+        shift = _read_shift(reader)
+        return replace(_read_dated(reader, bands, first, reader.get(DATED_BITS)), shift=shift)
     if trellis and second < DATED:
         return _read_dated(reader, bands, first, second)
     shaped = second == SHAPED
@@ -309,6 +332,6 @@ def is_predicted(payload: bytes) -> bool:
     kind = reader.get(PLANE_BITS)
     if kind == TRELLIS:
         kind = reader.get(PLANE_BITS)
-        if kind < DATED:
+        if kind < DATED or kind == MOVED:
             return True
     return bool(reader.get(SHAPED_BITS) & 1) if kind == SHAPED else kind in (PREDICTED, KINDS[1], KINDS[3])

@@ -18,6 +18,7 @@ from swathpack.edge.codec.transform_coder.header import BitReader, BitWriter
 from swathpack.edge.codec.transform_coder.layout import Pyramid
 from swathpack.edge.codec.transform_coder.rasters import Grid, Raster
 from swathpack.edge.codec.transform_coder.shaped import RasterShape
+from swathpack.edge.codec.transform_coder.shift import STILL, Shift, moved
 from swathpack.edge.codec.transform_coder.weights import Weights
 
 BLOCK = 32  # pixels a side
@@ -61,32 +62,37 @@ def block_shape(height: int, width: int) -> tuple[int, int]:
 
 
 def reference_bands(
-    counts: Counts, raster: Raster, pyramid: Pyramid, weights: Weights, shape: RasterShape | None = None
+    counts: Counts,
+    raster: Raster,
+    pyramid: Pyramid,
+    weights: Weights,
+    shape: RasterShape | None = None,
+    shift: Shift = STILL,
 ) -> Coefficients:
-    """Weighted wavelet coefficients (B, N) of an earlier date's counts (C, H, W) on a raster, without their means; split as the
-    tile is.
+    """Weighted wavelet coefficients (B, N) of an earlier date's counts (C, H, W) on a raster, moved, without their means; split as
+    the tile is.
     """
     out = np.zeros((pyramid.all, pyramid.height * pyramid.width), np.float32)
-    fine = _cells(counts, raster.bands, raster.grid)
+    fine = cells_of(counts, raster.bands, raster.grid, shift)
     out[: pyramid.fine] = shaped.split(fine, pyramid.levels, shape.fine if shape else None) * np.float32(
         raster.grid.factor
     )
     if raster.half:
-        half = shaped.split(
-            _cells(counts, raster.half, raster.half_grid), pyramid.levels - 1, shape.half if shape else None
-        )
+        cells = cells_of(counts, raster.half, raster.half_grid, shift)
+        half = shaped.split(cells, pyramid.levels - 1, shape.half if shape else None)
         out[pyramid.fine :, : half.shape[1]] = half * np.float32(raster.half_grid.factor)
     return np.asarray(out * weights.factors.ravel()[[*raster.bands, *raster.half], None], np.float32)
 
 
-def _cells(counts: Counts, bands: tuple[int, ...], grid: Grid) -> Coefficients:
+def cells_of(counts: Counts, bands: tuple[int, ...], grid: Grid, shift: Shift = STILL) -> Coefficients:
     """Means of the pixels in every cell less the band's mean; cells at the edge as if its pixels went on."""
     height, width = counts.shape[1:]
     rows, columns = grid.size(height, width)
     y = np.clip(np.arange(rows * grid.factor) - grid.top, 0, height - 1)
     x = np.clip(np.arange(columns * grid.factor) - grid.left, 0, width - 1)
     parts = counts[list(bands)][:, y[:, None], x].reshape(len(bands), rows, grid.factor, columns, grid.factor)
-    means = (parts.sum((2, 4), dtype=np.int64) / grid.factor**2).astype(np.float32)
+    sums = parts.sum((2, 4), dtype=np.int64)
+    means = (sums / grid.factor**2).astype(np.float32) if shift == STILL else moved(sums, grid.factor, shift)
     offset = (counts[list(bands)].sum((1, 2), dtype=np.int64) / (height * width)).astype(np.float32)
     return np.asarray(means - offset[:, None, None], np.float32)
 

@@ -244,7 +244,8 @@ def decode_tile(
     layout, shapes, trellis = layout_of(head.pyramids), _shapes(head, valid), head.fine is not None
     earlier = None
     if head.needs_date and date is not None:
-        earlier = Earlier.of(date, [part.raster for part in head.parts], head.pyramids, head.weights, shapes)
+        rasters = [part.raster for part in head.parts]
+        earlier = Earlier.of(date, rasters, head.pyramids, head.weights, shapes, head.shift)
     head = head if earlier is None or not head.dated else earlier.resolved(head, expected)
     beside = earlier.beside(head, layout) if earlier is not None and head.dated else None
     coded, targets = payload[reader.bytes_read :], layer_targets(bands * height * width)

@@ -135,7 +135,7 @@ def _coding_of(
         return None
     shaped = head.check is not None
     found = Analysis.of(samples.astype(np.float32), valid, expected, head.weights, len(payload), shaped)
-    rasters, known = [part.raster for part in head.parts], (head.pyramids, head.weights, found.shapes)
+    rasters, known = [part.raster for part in head.parts], (head.pyramids, head.weights, found.shapes, head.shift)
     earlier = Earlier.of(date, rasters, *known) if date is not None and head.needs_date else None
     head = earlier.resolved(head, expected) if earlier is not None and head.dated else head
     bands = found.bands

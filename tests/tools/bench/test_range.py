@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
+from swathpack.edge.codec.transform_coder import encode_tile
 from swathpack.tools.bench.range_peers import Scene, at_rates, envelope, jpeg2000, rmse
 from swathpack.tools.bench.range_report import BandSet, chart, markdown
+from swathpack.tools.bench.transform_coder import share_out
 
 NAN = float("nan")
 
@@ -48,6 +50,18 @@ def found() -> BandSet:
     # ours, a peer, a second one that does not reach the first rate
     table = np.array([[[10.0, 5.0], [20.0, 5.0], [NAN, 4.0]], [[10.0, 5.0], [5.0, 5.0], [NAN, 10.0]]])
     return BandSet("two bands", ("one", "other"), ("J", "K"), (0.1, 1.0), table)
+
+
+def test_a_table_of_one_scene_has_no_worst():
+    one = found()
+    text = markdown(BandSet("a file", ("one",), one.peers, one.rates, one.table[:1]), each=False)
+    assert "| 1 scene, bppb | 0.1 | 1 |" in text and "| over J | 0.50 | 1.00 |" in text
+
+
+def test_every_tile_has_its_head():
+    tiles = [encode_tile(scene().data * size, None, None, 1.0) for size in (1, 0)]
+    given = share_out(tiles, sum(tile.head for tile in tiles) + 200)
+    assert given[1] == tiles[1].head and tiles[0].head < given[0] <= tiles[0].head + 200
 
 
 def test_tables_have_means_in_the_logarithms_and_the_worst_scene():
