@@ -4,8 +4,9 @@
 
 Minutes are of CPU time on a processor, of the clock on a GPU. Prints, on the middle of every second val place, bits a pixel and band by the
 integer entropy network and PSNR over all bands and the visible ones at three steps; writes `joint.pt` (weights, averaged weights,
-optimiser) and `curve.json`; the same command resumes. What is not among --parts stays as it was. --rate static takes the proxy of
-stage 1 in the place of the entropy network. `python -m swathpack.tools.bench.joint runs/joint/*` makes a table of runs.
+optimiser) and `curve.json`, and without a branch `transform.pt` and `entropy.pt`, for `swathpack.export.edge_model`; the same command
+resumes. What is not among --parts stays as it was. --rate static takes the proxy of stage 1 in the place of the entropy network.
+`python -m swathpack.tools.bench.joint runs/joint/*` makes a table of runs.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import torch
 from torch import Tensor
 
 from swathpack.codec.analysis_branch import NONE, SIZES, gmac
+from swathpack.codec.atomic import replaced
 from swathpack.codec.data import CropSampler, Cube, load_cubes
 from swathpack.codec.joint import (
     WEIGHTS,
@@ -174,6 +176,16 @@ def train(args: argparse.Namespace) -> None:
         if not run.resumed:
             run.tell("", evaluate)
         run.run(loss, evaluate)
+        if joint.branch is None:  # a linear analysis without its branch would be another one
+            write_stages(run, args.out)
+
+
+def write_stages(run: Trainer, out: Path) -> None:
+    """transform.pt and entropy.pt of the averaged weights, in the form of stages 3 and 2, for `swathpack.export.edge_model`."""
+    for name in ("transform", "entropy"):
+        own = {key.removeprefix(f"{name}."): value for key, value in run.ema.items() if key.startswith(f"{name}.")}
+        with replaced(out / f"{name}.pt") as part:
+            torch.save({"ema": own, "state": {"step": run.step, "seconds": run.seconds}}, part)
 
 
 def parts_of(text: str) -> tuple[str, ...]:

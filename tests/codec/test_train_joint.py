@@ -16,8 +16,10 @@ from swathpack.codec.data import CropSampler, load_cubes  # noqa: E402
 from swathpack.codec.entropy import EntropyModel  # noqa: E402
 from swathpack.codec.joint import Joint, read_joint  # noqa: E402
 from swathpack.codec.joint_val import Curve  # noqa: E402
+from swathpack.codec.train_entropy import load_transform  # noqa: E402
 from swathpack.codec.transform import EdgeTransform  # noqa: E402
 from swathpack.edge.codec.model import DEFAULT_DIRECTORY  # noqa: E402
+from swathpack.export.edge_model import load_entropy  # noqa: E402
 from tests.codec.joint_data import words, write_places  # noqa: E402
 
 
@@ -77,6 +79,7 @@ def test_a_run_trains_its_parts_alone_and_goes_on_from_its_files(root: Path, tmp
     first, start = weights(tmp_path / "run" / "joint.pt"), read_joint(DEFAULT_DIRECTORY, "small").state_dict()
     changed = {name for name in first if not torch.equal(first[name], start[name]) and "branch" not in name}
     assert changed == {"transform.analysis_kernel"} and first["branch.leave.weight"].any()
+    assert not (tmp_path / "run" / "transform.pt").exists()  # it would lack the branch
     train_joint.main([*given, "--steps", "4"])
     assert not torch.equal(weights(tmp_path / "run" / "joint.pt")["branch.leave.weight"], first["branch.leave.weight"])
     curve = Curve.read(tmp_path / "run" / "curve.json")
@@ -87,6 +90,14 @@ def test_a_run_trains_its_parts_alone_and_goes_on_from_its_files(root: Path, tmp
         "2",
         "4",
     ]
+
+
+def test_without_a_branch_the_export_takes_what_was_trained(root: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    train_joint.main(words(root, out, "--branch", "none", "--steps", "1"))
+    ema = torch.load(out / "joint.pt", weights_only=True)["ema"]
+    assert torch.equal(load_transform(out / "transform.pt").analysis_kernel, ema["transform.analysis_kernel"])
+    assert torch.equal(load_entropy(out / "entropy.pt").base_index, ema["entropy.base_index"])
 
 
 def test_a_run_of_other_settings_is_not_gone_on_with(root: Path, tmp_path: Path, capsys) -> None:
