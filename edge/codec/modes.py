@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swathpack.edge.bands import BANDS
-from swathpack.edge.codec.transform_coder import Weights, weights_for
+from swathpack.edge.codec.transform_coder import Weights, masks_count, weights_for
 
 MODES = ("auto", "learned", "transform")  # auto: the better of both, a tile
 LEAST_LEARNED_BANDS = 9  # with fewer, the learned codec spends bits on bands that nobody gave
@@ -54,6 +54,10 @@ class Weighing:
     def of(self, bands: Sequence[str], counts: NDArray[np.generic], valid: NDArray[np.bool_]) -> Weights:
         """The weights of a tile's bands: counts (C, H, W), valid (H, W)."""
         return weights_for(self.choice, bands, self.bppb, counts, valid)
+
+    def masks_count(self, bands: Sequence[str], counts: NDArray[np.generic], valid: NDArray[np.bool_]) -> bool:
+        """Whether the water mask decides between payloads of about the same error; see `transform_coder.masks_count`."""
+        return masks_count(self.choice, bands, self.bppb, counts, valid)
 
 
 class Rivals(Protocol):

@@ -137,13 +137,18 @@ def against(
 
 
 def refined_payload(
-    payload: bytes, counts: Samples, valid: NDArray[np.bool_], names: Sequence[str], date: Counts | None = None
+    payload: bytes,
+    counts: Samples,
+    valid: NDArray[np.bool_],
+    names: Sequence[str],
+    date: Counts | None = None,
+    worth: float = transform_coder.WORTH,
 ) -> bytes | None:
     """A transform payload that is to be sent as it is, coded once more for its length; see `transform_coder.refine_payload`.
     Raises PlainError.
     """
     try:
-        return transform_coder.refine_payload(payload, counts, valid, known_names(names), date)
+        return transform_coder.refine_payload(payload, counts, valid, known_names(names), date, worth)
     except transform_coder.TransformCoderError as error:
         raise PlainError(str(error)) from error
 

@@ -3,9 +3,10 @@
     python -m swathpack.tools.bench.pictures ../shared/data --out docs/pictures          # the page's pictures and tables
     python -m swathpack.tools.bench.pictures ../shared/data --cubes boadella --bppb 0.0414
 
-The first date of a cube, at most 256 x 256, all bytes counted, decoded from them. Peers get the setting that comes nearest
+The first date of a cube, at most 256 x 256, all bytes counted, decoded from them (`swathpack.tools.demo.pictures`: of the demo's
+scene). Peers get the setting that comes nearest
 to the budget from below, and their figures are read between that and the next one, in the logarithm of the rate; pictures are
-of the setting below. See `swathpack.tools.bench.looks` for what is measured.
+of the setting below, of large scenes the middle. See `swathpack.tools.bench.looks` for what is measured.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from swathpack.tools.progress import Progress
 RATES = (0.0163, 0.0414, 0.087)
 SCENES = ("41_4", "l2a__637U_59R_1_3", "boadella", "T33SVB", "lahinch", "l1c__609U_541L_3_0")
 LARGEST = 256
+COLOURS = 128  # of a picture's file
 Image = NDArray[np.uint16]
 PEER_NAMES = ("j2k-klt", "x265-klt", "av1-klt", "j2k-klt-visible", "x265-klt-visible", "av1-klt-visible")
 
@@ -139,18 +141,25 @@ def scenes(folder: Path, wanted: Sequence[str], split: str) -> list[tuple[str, I
     return found
 
 
+def middle(picture: NDArray[np.float64]) -> NDArray[np.float64]:
+    """At most LARGEST pixels each way of a picture (H, W, 3)."""
+    top, left = ((side - LARGEST) // 2 if side > LARGEST else 0 for side in picture.shape[:2])
+    return picture[top : top + LARGEST, left : left + LARGEST]
+
+
 def draw(path: Path, image: Image, rows: dict[float, dict[str, Made]]) -> None:
     """A PNG: a row a rate; the original, ours before and after, the peer with the best true colour."""
+    import PIL.Image
     from matplotlib import pyplot
 
-    show = looks.stretch_of(looks.picture_of(image, BANDS))
-    figure, axes = pyplot.subplots(len(rows), 4, figsize=(13, 3.5 * len(rows)), squeeze=False)
+    show = looks.stretch_of(middle(looks.picture_of(image, BANDS)))
+    figure, axes = pyplot.subplots(len(rows), 4, figsize=(13, 3.75 * len(rows)), dpi=72, squeeze=False)
     for line, (rate, made) in zip(axes, rows.items()):
         others = [name for name in made if not name.startswith("SwathPack")]
         best = max(others, key=lambda name: made[name][1].true_colour)
         for axis, name in zip(line, ("", *DRAWN, best)):
             shown, look = made.get(name, (image, None))
-            axis.imshow(show(looks.picture_of(shown, BANDS)).astype(np.uint8), interpolation="nearest")
+            axis.imshow(show(middle(looks.picture_of(shown, BANDS))).astype(np.uint8), interpolation="nearest")
             title = (
                 f"original, {rate:g} bppb"
                 if look is None
@@ -159,8 +168,10 @@ def draw(path: Path, image: Image, rows: dict[float, dict[str, Made]]) -> None:
             axis.set_title(title, fontsize=9)
             axis.set_axis_off()
     figure.tight_layout()
-    figure.savefig(path, dpi=72, format="png")
+    figure.canvas.draw()
+    drawn = PIL.Image.fromarray(np.asarray(figure.canvas.buffer_rgba())[..., :3].copy())  # type: ignore[attr-defined]
     pyplot.close(figure)
+    drawn.quantize(COLOURS, dither=PIL.Image.Dither.NONE).save(path, format="png", optimize=True)
 
 
 def table(results: dict[float, dict[str, list[Look]]]) -> str:
@@ -200,32 +211,46 @@ def measure(name: str, image: Image, rates: Sequence[float], tick: Callable[[], 
     return found
 
 
+def compare(
+    chosen: Sequence[tuple[str, Image]], rates: Sequence[float], out: Path | None, kept: Sequence[Path], force: bool
+) -> None:
+    """Every scene by every codec: its figures printed, its picture in `out` unless that is None, then a table of means. kept: folders
+    that are not written to. Raises UserError and PeerError.
+    """
+    results: dict[float, dict[str, list[Look]]] = {rate: {} for rate in rates}
+    with Progress(len(chosen) * len(rates) * len(CODECS), "coding") as bar:
+        for name, image in chosen:
+            rows = measure(name, image, rates, bar.step)
+            for rate, made in rows.items():
+                for codec, (_, look) in made.items():
+                    results[rate].setdefault(codec, []).append(look)
+            if out:
+                with Output(out / f"{name.replace('__', '_')}.png", kept, force) as place:
+                    draw(place, image, rows)
+    print("\nall bands dB / true colour dB / false colour dB / blocks / NDVI error / NDWI error / water mask agrees\n")
+    print(table(results))
+
+
+def common(parser: argparse.ArgumentParser) -> None:
+    """Options of all that draws pictures."""
+    parser.add_argument("--bppb", default=",".join(map(str, RATES)), help="rates (default %(default)s)")
+    parser.add_argument("--out", type=Path, help="folder for a PNG a scene")
+    parser.add_argument("--force", action="store_true", help="replace pictures that exist")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="folder of cubes with catalog.json")
     parser.add_argument("--cubes", default=",".join(SCENES), help="parts of names (default %(default)s)")
-    parser.add_argument("--bppb", default=",".join(map(str, RATES)), help="rates (default %(default)s)")
     parser.add_argument("--split", default="val", help="split of the catalogue (default %(default)s)")
-    parser.add_argument("--out", type=Path, help="folder for a PNG a scene")
-    parser.add_argument("--force", action="store_true", help="replace pictures that exist")
+    common(parser)
     args = parser.parse_args()
     try:
         rates = [float(r) for r in args.bppb.split(",")]
         chosen = scenes(args.folder, args.cubes.split(","), args.split)
-        results: dict[float, dict[str, list[Look]]] = {rate: {} for rate in rates}
-        with Progress(len(chosen) * len(rates) * len(CODECS), "coding") as bar:
-            for name, image in chosen:
-                rows = measure(name, image, rates, bar.step)
-                for rate, made in rows.items():
-                    for codec, (_, look) in made.items():
-                        results[rate].setdefault(codec, []).append(look)
-                if args.out:
-                    with Output(args.out / f"{name}.png", [args.folder], args.force) as place:
-                        draw(place, image, rows)
+        compare(chosen, rates, args.out, [args.folder], args.force)
     except (UserError, PeerError, ValueError) as error:
         raise SystemExit(f"error: {error}") from error
-    print("\nall bands dB / true colour dB / false colour dB / blocks / NDVI error / NDWI error / water mask agrees\n")
-    print(table(results))
     return 0
 
 

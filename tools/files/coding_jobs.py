@@ -28,12 +28,13 @@ from swathpack.edge.codec.plain import (
 )
 from swathpack.edge.codec.prediction import CodingContext
 from swathpack.edge.codec.tile_coder import DEAD_ZONE, CodedLatent, analyse_tile, encode_tile, weigh_contexts
-from swathpack.edge.codec.transform_coder import counts_of
+from swathpack.edge.codec.transform_coder import OTHERS, WORTH, agreement, counts_of
 from swathpack.edge.frame import Frame
 from swathpack.edge.stream import ContextRef, Segment
 from swathpack.edge.stream.quality import TRANSFORM
 
 ROOM_FACTOR, ROOM_MORE = 6, 4096  # what a payload may take, against what it will probably be cut to
+ALIKE = 0.05  # log2 of squared errors: so little more is worth a truer water mask
 
 
 def room_for(aim_bytes: int) -> int:
@@ -116,14 +117,23 @@ def dated(_: EdgeModel, tile: Frame, alone: CodedPlain, aim_bytes: int, dates: S
 
 
 def refined(_: EdgeModel, tile: Frame, payload: bytes, date: Counts | None, weighing: Weighing) -> bytes | None:
-    """Another transform payload of at most as many bytes whose image has less error; None where none was found."""
+    """Another transform payload of at most as many bytes whose image has less error; None where none was found. Where water masks
+    count, more are tried, and of those with about the least error the one with the truest mask is taken.
+    """
     tile = filled_tile(tile)
-    found = refined_payload(payload, tile.data, tile.valid, tile.bands, date)
-    if found is None:
-        return None
-    drawn = (counts_of(_drawn(p, tile, date)) for p in (payload, found))  # rounded, as whoever decodes it sees it
+    masks = weighing.masks_count(tile.bands, tile.data, tile.valid)
+    tried = (
+        refined_payload(payload, tile.data, tile.valid, tile.bands, date, worth)
+        for worth in (WORTH, *(OTHERS if masks else ()))
+    )
+    every = [payload, *(found for found in tried if found is not None)]
+    drawn = [counts_of(_drawn(p, tile, date)) for p in every]  # rounded, as whoever decodes it sees it
     costs = [_cost_of(counts, tile, weighing) for counts in drawn]
-    return found if costs[1] < costs[0] else None
+    best = min(range(len(every)), key=costs.__getitem__)
+    if masks:
+        alike = [n for n, cost in enumerate(costs) if cost <= costs[best] + ALIKE]
+        best = max(alike, key=lambda n: (_mask_of(drawn[n], tile), -costs[n]))
+    return every[best] if best else None
 
 
 def image(
@@ -174,6 +184,11 @@ def _synthesised(model: EdgeModel, tile: Frame, coded: CodedLatent) -> NDArray[n
 def filled_tile(tile: Frame) -> Frame:
     """The tile without holes: single bands that lack data there get what costs little."""
     return replace(tile, data=filled_counts(tile), holes=np.zeros((0, 0, 0), np.bool_)) if tile.holes.any() else tile
+
+
+def _mask_of(image: NDArray[np.generic], tile: Frame) -> float:
+    """Share of valid pixels whose water mask the image keeps."""
+    return agreement(tile.bands, tile.data[:, tile.valid], image[:, tile.valid])
 
 
 def _cost_of(image: NDArray[np.generic], tile: Frame, weighing: Weighing) -> float:

@@ -13,16 +13,20 @@ from swathpack.edge.codec.transform_coder.tile import (
     layer_ends,
     weights_in,
 )
-from swathpack.edge.codec.transform_coder.trellis import refine_payload
-from swathpack.edge.codec.transform_coder.weights import CHOICES, Weights, weighted_errors, weights_for
+from swathpack.edge.codec.transform_coder.trellis import OTHERS, WORTH, refine_payload
+from swathpack.edge.codec.transform_coder.water import agreement
+from swathpack.edge.codec.transform_coder.weights import CHOICES, Weights, masks_count, weighted_errors, weights_for
 
 __all__ = [
     "CHOICES",
     "LAYERS",
+    "OTHERS",
+    "WORTH",
     "CodedTile",
     "DecodedTile",
     "TransformCoderError",
     "Weights",
+    "agreement",
     "counts_of",
     "decode_tile",
     "encode_against",
@@ -30,6 +34,7 @@ __all__ = [
     "first_target",
     "is_predicted",
     "layer_ends",
+    "masks_count",
     "refine_payload",
     "weighted_errors",
     "weights_for",

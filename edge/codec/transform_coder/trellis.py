@@ -41,6 +41,7 @@ from swathpack.edge.codec.transform_coder.prediction import Counts
 from swathpack.edge.codec.transform_coder.shaped import holes_in
 
 WORTH = 0.3  # squared steps a bit: of 0.15 to 0.5 what gives the least error
+OTHERS = 0.2, 0.4  # give nearly as little, and other errors
 ROUNDS = 6  # codings at most; beside a date the first guess may be far off
 SHORTEST = 0.997  # of the room that is enough
 LONGEST = 1.0003  # cut off by that much, a payload loses next to nothing
@@ -61,12 +62,13 @@ class _Coding:
     values: NDArray[np.float32]
     holes: NDArray[np.uint8] | None
     earlier: Earlier | None
+    worth: float = WORTH
 
     def at(self, index: int, fine: int) -> bytes:
         """The payload with a trellis of that step."""
         head = replace(self.head, step=index, fine=fine)
         costs = bitplane.trellis_costs()
-        found = native.choose_indices(self.layout.subbands, self.values, head.step_dn, WORTH, costs, self.holes)
+        found = native.choose_indices(self.layout.subbands, self.values, head.step_dn, self.worth, costs, self.holes)
         scaled, planes = scaled_indices(found)
         front = write_head(replace(head, planes=planes), len(self.head.means), self.expected)
         most = 4 * len(found) + 4096
@@ -107,15 +109,16 @@ def refine_payload(
     valid: NDArray[np.bool_],
     names: Sequence[str] | None,
     date: Counts | None = None,
+    worth: float = WORTH,
 ) -> bytes | None:
     """A payload with a trellis of at most as many bytes as `payload`, which codes `samples` (C, H, W) on the same bases; None where
-    there is no C library, or nothing that could gain. date: what it is coded against. Whether it draws the tile better is for
-    the caller to see: the error of both is known when both are decoded.
+    there is no C library, or nothing that could gain. date: what it is coded against. worth: of a bit, in squared steps. Whether it
+    draws the tile better is for the caller to see: the error of both is known when both are decoded.
     """
     coding = _coding_of(payload, samples, valid, names, date) if native.available() else None
     if coding is None or not coding.values.any():
         return None
-    return _fitted(coding, len(payload))
+    return _fitted(replace(coding, worth=worth), len(payload))
 
 
 def _coding_of(

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from swathpack.edge.codec.transform_coder import water
 from swathpack.edge.codec.transform_coder.header import BitReader, BitWriter
 
 VISIBLE = frozenset(("B02", "B03", "B04", "blue", "green", "red"))
-GREEN, INFRARED = frozenset(("B03", "green")), frozenset(("B08", "nir"))
 LEVEL_BITS, OWN_LEVEL_BITS = 2, 3
 # 2^(k/2) and its inverse, written out so that no library's rounding is in them.
 _ROOT, _INVERSE_ROOT = 1.41421356237309505, 0.70710678118654752
@@ -30,8 +30,10 @@ FULL_BPPB, HALF_BPPB = 0.25, 1.0  # below: weights that follow the tile; below: 
 # and 4. Fitted on first dates of 36 training cubes (docs/pictures.md).
 GAIN = 1.6
 LEAST, MOST = 2, 4
-# Where infrared is not far above green in more than WATERY of the pixels, water masks hang on it: it then weighs 1.41.
-NEAR, WATERY = 1.25, 0.01
+# Water masks hang on infrared where it is not far above green in more than WATERY of the pixels, if the visible bands weigh more than
+# 2, and where more than EDGED lie by the edge of the mask, with any: it then weighs 1.41.
+NEAR, WATERY, EDGED = 1.25, 0.01, 0.04
+SOME = 0.01  # by the edge: of payloads that draw a tile alike, files then keep the one with the truest mask
 THIN = 2  # every other row and column tells enough
 
 
@@ -67,7 +69,7 @@ class Weights:
         """What squared errors by these weights are multiplied by before tiles are weighed against each other: more weight
         than the usual 2 decides where a tile's bits go, not how many it gets (they stay where the geometric mean of the
         weights does)."""
-        more = sum(self.levels) - LEAST * sum(self.heaviest) if self.level > LEAST else 0
+        more = max(sum(self.levels) - LEAST * sum(self.heaviest), 0)
         return float(2.0 ** (-more / max(len(self.levels), 1)))
 
     @property
@@ -111,10 +113,29 @@ def _weights_of(names: Sequence[str], samples: NDArray[np.generic], valid: NDArr
     wanted = GAIN**2 * float(spreads[~seen].mean())  # of the squared spread of visible bands
     steps = [level for level in range(LEAST, MOST) if wanted > 2 ** (level + 0.5) * float(spreads[seen].mean())]
     level = LEAST + len(steps)
-    green, infrared = ([n for n, name in enumerate(names) if name in one] for one in (GREEN, INFRARED))
-    watery = green and infrared and (inside[infrared[0]] < NEAR * inside[green[0]]).mean() > WATERY
-    raised = {infrared[0]: 1} if watery and level > LEAST else {}
-    return Weights(tuple(raised.get(n, level * bool(heavy)) for n, heavy in enumerate(seen)))
+    raised = int(_masks_hang_on_infrared(water.pair_of(names, inside), level))
+    levels = (level if heavy else raised * (name in water.INFRARED) for name, heavy in zip(names, seen))
+    return Weights(tuple(levels))
+
+
+def _masks_hang_on_infrared(pair: tuple[NDArray[np.int64], NDArray[np.int64]] | None, level: int) -> bool:
+    """Of green and infrared, (N,) counts each, beside visible bands of that level."""
+    if pair is None:
+        return False
+    green, infrared = pair
+    watery = (infrared < NEAR * green).mean() > WATERY
+    return bool((watery and level > LEAST) or water.edge_share(pair) > EDGED)
+
+
+def masks_count(
+    choice: str, names: Sequence[str], bppb: float, samples: NDArray[np.generic], valid: NDArray[np.bool_]
+) -> bool:
+    """Whether the water mask decides between payloads of about the same error, of a tile as in `weights_for`: at low rates, where
+    enough of it lies by the mask's edge and least error is not asked for.
+    """
+    if choice != "auto" or bppb > FULL_BPPB:
+        return False
+    return water.edge_share(water.pair_of(names, samples[:, valid])) > SOME
 
 
 def _alike(levels: Sequence[int]) -> bool:

@@ -13,6 +13,7 @@ from swathpack.edge.codec.transform_coder import (
     decode_tile,
     encode_against,
     encode_tile,
+    masks_count,
     weighted_errors,
     weights_for,
     weights_in,
@@ -42,13 +43,11 @@ def test_bands_that_are_all_alike_have_none() -> None:
         weights_for("much", FOUR, 0.1, TILE, ALL)
 
 
-def spread_tile(visible: float, infrared: float = 3000.0) -> NDArray[np.uint16]:
-    """(12, 48, 48): B02, B03, B04 about 800 with a standard deviation of `visible`, others about 3,000 with 400; B08 about
-    `infrared`."""
+def spread_tile(visible: float) -> NDArray[np.uint16]:
+    """(12, 48, 48): B02, B03, B04 about 800 with a standard deviation of `visible`, others about 3,000 with 400."""
     noise = np.random.default_rng(4).normal(size=(12, 48, 48))
     seen = np.array([name in ("B02", "B03", "B04") for name in BANDS])[:, None, None]
     tile = np.where(seen, 800 + visible * noise, 3000 + 400 * noise)
-    tile[BANDS.index("B08")] += infrared - 3000
     return tile.clip(1, 9000).astype(np.uint16)
 
 
@@ -68,11 +67,31 @@ def test_only_pixels_that_are_valid_are_looked_at() -> None:
 
 def test_infrared_weighs_more_where_water_masks_hang_on_it() -> None:
     land, valid = spread_tile(190), np.ones((48, 48), np.bool_)
-    shore = spread_tile(190, 700)
+    shore, bright = spread_tile(260), spread_tile(400)
+    shore[BANDS.index("B08"), :, :4] = bright[BANDS.index("B08"), :, :4] = 100  # water that nothing turns to land
     found = weights_for("auto", BANDS, 0.1, shore, valid)
     assert found.levels == tuple({"B02": 3, "B03": 3, "B04": 3, "B08": 1}.get(name, 0) for name in BANDS)
     assert weights_for("auto", BANDS, 0.1, land, valid) == Weights.visible(BANDS, 3)
-    assert weights_for("auto", BANDS, 0.1, spread_tile(400, 700), valid) == Weights.visible(BANDS, 2)
+    assert weights_for("auto", BANDS, 0.1, bright, valid) == Weights.visible(BANDS, 2)
+
+
+@pytest.mark.parametrize(("lake", "level"), [(440, 1), (430, 1), (450, 0)])  # NDWI -0.048, -0.036, -0.059
+def test_infrared_weighs_more_where_many_pixels_lie_by_the_edge_of_the_water_mask(lake: int, level: int) -> None:
+    tile, every = spread_tile(400), np.ones((48, 48), np.bool_)
+    tile[BANDS.index("B03"), :, :4], tile[BANDS.index("B08"), :, :4] = 400, lake
+    assert weights_for("auto", BANDS, 0.1, tile, every).levels[BANDS.index("B08")] == level
+    tile[BANDS.index("B08"), :40, :4] = 3000
+    assert weights_for("auto", BANDS, 0.1, tile, every) == Weights.visible(BANDS, 2)
+
+
+def test_masks_count_at_low_rates_where_some_pixels_lie_by_the_edge() -> None:
+    tile, every, land = spread_tile(190), np.ones((48, 48), np.bool_), np.ones((48, 48), np.bool_)
+    tile[BANDS.index("B03"), :12, :4], tile[BANDS.index("B08"), :12, :4] = 800, 860  # a fiftieth
+    land[:, :4] = False
+    assert masks_count("auto", BANDS, 0.25, tile, every) and masks_count("auto", FOUR, 0.1, tile[[1, 2, 3, 7]], every)
+    assert not masks_count("auto", BANDS, 0.26, tile, every) and not masks_count("equal", BANDS, 0.1, tile, every)
+    assert not masks_count("auto", BANDS, 0.1, tile, land) and not masks_count("auto", BANDS, 0.1, tile, ~every)
+    assert not masks_count("auto", BANDS[3:], 0.1, tile[3:], every)
 
 
 def test_the_header_tells_them() -> None:
@@ -159,6 +178,7 @@ def test_errors_without_weights_are_raised_between_none_and_all_of_the_spread() 
 def test_more_weight_moves_a_tile_s_bytes_not_how_many_it_gets() -> None:
     assert [Weights.visible(FOUR, level).balance for level in (0, 1, 2)] == [1, 1, 1]
     assert Weights((4, 4, 4, 0)).balance == pytest.approx(2 ** (-6 / 4)) and Weights((3, 0, 0, 1)).balance == 0.5**0.5
+    assert Weights((2, 2, 2, 1)).balance == 2 ** (-1 / 4) and Weights((1, 0, 0, 0)).balance == 1
     tile, valid = spread_tile(140), np.ones((48, 48), np.bool_)
     ends = []
     for level in (2, 4):
