@@ -1,7 +1,8 @@
 """Analysis, entropy model and synthesis as one network, with the rate that the entropy network really asks for.
 
     joint = read_joint(Path("models/edge"), "small")
-    found = cost_of(joint, frames, q, ...)
+    batch = alone(straight(joint.coefficients(frames), q, 0.08), q)
+    bits, expected = staged(joint.entropy, batch, shift)
 
 Symbols are rounded, gradients pass straight through the rounding; the rate is that of the stream, a base layer by one pass
 of the entropy network and what refines it by another (`swathpack.codec.base_layer`). The base's own symbols are constants:
