@@ -49,8 +49,8 @@ CONTEXT_SHARE = 0.25  # of batches whose contexts are other dates; the others ha
 PLAIN_SHARE = 0.2  # of batches coded without a base layer, as some tiles are
 BRANCH_RATE, TABLE_RATE, KERNEL_RATE, PRIOR_RATE = 3.0, 10.0, 0.05, 100.0  # over the learning rate of the other weights
 PRIOR_CROPS = 32
-# Bits and squared error a pixel and band. With nearly none, crops of calm water rule: gradients of the analysis are then so unlike from
-# crop to crop that thousands of them make a direction, in place of hundreds (docs/training.md).
+# Bits and squared error a pixel and band. With nearly none, crops of calm water rule, and it takes thousands of crops before their
+# gradients of the analysis make a direction; with the cost itself hundreds (docs/training.md).
 FLOOR = 0.3
 
 
