@@ -17,7 +17,7 @@ from swathpack.codec.fit_estimates import Squares, observe
 from swathpack.edge.codec.transform_coder import native
 from swathpack.edge.codec.transform_coder.bitplane import FRACTION
 from swathpack.edge.codec.transform_coder.layout import Layout
-from swathpack.edge.codec.transform_coder.trellis import WORTH, bits_about, scaled_indices
+from swathpack.edge.codec.transform_coder.trellis import WORTH, scaled_indices
 
 STEPS = 2.0 ** np.arange(1, 8.5, 0.5)  # DN
 STEPS_A_CROP, LEAST_BITS, MOST_BITS = 2, 0.03, 3.0
@@ -54,6 +54,11 @@ def samples_of(crops: Sequence[tuple[Layout, NDArray[np.int32]]], seed: int = 1)
         usable = STEPS[(bits > LEAST_BITS) & (bits < MOST_BITS)]
         for step in rng.choice(usable, min(STEPS_A_CROP, len(usable)), replace=False):
             yield Sample(layout, values, float(step))
+
+
+def bits_about(sizes: NDArray[np.floating], step: float) -> float:
+    """Bits a coefficient of these sizes at that step, so that crops have some of every rate: too few at low rates, else too many."""
+    return 1.3 * float(np.log2(1 + sizes / (2 * step)).mean())
 
 
 def fit_costs(samples: Sequence[Sample]) -> NDArray[np.float32]:

@@ -112,16 +112,25 @@ def plain_bits(model: EntropyModel, y: Tensor, q: Tensor, batch: Batch) -> Tenso
     return logistic_bits(y, mean.float(), index.float())
 
 
-def refined_bits(model: EntropyModel, y: Tensor, q: Tensor, shift: Tensor, first: Tensor, known: Tensor) -> Tensor:
-    """Bits of every symbol of y at step q when its base of that shift is known; the base stands in the second
-    context's place, `first` (B, 512, h, w) in steps of q and `known` (B, 16) are the first context.
+def refined(
+    model: EntropyModel, y: Tensor, q: Tensor, shift: Tensor, first: Tensor, known: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Bits of every symbol of y at step q when its base of that shift is known, and the mean and table index that say so;
+    the base stands in the second context's place, `first` (B, 512, h, w) in steps of q and `known` (B, 16) are the first
+    context.
     """
     base = base_of(y, shift)
     flags = -(torch.arange(LAYERS) < BASE_GROUPS).float().expand_as(known)
     context = base_context(first, known, base, shift, flags)
     mean, index = model(y, context, q)
     mean, index = mean.float(), index.float()
-    return with_base(logistic_bits(y, mean, index), bits_in_bins(y, mean, index, *bin_of(base, shift)))
+    bits = with_base(logistic_bits(y, mean, index), bits_in_bins(y, mean, index, *bin_of(base, shift)))
+    return bits, mean, index
+
+
+def refined_bits(model: EntropyModel, y: Tensor, q: Tensor, shift: Tensor, first: Tensor, known: Tensor) -> Tensor:
+    """The bits of `refined` alone."""
+    return refined(model, y, q, shift, first, known)[0]
 
 
 def base_context(first: Tensor, known: Tensor, base: Tensor, shift: Tensor, flags: Tensor) -> Context:

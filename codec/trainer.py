@@ -30,7 +30,7 @@ class Trainer:
     """file: where the run is kept, and resumed from if it exists; seconds only count what training takes.
 
     warm, early: for the first `warm` steps the average takes `early` of the new weights. beside: modules trained along
-    that are no part of the model. steps: how many it runs for, in the place of minutes.
+    that are no part of the model. steps: how many it runs for, in the place of minutes. clock: what seconds are of.
     """
 
     def __init__(
@@ -43,11 +43,12 @@ class Trainer:
         warm: int = 200,
         early: float = 0.1,
         steps: int = 0,
+        clock: Callable[[], float] = time.monotonic,
         **beside: nn.Module,
     ) -> None:
         self.model, self.optimiser, self.file, self.beside = model, optimiser, file, beside
         self.total_s, self.report_s, self.warm, self.early = 60 * minutes, report_s, warm, early
-        self.steps = steps
+        self.steps, self.clock = steps, clock
         self.rates = [group["lr"] for group in optimiser.param_groups]
         self.ema, self.step, self.seconds = averaged(model), 0, 0.0
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -68,9 +69,9 @@ class Trainer:
         """loss: progress 0..1 -> what is minimised, and what is told. evaluate: a text about the averaged weights."""
         average, reported = None, self.seconds
         while (progress := self.progress) < 1:
-            tick = time.monotonic()
+            tick = self.clock()
             told = self._step(loss, progress)
-            self.seconds += time.monotonic() - tick
+            self.seconds += self.clock() - tick
             average = told if average is None else 0.98 * average + 0.02 * told
             if self.seconds - reported > self.report_s or self.progress >= 1:
                 reported = self.seconds

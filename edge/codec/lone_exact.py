@@ -120,13 +120,15 @@ def read_exact_front(payload: bytes) -> ExactFront | None:
         return None
     rest = payload[lone.start : lone.start + _LONGEST]
     try:
-        max_error, at = read_error(rest)
+        max_error, at, refined = read_error(rest)
         core = Cursor(rest, at)
         length = core.varint()
     except (PlainError, StreamError) as error:
         if len(rest) < _LONGEST:
             return None
         raise PlainError(f"lone tile: {error}") from error
+    if refined:
+        raise PlainError("lone tile: expected predictions as a board makes them, found refined ones")
     start = lone.start + core.at
     if length > lone.height * lone.width // 8 + 64:  # deflate makes no more of any mask
         raise PlainError(f"lone tile: expected a mask of {lone.height} x {lone.width} pixels, found {length} bytes")

@@ -2,7 +2,8 @@
 or to a greatest error). What they give and take is what `CodedLatent` and `tile_decoder` do, with counts for latents.
 
 A quality byte names the mode: TRANSFORM or PREDICTIVE, which no step and base of the learned codec make. A predictive
-payload starts with the greatest error: one byte 0..254, or 255 and four bytes, little-endian.
+payload starts with the greatest error: one byte 0..254, or 255 and four bytes, little-endian, whose highest bit says that
+predictions are refined.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from swathpack.edge.stream.quality import PREDICTIVE, TRANSFORM
 MAX_BANDS = 16
 FINEST_DN = 0.5  # of the transform coder's last bit plane, when nothing is said
 _LONG = 255
+_REFINED = 1 << 31  # of the four bytes, above every error that there may be: readers of before refuse it as too great
 Samples = NDArray[np.generic]
 Counts = NDArray[np.uint16]
 
@@ -168,15 +170,17 @@ def _plain_of(coded: transform_coder.CodedTile, counts: Samples, names: Sequence
     return replace(made, reference=coded.reference, source=coded)
 
 
-def encode_predictive(counts: Samples, valid: NDArray[np.bool_], max_error: int = 0) -> CodedPlain:
-    """Counts (C, H, W), each valid one to come back within `max_error`. Raises PlainError, also where one does not: what was
-    coded is decoded and compared.
+def encode_predictive(
+    counts: Samples, valid: NDArray[np.bool_], max_error: int = 0, refined: bool = False
+) -> CodedPlain:
+    """Counts (C, H, W), each valid one to come back within `max_error`; refined: see `predictive.encode`. Raises PlainError,
+    also where one does not: what was coded is decoded and compared.
     """
     try:
-        coded, _ = predictive.encode_checked(counts, valid, max_error)
+        coded, _ = predictive.encode_checked(counts, valid, max_error, refined=refined)
     except predictive.PredictiveError as error:
         raise PlainError(str(error)) from error
-    head = error_bytes(max_error)
+    head = error_bytes(max_error, coded.refined)
     sizes = coded.sizes + np.where(np.arange(LAYERS + 1) > 0, len(head), 0)
     distortion = error_of_strips(counts, valid, max_error)
     return CodedPlain(PREDICTIVE, head + coded.payload, sizes, distortion, latent_size(counts.shape))
@@ -193,9 +197,11 @@ def error_of_strips(counts: Samples, valid: NDArray[np.bool_], max_error: int) -
     return max(energy, exact + max(inside.size, 1)) * left + exact * (1 - left)
 
 
-def error_bytes(max_error: int) -> bytes:
-    """The greatest error as payloads say it."""
-    return bytes([max_error]) if max_error < _LONG else bytes([_LONG]) + max_error.to_bytes(4, "little")
+def error_bytes(max_error: int, refined: bool = False) -> bytes:
+    """The greatest error as payloads say it, and whether predictions are refined."""
+    if max_error < _LONG and not refined:
+        return bytes([max_error])
+    return bytes([_LONG]) + (max_error | _REFINED * refined).to_bytes(4, "little")
 
 
 @dataclass(frozen=True, eq=False)
@@ -238,12 +244,17 @@ def greatest_error(payload: bytes) -> int:
     return read_error(payload)[0]
 
 
-def read_error(payload: bytes) -> tuple[int, int]:
-    """(greatest error, bytes that it takes) of what `error_bytes` begins. Raises PlainError where they are not all there."""
+def read_error(payload: bytes) -> tuple[int, int, bool]:
+    """(greatest error, bytes that it takes, refined) of what `error_bytes` begins. Raises PlainError where they are not all
+    there.
+    """
     length = 5 if payload[:1] == bytes([_LONG]) else 1
     if len(payload) < length:
         raise PlainError("the payload ends before its greatest error")
-    return (payload[0], 1) if length == 1 else (int.from_bytes(payload[1:5], "little"), 5)
+    if length == 1:
+        return payload[0], 1, False
+    value = int.from_bytes(payload[1:5], "little")
+    return value & ~_REFINED, 5, value >= _REFINED
 
 
 def _decode_transform(
@@ -266,8 +277,8 @@ def _decode_transform(
 def _decode_predictive(
     payload: bytes, shape: tuple[int, int, int], valid: NDArray[np.bool_], layers: int
 ) -> DecodedPlain:
-    max_error, length = read_error(payload)
-    tile = predictive.decode(payload[length:], shape, valid, max_error)
+    max_error, length, refined = read_error(payload)
+    tile = predictive.decode(payload[length:], shape, valid, max_error, refined=refined)
     known = tile.known & (tile.since <= layers)
     return DecodedPlain(tile.samples.astype(np.float32), known, min(tile.layers, layers), max_error)
 

@@ -3,7 +3,8 @@
 Edges of swaths, tiles and reprojected scenes are lines, which take a byte or two a row so, and little when these are deflated.
 Per row, from the top: a varint, 0 for as many edges as the row above (none above the first), else their number plus 1. After a 0
 each edge as signed varint, less the one above; after a number the first one's column and of each further one the distance (varints).
-A row starts as if there were data left of it. All of it is deflated (raw), and at most MAX_EDGE_BYTES before.
+A row starts as if there were data left of it. All of it is deflated (raw), and at most MAX_EDGE_BYTES before. Content that starts as
+nothing deflated does is range coded (contours.py).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from swathpack.edge.stream.contours import contour_rows, is_contours
 from swathpack.edge.stream.errors import StreamError
 from swathpack.edge.stream.masks import Inflater, deflate
 from swathpack.edge.stream.wire import Cursor, signed_varint, varint
@@ -41,9 +43,13 @@ def pack_edges(valid: NDArray[np.bool_]) -> bytes | None:
 
 
 def edge_rows(packed: bytes, height: int, width: int, rows: int) -> Iterator[NDArray[np.bool_]]:
-    """Packed edges as bool arrays (rows, width) from the top, the last one with what is left; True where there is data.
-    StreamError, at the latest behind the last rows, if they are not of that size.
+    """Packed edges, deflated or range coded, as bool arrays (rows, width) from the top, the last one with what is left; True where
+    there is data. StreamError, at the latest behind the last rows, if they are not of that size.
     """
+    return (contour_rows if is_contours(packed) else _deflated_rows)(packed, height, width, rows)
+
+
+def _deflated_rows(packed: bytes, height: int, width: int, rows: int) -> Iterator[NDArray[np.bool_]]:
     cursor, above = Cursor(Inflater(packed).rest(MAX_EDGE_BYTES)), list[int]()
     for top in range(0, height, rows):
         changes = np.zeros((min(rows, height - top), width), np.uint8)

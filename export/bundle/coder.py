@@ -7,11 +7,11 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from swathpack.edge.clibrary import FOLDER, SOURCES, source_digest
 from swathpack.edge.codec.rangecoder.build import FLAGS
-from swathpack.edge.codec.rangecoder.native import FOLDER, SOURCES, source_digest
 
 COMPILER = "aarch64-linux-gnu-gcc"
-LIBRARY = "_coder_linux_aarch64.so"  # the name that swathpack.edge.codec.rangecoder.native looks for on the board
+LIBRARY = "_coder_linux_aarch64.so"  # the name that swathpack.edge.clibrary looks for on the board
 
 
 class CoderMissing(Exception):  # noqa: N818

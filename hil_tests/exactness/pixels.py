@@ -48,7 +48,7 @@ class Payload:
 
 def drawn_payloads(seed: int = 5) -> list[Payload]:
     """One tile each of one, three, twelve and five unknown bands, whole and cut, and where the C library is built with a trellis: own
-    and default bases, half grids, odd sides; and a later date of each, coded against it.
+    and default bases, half grids, odd sides; and later dates of each, coded against it, one of them half a pixel away.
     """
     rng = np.random.default_rng(seed)
     found = []
@@ -71,16 +71,28 @@ def drawn_payloads(seed: int = 5) -> list[Payload]:
 def _dated_payloads(
     tile: NDArray[np.uint16], names: tuple[str, ...], first: bytes, rng: np.random.Generator
 ) -> list[Payload]:
-    """A later date of a tile, against what `first` draws of it: where something is predicted and where nothing can be."""
-    known, date = names or None, counts_of(decode_tile(first, tile.shape, names or None).samples)
+    """Later dates of a tile, against what `first` draws of it: where something is predicted and where nothing can be, and half a
+    pixel away.
+    """
     later = np.where(np.arange(tile.shape[2]) < 32, 0.7 * tile + 500, tile.mean() + (tile.mean() - tile) * 0.5)
-    counts = (later + rng.normal(0, 20, tile.shape)).clip(0, 65535).astype(np.uint16)
+    away = 0.5 * tile + 0.5 * np.roll(tile, -1, axis=2)
+    found = list[Payload]()
+    for place, noise in ((later, 20), (away, 5)):
+        counts = (place + rng.normal(0, noise, tile.shape)).clip(0, 65535).astype(np.uint16)
+        found += _against(counts, names, first)
+    return found
+
+
+def _against(counts: NDArray[np.uint16], names: tuple[str, ...], first: bytes) -> list[Payload]:
+    """Whole, cut, and where the C library is built with a trellis."""
+    tile, known = counts, names or None
+    date = counts_of(decode_tile(first, tile.shape, known).samples)
     aim, every = tile.size // 16, np.ones(tile.shape[1:], np.bool_)
     alone = encode_tile(counts, names=known, finest_step=4.0, max_bytes=tile.size // 4, aim_bytes=aim)
     coded = encode_against(alone, counts, None, known, aim, [date])
     refined = refine_payload(coded.payload[:aim], counts, every, known, date)
     parts = coded.payload, coded.payload[:aim], *(() if refined is None else (refined,))
-    return [Payload(part, tile.shape, names, first) for part in parts]
+    return [Payload(part, (tile.shape[0], tile.shape[1], tile.shape[2]), names, first) for part in parts]
 
 
 def digests(payloads: Sequence[Payload], twin: bool = False) -> list[str]:

@@ -11,11 +11,11 @@ torch = pytest.importorskip("torch")
 from swathpack.codec.trainer import Trainer, learning_rates  # noqa: E402
 
 
-def trainer(file: Path, minutes: float) -> Trainer:
+def trainer(file: Path, minutes: float, **more: object) -> Trainer:
     torch.manual_seed(0)
     model, beside = torch.nn.Linear(3, 1), torch.nn.Linear(1, 1)
     groups = [{"params": model.parameters(), "lr": 0.1}, {"params": beside.parameters(), "lr": 0.01}]
-    return Trainer(model, torch.optim.Adam(groups), file, minutes, 1e9, warm=20, beside=beside)
+    return Trainer(model, torch.optim.Adam(groups), file, minutes, 1e9, warm=20, beside=beside, **more)
 
 
 def train(run: Trainer) -> list[float]:
@@ -57,3 +57,10 @@ def test_a_line_is_about_the_averaged_weights_and_training_goes_on_with_its_own(
     run.ema["weight"].fill_(7.0)
     run.tell("now ", lambda: str(run.model.weight[0, 0].item()))
     assert capsys.readouterr().out == "step 0  now 7.0\n" and torch.equal(run.model.weight, live)
+
+
+def test_time_is_of_the_clock_that_was_given(tmp_path: Path) -> None:
+    ticks = iter(range(0, 1000, 3))
+    run = trainer(tmp_path / "run.pt", 1, clock=lambda: float(next(ticks)))
+    train(run)
+    assert (run.step, run.seconds) == (20, 60)  # three seconds a step

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from swathpack.edge.codec.rangecoder.native import source_digest
+from swathpack.edge.clibrary import source_digest
 from swathpack.edge.install.archive import check_all
 from swathpack.edge.install.manifest import Manifest, key_id, parse_manifest, read_public_key
 from swathpack.edge.install.slots import Slots

@@ -19,6 +19,7 @@ from swathpack.edge.codec.rangecoder import PayloadEnded, RangeCoderError, new_d
 from swathpack.edge.codec.transform_coder.tile import TransformCoderError, decode_tile, encode_tile
 from swathpack.edge.sources.acquisition import samples_of
 from swathpack.edge.stream import Segment, StreamError, pack_mask, pack_segment, read_stream
+from swathpack.edge.stream.contours import pack_contours
 from swathpack.edge.stream.edges import edge_rows, pack_edges
 from swathpack.edge.stream.masks import mask_rows
 from swathpack.edge.stream.segment import lone_binding
@@ -73,6 +74,7 @@ def file_targets() -> list[Target]:
     return [
         Target("mask", lambda d: list(mask_rows(d, 64, 48, 16)), (StreamError,), [pack_mask(mask) or b""], ()),
         Target("edges", lambda d: list(edge_rows(d, 64, 48, 16)), (StreamError,), [pack_edges(mask) or b""], ()),
+        Target("contours", lambda d: list(edge_rows(d, 64, 48, 16)), (StreamError,), [pack_contours(mask) or b""], ()),
         Target("inspect", _inspect, (StreamError,), [fuzz_targets.small_stream()], ()),
         Target("metadata", _metadata, (UserError,), [zlib.decompress(pack_metadata(metadata))], ()),
         Target("packed metadata", packing.unpack, (UserError,), [packing.pack(metadata), packing.pack(_FILES)], ()),
@@ -98,12 +100,20 @@ def coder_targets() -> list[Target]:
     rng = np.random.default_rng(4)
     pixels = (1000 + 200 * rng.standard_normal(_SHAPE)).astype(np.uint16)
     lossless = predictive.encode(pixels.astype(np.int32), None, 2).payload
+    refined = predictive.encode(pixels.astype(np.int32), None, 2, refined=True).payload
     embedded = encode_tile(pixels).payload
     return [
         Target("layers", *_layers(), []),  # type: ignore[arg-type]
         Target("bounded range coder", *_bounded()),
         Target(
             "predictive", lambda d: predictive.decode(d, _SHAPE, None, 2), (predictive.PredictiveError,), [lossless], ()
+        ),
+        Target(
+            "refined predictive",
+            lambda d: predictive.decode(d, _SHAPE, None, 2, refined=True),
+            (predictive.PredictiveError,),
+            [refined],
+            (),
         ),
         Target("transform coder", lambda d: decode_tile(d, _SHAPE), (TransformCoderError,), [embedded], ()),
         Target("exact tile", decode_exact, (PlainError,), _exact_seeds(pixels), ()),

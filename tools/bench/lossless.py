@@ -3,6 +3,7 @@
     python -m swathpack.tools.bench.lossless ../shared/data                     # val cubes, every band set
     python -m swathpack.tools.bench.lossless ../shared/data --sets B08,4 --cubes
     python -m swathpack.tools.bench.lossless ../shared/data --sensors           # the files in sensors/
+    python -m swathpack.tools.bench.lossless ../shared/data --fast              # without refined predictions, as boards code
 
 One date of every cube that has the bands, in tiles of at most 256 x 256; every peer codes the same tiles. Ours is decoded
 again and held to its greatest error; where pixels are invalid, a deflated mask is counted to its bytes, while the peers
@@ -34,6 +35,7 @@ from swathpack.tools.bench.range_peers import Scene
 from swathpack.tools.bench.transform_coder import SETS, sensor_scenes, val_scenes
 
 ERRORS = (1, 2, 5, 10, 50)
+REFINED_BYTES = 4  # that say so, in a file
 REPEATS = 3  # of every timed run; the quickest counts
 
 
@@ -67,14 +69,14 @@ def cuts(scene: Scene) -> list[Cut]:
     return [Cut(np.ascontiguousarray(w.of(scene.data), kind), np.ascontiguousarray(w.of(scene.valid))) for w in windows]
 
 
-def ours(tile: Cut, max_error: int) -> int:
+def ours(tile: Cut, max_error: int, refined: bool) -> int:
     """Bytes of a tile, after decoding it again. ValueError where the greatest error is exceeded."""
-    coded = encode(tile.samples, tile.valid, max_error)
-    back = decode(coded.payload, tile.samples.shape, tile.valid, max_error)
+    coded = encode(tile.samples, tile.valid, max_error, refined=refined)
+    back = decode(coded.payload, tile.samples.shape, tile.valid, max_error, refined=coded.refined)
     worst = np.abs(back.samples - tile.samples.astype(np.int32))[:, tile.valid].max(initial=0)
     if worst > max_error:
         raise ValueError(f"expected errors up to {max_error}, found {worst}")
-    return len(coded.payload) + tile.mask_bytes
+    return len(coded.payload) + tile.mask_bytes + REFINED_BYTES * coded.refined
 
 
 def quickest(run: Callable[[], Any]) -> tuple[float, Any]:
@@ -87,14 +89,15 @@ def quickest(run: Callable[[], Any]) -> tuple[float, Any]:
     return best, result
 
 
-def time_tile(tile: Cut, times: Times) -> None:
+def time_tile(tile: Cut, times: Times, refined: bool) -> None:
     """Ours and CharLS, encoding and decoding the same samples, losslessly."""
     codec, space, shape = _imagecodecs(), Workspace(tile.samples.shape), tile.samples.shape
     bands = [np.ascontiguousarray(band) for band in tile.samples]
-    seconds, coded = quickest(lambda: encode(tile.samples, tile.valid, workspace=space))
+    seconds, coded = quickest(lambda: encode(tile.samples, tile.valid, workspace=space, refined=refined))
     assert isinstance(coded, CodedTile)
     times.ours[0] += seconds
-    times.ours[1] += quickest(lambda: decode(coded.payload, shape, tile.valid, workspace=space))[0]
+    read = partial(decode, coded.payload, shape, tile.valid, 0, space, coded.refined)
+    times.ours[1] += quickest(read)[0]
     seconds, streams = quickest(lambda: [codec.jpegls_encode(band) for band in bands])
     times.charls[0] += seconds
     times.charls[1] += quickest(lambda: [codec.jpegls_decode(stream) for stream in streams])[0]
@@ -107,14 +110,18 @@ def row(name: str, cells: list[str]) -> str:
 
 
 def print_sizes(
-    scenes: list[Scene], max_error: int, peers: dict[str, Callable[[NDArray[Any]], float]], each: bool
+    scenes: list[Scene],
+    max_error: int,
+    peers: dict[str, Callable[[NDArray[Any]], float]],
+    each: bool,
+    refined: bool = True,
 ) -> None:
     """Bits a sample of ours and every peer, and ours over the best of them."""
     names, table = list(peers), []
     print(row(f"greatest error {max_error}" if max_error else "lossless", ["ours", *names, "ours / best"]))
     for scene in scenes:
         tiles = cuts(scene)
-        sizes = [float(sum(ours(tile, max_error) for tile in tiles))]
+        sizes = [float(sum(ours(tile, max_error, refined) for tile in tiles))]
         sizes += [sum(peer(tile.samples) for tile in tiles) for peer in peers.values()]
         table.append([8 * size / scene.data.size for size in sizes])
         if each:
@@ -136,24 +143,26 @@ def near_lossless(max_error: int) -> dict[str, Callable[[NDArray[Any]], float]]:
     return {name: partial(_bounded, peer, max_error) for name, peer in NEAR_LOSSLESS.items()}
 
 
-def print_times(scenes: list[Scene]) -> None:
+def print_times(scenes: list[Scene], refined: bool) -> None:
     """CPU time a sample beside CharLS, all in this run."""
     times = Times()
     for scene in scenes:
         for tile in cuts(scene):
-            time_tile(tile, times)
+            time_tile(tile, times, refined)
     for what, a, b in zip(("encode", "decode"), times.ours, times.charls):
         nanoseconds = (1e9 * t / times.samples for t in (a, b))
         print("CPU {}: ours {:.1f} ns a sample, CharLS {:.1f}, ratio {:.2f}".format(what, *nanoseconds, a / b))
 
 
-def print_set(title: str, scenes: list[Scene], errors: tuple[int, ...], peers: list[str], each: bool) -> None:
+def print_set(
+    title: str, scenes: list[Scene], errors: tuple[int, ...], peers: list[str], each: bool, refined: bool
+) -> None:
     """All tables of one band set."""
     print(f"\n{title}")
-    print_sizes(scenes, 0, {name: LOSSLESS[name] for name in peers}, each)
+    print_sizes(scenes, 0, {name: LOSSLESS[name] for name in peers}, each, refined)
     for max_error in errors:
-        print_sizes(scenes, max_error, near_lossless(max_error), each)
-    print_times(scenes)
+        print_sizes(scenes, max_error, near_lossless(max_error), each, refined)
+    print_times(scenes, refined)
 
 
 def chosen(args: argparse.Namespace) -> Iterator[tuple[str, list[Scene]]]:
@@ -174,6 +183,7 @@ def main() -> int:
     parser.add_argument("--peers", default=",".join(LOSSLESS), help="lossless peers (default: all)")
     parser.add_argument("--split", default="val", help="split of the catalogue (default %(default)s)")
     parser.add_argument("--sensors", action="store_true", help="the other sensors' files instead")
+    parser.add_argument("--fast", action="store_true", help="without refined predictions")
     parser.add_argument("--cubes", action="store_true", help="a row for every cube")
     args = parser.parse_args()
     try:
@@ -181,7 +191,7 @@ def main() -> int:
             raise PeerError("the C library is not built: python -m swathpack.edge.codec.rangecoder.build")
         errors = tuple(int(e) for e in args.errors.split(",") if e)
         for title, scenes in chosen(args):
-            print_set(title, scenes, errors, args.peers.split(","), args.cubes)
+            print_set(title, scenes, errors, args.peers.split(","), args.cubes, not args.fast)
     except (KeyError, ValueError, OSError, PeerError) as error:
         raise SystemExit(f"error: {reason(error)}") from error
     return 0

@@ -197,6 +197,6 @@ def _cost_of(image: NDArray[np.generic], tile: Frame, weighing: Weighing) -> flo
     return image_error(image, filled.data, filled.valid, weights)
 
 
-def exact(_: EdgeModel, tile: Frame, max_error: int) -> CodedPlain:
-    """Every valid count within max_error."""
-    return encode_predictive(tile.data, tile.valid, max_error)
+def exact(_: EdgeModel, tile: Frame, max_error: int, refined: bool) -> CodedPlain:
+    """Every valid count within max_error; refined: see `swathpack.edge.codec.predictive.encode`."""
+    return encode_predictive(tile.data, tile.valid, max_error, refined)

@@ -368,9 +368,9 @@ class FrameCoder:
 
     def exact(self, errors: Mapping[int, int]) -> Trial:
         """All tiles by the predictive coder: every valid count within the error of its tile's number."""
-        found = self._run("exact", self.live, lambda w: (self.source.tile(w), errors[w.index]), self._leave_out)
-        kept = ((w.index, PlainTile.of(coded, self.around.shelf)) for w, coded in found)
-        return Trial(tuple(self._sized(Tile(index, tile, LAYERS, 0)) for index, tile in kept))
+        fine = self.choice.refine
+        found = self._run("exact", self.live, lambda w: (self.source.tile(w), errors[w.index], fine), self._leave_out)
+        return Trial(tuple(self._sized(Tile(w.index, PlainTile.of(c, self.around.shelf), LAYERS, 0)) for w, c in found))
 
     def refined(self, trial: Trial) -> Trial:
         """The same with its transform tiles coded once more in at most as many bytes each, where that draws them better."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from swathpack.edge.stream import FrameRecord, Header, pack_frame, unpack_mask
+from swathpack.edge.stream.contours import pack_contours
 from swathpack.edge.stream.edges import pack_edges
 from swathpack.edge.stream.times import Time
 from swathpack.tools.files.sources import FrameSource
@@ -50,8 +51,11 @@ class FrameRecords:
 
 
 def _pack(frame: FrameSource) -> _Packed:
+    """The mask in the shortest of three forms."""
     mask, holes = frame.masks()
-    edges = None if mask is None else pack_edges(unpack_mask(mask, frame.height, frame.width))
-    if mask is not None and edges is not None and len(edges) < len(mask):
-        return edges, True, holes
-    return mask, False, holes
+    if mask is None:
+        return None, False, holes
+    valid = unpack_mask(mask, frame.height, frame.width)
+    by_edges = [packed for packed in (pack_edges(valid), pack_contours(valid)) if packed is not None]
+    shortest = min([mask, *by_edges], key=len)
+    return shortest, shortest is not mask, holes

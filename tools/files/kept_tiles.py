@@ -25,7 +25,8 @@ class Choice:
     """mode: auto (the better of both, a tile), learned or transform. slope, shift: of the learned codec, see
     `swathpack.edge.codec.tile_coder.encode_tile` and `swathpack.edge.stream.quality.usual_shift`. weights: of the bands, see
     `swathpack.edge.codec.transform_coder.weights_for`. alone: no other date is predicted from what is coded. refine: transform
-    payloads are coded once more when their length is settled (`swathpack.edge.codec.transform_coder.refine_payload`).
+    payloads are coded once more when their length is settled (`swathpack.edge.codec.transform_coder.refine_payload`), and
+    predictions of exact tiles are refined (`swathpack.edge.codec.predictive.encode`).
     """
 
     mode: str = "auto"

@@ -25,6 +25,7 @@ from swathpack.edge.codec.predictive.interface import (
     checked_samples,
     checked_shape,
     checked_valid,
+    shorter,
 )
 from swathpack.edge.codec.predictive.native import Workspace
 from swathpack.edge.codec.rangecoder import native as library
@@ -60,20 +61,22 @@ def encode(
     valid: NDArray[Any] | None = None,
     max_error: int | Sequence[int] | NDArray[Any] = 0,
     workspace: Workspace | None = None,
+    refined: bool = False,
 ) -> CodedTile:
     """Samples (C, H, W), any integers from -32768 to 65535, to a payload of 16 layers: layer k holds the rows of
     pixels from floor(k H / 16) on, less those of coarse cells that reach beyond the layer.
 
     valid (H, W): pixels outside it cost next to nothing and come back as 0; None: all. max_error: greatest absolute
     error in the samples' unit, one number or one a band; 0 is lossless. A workspace of the same shape saves the
-    allocation. PredictiveError for what cannot be coded.
+    allocation. refined: with refined predictions as well, and the shorter payload stays; it takes some four times as long.
+    PredictiveError for what cannot be coded.
     """
     checked = checked_samples(samples)
     shape = checked_shape(checked.shape)
     mask, errors = checked_valid(valid, shape), checked_errors(max_error, shape[0])
-    if backend() == "reference":
-        return reference.encode(checked, mask, errors)
-    return _workspace(workspace, shape).encode(checked, mask, errors)
+    code = reference.encode if backend() == "reference" else _workspace(workspace, shape).encode
+    plain = code(checked, mask, errors)
+    return shorter(plain, code(checked, mask, errors, True)) if refined else plain
 
 
 def decode(
@@ -82,26 +85,32 @@ def decode(
     valid: NDArray[Any] | None = None,
     max_error: int | Sequence[int] | NDArray[Any] = 0,
     workspace: Workspace | None = None,
+    refined: bool = False,
 ) -> Decoded:
-    """What a payload or any prefix of it wholly holds; shape, valid and max_error as they were given to `encode`.
+    """What a payload or any prefix of it wholly holds; shape, valid and max_error as they were given to `encode`, refined as
+    its tile says.
 
     PredictiveError for a payload that no encoder wrote, as far as that can be known.
     """
     shape = checked_shape(shape)
     mask, errors = checked_valid(valid, shape), checked_errors(max_error, shape[0])
     if backend() == "reference":
-        return reference.decode(payload, shape, mask, errors)
-    return _workspace(workspace, shape).decode(payload, mask, errors)
+        return reference.decode(payload, shape, mask, errors, refined)
+    return _workspace(workspace, shape).decode(payload, mask, errors, refined)
 
 
 def encode_checked(
-    samples: NDArray[Any], valid: NDArray[Any], max_error: int = 0, workspace: Workspace | None = None
+    samples: NDArray[Any],
+    valid: NDArray[Any],
+    max_error: int = 0,
+    workspace: Workspace | None = None,
+    refined: bool = False,
 ) -> tuple[CodedTile, Decoded]:
     """As `encode`, with what a decoder makes of it: whole, and every valid sample within `max_error`, or PredictiveError. That
     is the guarantee, kept on the way out: a fault of memory or machine is an error here and no wrong sample there.
     """
-    coded = encode(samples, valid, max_error, workspace)
-    found = decode(coded.payload, samples.shape, valid, max_error, workspace)
+    coded = encode(samples, valid, max_error, workspace, refined)
+    found = decode(coded.payload, samples.shape, valid, max_error, workspace, coded.refined)
     off = int(np.abs(found.samples - samples.astype(np.int32))[:, valid].max(initial=0))
     if found.layers != LAYERS or not found.known.all() or off > max_error:
         raise PredictiveError(f"expected {LAYERS} layers within {max_error}, decoded {found.layers} within {off}")

@@ -20,6 +20,29 @@ static void predict_row(work_t *w, const band_t *b, const row_t *row, int32_t st
     }
 }
 
+/* Predictions refined, and by how much to multiply what is expected of the errors. */
+static void refine_predictions(work_t *w, const band_t *b, const row_t *row, int32_t stride)
+{
+    const int16_t *own = row->own, *up = own - stride;
+    const int32_t most = b->last << FRACTION;
+    int32_t *missed = row->missed;
+    for (int32_t x = 0; x < row->width; x++) missed[x] = 16 * own[x] - w->predicted[x];
+    if (row->y < UNSEEN) return;
+    missed[-1] = missed[-2] = row->missed_above[0]; /* until the row is padded */
+    for (int32_t x = 0; x < row->width; x++) {
+        const int32_t above = up[x];
+        const near_t near = {w->predicted[x] - 16 * above, 16 * (own[x - 1] - above), 16 * (own[x - 2] - above),
+                             16 * (up[x - 1] - above), missed[x - 1], missed[x - 2]};
+        int32_t predicted = w->predicted[x] + refinement(&w->refine, x, &near, &w->gain[x]);
+        w->predicted[x] = predicted < 0 ? 0 : min32(predicted, most);
+    }
+}
+
+static void gain_row(work_t *w, int32_t width)
+{
+    for (int32_t x = 0; x < width; x++) w->above[x] = (uint32_t)((uint64_t)w->above[x] * w->gain[x] >> 12);
+}
+
 /* Pixels and predictions as ranks among the values that pixels have, where the band lists those. */
 static void rank_row(work_t *w, const band_t *b, const row_t *row)
 {
@@ -115,8 +138,10 @@ void queue_exact(coder_t *c, work_t *w, const residual_t *r, const band_t *b, co
     uint32_t *q = c->queue;
     const uint32_t fine = b->fine;
     predict_row(w, b, row, stride);
+    if (row->missed) refine_predictions(w, b, row, stride);
     if (b->listed) rank_row(w, b, row);
     row_errors(w, b, row);
+    if (row->missed && row->y >= UNSEEN) gain_row(w, row->width);
     if (fine) split_row(w, fine, r->last, row->width);
     for (int32_t x = 0; x < row->width; x++) {
         int32_t up = w->predicted[x] + (1 << (FRACTION - 1)), value = w->codes[x];

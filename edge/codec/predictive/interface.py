@@ -23,10 +23,13 @@ class PredictiveError(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class CodedTile:
-    """`payload` and `sizes` (17,) int64: payload[: sizes[k]] is the shortest prefix that holds the first k layers."""
+    """`payload` and `sizes` (17,) int64: payload[: sizes[k]] is the shortest prefix that holds the first k layers. `refined`:
+    with refined predictions, which its decoder must be told.
+    """
 
     payload: bytes
     sizes: NDArray[np.int64]
+    refined: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,8 +58,12 @@ def smallest(code: Callable[[bool], CodedTile], samples: int, max_error: NDArray
     coded = code(False)
     if greatest == 0 or 8 * len(coded.payload) >= (2 if greatest <= MODEST_ERROR else 1) * samples:
         return coded
-    simple = code(True)
-    return simple if len(simple.payload) < len(coded.payload) else coded
+    return shorter(coded, code(True))
+
+
+def shorter(a: CodedTile, b: CodedTile) -> CodedTile:
+    """Of the two that with the shorter payload, else the first."""
+    return b if len(b.payload) < len(a.payload) else a
 
 
 def checked_shape(shape: Sequence[int]) -> tuple[int, int, int]:

@@ -20,8 +20,8 @@ def _functions() -> ctypes.CDLL:
     lib = library()
     p, size, number = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int32
     lib.sp_predictive_memory.restype, lib.sp_predictive_memory.argtypes = size, [number] * 3
-    lib.sp_predictive_encode.argtypes = [p, p, p, number, number, number, number, p, p, size, p]
-    lib.sp_predictive_decode.argtypes = [p, size, p, p, number, number, number, p, p, p, p]
+    lib.sp_predictive_encode.argtypes = [p, p, p, number, number, number, number, number, p, p, size, p]
+    lib.sp_predictive_decode.argtypes = [p, size, p, p, number, number, number, number, p, p, p, p]
     return lib
 
 
@@ -38,30 +38,41 @@ class Workspace:
         self.memory = np.empty(_functions().sp_predictive_memory(*shape), np.uint8)
         self.out = np.empty(4096 + 4 * int(np.prod(shape)), np.uint8)
 
-    def encode(self, samples: NDArray[np.int32], valid: NDArray[np.uint8], max_error: NDArray[np.int32]) -> CodedTile:
+    def encode(
+        self, samples: NDArray[np.int32], valid: NDArray[np.uint8], max_error: NDArray[np.int32], refined: bool = False
+    ) -> CodedTile:
         """Checked arrays of the workspace's shape to a payload."""
-        return smallest(lambda simple: self._encode(samples, valid, max_error, simple), samples.size, max_error)
+        return smallest(
+            lambda simple: self._encode(samples, valid, max_error, simple, refined), samples.size, max_error
+        )
 
     def _encode(
-        self, samples: NDArray[np.int32], valid: NDArray[np.uint8], max_error: NDArray[np.int32], simple: bool
+        self,
+        samples: NDArray[np.int32],
+        valid: NDArray[np.uint8],
+        max_error: NDArray[np.int32],
+        simple: bool,
+        refined: bool,
     ) -> CodedTile:
         sizes = np.zeros(LAYERS + 1, np.uint64)
         while True:
             arrays = (samples.ctypes.data, valid.ctypes.data, max_error.ctypes.data)
             room = (self.memory.ctypes.data, self.out.ctypes.data, self.out.size)
-            code = _functions().sp_predictive_encode(*arrays, simple, *self.shape, *room, sizes.ctypes.data)
+            code = _functions().sp_predictive_encode(*arrays, simple, refined, *self.shape, *room, sizes.ctypes.data)
             if code != _TOO_LONG:
                 break
             self.out = np.empty(2 * self.out.size, np.uint8)
         _check(code)
-        return CodedTile(self.out[: int(sizes[-1])].tobytes(), sizes.astype(np.int64))
+        return CodedTile(self.out[: int(sizes[-1])].tobytes(), sizes.astype(np.int64), refined)
 
-    def decode(self, payload: bytes, valid: NDArray[np.uint8], max_error: NDArray[np.int32]) -> Decoded:
+    def decode(
+        self, payload: bytes, valid: NDArray[np.uint8], max_error: NDArray[np.int32], refined: bool = False
+    ) -> Decoded:
         """What a prefix of a payload wholly holds."""
         data = np.frombuffer(payload or b"\0", np.uint8)
         samples, since = np.zeros(self.shape, np.int32), np.zeros(self.shape, np.uint8)
         layers = ctypes.c_int32()
         given = (data.ctypes.data, len(payload), valid.ctypes.data, max_error.ctypes.data)
         out = (self.memory.ctypes.data, samples.ctypes.data, since.ctypes.data, ctypes.addressof(layers))
-        _check(_functions().sp_predictive_decode(*given, *self.shape, *out))
+        _check(_functions().sp_predictive_decode(*given, refined, *self.shape, *out))
         return Decoded(samples, since, layers.value)

@@ -191,16 +191,26 @@ static int phased(const tile_t *t, int32_t band)
     return 0;
 }
 
-/* Saved: the residuals of the pixels that repeat, some log2(change / step) + 2 bits each. To pay: at most the entropy of
- * whether a pixel does.
+/* What is seen of a band's repeated pixels: how many of n are as the one before, as the one above alone, and neither; how
+ * many more are as each of the two than chance has it; and log2 of the change from the one before where there is any, in 1/256,
+ * on the mean; and that change's mean. */
+typedef struct { int64_t n, left, above, neither, beyond[2], log, change; } repeats_t;
+
+/* Saved: the residuals of the pixels that repeat beyond chance, some log2(change / step) + COPY_SAVES bits each, for those that
+ * chance makes alike would have cost little. To pay: the entropy of which pixels repeat which. Where most repeat beyond chance and
+ * there are other bands, these are likely of the same coarser cells, and one pays for all: then by all that repeat, and only
+ * whether they do.
  */
-static int worth_copying(const band_t *b, int32_t n, int32_t repeated, int64_t change, int32_t max_error)
+static int worth_copying(const tile_t *t, const band_t *b, const repeats_t *r, int32_t max_error)
 {
-    int64_t step = step_of(b, max_error) >> b->shift, others = n - repeated;
-    int64_t bits = rough_log2((uint32_t)change + 1) - rough_log2((uint32_t)(step > 1 ? step : 1)) + 512;
-    int64_t entropy = repeated * (int64_t)(rough_log2((uint32_t)n) - rough_log2((uint32_t)repeated)) +
-                      others * (int64_t)(rough_log2((uint32_t)n) - rough_log2((uint32_t)others));
-    return repeated * bits > entropy;
+    const int64_t step = max32(step_of(b, max_error) >> b->shift, 1), all = rough_log2((uint32_t)r->n);
+    const int64_t beyond = r->beyond[0] + r->beyond[1] - r->beyond[0] * r->beyond[1] / r->n, repeated = r->left + r->above;
+    const int shared = t->n_bands > 1 && 2 * beyond > r->n;
+    int64_t bits = r->log + COPY_SAVES - rough_log2((uint32_t)step), entropy = 0;
+    if (shared) bits = rough_log2((uint32_t)r->change + 1) + SHARED_COPY_SAVES - rough_log2((uint32_t)step);
+    const int64_t parts[3] = {shared ? repeated : r->left, shared ? 0 : r->above, r->neither};
+    for (int i = 0; i < 3; i++) entropy += parts[i] * (all - rough_log2((uint32_t)parts[i]));
+    return bits > 0 && (shared ? repeated : beyond) * bits > entropy;
 }
 
 /* Do neighbours have one value more often than chance has it, and is it worth a bit a pixel to say where? By chance, no
@@ -209,8 +219,8 @@ static int worth_copying(const band_t *b, int32_t n, int32_t repeated, int64_t c
 static int repeats(const tile_t *t, int32_t band, int32_t max_error)
 {
     const plane_t *p = &t->plane[band];
-    int32_t count[2][2 * SMALL + 2] = {{0}}, n = 0, repeated = 0; /* the last: of all others */
-    int64_t change = 0;
+    int32_t count[2][2 * SMALL + 2] = {{0}}, n = 0; /* the last: of all others */
+    repeats_t found = {0};
     for (int32_t y = 1; y < p->height; y += 1 + p->height / LOOK_ROWS)
         for (int32_t x = 1; x < p->width; x++) {
             const int16_t *at = p->at + y * p->stride + x;
@@ -220,8 +230,9 @@ static int repeats(const tile_t *t, int32_t band, int32_t max_error)
                 uint32_t place = (uint32_t)(d[i] + SMALL);
                 count[i][place > 2 * SMALL ? 2 * SMALL + 1 : place]++;
             }
-            repeated += d[0] == 0 || d[1] == 0;
-            change += d[0] < 0 ? -d[0] : d[0];
+            found.above += d[0] != 0 && d[1] == 0;
+            found.change += d[0] < 0 ? -d[0] : d[0];
+            found.log += d[0] ? rough_log2((uint32_t)(d[0] < 0 ? -d[0] : d[0])) : 0;
             n++;
         }
     int more = 0;
@@ -229,10 +240,16 @@ static int repeats(const tile_t *t, int32_t band, int32_t max_error)
         int32_t same = count[i][SMALL], other = 0;
         for (int k = 0; k <= 2 * SMALL; k++)
             if (k != SMALL) other = max32(other, count[i][k]);
+        found.beyond[i] = max32(same - other, 0);
         more |= same > 2 * other && same - other > n / LEAST_REPEATS;
     }
-    int32_t changed = n - count[0][SMALL];
-    return more && worth_copying(&t->band[band], n, repeated, changed ? change / changed : 0, max_error);
+    if (!more) return 0;
+    found.n = n;
+    found.left = count[0][SMALL];
+    found.neither = n - found.left - found.above;
+    found.log = n > found.left ? found.log / (n - found.left) : 0;
+    found.change = n > found.left ? found.change / (n - found.left) : 0;
+    return worth_copying(t, &t->band[band], &found, max_error);
 }
 
 /* How many pixels agree in two bands on being as the one before. */

@@ -10,6 +10,8 @@
 #define LOOK_ROWS 64         /* how many rows are looked at for what holds of a whole band */
 #define SMALL 8              /* differences up to it are counted one by one */
 #define LEAST_REPEATS 24     /* share of pixels that repeat one beyond chance, inverted */
+#define COPY_SAVES 832       /* bits of 256 that a repeated pixel saves beyond log2(change / step) */
+#define SHARED_COPY_SAVES 512
 #define FINE_BELOW 3         /* octaves that errors (in 1/16) must be above those bits */
 #define LEAST_FINE 4         /* bits of 256 a sample that coding by how often values occur must save */
 #define LEAST_OWN 64        /* and differs by at least 1/64 from those before it */

@@ -105,7 +105,7 @@ void predict(work_t *w, const band_t *b, const model_t *m, const row_t *row, int
 }
 
 /* The slow mean of errors around every pixel, from one row to the next. */
-static void errors_around(uint32_t *restrict wide, int32_t width, const uint16_t *restrict n, uint32_t *restrict out)
+void errors_around(uint32_t *restrict wide, int32_t width, const uint16_t *restrict n, uint32_t *restrict out)
 {
     for (int32_t x = 0; x < width; x++) wide[x] += n[x] - (wide[x] >> 3);
     for (int32_t i = 1; i <= WIDE; i++) {

@@ -79,6 +79,7 @@ typedef struct {
     const uint8_t *valid;     /* (height, width), 0 where there is no data */
     int all_valid, exact;     /* exact: references need not be built again to encode */
     int simple;               /* encoder: no more than the first two tap sets and one class */
+    int refined;              /* are predictions refined? */
     uint8_t column[MAX_BANDS][MAX_SIDE]; /* cell of a band's own grid by pixel */
     int32_t order[MAX_BANDS];
     band_t band[MAX_BANDS];

@@ -24,6 +24,8 @@ typedef struct {
     uint32_t *wide;     /* by column, 8 times a mean of the errors above that forgets slowly */
     int32_t sums[MAX_CLASSES][GROUPS]; /* of the weights of a class, by group */
     uint16_t *error[3]; /* |errors| in 1/16 of the rows y - 2, y - 1, y in turns */
+    int32_t *missed[3]; /* refined: codes less their predictions before that, in 1/16, in the same turns */
+    uint32_t *spread;   /* refined: as wide, of those */
 } model_t;
 
 typedef struct { int32_t width, reached; } run_t; /* pixels of the cell so far in this row */

@@ -4,6 +4,8 @@
 #endif
 #include "rows.h"
 
+enum { PLAIN = 0, COPIES = 1, REFINED = 2 }; /* what a band has, or both */
+
 static void pad_errors(uint16_t *row, int32_t width)
 {
     for (int32_t i = 1; i <= ERROR_PAD; i++) {
@@ -99,6 +101,7 @@ INLINE int32_t code_value(coder_t *c, const residual_t *r, const rules_t *k, int
 typedef struct {
     int32_t before[LEFT_TAPS]; /* pixels x - 1, x - 2, x - 3 in prediction's bits */
     uint32_t left, second;     /* errors of x - 1 and x - 2, in 1/16 */
+    int32_t missed[2];         /* the same with their signs, before predictions were refined */
 } window_t;
 
 /* The errors around a pixel, which tell how large its own will be. */
@@ -118,20 +121,39 @@ INLINE int32_t predicted_code(const work_t *w, const rules_t *k, const window_t 
     return predicted < 0 ? 0 : min32(predicted, k->most);
 }
 
+/* A prediction refined, and the sum of errors with it. */
+INLINE int32_t refined_code(const work_t *w, const rules_t *k, const row_t *row, const window_t *near, int32_t above,
+                            int32_t x, int32_t stride, int32_t predicted, uint32_t *sum)
+{
+    const int32_t *before = near->before;
+    const near_t beside = {predicted - 16 * above, 16 * (before[0] - above), 16 * (before[1] - above),
+                           16 * (row->own[x - 1 - stride] - above), near->missed[0], near->missed[1]};
+    uint32_t gain;
+    predicted += refinement(&w->refine, x, &beside, &gain);
+    *sum = (uint32_t)((uint64_t)*sum * gain >> 12);
+    return predicted < 0 ? 0 : min32(predicted, k->most);
+}
+
 /* A valid pixel: predicted, or in a band with copies perhaps repeated; *e: its error. The code it decodes to. */
-INLINE int32_t code_pixel(coder_t *c, work_t *w, const residual_t *r, const rules_t *k, row_t *row,
-                          const window_t *near, int32_t above, int32_t x, int *cell, uint32_t *e, const int copies)
+INLINE int32_t code_pixel(coder_t *c, work_t *w, const residual_t *r, const rules_t *k, row_t *row, int32_t stride,
+                          const window_t *near, int32_t above, int32_t x, int *cell, uint32_t *e, const int kind)
 {
     model_t *m = r->m;
+    const int copies = kind & COPIES, refined = kind & REFINED;
     int32_t given = w->codes[x], code;
     *cell = NEW;
     if (copies) *cell = code_copy(c, w, m, row, x);
     if (*cell == NEW) {
-        int32_t predicted = predicted_code(w, k, near, above, x);
-        code = code_value(c, r, k, predicted, context_sum(w, k, near, x), given, e);
+        int32_t plain = predicted_code(w, k, near, above, x), predicted = plain;
+        uint32_t sum = context_sum(w, k, near, x);
+        if (refined && row->y >= UNSEEN)
+            predicted = refined_code(w, k, row, near, above, x, stride, plain, &sum);
+        code = code_value(c, r, k, predicted, sum, given, e);
+        if (refined) row->missed[x] = 16 * code - plain;
     } else {
         code = *cell == LEFT ? w->codes[x - 1] : m->coded[x];
         *e = *cell == LEFT ? near->left : row->error_above[x];
+        if (refined) row->missed[x] = *cell == LEFT ? near->missed[0] : row->missed_above[x];
     }
     w->codes[x] = code;
     if (!copies) return code;
@@ -140,11 +162,12 @@ INLINE int32_t code_pixel(coder_t *c, work_t *w, const residual_t *r, const rule
     return code;
 }
 
-/* Codes of one row, in the grid of its band. Constants in every use: `encoding`, DECODING or QUEUEING; `copies`: has the
- * band any; `exact`: is it known that steps are of 1. */
+/* Codes of one row, in the grid of its band. Constants in every use: `encoding`, DECODING or QUEUEING; `kind`; `exact`: is
+ * it known that steps are of 1. */
 INLINE int32_t code_pixels(coder_t *outer, work_t *w, const residual_t *given, const rules_t *rules, row_t *row,
-                           int32_t stride, const int encoding, const int copies, const int exact)
+                           int32_t stride, const int encoding, const int kind, const int exact)
 {
+    const int copies = kind & COPIES, refined = kind & REFINED;
     coder_t c = *outer; /* in registers, as nothing takes its address, and so the others */
     const rules_t k = *rules;
     const residual_t r = {given->m, exact ? 1 : given->step, given->last, given->inverse, given->reciprocal};
@@ -152,24 +175,27 @@ INLINE int32_t code_pixels(coder_t *outer, work_t *w, const residual_t *given, c
     const int32_t first = row->own[-1], width = row->width, y = row->y;
     const uint8_t *okay = w->okay;
     int16_t *own = row->own;
-    window_t near = {{first, first, first}, row->error_above[0], row->error_above[0]};
+    window_t near = {{first, first, first}, row->error_above[0], row->error_above[0], {0, 0}};
+    if (refined) near.missed[0] = near.missed[1] = row->missed_above[0];
     int32_t x;
     for (x = 0; x < width; x++) {
         int32_t above = y ? own[x - stride] : near.before[0], value;
         uint32_t e;
         int cell = HOLE;
         if (okay[x]) {
-            value = code_pixel(&c, w, &r, &k, row, &near, above, x, &cell, &e, copies) >> k.shift;
+            value = code_pixel(&c, w, &r, &k, row, stride, &near, above, x, &cell, &e, kind) >> k.shift;
             if (UNLIKELY(c.failed)) break;
         } else {
             value = (near.before[0] + above + 1) >> 1;
             e = context_sum(w, &k, &near, x) >> 7;
+            if (refined) row->missed[x] = 0;
         }
         if (copies) keep_cell(r.m, row, x, cell);
         e = e < 65535 ? e : 65535;
         own[x] = (int16_t)value;
         row->error[x] = (uint16_t)e;
-        near = (window_t){{value, near.before[0], near.before[1]}, e, near.left};
+        near = (window_t){{value, near.before[0], near.before[1]}, e, near.left, {0, near.missed[0]}};
+        if (refined) near.missed[0] = row->missed[x];
     }
     c.encoding = outer->encoding;
     *outer = c;
@@ -183,9 +209,11 @@ static int32_t encode_row(coder_t *c, work_t *w, const residual_t *r, const band
     int32_t done = row->width;
     c->queue = w->queue;
     c->base = (bit_t *)(void *)w;
-    if (b->copies) done = code_pixels(c, w, r, &k, row, stride, QUEUEING, 1, 0);
+    if (b->copies && row->missed) done = code_pixels(c, w, r, &k, row, stride, QUEUEING, COPIES | REFINED, 0);
+    else if (b->copies) done = code_pixels(c, w, r, &k, row, stride, QUEUEING, COPIES, 0);
     else if (row->y && r->step == 1 && !b->shift && w->tile.all_valid) queue_exact(c, w, r, b, row, stride);
-    else done = code_pixels(c, w, r, &k, row, stride, QUEUEING, 0, 0);
+    else if (row->missed) done = code_pixels(c, w, r, &k, row, stride, QUEUEING, REFINED, 0);
+    else done = code_pixels(c, w, r, &k, row, stride, QUEUEING, PLAIN, 0);
     coder_drain(c, w->queue, c->queue);
     return done;
 }
@@ -193,9 +221,11 @@ static int32_t encode_row(coder_t *c, work_t *w, const residual_t *r, const band
 static int32_t decode_row(coder_t *c, work_t *w, const residual_t *r, const band_t *b, row_t *row, int32_t stride)
 {
     const rules_t k = rules_of(b, row->y);
-    if (b->copies) return code_pixels(c, w, r, &k, row, stride, DECODING, 1, 0);
-    if (r->step == 1) return code_pixels(c, w, r, &k, row, stride, DECODING, 0, 1);
-    return code_pixels(c, w, r, &k, row, stride, DECODING, 0, 0);
+    if (b->copies && row->missed) return code_pixels(c, w, r, &k, row, stride, DECODING, COPIES | REFINED, 0);
+    if (b->copies) return code_pixels(c, w, r, &k, row, stride, DECODING, COPIES, 0);
+    if (row->missed) return code_pixels(c, w, r, &k, row, stride, DECODING, REFINED, 0);
+    if (r->step == 1) return code_pixels(c, w, r, &k, row, stride, DECODING, PLAIN, 1);
+    return code_pixels(c, w, r, &k, row, stride, DECODING, PLAIN, 0);
 }
 
 int32_t code_row(coder_t *c, work_t *w, const residual_t *r, int32_t band, int32_t y, int32_t end)
@@ -211,10 +241,19 @@ int32_t code_row(coder_t *c, work_t *w, const residual_t *r, int32_t band, int32
     start_row(plane, y);
     errors_above(r->m, plane->width, (int)b->phased, row.error_above, r->m->error[(y + 1) % 3], w->above);
     predict(w, b, r->m, &row, plane->stride);
+    if (is_refined(t, b)) {
+        row.missed = r->m->missed[y % 3];
+        row.missed_above = r->m->missed[(y + 2) % 3];
+        refine_row(w, r->m, b, &row, plane->stride);
+    }
     int32_t done = c->encoding ? encode_row(c, w, r, b, &row, plane->stride)
                                : decode_row(c, w, r, b, &row, plane->stride);
     end_row(plane, y);
     pad_errors(row.error, plane->width);
+    for (int32_t i = 1; row.missed && i <= ERROR_PAD; i++) {
+        row.missed[-i] = row.missed[0];
+        row.missed[row.width - 1 + i] = row.missed[row.width - 1];
+    }
     return done;
 }
 

@@ -2,6 +2,7 @@
 #ifndef SP_PREDICTIVE_ROWS_H
 #define SP_PREDICTIVE_ROWS_H
 
+#include "refine.h"
 #include "residual.h"
 
 #define MOST_BITS 64 /* that a pixel queues, at most: copies 2, sign and zero 2, unary 20, number 25, low bits 3, fine 3 */
@@ -17,6 +18,8 @@ typedef struct {
     int32_t activity[MAX_SIDE];
     int16_t mean[MAX_REFS][MAX_SIDE];
     int32_t predicted[MAX_SIDE];
+    refine_t refine;
+    uint32_t gain[MAX_SIDE]; /* of a refined row's sums of errors, 2^12 for 1 */
     uint32_t queue[MAX_SIDE * MOST_BITS];
 } work_t;
 
@@ -28,14 +31,27 @@ typedef struct {
     const uint16_t *error_above;
     uint8_t *cells;             /* of this row; NULL without copies */
     const uint8_t *other_cells; /* of the band that has the same cells, or NULL */
+    int32_t *missed;            /* of this row, where the band is refined; else NULL */
+    const int32_t *missed_above;
     int32_t y, width, run;      /* run: pixels of the cell so far in this row */
 } row_t;
+
+/* Has a band refined predictions? Not where it has more bits than prediction works on. */
+static inline int is_refined(const tile_t *t, const band_t *b)
+{
+    return t->refined && !b->shift;
+}
 
 /* predict.c: w->class and w->partial of a row; the same of the errors above it */
 void sum_weights(model_t *m, const band_t *b);
 void predict(work_t *w, const band_t *b, const model_t *m, const row_t *row, int32_t stride);
 void errors_above(const model_t *m, int32_t width, int phased, const uint16_t *n, const uint16_t *nn,
                   uint32_t *restrict out);
+
+void errors_around(uint32_t *restrict wide, int32_t width, const uint16_t *restrict n, uint32_t *restrict out);
+
+/* refine.c: w->refine of a row, for pixels from row UNSEEN on */
+void refine_row(work_t *w, model_t *m, const band_t *b, const row_t *row, int32_t stride);
 
 /* exact.c: queues a row of which nothing has to be decoded first to encode it, as the plane holds it already */
 void queue_exact(coder_t *c, work_t *w, const residual_t *r, const band_t *b, const row_t *row, int32_t stride);

@@ -88,8 +88,11 @@ static void start_models(arena_t *a, work_t *w)
         m->given = take(a, (size_t)width * sizeof(int32_t));
         m->coded = take(a, (size_t)width * sizeof(int32_t));
         m->wide = (uint32_t *)take(a, ((size_t)width + 2 * WIDE) * sizeof(uint32_t)) + WIDE;
-        for (int32_t x = -WIDE; x < width + WIDE; x++) m->wide[x] = 8u << w->tile.band[b].scale;
+        m->spread = (uint32_t *)take(a, ((size_t)width + 2 * WIDE) * sizeof(uint32_t)) + WIDE;
+        for (int32_t x = -WIDE; x < width + WIDE; x++) m->wide[x] = m->spread[x] = 8u << w->tile.band[b].scale;
         for (int i = 0; i < 3; i++) {
+            m->missed[i] = (int32_t *)take(a, ((size_t)width + 2 * ERROR_PAD) * sizeof(int32_t)) + ERROR_PAD;
+            memset(m->missed[i] - ERROR_PAD, 0, ((size_t)width + 2 * ERROR_PAD) * sizeof(int32_t));
             m->error[i] = (uint16_t *)take(a, error_bytes(width)) + ERROR_PAD;
             for (int32_t x = -ERROR_PAD; x < width + ERROR_PAD; x++)
                 m->error[i][x] = (uint16_t)(1u << w->tile.band[b].scale);
@@ -105,7 +108,9 @@ API size_t sp_predictive_memory(int32_t n_bands, int32_t height, int32_t width)
     return (sizeof(work_t) + 63) / 64 * 64 + fit +
            bands * ((1 + MAX_REFS) * plane_bytes(height, width) + 3 * error_bytes(width) + map_bytes() + 64 +
                     (size_t)height * (size_t)width + 63 +
-                    3 * ((size_t)width * sizeof(int32_t) + 63) + ((size_t)width + 2 * WIDE) * sizeof(uint32_t) + 63);
+                    3 * ((size_t)width * sizeof(int32_t) + 63) +
+                    3 * (((size_t)width + 2 * ERROR_PAD) * sizeof(int32_t) + 63) +
+                    2 * (((size_t)width + 2 * WIDE) * sizeof(uint32_t) + 63));
 }
 
 static int bad_shape(int32_t n_bands, int32_t height, int32_t width)
@@ -113,11 +118,13 @@ static int bad_shape(int32_t n_bands, int32_t height, int32_t width)
     return n_bands < 1 || n_bands > MAX_BANDS || height < 1 || height > MAX_SIDE || width < 1 || width > MAX_SIDE;
 }
 
-static work_t *start(arena_t *a, void *memory, int32_t n_bands, int32_t height, int32_t width, const uint8_t *valid)
+static work_t *start(arena_t *a, void *memory, int32_t refined, int32_t n_bands, int32_t height, int32_t width,
+                     const uint8_t *valid)
 {
     a->at = memory;
     work_t *w = take(a, sizeof *w);
     memset(&w->tile, 0, sizeof w->tile);
+    w->tile.refined = refined;
     w->tile.n_bands = n_bands;
     w->tile.height = height;
     w->tile.width = width;
@@ -225,17 +232,17 @@ static void code_layer(coder_t *c, work_t *w, int layer, const int32_t *max_erro
 }
 
 /* Codes a tile: samples (n_bands, height, width) that fit [-32768, 65535], valid (height, width), greatest errors
- * (n_bands), simple: with small predictors alone. sizes[k]: the least prefix of the payload that holds the first k
+ * (n_bands), simple: with small predictors alone, refined: see refine.h. sizes[k]: the least prefix of the payload that holds the first k
  * layers. */
 API int sp_predictive_encode(const int32_t *samples, const uint8_t *valid, const int32_t *max_error, int32_t simple,
-                             int32_t n_bands, int32_t height, int32_t width, void *memory, uint8_t *out,
+                             int32_t refined, int32_t n_bands, int32_t height, int32_t width, void *memory, uint8_t *out,
                              size_t capacity, uint64_t *sizes)
 {
     arena_t a;
     coder_t c;
     mark_t marks[LAYERS];
     if (bad_shape(n_bands, height, width)) return BAD_INPUT;
-    work_t *w = start(&a, memory, n_bands, height, width, valid);
+    work_t *w = start(&a, memory, refined, n_bands, height, width, valid);
     w->tile.simple = simple;
     make_plan(&a, w, samples, max_error);
     coder_start_encoding(&c, out, capacity);
@@ -255,14 +262,14 @@ API int sp_predictive_encode(const int32_t *samples, const uint8_t *valid, const
 /* Decodes what a prefix of a payload wholly holds: samples, and since which layer (1 to 16) each is known, are (n_bands,
  * height, width), both cleared by the caller. CORRUPT for what no encoder writes. */
 API int sp_predictive_decode(const uint8_t *payload, size_t size, const uint8_t *valid, const int32_t *max_error,
-                             int32_t n_bands, int32_t height, int32_t width, void *memory, int32_t *samples,
+                             int32_t refined, int32_t n_bands, int32_t height, int32_t width, void *memory, int32_t *samples,
                              uint8_t *since, int32_t *layers)
 {
     arena_t a;
     coder_t c;
     *layers = 0;
     if (bad_shape(n_bands, height, width)) return BAD_INPUT;
-    work_t *w = start(&a, memory, n_bands, height, width, valid);
+    work_t *w = start(&a, memory, refined, n_bands, height, width, valid);
     for (int32_t b = 0; b < n_bands; b++) w->tile.band[b].grid = (grid_t){1, 1, 0, 0};
     coder_start_decoding(&c, payload, size);
     code_plan(&c, &w->tile);

@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from swathpack.edge.codec.rangecoder.native import SOURCES, library_path, source_digest
+from swathpack.edge.clibrary import SOURCES, library_path, source_digest
 from swathpack.edge.spoken import reason
 
 # No contraction: a multiply-add that rounds once draws other pixels than one that rounds twice.

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import ctypes
-import sysconfig
 import weakref
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, NoReturn
 from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
+from swathpack.edge.clibrary import LibraryMissingError, library_path, load
 from swathpack.edge.codec.rangecoder.adaptive import CLASS_OF, RATE, Adaptation, checked_rows
 from swathpack.edge.codec.rangecoder.bounded import checked_interval
 from swathpack.edge.codec.rangecoder.interface import (
@@ -24,28 +23,7 @@ from swathpack.edge.codec.rangecoder.interface import (
     checked_index,
 )
 from swathpack.edge.codec.tables import ProbabilityTables
-from swathpack.edge.digests import bytes_digest
 
-# One library for all the C of the codec: whatever builds or bundles it compiles SOURCES in FOLDER.
-FOLDER = Path(__file__).resolve().parent.parent
-_FILES = {
-    "rangecoder": ("tables.c", "bounded.c", "adaptive.c", "encoder.c", "decoder.c"),
-    "transform_coder": ("bitplane.c", "estimate.c", "trellis.c", "wavelet.c", "shaped.c", "spectral.c"),
-    "predictive": (
-        "bits.c",
-        "grid.c",
-        "header.c",
-        "plan.c",
-        "samples.c",
-        "fit.c",
-        "predict.c",
-        "exact.c",
-        "rows.c",
-        "tile.c",
-    ),
-}
-SOURCES = tuple(FOLDER / part / name for part, names in _FILES.items() for name in names)
-HEADERS = tuple(path for part in _FILES for path in sorted((FOLDER / part).glob("*.h")))
 _ENDED = 5
 LUT_SIZE = 257  # as in coder.h
 _MESSAGES = {
@@ -108,32 +86,16 @@ def _declare(lib: ctypes.CDLL) -> ctypes.CDLL:
     return lib
 
 
-def library_path(directory: Path | None = None) -> Path:
-    """Where the library for this Python's platform lies; the platform is in the name."""
-    platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
-    return (directory or Path(__file__).parent) / f"_coder_{platform}.so"
-
-
-def source_digest() -> str:
-    """Names the C source a library was built from, so that a stale one is never used."""
-    return bytes_digest(b"".join(path.read_bytes() for path in (*HEADERS, *SOURCES)), 8).hex()
-
-
 @lru_cache(maxsize=1)
 def library() -> ctypes.CDLL:
     """The loaded C library; NativeUnavailableError when missing, from another source or not loadable."""
     path = library_path()
-    hint = "run: python -m swathpack.edge.codec.rangecoder.build"
-    if not path.exists():
-        raise NativeUnavailableError(f"{path} does not exist; {hint}")
     try:
-        lib = ctypes.CDLL(str(path))
-        lib.sp_source_digest.restype = ctypes.c_char_p
-        if lib.sp_source_digest() != source_digest().encode("ascii"):
-            raise NativeUnavailableError(f"{path} was built from another source; {hint}")
-        return _declare(lib)
-    except (OSError, AttributeError) as error:
-        raise NativeUnavailableError(f"cannot load {path}: {error}; {hint}") from error
+        return _declare(load(path))
+    except LibraryMissingError as error:
+        raise NativeUnavailableError(str(error)) from error
+    except AttributeError as error:
+        raise NativeUnavailableError(f"cannot load {path}: {error}; build it again") from error
 
 
 def available() -> bool:

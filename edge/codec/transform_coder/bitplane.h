@@ -19,7 +19,7 @@
 #ifndef SP_BITPLANE_H
 #define SP_BITPLANE_H
 
-#include "binary_coder.h"
+#include "../../stream/binary_coder.h"
 
 #if defined(__GNUC__)
 #define API __attribute__((visibility("default")))

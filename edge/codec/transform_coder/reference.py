@@ -11,14 +11,6 @@ from numpy.typing import NDArray
 from swathpack.edge.codec.transform_coder.date_values import Beside
 from swathpack.edge.codec.transform_coder.layout import CELL, NONE
 from swathpack.edge.codec.transform_coder.reference_beside import N_SETS, SET_DATE, BesideDate
-from swathpack.edge.codec.transform_coder.reference_binary import (
-    Mark,
-    RangeDecoder,
-    RangeEncoder,
-    mixed_bit,
-    settled_size,
-    update,
-)
 from swathpack.edge.codec.transform_coder.reference_contexts import (
     ALL_CLASSES,
     CELL_SEGMENT_OF,
@@ -47,6 +39,14 @@ from swathpack.edge.codec.transform_coder.reference_contexts import (
     indices_drawn,
     log_class,
     sign,
+)
+from swathpack.edge.stream.binary import (
+    Mark,
+    RangeDecoder,
+    RangeEncoder,
+    mixed_bit,
+    settled_size,
+    update,
 )
 
 

@@ -14,7 +14,7 @@ from swathpack.edge.codec.carrier import carried, carry_counts
 from swathpack.edge.codec.flight import FlightCodec
 from swathpack.edge.codec.lone import lone_head, may_be_context, read_lone_head, stands_alone
 from swathpack.edge.codec.lone_exact import ExactCoder, decode_exact, promised_error, read_exact_front
-from swathpack.edge.codec.plain import PlainError, error_of_strips
+from swathpack.edge.codec.plain import PlainError, error_bytes, error_of_strips
 from swathpack.edge.codec.protocol import TileKey, TilePixels
 from swathpack.edge.radiometry import PLAIN
 from swathpack.edge.sources.acquisition import samples_of
@@ -183,3 +183,9 @@ def _with_a_context(segment: bytes) -> bytes:
         truncated=False,
     )
     return pack_segment(named, binding)
+
+
+def test_refined_predictions_do_not_fly() -> None:
+    front = lone_head(("B08",), 4, 4, PLAIN) + error_bytes(0, refined=True) + b"\0"
+    with pytest.raises(PlainError, match="found refined ones"):
+        read_exact_front(front + b"payload")

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from swathpack.edge.codec.predictive import LAYERS, CodedTile, PredictiveError, Workspace, decode, encode
-from swathpack.edge.codec.predictive.interface import smallest
+from swathpack.edge.codec.predictive.interface import checked_errors, checked_samples, checked_valid, smallest
+from swathpack.edge.codec.predictive.reference.coder import Coder
+from swathpack.edge.codec.predictive.reference.header import code_plan
+from swathpack.edge.codec.predictive.reference.tile import Tile
 from swathpack.edge.codec.rangecoder import native
 from swathpack.edge.codec.rangecoder.build import build
 
@@ -29,10 +34,17 @@ def scene(seed: int, bands: int, height: int, width: int, level: int = 2000, noi
     return np.rint(level + ground * gains + noise * rng.standard_normal((bands, height, width))).astype(np.int64)
 
 
-def check(samples, valid=None, max_error=0):
+def encode_refined(samples, valid=None, max_error=0):
+    """With refined predictions even where they take more bytes."""
+    given = checked_samples(samples), checked_valid(valid, samples.shape), checked_errors(max_error, len(samples))
+    return Workspace(samples.shape).encode(*given, refined=True)
+
+
+def check(samples, valid=None, max_error=0, refined=False):
     """Codes and decodes; returns the coded tile."""
-    tile = encode(samples, valid, max_error)
-    back = decode(tile.payload, samples.shape, valid, max_error)
+    tile = (encode_refined if refined else encode)(samples, valid, max_error)
+    assert tile.refined == refined
+    back = decode(tile.payload, samples.shape, valid, max_error, refined=refined)
     mask = np.ones(samples.shape[1:], bool) if valid is None else valid
     limit = np.broadcast_to(np.asarray(max_error), (len(samples),))[:, None]
     assert back.layers == LAYERS and back.known.all() and (back.samples[:, ~mask] == 0).all()
@@ -86,17 +98,19 @@ def samples_of(kind: str, seed: int, bands: int, height: int, width: int) -> np.
     width=st.integers(1, 48),
     max_error=st.sampled_from([0, 0, 1, 2, 10, 300, 65535]),
     holes=st.sampled_from([None, 0.0, 0.3, 0.95, 1.0]),
+    refined=st.booleans(),
 )
-def test_round_trip(kind, seed, bands, height, width, max_error, holes):
+def test_round_trip(kind, seed, bands, height, width, max_error, holes, refined):
     samples = samples_of(kind, seed, bands, height, width)
     valid = None if holes is None else np.random.default_rng(seed).random((height, width)) >= holes
-    check(samples, valid, max_error)
+    check(samples, valid, max_error, refined)
 
 
 @pytest.mark.parametrize("bits", range(1, 17))
 def test_every_depth(bits):
     full = np.random.default_rng(bits).integers(0, 1 << bits, (2, 40, 33))
     check(full)
+    check(full, refined=True)
     check(np.minimum(scene(bits, 2, 40, 33) >> max(0, 12 - bits), (1 << bits) - 1), max_error=1)
 
 
@@ -106,6 +120,53 @@ def test_one_error_a_band():
 
 def test_sixteen_bands_of_the_largest_size():
     check(scene(2, 16, 256, 256))
+
+
+def test_refined_predictions_are_kept_where_they_are_shorter():
+    samples = fields(2, 200, 200)
+    rough = np.random.default_rng(2).integers(0, 65536, (1, 60, 60))
+    for tile in (samples, rough):
+        plain, refined, chosen = encode(tile), encode_refined(tile), encode(tile, refined=True)
+        assert len(chosen.payload) == min(len(plain.payload), len(refined.payload))
+        assert chosen.payload == (refined if chosen.refined else plain).payload
+        assert (decode(chosen.payload, tile.shape, refined=chosen.refined).samples == tile).all()
+    assert len(encode_refined(samples).payload) < 0.99 * len(encode(samples).payload)
+
+
+def fields(seed, height, width):
+    """Rectangles over each other, seen by a lens, with noise that grows with what is seen: edges, as real scenes have."""
+    rng = np.random.default_rng(seed)
+    ground = np.full((height + 2, width + 2), 2000.0)
+    for _ in range(height * width // 100):
+        y, x, h, w = rng.integers(0, height), rng.integers(0, width), *rng.integers(3, 30, 2)
+        ground[y : y + h, x : x + w] = rng.normal(2000, 400)
+    for axis in (0, 1):
+        ground = (np.roll(ground, 1, axis) + 2 * ground + np.roll(ground, -1, axis)) / 4
+    ground = ground[1:-1, 1:-1]
+    return np.rint(ground + rng.standard_normal(ground.shape) * ground / 400).astype(int)[None]
+
+
+def test_a_payload_read_the_other_way_is_wrong_or_refused():
+    samples = fields(2, 60, 60)
+    with contextlib.suppress(PredictiveError):
+        assert (decode(encode_refined(samples).payload, samples.shape).samples != samples).any()
+
+
+def copies_of(samples):
+    """Whether the encoder says, band by band, that pixels repeat."""
+    tile = Tile(samples.shape, np.ones(samples.shape[1:], np.uint8))
+    code_plan(Coder(encode(samples).payload), tile)
+    return [bool(band.copies) for band in tile.bands]
+
+
+def test_chance_repeats_of_quiet_water_are_not_coded_apart():
+    rng = np.random.default_rng(4)
+    water = np.rint(60 + 5 * rng.standard_normal((1, 128, 128))).astype(int)
+    turned = (
+        rng.random(water.shape) < 0.06
+    )  # as where the cells of a slightly turned grid are the nearest of two pixels
+    assert copies_of(np.where(turned, np.roll(water, 1, 1), water)) == [False]
+    assert copies_of(samples_of("skewed", 5, 2, 60, 40)) == [True, True]
 
 
 def test_constant_bands_and_empty_tiles_cost_next_to_nothing():
@@ -159,18 +220,22 @@ def test_every_cut_gives_what_it_wholly_holds(max_error, masked):
 
 @settings(max_examples=150, deadline=None)
 @given(
-    payload=st.binary(max_size=300), seed=st.integers(0, 2**32 - 1), flips=st.integers(0, 4), bands=st.integers(1, 5)
+    payload=st.binary(max_size=300),
+    seed=st.integers(0, 2**32 - 1),
+    flips=st.integers(0, 4),
+    bands=st.integers(1, 5),
+    refined=st.booleans(),
 )
-def test_hostile_payloads_give_bounded_samples_or_one_error(payload, seed, flips, bands):
+def test_hostile_payloads_give_bounded_samples_or_one_error(payload, seed, flips, bands, refined):
     rng = np.random.default_rng(seed)
     shape = (bands, int(rng.integers(1, 40)), int(rng.integers(1, 40)))
     if flips:
-        changed = bytearray(encode(scene(seed, *shape)).payload)
+        changed = bytearray((encode_refined if refined else encode)(scene(seed, *shape)).payload)
         for _ in range(flips):
             changed[rng.integers(len(changed))] ^= 1 << int(rng.integers(8))
         payload = bytes(changed)
     try:
-        back = decode(payload, shape, max_error=int(rng.choice([0, 9])))
+        back = decode(payload, shape, max_error=int(rng.choice([0, 9])), refined=refined)
     except PredictiveError as error:
         assert "corrupt" in str(error)
     else:
@@ -221,7 +286,7 @@ def test_small_predictors_win_on_quiet_tiles():
     small = check(tile, max_error=10)
     space, errors = Workspace(tile.shape), np.array([10], np.int32)
     given = np.ascontiguousarray(tile, np.int32), np.ones((128, 128), np.uint8), errors
-    sizes = [len(space._encode(*given, simple).payload) for simple in (False, True)]
+    sizes = [len(space._encode(*given, simple, False).payload) for simple in (False, True)]
     assert len(small.payload) == min(sizes) and sizes[1] < sizes[0]
 
 

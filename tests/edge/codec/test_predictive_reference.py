@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,9 +11,10 @@ import pytest
 from swathpack.edge.codec import predictive
 from swathpack.edge.codec.predictive import PredictiveError, decode, encode, reference
 from swathpack.edge.codec.predictive.interface import checked_errors, checked_samples, checked_valid
+from swathpack.edge.codec.predictive.reference.refine import network
 from swathpack.edge.codec.rangecoder import native
 from swathpack.edge.codec.rangecoder.build import build
-from tests.edge.codec.test_predictive import KINDS, samples_of, scene
+from tests.edge.codec.test_predictive import KINDS, encode_refined, samples_of, scene
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -22,19 +24,20 @@ def _built():
         native.library.cache_clear()
 
 
-def by_reference(samples, valid, max_error):
+def by_reference(samples, valid, max_error, refined=False):
     errors = checked_errors(max_error, len(samples))
-    return reference.encode(checked_samples(samples), checked_valid(valid, samples.shape), errors)
+    return reference.encode(checked_samples(samples), checked_valid(valid, samples.shape), errors, refined)
 
 
-def assert_alike(samples, valid=None, max_error=0):
+def assert_alike(samples, valid=None, max_error=0, refined=False):
     """Same payload, same layers; what the one decodes from any prefix, the other does."""
-    ours, theirs = encode(samples, valid, max_error), by_reference(samples, valid, max_error)
+    ours = (encode_refined if refined else encode)(samples, valid, max_error)
+    theirs = by_reference(samples, valid, max_error, refined)
     assert ours.payload == theirs.payload and np.array_equal(ours.sizes, theirs.sizes)
     mask, errors = checked_valid(valid, samples.shape), checked_errors(max_error, len(samples))
     for cut in (len(ours.payload), len(ours.payload) // 2):
-        a = decode(ours.payload[:cut], samples.shape, valid, max_error)
-        b = reference.decode(ours.payload[:cut], samples.shape, mask, errors)
+        a = decode(ours.payload[:cut], samples.shape, valid, max_error, refined=refined)
+        b = reference.decode(ours.payload[:cut], samples.shape, mask, errors, refined)
         assert np.array_equal(a.samples, b.samples) and np.array_equal(a.since, b.since) and a.layers == b.layers
 
 
@@ -44,6 +47,22 @@ def test_native_and_reference_write_the_same(kind, max_error):
     samples = samples_of(kind, len(kind), 3, 21, 18)
     assert_alike(samples, None, max_error)
     assert_alike(samples[:2], np.random.default_rng(3).random((21, 18)) < 0.8, max_error)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_refined_predictions_are_the_same(kind):
+    samples = samples_of(kind, len(kind), 2, 14, 13)
+    assert_alike(samples, refined=True)
+    assert_alike(samples, np.random.default_rng(3).random((14, 13)) < 0.8, 6, refined=True)
+
+
+def test_sums_of_the_network_fit_32_bits():
+    """Whatever pixels and errors there are: inputs are limited to 6 times 64, that of the scale to 2 * 16 * 20 + 30."""
+    net, most = network(), 700
+    units = [abs(b) + most * sum(abs(w[h]) for w in net.row + net.near) for h, b in enumerate(net.bias)]
+    assert max(units) < 2**31 and max(abs(w) for w in sum(net.row + net.near, [])) < 2**15
+    for bias, weights in zip(net.out_bias, net.out):
+        assert abs(bias) + sum(min(u >> 8, 32767) * abs(w) for u, w in zip(units, weights)) < 2**31
 
 
 @pytest.mark.long
@@ -95,6 +114,7 @@ def whole_numbers(bands: int, height: int, width: int) -> np.ndarray:
 
 
 GOLDEN = {0: "d65d6740a91e0b4b", 3: "c5394aad5034f520"}
+GOLDEN_REFINED = {0: "923003d9d6bcb3bb", 3: "2a41a3337b4486d9"}
 
 
 @pytest.mark.parametrize("max_error", GOLDEN)
@@ -103,14 +123,15 @@ def test_golden_payloads(max_error):
     samples = whole_numbers(3, 40, 36)
     samples[2] = np.kron(samples[2, ::2, ::2], np.ones((2, 2), int))
     valid = (np.mgrid[:40, :36].sum(0) % 11) != 0
-    payload = encode(samples, valid, max_error).payload
-    assert hashlib.sha256(payload).hexdigest()[:16] == GOLDEN[max_error]
+    for code, golden in ((encode, GOLDEN), (encode_refined, GOLDEN_REFINED)):
+        payload = code(samples, valid, max_error).payload
+        assert hashlib.sha256(payload).hexdigest()[:16] == golden[max_error]
 
 
 def test_without_the_library_the_reference_takes_its_place(monkeypatch):
     samples = scene(9, 2, 20, 20)
     payload = encode(samples).payload
-    monkeypatch.setattr(native, "library_path", lambda: native.FOLDER / "none.so")
+    monkeypatch.setattr(native, "library_path", lambda: Path("none.so"))
     native.library.cache_clear()
     try:
         assert predictive.backend() == "reference"

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from swathpack.edge.codec.modes import Weighing
+from swathpack.edge.codec.plain import read_error
 from swathpack.edge.codec.transform_coder import agreement, native
 from swathpack.edge.codec.transform_coder.head import DATED, DATED_TRELLIS, TRELLIS
 from swathpack.edge.frame import Frame
@@ -19,6 +20,7 @@ from swathpack.tools.files.decoder import StreamDecoder
 from swathpack.tools.files.encoder import SeriesEncoder
 from swathpack.tools.files.trials import Tile, Trial
 from tests.codec_models import shipped
+from tests.edge.codec.test_predictive import fields
 
 pytestmark = pytest.mark.skipif(not native.available(), reason="the C library is not built")
 
@@ -132,3 +134,13 @@ def test_a_tile_that_grows_keeps_what_a_trellis_won(better: bool) -> None:
     coder = Stub(more, again, {})
     assert regrown(coder, cut, tile, 12) is again and coder.asked == 98 + 12  # type: ignore[arg-type]
     assert regrown(Stub(more, plain, {}), cut, Tile(0, cut.coded, 16, 100), 10) is plain  # type: ignore[arg-type]
+
+
+def test_exact_tiles_have_refined_predictions_but_for_fast_ones() -> None:
+    given, files = [Frame(fields(3, 120, 100).astype(np.uint16), ("B08",), "2026-05-01")], []
+    for slope in (0.0, 0.1):  # as --fast, and not
+        files.append(SeriesEncoder(shipped(), given, slope=slope).exact(3))
+        assert [read_error(s.payload)[::2] for s in read_stream(files[-1]).segments] == [(3, slope > 0)]
+        found = StreamDecoder(shipped(), files[-1]).frames()
+        assert not found.problems and np.abs(found.frames[0].data.astype(int) - given[0].data).max() <= 3
+    assert len(files[1]) < 0.98 * len(files[0])

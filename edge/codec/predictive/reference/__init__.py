@@ -20,6 +20,7 @@ from swathpack.edge.codec.predictive.reference.plan import (
     find_grid,
     find_range,
 )
+from swathpack.edge.codec.predictive.reference.refine import Refiner
 from swathpack.edge.codec.predictive.reference.rows import Model, Row
 from swathpack.edge.codec.predictive.reference.tile import HOLE, Tile
 
@@ -44,7 +45,7 @@ def make_plan(tile: Tile, samples: Samples, max_error: list[int]) -> None:
                 choose_values(tile, b)
 
 
-class _Strips:
+class Strips:
     """Strips of rows, band by band, as layers."""
 
     def __init__(self, tile: Tile, coder: Coder, max_error: list[int]) -> None:
@@ -52,6 +53,9 @@ class _Strips:
         for b, band in enumerate(tile.bands):
             tile.planes[b].start = band.start
             self.models.append(Model(band, tile.planes[b].width, band.step(max_error[b])))
+            if tile.refined and not band.shift:
+                place = tile.planes[b], tile.planes[b].width, band.scale, bool(band.refs)
+                self.models[b].refiner = Refiner(*place)
             if band.copies:
                 tile.cells[b] = np.full((tile.planes[b].height, tile.planes[b].width), HOLE, np.int8)
 
@@ -95,35 +99,44 @@ class _Strips:
                     out[pixel] = band.low + band.gcd * code
 
 
-def encode(samples: Samples, valid: NDArray[np.uint8], max_error: NDArray[np.int32]) -> CodedTile:
+def encode(
+    samples: Samples, valid: NDArray[np.uint8], max_error: NDArray[np.int32], refined: bool = False
+) -> CodedTile:
     """As Workspace.encode of predictive.native."""
-    return smallest(lambda simple: _encode(samples, valid, max_error.tolist(), simple), samples.size, max_error)
+    return smallest(
+        lambda simple: _encode(samples, valid, max_error.tolist(), simple, refined), samples.size, max_error
+    )
 
 
-def _encode(samples: Samples, valid: NDArray[np.uint8], errors: list[int], simple: bool) -> CodedTile:
+def _encode(samples: Samples, valid: NDArray[np.uint8], errors: list[int], simple: bool, refined: bool) -> CodedTile:
     tile, coder = Tile(samples.shape, valid), Coder()
-    tile.simple = simple
+    tile.simple, tile.refined = simple, refined
     make_plan(tile, samples, errors)
     code_plan(coder, tile)
-    strips = _Strips(tile, coder, errors)
+    strips = Strips(tile, coder, errors)
     marks: list[Mark] = []
     for number in range(LAYERS):
         strips.layer(number, samples, None, None)
         marks.append(coder.mark())
     payload = coder.finish()
-    return CodedTile(payload, np.array([0, *(prefix(m, payload) for m in marks)], np.int64))
+    return CodedTile(payload, np.array([0, *(prefix(m, payload) for m in marks)], np.int64), refined)
 
 
 def decode(
-    payload: bytes, shape: tuple[int, int, int], valid: NDArray[np.uint8], max_error: NDArray[np.int32]
+    payload: bytes,
+    shape: tuple[int, int, int],
+    valid: NDArray[np.uint8],
+    max_error: NDArray[np.int32],
+    refined: bool = False,
 ) -> Decoded:
     """As Workspace.decode of predictive.native."""
     tile, coder, layers = Tile(shape, valid), Coder(payload), 0
+    tile.refined = refined
     samples, since = np.zeros(shape, np.int32), np.zeros(shape, np.uint8)
     try:
         code_plan(coder, tile)
         tile.make_planes()
-        strips = _Strips(tile, coder, max_error.tolist())
+        strips = Strips(tile, coder, max_error.tolist())
         for number in range(LAYERS):
             strips.layer(number, None, samples, since)
             layers += 1

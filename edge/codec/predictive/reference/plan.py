@@ -22,7 +22,7 @@ from swathpack.edge.codec.predictive.reference.tile import (
 UNIT = 32768
 DETAIL_SAMPLES = 1024
 LEAST_GAIN, LEAST_OWN, LEAST_REPEATS, LEAST_FINE = 256, 64, 24, 4
-LOOK_ROWS, SMALL, FINE_BELOW = 64, 8, 3
+LOOK_ROWS, SMALL, FINE_BELOW, COPY_SAVES, SHARED_COPY_SAVES = 64, 8, 3, 832, 512
 
 Samples = NDArray[np.int32]
 
@@ -177,20 +177,29 @@ def _repeats(tile: Tile, b: int, max_error: int) -> bool:
             if tile.cell_is_valid(b, y, x):
                 found[0].append(plane.at(y, x) - plane.at(y, x - 1))
                 found[1].append(plane.at(y, x) - plane.at(y - 1, x))
-    more = False
+    more, beyond = False, []
     for d in found:
         other = max(d.count(k) for k in range(-SMALL, SMALL + 1) if k)
+        beyond.append(max(d.count(0) - other, 0))
         more |= d.count(0) > 2 * other and d.count(0) - other > len(d) // LEAST_REPEATS
-    return more and _worth_copying(tile.bands[b], *found, max_error)
+    return more and _worth_copying(tile, tile.bands[b], *found, beyond, max_error)
 
 
-def _worth_copying(band: Band, left: list[int], up: list[int], max_error: int) -> bool:
-    """Saved: the residuals of the pixels that repeat. To pay: at most the entropy of whether a pixel does."""
-    n, repeated, changed = len(left), sum(not d or not e for d, e in zip(left, up)), len(left) - left.count(0)
+def _worth_copying(tile: Tile, band: Band, left: list[int], up: list[int], beyond: list[int], max_error: int) -> bool:
+    """Saved: the residuals of the pixels that repeat beyond chance. To pay: the entropy of which pixels repeat which. Where most
+    do and there are other bands, one pays for all: by all that repeat, and only whether they do.
+    """
+    n, same, above = len(left), left.count(0), sum(d != 0 and e == 0 for d, e in zip(left, up))
+    changed = n - same
+    log = sum(rough_log2(abs(d)) for d in left if d) // changed if changed else 0
     change = sum(map(abs, left)) // changed if changed else 0
-    bits = rough_log2(change + 1) - rough_log2(max(band.step(max_error) >> band.shift, 1)) + 512
-    entropy = sum(part * (rough_log2(n) - rough_log2(part)) for part in (repeated, n - repeated))
-    return repeated * bits > entropy
+    step = rough_log2(max(band.step(max_error) >> band.shift, 1))
+    repeated, parts, bits = beyond[0] + beyond[1] - beyond[0] * beyond[1] // n, [same, above], log + COPY_SAVES - step
+    if tile.n_bands > 1 and 2 * repeated > n:
+        bits = rough_log2(change + 1) + SHARED_COPY_SAVES - step
+        repeated, parts = same + above, [same + above]
+    entropy = sum(part * (rough_log2(n) - rough_log2(part)) for part in (*parts, n - same - above))
+    return bits > 0 and repeated * bits > entropy
 
 
 def _choose_cells(tile: Tile, i: int, max_error: list[int]) -> None:

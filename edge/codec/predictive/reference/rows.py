@@ -8,6 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from swathpack.edge.codec.predictive.reference.coder import Bit, Coder, numbers, refuse_unless
+from swathpack.edge.codec.predictive.reference.refine import Refiner
 from swathpack.edge.codec.predictive.reference.tile import (
     ABOVE,
     CENTRE_TAP,
@@ -81,6 +82,7 @@ class Model:
         self.heights = [0] * self.width
         self.given = [0] * self.width
         self.coded = [0] * self.width
+        self.refiner: Refiner | None = None
 
     def level(self, t: int) -> tuple[int, Level]:
         """Four levels an octave of the expected error; t is 2^11 for 1."""
@@ -188,6 +190,9 @@ class Row:
         self.other = tile.cells.get(self.band.cells_from) if self.band.copies else None
         self.run = 0
         model.start_row()
+        self.refiner = model.refiner
+        if self.refiner:
+            self.refiner.start_row()
 
     def code(self, coder: Coder, codes: list[int | None]) -> None:
         """Codes or decodes the row in place; what was decoded before an exception is in `codes` and `done`."""
@@ -198,12 +203,15 @@ class Row:
             above = self.plane.at(self.y - 1, x) if self.y else before
             value, cell = before + above + 1 >> 1, HOLE
             e = self.model.context(x) >> 7
+            self.missed = 0
             if given is not None:
                 codes[x], e, cell = self._pixel(coder, codes, x, given, above)
                 value = (codes[x] or 0) >> self.band.shift
             self._keep(x, cell)
             self.plane.rows[self.y, x] = value
             errors.append(min(e, 65535))
+            if self.refiner:
+                self.refiner.missed[-1].append(self.missed)
             self.done = x + 1
 
     def _before(self, x: int, i: int) -> int:
@@ -216,12 +224,25 @@ class Row:
             cell = self._copy(coder, x, given)
         if cell == LEFT:
             code, e = codes[x - 1] or 0, model.error(0, x - 1)
+            self.missed = self.refiner.error(0, x - 1) if self.refiner else 0
         elif cell == ABOVE:
             code, e = model.coded[x], model.error(1, x)
+            self.missed = self.refiner.error(1, x) if self.refiner else 0
         else:
-            code, e = _value(coder, model, self._predicted(x, above), model.context(x), given)
+            plain = self._predicted(x, above)
+            code, e = _value(coder, model, *self._refined(x, plain, above), given)
+            self.missed = 16 * code - plain
         model.given[x], model.coded[x] = given, code
         return code, e, cell
+
+    def _refined(self, x: int, plain: int, above: int) -> tuple[int, int]:
+        """The prediction and the sum of errors that a pixel is coded by."""
+        total = self.model.context(x)
+        if not self.refiner:
+            return plain, total
+        before = self._before(x, 1), self._before(x, 2)
+        predicted, total = self.refiner.refine(self.y, x, plain, above, before, total)
+        return max(0, min(predicted, self.band.last << 4)), total
 
     def _class(self, x: int) -> int:
         band = self.band

@@ -130,6 +130,7 @@ class Tile:
         self.derived: dict[tuple[int, int], Plane] = {}
         self.cells: dict[int, NDArray[np.int8]] = {}
         self.simple = False  # encoder: no more than the first two tap sets and one class
+        self.refined = False
 
     def make_planes(self) -> None:
         """Empty planes, once the grids are known."""

@@ -10,11 +10,11 @@ from swathpack.edge.codec.transform_coder import (
     native,
     reference,
     reference_beside,
-    reference_binary,
     reference_contexts,
 )
 from swathpack.edge.codec.transform_coder.date_values import Beside
 from swathpack.edge.codec.transform_coder.layout import Layout, Pyramid, layout_of
+from swathpack.edge.stream import binary
 
 pytestmark = pytest.mark.skipif(not native.available(), reason="the C library is not built")
 
@@ -154,9 +154,9 @@ def test_constants_and_tables_are_the_same() -> None:
     assert bitplane.model()[0].shape == (states, 2) and bitplane.model()[1].shape == (weights,)
     tables = native.tables()
     assert tables.nbytes == size
-    assert tables[: 2 * 4096].view(np.int16).tolist() == reference_binary.STRETCH
-    assert tables[2 * 4096 : 4 * 4096].view(np.uint16).tolist() == reference_binary.SQUASH
-    assert tables[4 * 4096 :].view(np.uint16).tolist() == reference_binary.RATE
+    assert tables[: 2 * 4096].view(np.int16).tolist() == binary.STRETCH
+    assert tables[2 * 4096 : 4 * 4096].view(np.uint16).tolist() == binary.SQUASH
+    assert tables[4 * 4096 :].view(np.uint16).tolist() == binary.RATE
 
 
 def test_a_known_stream_stays_as_it_is() -> None:

@@ -19,6 +19,7 @@ from swathpack.edge.codec.transform_coder import (
     is_predicted,
     native,
     refine_payload,
+    trellis,
 )
 from swathpack.edge.codec.transform_coder.head import Head, expected_of, read_head, trellis_step, write_head
 from swathpack.edge.codec.transform_coder.header import BitReader
@@ -56,6 +57,17 @@ def test_less_error_in_as_many_bytes(names: tuple[str, ...], bits: float, least:
     found = refine_payload(payload, pixels, np.ones(pixels.shape[1:], np.bool_), names)
     assert found is not None and 0.98 * len(payload) <= len(found) <= len(payload) == room
     assert error(found, pixels, names) < (1 - least) * error(payload, pixels, names)
+
+
+def test_few_codings_find_the_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried, at = list[tuple[int, int]](), trellis._Coding.at
+    monkeypatch.setattr(trellis._Coding, "at", lambda self, *place: (tried.append(place), at(self, *place))[1])
+    cases = [(("B08",), 0.1), (("B08",), 2.0), (BANDS, 0.1), (BANDS, 1.0)]
+    for names, bits in cases:
+        pixels = scene(names)
+        payload = encode_tile(pixels, names=names, max_bytes=int(pixels.size * bits / 8)).payload
+        assert refine_payload(payload, pixels, np.ones(pixels.shape[1:], np.bool_), names) is not None
+    assert len(tried) <= 3 * len(cases)
 
 
 def test_every_prefix_decodes_and_more_of_it_is_better() -> None:

@@ -1,4 +1,5 @@
-"""binary_coder.h in slow Python: the adaptive binary range coder with mixing, and its tables.
+"""The adaptive binary range coder with mixing, and its tables: binary_coder.h in slow Python, and what codes
+masks (contours.py).
 
 Python's integers do what the C side does in 32 and 64 bits; right shifts of negative numbers round down on both sides.
 """
@@ -128,6 +129,11 @@ class RangeDecoder:
         self._range, self._code, self._slack, self.position, self.settled = FULL_RANGE, 0, 0, 0, True
         for _ in range(4):
             self._take()
+
+    @property
+    def left(self) -> int:
+        """Bytes that no decision so far has to do with."""
+        return max(len(self._data) - self.position - 4, 0)
 
     def _take(self) -> None:
         self._code, self._slack = self._code << 8, self._slack << 8
