@@ -54,9 +54,12 @@ class Aligner:
         norm = np.maximum(squares @ alike @ squares.T, 1e-9)
         count = float(self.inside.sum())
         energy = self.energy[:, None, None]
-        # The date's own energy is that of the whole of it, so that what is left may come out below nothing.
+        # The date's own energy is that of the whole of it, so that it may seem to tell more than there is: of several shifts
+        # that do, the one that tells most stays ahead.
+        told = product**2 / norm
+        told *= np.minimum(1.0, energy / np.maximum(told.max(axis=(1, 2), keepdims=True), 1e-9))
         least = LEAST_LEFT * energy + count * self.noise + 1e-3
-        left = np.maximum(energy - product**2 / norm, -LEAST_LEFT / 2 * energy)
+        left = energy - told
         bits = (count / 2 * np.log2((energy + least) / (left + least))).sum(axis=0)
         row, column = np.unravel_index(int(bits.argmax()), bits.shape)
         saved = float(bits[row, column] - bits[RANGE, RANGE])

@@ -152,6 +152,17 @@ def test_clouds_over_the_tile_do_not_pull():
     assert aligner is not None and aligner.shift_of(date.astype(np.float32))[0] == (4, 2)
 
 
+@pytest.mark.parametrize("shift", [(4, 2), (-4, 3), (-1, -2)])
+def test_calm_places_that_the_tile_lacks_do_not_pull(shift):
+    """Then a date has less fine structure on the whole than where it is compared, and several shifts seem to tell all there is."""
+    tile, date = counts(shift[0] / 8, shift[1] / 8), counts(0, 0)
+    valid = np.ones((96, 96), np.bool_)
+    valid[:, 60:] = False
+    tile[:, ~valid], date[:, ~valid] = 3000, 3000
+    aligner = Aligner.of(tile.astype(np.float32), valid, 1, 25.0)
+    assert aligner is not None and aligner.shift_of(date.astype(np.float32))[0] == shift
+
+
 def test_where_nothing_is_alike_nothing_is_moved():
     rng = np.random.default_rng(3)
     tile, date = rng.normal(2000, 90, (2, 2, 80, 80)).astype(np.float32)
