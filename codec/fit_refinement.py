@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from swathpack.codec.atomic import replaced
 from swathpack.edge.codec.pixels import TILE
 from swathpack.edge.codec.predictive import encode
 from swathpack.edge.codec.predictive.reference import Strips
@@ -206,7 +207,8 @@ def main() -> int:
     parts = list(zip(*examples(args.folder, np.random.default_rng(1))))
     network = Network()
     fit(network, [torch.tensor(np.concatenate(part)) for part in parts])
-    args.table.write_text(table_of(network))
+    with replaced(args.table) as part:
+        part.write_text(table_of(network))
     return 0
 
 

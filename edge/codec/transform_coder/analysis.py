@@ -132,7 +132,7 @@ class Analysis:
         if parts is None:
             return found
         left = self._noise([rows - part for rows, part in zip(self.bands, parts)], bits)
-        return at(left) if left < LOWER * alone else found
+        return [*found, *at(left)] if left < LOWER * alone else found
 
     def _noise(self, bands: Bands, bits: float) -> float:
         return _noise_at([Moments.of(*each) for each in zip(bands, self.pyramids)], bits)
