@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ def available() -> bool:
     return True
 
 
+@lru_cache(maxsize=1)
 def _library() -> ctypes.CDLL:
     lib = load(library_path())
     p, u32, size, u64 = ctypes.c_void_p, ctypes.c_uint32, ctypes.c_size_t, ctypes.c_uint64

@@ -92,12 +92,14 @@ def _error(scene: Scene, valid: Mask, payload: bytes) -> float:
 
 def costs(scene: Scene, valid: Mask, rate: float, refined: bool = False) -> tuple[float, float, float]:
     """Bytes a valid sample over those of the whole scene: filled, left out, left out with the mask."""
-    aim, share, found = int(rate * scene.data.size / 8), float(valid.mean()), []
+    aim, share, found, targets = int(rate * scene.data.size / 8), float(valid.mean()), [], {}
+    for again in {False, refined}:  # of the whole scene, as the cut one beside it is coded
+        sizes, errors = curve(scene, np.ones_like(valid), aim, False, again)
+        targets[again] = np.interp(np.log(aim), np.log(sizes), np.log(errors))
     for shaped in (False, True):
-        sizes, errors = curve(scene, np.ones_like(valid), aim, False, refined and shaped)
-        target = np.interp(np.log(aim), np.log(sizes), np.log(errors))
-        sizes, errors = curve(scene, valid, int(aim * share), shaped, refined and shaped)
-        length = np.exp(np.interp(target, np.log(errors[::-1]), np.log(sizes[::-1])))
+        again = refined and shaped
+        sizes, errors = curve(scene, valid, int(aim * share), shaped, again)
+        length = np.exp(np.interp(targets[again], np.log(errors[::-1]), np.log(sizes[::-1])))
         found.append(float(length / (aim * share)))
     return found[0], found[1], found[1] + mask_bytes(valid) / (aim * share)
 

@@ -1,6 +1,6 @@
 /* Refined predictions: a small fixed network moves a prediction and says how much less, or more, is expected of its error.
  *
- * It sees pixels and errors around in units of the errors in the rows above, so that one table (refine_table.h, in integers) does
+ * It sees pixels and errors around in units of the errors in the rows above, so that one table (refine_table.c, in integers) does
  * for all bands and places. What the rows above give is summed for a row at once (refine.c); what the pixels before give is added
  * here, pixel by pixel.
  */

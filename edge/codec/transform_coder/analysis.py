@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -123,8 +124,13 @@ class Analysis:
         shapes = self.shapes or (None,) * len(self.rasters)
         sides = [Side.of(*each) for each in zip(self.rasters, self.pyramids, self.bands, shapes)]
 
+        @cache  # both looks see the same dates
+        def earlier_at(number: int, shift: Shift) -> Earlier:
+            return Earlier.of(dates[number], self.rasters, self.pyramids, self.weights, self.shapes, shift)
+
         def at(noise: float) -> list[Chosen]:
-            return choose(sides, dates, self.weights, shape, noise, bits, self._shift_finder(noise))
+            shift_of = self._shift_finder(dates, noise)
+            return choose(sides, len(dates), earlier_at, shift_of, shape, noise, bits)
 
         alone = self._noise(self.bands, bits)
         found = at(alone)
@@ -137,7 +143,7 @@ class Analysis:
     def _noise(self, bands: Bands, bits: float) -> float:
         return _noise_at([Moments.of(*each) for each in zip(bands, self.pyramids)], bits)
 
-    def _shift_finder(self, noise: float) -> Callable[[Counts], Shift]:
+    def _shift_finder(self, dates: Sequence[Counts], noise: float) -> Callable[[int], Shift]:
         """How far dates are to be moved, by the liveliest bands of the finest raster."""
         raster = min(self.rasters, key=lambda r: r.grid.factor)
         cells, known = raster.grid.means(self.centred[list(raster.bands)], self.valid)
@@ -146,8 +152,10 @@ class Analysis:
         aligner = Aligner.of(cells[taken], known, factor, noise / factor**2)
         scale = self.weights.factors.ravel()[list(bands), None, None]
 
-        def shift_of(date: Counts) -> Shift:
-            return STILL if aligner is None else aligner.shift_of(cells_of(date, bands, raster.grid) * scale)[0]
+        def shift_of(number: int) -> Shift:
+            return (
+                STILL if aligner is None else aligner.shift_of(cells_of(dates[number], bands, raster.grid) * scale)[0]
+            )
 
         return shift_of
 

@@ -16,7 +16,6 @@ from swathpack.edge.codec.transform_coder.prediction import (
     MAX_GAIN,
     WHOLE,
     Coefficients,
-    Counts,
     Gains,
     Prediction,
     bands_of,
@@ -29,7 +28,6 @@ from swathpack.edge.codec.transform_coder.prediction import (
 from swathpack.edge.codec.transform_coder.rasters import Raster
 from swathpack.edge.codec.transform_coder.shaped import RasterShape
 from swathpack.edge.codec.transform_coder.shift import STILL, Shift
-from swathpack.edge.codec.transform_coder.weights import Weights
 
 TRIED = 2  # dates that are looked at closely
 ROUNDS = 2
@@ -71,26 +69,25 @@ class Chosen:
 
 def choose(
     sides: Sequence[Side],
-    dates: Sequence[Counts],
-    weights: Weights,
+    count: int,
+    earlier_at: Callable[[int, Shift], Earlier],
+    shift_of: Callable[[int], Shift],
     shape: tuple[int, int],
     noise: float,
     bits: float,
-    shift_of: Callable[[Counts], Shift] = lambda date: STILL,
 ) -> list[Chosen]:
-    """Of the dates (C, H, W) the one that saves most at a squared error of `noise` a coefficient, unless none saves LEAST_SAVED of
-    `bits`; and where none saves MUCH_SAVED, the most alike without gains. shift_of: how far a date is to be moved.
+    """Of `count` dates the one that saves most at a squared error of `noise` a coefficient, unless none saves LEAST_SAVED of
+    `bits`; and where none saves MUCH_SAVED, the most alike without gains. By the number of a date: earlier_at: it as it is moved;
+    shift_of: how far it is to be moved.
     """
-    shapes = [s.shape for s in sides if s.shape is not None] or None
-    rasters, pyramids = [s.raster for s in sides], [s.pyramid for s in sides]
 
     def at(number: int, shift: Shift) -> _Date:
-        earlier = Earlier.of(dates[number], rasters, pyramids, weights, shapes, shift)
+        earlier = earlier_at(number, shift)
         return _Date(number, earlier, [_Fit(s, y, block_shape(*shape), noise) for s, y in zip(sides, earlier.bands)])
 
-    ranked = sorted((at(number, STILL) for number in range(len(dates))), key=_Date.order)[:TRIED]
+    ranked = sorted((at(number, STILL) for number in range(count)), key=_Date.order)[:TRIED]
     for place, date in enumerate(ranked):
-        if (shift := shift_of(dates[date.number])) != STILL:
+        if (shift := shift_of(date.number)) != STILL:
             ranked[place] = min(date, at(date.number, shift), key=_Date.order)
     ranked.sort(key=_Date.order)
     found = [_weighed(date, shape) for date in ranked if date.promise > 0]
