@@ -24,13 +24,16 @@ COMPLETED_WEIGHT = 0.25  # cubes with regressed bands teach time, not spectra
 
 @dataclass(frozen=True)
 class Cube:
-    """One place: `data` (T, 12, H, W) float32 DN, `valid` (T, H, W) bool, `weight` its share in sampling."""
+    """One place: `data` (T, 12, H, W) float32 DN, `valid` (T, H, W) bool, `weight` its share in sampling, `present` the bands that
+    are its own.
+    """
 
     name: str
     data: NDArray[np.float32]
     valid: NDArray[np.bool_]
     weight: float
     real_bands: int
+    present: tuple[str, ...] = BANDS
 
 
 def _band_name(raw: str) -> str:
@@ -67,9 +70,8 @@ def load_cubes(root: Path, split: str, min_bands: int = 12) -> list[Cube]:
             data = _complete(data, present)
         weight = DULL_WEIGHT if any(s in entry["file"] for s in DULL_SOURCES) else 1.0
         weight *= 1.0 if len(present) == len(BANDS) else COMPLETED_WEIGHT
-        cubes.append(
-            Cube(Path(entry["file"]).stem, np.ascontiguousarray(data, np.float32), valid, weight, len(present))
-        )
+        plain, name = np.ascontiguousarray(data, np.float32), Path(entry["file"]).stem
+        cubes.append(Cube(name, plain, valid, weight, len(present), tuple(present)))
     return cubes
 
 

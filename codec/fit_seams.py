@@ -58,6 +58,7 @@ class Drawn:
     bppb: float
     place: str
     learned: NDArray[np.bool_]
+    names: tuple[str, ...] = BANDS
 
     @classmethod
     def read(cls, path: Path) -> Drawn:
@@ -66,9 +67,9 @@ class Drawn:
             tile, (bands, height, width) = int(found["tile"]), found["drawn"].shape
             steps = found["steps"].astype(np.int64).reshape(-(-height // tile), -(-width // tile), bands)
             learned = (found["modes"] != TRANSFORM).reshape(steps.shape[:2])
-            return cls(
-                found["original"], found["drawn"], steps, tile, float(found["bppb"]), str(found["place"]), learned
-            )
+            names = tuple(map(str, found["bands"])) if "bands" in found else BANDS
+            rate, place = float(found["bppb"]), str(found["place"])
+            return cls(found["original"], found["drawn"], steps, tile, rate, place, learned, names)
 
     def turned(self) -> Drawn:
         """Rows for columns."""
@@ -86,10 +87,10 @@ class Drawn:
 
     def smoothed(self, table: Pixels) -> Drawn:
         """With the seams between columns smoothed, in whole counts."""
-        out = self.drawn.copy()
+        out, groups = self.drawn.copy(), groups_of(self.names)
         for rows, x, steps in self.seams():
             left, right = self.drawn[:, rows, :x], self.drawn[:, rows, x:]
-            found = smoothed(left, right, (steps[0].tolist(), steps[1].tolist()), GROUP_OF, table)
+            found = smoothed(left, right, (steps[0].tolist(), steps[1].tolist()), groups, table)
             out[:, rows, x - REACH : x + REACH] = np.clip(np.rint(np.concatenate(found, axis=2)), 1, 65535)
         return replace(self, drawn=out)
 

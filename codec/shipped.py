@@ -2,6 +2,7 @@
 
     transform = read_transform(Path("models/edge"))     # weights as stored, in half precision
     entropy = read_entropy(Path("models/edge"))         # on the integer network's own grid
+    network = read_restoration(Path("models/restoration"))    # over drawn frames, at its whole strength
 
 The inverse of `swathpack.export.transform_graphs` and `swathpack.export.integer`: exporting what was read gives the same graphs and
 the same integer weights. Only the tables over the 64 steps are kept as nine anchors, and come back to within
@@ -10,6 +11,7 @@ one unit.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from swathpack.codec.entropy import ACT, ANCHORS, RES, EntropyModel, PerLayer, Shared, Spatial
+from swathpack.codec.restoration import Restoration
 from swathpack.codec.transform import EdgeTransform, LatentNetwork, PostFilter
+from swathpack.edge.bands import BANDS
+from swathpack.edge.digests import MANIFEST
 from swathpack.edge.spoken import reason
 from swathpack.edge.stream.quality import STEPS
 
@@ -158,3 +163,23 @@ def read_entropy(directory: Path) -> EntropyModel:
         getattr(model, name).data.copy_(_anchored(table) * unit)
     model.set_quantised(True)
     return model.eval().requires_grad_(False)
+
+
+def read_restoration(directory: Path) -> Restoration:
+    """The network over drawn frames, ready for training: what it says, not the part of it that is added. Raises ShippedModelError."""
+    path, model = directory / "restoration.onnx", Restoration()
+    arrays = _initialisers(path)
+    try:
+        strength = float(json.loads((directory / MANIFEST).read_text())["strength"])
+    except (OSError, ValueError, KeyError) as error:
+        raise ShippedModelError(f"{directory / MANIFEST}: {reason(error, directory)}") from error
+    # The graph's planes are in SpaceToDepth's order, see swathpack.export.restoration.
+    for name, planes in (("enter", 4 * len(BANDS)), ("down", 4 * model.enter.out_channels)):
+        order, weight = np.arange(planes).reshape(-1, 4).T.ravel(), f"{name}.weight"
+        if weight in arrays:
+            arrays[weight] = np.concatenate([arrays[weight][:, np.argsort(order)], arrays[weight][:, planes:]], axis=1)
+    for part in ("weight", "bias"):
+        arrays[f"leave.{part}"] = arrays.get(f"leave.{part}", np.zeros(0)) / strength
+    for name, parameter in model.named_parameters():
+        _put(parameter, arrays, name, path)
+    return model

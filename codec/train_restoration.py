@@ -2,11 +2,13 @@
 
     python -m swathpack.tools.bench.drawn ../shared/data --out runs/drawn --rates 0.004 0.4
     python -m swathpack.codec.train_restoration --drawn runs/drawn --out runs/restoration --minutes 50
+    python -m swathpack.codec.train_restoration --drawn runs/drawn-sets --start models/restoration --out runs/restoration-filtered ...
     python -m swathpack.codec.train_restoration --share 0.25 --steps 600 --out runs/restoration-quarter ...
 
-Learns from frames as they are drawn, seams smoothed; every eighth place is held out, or --val has the examples to tell of. --share: of the
-places learned from, for learning curves. Prints by how much the squared error falls on those held out, mean in dB by rate and the least:
-of all bands, and of the visible ones. The same command goes on where it was stopped; a longer one starts from its weights with --start.
+Learns from frames as they are drawn, filtered and seams smoothed, of any of the twelve bands; every eighth place is held out, or --val
+has the examples to tell of. --share: of the places learned from, for learning curves. Prints by how much the squared error falls on
+those held out, mean in dB by rate and the least: of all bands, and of the visible ones. The same command goes on where it was stopped; a
+longer one starts from its weights with --start.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from zlib import crc32
 
@@ -26,6 +28,7 @@ from torch import Tensor
 from swathpack.codec.fit_seams import RATES, Drawn
 from swathpack.codec.restoration import CELL, VISIBLE, Restoration
 from swathpack.codec.seams import kernels
+from swathpack.codec.shipped import read_restoration
 from swathpack.codec.trainer import Trainer
 from swathpack.edge.bands import BANDS
 from swathpack.edge.codec.transform_coder.rasters import Grid, own_grid
@@ -40,15 +43,27 @@ Planes = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]  # original, drawn, steps
 
 @dataclass(frozen=True, eq=False)
 class Example(Drawn):
-    """grids: of each band, that it is an enlargement of: what is added is so too."""
+    """grids: of each band, that it is an enlargement of: what is added is so too. bands: how many there are of the twelve, the others
+    are 0, their steps 1.
+    """
 
-    grids: tuple[Grid, ...]
+    grids: tuple[Grid, ...] = ()
+    bands: int = len(BANDS)
 
     @classmethod
     def of(cls, one: Drawn) -> Example:
-        """With its bands' grids."""
-        known = np.ones(one.original.shape[1:], np.bool_)
-        return cls(**vars(one), grids=tuple(own_grid(band, known) for band in one.original))
+        """With its bands' grids, and those that it lacks."""
+        known, size = np.ones(one.original.shape[1:], np.bool_), one.original.shape[1:]
+        where, grids = [BANDS.index(name) for name in one.names], [Grid()] * len(BANDS)
+        planes = [np.zeros((len(BANDS), *size), np.uint16) for _ in range(2)]
+        steps = np.zeros((*one.steps.shape[:2], len(BANDS)), np.int64)
+        steps[..., where] = one.steps
+        for band, index in zip(one.original, where):
+            grids[index] = own_grid(band, known)
+        for plane, given in zip(planes, (one.original, one.drawn)):
+            plane[where] = given
+        filled = replace(one, original=planes[0], drawn=planes[1], steps=steps)
+        return cls(**vars(filled), grids=tuple(grids), bands=len(where))
 
 
 def read(*folders: Path) -> list[Example]:
@@ -103,10 +118,10 @@ def restored(model: Restoration, planes: Planes) -> Tensor:
 
 
 def chances(drawn: Sequence[Example]) -> NDArray[np.float64]:
-    """Of each example: sources of many places (the names up to `__`) count by the root of their number."""
+    """Of each example: sources of many places (the names up to `__`) count by the root of their number, frames by their bands."""
     sources = [one.place.partition("__")[0] for one in drawn]
     counts = Counter(sources)
-    found = np.array([counts[source] ** -0.5 for source in sources])
+    found = np.array([counts[source] ** -0.5 * one.bands for source, one in zip(sources, drawn)])
     return np.asarray(found / found.sum())
 
 
@@ -161,6 +176,14 @@ def evaluate(model: Restoration, shown: Sequence[Example]) -> str:
     return f"all {mean:+.4f} / {visible:+.4f}  " + "  ".join(told) + " dB"
 
 
+def started(path: Path) -> dict[str, Tensor]:
+    """Averaged weights of a run, or those of a folder with the graph that ships."""
+    if path.is_dir():
+        return read_restoration(path).state_dict()
+    found: dict[str, Tensor] = torch.load(path, weights_only=True)["ema"]
+    return found
+
+
 def train(args: argparse.Namespace) -> None:
     """The whole run, by the command's arguments."""
     torch.manual_seed(args.seed)
@@ -169,7 +192,7 @@ def train(args: argparse.Namespace) -> None:
     shown = read(args.val) if args.val else held
     model = Restoration()
     if args.start:
-        model.load_state_dict(torch.load(args.start, weights_only=True)["ema"])
+        model.load_state_dict(started(args.start))
     size, places = sum(p.numel() for p in model.parameters()), len({d.place for d in drawn})
     print(f"{len(drawn)} examples of {places} places, {len(shown)} to tell of, {size} parameters", flush=True)
     optimiser = torch.optim.AdamW(model.parameters(), lr=args.rate, betas=(0.9, 0.99), weight_decay=args.decay)
@@ -194,7 +217,9 @@ def main() -> None:
     )
     parser.add_argument("--val", type=Path, help="folder of examples to tell of (default: the places held out)")
     parser.add_argument("--out", type=Path, default=Path("runs/restoration"))
-    parser.add_argument("--start", type=Path, help="restoration.pt of another run, to start from its weights")
+    parser.add_argument(
+        "--start", type=Path, help="restoration.pt of another run, or models/restoration, to start from"
+    )
     parser.add_argument("--share", type=float, default=1.0, help="of the training places (default %(default)s)")
     parser.add_argument("--minutes", type=float, default=50, help="how long, where there are no --steps")
     parser.add_argument("--steps", type=int, default=0)

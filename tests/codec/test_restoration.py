@@ -13,6 +13,7 @@ import torch
 
 from swathpack.codec import train_restoration
 from swathpack.codec.restoration import REACH, Restoration
+from swathpack.edge.bands import BANDS
 from swathpack.edge.codec.transform_coder.rasters import Grid
 from swathpack.edge.stream.quality import TRANSFORM
 from swathpack.hil_tests.simulation.made_frames import values
@@ -112,6 +113,24 @@ def test_what_is_added_to_cells_is_of_one_value(folder: Path) -> None:
     cell, given = (p[0, 1, rows : rows + 6, columns : columns + 6] for p in (found, plain))
     assert not learned[rows : rows + 6, columns : columns + 6].any() and given.std() > 0
     torch.testing.assert_close(cell, given.mean().expand(6, 6), rtol=0, atol=1e-2)
+
+
+def test_frames_of_fewer_bands_lack_the_others(tmp_path: Path) -> None:
+    write(tmp_path, 0, "place")
+    with np.load(tmp_path / "00000.npz") as found:
+        whole = dict(found)
+    bands = ("B08", "B02")
+    some = [BANDS.index(name) for name in bands]
+    parts = {name: whole[name][some] for name in ("original", "drawn")} | {"steps": whole["steps"][:, some]}
+    np.savez(tmp_path / "00001.npz", **(whole | parts | {"bands": bands}))
+    one, few = train_restoration.read(tmp_path)
+    original, image, steps, *_ = train_restoration.tensors(few, slice(0, 96), slice(0, 128))
+    for index in range(12):
+        there = index in some
+        assert bool(image[index].any()) == bool(original[index].any()) == there
+        assert (steps[index] == (1024 if there else 1)).all()
+    np.testing.assert_array_equal(few.original[some], one.original[some])
+    assert few.bands == 2 and train_restoration.chances([one, few])[0] == pytest.approx(6 / 7)
 
 
 def test_sources_of_many_places_count_less(folder: Path) -> None:

@@ -1,5 +1,6 @@
 """Reading a shipped model back: the same networks, and damaged directories named."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -7,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from swathpack.codec.shipped import ShippedModelError, read_entropy, read_transform
+from swathpack.codec.restored import DIRECTORY, Restorer
+from swathpack.codec.shipped import ShippedModelError, read_entropy, read_restoration, read_transform
 from swathpack.edge.codec.model import DEFAULT_DIRECTORY
 from swathpack.export.integer import integer_parameters
 from tests.codec_models import shipped
@@ -54,3 +56,18 @@ def test_other_layouts_are_named(tmp_path: Path) -> None:
     np.savez(tmp_path / "entropy.npz", heads=np.array(3))
     with pytest.raises(ShippedModelError, match="embed"):
         read_entropy(tmp_path)
+
+
+def test_the_network_over_frames_says_what_the_shipped_graph_adds(tmp_path: Path) -> None:
+    network, restorer = read_restoration(DIRECTORY), Restorer()
+    strength = json.loads((DIRECTORY / "manifest.json").read_text())["strength"]
+    rng = np.random.default_rng(7)
+    drawn = (1000 + rng.normal(0, 200, (12, 80, 96)).cumsum(2)).astype(np.float32)
+    steps, learned = np.full_like(drawn, 100), (rng.random((1, 80, 96)) < 0.5).astype(np.float32)
+    with torch.no_grad():
+        found = network(*(torch.from_numpy(plane[None]) for plane in (drawn, steps, learned)))[0].numpy() - drawn
+    expected = restorer.run(drawn, steps, learned)
+    assert np.abs(expected).max() > 1
+    np.testing.assert_allclose(strength * found, expected, atol=0.05)
+    with pytest.raises(ShippedModelError, match="restoration.onnx"):
+        read_restoration(tmp_path)
