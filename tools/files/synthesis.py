@@ -27,8 +27,8 @@ from swathpack.tools.files.tile_parts import DecodedTile
 SYNTHESES = ("fast", "best")
 MARGIN = 64  # pixels
 AWAY = 16  # pixels
-# log2 of steps over what tiles spread, mean of bands: finer ones, from 0.3 to 0.6 bits a sample on, gain nothing.
-FINEST = -1.0
+# log2 of steps over what tiles spread, mean of bands: finer ones, from 0.15 to 0.4 bits a sample on, gain nothing.
+FINEST = 0.0
 Pixels = NDArray[np.float32]
 Kind = TypeVar("Kind", bound=np.generic)
 Area = tuple[int, int, int, int]  # first row, first column, behind the last row and column

@@ -22,10 +22,11 @@ from swathpack.tools.files.decoder import StreamDecoder
 from swathpack.tools.files.encoder import SeriesEncoder
 from swathpack.tools.files.regions import Region
 from swathpack.tools.files.seams import Grid
-from swathpack.tools.files.synthesis import AWAY, drawn
+from swathpack.tools.files.synthesis import AWAY, FINEST, drawn
 from swathpack.tools.files.tile_parts import DecodedTile
 from tests.codec_models import shipped
 
+RGBN = ("B04", "B03", "B02", "B08")
 SIDE, TILE, STEP = (145, 146), 64, 512.0  # the last row of tiles is 17 high, the last column 18 wide
 
 
@@ -35,12 +36,12 @@ def restorer() -> Restorer:
     return Restorer()
 
 
-@lru_cache(2)
-def coded(mode: str = "transform", exact: bool = False) -> tuple[np.ndarray, bytes]:
-    scene = values(*SIDE, 1, 3)[0].astype(np.uint16)
+@lru_cache(3)
+def coded(mode: str = "transform", exact: bool = False, names: tuple[str, ...] = BANDS) -> tuple[np.ndarray, bytes]:
+    scene = values(*SIDE, 1, 3)[0, [BANDS.index(name) for name in names]].astype(np.uint16)
     regions = [Region(70, 70, 10, 10, 0)] if exact else []
-    encoder = SeriesEncoder(shipped(), [Frame.from_array(scene, BANDS)], mode=mode, tile=TILE, regions=regions)
-    return scene, encoder.in_total(60_000 if exact else 2500)
+    encoder = SeriesEncoder(shipped(), [Frame.from_array(scene, names)], mode=mode, tile=TILE, regions=regions)
+    return scene, encoder.in_total(60_000 if exact else 400 + 175 * len(names))
 
 
 def opened(data: bytes, synthesis: str = "best") -> swathpack.Stream:
@@ -142,11 +143,26 @@ def test_nothing_is_seen_at_edges_of_tiles() -> None:
 
 
 def test_few_bands_and_foreign_ones_stay() -> None:
-    for bands, names in ((4, BANDS[:4]), (9, tuple(f"X{i}" for i in range(9)))):
+    for bands, names in ((3, BANDS[1:4]), (9, tuple(f"X{i}" for i in range(9)))):
         given = tiles(bands=bands)
         assert all((shown(given, names)[w.index] == t.counts).all() for w, t in given)
-    nine = tiles(bands=9)
-    assert all((shown(nine, BANDS[:9])[w.index] != t.counts).any() for w, t in nine)
+    four = tiles(bands=4)
+    assert all((shown(four, RGBN)[w.index] != t.counts).any() for w, t in four)
+
+
+def test_windows_of_four_bands_are_what_the_whole_is_there() -> None:
+    _, data = coded(names=RGBN)
+    best, fast = (opened(data, how).read(0) for how in ("best", "fast"))
+    assert (best != fast).any()
+    np.testing.assert_array_equal(opened(data).read(0, window=np.s_[60:90, 5:140]), best[:, 60:90, 5:140])
+
+
+def test_what_is_coded_finer_than_it_spreads_stays() -> None:
+    fine = {3: {"steps": (44,) * 12}}
+    given, became = tiles(fine), shown(tiles(fine))
+    spread = np.log2(given[3][1].counts.std(axis=(1, 2))).mean()
+    assert 5.5 - spread < FINEST < 9 - spread
+    assert [bool((became[w.index] == t.counts).all()) for w, t in given] == [n == 3 for n in range(6)]
 
 
 def test_damaged_parts_leave_the_rest_whole() -> None:
