@@ -59,8 +59,8 @@ def drawn(
             window.of(out)[:] = found.counts
             steps[window.index] = found.steps
         modes.append(found.report.q)
-    found = {"original": image, "drawn": out, "steps": steps, "tile": tile, "modes": modes, "bppb": bppb}
-    return found | {"bands": list(bands)}
+    told = {"tile": tile, "modes": modes, "bppb": bppb, "bands": list(bands)}
+    return {"original": image, "drawn": out, "steps": steps, **told}
 
 
 def crop_of(cube: Cube, rng: np.random.Generator, larger: int = 1) -> Image | None:
