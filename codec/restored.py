@@ -27,14 +27,15 @@ from swathpack.edge.spoken import reason
 DIRECTORY = Path(__file__).resolve().parent.parent / "models" / "restoration"
 GRAPH = "restoration.onnx"
 CELL = 4  # pixels: sides of what the graph takes are multiples of it
-LEAST_BANDS = 4  # of Sentinel-2's twelve: it was trained with some of them missing; of fewer it was not shown to win
+LEAST_BANDS = 9  # of Sentinel-2's twelve: it was trained with some of them missing
+SHARP = frozenset(("B02", "B03", "B04", "B08"))  # of any sensor; six bands may be Landsat's, which lose
 MOST = 1 / 4  # of a step that is added
 Pixels = NDArray[np.float32]
 
 
 def restorable(bands: Sequence[str]) -> bool:
     """Whether frames of these bands are restored."""
-    return len(bands) >= LEAST_BANDS and set(bands) <= set(BANDS)
+    return set(bands) == SHARP or (len(bands) >= LEAST_BANDS and set(bands) <= set(BANDS))
 
 
 def evened(added: Pixels, counts: NDArray[np.uint16], known: NDArray[np.bool_]) -> Pixels:

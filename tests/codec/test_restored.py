@@ -26,4 +26,5 @@ def test_bands_of_coarser_grids_stay_so(phase: tuple[int, int]) -> None:
 
 def test_which_bands() -> None:
     assert restorable(BANDS) and restorable(BANDS[3:]) and restorable(("B08", "B04", "B03", "B02"))
-    assert not restorable(BANDS[:3]) and not restorable(("red", *BANDS[1:]))
+    assert not restorable(BANDS[1:4]) and not restorable(("red", *BANDS[1:]))
+    assert not restorable(("B02", "B03", "B04", "B08", "B11", "B12")), "as Landsat comes"

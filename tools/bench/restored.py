@@ -52,8 +52,9 @@ def changed(scene: Scene, rate: float) -> Change | None:
     """Of a file of so many bits a sample; None where these are too few."""
     kind = np.uint8 if scene.names is None and scene.data.max() < 256 else np.uint16
     image, budget = scene.data.astype(kind)[None], int(rate * scene.data.size / 8)
+    names = scene.names or [f"band {number}" for number in range(1, len(scene.data) + 1)]
     try:
-        data = bytes(swathpack.compress(image, bands=scene.names, bytes=budget))
+        data = bytes(swathpack.compress(image, bands=names, bytes=budget))
     except UserError:
         return None
     errors, seconds = [], []
