@@ -14,7 +14,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,7 @@ import swathpack
 from swathpack.tools.bench.range_peers import Scene, rmse
 from swathpack.tools.bench.transform_coder import SETS, sensor_scenes, val_scenes
 from swathpack.tools.errors import UserError
+from swathpack.tools.files.rasters import read_series
 
 RATES = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 LARGEST = 256
@@ -50,11 +51,10 @@ def middle(scene: Scene) -> Scene:
 
 def changed(scene: Scene, rate: float) -> Change | None:
     """Of a file of so many bits a sample; None where these are too few."""
-    kind = np.uint8 if scene.names is None and scene.data.max() < 256 else np.uint16
+    kind = np.uint8 if scene.data.max() < 256 else np.uint16
     image, budget = scene.data.astype(kind)[None], int(rate * scene.data.size / 8)
-    names = scene.names or [f"band {number}" for number in range(1, len(scene.data) + 1)]
     try:
-        data = bytes(swathpack.compress(image, bands=names, bytes=budget))
+        data = bytes(swathpack.compress(image, bands=scene.names, bytes=budget))
     except UserError:
         return None
     errors, seconds = [], []
@@ -82,7 +82,9 @@ def told(title: str, found: dict[float, list[Change]]) -> Iterator[str]:
 def band_sets(args: argparse.Namespace) -> Iterator[tuple[str, list[Scene]]]:
     """Titles and scenes of what is asked for."""
     if args.sensors:
-        yield "sensors", list(sensor_scenes(args.folder))
+        paths = sorted((args.folder / "sensors").glob("*.tif"))
+        for path, scene in zip(paths, sensor_scenes(args.folder)):
+            yield scene.name, [replace(scene, names=read_series(path).frames[0].bands)]
         return
     for name in args.sets.split(","):
         yield name, list(val_scenes(args.folder, SETS[name], "val"))[:: args.every]
