@@ -20,10 +20,11 @@ from swathpack.edge.codec.transform_coder import (
     refine_payload,
 )
 from swathpack.edge.codec.transform_coder.alignment import LAGS, RANGE, Aligner, liveliest
-from swathpack.edge.codec.transform_coder.head import Head, expected_of, read_head, write_head
-from swathpack.edge.codec.transform_coder.header import BitReader, BitWriter
+from swathpack.edge.codec.transform_coder.head import expected_of, write_head
+from swathpack.edge.codec.transform_coder.header import BitWriter
 from swathpack.edge.codec.transform_coder.shift import FILTERS, MARGIN, REACH, in_cells, moved
 from tests.edge.codec.transform_coder.damage import assert_decoded_or_refused
+from tests.edge.codec.transform_coder.heads import head_of
 
 FOUR = ("B02", "B03", "B04", "B08")
 Counts = NDArray[np.uint16]
@@ -189,17 +190,17 @@ def test_the_liveliest_bands_come_first():
 # ------------------------------------------------------------------------------------------------- what is coded
 
 
-def head_of(payload: bytes, tile: Counts, names: tuple[str, ...]) -> Head:
-    return read_head(BitReader(payload), (tile.shape[0], tile.shape[1], tile.shape[2]), expected_of(names, len(tile)))
-
-
 @pytest.mark.parametrize("names", [FOUR, BANDS, ("B08",)], ids=len)
 def test_a_moved_date_saves_what_a_still_one_would(names, monkeypatch):
     date, size = counts(0, 0, bands=len(names)), len(names) * 96 * 96 // 8
     tile = counts(4 / 8, -3 / 8, bands=len(names))
     alone = encode_tile(tile, names=names, max_bytes=size, aim_bytes=size)
     coded = encode_against(alone, tile, None, names, size, [date])
-    assert coded.reference == 0 and is_predicted(coded.payload) and head_of(coded.payload, tile, names).shift == (4, -3)
+    assert (
+        coded.reference == 0
+        and is_predicted(coded.payload)
+        and head_of(coded.payload, tile.shape, names).shift == (4, -3)
+    )
     drawn = decode_tile(coded.payload, tile.shape, names, date)
     monkeypatch.setattr("swathpack.edge.codec.transform_coder.alignment.LEAST_BITS", 1e9)
     still = encode_against(alone, tile, None, names, size, [date])
@@ -216,7 +217,7 @@ def test_bands_of_coarser_cells_are_moved_with_the_others():
     names, tile, date = ("B03", "B08", "B11", "B12"), place(0.5, -0.25), place(0, 0)
     alone = encode_tile(tile, names=names, max_bytes=9000, aim_bytes=9000)
     coded = encode_against(alone, tile, None, names, 9000, [date])
-    head = head_of(coded.payload, tile, names)
+    head = head_of(coded.payload, tile.shape, names)
     assert head.shift == (4, -2) and any(part.raster.half or part.raster.grid.factor > 1 for part in head.parts)
     error = np.square(decode_tile(coded.payload, tile.shape, names, date).samples - tile).mean((1, 2))
     before = np.square(decode_tile(alone.payload, tile.shape, names).samples - tile).mean((1, 2))
@@ -227,13 +228,13 @@ def test_the_head_says_how_far():
     date, tile = counts(0, 0), counts(4 / 8, -3 / 8)
     alone = encode_tile(tile, names=FOUR, max_bytes=4000, aim_bytes=4000)
     payload = encode_against(alone, tile, None, FOUR, 4000, [date]).payload
-    head = head_of(payload, tile, FOUR)
+    head = head_of(payload, tile.shape, FOUR)
     known = replace(head, date_means=(0,) * 4)
     for shift in ((REACH, -REACH), (0, 1), (-8, 0)):
         written = write_head(replace(known, shift=shift), 4, expected_of(FOUR, 4))
-        assert head_of(written, tile, FOUR).shift == shift and is_predicted(written)
+        assert head_of(written, tile.shape, FOUR).shift == shift and is_predicted(written)
     still = write_head(replace(known, shift=(0, 0)), 4, expected_of(FOUR, 4))
-    assert head_of(still, tile, FOUR).shift == (0, 0)
+    assert head_of(still, tile.shape, FOUR).shift == (0, 0)
     assert 1 <= len(write_head(known, 4, expected_of(FOUR, 4))) - len(still) <= 3
 
 
@@ -252,7 +253,7 @@ def test_refined_payloads_keep_the_shift_and_the_twin_draws_them_alike(monkeypat
     alone = encode_tile(tile, names=FOUR, max_bytes=3000, aim_bytes=3000)
     coded = encode_against(alone, tile, None, FOUR, 3000, [date])
     refined = refine_payload(coded.payload[:1500], tile, np.ones((96, 96), np.bool_), FOUR, date)
-    assert refined is not None and head_of(refined, tile, FOUR).shift == (4, -3)
+    assert refined is not None and head_of(refined, tile.shape, FOUR).shift == (4, -3)
     payloads = coded.payload[:700], refined
     fast = [decode_tile(p, tile.shape, FOUR, date).samples.view(np.int32) for p in payloads]
     monkeypatch.setattr(native, "available", lambda: False)
@@ -264,5 +265,5 @@ def test_damaged_payloads_decode_to_something_or_are_refused():
     date, tile = counts(0, 0, side=40), counts(4 / 8, -3 / 8, side=40)
     alone = encode_tile(tile, names=FOUR, max_bytes=900, aim_bytes=900)
     coded = encode_against(alone, tile, None, FOUR, 900, [counts_of(date.astype(np.float32))])
-    assert head_of(coded.payload, tile, FOUR).shift != (0, 0)
+    assert head_of(coded.payload, tile.shape, FOUR).shift != (0, 0)
     assert_decoded_or_refused(coded, FOUR, tile, date, 60, 400)
