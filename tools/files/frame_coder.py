@@ -219,7 +219,7 @@ class FrameCoder:
         how = slope_at(level, self.gain), self.aim_bytes, self.weighing
 
         def arguments(w: TileWindow) -> tuple[Any, ...]:
-            return self.source.tile(w), self._alone[w.index].kept.get(), *asked_of(self.later, w, *how)
+            return asked_of(self.source.tile(w), self._alone[w.index].kept.get(), self.later, w, *how)
 
         wanted = [w for w in windows if w.index not in self._worths and self.plain(w).reference is None]
         for w, found in self._run("worth", wanted if self.later else (), arguments):
