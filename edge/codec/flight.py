@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -175,7 +175,7 @@ class FlightCodec:
 
     def _weights(self, tile: TilePixels) -> Weights:
         weighing = Weighing.aimed(self.weights, bytes_about(self.q, tile.data.size), tile.data.size)
-        return weighing.of(tile.bands, tile.data, tile.valid)
+        return replace(weighing, frame=tile.asked).of(tile.bands, tile.data, tile.valid)
 
     def _plain(self, tile: TilePixels, contexts: Sequence[ContextLatent]) -> FlightTile:
         room, aim, weights = 2 * tile.data.size + 4096, bytes_about(self.q, tile.data.size), self._weights(tile)

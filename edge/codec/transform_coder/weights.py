@@ -1,9 +1,10 @@
 """Weights of bands: in some an error counts more than in others.
 
 Visible bands are dark, so a squared error that is equal over all bands starves the picture that people look at, and the more
-so the darker they are beside the others. So their weights follow the tile: at low rates its blue, green and red get about as
-much spread as its other bands have, and more than half as much again. What that wins and costs is measured in docs/pictures.md. At high
-rates every band is good, and equal weights are worth more.
+so the darker they are beside the others. So their weights follow the pixels: at low rates blue, green and red get about as
+much spread as the other bands have, and more than half as much again, all tiles of a frame alike
+(`swathpack.edge.codec.frame_weights`). What that wins and costs is measured in docs/pictures.md. At high rates every band is
+good, and equal weights are worth more.
 """
 
 from __future__ import annotations
@@ -86,36 +87,54 @@ class Weights:
         return np.array([table[level] for level in self.levels], np.float32)[:, None, None]
 
 
+def follow_pixels(choice: str, names: Sequence[str], bppb: float) -> bool:
+    """Whether an option lets weights of bands of these names follow the pixels at so many bits a sample."""
+    visible = sum(name in VISIBLE for name in names)
+    return choice == "auto" and bppb <= FULL_BPPB and 0 < 2 * visible < len(names)  # of few bands none can pay for more
+
+
 def weights_for(
-    choice: str, names: Sequence[str], bppb: float, samples: NDArray[np.generic], valid: NDArray[np.bool_]
+    choice: str,
+    names: Sequence[str],
+    bppb: float,
+    samples: NDArray[np.generic],
+    valid: NDArray[np.bool_],
+    frame: float | None = None,
 ) -> Weights:
     """What an option says of a tile (C, H, W) of bands of these names, whose payload is aimed at so many bits a sample.
-    equal; visible: blue, green and red at 2; auto: as the tile asks for at low rates, at 1.41 and 1 beyond. Raises
-    ValueError.
+    equal; visible: blue, green and red at 2; auto: as the pixels ask for at low rates, at 1.41 and 1 beyond. frame: the `asked` of
+    all the frame, the tile's own if that is not said. Raises ValueError.
     """
     if choice not in CHOICES:
         raise ValueError(f"weights: expected one of {', '.join(CHOICES)}, found {choice!r}")
     if choice == "auto" and bppb <= FULL_BPPB:
-        return _weights_of(names, samples, valid)
+        return _weights_of(names, thinned(samples, valid), frame)
     return Weights.visible(names, {"equal": 0, "visible": 2}.get(choice, int(bppb <= HALF_BPPB)))
 
 
-def _weights_of(names: Sequence[str], samples: NDArray[np.generic], valid: NDArray[np.bool_]) -> Weights:
-    """The weights at which visible bands have about GAIN times the spread of the others. Sums are of integers, so that
-    every machine chooses alike.
+def thinned(samples: NDArray[np.generic], valid: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """(C, H, W) and (H, W) -> (C, N) counts of every other valid pixel each way."""
+    return samples[:, ::THIN, ::THIN][:, valid[::THIN, ::THIN]].astype(np.int64)
+
+
+def asked(names: Sequence[str], inside: NDArray[np.int64]) -> float:
+    """Squared weight that visible bands ask for beside others, by (C, N) counts of at least one pixel: then they have GAIN times the
+    spread of the others. Sums are of integers, so that every machine finds the same.
     """
-    usual = Weights.visible(names, LEAST)
-    inside = samples[:, ::THIN, ::THIN][:, valid[::THIN, ::THIN]].astype(np.int64)
     count, seen = inside.shape[1], np.array([name in VISIBLE for name in names])
-    if not usual.level or not count or 2 * seen.sum() >= len(names):  # of few bands none can pay for more
-        return usual
     spreads = (inside * inside).sum(axis=1) / count - (inside.sum(axis=1) / count) ** 2
-    wanted = GAIN**2 * float(spreads[~seen].mean())  # of the squared spread of visible bands
-    steps = [level for level in range(LEAST, MOST) if wanted > 2 ** (level + 0.5) * float(spreads[seen].mean())]
-    level = LEAST + len(steps)
+    wanted, found = GAIN**2 * float(spreads[~seen].mean()), float(spreads[seen].mean())
+    return wanted / found if found > 0 else np.inf if wanted > 0 else 0.0
+
+
+def _weights_of(names: Sequence[str], inside: NDArray[np.int64], frame: float | None) -> Weights:
+    usual = Weights.visible(names, LEAST)
+    if not inside.shape[1] or not follow_pixels("auto", names, 0.0):
+        return usual
+    wanted = asked(names, inside) if frame is None else frame
+    level = LEAST + sum(wanted > 2 ** (level + 0.5) for level in range(LEAST, MOST))
     raised = int(_masks_hang_on_infrared(water.pair_of(names, inside), level))
-    levels = (level if heavy else raised * (name in water.INFRARED) for name, heavy in zip(names, seen))
-    return Weights(tuple(levels))
+    return Weights(tuple(level if name in VISIBLE else raised * (name in water.INFRARED) for name in names))
 
 
 def _masks_hang_on_infrared(pair: tuple[NDArray[np.int64], NDArray[np.int64]] | None, level: int) -> bool:
