@@ -35,6 +35,7 @@ LEAST, MOST = 2, 4
 # 2, and where more than EDGED lie by the edge of the mask, with any: it then weighs 1.41.
 NEAR, WATERY, EDGED = 1.25, 0.01, 0.04
 SOME = 0.01  # by the edge: of payloads that draw a tile alike, files then keep the one with the truest mask
+ALL = 1e9  # squared weight that flat visible bands ask for beside others that are not
 THIN = 2  # every other row and column tells enough
 
 
@@ -124,7 +125,7 @@ def asked(names: Sequence[str], inside: NDArray[np.int64]) -> float:
     count, seen = inside.shape[1], np.array([name in VISIBLE for name in names])
     spreads = (inside * inside).sum(axis=1) / count - (inside.sum(axis=1) / count) ** 2
     wanted, found = GAIN**2 * float(spreads[~seen].mean()), float(spreads[seen].mean())
-    return wanted / found if found > 0 else np.inf if wanted > 0 else 0.0
+    return wanted / found if found > 0 else ALL if wanted > 0 else 0.0
 
 
 def _weights_of(names: Sequence[str], inside: NDArray[np.int64], frame: float | None) -> Weights:

@@ -11,6 +11,7 @@ from swathpack.edge.codec.frame_weights import MOST_ROWS, Asked, asked_by, asked
 from swathpack.edge.codec.modes import Weighing
 from swathpack.edge.codec.pixels import tile_windows
 from swathpack.edge.codec.transform_coder import Weights, asked, thinned
+from swathpack.edge.codec.transform_coder.weights import ALL
 from swathpack.edge.frame import Frame
 from swathpack.edge.radiometry import Radiometry
 
@@ -73,6 +74,15 @@ def test_what_a_cloud_is_follows_the_counts() -> None:
     assert found is not None and found.weight < 0.5 * clear, "of bands that are not Sentinel-2's nobody knows"
 
 
+def test_flat_bands_ask_for_all_or_nothing_and_no_number_is_lost() -> None:
+    flat, dark = np.full((12, 64, 64), 700, np.uint16), ground()
+    dark[1:4] = 700
+    tiles = [asked_by(Frame(data)) for data in (flat, dark)]
+    assert [tile is not None and tile.weight for tile in tiles] == [0.0, ALL] and asked_by_all(tiles) == 0.0
+    levels = [LOW.of(BANDS, data, EVERY).level for data in (flat, dark)]
+    assert levels == [2, 4] and Weighing("auto", 0.1, ALL).of(BANDS, flat, EVERY).level == 4
+
+
 def test_only_valid_pixels_ask() -> None:
     data, valid = clouded(16), EVERY.copy()
     valid[:16] = False
@@ -88,7 +98,7 @@ def test_only_valid_pixels_ask() -> None:
         ([(4.0, 100), (16.0, 100)], 8.0),
         ([(1.0, 100), (4.0, 100), (16.0, 100), (99.0, 100)], 8.0),
         ([(1.0, 10), (16.0, 100)], 16.0),
-        ([(0.0, 100), (np.inf, 101)], np.inf),
+        ([(0.0, 100), (ALL, 101)], ALL),
     ],
 )
 def test_a_frame_asks_for_the_median_of_its_tiles_by_their_pixels(
