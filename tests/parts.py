@@ -25,13 +25,13 @@ from typing import IO
 ROOT = Path(__file__).resolve().parent.parent
 # Longest first, so that all processes end at nearly the same time. What no part names is the last one.
 PARTS = {
-    "commands": ("tests/tools/commands",),
     "files": ("tests/tools/files",),
+    "commands": ("tests/tools/commands",),
     "edge codec": ("tests/edge/codec",),
-    "flight": ("tests/edge",),
-    "training": ("tests/codec", "tests/calibration", "tests/export"),
-    "campaigns": ("tests/hil_tests", "tests/fuzz"),
     "tools": ("tests/tools",),
+    "flight": ("tests/edge",),
+    "campaigns": ("tests/hil_tests", "tests/fuzz"),
+    "training": ("tests/codec", "tests/calibration", "tests/export"),
     "rest": ("tests",),
 }
 TAKE_A_WORD = ("-c", "-k", "-m", "-o", "-p", "-r", "-W")
@@ -47,14 +47,18 @@ class Part:
     output: IO[str]
     begun: float
 
+    def said(self) -> str:
+        """Its output."""
+        self.output.seek(0)
+        return self.output.read()
+
     def ended(self) -> Ended | None:
         """How it ended; None while it runs."""
         found, status, used = os.wait4(self.process.pid, os.WNOHANG)
         if not found:
             return None
         self.process.returncode = os.waitstatus_to_exitcode(status)
-        self.output.seek(0)
-        text, clock = self.output.read(), time.monotonic() - self.begun
+        text, clock = self.said(), time.monotonic() - self.begun
         return Ended(
             self.name, self.process.returncode, text, used.ru_utime + used.ru_stime, clock, used.ru_maxrss >> 10
         )
@@ -137,6 +141,7 @@ def run(waiting: dict[str, list[str]], jobs: int, stop: bool = False) -> Generat
             part.process.send_signal(signal.SIGINT)
         for part in running:
             part.process.wait()
+            print(f"\n===== {part.name}, not ended\n{part.said()}", flush=True)
 
 
 def report(ends: list[Ended], clock_s: float) -> None:

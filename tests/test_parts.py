@@ -82,14 +82,16 @@ def test_what_runs_beside_counts_too(monkeypatch: pytest.MonkeyPatch, capsys) ->
 
 
 def test_nobody_outlives_a_run_that_is_ended(tmp_path: Path) -> None:
-    child = f"import os, time; open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid())); time.sleep(60)"
+    child = f"import os, time; print('begun', flush=True); open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid())); time.sleep(60)"
     alone = f"parts.commands = lambda a: {{'long': [{sys.executable!r}, '-c', {child!r}]}}"
     script = f"from tests import parts; {alone}; raise SystemExit(parts.main([]))"
-    with subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.DEVNULL) as process:
+    with subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
             assert process.poll() is None
             time.sleep(0.05)
         process.terminate()
-        assert process.wait(30) == 128 + signal.SIGTERM
+        said, _ = process.communicate(timeout=30)
+        assert process.returncode == 128 + signal.SIGTERM
+    assert "===== long, not ended\nbegun\n" in said
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)

@@ -22,7 +22,7 @@ def make_budget(plan: Plan, contacts: tuple[Contact, ...], pass_spread: dict[int
     """What the board takes: Space Packet bytes and the rate profile of every pass, clear sky."""
     passes = tuple(
         sorted(
-            (_budget_pass(contact, pass_spread[contact.number]) for contact in contacts),
+            (budget_pass(contact, pass_spread[contact.number]) for contact in contacts),
             key=lambda p: (p.start_s, p.id),
         )
     )
@@ -31,7 +31,7 @@ def make_budget(plan: Plan, contacts: tuple[Contact, ...], pass_spread: dict[int
     return Budget(plan.name, format_time(plan.start_s), plan.seed, passes, satellites)
 
 
-def _budget_pass(contact: Contact, spread_bytes: tuple[int, int, int]) -> Pass:
+def budget_pass(contact: Contact, spread_bytes: tuple[int, int, int]) -> Pass:
     """The profile with equal neighbours joined; its integral is the pass's bytes."""
     at = np.round(contact.edges()[0] - contact.start_s, 3)
     rates = np.round(contact.rate_byte_s, 3)

@@ -51,7 +51,7 @@ class Aligner:
         norm = np.maximum(squares @ alike @ squares.T, 1e-9)
         # The date's own energy is that of the whole of it, so that it may seem to tell more than there is: of several shifts
         # that do, the one that tells most stays ahead.
-        told = product**2 / norm
+        told: Reals = product**2 / norm
         told *= np.minimum(1.0, self.energy[:, None, None] / np.maximum(told.max(axis=(1, 2), keepdims=True), 1e-9))
         return told
 
