@@ -50,7 +50,7 @@ def test_a_cloud_in_one_tile_changes_the_weights_of_none() -> None:
 def test_a_frame_is_looked_at_once_and_only_where_weights_follow_its_pixels() -> None:
     frame, windows, asks = cloudy_frame(), list(tile_windows(128, 128, 64)), FrameAsks()
     source, few = Counted(frame), 12 * 64 * 64 // 80
-    for choice, aim in (("equal", few), ("visible", few), ("auto", 10 * few)):
+    for choice, aim in (("equal", few), ("visible", few), ("auto", 11 * few)):
         assert asks.weighing(0, source, windows, choice, aim) == Weighing.aimed(choice, aim, 12 * 64 * 64)
     assert not source.read
     for aim in (few, few // 2):
