@@ -3,8 +3,9 @@
     python -m swathpack.tools.bench.drawn ../shared/data --out runs/drawn
     python -m swathpack.codec.fit_seams runs/drawn --out codec/seams.npz
 
-Fits the seams between columns of tiles, and then those between rows in what these leave; prints the change of the squared error
-beside seams, and of the steps over them, on the crops it was fitted to, or on every fourth place where --held-out leaves these out.
+Fits error and steps (`swathpack.codec.evened`) over the seams between columns of tiles, and then those between rows in what these
+leave; prints the change of the squared error beside seams, and of the steps over them, on the crops it was fitted to, or on every
+fourth place where --held-out leaves these out.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
     python -m swathpack.codec.fit_squares ../shared/data --out codec/squares.npz
 
-Codes and draws first dates of training cubes at seven steps, a tile each, fits the columns and then the rows of what the columns
-leave, and prints the change of the squared error on the crops it was fitted to.
+Codes and draws first dates of training cubes at seven steps, a tile each, fits error and steps (`swathpack.codec.evened`) over the
+columns and then the rows of what the columns leave, and prints the change of the squared error on the crops it was fitted to.
 """
 
 from __future__ import annotations

@@ -4,7 +4,8 @@ Every tile is coded by itself, so at low rates neighbours meet in steps that the
 REACH pixels on both sides of a seam is a linear function of the TAPS pixels across, by the class of that place: how lively it is
 on both sides, in the steps that the tiles were coded at, how large the step over the seam is beside that, and whether one side is
 the livelier. First over all seams between columns of tiles, then over those between rows, in whole counts. The functions are
-least squares over training crops (`codec/fit_seams.py`), so they lower the error, and leave an edge that the scene has.
+least squares over training crops (`codec/fit_seams.py`) of the error and, where all around is smooth, of the step over the seam
+(`codec/evened.py`), so they leave an edge that the scene has.
 
 Classes are decided by integers, and sums over taps are taken in one order: every machine draws the same counts. Nothing is predicted
 from them: dates and latents that others are coded against are taken before.
