@@ -28,4 +28,4 @@ def asked(
     edge = signed[:, middle]
     within = (steps.sum(axis=1) - steps[:, middle]) / (signed.shape[1] - 1)
     plain = even / (np.square(edge) + np.square(within) + least / weight)
-    return weight + plain, weight * missed + (plain * edge / 2)[:, None] * RAMP
+    return weight + plain, weight * missed.astype(np.float64) + (plain * edge / 2)[:, None] * RAMP
