@@ -1,15 +1,16 @@
 """Steps over the seams between tiles, as tiles are decoded and as they are drawn, with what that does to the error.
 
-    python -m swathpack.tools.bench.seams ../shared/data                # the table of docs/pictures.md
-    python -m swathpack.tools.bench.seams ../shared/data --demo         # the demo's scene, in tiles of 256
+    python -m swathpack.tools.bench.seams ../shared/data
 
-The scenes of `swathpack.tools.bench.pictures`, in tiles of 128 pixels (64 where both sides are smaller), mode auto, real bytes. Steps:
-mean over the seams over the mean elsewhere, of the original's, between valid pixels, mean of all bands and both directions.
+The scenes of `swathpack.tools.bench.pictures` (of the demo's scene: `swathpack.tools.demo.seams`), in tiles of 128 pixels (64 where
+both sides are smaller), mode auto, real bytes. Steps: mean over the seams over the mean elsewhere, of the original's, between valid
+pixels, mean of all bands and both directions.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from swathpack.tools.files.decoder import StreamDecoder
 from swathpack.tools.files.encoder import SeriesEncoder
 
 RATES = (0.005, 0.01, 0.0163, 0.0414, 0.087, 0.2)
-TILE, SMALL_TILE, DEMO_TILE = 128, 64, 256
+TILE, SMALL_TILE = 128, 64
 
 
 @dataclass(frozen=True)
@@ -74,25 +75,10 @@ def drawn(model: EdgeModel, image: Image, tile: int, rate: float) -> tuple[Image
     return plain, StreamDecoder(model, data).frame(0)[0].data
 
 
-def _chosen(folder: Path, demo: bool) -> list[tuple[str, Image, int]]:
-    if demo:
-        from swathpack.tools.demo.pictures import scene
-
-        return [("demo", scene(), DEMO_TILE)]
-    found = scenes(folder, SCENES, "val")
-    return [(name, image, TILE if max(image.shape[1:]) > TILE else SMALL_TILE) for name, image in found]
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="folder of cubes with catalog.json")
-    parser.add_argument("--demo", action="store_true", help="the demo's scene in place of the val scenes")
-    parser.add_argument("--bppb", type=float, nargs="+", default=RATES, help="bits a sample (default %(default)s)")
-    args = parser.parse_args()
-    model = EdgeModel()
-    chosen = _chosen(args.folder, args.demo)
+def compare(model: EdgeModel, chosen: Sequence[tuple[str, Image, int]], rates: Sequence[float]) -> None:
+    """Print what is seen of scenes (name, counts, side of a tile) at every rate, and their means."""
     print("steps over seams / all bands dB / true colour dB / blocks, as decoded, as drawn")
-    for rate in args.bppb:
+    for rate in rates:
         rows = []
         for name, image, tile in chosen:
             try:
@@ -101,9 +87,22 @@ def main() -> int:
                 print(f"{name[:32]:32s} {rate:<7g} {error}")
                 continue
             print(f"{name[:32]:32s} {rate:<7g} {rows[-1][0]}, {rows[-1][1]}", flush=True)
-        if rows:
+        if len(rows) > 1:
             means = [Seen(*np.mean([list(vars(row[k]).values()) for row in rows], axis=0)) for k in (0, 1)]
             print(f"{'mean of ' + str(len(rows)):32s} {rate:<7g} {means[0]}, {means[1]}")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="folder of cubes with catalog.json")
+    parser.add_argument("--bppb", type=float, nargs="+", default=RATES, help="bits a sample (default %(default)s)")
+    args = parser.parse_args()
+    try:
+        found = scenes(args.folder, SCENES, "val")
+    except UserError as error:
+        raise SystemExit(f"error: {error}") from error
+    sized = [(name, image, TILE if max(image.shape[1:]) > TILE else SMALL_TILE) for name, image in found]
+    compare(EdgeModel(), sized, args.bppb)
     return 0
 
 

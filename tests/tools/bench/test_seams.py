@@ -31,3 +31,11 @@ def test_drawing_lowers_steps_and_error() -> None:
     plain, drawn = seams.drawn(shipped(), scene, 64, 0.02)
     before, after = (seams.Seen.at(scene, image, 64) for image in (plain, drawn))
     assert after.steps < 0.6 * before.steps and after.psnr > before.psnr
+
+
+def test_scenes_are_told_with_their_mean_and_what_does_not_fit(capsys: pytest.CaptureFixture[str]) -> None:
+    scene = values(64, 128, 1, 3)[0].astype(np.uint16)
+    seams.compare(shipped(), [("one", scene, 64), ("other", scene[:, ::-1].copy(), 64)], [0.0001, 0.05])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["steps", "one", "other", "one", "other", "mean"]
+    assert "expected at least" in lines[1] and lines[3].count(" / ") == 6
