@@ -1,7 +1,7 @@
 # SwathPack: everything a fresh machine needs.
 #
 #   make demo        set-up, then frames -> stream -> images on real Sentinel-2 data; page in demo_out/
-#   make test        set-up, then ruff, mypy and the fast tests
+#   make test        set-up, then ruff, mypy and the fast tests, two processes at a time (JOBS=4 for more)
 #   make setup       only the set-up of the demo (.venv with CPU builds, .venv/bin/swathpack, C range coder)
 
 PYTHON ?= python3
@@ -23,12 +23,13 @@ RUNS      ?= runs
 BENCH_OUT ?= $(RUNS)/bench
 DEMO_ARGS ?=
 TEST_ARGS ?=
+JOBS      ?= 2
 
 # The first word of CC, or one of the usual names: the same rule as edge/codec/rangecoder/build.py.
 need_compiler = for c in $${CC%% *} cc gcc clang; do command -v $$c >/dev/null && exit 0; done; \
 	echo "make: no C compiler for the range coder (cc, gcc or clang); Debian and Ubuntu: apt install gcc" >&2; exit 1
 
-.PHONY: help setup setup-test demo test test-quick quick-below quick-above test-all lint bench train hil fuzz exactness trt-gate clean distclean
+.PHONY: help setup setup-test demo test test-quick test-all lint bench train hil fuzz exactness trt-gate clean distclean
 .DEFAULT_GOAL := help
 
 help:
@@ -78,19 +79,13 @@ lint: setup-test
 	@$(BIN)/python -m tests.directions
 	@$(BIN)/python -m tests.docstrings
 
-test: lint
-	@$(BIN)/python -m pytest -m "not slow" $(TEST_ARGS)
+# Lint and the parts of the tests side by side, as many at a time as JOBS says.
+PARTS_BESIDE_LINT = $(BIN)/python -m tests.parts --jobs $(JOBS) --also 'lint=$(MAKE) --no-print-directory lint'
+test: setup-test
+	@$(PARTS_BESIDE_LINT) -m "not slow" $(TEST_ARGS)
 
-test-quick: lint
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target quick-below quick-above
-
-# Two processes for two cores: what the parts below the tools are, and the rest.
-BELOW := tests/edge tests/codec tests/calibration tests/export
-QUICK := $(BIN)/python -m pytest -p no:cacheprovider -m "not slow and not long" $(TEST_ARGS)
-quick-below:
-	@$(QUICK) $(BELOW)
-quick-above:
-	@$(QUICK) tests $(addprefix --ignore=,$(BELOW))
+test-quick: setup-test
+	@$(PARTS_BESIDE_LINT) -m "not slow and not long" $(TEST_ARGS)
 
 test-all: lint
 	@$(BIN)/python -m pytest $(TEST_ARGS)

@@ -3,8 +3,9 @@
     python -m swathpack.tools.bench.drawn ../shared/data --out runs/drawn
     python -m swathpack.codec.fit_seams runs/drawn --out codec/seams.npz
 
-Fits the seams between columns of tiles, and then those between rows in what these leave; prints the change of the squared error
-beside seams, and of the steps over them, on the crops it was fitted to, or on every fourth place where --held-out leaves these out.
+Fits error and steps (`swathpack.codec.evened`) over the seams between columns of tiles, and then those between rows in what these
+leave; prints the change of the squared error beside seams, and of the steps over them, on the crops it was fitted to, or on every
+fourth place where --held-out leaves these out.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swathpack.codec.atomic import replaced
+from swathpack.codec.evened import asked
 from swathpack.codec.seams import (
     REACH,
     SHAPE,
@@ -40,6 +42,7 @@ from swathpack.edge.stream.quality import TRANSFORM
 
 DAMPING = 3e-3  # of a class's mean energy
 SHARED = 1000  # windows
+EVEN, LEAST = 3.0, 0.1  # how much steps over seams count, see `swathpack.codec.evened.asked`
 LEAST_SEEN = 400  # windows of a class; below that nothing is added
 RATES = (0.005, 0.01, 0.02, 0.05, 0.1, 0.3, 1.01)  # bits a sample: what is told of the fit is told by these
 GROUP_OF = groups_of(BANDS)
@@ -114,9 +117,10 @@ def _fitted(drawn: Sequence[Drawn]) -> Pixels:
             missed = error[:, rows, x - REACH : x + REACH]
             for band, group in enumerate(GROUP_OF):
                 classes = classes_of(windows[band], int(steps[0][band] + steps[1][band]))
-                _add(energy[group], wanted[group], seen[group], windows[band], missed[band], classes, weights[band])
-                back = windows[band][:, ::-1], missed[band][:, ::-1], mirrored(classes)
-                _add(energy[group], wanted[group], seen[group], *back, weights[band])
+                counted, added = asked(windows[band], missed[band], weights[band], EVEN, LEAST)
+                _add(energy[group], wanted[group], seen[group], windows[band], counted, added, classes)
+                back = windows[band][:, ::-1], counted, added[:, ::-1], mirrored(classes)
+                _add(energy[group], wanted[group], seen[group], *back)
     return _solved(energy, wanted, seen)
 
 
@@ -125,15 +129,15 @@ def _add(
     wanted: NDArray[np.float64],
     seen: NDArray[np.int64],
     rows: NDArray[np.int32],
-    missed: NDArray[np.int32],
+    weights: NDArray[np.float64],
+    added: NDArray[np.float64],
     classes: NDArray[np.intp],
-    weight: float,
 ) -> None:
     level = levelled(rows)
     for c in np.unique(classes):
         here = classes == c
-        energy[c] += weight * (level[here].T @ level[here])
-        wanted[c] += weight * (level[here].T @ missed[here, :REACH].astype(np.float32))
+        energy[c] += (level[here] * weights[here, None]).T @ level[here]
+        wanted[c] += level[here].T @ added[here, :REACH]
         seen[c] += int(here.sum())
 
 

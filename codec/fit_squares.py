@@ -2,8 +2,8 @@
 
     python -m swathpack.codec.fit_squares ../shared/data --out codec/squares.npz
 
-Codes and draws first dates of training cubes at seven steps, a tile each, fits the columns and then the rows of what the columns
-leave, and prints the change of the squared error on the crops it was fitted to.
+Codes and draws first dates of training cubes at seven steps, a tile each, fits error and steps (`swathpack.codec.evened`) over the
+columns and then the rows of what the columns leave, and prints the change of the squared error on the crops it was fitted to.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from swathpack.codec.atomic import replaced
 from swathpack.codec.data import load_cubes
+from swathpack.codec.evened import asked
 from swathpack.codec.squares import (
     CLASSES,
     GROUPS,
@@ -38,6 +39,7 @@ from swathpack.edge.stream.quality import quality_of, usual_shift
 STEPS = (26, 32, 38, 44, 50, 56, 62)
 SIDE, LEAST_SIDE = 160, 96
 DAMPING = 3e-3  # of a class's mean energy
+EVEN, LEAST = 1.0, 0.5  # how much steps over edges count, see `swathpack.codec.evened.asked`
 LEAST_SEEN = 300  # windows of a class; below that nothing is added
 
 
@@ -73,10 +75,11 @@ def _fitted(drawn: Sequence[Drawn]) -> Pixels:
             target = windows_of(error[band : band + 1]).reshape(-1, TAPS)[:, REACH : TAPS - REACH]
             classes, level = classes_of(rows, one.q), levelled(rows)
             weight = 1 / max(float(np.square(error[band]).mean()), 1.0)
+            weights, added = asked(rows, target, weight, EVEN, LEAST)
             for c in np.unique(classes):
                 here = classes == c
-                energy[g, c] += weight * (level[here].T @ level[here])
-                wanted[g, c] += weight * (level[here].T @ target[here])
+                energy[g, c] += (level[here] * weights[here, None]).T @ level[here]
+                wanted[g, c] += level[here].T @ added[here]
                 seen[g, c] += int(here.sum())
     return _solved(energy + energy[:, :, ::-1, ::-1], wanted + wanted[:, :, ::-1, ::-1], seen)
 

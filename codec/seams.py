@@ -4,7 +4,8 @@ Every tile is coded by itself, so at low rates neighbours meet in steps that the
 REACH pixels on both sides of a seam is a linear function of the TAPS pixels across, by the class of that place: how lively it is
 on both sides, in the steps that the tiles were coded at, how large the step over the seam is beside that, and whether one side is
 the livelier. First over all seams between columns of tiles, then over those between rows, in whole counts. The functions are
-least squares over training crops (`codec/fit_seams.py`), so they lower the error, and leave an edge that the scene has.
+least squares over training crops (`codec/fit_seams.py`) of the error and, where all around is smooth, of the step over the seam
+(`codec/evened.py`), so they leave an edge that the scene has.
 
 Classes are decided by integers, and sums over taps are taken in one order: every machine draws the same counts. Nothing is predicted
 from them: dates and latents that others are coded against are taken before.
@@ -28,7 +29,7 @@ REACH = 8  # pixels on either side of a seam that change
 SIDE = 16  # pixels on either side that are looked at
 TAPS = 2 * SIDE
 LEAST_SIDE = SIDE + REACH  # of a tile that may have another seam: what is looked at at one the other has not changed
-LIVELY = tuple(range(-80, 17, 16))  # mean step between pixels on both sides over the tiles' step, log2 in sixteenths
+LIVELY = tuple(range(-176, 17, 32))  # mean step between pixels on both sides over the tiles' step, log2 in sixteenths
 STEEP = (1, 3, 6)  # the step over the seam, in mean steps on both sides
 UNEQUAL = 3  # one side is the livelier where it is as many times as lively
 SIDES = 3  # alike, left, right

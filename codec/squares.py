@@ -3,8 +3,8 @@
 At low rates neighbouring blocks of 16 pixels meet in steps that the scene does not have. Around every edge between two blocks
 what is to be added to the 8 pixels on both sides is a linear function of the 32 pixels across, by the class of that place:
 how lively it is within the blocks, in quantiser steps, and how large the step over the edge is beside that. First over
-all columns of edges, then over all rows. The functions are least squares over training crops (`codec/fit_squares.py`), so
-they lower the error where they find squares, and leave an edge that the scene has.
+all columns of edges, then over all rows. The functions are least squares over training crops (`codec/fit_squares.py`) of the error
+and, where all around is smooth, of the step over the edge (`codec/evened.py`), so they leave an edge that the scene has.
 
 Nothing is predicted from such pixels: contexts of later dates are latents, dates of transform tiles are transform tiles.
 """

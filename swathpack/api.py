@@ -224,10 +224,11 @@ def _part(
     restorer: Restorer | None,
 ) -> tuple[list[Frame], dict[str, Any]]:
     """Frames of a part, and what the files said, said of it."""
-    from swathpack.tools.commands.decompress import Reading, _metadata, decode
+    from swathpack.tools.commands.decompress import decode
     from swathpack.tools.files.decoder import StreamDecoder
     from swathpack.tools.files.part_file import PartFile
     from swathpack.tools.files.part_request import part_of
+    from swathpack.tools.files.reading import Reading, stream_metadata
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "stream.swp"
@@ -243,7 +244,7 @@ def _part(
             raise StreamError(f"{report.problems[0]}; partial=True gives what is there", tuple(report.problems))
         frames = list(store)
         store.close()
-        return frames, told(reading.metadata(_metadata(decoder.stream), decoder.header.frames), restorer)
+        return frames, told(reading.metadata(stream_metadata(decoder.stream), decoder.header.frames), restorer)
 
 
 @public_errors()

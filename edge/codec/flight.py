@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -173,12 +173,17 @@ class FlightCodec:
         room = tile.goal.room_bytes
         return learned if plain is None or learned_wins(Expected(learned.prefixes, plain.prefixes, room)) else plain
 
+    def _aim(self, tile: TilePixels) -> int:
+        """The length that a payload is aimed at, and bands are weighed for: about what q asks for, or all that the next contact
+        has for the tile where that is more."""
+        return min(max(bytes_about(self.q, tile.data.size), tile.goal.room_bytes or 0), _most_bytes(tile))
+
     def _weights(self, tile: TilePixels) -> Weights:
-        weighing = Weighing.aimed(self.weights, bytes_about(self.q, tile.data.size), tile.data.size)
-        return weighing.of(tile.bands, tile.data, tile.valid)
+        weighing = Weighing.aimed(self.weights, self._aim(tile), tile.data.size)
+        return replace(weighing, frame=tile.asked).of(tile.bands, tile.data, tile.valid)
 
     def _plain(self, tile: TilePixels, contexts: Sequence[ContextLatent]) -> FlightTile:
-        room, aim, weights = 2 * tile.data.size + 4096, bytes_about(self.q, tile.data.size), self._weights(tile)
+        room, aim, weights = _most_bytes(tile), self._aim(tile), self._weights(tile)
         dates = _dates(tile, contexts)
         given = [counts for _, counts in dates]
         how = self.finest_dn, room, aim, given, weights, tile.radiometry
@@ -202,6 +207,11 @@ class FlightCodec:
         # The planner weighs tiles of both modes against each other.
         errors = weighted_errors(coded.distortion, tile.data, tile.valid, self._weights(tile))
         return FlightTile(tile.key, coded, refs, self.binding, errors)
+
+
+def _most_bytes(tile: TilePixels) -> int:
+    """Where a payload of the transform coder ends, whatever is in it."""
+    return 2 * tile.data.size + 4096
 
 
 def _dates(tile: TilePixels, contexts: Sequence[ContextLatent]) -> list[tuple[ContextLatent, Counts]]:

@@ -9,14 +9,14 @@ every prefix (`Expected`).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from swathpack.edge.bands import BANDS
-from swathpack.edge.codec.transform_coder import Weights, masks_count, weights_for
+from swathpack.edge.codec.transform_coder import Weights, follow_pixels, masks_count, weights_for
 
 MODES = ("auto", "learned", "transform")  # auto: the better of both, a tile
 LEAST_LEARNED_BANDS = 9  # with fewer, the learned codec spends bits on bands that nobody gave
@@ -39,12 +39,14 @@ def tries_transform(mode: str) -> bool:
 
 @dataclass(frozen=True)
 class Weighing:
-    """How bands are to be weighed in both modes: an option's word, and the bits a sample that a tile is aimed at; see
+    """How bands are to be weighed in both modes: an option's word, the bits a sample that a tile is aimed at, and what the tile's
+    frame asks for (`swathpack.edge.codec.frame_weights`), None: each tile for itself; see
     `swathpack.edge.codec.transform_coder.weights_for`.
     """
 
     choice: str
     bppb: float
+    frame: float | None = None
 
     @classmethod
     def aimed(cls, choice: str, aim_bytes: int, samples: int) -> Weighing:
@@ -53,7 +55,16 @@ class Weighing:
 
     def of(self, bands: Sequence[str], counts: NDArray[np.generic], valid: NDArray[np.bool_]) -> Weights:
         """The weights of a tile's bands: counts (C, H, W), valid (H, W)."""
-        return weights_for(self.choice, bands, self.bppb, counts, valid)
+        return weights_for(self.choice, bands, self.bppb, counts, valid, self.frame)
+
+    @property
+    def alone(self) -> Weighing:
+        """The same for tiles of other frames."""
+        return replace(self, frame=None)
+
+    def follows(self, bands: Sequence[str]) -> bool:
+        """Whether weights of these bands follow the pixels, so that what the frame asks for matters."""
+        return follow_pixels(self.choice, bands, self.bppb)
 
     def masks_count(self, bands: Sequence[str], counts: NDArray[np.generic], valid: NDArray[np.bool_]) -> bool:
         """Whether the water mask decides between payloads of about the same error; see `transform_coder.masks_count`."""

@@ -49,7 +49,7 @@ class Goal:
 @dataclass(frozen=True, eq=False)
 class TilePixels:
     """One tile to code: data (C, H, W) uint16 counts in the order of `bands`, DN where `radiometry` does not say otherwise, valid
-    (H, W) bool.
+    (H, W) bool. asked: what the tile's frame asks of weights (`swathpack.edge.codec.frame_weights`), None: nobody looked.
     """
 
     key: TileKey
@@ -58,6 +58,7 @@ class TilePixels:
     valid: NDArray[np.bool_]
     radiometry: Radiometry = PLAIN
     goal: Goal = Goal()
+    asked: float | None = None
 
 
 @dataclass(frozen=True, eq=False)

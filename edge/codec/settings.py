@@ -17,7 +17,7 @@ class CodecSettings:
     it the rest holds. q: quantiser step index. base: most octaves from its step to that of the base layer, 0 for no base
     (`swathpack.edge.stream.quality.usual_shift`). slope: of rate-distortion optimised quantisation, 0 for none. mode:
     learned, transform, or auto for the one with less error over its layers. finest_dn: of the transform coder's last
-    bit plane; more of a tile than that is never sent. weights: of the bands, equal, visible or auto by the rate and the tile
+    bit plane; more of a tile than that is never sent. weights: of the bands, equal, visible or auto by the rate and the frame
     (`swathpack.edge.codec.transform_coder.weights_for`).
     """
 

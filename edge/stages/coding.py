@@ -20,9 +20,11 @@ import numpy as np
 from swathpack.edge import events
 from swathpack.edge.board import Board
 from swathpack.edge.clock import Clock
+from swathpack.edge.codec.frame_weights import asked_by_frame
 from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.codec.pixels import tile_windows
 from swathpack.edge.codec.protocol import CodecError, CodedTile, ContextLatent, TileCodec, TileKey, TilePixels
+from swathpack.edge.codec.transform_coder import follow_pixels
 from swathpack.edge.downlink.schedule import Schedule
 from swathpack.edge.downlink.work import Work
 from swathpack.edge.frame import FrameError
@@ -97,7 +99,7 @@ class Fetch:
         self._schedule = schedule
         self._log, self._telemetry, self._coding = board.log, board.telemetry, board.mission.coding
         self._out, self._flight = belt.prepared, belt.flight
-        self._frames: OrderedDict[int, Acquisition] = OrderedDict()
+        self._frames: OrderedDict[int, tuple[Acquisition, float | None]] = OrderedDict()
         self._shed: OrderedDict[Place, None] = OrderedDict()
 
     def step(self) -> bool:
@@ -132,7 +134,7 @@ class Fetch:
         return True
 
     def _pixels(self, work: Work, share: int | None) -> TilePixels:
-        acquisition = self._acquisition(work.frame)
+        acquisition, asked = self._acquisition(work.frame)
         frame, side = acquisition.frame, self._coding.tile
         across = -(-frame.width // side)
         window = list(tile_windows(frame.height, frame.width, side))[work.row * across + work.col]
@@ -142,14 +144,17 @@ class Fetch:
             np.asarray(window.of(frame.valid), np.bool_),
         )
         goal = replace(self._coding.goal(acquisition.place, work.row, work.col), room_bytes=share)
-        return TilePixels(key, data, frame.bands, valid, frame.radiometry, goal)
+        return TilePixels(key, data, frame.bands, valid, frame.radiometry, goal, asked)
 
-    def _acquisition(self, frame: int) -> Acquisition:
+    def _acquisition(self, frame: int) -> tuple[Acquisition, float | None]:
+        """A frame, and what it asks of weights."""
         if frame not in self._frames:
             name = self._queue.work.frame_names().get(frame)
             if name is None:
                 raise StorageError(f"frame {frame} is not in the queue")
-            self._frames[frame] = self._spool.get(name)
+            found = self._spool.get(name)
+            asks = self._coding.max_error is None and follow_pixels(self._coding.weights, found.frame.bands, 0.0)
+            self._frames[frame] = found, asked_by_frame(found.frame, self._coding.tile) if asks else None
             while len(self._frames) > _FRAMES_IN_MEMORY:
                 self._frames.popitem(last=False)
         return self._frames[frame]

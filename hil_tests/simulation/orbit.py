@@ -123,9 +123,9 @@ def _best_of_days(contacts: list, per_day: int, start_s: float) -> list:  # type
 
 
 def _sim_pass(contact: object, number: int, share: float) -> SimPass:
-    from swathpack.tools.plan.model import _budget_pass
+    from swathpack.tools.plan.budgets import budget_pass
 
-    row = _budget_pass(contact, (0, 0, 0))  # type: ignore[arg-type]
+    row = budget_pass(contact, (0, 0, 0))  # type: ignore[arg-type]
     rates = tuple(round(rate * share, 4) for rate in row.rate_byte_s)
     stops = (*row.rate_at_s[1:], row.duration_s)
     size = int(sum((stop - at) * rate for at, stop, rate in zip(row.rate_at_s, stops, rates)))

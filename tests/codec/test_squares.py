@@ -50,6 +50,21 @@ def test_a_coded_tile_has_less_error_and_lower_edges() -> None:
     assert np.square(found - frame).mean() < np.square(plain - frame).mean() and edges(found) < 0.8 * edges(plain)
 
 
+def over_edges(image: squares.Pixels) -> float:
+    """Mean step over edges of blocks over the mean step elsewhere, of both directions."""
+    both = [np.abs(np.diff(a, axis=2)) for a in (image, image.transpose(0, 2, 1))]
+    return float(np.mean([s[..., 15::16].mean() / np.delete(s, np.s_[15::16], axis=2).mean() for s in both]))
+
+
+@pytest.mark.parametrize("q", [32, 44, 56])
+def test_steps_over_edges_are_about_those_elsewhere(q: int) -> None:
+    """Kernels that lower the error alone left 1.4 to 1.7 times as much."""
+    frame = made_frames.values(96, 128)[0].astype(np.float32)
+    coded = encode_tile(shipped(), analyse_tile(shipped(), frame, np.ones((96, 128), np.bool_)), q)
+    found = squares.synthesised(shipped(), coded.reconstruction())
+    assert over_edges(found) < 1.25 * over_edges(frame)
+
+
 def test_brightness_moves_along_and_mirrors_stay_mirrors() -> None:
     _, image = blocky(1)
     image += np.random.default_rng(2).normal(size=image.shape).astype(np.float32)

@@ -144,9 +144,10 @@ def test_pixels_are_the_same_by_every_way_and_a_difference_is_counted(
         return (basis[:, ::-1].astype(np.float64) @ components[::-1]).astype(np.float32)
 
     monkeypatch.setattr("swathpack.edge.codec.transform_coder.spectral.turned_back", otherwise)
-    counts = pixels.different(pixels.here(payloads), truth)
-    assert counts["pixels numpy"] > 0
-    assert exactness.pixel_part("z80", pixels.here(payloads), payloads)[1] != []
+    three = [p for p in payloads if p.shape[0] == 3]
+    rows, truth = pixels.here(three), [t for t, p in zip(truth, payloads) if p.shape[0] == 3]
+    assert pixels.different(rows, truth)["pixels numpy"] > 0
+    assert exactness.pixel_part("z80", rows, three)[1] != []
 
 
 def test_unknown_processor_is_named() -> None:

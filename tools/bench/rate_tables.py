@@ -4,7 +4,8 @@
 
 The first date of every val scene of at least 96 x 96 pixels that has the bands (its first 256 x 256), coded by the flight
 codec as a mission file without a [coding] table says, without context, and decoded: at every layer by the transform coder and
-by the mode that `auto` chooses; by the predictive coder losslessly and within 1 to 50 DN. Bytes are those
+by the mode that `auto` chooses, both told that the next contact has about as many bytes for the tile, for bands are weighed by
+that; by the predictive coder losslessly and within 1 to 50 DN. Bytes are those
 of packed segments: `head_bytes` whatever the size of the tile, the rest in bits a pixel and band. Prints a line a set, writes
 the table that `swathpack.tools.plan.rates` reads (its form stands there).
 """
@@ -16,7 +17,7 @@ import json
 import re
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -33,11 +34,12 @@ from swathpack.edge.codec.lone import decode_lone
 from swathpack.edge.codec.model import EdgeModel
 from swathpack.edge.codec.pixels import TILE
 from swathpack.edge.codec.plain import CodedPlain, decode_plain, encode_predictive
-from swathpack.edge.codec.protocol import TileKey, TilePixels
+from swathpack.edge.codec.protocol import Goal, TileKey, TilePixels
 from swathpack.edge.codec.settings import CodecSettings
 from swathpack.edge.codec.tile_coder import CodedLatent
 from swathpack.edge.codec.transform_coder.bitplane import MODEL_DIGEST
 from swathpack.edge.codec.transform_coder.tile import END_SLACK, FIRST_LAYER_BPPB, LAYER_RATIO
+from swathpack.edge.codec.transform_coder.weights import EQUAL_BPPB, FULL_BPPB
 from swathpack.edge.stream import segment_overhead_bytes
 from swathpack.edge.stream.quality import PREDICTIVE, TRANSFORM
 from swathpack.tools.bench.metrics import psnr
@@ -70,6 +72,10 @@ BAND_SETS: tuple[tuple[str, ...], ...] = (
 TARGETS = np.append(
     FIRST_LAYER_BPPB * LAYER_RATIO ** np.arange(LAYERS - 1), np.inf
 )  # where the transform coder's layers end
+# Bits a sample that a contact has for a tile, of which as many layers come down: bands weigh alike below the first and beyond the last.
+ROOM_OF_LAYER = np.where(TARGETS > FULL_BPPB, np.minimum(TARGETS, EQUAL_BPPB), 0.0)
+ROOM_OF_LAYER = np.append(ROOM_OF_LAYER[0], ROOM_OF_LAYER)
+ALL_LAYERS = range(LAYERS + 1)
 FOUR = ("mean", "p10", "p50", "p90")
 Reals = NDArray[np.float64]
 
@@ -97,11 +103,12 @@ def drawn_psnr(tile: TilePixels, pixels: NDArray[Any]) -> float:
     return psnr(tile.data, drawn.astype(np.uint16), tile.valid)
 
 
-def by_transform(tile: TilePixels, flown: FlightTile) -> Measured:
-    """Every layer of a tile without the network, as prefixes that are decoded."""
+def by_transform(tile: TilePixels, flown: FlightTile, layers: Collection[int] = ALL_LAYERS) -> Measured:
+    """Layers of a tile without the network, as prefixes that are decoded; nan for others."""
     coded = flown.coded
     assert isinstance(coded, CodedPlain)
-    quality = [drawn_psnr(tile, _prefix(coded, int(end), tile)) for end in coded.payload_sizes]
+    ends = enumerate(coded.payload_sizes)
+    quality = [drawn_psnr(tile, _prefix(coded, int(end), tile)) if k in layers else np.nan for k, end in ends]
     least = coded.least + END_SLACK  # ends lie behind their targets by that, whatever the size of the tile
     thin = drawn_psnr(tile, _prefix(coded, least + int(THIN_BPPB * tile.data.size / 8), tile))
     return _measured(tile, flown, least, np.array(quality), thin)
@@ -161,6 +168,25 @@ class SetTable:
         return sum(a is not b for a, b in zip(self.auto, self.transform))
 
 
+def measured_tile(codec: FlightCodec, tile: TilePixels, model: EdgeModel) -> Measured:
+    """A tile at every layer, coded as when the next contact has about as much for it."""
+    found = None
+    for room in np.unique(ROOM_OF_LAYER):
+        flown = codec.encode(replace(tile, goal=Goal(room_bytes=int(room * tile.data.size / 8))), ())
+        wanted = room == ROOM_OF_LAYER
+        layers = np.flatnonzero(wanted)
+        here = by_transform(tile, flown, layers) if flown.q == TRANSFORM else by_network(tile, flown, model)
+        found = here if found is None else joined(wanted, here, found)
+    assert found is not None
+    return found
+
+
+def joined(wanted: NDArray[np.bool_], some: Measured, others: Measured) -> Measured:
+    """The layers that are wanted (K+1,) of one coding, all else of another."""
+    bppb = np.where(wanted, some.bppb, others.bppb)
+    return replace(others, bppb=bppb, psnr_db=np.where(wanted, some.psnr_db, others.psnr_db))
+
+
 def measure_set(model: EdgeModel, folder: Path, split: str, bands: tuple[str, ...]) -> SetTable | None:
     """All scenes of a set; None where none has its bands."""
     codec = {mode: FlightCodec.configured(model, CodecSettings(mode=mode)) for mode in ("transform", "auto")}
@@ -168,9 +194,9 @@ def measure_set(model: EdgeModel, folder: Path, split: str, bands: tuple[str, ..
     out = SetTable(bands, tuple(s.name for s in scenes), [], [], {error: [] for error in ERRORS})
     for scene in progress(scenes, f"{len(bands)} bands"):
         tile = tile_of(scene.data[:, :TILE, :TILE], scene.valid[:TILE, :TILE], bands)
-        out.transform.append(by_transform(tile, codec["transform"].encode(tile, ())))
-        flown = codec["auto"].encode(tile, ())
-        out.auto.append(out.transform[-1] if flown.q == TRANSFORM else by_network(tile, flown, model))
+        out.transform.append(measured_tile(codec["transform"], tile, model))
+        learned = codec["auto"].encode(tile, ()).q != TRANSFORM
+        out.auto.append(measured_tile(codec["auto"], tile, model) if learned else out.transform[-1])
         for error in ERRORS:
             out.predictive[error].append(by_prediction(tile, error))
     return out if scenes else None

@@ -240,7 +240,8 @@ def _report(args: argparse.Namespace, encoder: SeriesEncoder, notes: list[str]) 
         "pixel and band, "
         f"{given / size:.0f} : 1"
     )
-    print("tiles: " + ", ".join(f"{n} {mode}" for mode, n in sorted(encoder.modes.items())))
+    if encoder.modes:
+        print("tiles: " + ", ".join(f"{n} {mode}" for mode, n in sorted(encoder.modes.items())))
     missing = header.frames * len(encoder.windows) - sum(encoder.modes.values())
     if missing:
         print(f"{missing} tiles without a byte: no valid pixel, or no room in the budget")

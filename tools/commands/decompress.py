@@ -19,37 +19,34 @@ import argparse
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Container, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from swathpack import __version__
-from swathpack.codec.restored import Restorer
 from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.codec.model import EdgeModel
-from swathpack.edge.codec.pixels import TileWindow, tile_windows
 from swathpack.edge.frame import Frame
 from swathpack.edge.spoken import reason
-from swathpack.edge.stream import Header, Stream, StreamError
+from swathpack.edge.stream import StreamError
 from swathpack.edge.stream.header import MAGIC
 from swathpack.edge.stream.quality import is_learned
 from swathpack.tools.commands.compress import add_model_arguments, open_tile_model
 from swathpack.tools.errors import DONE, PARTLY, MissingPackageError, UsageError, UserError
-from swathpack.tools.files.carried import metadata_of
 from swathpack.tools.files.decode_report import FrameReport, Report, ranges_of, spoken_errors
 from swathpack.tools.files.decoder import MAX_PIXELS, StreamDecoder, check_pixels
 from swathpack.tools.files.frame_store import Dates, FrameStore
 from swathpack.tools.files.models import add_synthesis, open_restorer
 from swathpack.tools.files.outputs import add_force, check_outputs, write_text
-from swathpack.tools.files.part_file import PartFile
-from swathpack.tools.files.part_request import PREVIEWS, Part, georeference_of, part_of, window_of_bbox
+from swathpack.tools.files.part_request import PREVIEWS, Part
 from swathpack.tools.files.rasters import Series, check_form, output_of, write_series
 from swathpack.tools.files.rasters.cog import COMPRESSIONS
 from swathpack.tools.files.rasters.cube import UnlikeError
-from swathpack.tools.files.synthesis import SYNTHESES, reach, told
+from swathpack.tools.files.reading import Reading, read_bytes, stream_metadata
+from swathpack.tools.files.synthesis import SYNTHESES, told
 from swathpack.tools.files.tile_store import TileStore
 from swathpack.tools.files.what_is import A_STREAM, instead
 from swathpack.tools.files.workers import LEARNED_WORK, LocalPool, all_cores, open_pool
@@ -123,14 +120,6 @@ def add_form(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def read_bytes(path: Path) -> bytes:
-    """The file's bytes; UserError when it cannot be read."""
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {reason(error, path)}") from error
-
-
 def run(args: argparse.Namespace) -> int:
     if not 0 <= args.layers <= LAYERS:
         raise UsageError(f"--layers: expected 0 to {LAYERS}, found {args.layers}")
@@ -149,15 +138,16 @@ def run(args: argparse.Namespace) -> int:
         raise
     except (StreamError, UserError) as error:
         raise UserError(_named(args.input, error)) from error
-    if not decoder.by_tile:
+    there = reading.dates_there(decoder)
+    if not decoder.by_tile and not there:
         raise UserError(f"{args.input}: no tile is in the stream")
-    _check_dates(args.output, decoder, reading)
+    _check_dates(args.output, len(there))
     work = sum(LEARNED_WORK if is_learned(s[0].quality_byte) else 1 for s in decoder.by_tile.values())
     with open_pool(args.threads or all_cores(), model, work, args.engine) as pool, output as place:
         decoder.pool = None if isinstance(pool, LocalPool) and not store.kept else pool
         with Progress(len(decoder.by_tile), "decompressing") as bar:
             frames, found = decode(decoder, reading, args.layers, place.parent, bar.step)
-        metadata = told(reading.metadata(_metadata(decoder.stream), decoder.header.frames), reading.restorer)
+        metadata = told(reading.metadata(stream_metadata(decoder.stream), decoder.header.frames), reading.restorer)
         written, notes = _write(frames, metadata, place, args.cog)
         frames.close()
     store.close(done=True)
@@ -170,13 +160,10 @@ def run(args: argparse.Namespace) -> int:
     return PARTLY if problems else DONE
 
 
-def _check_dates(output: Path, decoder: StreamDecoder, reading: Reading) -> None:
+def _check_dates(output: Path, dates_there: int) -> None:
     """Refuse several dates in one .tif before they are decoded. Raises UserError."""
-    there = set(decoder.tiles_of)
-    if reading.part is not None and reading.part.dates:
-        there &= set(reading.part.dates)
-    if output.suffix.lower() in (".tif", ".tiff") and len(there) > 1:
-        dates = f"one .tif holds one date, these are {len(there)}"
+    if output.suffix.lower() in (".tif", ".tiff") and dates_there > 1:
+        dates = f"one .tif holds one date, these are {dates_there}"
         raise UserError(f"{output}: {dates}: give a folder, an .npz, .nc or .zarr, or one date with --dates")
 
 
@@ -201,80 +188,6 @@ def journal(args: argparse.Namespace, model: EdgeModel) -> tuple[Path | None, st
         [__version__, model.digest.hex(), model.tables_digest.hex(), options, seen.st_size, seen.st_mtime_ns, "filters"]
     )
     return args.output.with_name(f"{args.output.name}.journal"), hashlib.sha256(told.encode()).hexdigest()
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What is read: the whole file (data), or a part of it."""
-
-    data: bytes = b""
-    file: PartFile | None = None
-    part: Part | None = None
-    restorer: Restorer | None = None
-
-    @classmethod
-    def of(cls, args: argparse.Namespace, restorer: Restorer | None = None) -> Reading:
-        """What the options ask for. Raises UserError, StreamError."""
-        if not (args.window or args.bbox or args.bands or args.dates or args.preview):
-            return cls(read_bytes(args.input), restorer=restorer)
-        file = PartFile(args.input)
-        header, window = file.header, args.window
-        if args.bbox:
-            window = window_of_bbox(georeference_of(_metadata(file.metadata)), args.bbox, (header.height, header.width))
-        bands = [b.strip() for b in args.bands.split(",")] if args.bands else []
-        return cls(
-            file=file, part=part_of(header, window, bands, _dates(args.dates), args.preview or 1), restorer=restorer
-        )
-
-    def stream(self, missing: Container[tuple[int, int]] | None = None) -> bytes | Stream:
-        """What the decoder is given. missing: tiles of which a preview's beginning was too little."""
-        if self.file is None or self.part is None:
-            return self.data
-        prefix = None if missing is not None else self.part.prefix_bytes(_samples(self.file.header))
-        dates = self.part.dates or range(self.file.header.frames)
-        windows = {w.index: w for w in tile_windows(*self.part.full, self.file.header.tile_size)}
-        beside = self.beside(self.file.header.tile_size)
-        wanted = {(f, t) for f, t in self.file.places if f in dates and beside(windows[t])}
-        return self.file.stream({p for p in wanted if missing is None or p in missing}, prefix)
-
-    def beside(self, side: int) -> Callable[[TileWindow], bool]:
-        """Which tiles, of so many pixels a side, change what is read."""
-        if self.part is None:
-            return lambda window: False
-        part = self.part if self.restorer is None else self.part.of_tiles(side)
-        return lambda window: part.meets(window, reach(self.restorer))
-
-    def claimed(self, header: Header) -> Header:
-        """A header of as many pixels as come out."""
-        if self.part is None:
-            return header
-        height, width = self.part.size
-        return replace(header, height=height, width=width, frames=len(self.part.dates) or header.frames, times=())
-
-    def metadata(self, given: dict[str, Any], frames: int) -> dict[str, Any]:
-        """What the stream says of its files, said of what comes out. What cannot be used is left as it is."""
-        if self.part is None:
-            return given
-        try:
-            return self.part.metadata(given, frames)
-        except (UserError, KeyError, TypeError, ValueError, AttributeError):
-            return {}
-
-
-def _samples(header: Header) -> int:
-    return len(header.bands) * min(header.tile_size, header.height) * min(header.tile_size, header.width)
-
-
-def _dates(text: str | None) -> list[int]:
-    """`0,3,5-7`. Raises UserError."""
-    try:
-        found: list[int] = []
-        for word in (text or "").split(",") if text else []:
-            first, _, last = word.partition("-")
-            found += range(int(first), int(last or first) + 1)
-    except ValueError as error:
-        raise UsageError(f"--dates: expected numbers such as 0,3,5-7, found {text!r}") from error
-    return found
 
 
 def _is_learned(decoder: StreamDecoder, index: int, tile: int) -> bool:
@@ -302,13 +215,15 @@ def decode(
             continue
         found, outline = decoder.report(index), decoder.outline(index)
         store.begin(outline if part is None else part.outline(outline))
-        only = None if part is None else {w.index for w in decoder.windows if part.meets(w)}
+        only = reading.tiles(decoder)
         beside = {w.index for w in filter(reading.beside(header.tile_size), decoder.windows)}
         for window, pixels in decoder.tiles(found, layers, only, beside):
             store.put(*((window, pixels) if part is None else part.of(window, pixels)))
             tick()
         if part is not None and part.preview > 1:
             _whole_where_needed(decoder, reading, found, part, store, layers)
+        if not found.missing:
+            store.settle()
         reports.append(found)
     return store, Report(decoder.stream, reports)
 
@@ -341,7 +256,7 @@ def _write(frames: FrameStore, metadata: dict[str, Any], place: Path, cog: str) 
     """Write the series; returns the files, and what could not be used of what the stream says of its files."""
     if place.suffix.lower() == ".npz":
         return _written(frames, metadata, place)
-    there = [i for i in range(len(frames)) if frames.has_data(i)]
+    there = [i for i in range(len(frames)) if frames.is_known(i)]
     if not there:
         raise UserError("no tile could be decoded: there is no date to write")
     files = metadata.get("files")
@@ -365,13 +280,6 @@ def _written(
             place.mkdir()
         written = write_series(Series(frames), place, cog)
         return written, [f"what the stream says of its files cannot be used: {error}"]
-
-
-def _metadata(stream: Stream) -> dict[str, Any]:
-    try:
-        return metadata_of(stream)
-    except UserError:
-        return {}
 
 
 def report(found: Report) -> dict[str, Any]:

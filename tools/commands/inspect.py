@@ -23,12 +23,12 @@ from swathpack.edge.radiometry import Radiometry
 from swathpack.edge.stream import Header, Segment, Stream, StreamError, read_stream
 from swathpack.edge.stream.header import MAGIC
 from swathpack.edge.stream.quality import base_step_of, is_learned
-from swathpack.tools.commands.decompress import read_bytes
 from swathpack.tools.errors import DONE, PARTLY, UserError
 from swathpack.tools.files import byte_table
 from swathpack.tools.files.api import record_sizes
 from swathpack.tools.files.carried import metadata_of
 from swathpack.tools.files.decode_report import promised_by, ranges_of, spoken_errors
+from swathpack.tools.files.reading import read_bytes
 from swathpack.tools.files.what_is import A_STREAM, instead
 
 

@@ -48,7 +48,7 @@ WORDS = {
     "context.policy": "confirmed: only what the ground has said it holds; sent: in hope",
     "coding.q": "quantiser step index, 0 fine to 63 coarse",
     "coding.mode": "learned, transform, or auto for the better of both, a tile",
-    "coding.weights": "of the bands: equal, visible (blue, green, red twice), or auto by the rate and the tile",
+    "coding.weights": "of the bands: equal, visible (blue, green, red twice), or auto by the rate and the frame",
     "coding.finest_dn": "of the transform coder's last bit plane",
     "coding.max_error": "no count comes back off by more than that; 0: lossless",
     "coding.base": "most octaves to the base layer's step",

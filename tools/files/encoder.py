@@ -31,6 +31,7 @@ from swathpack.tools.files.carried import record_of
 from swathpack.tools.files.coders import Coders, Given
 from swathpack.tools.files.coding_jobs import room_for
 from swathpack.tools.files.file_writer import FileWriter
+from swathpack.tools.files.frame_asks import FrameAsks
 from swathpack.tools.files.frame_coder import FrameCoder
 from swathpack.tools.files.frame_records import FrameRecords
 from swathpack.tools.files.kept_tiles import Choice
@@ -95,6 +96,7 @@ class SeriesEncoder:
         self.given, self.header = sources, _header(model, sources, tile)
         self.windows = list(tile_windows(self.header.height, self.header.width, tile))
         self.errors = errors_of(regions, self.windows, (self.header.height, self.header.width))
+        self._asks = FrameAsks()
         self._kept: dict[int, Trial] = {}  # of each frame, the tiles of regions
         self._least: dict[bool, Smallest] = {}  # of each frame, in total
         self.records = FrameRecords(sources, self.header)
@@ -134,7 +136,7 @@ class SeriesEncoder:
         return Coders(given, aim_bytes, most_bytes, level, shared)
 
     def _around(self, tick: Tick) -> Surroundings:
-        return Surroundings(self.pool, self.shelf, self.header, tick, self.keep_going, self._fail)
+        return Surroundings(self.pool, self.shelf, self.header, tick, self.keep_going, self._fail, asks=self._asks)
 
     def _apart(self, index: int, tick: Tick = lambda: None) -> Trial:
         """The tiles of a frame that regions touch, within their errors."""

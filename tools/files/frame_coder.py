@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -60,8 +61,6 @@ class FrameCoder:
         self.aim_bytes, self.most_bytes, self.keeps_dates = aim_bytes, most_bytes, keeps_dates
         self.live = [w for w in windows if w.index not in around.apart and source.live(w)]
         self.bands = source.outline.bands
-        samples = len(self.bands) * max((w.height * w.width for w in windows), default=1)
-        self.weighing = Weighing.aimed(choice.weights, aim_bytes, samples)
         self.gain = source.outline.radiometry.gain
         self._slope = None if level is None else slope_at(level, self.gain) / (WORTHS[-1] if self.later else 1.0)
         self._worths: dict[int, float] = {}
@@ -71,6 +70,11 @@ class FrameCoder:
         self._learned: dict[int, LearnedChoice] = {}
         self._tried: dict[int, LearnedChoice] = {}  # all that were ever among `_learned`
         self._open = tries_learned(choice.mode, self.bands)  # not decided yet which tiles are the learned codec's
+
+    @cached_property
+    def weighing(self) -> Weighing:
+        """Of the bands, of all tiles alike."""
+        return self.around.asks.weighing(self.index, self.source, self.windows, self.choice.weights, self.aim_bytes)
 
     def _run(
         self,
@@ -216,10 +220,10 @@ class FrameCoder:
     def _weigh_inherited(self, windows: Sequence[TileWindow], level: float) -> None:
         """Have `plain` ready for some tiles, and find out, once, what the error is worth of those that stand alone."""
         self.look(windows)
-        how = slope_at(level, self.gain), self.aim_bytes, self.weighing
+        how = slope_at(level, self.gain), self.aim_bytes, self.weighing.alone
 
         def arguments(w: TileWindow) -> tuple[Any, ...]:
-            return self.source.tile(w), self._alone[w.index].kept.get(), *asked_of(self.later, w, *how)
+            return asked_of(self.source.tile(w), self._alone[w.index].kept.get(), self.later, w, *how)
 
         wanted = [w for w in windows if w.index not in self._worths and self.plain(w).reference is None]
         for w, found in self._run("worth", wanted if self.later else (), arguments):
@@ -308,7 +312,6 @@ class FrameCoder:
         costs = [t.coded.cost for t in trial.tiles if isinstance(t.coded, LearnedTile)]
         total = sum(2.0 ** (cost + more) for cost in costs if cost is not None)
         plain = {t.index: t.coded for t in trial.tiles if isinstance(t.coded, PlainTile)}
-
         windows = [self.windows[index] for index in plain]
         judged = self._run("plain cost", windows, lambda w: self._as_judged(plain[w.index], w))
         return float(total + sum(2.0**cost for _, cost in judged))
@@ -331,8 +334,7 @@ class FrameCoder:
 
     def least(self, only: Container[int] | None = None) -> int:
         """Bytes of all segments, or of those tiles, where each has what tells its mean, and no more."""
-        found = 0
-        windows = [w for w in self.live if only is None or w.index in only]
+        found, windows = 0, [w for w in self.live if only is None or w.index in only]
         self._look_alone(windows, {w.index: self.aim_bytes for w in windows})
         for window in (w for w in windows if w.index in self._alone):
             whole = self._alone[window.index]
@@ -382,10 +384,8 @@ class FrameCoder:
             if payload is not None:
                 sizes = payload_sizes_of(payload, (len(self.bands), w.height, w.width), self.bands)
                 better[w.index] = plain[w.index].instead(payload, sizes, self.around.shelf)
-        better_tiles = {
-            index: self._sized(replace(t, coded=better[index])) for index, t in tiles.items() if index in better
-        }
-        return Trial(tuple(better_tiles.get(t.index, t) for t in trial.tiles))
+        sized = {index: self._sized(replace(tiles[index], coded=found)) for index, found in better.items()}
+        return Trial(tuple(sized.get(t.index, t) for t in trial.tiles))
 
     def _as_judged(self, coded: PlainTile, window: TileWindow) -> tuple[Any, ...]:
         """Arguments of the jobs that set a plain tile's image beside its pixels."""

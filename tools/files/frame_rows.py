@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
 from swathpack.edge.codec.pixels import TileWindow
-from swathpack.edge.stream import FrameRecord, Header
+from swathpack.edge.stream import FrameRecord, Header, Stream, StreamError
 from swathpack.edge.stream.masks import hole_rows
 
 
@@ -70,3 +70,27 @@ class HoleRows:
         while self._next <= window.top // self._header.tile_size:
             self._row, self._next = next(self._rows), self._next + 1
         return self._row[:, :, window.left : window.left + window.width]
+
+
+class EmptyFrames:
+    """Which frames a stream says to hold no data. doubtful: (T,) bool, frames of which that is uncertain."""
+
+    def __init__(self, stream: Stream, doubtful: NDArray[np.bool_]) -> None:
+        self._stream, self._doubtful = stream, doubtful
+        self._record: FrameRecord | None = None  # asked for last: many frames may share one
+        self._tiles: NDArray[np.bool_] | None = None
+
+    def said(self, index: int, only: Container[int] | None = None) -> bool:
+        """Whether frame `index` has no pixel with data, or none in the tiles `only`."""
+        record = self._stream.validity(index)
+        if record is None or self._doubtful[index]:
+            return False
+        if record is not self._record:
+            self._record, self._tiles = record, self._unpacked(record)
+        return self._tiles is not None and not any(only is None or int(t) in only for t in np.flatnonzero(self._tiles))
+
+    def _unpacked(self, record: FrameRecord) -> NDArray[np.bool_] | None:
+        try:
+            return ValidRows(record, self._stream.header).tiles()
+        except StreamError:  # the mask does not fit: nothing is said
+            return None

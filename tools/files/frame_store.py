@@ -26,7 +26,7 @@ ROW_STEP = 6  # strips start where every grid of Sentinel-2 does
 @dataclass
 class _Entry:
     """A frame's outline and its pixels: arrays, or where they start in the scratch file, or nothing. Holes only where
-    single bands lack data.
+    single bands lack data. nodata: nothing, and nothing is missing.
     """
 
     outline: Frame
@@ -35,6 +35,7 @@ class _Entry:
     holes: NDArray[np.bool_] | None = None
     start: int = -1
     holes_start: int = -1
+    nodata: bool = False
 
 
 class FrameStore(Sequence[Frame]):
@@ -60,6 +61,10 @@ class FrameStore(Sequence[Frame]):
     def begin(self, outline: Frame) -> None:
         """The next frame: all but its pixels."""
         self._entries.append(_Entry(outline))
+
+    def settle(self) -> None:
+        """Nothing of the frame begun last is missing: if nothing came of it, it holds no data."""
+        self._entries[-1].nodata = not self.has_data(-1)
 
     def put(self, window: TileWindow, tile: Frame) -> None:
         """A tile of the frame begun last."""
@@ -109,6 +114,10 @@ class FrameStore(Sequence[Frame]):
         """Whether anything came of a frame."""
         entry = self._entries[index]
         return entry.data is not None or entry.start >= 0
+
+    def is_known(self, index: int) -> bool:
+        """Whether anything came of a frame, or that it holds no data."""
+        return self._entries[index].nodata or self.has_data(index)
 
     def outline(self, index: int) -> Frame:
         """A frame of one pixel that has all but the pixels of frame `index`."""

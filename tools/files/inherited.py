@@ -41,22 +41,31 @@ class Asked:
 
 
 def asked_of(
-    followers: Sequence[FrameSource], window: TileWindow, slope: float, aim_bytes: int, weighing: Weighing
-) -> tuple[list[Frame], Asked]:
-    """Arguments of `worth` behind the tile's own. What cannot be read is told when its own turn comes."""
-    later = [source for source in followers if source.live(window)]
+    tile: Frame,
+    coded: CodedPlain,
+    followers: Sequence[FrameSource],
+    window: TileWindow,
+    slope: float,
+    aim_bytes: int,
+    weighing: Weighing,
+) -> tuple[Frame, CodedPlain, list[Frame], Asked]:
+    """Arguments of `worth` behind the model. Of a tile beyond MOST_BPPB no later one is read. What cannot be read is told when
+    its own turn comes.
+    """
+    within = 8 * _length(coded, slope) <= MOST_BPPB * tile.data.size
+    later = [source for source in followers if within and source.live(window)]
     tiles = list[Frame]()
     for source in later[:TRIED]:
         with suppress(UserError):
             tiles.append(source.tile(window))
-    return tiles, Asked(slope, aim_bytes, weighing, len(later))
+    return tile, coded, tiles, Asked(slope, aim_bytes, weighing, len(later))
 
 
 def worth(model: EdgeModel, tile: Frame, coded: CodedPlain, later: Sequence[Frame], asked: Asked) -> float:
     """One of WORTHS for a tile that stands alone: the one with which it and the later dates cost least, bytes and error by the
     slope. later: the same place on later dates, nearest first.
     """
-    if not later or 8 * _length(coded, asked.slope) > MOST_BPPB * tile.data.size:
+    if not later:
         return 1.0
     alone = [transform(model, f, None, asked.aim_bytes, asked.weighing, asked.slope) for f in later]
     further = PERSISTS * (min(asked.count, MOST_LATER) - len(later))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from swathpack.edge.downlink.budget import BudgetError, format_budget, parse_budget
 from swathpack.tools.errors import UserError
+from swathpack.tools.plan.budgets import make_budget
 from swathpack.tools.plan.imaging import find_captures
 from swathpack.tools.plan.inputs import Plan
-from swathpack.tools.plan.model import make_budget, plan_warnings, rates_of
+from swathpack.tools.plan.model import plan_warnings, rates_of
 from swathpack.tools.plan.passes import all_contacts
 from swathpack.tools.plan.report import scope
 from swathpack.tools.plan.schedule import make_schedule

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from swathpack.edge.downlink.budget import Budget, Pass, format_time
+from swathpack.edge.downlink.budget import Budget
 from swathpack.tools.errors import UserError
+from swathpack.tools.plan.budgets import make_budget, spread_of_passes
 from swathpack.tools.plan.flow import Flow, FlowResult, PassBudget
 from swathpack.tools.plan.imaging import Capture, find_captures
 from swathpack.tools.plan.inputs import Plan
@@ -139,7 +140,7 @@ def evaluate(plan: Plan) -> Outcome:
         for satellite in plan.satellites
     }
     warnings += _energy_warnings(plan, energy, flows) + _left_warnings(plan, rates, flows)
-    pass_spread = _pass_spread(schedule.contacts, draws)
+    spread_by_pass = spread_of_passes(schedule.contacts, draws)
     return Outcome(
         plan,
         rates,
@@ -153,9 +154,9 @@ def evaluate(plan: Plan) -> Outcome:
             for area in plan.areas
         },
         energy,
-        pass_spread,
+        spread_by_pass,
         _spreads(plan, rates, schedule.contacts, captures, draws),
-        make_budget(plan, schedule.contacts, pass_spread),
+        make_budget(plan, schedule.contacts, spread_by_pass),
         _answers(plan, rates, schedule.contacts, captures, (clear, expected_cloud), flows),
     )
 
@@ -341,13 +342,6 @@ def _energy(
     return Energy(imaging, coding, radio, float(per_orbit.sum(axis=0).max()) / 3600, orbits)
 
 
-def _pass_spread(contacts: tuple[Contact, ...], draws: Draws) -> dict[int, tuple[int, int, int]]:
-    if not contacts:
-        return {}
-    table = np.percentile(draws.pass_bytes, (10, 50, 90), axis=0, method="nearest").astype(np.int64)
-    return {contact.number: (int(a), int(b), int(c)) for contact, a, b, c in zip(contacts, *table)}
-
-
 def _spreads(
     plan: Plan, rates: RateTable, contacts: tuple[Contact, ...], captures: list[Capture], draws: Draws
 ) -> dict[str, Spread]:
@@ -367,36 +361,3 @@ def _spreads(
             rows["latency_h"].append(quality.latency_h_p50)
     found.update({name: spread(np.array(values)) for name, values in rows.items() if np.isfinite(values).all()})
     return found
-
-
-def make_budget(plan: Plan, contacts: tuple[Contact, ...], pass_spread: dict[int, tuple[int, int, int]]) -> Budget:
-    """What the board takes: Space Packet bytes and the rate profile of every pass, clear sky."""
-    passes = tuple(
-        sorted(
-            (_budget_pass(contact, pass_spread[contact.number]) for contact in contacts),
-            key=lambda p: (p.start_s, p.id),
-        )
-    )
-    # Dated by the plan and not by the clock, so the same plan and seed give the same file.
-    satellites = tuple(satellite.name for satellite in plan.satellites)
-    return Budget(plan.name, format_time(plan.start_s), plan.seed, passes, satellites)
-
-
-def _budget_pass(contact: Contact, spread_bytes: tuple[int, int, int]) -> Pass:
-    """The profile with equal neighbours joined; its integral is the pass's bytes."""
-    at = np.round(contact.edges()[0] - contact.start_s, 3)
-    rates = np.round(contact.rate_byte_s, 3)
-    first = np.concatenate([[True], rates[1:] != rates[:-1]])
-    return Pass(
-        contact.number,
-        contact.satellite.name,
-        contact.station.name,
-        contact.start_s,
-        contact.end_s,
-        contact.bytes,
-        tuple(float(moment) for moment in at[first]),
-        tuple(float(rate) for rate in rates[first]),
-        min(spread_bytes[0], contact.bytes),
-        min(spread_bytes[2], contact.bytes),
-        round(contact.sighting.max_elevation_deg, 2),
-    )

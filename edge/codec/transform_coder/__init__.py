@@ -15,7 +15,16 @@ from swathpack.edge.codec.transform_coder.tile import (
 )
 from swathpack.edge.codec.transform_coder.trellis import OTHERS, WORTH, refine_payload
 from swathpack.edge.codec.transform_coder.water import agreement
-from swathpack.edge.codec.transform_coder.weights import CHOICES, Weights, masks_count, weighted_errors, weights_for
+from swathpack.edge.codec.transform_coder.weights import (
+    CHOICES,
+    Weights,
+    asked,
+    follow_pixels,
+    masks_count,
+    thinned,
+    weighted_errors,
+    weights_for,
+)
 
 __all__ = [
     "CHOICES",
@@ -27,15 +36,18 @@ __all__ = [
     "TransformCoderError",
     "Weights",
     "agreement",
+    "asked",
     "counts_of",
     "decode_tile",
     "encode_against",
     "encode_tile",
     "first_target",
+    "follow_pixels",
     "is_predicted",
     "layer_ends",
     "masks_count",
     "refine_payload",
+    "thinned",
     "weighted_errors",
     "weights_for",
     "weights_in",

@@ -30,21 +30,18 @@ class Aligner:
     inside: NDArray[np.bool_]
     spectra: NDArray[np.complex128]
     energy: Reals
-    noise: float
 
     @classmethod
-    def of(cls, planes: Planes, valid: NDArray[np.bool_], factor: int, noise: float) -> Aligner | None:
-        """valid: (h, w) cells; noise: squared error a cell that is aimed at. None where too little is there to see."""
+    def of(cls, planes: Planes, valid: NDArray[np.bool_], factor: int) -> Aligner | None:
+        """valid: (h, w) cells. None where too little is there to see."""
         inside = _eroded(valid)
         if min(valid.shape) < SIDE or inside.sum() < SIDE**2 / 4:
             return None
         fine = _lively(planes) * inside
-        return cls(factor, inside, np.fft.rfft2(fine), _energy(fine), FINER * noise)
+        return cls(factor, inside, np.fft.rfft2(fine), _energy(fine))
 
-    def shift_of(self, planes: Planes) -> tuple[Shift, float]:
-        """Of a date's planes, the shift that leaves fewest bits, and how many fewer than none (an estimate); STILL and 0 where
-        that is not worth telling.
-        """
+    def told(self, planes: Planes) -> Reals:
+        """(B, 2 RANGE + 1, 2 RANGE + 1) of the planes' energy that a date's planes tell, at every shift."""
         fine = _lively(planes)
         spectra = np.fft.rfft2(fine)
         across = _lags(np.conj(self.spectra) * spectra, fine.shape[1:])
@@ -52,13 +49,18 @@ class Aligner:
         filters, squares = _filters(self.factor)
         product = filters @ across @ filters.T
         norm = np.maximum(squares @ alike @ squares.T, 1e-9)
-        count = float(self.inside.sum())
-        energy = self.energy[:, None, None]
         # The date's own energy is that of the whole of it, so that it may seem to tell more than there is: of several shifts
         # that do, the one that tells most stays ahead.
-        told = product**2 / norm
-        told *= np.minimum(1.0, energy / np.maximum(told.max(axis=(1, 2), keepdims=True), 1e-9))
-        least = LEAST_LEFT * energy + count * self.noise + 1e-3
+        told: Reals = product**2 / norm
+        told *= np.minimum(1.0, self.energy[:, None, None] / np.maximum(told.max(axis=(1, 2), keepdims=True), 1e-9))
+        return told
+
+    def shift_of(self, told: Reals, noise: float) -> tuple[Shift, float]:
+        """The shift of a date that leaves fewest bits, and how many fewer than none (an estimate); STILL and 0 where that is not
+        worth telling. told: by it; noise: squared error a cell that is aimed at.
+        """
+        count, energy = float(self.inside.sum()), self.energy[:, None, None]
+        least = LEAST_LEFT * energy + count * (FINER * noise) + 1e-3
         left = energy - told
         bits = (count / 2 * np.log2((energy + least) / (left + least))).sum(axis=0)
         row, column = np.unravel_index(int(bits.argmax()), bits.shape)

@@ -128,9 +128,10 @@ class Analysis:
         def earlier_at(number: int, shift: Shift) -> Earlier:
             return Earlier.of(dates[number], self.rasters, self.pyramids, self.weights, self.shapes, shift)
 
+        shift_at = self._shift_finder(dates)
+
         def at(noise: float) -> list[Chosen]:
-            shift_of = self._shift_finder(dates, noise)
-            return choose(sides, len(dates), earlier_at, shift_of, shape, noise, bits)
+            return choose(sides, len(dates), earlier_at, lambda number: shift_at(number, noise), shape, noise, bits)
 
         alone = self._noise(self.bands, bits)
         found = at(alone)
@@ -143,21 +144,24 @@ class Analysis:
     def _noise(self, bands: Bands, bits: float) -> float:
         return _noise_at([Moments.of(*each) for each in zip(bands, self.pyramids)], bits)
 
-    def _shift_finder(self, dates: Sequence[Counts], noise: float) -> Callable[[int], Shift]:
-        """How far dates are to be moved, by the liveliest bands of the finest raster."""
+    def _shift_finder(self, dates: Sequence[Counts]) -> Callable[[int, float], Shift]:
+        """How far dates, by their numbers, are to be moved at a squared error, by the liveliest bands of the finest raster. Each
+        is compared once.
+        """
         raster = min(self.rasters, key=lambda r: r.grid.factor)
         cells, known = raster.grid.means(self.centred[list(raster.bands)], self.valid)
         taken = liveliest(cells, ALIGNED)
         factor, bands = raster.grid.factor, tuple(raster.bands[n] for n in taken)
-        aligner = Aligner.of(cells[taken], known, factor, noise / factor**2)
+        aligner = Aligner.of(cells[taken], known, factor)
         scale = self.weights.factors.ravel()[list(bands), None, None]
+        if aligner is None:
+            return lambda number, noise: STILL
 
-        def shift_of(number: int) -> Shift:
-            return (
-                STILL if aligner is None else aligner.shift_of(cells_of(dates[number], bands, raster.grid) * scale)[0]
-            )
+        @cache
+        def told(number: int) -> NDArray[np.float64]:
+            return aligner.told(cells_of(dates[number], bands, raster.grid) * scale)
 
-        return shift_of
+        return lambda number, noise: aligner.shift_of(told(number), noise / factor**2)[0]
 
     def coefficients(
         self, step: int, aim: int, chosen: Chosen | None, bases: Bases = "any"

@@ -1,15 +1,17 @@
 """Weights of bands: in some an error counts more than in others.
 
 Visible bands are dark, so a squared error that is equal over all bands starves the picture that people look at, and the more
-so the darker they are beside the others. So their weights follow the tile: at low rates its blue, green and red get about as
-much spread as its other bands have, and more than half as much again. What that wins and costs is measured in docs/pictures.md. At high
-rates every band is good, and equal weights are worth more.
+so the darker they are beside the others. So their weights follow the pixels: at low rates blue, green and red get about as
+much spread as the other bands have, and more than half as much again, all tiles of a frame alike
+(`swathpack.edge.codec.frame_weights`). What that wins and costs is measured in docs/pictures.md. At high rates every band is
+good, and equal weights are worth more.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,14 +19,18 @@ from numpy.typing import NDArray
 from swathpack.edge.codec.transform_coder import water
 from swathpack.edge.codec.transform_coder.header import BitReader, BitWriter
 
-VISIBLE = frozenset(("B02", "B03", "B04", "blue", "green", "red"))
+# Where weights fall, green is the last and blue the first: eyes see most of it, and least of blue.
+RANKS = {"B03": 0, "green": 0, "B04": 1, "red": 1, "B02": 2, "blue": 2}
+VISIBLE = frozenset(RANKS)
 LEVEL_BITS, OWN_LEVEL_BITS = 2, 3
 # 2^(k/2) and its inverse, written out so that no library's rounding is in them.
 _ROOT, _INVERSE_ROOT = 1.41421356237309505, 0.70710678118654752
 _FACTORS = (1.0, _ROOT, 2.0, 2 * _ROOT, 4.0, 4 * _ROOT, 8.0, 8 * _ROOT)
 _INVERSES = (1.0, _INVERSE_ROOT, 0.5, _INVERSE_ROOT / 2, 0.25, _INVERSE_ROOT / 4, 0.125, _INVERSE_ROOT / 8)
 CHOICES = ("auto", "equal", "visible")
-FULL_BPPB, HALF_BPPB = 0.25, 1.0  # below: weights that follow the tile; below: of 1.41
+# Bits a sample up to which weights are as the pixels ask for, and from which on they are equal. Between, they fall band by band: all at
+# once, and twice the bytes would draw a picture as good as before.
+FULL_BPPB, EQUAL_BPPB = 0.25, 1.0
 
 # Of weights that follow the tile: the visible bands get about GAIN times the spread of the others, in half octaves between 2
 # and 4. Fitted on first dates of 36 training cubes (docs/pictures.md).
@@ -34,14 +40,16 @@ LEAST, MOST = 2, 4
 # 2, and where more than EDGED lie by the edge of the mask, with any: it then weighs 1.41.
 NEAR, WATERY, EDGED = 1.25, 0.01, 0.04
 SOME = 0.01  # by the edge: of payloads that draw a tile alike, files then keep the one with the truest mask
+ALL = 1e9  # squared weight that flat visible bands ask for beside others that are not
 THIN = 2  # every other row and column tells enough
 
 
 @dataclass(frozen=True)
 class Weights:
-    """`levels`: of a tile's bands, 0 to 7; a band weighs 2^(level/2) in amplitude."""
+    """`levels`: of a tile's bands, 0 to 7; a band weighs 2^(level/2) in amplitude. seen: which bands it is done for, encoders know."""
 
     levels: tuple[int, ...]
+    seen: tuple[bool, ...] = field(default=(), compare=False)
 
     @classmethod
     def equal(cls, count: int) -> Weights:
@@ -51,8 +59,15 @@ class Weights:
     @classmethod
     def visible(cls, names: Sequence[str], level: int) -> Weights:
         """Blue, green and red before the others; equal where there are no others."""
-        levels = tuple(level * (name in VISIBLE) for name in names)
-        return cls(levels) if any(levels) and not all(levels) else cls.equal(len(names))
+        return cls.falling(names, 3 * level)
+
+    @classmethod
+    def falling(cls, names: Sequence[str], thirds: int) -> Weights:
+        """Green, red and blue before the others: in turn a level more for every third of one."""
+        seen = tuple(name in VISIBLE for name in names)
+        if not thirds or not any(seen) or all(seen):
+            return cls.equal(len(names))
+        return cls(tuple((thirds + 2 - RANKS[name]) // 3 if name in RANKS else 0 for name in names), seen)
 
     @property
     def level(self) -> int:
@@ -61,8 +76,8 @@ class Weights:
 
     @property
     def heaviest(self) -> tuple[bool, ...]:
-        """The bands that weigh most; all where they are the same."""
-        return tuple(level == self.level for level in self.levels)
+        """The bands that weigh most, or for which it is done; all where they are the same."""
+        return self.seen if self.level and self.seen else tuple(level == self.level for level in self.levels)
 
     @property
     def balance(self) -> float:
@@ -86,36 +101,63 @@ class Weights:
         return np.array([table[level] for level in self.levels], np.float32)[:, None, None]
 
 
+def follow_pixels(choice: str, names: Sequence[str], bppb: float) -> bool:
+    """Whether an option lets weights of bands of these names follow the pixels at so many bits a sample."""
+    visible = sum(name in VISIBLE for name in names)
+    return choice == "auto" and bppb < EQUAL_BPPB and 0 < 2 * visible < len(names)  # of few bands none can pay for more
+
+
 def weights_for(
-    choice: str, names: Sequence[str], bppb: float, samples: NDArray[np.generic], valid: NDArray[np.bool_]
+    choice: str,
+    names: Sequence[str],
+    bppb: float,
+    samples: NDArray[np.generic],
+    valid: NDArray[np.bool_],
+    frame: float | None = None,
 ) -> Weights:
     """What an option says of a tile (C, H, W) of bands of these names, whose payload is aimed at so many bits a sample.
-    equal; visible: blue, green and red at 2; auto: as the tile asks for at low rates, at 1.41 and 1 beyond. Raises
-    ValueError.
+    equal; visible: blue, green and red at 2; auto: as the pixels ask for at low rates, less and less of it up to EQUAL_BPPB. frame:
+    the `asked` of all the frame, the tile's own if that is not said. Raises ValueError.
     """
     if choice not in CHOICES:
         raise ValueError(f"weights: expected one of {', '.join(CHOICES)}, found {choice!r}")
-    if choice == "auto" and bppb <= FULL_BPPB:
-        return _weights_of(names, samples, valid)
-    return Weights.visible(names, {"equal": 0, "visible": 2}.get(choice, int(bppb <= HALF_BPPB)))
+    if choice == "auto" and bppb < EQUAL_BPPB:
+        full = _weights_of(names, thinned(samples, valid), frame)
+        return full if bppb <= FULL_BPPB else Weights.falling(names, _thirds_left(full.level, bppb))
+    return Weights.visible(names, 2 * (choice == "visible"))
 
 
-def _weights_of(names: Sequence[str], samples: NDArray[np.generic], valid: NDArray[np.bool_]) -> Weights:
-    """The weights at which visible bands have about GAIN times the spread of the others. Sums are of integers, so that
-    every machine chooses alike.
+def _thirds_left(level: int, bppb: float) -> int:
+    """Thirds of levels that are left of a level between FULL_BPPB and EQUAL_BPPB; none is at the second one."""
+    share = math.log2(EQUAL_BPPB / bppb) / math.log2(EQUAL_BPPB / FULL_BPPB)
+    return math.ceil(3 * level * share)
+
+
+def thinned(samples: NDArray[np.generic], valid: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """(C, H, W) and (H, W) -> (C, N) counts of every other valid pixel each way."""
+    return samples[:, ::THIN, ::THIN][:, valid[::THIN, ::THIN]].astype(np.int64)
+
+
+def asked(names: Sequence[str], inside: NDArray[np.int64]) -> float:
+    """Squared weight that visible bands ask for beside others, by (C, N) counts of at least one pixel: then they have GAIN times the
+    spread of the others. Sums are of integers, so that every machine finds the same.
     """
-    usual = Weights.visible(names, LEAST)
-    inside = samples[:, ::THIN, ::THIN][:, valid[::THIN, ::THIN]].astype(np.int64)
     count, seen = inside.shape[1], np.array([name in VISIBLE for name in names])
-    if not usual.level or not count or 2 * seen.sum() >= len(names):  # of few bands none can pay for more
-        return usual
     spreads = (inside * inside).sum(axis=1) / count - (inside.sum(axis=1) / count) ** 2
-    wanted = GAIN**2 * float(spreads[~seen].mean())  # of the squared spread of visible bands
-    steps = [level for level in range(LEAST, MOST) if wanted > 2 ** (level + 0.5) * float(spreads[seen].mean())]
-    level = LEAST + len(steps)
+    wanted, found = GAIN**2 * float(spreads[~seen].mean()), float(spreads[seen].mean())
+    return wanted / found if found > 0 else ALL if wanted > 0 else 0.0
+
+
+def _weights_of(names: Sequence[str], inside: NDArray[np.int64], frame: float | None) -> Weights:
+    usual = Weights.visible(names, LEAST)
+    if not inside.shape[1] or not follow_pixels("auto", names, 0.0):
+        return usual
+    wanted = asked(names, inside) if frame is None else frame
+    level = LEAST + sum(wanted > 2 ** (level + 0.5) for level in range(LEAST, MOST))
     raised = int(_masks_hang_on_infrared(water.pair_of(names, inside), level))
-    levels = (level if heavy else raised * (name in water.INFRARED) for name, heavy in zip(names, seen))
-    return Weights(tuple(levels))
+    full = Weights.visible(names, level)
+    infrared = (raised * (name in water.INFRARED) for name in names)
+    return replace(full, levels=tuple(map(max, full.levels, infrared)))
 
 
 def _masks_hang_on_infrared(pair: tuple[NDArray[np.int64], NDArray[np.int64]] | None, level: int) -> bool:

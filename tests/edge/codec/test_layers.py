@@ -64,7 +64,8 @@ def test_round_trip(quality: int, known: int, slope: float) -> None:
 def test_every_cut_gives_the_layers_that_fit(quality: int) -> None:
     tile = coded(quality)
     payload = tile.layers.payload(LAYERS)
-    for cut in range(0, len(payload) + 1, 7):
+    ends = [int(end) + by for end in tile.layers.sizes[1:] for by in (-1, 4)]
+    for cut in {*range(0, len(payload) + 1, max(len(payload) // 24, 7)), *ends} & {*range(len(payload) + 1)}:
         found = decoder(tile)
         layers = found.decode(payload[:cut], LAYERS)
         # A longer payload may need a few bytes more to settle a layer than one that ends there.

@@ -86,8 +86,16 @@ def test_heavier_bands_count_once_more_and_invalid_pixels_not_at_all() -> None:
 
 
 def test_weights_follow_the_bits_a_sample_that_are_aimed_at() -> None:
+    """They fall a band after the other, blue first and green last, so that no picture gets worse with more bytes."""
     counts = np.random.default_rng(1).integers(1000, 3000, (12, 40, 50)).astype(np.uint16)
     valid = np.ones((40, 50), np.bool_)
-    found = [Weighing.aimed("auto", n, 8000).of(BANDS, counts, valid) for n in (250, 251, 1000, 1001)]
-    assert [bool(w.level) for w in found] == [True, True, True, False]
-    assert found[0].factors.max() == 2.0 and found[1].factors.max() == pytest.approx(2**0.5)
+    found = [Weighing.aimed("auto", n, 8000).of(BANDS, counts, valid) for n in range(200, 1040)]
+    visible = [w.levels[1:4] for w in found]
+    assert {w.levels[:1] + w.levels[4:] for w in found[51:]} == {(0,) * 9}
+    assert list(dict.fromkeys(visible)) == [(2, 2, 2), (1, 2, 2), (1, 2, 1), (1, 1, 1), (0, 1, 1), (0, 1, 0), (0, 0, 0)]
+    assert visible[50] == (2, 2, 2) != visible[120] and visible[799] == (0, 1, 0) != visible[800]
+    assert [sum(w.heaviest) for w in found] == [3] * 800 + [12] * 40 and {w.balance for w in found[51:]} == {1.0}
+    assert {Weighing.aimed("visible", n, 8000).of(BANDS, counts, valid) for n in (200, 2000)} == {
+        Weights.visible(BANDS, 2)
+    }
+    assert Weighing.aimed("auto", 400, 8000).of(BANDS[1:4], counts[1:4], valid) == Weights.equal(3)

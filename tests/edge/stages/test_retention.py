@@ -15,6 +15,7 @@ from swathpack.edge.downlink.ballast import Ballast
 from swathpack.edge.downlink.queue import DownlinkQueue
 from swathpack.edge.downlink.schema import TABLES
 from swathpack.edge.downlink.work import Work
+from swathpack.edge.sources.synthetic import SyntheticSource
 from swathpack.edge.stages.retention import layers_to_keep
 from swathpack.hil_tests.promises.budgets import BulkTile, bulk_tile
 from swathpack.hil_tests.simulation.flight import MISSION, Flight, Station
@@ -174,3 +175,20 @@ def test_a_queue_of_the_version_before_is_taken_over(tmp_path, version):
     number = add(queue, 7)[0]
     assert queue.tiles.row(number) is not None and queue.tiles.drop_complete() == 0
     queue.file.give_back()
+
+
+def test_a_frame_without_data_leaves_the_spool_and_holds_no_other_up(tmp_path):
+    class Dark(SyntheticSource):
+        def scene(self, place, date):
+            return super().scene(place, date) * (date > 0)
+
+    flight = Flight(tmp_path, frames=0)
+    flight.source = Dark(flight.clock, 2, size=128)
+    flight.restart()
+    flight.loop.settle()
+    assert flight.board.log.counts["tile_empty"] == 4 and flight.board.log.counts["frame_accepted"] == 2
+    assert flight.board.queue.tiles.count() == 4, "those of the second frame"
+    tidy(flight)
+    kept = list(flight.board.queue.work.frame_names().values())
+    assert kept == ["synthetic-1-0000-00001"], "the other waits for its pass"
+    assert len([p for p in (flight.mission.state / "spool").iterdir() if p.is_file()]) == 1

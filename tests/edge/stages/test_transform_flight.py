@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from swathpack.edge.clock import ManualClock
 from swathpack.edge.codec.carrier import carried, carry
 from swathpack.edge.codec.flight import FlightCodec
 from swathpack.edge.codec.lone import date_in, lone_ends, lone_head, read_lone_head, stands_alone
-from swathpack.edge.codec.protocol import CodedTile, ContextLatent, TileKey, TilePixels
+from swathpack.edge.codec.protocol import CodedTile, ContextLatent, Goal, TileKey, TilePixels
 from swathpack.edge.sources.synthetic import SyntheticSource
 from swathpack.edge.stream.quality import TRANSFORM
 from swathpack.hil_tests.simulation.flight import MISSION, Flight, Station
@@ -90,6 +91,51 @@ def test_every_prefix_holds_what_the_board_says(bands: tuple[str, ...]) -> None:
         assert layers >= k and (found[:known] == coded.latent[:known]).all() and not found[known:].any()
     lone, image = decoder.image(whole)
     assert lone.names == bands and np.abs(image.counts - tile(bands).data).mean() < 6
+
+
+def test_bands_weigh_the_same_where_a_contact_has_much_for_a_tile() -> None:
+    """Weights are for few bytes; what q asks for counts where the contact has less."""
+    codec, decoder = FlightCodec(shipped(), 28, mode="transform"), EdgeSegmentDecoder(shipped())
+    asked = tile(BANDS)
+    size, found = asked.data.size, {}
+    for room in (None, 0, size // 16, size // 4, 10**12):
+        coded = codec.encode(replace(asked, goal=Goal(room_bytes=room)), ())
+        _, image = decoder.image(coded.segment(0, 16)[: size // 4])
+        squared = ((image.counts.astype(float) - asked.data) ** 2).mean(axis=(1, 2))
+        found[room] = squared.mean(), squared[1:4].mean() / squared.mean()
+    assert found[None] == found[0] and found[size // 4] == found[10**12]
+    assert found[0][0] > 1.2 * found[size // 16][0] > 1.2 * found[10**12][0]
+    assert found[0][1] < found[size // 16][1] < found[10**12][1]
+    finer = FlightCodec(shipped(), 4, mode="transform")
+    assert finer.encode(asked, ()).segment(0, 16) == finer.encode(replace(asked, goal=Goal(room_bytes=9)), ()).segment(
+        0, 16
+    )
+
+
+def natural_texture(bands: int) -> np.ndarray:
+    """(bands, SIDE, SIDE) with the spectrum of pictures, alike in all bands in part, spread about 1."""
+    rng = np.random.default_rng(5)
+    frequency = np.hypot(np.fft.fftfreq(SIDE)[:, None], np.fft.fftfreq(SIDE))
+    frequency[0, 0] = 1
+    drawn = np.fft.ifft2(np.fft.fft2(rng.normal(size=(bands, SIDE, SIDE))) / frequency**1.2).real
+    drawn /= drawn.std(axis=(1, 2), keepdims=True)
+    return np.asarray(drawn[:1] + drawn / 2)
+
+
+def test_a_contact_that_has_more_for_a_tile_never_brings_a_worse_picture() -> None:
+    """Neither over all bands nor in true colour: weights fall as slowly as errors do."""
+    codec, decoder = FlightCodec(shipped(), 28, mode="transform"), EdgeSegmentDecoder(shipped())
+    asked, errors, natural = tile(BANDS), [], natural_texture(12)
+    asked.data[:] = np.clip(2500 + 500 * natural, 1, None)
+    asked.data[1:4] = np.clip(600 + 90 * natural[1:4], 1, None)  # dark: the weights begin at 4
+    for bppb in 0.2 * 1.2 ** np.arange(12):
+        room = int(bppb * asked.data.size / 8)
+        coded = codec.encode(replace(asked, goal=Goal(room_bytes=room)), ())
+        _, image = decoder.image(coded.segment(0, 16)[:room])
+        squared = ((image.counts.astype(float) - asked.data) ** 2).mean(axis=(1, 2))
+        errors.append(np.sqrt([squared.mean(), squared[1:4].mean()]))
+    least = np.minimum.accumulate(errors)
+    assert (errors / least).max() < 1.08 and least[-1, 0] < 0.4 * least[0, 0] and least[-1, 1] < 0.9 * least[0, 1]
 
 
 def dated(number: int, bands: tuple[str, ...] = BANDS[:4]) -> TilePixels:

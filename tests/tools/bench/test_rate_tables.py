@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 
 from swathpack.edge.bands import BANDS
+from swathpack.edge.codec.flight import FlightCodec
+from swathpack.edge.codec.model import EdgeModel
+from swathpack.edge.codec.settings import CodecSettings
 from swathpack.tools.bench import rate_tables
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.synthetic_scene import synthetic_series
@@ -50,10 +53,6 @@ def test_what_is_written_is_what_the_planner_reads(folder: Path, tmp_path: Path,
 
 def test_bytes_are_those_of_packed_segments() -> None:
     """Head and bits a sample of a layer are together the bytes that a pass counts."""
-    from swathpack.edge.codec.flight import FlightCodec
-    from swathpack.edge.codec.model import EdgeModel
-    from swathpack.edge.codec.settings import CodecSettings
-
     frame = synthetic_series(1, 96, cloudy=0.0)[0].frames[0].select(("B04", "B08"))
     tile = rate_tables.tile_of(frame.data, frame.valid, ("B04", "B08"))
     flown = FlightCodec.configured(EdgeModel(), CodecSettings(mode="transform")).encode(tile, ())
@@ -62,6 +61,18 @@ def test_bytes_are_those_of_packed_segments() -> None:
     assert np.allclose(sizes, np.maximum(flown.prefix_bytes[1:], found.head))
     assert len(flown.segment(0, 5)) == pytest.approx(sizes[4])
     assert (np.diff(found.psnr_db) >= -0.05).all() and found.psnr_db[0] < found.thin <= found.psnr_db[1] + 0.5
+
+
+def test_layers_are_those_of_tiles_that_were_coded_for_about_their_rate() -> None:
+    frame = synthetic_series(1, 96, cloudy=0.0)[0].frames[0].select(BANDS)
+    tile = rate_tables.tile_of(frame.data, frame.valid, tuple(BANDS))
+    codec = FlightCodec.configured(EdgeModel(), CodecSettings(mode="transform"))
+    found = rate_tables.measured_tile(codec, tile, EdgeModel())
+    usual = rate_tables.by_transform(tile, codec.encode(tile, ()))
+    low = np.append(0.0, rate_tables.TARGETS) <= 0.25
+    assert (found.psnr_db[low] == usual.psnr_db[low]).all() and (found.bppb[low] == usual.bppb[low]).all()
+    assert (found.psnr_db[~low][1:-1] > usual.psnr_db[~low][1:-1] + 0.3).all(), "weights cost all bands nothing there"
+    assert (np.diff(found.psnr_db) >= -0.05).all() and (np.diff(found.bppb) >= 0).all()
 
 
 def test_sets_that_are_not_known_are_refused(folder: Path) -> None:

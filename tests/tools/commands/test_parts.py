@@ -41,7 +41,9 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
             file.write(data)
             for n, band in enumerate(BANDS):
                 file.set_band_description(n + 1, band)
-    assert main(["compress", str(folder / "in"), "-o", str(folder / "scene.swp"), "--bytes", "120000"]) == DONE
+    assert (
+        main(["compress", str(folder / "in"), "-o", str(folder / "scene.swp"), "--bytes", "120000", "--fast"]) == DONE
+    )
     assert main(["decompress", str(folder / "scene.swp"), "-o", str(folder / "whole")]) == DONE
     return folder
 

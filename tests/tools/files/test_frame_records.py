@@ -19,11 +19,12 @@ from tests.codec_models import shipped
 
 
 def masked(pattern: str) -> list[Frame]:
-    """48 x 64 dates; of each letter one mask, `.` for none."""
+    """48 x 64 dates of four bands; of each letter one mask, `.` for none."""
     y, x = np.mgrid[:48, :64]
     out = []
     for frame, letter in zip(series(48, 64, len(pattern), seed=2), pattern):
         valid = np.ones((48, 64), bool) if letter == "." else x + y // 5 > 10 * (ord(letter) - 64)
+        frame = frame.select(frame.bands[:4])
         out.append(replace(frame, valid=valid, data=np.where(valid, frame.data, 0).astype(np.uint16)))
     return out
 

@@ -66,6 +66,18 @@ def test_what_is_put_comes_back(tmp_path, frames, memory_bytes, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_date_without_data_is_known_where_nothing_of_it_is_missing(tmp_path, frames):
+    store = FrameStore(HEIGHT, WIDTH, tmp_path)
+    for index in range(3):
+        store.begin(replace(frames[index], holes=np.zeros((0, 0, 0), bool)))
+        if index == 0:
+            store.put(next(iter(tile_windows(HEIGHT, WIDTH, 256))), frames[0])
+        if index < 2:
+            store.settle()
+    assert [store.has_data(i) for i in range(3)] == [True, False, False]
+    assert [store.is_known(i) for i in range(3)] == [True, True, False]
+
+
 @pytest.mark.parametrize("metadata", [{}, {"native": {"10m": ["B02"], "20m": ["B05"], "60m": ["B01"]}}], ids=str)
 @pytest.mark.parametrize("strip_bytes", [1000, 1 << 20])
 def test_a_file_written_by_strips_is_the_file_written_whole(tmp_path, frames, metadata, strip_bytes, monkeypatch):

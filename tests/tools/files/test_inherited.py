@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -40,8 +41,12 @@ def _others(dates: int, size: int = 64) -> list[Frame]:
 def _worth(first: Frame, later: Sequence[Frame], level: float = 30, count: int | None = None) -> float:
     slope = slope_at(level)
     coded = transform(shipped(), first, None, 400, EQUAL)
-    asked = inherited.Asked(slope, 400, EQUAL, len(later) if count is None else count)
-    return inherited.worth(shipped(), first, coded, later, asked)
+    window = TileWindow(0, 0, 0, first.height, first.width)
+    tile, coded, tiles, asked = inherited.asked_of(
+        first, coded, [source_of(f) for f in later], window, slope, 400, EQUAL
+    )
+    asked = asked if count is None else replace(asked, count=count)
+    return inherited.worth(shipped(), tile, coded, tiles, asked)
 
 
 def _error(frames: Sequence[Frame], data: bytes) -> float:
@@ -101,9 +106,27 @@ def test_a_later_date_that_cannot_be_read_is_passed_over() -> None:
             raise UserError("gone")
 
     broken = Broken(_still(2, 48)[1])
-    window = TileWindow(0, 0, 0, 48, 48)
-    tiles, asked = inherited.asked_of([broken, third], window, 1.0, 400, EQUAL)
+    first, window = _still(1, 48)[0], TileWindow(0, 0, 0, 48, 48)
+    coded = transform(shipped(), first, None, 400, EQUAL)
+    *_, tiles, asked = inherited.asked_of(first, coded, [broken, third], window, slope_at(30), 400, EQUAL)
     assert len(tiles) == 1 and np.array_equal(tiles[0].data, third.tile(window).data) and asked.count == 2
+
+
+def test_beyond_a_bit_a_sample_no_later_date_is_read() -> None:
+    class Unread(HeldSource):
+        def live(self, window: TileWindow) -> bool:
+            raise AssertionError("not to be asked")
+
+        tile = live  # type: ignore[assignment]
+
+    first, later = _still(2, 48)
+    coded, window = transform(shipped(), first, None, 400, EQUAL), TileWindow(0, 0, 0, 48, 48)
+    tile, same, tiles, asked = inherited.asked_of(first, coded, [Unread(later)], window, slope_at(-16), 400, EQUAL)
+    assert (
+        tile is first and same is coded and tiles == [] and inherited.worth(shipped(), tile, same, tiles, asked) == 1.0
+    )
+    with pytest.raises(AssertionError, match="not to be asked"):
+        inherited.asked_of(first, coded, [Unread(later)], window, slope_at(30), 400, EQUAL)
 
 
 def test_a_level_costs_less_with_dates_than_without() -> None:

@@ -11,8 +11,8 @@ import pytest
 import swathpack.edge.__main__ as runtime
 from swathpack.edge.codec.model import EdgeModel
 from swathpack.edge.downlink.budget import Budget, format_budget, parse_budget
+from swathpack.tools.plan.budgets import make_budget
 from swathpack.tools.plan.inputs import PRESETS, Plan, read_plan
-from swathpack.tools.plan.model import make_budget
 from swathpack.tools.plan.passes import Contact, all_contacts
 from swathpack.tools.plan.schedule import make_schedule
 

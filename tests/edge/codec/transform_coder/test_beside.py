@@ -21,12 +21,12 @@ from swathpack.edge.codec.transform_coder import (
     refine_payload,
 )
 from swathpack.edge.codec.transform_coder.beside import Earlier
-from swathpack.edge.codec.transform_coder.head import Head, expected_of, read_head, write_head
-from swathpack.edge.codec.transform_coder.header import BitReader
+from swathpack.edge.codec.transform_coder.head import expected_of, write_head
 from swathpack.edge.codec.transform_coder.layout import Pyramid
 from swathpack.edge.codec.transform_coder.rasters import Grid, Raster
 from swathpack.edge.codec.transform_coder.weights import Weights
 from tests.edge.codec.transform_coder.damage import assert_decoded_or_refused
+from tests.edge.codec.transform_coder.heads import head_of
 
 FOUR = ("B02", "B03", "B04", "B08")
 Counts = NDArray[np.uint16]
@@ -54,10 +54,6 @@ def _coded(names: tuple[str, ...] = FOUR, seed: int = 3) -> tuple[Counts, Counts
     return tile, date, alone, encode_against(alone, tile, None, names, tile.size // 30, [date])
 
 
-def _head(payload: bytes, tile: Counts, names: tuple[str, ...] = FOUR) -> Head:
-    return read_head(BitReader(payload), (tile.shape[0], tile.shape[1], tile.shape[2]), expected_of(names, len(tile)))
-
-
 def _error(payload: bytes, tile: Counts, names: tuple[str, ...], date: Counts | None = None) -> float:
     return float(((decode_tile(payload, tile.shape, names, date).samples - tile) ** 2).mean())
 
@@ -74,7 +70,7 @@ def test_structure_saves_where_values_tell_nothing(names: tuple[str, ...], most:
 
 def test_without_gains_nothing_is_said_of_them() -> None:
     tile, _, _, coded = _coded()
-    head = _head(coded.payload, tile)
+    head = head_of(coded.payload, tile.shape, FOUR)
     assert head.dated and head.needs_date and head.prediction is None
 
 
@@ -84,7 +80,7 @@ def test_c_and_python_draw_the_same(names: tuple[str, ...], monkeypatch: pytest.
     tile, date, _, coded = _coded(names)
     whole = np.ones(tile.shape[1:], np.bool_)
     refined = refine_payload(coded.payload[:700], tile, whole, names, date)
-    assert refined is not None and _head(refined, tile, names).dated
+    assert refined is not None and head_of(refined, tile.shape, names).dated
     payloads = coded.payload[:700], coded.payload[:311], refined
     fast = [decode_tile(p, tile.shape, names, date).samples.view(np.int32) for p in payloads]
     monkeypatch.setattr(native, "available", lambda: False)
@@ -95,7 +91,7 @@ def test_c_and_python_draw_the_same(names: tuple[str, ...], monkeypatch: pytest.
 def test_the_head_says_what_stands_beside_a_date() -> None:
     tile, date, _, coded = _coded(BANDS)
     expected = expected_of(BANDS, len(BANDS))
-    read = _head(coded.payload, tile, BANDS)
+    read = head_of(coded.payload, tile.shape, BANDS)
     earlier = Earlier.of(date, [p.raster for p in read.parts], read.pyramids, read.weights, None)
     head = earlier.resolved(read, expected)
     rasters = [part.raster for part in head.parts]
@@ -104,7 +100,7 @@ def test_the_head_says_what_stands_beside_a_date() -> None:
             for step in (16, 5):
                 given = replace(head, check=check, fine=fine, step=step)
                 written = write_head(given, len(BANDS), expected)
-                found = earlier.resolved(_head(written, tile, BANDS), expected)
+                found = earlier.resolved(head_of(written, tile.shape, BANDS), expected)
                 assert (found.check, found.fine, found.step, found.means) == (check, fine, step, head.means)
                 assert found.dated and is_predicted(written) and [p.raster for p in found.parts] == rasters
     assert coded.payload.startswith(write_head(head, len(BANDS), expected))
@@ -114,7 +110,7 @@ def test_a_dates_bases_are_taken_where_they_pay() -> None:
     tile, date, _, _ = _coded(BANDS)
     aim = tile.size // 200
     alone = encode_tile(tile, names=BANDS, max_bytes=tile.size // 3, aim_bytes=aim)
-    head = _head(encode_against(alone, tile, None, BANDS, aim, [date]).payload, tile, BANDS)
+    head = head_of(encode_against(alone, tile, None, BANDS, aim, [date]).payload, tile.shape, BANDS)
     assert head.dated and all(part.spectrum.of_date for part in head.parts)
 
 

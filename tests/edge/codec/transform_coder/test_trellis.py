@@ -21,9 +21,9 @@ from swathpack.edge.codec.transform_coder import (
     refine_payload,
     trellis,
 )
-from swathpack.edge.codec.transform_coder.head import Head, expected_of, read_head, trellis_step, write_head
-from swathpack.edge.codec.transform_coder.header import BitReader
+from swathpack.edge.codec.transform_coder.head import expected_of, trellis_step, write_head
 from swathpack.edge.codec.transform_coder.trellis import LONGEST
+from tests.edge.codec.transform_coder.heads import head_of
 
 pytestmark = pytest.mark.skipif(not native.available(), reason="the C library is not built")
 
@@ -105,7 +105,7 @@ def test_valid_pixels_alone() -> None:
     valid[60:, :9] = False
     names = ("B02", "B08")
     payload = encode_tile(pixels, valid, names, max_bytes=2500, shaped=True).payload
-    assert read_head(BitReader(payload), (2, 96, 96), expected_of(names, 2)).check is not None
+    assert head_of(payload, (2, 96, 96), names).check is not None
     found = refine_payload(payload, pixels, valid, names)
     assert found is not None
     before, after = (
@@ -140,10 +140,10 @@ def test_without_the_c_library_nothing_is_refined_and_all_is_read(monkeypatch: p
 def test_the_head_says_its_step() -> None:
     pixels, names = scene(("B08",), 32), ("B08",)
     payload = encode_tile(pixels, names=names, max_bytes=250).payload
-    head = read_head(BitReader(payload), (1, 32, 32), expected_of(names, 1))
+    head = head_of(payload, (1, 32, 32), names)
     for index, fine in [(0, 0), (17, 64), (63, 97)]:
         written = write_head(replace(head, step=index, fine=fine), 1, expected_of(names, 1))
-        read: Head = read_head(BitReader(written), (1, 32, 32), expected_of(names, 1))
+        read = head_of(written, (1, 32, 32), names)
         assert (read.step, read.fine, read.planes) == (index, fine, head.planes)
         assert read.step_dn == trellis_step(index, fine)
     assert trellis_step(0, 0) == 0.25 and trellis_step(63, 97) > 1.18 * trellis_step(63, 0)
@@ -164,5 +164,5 @@ def test_indices_of_no_more_planes_than_there_may_be() -> None:
     payload = encode_tile(pixels, finest_step=1 / 16).payload
     found = refine_payload(payload, pixels, np.ones((256, 256), np.bool_), None)
     assert found is not None and len(found) <= len(payload)
-    assert read_head(BitReader(found), (4, 256, 256), expected_of(None, 4)).planes <= bitplane.MAX_PLANES
+    assert head_of(found, (4, 256, 256), None).planes <= bitplane.MAX_PLANES
     assert error(found, pixels, None) < 0.01
