@@ -74,7 +74,9 @@ def test_a_model_directory_that_codes(
     assert "1 series, 3 dates to train on, 1 later dates held out" in text and "equal bytes" in text
     made = EdgeModel(tmp_path / "model")
     assert made.digest != shipped().digest and made.manifest["adapted_from"] == shipped().digest.hex()
-    assert made.engine_events == shipped().engine_events
+    # An engine that this processor refuses differs elsewhere in another model: the details are each model's own.
+    told = [[(event.engine, event.reason) for event in model.engine_events] for model in (made, shipped())]
+    assert told[0] == told[1]
     same = [
         n for n in ("analysis.onnx", "entropy.npz") if _bytes(tmp_path / "model" / n) == _bytes(DEFAULT_DIRECTORY / n)
     ]
