@@ -132,7 +132,7 @@ def test_analysis_runs_beside_it_and_odd_tiles_on_the_processor(bench: Bench) ->
     expected = bench.model.session("analysis.onnx")
     for side in (64, 256, 32):
         feeds = {"frame": rng.normal(2000, 500, (1, 12, side + 8, side + 8)).astype(np.float32)}
-        np.testing.assert_allclose(engine.analysis.run(None, feeds)[0], expected.run(None, feeds)[0], atol=1e-3)
+        np.testing.assert_allclose(engine.analysis.run(None, feeds)[0], expected.run(None, feeds)[0], atol=1e-2)
 
 
 def test_an_analysis_that_differs_stays_on_the_processor(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
