@@ -82,7 +82,7 @@ def _add_goal(parser: argparse.ArgumentParser) -> None:
         choices=WEIGHTS,
         default=WEIGHTS[0],
         help="of the bands: equal: least squared error over all of them; visible: errors in blue, green and red count twice; "
-        "auto (default): 2 to 4 times up to 0.25 bits a sample, the more the darker they are, 1.4 times up to 1, equal beyond",
+        "auto (default): 2 to 4 times up to 0.25 bits a sample, the more the darker they are, then less and less, equal from 1 on",
     )
 
 
