@@ -170,7 +170,7 @@ class FlightCodec:
         if tile.radiometry != PLAIN:
             raise CodecError(f"the learned codec takes uint16 DN only, found {tile.radiometry.dtype}")
         learned = self._learned(tile, [c for c in contexts if is_learned(c.q)])
-        room = tile.goal.room_bytes
+        room = None if tile.goal.room_bytes is None else min(tile.goal.room_bytes, _most_bytes(tile))
         return learned if plain is None or learned_wins(Expected(learned.prefixes, plain.prefixes, room)) else plain
 
     def _aim(self, tile: TilePixels) -> int:

@@ -106,6 +106,10 @@ def test_bands_weigh_the_same_where_a_contact_has_much_for_a_tile() -> None:
     assert found[None] == found[0] and found[size // 4] == found[10**12]
     assert found[0][0] > 1.2 * found[size // 16][0] > 1.2 * found[10**12][0]
     assert found[0][1] < found[size // 16][1] < found[10**12][1]
+    either = FlightCodec(shipped(), 28, mode="auto")
+    assert either.encode(replace(asked, goal=Goal(room_bytes=2**70)), ()).q == TRANSFORM, (
+        "whatever a contact is said to have"
+    )
     finer = FlightCodec(shipped(), 4, mode="transform")
     assert finer.encode(asked, ()).segment(0, 16) == finer.encode(replace(asked, goal=Goal(room_bytes=9)), ()).segment(
         0, 16
