@@ -6,7 +6,8 @@ contexts are named by their times too; it is bound to the model's and the tables
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
 
@@ -170,20 +171,28 @@ class FlightCodec:
         if tile.radiometry != PLAIN:
             raise CodecError(f"the learned codec takes uint16 DN only, found {tile.radiometry.dtype}")
         learned = self._learned(tile, [c for c in contexts if is_learned(c.q)])
-        room = None if tile.goal.room_bytes is None else min(tile.goal.room_bytes, _most_bytes(tile))
+        room = None if tile.goal.room_bytes is None else min(tile.goal.room_bytes, _most_bytes(tile.data.size))
         return learned if plain is None or learned_wins(Expected(learned.prefixes, plain.prefixes, room)) else plain
 
+    def aims(self, samples: int) -> list[int]:
+        """The lengths, ascending, that payloads of tiles of so many samples may be aimed at: about what q asks for, and every quarter
+        octave of bits a sample beyond. So few, that who judges a board can try them all.
+        """
+        usual, most = bytes_about(self.q, samples), _most_bytes(samples)
+        beyond = (math.ceil(2 ** (quarter / 4) * samples / 8) for quarter in range(-16, 17))
+        return [min(usual, most), *(length for length in beyond if usual < length <= most)]
+
     def _aim(self, tile: TilePixels) -> int:
-        """The length that a payload is aimed at, and bands are weighed for: about what q asks for, or all that the next contact
-        has for the tile where that is more."""
-        return min(max(bytes_about(self.q, tile.data.size), tile.goal.room_bytes or 0), _most_bytes(tile))
+        """The length that a payload is aimed at, and bands are weighed for: the greatest that the next contact has for the tile."""
+        least, *beyond = self.aims(tile.data.size)
+        return max((length for length in beyond if length <= (tile.goal.room_bytes or 0)), default=least)
 
     def _weights(self, tile: TilePixels) -> Weights:
         weighing = Weighing.aimed(self.weights, self._aim(tile), tile.data.size)
         return replace(weighing, frame=tile.asked).of(tile.bands, tile.data, tile.valid)
 
     def _plain(self, tile: TilePixels, contexts: Sequence[ContextLatent]) -> FlightTile:
-        room, aim, weights = _most_bytes(tile), self._aim(tile), self._weights(tile)
+        room, aim, weights = _most_bytes(tile.data.size), self._aim(tile), self._weights(tile)
         dates = _dates(tile, contexts)
         given = [counts for _, counts in dates]
         how = self.finest_dn, room, aim, given, weights, tile.radiometry
@@ -209,9 +218,15 @@ class FlightCodec:
         return FlightTile(tile.key, coded, refs, self.binding, errors)
 
 
-def _most_bytes(tile: TilePixels) -> int:
+def as_contacts_ask(codec: FlightCodec, tile: TilePixels, contexts: Sequence[ContextLatent]) -> Iterator[FlightTile]:
+    """A tile as a board may have coded it, whatever the next contact had for it: for every one of `aims`, the usual one first."""
+    for aim in codec.aims(tile.data.size):
+        yield codec.encode(replace(tile, goal=replace(tile.goal, room_bytes=aim)), contexts)
+
+
+def _most_bytes(samples: int) -> int:
     """Where a payload of the transform coder ends, whatever is in it."""
-    return 2 * tile.data.size + 4096
+    return 2 * samples + 4096
 
 
 def _dates(tile: TilePixels, contexts: Sequence[ContextLatent]) -> list[tuple[ContextLatent, Counts]]:
