@@ -243,7 +243,7 @@ class Encode:
         held, self._held = self._held, []
         if not held:
             return False
-        good = self._scrubber.untouched(self._found) and (self._canary is None or self._canary.sound(now=True))
+        good = self._memory_was_good()
         self._found = self._scrubber.found
         for finished in held:
             if good and finished.coded.segment(0, LAYERS) == finished.segment:
@@ -258,6 +258,10 @@ class Encode:
                 self._flight.leave(finished.work)
         return True
 
+    def _memory_was_good(self) -> bool:
+        """Since the last look: whether nothing that codes has changed, repaired or not."""
+        return self._scrubber.untouched(self._found) and (self._canary is None or self._canary.sound(now=True))
+
     def _encode(self, prepared: Prepared) -> Finished:
         coded = self.codec.encode(prepared.tile, prepared.contexts)
         segment = coded.segment(0, LAYERS)
@@ -269,7 +273,11 @@ class Encode:
         self._telemetry.count("tiles_failed")
         message = f"{type(error).__name__}: {error}"
         self._log.report(events.TILE_FAILED, tile=key.tile, time=key.time, error=message)
-        self._queue.work.failed(prepared.work)
+        if self._memory_was_good():
+            self._queue.work.failed(prepared.work)
+        else:  # not the tile's fault: no try of its few is lost, and what is held goes the same way
+            self._release()
+            self._found = self._scrubber.found
         self._flight.leave(prepared.work)
 
 
