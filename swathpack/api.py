@@ -81,6 +81,7 @@ def compress(
     intra_every: int = 0,
     fast: bool = False,
     regions: Sequence[tuple[int, ...]] = (),
+    tile: int | None = None,
     model: ModelFolder = None,
     threads: int = 1,
     force: bool = False,
@@ -102,8 +103,9 @@ def compress(
     nodata, level, boa_offset: of arrays, see `Frame.from_array`. mode: auto, learned or transform. weights: of the
     bands: auto, equal or visible. intra_every: every Nth frame without context. fast: half to two thirds of the time, 1 to 10 % more
     error in the same bytes. regions: (row, column, height, width) in pixels, or these and a greatest error: values of tiles that hold any
-    of
-    them come back as they are, or within it, the other tiles share what is left. model: another model's folder.
+    of them come back as they are, or within it, the other tiles share what is left. tile: pixels a side of tiles, 64 to 1024 in steps
+    of 64; by default 384 to 640 for frames of more than 256, which take fewer bytes so, and 256 where tiles are exact or learned.
+    model: another model's folder.
     threads: processes that work on tiles, with the same bytes; with few tiles, threads of the networks instead. They are
     started from `sys.executable`, import nothing of the caller, and end with the call: leave it at 1 where that is no Python,
     as in an embedded interpreter. force: replace an output that exists. progress: called after each job on a tile. Raises
@@ -111,7 +113,15 @@ def compress(
     """
     how = mode, weights, intra_every, fast
     request = Request(
-        bytes, bytes_per_frame, quality, layers, lossless, max_error, *how, regions=tuple(map(region_of, regions))
+        bytes,
+        bytes_per_frame,
+        quality,
+        layers,
+        lossless,
+        max_error,
+        *how,
+        regions=tuple(map(region_of, regions)),
+        tile=tile,
     )
     place = None if output is None else Output(Path(output), _paths(source), force)
     series = _by_rows(source, bands, times) or as_series(source, bands, times, nodata, level, boa_offset)

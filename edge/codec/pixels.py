@@ -12,9 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swathpack.edge.codec.latents import STRIDE
-from swathpack.edge.stream.header import MAX_TILE
 
-TILE = MAX_TILE  # pixels a side of the tiles that files are cut into; a mission sets its own
+TILE = 256  # pixels
 OVERLAP = 4  # pixels by which the 24-pixel kernels reach beyond their 16-pixel block
 
 FloatArray = NDArray[np.float32]

@@ -52,7 +52,7 @@ MAX_GRID = 255
 MAX_CORE_BYTES = 1 << 20
 MAX_TIMES_BYTES = MAX_CORE_BYTES // 2
 EACH_VERSION = 3  # of the format, from which on a header may hold times of any kind
-TILE_STEP, MAX_TILE = 64, 256
+TILE_STEP, MAX_TILE = 64, 1024
 _GRID_ONES, _GRID_NATIVE, _GRID_LISTED = 0, 1, 2
 _TOTAL_LIMIT = 1 << 32
 

@@ -100,6 +100,10 @@ def read_segment(data: bytes, binding: int) -> Segment:
         raise StreamError(broken.message) from broken
     if end != len(data):
         raise StreamError(f"expected a segment of {end} bytes, found {len(data)}")
+    if max(record.grid_h, record.grid_w) > segment.LONE_GRID_SIDE:
+        raise StreamError(
+            f"expected at most {segment.LONE_GRID_SIDE} latent positions a side, found {record.grid_h} x {record.grid_w}"
+        )
     return record
 
 

@@ -6,9 +6,9 @@
 | varint | frame index |
 | varint | tile index, row by row |
 | 1 | bits 0-5 quantiser q, 6-7 number of contexts, or 3: a flags byte follows |
-| 1 | only after a 3: bits 0-1 number of contexts, 2-7 flags: the base shift 1..3 (`swathpack.edge.codec.base_layer`) |
+| 1 | only after a 3: bits 0-1 number of contexts, 2-3 flags: the base shift 0..3 (`swathpack.edge.codec.base_layer`), bit 4 wide |
 | 1 | bits 0-3 number of layers - 1, 4-7 first layer |
-| 1 | bits 0-3 latent width - 1, 4-7 latent height - 1: with the layers, the symbol count |
+| 1 or 2 | bits 0-3 latent width - 1, 4-7 latent height - 1: with the layers, the symbol count; if wide, a byte each |
 | per context: 4 | context digest (swathpack.edge.codec.digest.context_digest) |
 | 1 | bits 0-3 frames back, 4-7 known layers - 1 |
 | varint | only if frames back is 0: frame difference (context - this), signed |
@@ -45,12 +45,13 @@ SYNC = 0xE1
 MAX_QUALITY = 63
 MAX_LAYERS = 16
 MAX_CONTEXTS = 2
-MAX_GRID_SIDE = 16
+MAX_GRID_SIDE, LONE_GRID_SIDE = 64, 16  # latent positions a side: in files, and of segments that fly alone
 MAX_PAYLOAD = (1 << 31) - 1
 HEADER_CRC_BYTES, RECORD_CRC_BYTES = 2, 4
 LONE_VERSION = 2  # of the format of segments that fly alone
 LONE_READABLE = (1, LONE_VERSION)
-_EXTENDED = 3
+_EXTENDED, _WIDE = 3, 1 << 4
+_NARROW = 16  # sides up to it take half a byte
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,7 @@ class Segment:
     """One segment. StreamError from the constructor if a field is out of range.
 
     quality: quantiser index 0..63. flags: base shift 0..3; with 3 there, 62 and 63 name tiles without the network
-    (swathpack.edge.codec.plain). grid_h, grid_w: latent positions, 1..16. payload: coder's bytes, most important layer
+    (swathpack.edge.codec.plain). grid_h, grid_w: latent positions, 1..64. payload: coder's bytes, most important layer
     first. payload_bytes: its length as the record says. truncated: the file ended inside, and `payload` is the part that is
     there. damaged: the record's CRC does not hold, or another record starts inside; `payload` is what lies up to there. Of
     either kind only the layers count that the payload's own checks confirm. offset: where the record starts.
@@ -176,14 +177,15 @@ def lone_binding(model_digest: bytes, tables_digest: bytes, version: int = LONE_
 def _front(segment: Segment, payload_bytes: int) -> bytes:
     """Everything up to the CRC-16."""
     n = len(segment.contexts)
-    quality = bytes([segment.quality | n << 6])
-    if segment.flags:
-        quality = bytes([segment.quality | _EXTENDED << 6, n | segment.flags << 2])
+    quality, wide = bytes([segment.quality | n << 6]), max(segment.grid_h, segment.grid_w) > _NARROW
+    if segment.flags or wide:
+        quality = bytes([segment.quality | _EXTENDED << 6, n | segment.flags << 2 | _WIDE * wide])
     layers = segment.layer_start << 4 | segment.layer_count - 1
-    grid = (segment.grid_h - 1) << 4 | (segment.grid_w - 1)
+    sides = segment.grid_w - 1, segment.grid_h - 1
+    grid = bytes(sides) if wide else bytes([sides[0] | sides[1] << 4])
     contexts = b"".join(_pack_context(segment.frame, context) for context in segment.contexts)
     ids = bytes([SYNC]) + varint(segment.frame) + varint(segment.tile)
-    return ids + quality + bytes([layers, grid]) + contexts + varint(payload_bytes)
+    return ids + quality + bytes([layers]) + grid + contexts + varint(payload_bytes)
 
 
 def _pack_context(frame: int, context: ContextRef) -> bytes:
@@ -230,13 +232,16 @@ def unpack_front(data: bytes, at: int, binding: int) -> tuple[Segment, int]:
     """(segment without payload, where the payload starts), the CRC-16 checked."""
     cursor = Cursor(data, at + 1)
     frame, tile, quality = cursor.varint(), cursor.varint(), cursor.byte()
-    n, flags = quality >> 6, 0
+    n, flags, wide = quality >> 6, 0, 0
     if n == _EXTENDED:
         extra = cursor.byte()
-        n, flags = extra & 3, extra >> 2
-        if n > MAX_CONTEXTS or flags == 0:
+        n, flags, wide = extra & 3, (extra & ~_WIDE) >> 2, extra & _WIDE
+        if n > MAX_CONTEXTS or extra < 1 << 2:
             raise StreamError(f"segment: malformed flags byte {extra:#04x}")
     layers, grid = cursor.byte(), cursor.byte()
+    columns, rows = (grid, cursor.byte()) if wide else (grid & 15, grid >> 4)
+    if wide and max(rows, columns) < _NARROW:
+        raise StreamError(f"segment: sides of {rows + 1} and {columns + 1} in a byte each")
     contexts = [_unpack_context(frame, cursor) for _ in range(n)]
     payload_bytes = cursor.varint()
     expected = binascii.crc_hqx(data[at : cursor.at], binding & 0xFFFF)
@@ -248,8 +253,8 @@ def unpack_front(data: bytes, at: int, binding: int) -> tuple[Segment, int]:
         quality=quality & 63,
         layer_start=layers >> 4,
         layer_count=(layers & 15) + 1,
-        grid_h=(grid >> 4) + 1,
-        grid_w=(grid & 15) + 1,
+        grid_h=rows + 1,
+        grid_w=columns + 1,
         contexts=tuple(ContextRef(*context) for context in contexts),
         flags=flags,
         payload_bytes=payload_bytes,

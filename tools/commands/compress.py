@@ -61,7 +61,7 @@ def _add_goal(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar=PIXELS,
-        help="tiles of 256 pixels that hold any of these pixels come back within N counts (0 if not given: exact), the others share "
+        help="tiles (of 256 pixels) that hold any of these pixels come back within N counts (0 if not given: exact), the others share "
         "what is left; may be given several times; bbox=LEFT,BOTTOM,RIGHT,TOP[:max-error=N] in the files' own coordinates",
     )
     parser.add_argument(
@@ -75,7 +75,15 @@ def _add_goal(parser: argparse.ArgumentParser) -> None:
         "--mode",
         choices=MODES,
         default=MODES[0],
-        help="how tiles are coded: auto (default) takes the better, a tile",
+        help="how tiles are coded: auto (default) takes the better, a tile; those of more than 256 pixels a side are the transform "
+        "coder's",
+    )
+    parser.add_argument(
+        "--tile",
+        type=int,
+        metavar="N",
+        help="pixels a side of tiles, 64 to 1024 in steps of 64 (default: 384 to 640 by the size of a frame of more than 256; exact "
+        "files, with --region or --mode learned 256 at most): large ones take fewer bytes, small ones are read and lost apart",
     )
     parser.add_argument(
         "--weights",

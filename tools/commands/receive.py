@@ -19,12 +19,13 @@ from functools import lru_cache
 from pathlib import Path
 
 from swathpack.edge.codec.model import DEFAULT_DIRECTORY, EdgeModel, ModelError
+from swathpack.edge.codec.pixels import TILE
 from swathpack.edge.packets.deframer import Deframer
 from swathpack.edge.packets.link_keys import UNSIGNED, LinkKey, LinkKeyError, choose_key, read_link_keys
 from swathpack.edge.packets.security import ForgedPacketError, opened
 from swathpack.edge.packets.space_packet import SpacePacket
 from swathpack.edge.spoken import reason
-from swathpack.edge.stream.header import MAX_TILE, TILE_STEP
+from swathpack.edge.stream.header import TILE_STEP
 from swathpack.tools.errors import DONE, PARTLY, UsageError, UserError
 from swathpack.tools.files.decoder import MAX_PIXELS
 from swathpack.tools.files.models import add_synthesis, open_model, open_restorer
@@ -61,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tile",
         type=int,
-        choices=range(TILE_STEP, MAX_TILE + 1, TILE_STEP),
+        choices=range(TILE_STEP, TILE + 1, TILE_STEP),
         metavar="N",
         help="pixels a side of the mission's tiles (coding.tile); without it the tiles that came tell",
     )

@@ -62,7 +62,8 @@ class SeriesEncoder:
     are no context for each other. metadata: what the files said; its essential part is in every stream. pool: who codes
     tiles, this process by default; the bytes are the same. shelf: where what was made of tiles waits. keep_going: tiles
     that cannot be read or coded are left out and named in `failures`. regions: tiles that they touch keep their greatest
-    error, the others share what is left. tile: pixels a side of tiles. left_out, modes: of the stream made last, what it does
+    error, the others share what is left. tile: pixels a side of tiles; of more than 256 all are the
+    transform coder's. left_out, modes: of the stream made last, what it does
     not carry, and how many tiles are coded how. Methods write to `file` where one is given; else they give the bytes.
     """
 
@@ -87,6 +88,7 @@ class SeriesEncoder:
         check_alike(sources)
         if mode not in MODES:
             raise UserError(f"mode: expected one of {', '.join(MODES)}, found {mode!r}")
+        mode = _mode_of(mode, tile)
         self.intra_every, self.keep_going, self._failed = intra_every, keep_going, dict[tuple[int, int], str]()
         self.pool: Pool = LocalPool(model) if pool is None else pool
         self.shelf, self.modes = Shelf() if shelf is None else shelf, Counter[str]()
@@ -315,6 +317,13 @@ class SeriesEncoder:
         """
         coders = self._coders(max(1, tile_bytes), max(1, most_bytes))
         return [self.records.bytes_of(index) + coders.take(index).least() for index in range(len(self.given))]
+
+
+def _mode_of(mode: str, tile: int) -> str:
+    """What codes tiles of a side: large ones the transform coder alone."""
+    if tile > TILE and mode == "learned":
+        raise UserError(f"mode learned: expected tiles of at most {TILE} pixels a side, found {tile}")
+    return "transform" if tile > TILE else mode
 
 
 def _header(model: EdgeModel, sources: Sequence[FrameSource], tile: int) -> Header:

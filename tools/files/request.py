@@ -25,6 +25,7 @@ from swathpack.tools.files.rasters.essential import Carried
 from swathpack.tools.files.regions import BoxRegion, Region
 from swathpack.tools.files.shelf import Shelf
 from swathpack.tools.files.sources import source_of
+from swathpack.tools.files.tile_side import check_side, side_for
 from swathpack.tools.files.workers import LEARNED_WORK
 
 DEFAULT_QUALITY = 24
@@ -42,7 +43,8 @@ class Encoded:
 class Request:
     """At most one of bytes, bytes_per_frame, quality, lossless and max_error; layers goes with quality. regions go with all.
 
-    Fields are the command's options; see `swathpack compress --help`. Raises UserError for values that mean nothing.
+    tile: pixels a side, by the size of the frames where it is None. Fields are the command's options; see `swathpack compress --help`.
+    Raises UserError for values that mean nothing.
     """
 
     bytes: int | None = None
@@ -57,6 +59,7 @@ class Request:
     fast: bool = False
     base: int = MAX_SHIFT
     regions: tuple[Region | BoxRegion, ...] = ()
+    tile: int | None = None
 
     def __post_init__(self) -> None:
         for name, low, high in (
@@ -79,6 +82,12 @@ class Request:
         given = [_option(name) for name in goals if getattr(self, name) not in (None, False)]
         if len(given) > 1:
             raise UsageError(f"expected one of {', '.join(given)}")
+        check_side(self.tile, self._small)
+
+    @property
+    def _small(self) -> bool:
+        """Whether tiles must not be larger than the learned and the predictive codec have them."""
+        return self.exact or bool(self.regions) or self.mode == "learned"
 
     @property
     def exact(self) -> bool:
@@ -89,15 +98,23 @@ class Request:
         """About how many codings of tiles by the transform coder it takes, for `swathpack.tools.files.workers.open_pool`."""
         first = source_of(series.frames[0])
         tiles = len(series.frames) * len(list(tile_windows(first.height, first.width, TILE)))
-        learned = not self.exact and tries_learned(self.mode, first.outline.bands)
-        return tiles * (LEARNED_WORK if learned else 1)
+        return tiles * (LEARNED_WORK if self._tries_learned(series) else 1)
 
     def jobs(self, series: Series) -> int:
         """About how often a tile is worked on, by the kinds of work that the request takes."""
-        learned = not self.exact and tries_learned(self.mode, source_of(series.frames[0]).outline.bands)
+        learned = self._tries_learned(series)
         dates = not self.exact and len(series.frames) > 1 and self.intra_every != 1
         once = 1 + 3 * learned + 2 * dates + (not self.exact and not self.fast)
         return once + (self.bytes is not None) * (2 * dates + 2 * learned)
+
+    def side(self, series: Series) -> int:
+        """Pixels a side of the tiles of a series."""
+        first = source_of(series.frames[0])
+        return self.tile or side_for(first.height, first.width, self._small)
+
+    def _tries_learned(self, series: Series) -> bool:
+        bands = source_of(series.frames[0]).outline.bands
+        return not self.exact and self.side(series) <= TILE and tries_learned(self.mode, bands)
 
     def encoder(
         self,
@@ -110,7 +127,8 @@ class Request:
         """Who codes a series; see `SeriesEncoder`. Raises UserError."""
         slope, carried = 0.0 if self.fast else RDO_SLOPE, Carried.of(series.metadata)
         how = self.intra_every, slope, self.base, self.mode, series.groups, self.weights
-        return SeriesEncoder(model, series.frames, carried, *how, pool, shelf, keep_going, self._regions(series))
+        rest = pool, shelf, keep_going, self._regions(series), self.side(series)
+        return SeriesEncoder(model, series.frames, carried, *how, *rest)
 
     def _regions(self, series: Series) -> list[Region]:
         """In pixels. Raises UserError."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import binascii
 import zlib
 from dataclasses import replace
 
@@ -17,6 +18,7 @@ from swathpack.edge.stream import (
     FrameRecord,
     Segment,
     StreamError,
+    StreamWriter,
     header_bytes,
     lone_binding,
     pack_extension,
@@ -32,6 +34,7 @@ from swathpack.edge.stream import (
     unpack_mask,
 )
 from swathpack.edge.stream.records import GEOREFERENCE, MAX_EXTENSION_BYTES
+from swathpack.edge.stream.segment import unpack_front
 from swathpack.edge.stream.wire import Cursor, signed_varint, varint
 from tests.edge.stream_example import DATA, MODEL, NATIVE, S2, SEGMENTS, TABLES, header
 
@@ -60,6 +63,7 @@ def test_round_trip():
         {"res_m": 20.0},
         {"tile_size": 64},
         {"tile_size": 192, "height": 10980, "width": 10980},
+        {"tile_size": 1024, "height": 10980, "width": 10980},
         {"times": ()},
         {"times": ("20240501", "20230401")},
         {"times": ("2024-05-01T10:20", "2024-05-02T10:20")},
@@ -156,7 +160,7 @@ def test_times_of_mixed_kinds_stay_out_of_the_header():
         {"bands": ("B02", "B02")},
         {"level": "L3"},
         {"tile_size": 100},
-        {"tile_size": 320},
+        {"tile_size": 1088},
         {"times": ("x",)},
         {"grid": (1, 2)},
         {"grid": (0,) * 12},
@@ -262,7 +266,7 @@ def test_any_segment_round_trips_with_the_exact_size(data):
         {"layer_start": 10, "layer_count": 7},
         {"layer_count": 0},
         {"grid_h": 0},
-        {"grid_w": 17},
+        {"grid_w": 65},
         {"flags": 4},
         {"quality": 56, "flags": 1},
         {"frame": -1},
@@ -273,6 +277,36 @@ def test_any_segment_round_trips_with_the_exact_size(data):
 def test_impossible_segments_are_refused(changes):
     with pytest.raises(StreamError):
         replace(Segment(1, 0, 0, 0, 1, 16, 16), **changes)
+
+
+@pytest.mark.parametrize(("sides", "flags"), [((16, 16), 0), ((17, 1), 0), ((1, 17), 2), ((64, 40), 3)])
+def test_large_tiles_say_their_sides_in_a_byte_each_and_only_in_files(sides, flags):
+    file = header(height=4096, width=4096, tile_size=1024, times=(), frames=1)
+    segment = Segment(0, 3, 20, 2, 4, *sides, flags=flags, payload=bytes(900))
+    writer = StreamWriter(file)
+    writer.add(segment)
+    (found,) = read_stream(writer.to_bytes()).segments
+    assert replace(found, offset=0) == segment
+    wide = max(sides) > 16
+    assert segment_overhead_bytes(segment, 900) == segment_overhead_bytes(replace(segment, grid_h=1, grid_w=1, flags=1), 900) - (
+        not (flags or wide)
+    ) + wide
+    alone = pack_segment(segment, lone_binding(MODEL, TABLES))
+    if wide:
+        with pytest.raises(StreamError, match="at most 16 latent positions"):
+            read_segment(alone, lone_binding(MODEL, TABLES))
+    else:
+        assert read_segment(alone, lone_binding(MODEL, TABLES)) == segment
+
+
+def test_sides_that_half_a_byte_holds_are_refused_in_a_byte_each():
+    binding = lone_binding(MODEL, TABLES)
+    packed = bytearray(pack_segment(Segment(0, 0, 20, 0, 16, 17, 16, payload=b"a"), binding))
+    assert packed[6:8] == bytes([15, 16])  # columns - 1, rows - 1
+    packed[7] = 15
+    packed[9:11] = binascii.crc_hqx(bytes(packed[:9]), binding & 0xFFFF).to_bytes(2, "little")
+    with pytest.raises(StreamError, match="sides of 16 and 16 in a byte each"):
+        unpack_front(bytes(packed), 0, binding)
 
 
 def test_symbol_count():

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from swathpack.edge.codec.pixels import TILE, TileWindow, tile_windows
+from swathpack.edge.codec.pixels import TileWindow, tile_windows
 from swathpack.edge.frame import FrameError, native_factors
 from swathpack.edge.radiometry import Radiometry
 from swathpack.tools.errors import UserError
@@ -20,6 +20,7 @@ from swathpack.tools.files.rasters.row_files import RowFiles
 from swathpack.tools.files.rasters.row_masks import RowMasks
 from swathpack.tools.files.rasters.scene import Plane, Scene, masks_of
 
+SQUARE = 64  # pixels a side: whole tiles of every size are made of such squares
 HALO = 6  # pixels around a window: every grid starts there, and holes depend on two of them
 Bits = NDArray[np.bool_]
 
@@ -44,7 +45,7 @@ class _Seen:
 
 class Survey:
     """Of a date's files. `wanted`: which of their places are coded. `masks`, `live`: of a frame of `size`, which pixels and
-    which tiles hold data. `factors`: of the grids of the places that are wanted.
+    which squares of SQUARE pixels (row, column) hold data. `factors`: of the grids of the places that are wanted.
     """
 
     def __init__(self, files: RowFiles) -> None:
@@ -52,7 +53,7 @@ class Survey:
         none = np.zeros((1, 1))
         planes = [Plane(part.bands[i], none, None, part.facts.nodata) for part, i in files.places]
         self.scene = replace(files.scene, planes=planes)
-        self.masks, self.live, self.factors = RowMasks(0), set[int](), tuple[int, ...]()
+        self.masks, self.live, self.factors = RowMasks(0), set[tuple[int, int]](), tuple[int, ...]()
         self._seen: list[_Seen] = []
         self._thin: list[list[NDArray[Any]]] = []
         self.size = files.shape
@@ -103,10 +104,15 @@ class Survey:
         more = ((0, below), (0, self.size[1] - width))
         wide = np.pad(valid, more)
         self.masks.take(wide, [None if h is None else np.pad(h, more) for h in holes])
-        across = -(-self.size[1] // TILE)
-        for window in tile_windows(wide.shape[0], wide.shape[1], TILE):
-            if window.of(wide).any():
-                self.live.add(top // TILE * across + window.index)
+        for square in tile_windows(wide.shape[0], wide.shape[1], SQUARE):
+            if square.of(wide).any():
+                self.live.add(((top + square.top) // SQUARE, square.left // SQUARE))
+
+    def holds_data(self, window: TileWindow) -> bool:
+        """Whether any square that a window touches holds data; windows start where squares do."""
+        rows = range(window.top // SQUARE, -(-(window.top + window.height) // SQUARE))
+        columns = range(window.left // SQUARE, -(-(window.left + window.width) // SQUARE))
+        return any((row, column) in self.live for row in rows for column in columns)
 
     def rows(self, top: int, stop: int) -> tuple[list[Plane], int]:
         """Planes that cover rows [top, stop) and a few around them, and their first row."""

@@ -88,15 +88,18 @@ class RowsHeld:
         self._top, self._stop, self._first = 0, 0, 0
         self._planes: list[Plane] = []
 
-    def around(self, survey: Survey, row: int) -> tuple[list[Plane], int]:
-        """Planes that cover the rows of tiles around a row and HALO more, and their first row. Raises UserError."""
-        if self._of is not survey or not self._top <= row < self._stop:
+    def around(self, survey: Survey, window: TileWindow) -> tuple[list[Plane], int]:
+        """Planes that cover a window and HALO rows more, and their first row: the rows of tiles from the window's on, as many as
+        the files are read by. Raises UserError.
+        """
+        end = window.top + window.height
+        if self._of is not survey or not self._top <= window.top < end <= self._stop:
             if self._of is not None and self._of is not survey:
                 self._of.files.close()
             self._of, self._planes = None, []  # let go before more is read
-            rows = survey.files.rows
-            top = row // rows * rows
-            stop = min(top + rows, survey.files.shape[0])
+            top, stop = window.top, survey.files.shape[0]
+            if end < stop:  # of the last row of tiles there may be less
+                stop = min(top + max(survey.files.rows // window.height, 1) * window.height, stop)
             self._planes, self._first = survey.rows(top, stop)
             self._of, self._top, self._stop = survey, top, stop
         return self._planes, self._first
@@ -132,7 +135,7 @@ class RowFrame:
 
     def live(self, window: TileWindow) -> bool:
         """See FrameSource."""
-        return window.index in self._survey.live
+        return self._survey.holds_data(window)
 
     def tile(self, window: TileWindow) -> Frame:
         """See FrameSource. Raises UserError."""
@@ -150,7 +153,7 @@ class RowFrame:
 
     def _within(self, window: TileWindow) -> Frame:
         """The pixels of a window that lies within the files."""
-        planes, first = self._held.around(self._survey, window.top)
+        planes, first = self._held.around(self._survey, window)
         y, x = max(window.top - HALO, 0) // HALO * HALO, max(window.left - HALO, 0) // HALO * HALO
         height, width = self._survey.files.shape
         bottom, right = min(window.top + window.height + HALO, height), min(window.left + window.width + HALO, width)
