@@ -104,7 +104,7 @@ def compress(
     bands: auto, equal or visible. intra_every: every Nth frame without context. fast: half to two thirds of the time, 1 to 10 % more
     error in the same bytes. regions: (row, column, height, width) in pixels, or these and a greatest error: values of tiles that hold any
     of them come back as they are, or within it, the other tiles share what is left. tile: pixels a side of tiles, 64 to 1024 in steps
-    of 64; by default 384 to 640 for frames of more than 256, which take fewer bytes so, and 256 where tiles are exact or learned.
+    of 64; by default 384 to 640 for frames of more than 256 where these take fewer bytes so, else 256; exact and learned ones at most 256.
     model: another model's folder.
     threads: processes that work on tiles, with the same bytes; with few tiles, threads of the networks instead. They are
     started from `sys.executable`, import nothing of the caller, and end with the call: leave it at 1 where that is no Python,

@@ -82,8 +82,8 @@ def _add_goal(parser: argparse.ArgumentParser) -> None:
         "--tile",
         type=int,
         metavar="N",
-        help="pixels a side of tiles, 64 to 1024 in steps of 64 (default: 384 to 640 by the size of a frame of more than 256; exact "
-        "files, with --region or --mode learned 256 at most): large ones take fewer bytes, small ones are read and lost apart",
+        help="pixels a side of tiles, 64 to 1024 in steps of 64; by default 384 to 640 for frames of more than 256 where these "
+        "take fewer bytes so (with --fast untried), else 256; exact files, with --region or --mode learned 256 at most",
     )
     parser.add_argument(
         "--weights",
@@ -186,7 +186,10 @@ def run(args: argparse.Namespace) -> int:
         with open_pool(threads, model, work, args.engine) as workers, output as place:
             pool, shelf = workers if store is None else JournalPool(workers, store), Shelf(place.parent)
             encoder = request.encoder(model, series, pool, shelf, args.keep_going)
-            with TileProgress(encoder, request.jobs(series)) as bar, place.open("w+b") as file:
+            with (
+                TileProgress(encoder, request.jobs(series, encoder.header.tile_size)) as bar,
+                place.open("w+b") as file,
+            ):
                 request.run(encoder, bar.step, file)
             shelf.close()
         if store is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import IO
 
@@ -11,7 +11,7 @@ from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.codec.model import EdgeModel
 from swathpack.edge.codec.modes import MODES, tries_learned
 from swathpack.edge.codec.pixels import TILE, tile_windows
-from swathpack.edge.codec.rate import COARSEST_LEVEL, FINEST_LEVEL
+from swathpack.edge.codec.rate import COARSEST_LEVEL, FINEST_LEVEL, bytes_about
 from swathpack.edge.codec.tile_coder import RDO_SLOPE
 from swathpack.edge.codec.transform_coder import CHOICES as WEIGHTS
 from swathpack.edge.radiometry import MAX_COUNT
@@ -24,8 +24,9 @@ from swathpack.tools.files.rasters import Series
 from swathpack.tools.files.rasters.essential import Carried
 from swathpack.tools.files.regions import BoxRegion, Region
 from swathpack.tools.files.shelf import Shelf
-from swathpack.tools.files.sources import source_of
+from swathpack.tools.files.sources import FrameSource, source_of
 from swathpack.tools.files.tile_side import check_side, side_for
+from swathpack.tools.files.tile_trial import small_are_better
 from swathpack.tools.files.workers import LEARNED_WORK
 
 DEFAULT_QUALITY = 24
@@ -98,23 +99,39 @@ class Request:
         """About how many codings of tiles by the transform coder it takes, for `swathpack.tools.files.workers.open_pool`."""
         first = source_of(series.frames[0])
         tiles = len(series.frames) * len(list(tile_windows(first.height, first.width, TILE)))
-        return tiles * (LEARNED_WORK if self._tries_learned(series) else 1)
+        return tiles * (LEARNED_WORK if self._tries_learned(series, self._largest_side(series)) else 1)
 
-    def jobs(self, series: Series) -> int:
-        """About how often a tile is worked on, by the kinds of work that the request takes."""
-        learned = self._tries_learned(series)
+    def jobs(self, series: Series, side: int) -> int:
+        """About how often a tile of so many pixels a side is worked on, by the kinds of work that the request takes."""
+        learned = self._tries_learned(series, side)
         dates = not self.exact and len(series.frames) > 1 and self.intra_every != 1
         once = 1 + 3 * learned + 2 * dates + (not self.exact and not self.fast)
         return once + (self.bytes is not None) * (2 * dates + 2 * learned)
 
-    def side(self, series: Series) -> int:
-        """Pixels a side of the tiles of a series."""
+    def _largest_side(self, series: Series) -> int:
+        """Pixels a side of the tiles of a series, unless smaller ones code it better."""
         first = source_of(series.frames[0])
         return self.tile or side_for(first.height, first.width, self._small)
 
-    def _tries_learned(self, series: Series) -> bool:
+    def _side(self, series: Series) -> int:
+        side = self._largest_side(series)
+        if self.tile or side <= TILE or self.fast:
+            return side
+        sources = [source_of(frame) for frame in series.frames]
+        return TILE if small_are_better(sources, side, self.weights, self._bppb(sources)) else side
+
+    def _bppb(self, sources: Sequence[FrameSource]) -> float:
+        """Bits a sample that the series will take, about."""
+        first = sources[0]
+        samples = len(first.outline.bands) * first.height * first.width
+        if self.bytes is not None or self.bytes_per_frame is not None:
+            return 8 * (self.bytes_per_frame or (self.bytes or 1) / len(sources)) / samples
+        level = DEFAULT_QUALITY if self.quality is None else self.quality
+        return 8 * bytes_about(level, samples) / samples
+
+    def _tries_learned(self, series: Series, side: int) -> bool:
         bands = source_of(series.frames[0]).outline.bands
-        return not self.exact and self.side(series) <= TILE and tries_learned(self.mode, bands)
+        return not self.exact and side <= TILE and tries_learned(self.mode, bands)
 
     def encoder(
         self,
@@ -127,7 +144,7 @@ class Request:
         """Who codes a series; see `SeriesEncoder`. Raises UserError."""
         slope, carried = 0.0 if self.fast else RDO_SLOPE, Carried.of(series.metadata)
         how = self.intra_every, slope, self.base, self.mode, series.groups, self.weights
-        rest = pool, shelf, keep_going, self._regions(series), self.side(series)
+        rest = pool, shelf, keep_going, self._regions(series), self._side(series)
         return SeriesEncoder(model, series.frames, carried, *how, *rest)
 
     def _regions(self, series: Series) -> list[Region]:

@@ -288,9 +288,10 @@ def test_large_tiles_say_their_sides_in_a_byte_each_and_only_in_files(sides, fla
     (found,) = read_stream(writer.to_bytes()).segments
     assert replace(found, offset=0) == segment
     wide = max(sides) > 16
-    assert segment_overhead_bytes(segment, 900) == segment_overhead_bytes(replace(segment, grid_h=1, grid_w=1, flags=1), 900) - (
-        not (flags or wide)
-    ) + wide
+    assert (
+        segment_overhead_bytes(segment, 900)
+        == segment_overhead_bytes(replace(segment, grid_h=1, grid_w=1, flags=1), 900) - (not (flags or wide)) + wide
+    )
     alone = pack_segment(segment, lone_binding(MODEL, TABLES))
     if wide:
         with pytest.raises(StreamError, match="at most 16 latent positions"):

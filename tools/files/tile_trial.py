@@ -1,0 +1,98 @@
+"""Whether the tiles of a file are to be large ones: some places are coded both ways, at the bytes that they will have.
+
+Most scenes take fewer bytes in large tiles. Where ground of several kinds lies side by side, clouds beside dark water, each
+has bases and statistics of its own in small ones, and that may be worth more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+
+import numpy as np
+
+from swathpack.edge.codec.modes import Weighing
+from swathpack.edge.codec.pixels import TILE, TileWindow, tile_windows
+from swathpack.edge.codec.plain import FINEST_DN, known_names
+from swathpack.edge.codec.rate import Curve
+from swathpack.edge.codec.transform_coder import CodedTile, TransformCoderError, encode_tile
+from swathpack.edge.frame import Frame
+from swathpack.tools.errors import UserError
+from swathpack.tools.files.coding_jobs import filled_tile, room_for
+from swathpack.tools.files.sources import FrameSource
+
+PLACES = 4  # of all dates, evenly spread
+AROUND = 12  # bytes of a segment beside its payload, about
+HALVINGS = 40
+
+
+def small_are_better(sources: Sequence[FrameSource], side: int, choice: str, bppb: float) -> bool:
+    """Whether tiles of TILE pixels have less error than those of `side` pixels in as many bytes (mean of the logarithms). choice:
+    an option's word for the weights of bands. bppb: bits a sample that the file will have, about.
+    """
+    leads = [_lead(tile, choice, bppb) for tile in _places(sources, side)]
+    return bool(leads) and float(np.mean(leads)) < 0
+
+
+def _places(sources: Sequence[FrameSource], side: int) -> Iterator[Frame]:
+    """Parts of frames that one tile of `side` pixels or some small ones may code: whole frames where a tile holds them, else
+    squares of two small tiles a side, so that neither way has slivers that the file has not. What cannot be read is told later.
+    """
+    whole = max(sources[0].height, sources[0].width) <= side
+    found = [
+        (source, window)
+        for source in sources
+        for window in tile_windows(source.height, source.width, side)
+        if max(window.height, window.width) > TILE and source.live(window)
+    ]
+    for number in sorted({len(found) * (2 * i + 1) // (2 * PLACES) for i in range(PLACES)}):
+        source, window = found[number]
+        with suppress(UserError):
+            tile = filled_tile(source.tile(window))
+            yield tile if whole else _part(tile, TileWindow(0, 0, 0, 2 * TILE, 2 * TILE))
+
+
+def _part(tile: Frame, window: TileWindow) -> Frame:
+    return replace(
+        tile, data=np.ascontiguousarray(window.of(tile.data)), valid=np.ascontiguousarray(window.of(tile.valid))
+    )
+
+
+def _lead(tile: Frame, choice: str, bppb: float) -> float:
+    """By how much the error of one tile is below that of small ones at as many bytes, in log2. 0 where either way cannot code it."""
+    aim = max(1, int(bppb * tile.data.size / 8))
+    weighing = Weighing.aimed(choice, aim, tile.data.size)
+    windows = list(tile_windows(*tile.valid.shape, TILE))
+    if len(windows) == 1 or not tile.valid.any():
+        return 0.0
+    try:
+        large = _coded([tile], tile, weighing, aim)
+        small = _coded([_part(tile, w) for w in windows], tile, weighing, aim)
+    except TransformCoderError:
+        return 0.0
+    errors = [_error_at(coded, aim) for coded in (small, large)]
+    return float(np.log2(errors[0] / errors[1])) if min(errors) > 0 else 0.0
+
+
+def _coded(parts: Sequence[Frame], tile: Frame, weighing: Weighing, aim: int) -> list[CodedTile]:
+    """Parts of a tile that hold data, with the weights of all of it."""
+    weights, names, found = weighing.of(tile.bands, tile.data, tile.valid), known_names(tile.bands), list[CodedTile]()
+    for part in (p for p in parts if p.valid.any()):
+        own = max(1, aim * part.data.size // tile.data.size)
+        found.append(encode_tile(part.data, part.valid, names, FINEST_DN, room_for(own), own, weights))
+    return found
+
+
+def _error_at(tiles: Sequence[CodedTile], budget: int) -> float:
+    """Squared error of tiles that share so many bytes at one slope, as their coder expects it."""
+    curves = [Curve.of(tile.curve_bytes, tile.curve_error) for tile in tiles]
+
+    def at(slope: float) -> list[int]:
+        return [max(curve.bytes_at(2.0**slope), tile.head) for curve, tile in zip(curves, tiles)]
+
+    low, high = -60.0, 60.0
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        low, high = (low, middle) if sum(at(middle)) + AROUND * len(tiles) <= budget else (middle, high)
+    return float(sum(np.interp(n, t.curve_bytes, t.curve_error) for n, t in zip(at(high), tiles)))
