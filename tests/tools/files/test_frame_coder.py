@@ -83,8 +83,8 @@ def test_an_exact_stream_that_was_cut_holds_true_rows_only() -> None:
 
 @pytest.mark.long
 def test_auto_is_the_better_of_both_modes() -> None:
-    frames = series(128, 128, 2, seed=8)
-    for budget in (400, 2500):
+    frames = series(96, 80, 2, seed=8)
+    for budget in (200, 1200):
         errors = {}
         for mode in ("auto", "learned", "transform"):
             out = decode(SeriesEncoder(shipped(), frames, mode=mode).per_frame(budget)).frames
