@@ -1,8 +1,10 @@
 """Fine-tuning on a folder: what is trained on, what is held out, the model directory, refusals."""
 
 import argparse
+import importlib
 import json
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +70,8 @@ def test_a_model_directory_that_codes(
     pytest.importorskip("torch")
     pytest.importorskip("onnx")
     monkeypatch.setattr(adapt, "JUDGED_STEPS", (32, 40))
+    training = importlib.import_module("swathpack.codec.adapt")
+    monkeypatch.setattr(training, "Effort", partial(training.Effort, batch=1, size=64))
     words = [folder, "-o", tmp_path / "model", "--minutes", "0.0005", "--parts", parts]
     assert adapt.run(arguments(*words)) == 0
     text = capsys.readouterr().out

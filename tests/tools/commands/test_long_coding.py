@@ -41,7 +41,7 @@ def rasters(folder: Path, bands: list[str], side: tuple[int, int] = (300, 290), 
 
 SLOW = ("quality", "lossless")  # jobs that another request has too
 REQUESTS = {  # bands, rows and columns of four tiles: narrow where the network's take long
-    "bytes": (BANDS, (780, 48), ["--bytes", "5000", "--fast"]),
+    "bytes": (BANDS, (780, 32), ["--bytes", "3400", "--fast"]),
     "quality": (BANDS, (780, 48), ["--quality", "34", "--fast"]),
     "lossless": (FEW, (300, 290), ["--lossless"]),
     "regions": (FEW, (280, 270), ["--quality", "34", "--region", "0,0,9,9:max-error=2"]),

@@ -50,7 +50,7 @@ def _error(frames: list[Frame], decoded: Decoded) -> float:
     return sum(float(((a.data.astype(float) - b.data)[:, a.valid] ** 2).sum()) for a, b in zip(frames, decoded.frames))
 
 
-@pytest.mark.parametrize("bands", [FOUR, BANDS], ids=len)
+@pytest.mark.parametrize("bands", [FOUR, pytest.param(BANDS, marks=pytest.mark.slow)], ids=len)
 def test_earlier_dates_save_bytes_and_budgets_are_filled(bands: tuple[str, ...]) -> None:
     frames = _frames(bands=bands)
     budget = int(0.1 / 8 * frames[0].data.size * len(frames)) + 100
