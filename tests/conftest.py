@@ -3,8 +3,8 @@
 import os
 import signal
 
-# Tensors and matrices of tests are small: a second thread waits more than it works, on a busy machine much more. OpenBLAS's
-# wait costs as much processor time as work does: without this the tests took half as much again.
+# Tensors and matrices of tests are small: a second thread waits more than it works, on a busy machine much more, and the wait
+# costs as much processor time as work does: tests of files took up to twice as much.
 for library in ("OMP", "OPENBLAS"):
     os.environ.setdefault(f"{library}_NUM_THREADS", "1")
 
