@@ -201,9 +201,8 @@ def decode(
     part, header = reading.part, decoder.header
     size = (header.height, header.width) if part is None else part.size
     wanted = range(header.frames) if part is None or not part.dates else part.dates
-    layers = layers if part is None else min(layers, part.layers)
     store, reports = FrameStore(*size, scratch), []
-    decoder.restorer = reading.restorer
+    decoder.restorer, decoder.most = reading.restorer, LAYERS if part is None else part.layers
     for index in range(header.frames):
         if index not in wanted:
             for tile in decoder.tiles_of.get(index, []):
@@ -234,13 +233,16 @@ def _whole_where_needed(
     """Tiles of a preview of which the beginning was too little are read whole; that others are cut is no damage. Their seams
     stay, with each other too: a window of the preview may hold one of two.
     """
-    short = {(found.frame, t.tile) for t in found.tiles if t.layers == 0}
+    assert reading.file is not None
+    begun = {tile for frame, tile in reading.file.begun if frame == found.frame}
+    short = {(found.frame, t.tile) for t in found.tiles if t.layers == 0 and t.tile in begun}
     found.tiles = [
-        replace(t, problem="") if t.layers else t for t in found.tiles if t.layers or t.q < 0 and not t.problem
+        replace(t, problem="") if t.tile in begun else t for t in found.tiles if (found.frame, t.tile) not in short
     ]
     if not short:
         return
     again = StreamDecoder(decoder.model, reading.stream(short), decoder.coder)
+    again.most = part.layers
     for index in range(found.frame):
         for tile in again.tiles_of.get(index, []):
             if _is_learned(again, index, tile):

@@ -114,6 +114,37 @@ def test_a_preview_is_the_mean_of_pixels(
     np.testing.assert_array_equal(pixels(tmp_path / "b.tif"), found)
 
 
+@pytest.mark.parametrize("words", [["--lossless"], ["--max-error", "3"], ["--quality", "40", "--region", "0,0,9,9"]])
+def test_a_preview_of_exact_tiles_is_their_mean_to_the_last_row(
+    tmp_path: Path, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.savez(tmp_path / "a.npz", data=values(96, 80, 1, 2)[:, :2], bands=["B02", "B08"])
+    stream, whole, small = tmp_path / "a.swp", tmp_path / "whole.npz", tmp_path / "small.npz"
+    assert main(["compress", str(tmp_path / "a.npz"), "-o", str(stream), *words]) == DONE
+    assert main(["decompress", str(stream), "-o", str(whole)]) == DONE
+    assert main(["decompress", str(stream), "-o", str(small), "--preview", "16"]) == DONE
+    wanted = np.load(whole)["data"].reshape(1, 2, 6, 16, 5, 16).mean(axis=(3, 5))
+    assert np.abs(np.load(small)["data"] - wanted).max() <= 0.5
+    data = bytearray(stream.read_bytes())
+    data[len(data) * 2 // 3] ^= 1
+    stream.write_bytes(data)
+    capsys.readouterr()
+    assert main(["decompress", str(stream), "-o", str(small), "--preview", "16", "--force"]) == PARTLY
+    assert "0 of 1 frames whole" in capsys.readouterr().out
+
+
+def test_a_preview_of_less_than_it_takes_says_so(
+    scene: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = bytearray((scene / "scene.swp").read_bytes())
+    (tmp_path / "cut.swp").write_bytes(data[: len(data) // 4])
+    words = ["decompress", str(tmp_path / "cut.swp"), "-o", str(tmp_path / "a.npz"), "--dates", "0"]
+    assert main(words) == PARTLY
+    said = [line for line in capsys.readouterr().out.splitlines() if "payload bytes are good" in line]
+    assert main([*words, "--preview", "4", "--force"]) == PARTLY
+    assert said and said == [line for line in capsys.readouterr().out.splitlines() if "payload bytes are good" in line]
+
+
 @pytest.mark.parametrize(
     "words", [["--window", "250", "500", "20", "30"], ["--window", "512", "0", "16", "512", "--preview", "4"]]
 )
