@@ -217,6 +217,39 @@ def test_damage_within_a_part_is_named_and_beside_it_does_no_harm(
     assert int(found[-1]) >= len(data) // 2
 
 
+@pytest.mark.parametrize("size", [(7, 13), (1, 5), (13, 7)])
+def test_small_files_of_coarser_grids_keep_their_pixels(tmp_path: Path, size: tuple[int, int]) -> None:
+    given = {}
+    (tmp_path / "in").mkdir()
+    for metres, band in ((10, "B02"), (20, "B05"), (60, "B09")):
+        h, w = (-(-side * 10 // metres) for side in size)
+        given[metres] = np.arange(500, 500 + h * w, dtype=np.uint16).reshape(1, h, w)
+        transform = rasterio.transform.from_origin(300000, 5000040, metres, metres)
+        profile = {"driver": "GTiff", "height": h, "width": w, "count": 1, "dtype": "uint16", "crs": "EPSG:32633"}
+        name = tmp_path / "in" / f"T32TQM_20230101_{band}_{metres}m.tif"
+        with rasterio.open(name, "w", transform=transform, **profile) as file:
+            file.write(given[metres])
+            file.set_band_description(1, band)
+    assert main(["compress", str(tmp_path / "in"), "-o", str(tmp_path / "a.swp"), "--lossless"]) == DONE
+    last = [str(side - 1) for side in size]
+    words = {"part": ["--window", *last, "1", "1"], "small": ["--preview", "4"]}
+    for out, more in words.items():
+        assert main(["decompress", str(tmp_path / "a.swp"), "-o", str(tmp_path / out), *more]) == DONE
+    for metres, values_ in given.items():
+        (name,) = (tmp_path / "part").glob(f"*_{metres}m.tif")
+        with rasterio.open(name) as file:
+            row, column = round((5000040 - file.transform.f) / metres), round((file.transform.c - 300000) / metres)
+            assert file.transform.a == metres
+            np.testing.assert_array_equal(
+                file.read(), values_[:, row : row + file.height, column : column + file.width]
+            )
+        with rasterio.open(tmp_path / "small" / name.name) as file:
+            assert (file.transform.a, file.transform.e) == (40, -40) and file.shape == (
+                -(-size[0] // 4),
+                -(-size[1] // 4),
+            )
+
+
 def test_python_reads_the_same_parts(scene: Path) -> None:
     import swathpack
 
