@@ -35,7 +35,7 @@ need_compiler = for c in $${CC%% *} cc gcc clang; do command -v $$c >/dev/null &
 help:
 	@sed -n 's/^#   //p' Makefile
 	@echo "make test-quick  the same without what takes long for its breadth: for every few lines"
-	@echo "make test-all    also the campaigns"
+	@echo "make test-all    also the campaigns, and every case of every test"
 	@echo "make bench       rate and quality against JPEG2000, JPEG XL and x265 on the val split of $(DATA)"
 	@echo "make train       transform, entropy model, export to models/edge (resumes from $(RUNS)/)"
 	@echo "make hil         standard campaign: 30 simulated days with every kind of fault; report in $(RUNS)/hil"

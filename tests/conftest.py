@@ -3,8 +3,10 @@
 import os
 import signal
 
-# Tensors of tests are small: a second thread of OpenMP waits more than it works, on a busy machine much more.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Tensors and matrices of tests are small: a second thread waits more than it works, on a busy machine much more, and the wait
+# costs as much processor time as work does: tests of files took up to twice as much.
+for library in ("OMP", "OPENBLAS"):
+    os.environ.setdefault(f"{library}_NUM_THREADS", "1")
 
 # A shell starts background jobs with SIGINT ignored, and children inherit that: the tests that interrupt them would wait in vain.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -32,8 +32,9 @@ class Port(Protocol):
 '''
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_everything_has_its_docstring(capsys: pytest.CaptureFixture[str]) -> None:
+    """What lint asks beside the tests."""
     assert docstrings.main() == 0, capsys.readouterr().out
 
 

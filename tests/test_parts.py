@@ -81,6 +81,31 @@ def test_what_runs_beside_counts_too(monkeypatch: pytest.MonkeyPatch, capsys) ->
     assert "lint" in capsys.readouterr().out.splitlines()[-2]
 
 
+@pytest.mark.parametrize(
+    "words",
+    [["--jobs", "0"], ["--jobs", "-1"], ["--also", "lint"], ["--also", "a='b"], ["--also", "a=no-such-program"]],
+)
+def test_options_that_mean_nothing_are_refused(words: list[str], monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    monkeypatch.setattr(parts, "commands", lambda arguments: pytest.fail("begun"))
+    with pytest.raises(SystemExit) as ended:
+        parts.main(words)
+    assert ended.value.code == 2 and words[1].partition("=")[2] in capsys.readouterr().err
+
+
+def test_a_part_that_does_not_end_when_asked_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "WAIT_S", 0.1)
+    deaf = (
+        "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); print('deaf', flush=True); time.sleep(60)"
+    )
+    running = run(
+        {"deaf": [sys.executable, "-c", deaf], "good": [sys.executable, "-c", "import time; time.sleep(2)"]}, 2
+    )
+    begun = time.monotonic()
+    assert next(running).name == "good"
+    running.close()
+    assert time.monotonic() - begun < 30
+
+
 def test_nobody_outlives_a_run_that_is_ended(tmp_path: Path) -> None:
     child = f"import os, time; print('begun', flush=True); open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid())); time.sleep(60)"
     alone = f"parts.commands = lambda a: {{'long': [{sys.executable!r}, '-c', {child!r}]}}"

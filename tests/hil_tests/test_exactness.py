@@ -131,10 +131,11 @@ def test_inputs_survive_the_way_to_another_processor(tiles: list[Any], truth: An
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("bands", [5, pytest.param(12, marks=pytest.mark.slow)])
 def test_pixels_are_the_same_by_every_way_and_a_difference_is_counted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bands: int
 ) -> None:
-    payloads = pixels.drawn_payloads()
+    payloads = [p for p in pixels.drawn_payloads() if p.shape[0] <= bands]
     pixels.save(tmp_path / "payloads.npz", payloads)
     assert pixels.load(tmp_path / "payloads.npz") == payloads
     truth, rows = pixels.digests(payloads), pixels.here(payloads)
@@ -144,8 +145,8 @@ def test_pixels_are_the_same_by_every_way_and_a_difference_is_counted(
         return (basis[:, ::-1].astype(np.float64) @ components[::-1]).astype(np.float32)
 
     monkeypatch.setattr("swathpack.edge.codec.transform_coder.spectral.turned_back", otherwise)
-    three = [p for p in payloads if p.shape[0] == 3]
-    rows, truth = pixels.here(three), [t for t, p in zip(truth, payloads) if p.shape[0] == 3]
+    three, truth = zip(*[(p, t) for p, t in zip(payloads, truth) if p.shape[0] == 3][:3])
+    rows = pixels.here(three)
     assert pixels.different(rows, truth)["pixels numpy"] > 0
     assert exactness.pixel_part("z80", rows, three)[1] != []
 

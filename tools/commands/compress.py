@@ -31,7 +31,7 @@ from swathpack.edge.stream import StreamError
 from swathpack.edge.stream.quality import MAX_SHIFT
 from swathpack.tools.errors import DONE, PARTLY, UsageError, UserError
 from swathpack.tools.files.encoder import SeriesEncoder
-from swathpack.tools.files.journal import JournalPool, fingerprint_of
+from swathpack.tools.files.journal import JournalPool, fingerprint_of, place_beside
 from swathpack.tools.files.models import open_model
 from swathpack.tools.files.outputs import Output, add_force
 from swathpack.tools.files.rasters import Series, read_series
@@ -221,8 +221,8 @@ def read_rows(args: argparse.Namespace) -> Series:
 def journal(args: argparse.Namespace, model: EdgeModel) -> TileStore:
     """The journal of --resume, beside the output. Raises UserError."""
     decides = {name: value for name, value in vars(args).items() if name not in UNDECIDING}
-    place = args.output.with_name(f"{args.output.name}.journal")
-    return TileStore(place, fingerprint_of(model, decides, args.input))
+    place = place_beside(args.output, args.input)
+    return TileStore(place, fingerprint_of(model, decides, args.input), force=args.force)
 
 
 class TileProgress(Progress):

@@ -35,10 +35,11 @@ from swathpack.edge.stream import StreamError
 from swathpack.edge.stream.header import MAGIC
 from swathpack.edge.stream.quality import is_learned
 from swathpack.tools.commands.compress import add_model_arguments, open_tile_model
-from swathpack.tools.errors import DONE, PARTLY, MissingPackageError, UsageError, UserError
+from swathpack.tools.errors import DONE, PARTLY, MissingPackageError, RefusedError, UsageError, UserError
 from swathpack.tools.files.decode_report import FrameReport, Report, ranges_of, spoken_errors
 from swathpack.tools.files.decoder import MAX_PIXELS, StreamDecoder, check_pixels
 from swathpack.tools.files.frame_store import Dates, FrameStore
+from swathpack.tools.files.journal import place_beside
 from swathpack.tools.files.models import add_synthesis, open_restorer
 from swathpack.tools.files.outputs import add_force, check_outputs, write_text
 from swathpack.tools.files.part_request import PREVIEWS, Part
@@ -131,10 +132,10 @@ def run(args: argparse.Namespace) -> int:
     model = open_tile_model(args)
     try:
         reading = Reading.of(args, open_restorer(args.synthesis, args.threads or all_cores()))
-        store = TileStore(*journal(args, model))
+        store = TileStore(*journal(args, model), force=args.force)
         decoder = StreamDecoder(model, reading.stream(), args.coder, store=store)
         check_pixels(reading.claimed(decoder.header), args.max_pixels)
-    except UsageError:
+    except (UsageError, RefusedError):
         raise
     except (StreamError, UserError) as error:
         raise UserError(_named(args.input, error)) from error
@@ -187,7 +188,7 @@ def journal(args: argparse.Namespace, model: EdgeModel) -> tuple[Path | None, st
     told = json.dumps(
         [__version__, model.digest.hex(), model.tables_digest.hex(), options, seen.st_size, seen.st_mtime_ns, "filters"]
     )
-    return args.output.with_name(f"{args.output.name}.journal"), hashlib.sha256(told.encode()).hexdigest()
+    return place_beside(args.output, [args.input]), hashlib.sha256(told.encode()).hexdigest()
 
 
 def _is_learned(decoder: StreamDecoder, index: int, tile: int) -> bool:
@@ -201,9 +202,8 @@ def decode(
     part, header = reading.part, decoder.header
     size = (header.height, header.width) if part is None else part.size
     wanted = range(header.frames) if part is None or not part.dates else part.dates
-    layers = layers if part is None else min(layers, part.layers)
     store, reports = FrameStore(*size, scratch), []
-    decoder.restorer = reading.restorer
+    decoder.restorer, decoder.most = reading.restorer, LAYERS if part is None else part.layers
     for index in range(header.frames):
         if index not in wanted:
             for tile in decoder.tiles_of.get(index, []):
@@ -234,13 +234,16 @@ def _whole_where_needed(
     """Tiles of a preview of which the beginning was too little are read whole; that others are cut is no damage. Their seams
     stay, with each other too: a window of the preview may hold one of two.
     """
-    short = {(found.frame, t.tile) for t in found.tiles if t.layers == 0}
+    assert reading.file is not None
+    begun = {tile for frame, tile in reading.file.begun if frame == found.frame}
+    short = {(found.frame, t.tile) for t in found.tiles if t.layers == 0 and t.tile in begun}
     found.tiles = [
-        replace(t, problem="") if t.layers else t for t in found.tiles if t.layers or t.q < 0 and not t.problem
+        replace(t, problem="") if t.tile in begun else t for t in found.tiles if (found.frame, t.tile) not in short
     ]
     if not short:
         return
     again = StreamDecoder(decoder.model, reading.stream(short), decoder.coder)
+    again.most = part.layers
     for index in range(found.frame):
         for tile in again.tiles_of.get(index, []):
             if _is_learned(again, index, tile):

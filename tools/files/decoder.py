@@ -29,7 +29,7 @@ from swathpack.edge.digests import bytes_digest
 from swathpack.edge.frame import Frame
 from swathpack.edge.radiometry import MAX_COUNT
 from swathpack.edge.stream import Header, Segment, Stream, StreamError, read_stream
-from swathpack.edge.stream.quality import TRANSFORM, is_learned
+from swathpack.edge.stream.quality import PREDICTIVE, TRANSFORM, is_learned
 from swathpack.tools import errors
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.decode_report import Decoded, FrameReport, Report, TileReport, ranges_of
@@ -44,8 +44,6 @@ from swathpack.tools.files.tile_parts import DecodedTile, TilePart
 from swathpack.tools.files.tile_store import TileStore
 
 MAX_PIXELS = 1 << 30  # in all frames, unless more is asked for
-
-
 _DOUBT = "its record may be among what was damaged: nodata and time are uncertain"
 
 
@@ -64,7 +62,8 @@ class StreamDecoder:
 
     Memory follows what the stream holds, not what its header claims; `frame` and `frames`, which return whole arrays,
     refuse more than `max_pixels`. data: the file, or what was read of it. pool: who decodes tiles, this process by
-    default. store: a journal of what is decoded. restorer: see `swathpack.tools.files.synthesis`, nobody by default.
+    default. store: a journal of what is decoded. restorer: see `swathpack.tools.files.synthesis`, nobody by default. most: layers
+    that tiles are decoded to, but for exact ones, whose layers are strips of rows.
     """
 
     def __init__(
@@ -87,7 +86,7 @@ class StreamDecoder:
                 f"{header.tables_digest.hex()}); "
                 f"this is model {model.digest.hex()} (tables {model.tables_digest.hex()})"
             )
-        self.model, self.header, self.coder, self.max_pixels = model, header, coder, max_pixels
+        self.model, self.header, self.coder, self.max_pixels, self.most = model, header, coder, max_pixels, LAYERS
         self.pool, self.store = pool, TileStore() if store is None else store
         self.restorer: Restorer | None = None
         self.windows = list(tile_windows(header.height, header.width, header.tile_size))
@@ -209,7 +208,7 @@ class StreamDecoder:
         outline = self.outline(index)
         if self.pool is None:
             for w in windows:
-                yield w, self._counts(index, w, layers, outline, valid.of(w))
+                yield w, self._counts(index, w, self._most(index, w, layers), outline, valid.of(w))
             return
         self.held.advance(index)
 
@@ -218,7 +217,7 @@ class StreamDecoder:
                 if f"{index} {w.index} {layers}" in self.store:
                     yield w, "nothing", ()
                 else:
-                    yield w, "decode", (self._part(index, w), layers, outline, valid.of(w))
+                    yield w, "decode", (self._part(index, w), self._most(index, w, layers), outline, valid.of(w))
 
         for w, found in self.pool.run(jobs()):
             done = self._journalled(f"{index} {w.index} {layers}", found)
@@ -228,12 +227,15 @@ class StreamDecoder:
                 self.dates.keep((index, w.index), done.date)
             yield w, done
 
+    def _most(self, index: int, window: TileWindow, layers: int) -> int:
+        return layers if self.by_tile[index, window.index][0].quality_byte == PREDICTIVE else min(layers, self.most)
+
     def _part(self, index: int, window: TileWindow) -> TilePart:
         """All that a tile is decoded from."""
-        segments = self.by_tile[index, window.index]
+        place = (index, window.index)
+        segments = self.by_tile[place]
         places = {(c.frame, window.index) for s in segments for c in s.contexts}
         held = {p: h for p in places if (h := self.held.get(p)) is not None}
-        place = (index, window.index)
         named, dates = self.held.names(place), self.dates.before(place)
         return TilePart(self.header, index, window, segments, held, self.coder, named, *dates)
 
@@ -375,9 +377,8 @@ class StreamDecoder:
             return f"damaged: {decoder.layers} of {segment.layer_stop} layers are good ({error})"
         how = "damaged" if segment.damaged else "cut"
         if segment.sound:
-            return (
-                f"cut: {decoder.layers} of {segment.layer_stop} layers" if decoder.layers < segment.layer_stop else ""
-            )
+            short = decoder.layers < segment.layer_stop
+            return f"cut: {decoder.layers} of {segment.layer_stop} layers" if short else ""
         if not checked:
             return f"cut: {decoder.layers} of {segment.layer_stop} layers, unchecked (stream version 1)"
         decoder.forget(decoder.confirmed)

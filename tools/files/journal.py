@@ -18,8 +18,10 @@ from swathpack import __version__
 from swathpack.edge.codec.model import EdgeModel
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.api import CODING_VERSION
+from swathpack.tools.files.outputs import check_output
 from swathpack.tools.files.packed import pack, unpack
 from swathpack.tools.files.pool import Job, Pool
+from swathpack.tools.files.sidecars import sidecars
 from swathpack.tools.files.tile_store import TileStore
 
 
@@ -55,13 +57,20 @@ class JournalPool:
             raise UserError(f"{self._store.path}: {error}; remove it to begin anew") from error
 
 
+def place_beside(output: Path, inputs: Iterable[Path]) -> Path:
+    """Where the journal of an output lies. Raises RefusedError where that is an input."""
+    place = output.with_name(f"{output.name}.journal")
+    check_output(place, inputs, force=True)
+    return place
+
+
 def fingerprint_of(model: EdgeModel, options: Mapping[str, Any], inputs: Iterable[Path]) -> str:
-    """A digest of all that decides the bytes: this version, the model, the options, names, sizes and times of the inputs.
-    Raises UserError.
+    """A digest of all that decides the bytes: this version, the model, the options, names, sizes and times of the inputs and of
+    what GDAL reads beside them. Raises UserError.
     """
     seen = []
     for path in inputs:
-        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path, *sidecars(path)]:
             try:
                 facts = file.stat()
             except OSError as error:

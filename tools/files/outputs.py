@@ -18,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 
 from swathpack.tools.errors import RefusedError, UserError
+from swathpack.tools.files.sidecars import sidecars
 
 
 def add_force(parser: argparse.ArgumentParser) -> None:
@@ -38,6 +39,8 @@ def check_output(target: Path, inputs: Iterable[Path] = (), force: bool = False)
     for source in inputs:
         if same_file(target, source):
             raise RefusedError(f"{target} is an input: give another output")
+        if any(same_file(target, beside) for beside in sidecars(source)):
+            raise RefusedError(f"{target} belongs to the input {source.name}: give another output")
         if target.is_dir() and source.is_file() and Path(os.path.realpath(source)).parent == target.resolve():
             raise RefusedError(f"{target} is the folder of the input {source.name}: give another output folder")
         if target.is_file() and source.is_dir() and source.resolve() in Path(os.path.realpath(target)).parents:
@@ -78,9 +81,12 @@ class Output:
         folder: bool = False,
         whole: bool = False,
     ) -> None:
-        check_output(target, inputs, force)
+        self.inputs = tuple(inputs)
+        check_output(target, self.inputs, force)
         self.given, self.folder, self.force, self.whole = target, folder, force, whole
         self.target = Path(os.path.realpath(target))
+        if whole:
+            self._check_inside()
         if self.target.exists() and self.target.is_dir() != folder:
             kind = "a folder" if self.target.is_dir() else "a file"
             raise RefusedError(f"{target} is {kind}: expected {'a folder' if folder else 'a file'}")
@@ -88,6 +94,12 @@ class Output:
             reason = "no permission" if self.target.parent.is_dir() else "no such folder"
             raise UserError(f"cannot write {target}: {reason}: {self.target.parent}")
         self._stage: Path | None = None
+
+    def _check_inside(self) -> None:
+        """A folder that goes as a whole takes with it whatever lies in it."""
+        for source in self.inputs:
+            if self.target in Path(os.path.realpath(source)).parents:
+                raise RefusedError(f"{self.given} holds the input {source}: give another output")
 
     def __enter__(self) -> Path:
         try:
@@ -128,8 +140,11 @@ class Output:
             self._exchange(place)
             return
         if self.folder and self.target.exists():
-            for path in sorted(p for p in place.rglob("*") if p.is_file()):
-                goal = Path(os.path.realpath(self.target / path.relative_to(place)))
+            parts = sorted(p.relative_to(place) for p in place.rglob("*") if p.is_file())
+            for part in parts:
+                check_output(self.target / part, self.inputs, force=True)
+            for part in parts:
+                path, goal = place / part, Path(os.path.realpath(self.target / part))
                 goal.parent.mkdir(parents=True, exist_ok=True)
                 _replace(path, goal)
             return
@@ -137,7 +152,7 @@ class Output:
             _sync(path)
         for path in sorted(place.parent.iterdir()):  # sidecars first: the file itself is what tells that all is there
             if path != place:
-                check_output(self.target.parent / path.name, force=self.force)
+                check_output(self.target.parent / path.name, self.inputs, self.force)
                 _replace(path, self.target.parent / path.name)
         _replace(place, self.target)
 

@@ -26,7 +26,7 @@ from swathpack.edge.stream import (
 )
 from swathpack.edge.stream import records as record_forms
 from swathpack.edge.stream.header import unpack_header
-from swathpack.edge.stream.quality import is_learned
+from swathpack.edge.stream.quality import PREDICTIVE, is_learned
 from swathpack.edge.stream.segment import RECORD_CRC_BYTES, SYNC, payload_of, unpack_front, wire_bytes
 from swathpack.edge.stream.short import SHORT_VERSION, head_holds, is_short_sync, is_weak, unpack_short
 from swathpack.tools import errors
@@ -48,10 +48,13 @@ class _Head:
 
 
 class PartFile:
-    """Raises UserError for a file that cannot be read, StreamError for one that is no stream. bytes_read: so far."""
+    """Raises UserError for a file that cannot be read, StreamError for one that is no stream. bytes_read: so far. begun: tiles of
+    which no more than the beginning was read, for there was more.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path, self.bytes_read = path, 0
+        self.begun = set[Place]()
         self._whole: Stream | None = None
         self._heads: list[_Head] = []
         self._frames: list[FrameRecord] = []
@@ -152,7 +155,8 @@ class PartFile:
 
     def stream(self, wanted: Iterable[Place], prefix_bytes: tuple[int, int] | None = None) -> Stream:
         """The stream with those tiles and what they need. prefix_bytes: no more of each payload, of the transform coder's and of
-        the learned codec's, unless others need it; what is read of it is then not checked.
+        the learned codec's, unless others need it; what is read of it is then not checked. Of an exact tile all is read: it is
+        coded row by row.
         """
         needed = self.needed(wanted)
         if self._whole is not None:
@@ -164,7 +168,9 @@ class PartFile:
             for head in heads:
                 learned = is_learned(head.segment.quality_byte)
                 place = head.segment.frame, head.segment.tile
-                whole = place in named or learned and bool(head.segment.contexts)
+                whole = (
+                    place in named or learned and bool(head.segment.contexts) or head.segment.quality_byte == PREDICTIVE
+                )
                 prefix = None if whole or prefix_bytes is None else prefix_bytes[learned]
                 segments.append(self._segment(file, head, prefix, marks))
         return Stream(self.header, tuple(self._frames), tuple(segments), tuple(self._extensions), (), self.size)
@@ -173,6 +179,7 @@ class PartFile:
         length = head.end - head.start
         if prefix_bytes is not None and head.payload_start - head.start + prefix_bytes < length:
             length = head.payload_start - head.start + prefix_bytes
+            self.begun.add((head.segment.frame, head.segment.tile))
             data = self._read(file, head.start, length)
             return replace(
                 head.segment, payload=payload_of(head.segment, data, head.payload_start - head.start).payload

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,7 @@ _PLACE_TAGS = (33550, 33922, 34264)  # pixel scale, tie point, transformation
 class Part:
     """full: rows and columns of the frames. rows, columns: (first, behind the last). bands: names, dates: numbers,
     empty for all. preview: pixels, each
-    way, that one pixel stands for.
+    way, that one pixel stands for. factors: pixels, each way, of the frames that one of a band makes on its own grid.
     """
 
     full: tuple[int, int]
@@ -34,6 +34,7 @@ class Part:
     bands: tuple[str, ...] = ()
     dates: tuple[int, ...] = ()
     preview: int = 1
+    factors: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def layers(self) -> int:
@@ -107,7 +108,7 @@ class Part:
 
     def _record(self, item: dict[str, Any]) -> dict[str, Any]:
         record = FileRecord.from_json(item)
-        factor = max(1, round(self.full[0] / max(record.shape[0], 1)))
+        factor = max((self.factors.get(band.frame, 1) for band in record.bands), default=1)
         if self.preview > 1:
             shape, step = self.size, self.preview / factor
         else:
@@ -165,7 +166,8 @@ def part_of(
         (first // unit * unit, min(-(-(first + n) // unit) * unit, side))
         for first, n, side in ((row, height, header.height), (column, width, header.width))
     )
-    return Part((header.height, header.width), rows, columns, tuple(bands), tuple(sorted(dates)), preview)
+    factors = dict(zip(header.bands, header.grid))
+    return Part((header.height, header.width), rows, columns, tuple(bands), tuple(sorted(dates)), preview, factors)
 
 
 def window_of_bbox(

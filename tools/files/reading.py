@@ -59,7 +59,9 @@ class Reading:
             )
         bands = [b.strip() for b in args.bands.split(",")] if args.bands else []
         return cls(
-            file=file, part=part_of(header, window, bands, _dates(args.dates), args.preview or 1), restorer=restorer
+            file=file,
+            part=part_of(header, window, bands, _dates(args.dates, header.frames), args.preview or 1),
+            restorer=restorer,
         )
 
     def stream(self, missing: Container[tuple[int, int]] | None = None) -> bytes | Stream:
@@ -111,13 +113,16 @@ def _samples(header: Header) -> int:
     return len(header.bands) * min(header.tile_size, header.height) * min(header.tile_size, header.width)
 
 
-def _dates(text: str | None) -> list[int]:
-    """`0,3,5-7`. Raises UserError."""
+def _dates(text: str | None, frames: int) -> list[int]:
+    """`0,3,5-7`, of so many. Raises UserError."""
     try:
         found: list[int] = []
         for word in (text or "").split(",") if text else []:
-            first, _, last = word.partition("-")
-            found += range(int(first), int(last or first) + 1)
+            first, dash, last = word.partition("-")
+            run = range(int(first), int(last if dash else first) + 1)
+            if not run:
+                raise ValueError(word)
+            found += run[: frames + 1]  # one number beyond them is enough to be refused by
     except ValueError as error:
         raise UsageError(f"--dates: expected numbers such as 0,3,5-7, found {text!r}") from error
     return found

@@ -10,6 +10,7 @@ a record (the power went) ends before it. Nothing in it is executed.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import tempfile
 import zlib
@@ -18,18 +19,21 @@ from typing import IO, Any
 
 import numpy as np
 
-from swathpack.tools.errors import UserError
+from swathpack.tools.errors import RefusedError, UserError
 
 _HEAD = 8
+_FIRST = b'{"fingerprint": '  # behind the head and 4 bytes, of every journal
 MEMORY_BYTES = 1 << 25  # of a store without a name, before it goes to the disk
 
 
 class TileStore:
     """Fields (bytes, numbers, texts, arrays) by key. A key that is put again takes its new fields. Raises UserError where the
-    disk is full.
+    disk is full, RefusedError for a journal that another run writes to, and without `force` for a file that is no journal.
     """
 
-    def __init__(self, path: Path | None = None, fingerprint: str = "", folder: Path | None = None) -> None:
+    def __init__(
+        self, path: Path | None = None, fingerprint: str = "", folder: Path | None = None, force: bool = False
+    ) -> None:
         self.path, self._places, self._end = path, dict[str, int](), 0
         self._file: IO[bytes] = (
             tempfile.SpooledTemporaryFile(MEMORY_BYTES, dir=None if folder is None else str(folder))  # noqa: SIM115 - `close` does
@@ -37,6 +41,7 @@ class TileStore:
             else self._opened(path)
         )
         if path is not None:
+            self._claim(path, force)
             self._recover(fingerprint)
 
     def _opened(self, path: Path) -> IO[bytes]:
@@ -44,6 +49,21 @@ class TileStore:
             return path.open("r+b" if path.exists() else "w+b")
         except OSError as error:
             raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+
+    def _claim(self, path: Path, force: bool) -> None:
+        """Two runs that write to one journal would mix what they made; other files are somebody's."""
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RefusedError(
+                f"{path} is the journal of a run that goes on: wait for it, or give another output"
+            ) from error
+        except OSError:  # a file system that knows no locks
+            pass
+        begin = self._file.read(_HEAD + 4 + len(_FIRST))
+        ours = begin[_HEAD + 4 :] == _FIRST[: max(len(begin) - _HEAD - 4, 0)] or not any(begin)
+        if not (ours or force):
+            raise RefusedError(f"{path} exists and is no journal: give another output, or --force to replace it")
 
     def _recover(self, fingerprint: str) -> None:
         """Find what is there; start anew where it is another run's."""

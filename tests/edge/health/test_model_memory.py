@@ -17,9 +17,15 @@ from swathpack.edge.health.scrub import Scrubber
 from tests.codec_models import shipped
 
 
+@pytest.fixture(scope="module")
+def model() -> EdgeModel:
+    """One of these tests' own: all that they change is repaired."""
+    return EdgeModel()
+
+
 @pytest.fixture
-def watched() -> tuple[EdgeModel, Scrubber, list[events.EventKind]]:
-    model, told = EdgeModel(), []
+def watched(model: EdgeModel) -> tuple[EdgeModel, Scrubber, list[events.EventKind]]:
+    told: list[events.EventKind] = []
     log = EventLog(ManualClock())
     log.report = lambda kind, **_: told.append(kind)  # type: ignore[assignment,method-assign]
     scrubber = Scrubber(log)

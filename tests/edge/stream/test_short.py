@@ -15,6 +15,7 @@ from swathpack.edge.stream import (
     Header,
     Marks,
     Segment,
+    Stream,
     StreamError,
     StreamWriter,
     header_bytes,
@@ -204,9 +205,8 @@ def test_a_context_must_be_in_the_file_before():
         StreamWriter(SMALL).add(tile(1, TRANSFORM, b"x", (1,)))
 
 
-def check(data: bytes) -> set[tuple[int, int]]:
+def check(stream: Stream) -> set[tuple[int, int]]:
     """Places of whole tiles; all are true ones, and so are heads and beginnings of those that are not whole."""
-    stream = read_stream(data)
     for s in stream.segments:
         truth = BY_PLACE[s.frame, s.tile]
         if s.sound:
@@ -218,14 +218,30 @@ def check(data: bytes) -> set[tuple[int, int]]:
     return whole
 
 
+def spans() -> list[range]:
+    """Where the records of DATA are."""
+    found = read_stream(DATA).segments
+    return [range(s.offset, s.offset + overhead_in(WIDE, s, len(s.payload)) + len(s.payload)) for s in found]
+
+
+def places(every: int) -> list[int]:
+    """Of the bytes behind the header each so many, and all that are near to the ends of a record."""
+    near = {at for span in spans() for at in (*span[:12], *span[-12:])}
+    return [at for at in range(header_bytes(WIDE), len(DATA)) if at % every == 0 or at in near]
+
+
+EVERY = pytest.mark.parametrize("every", [5, pytest.param(1, marks=pytest.mark.slow)])
+
+
 @pytest.mark.long
-def test_a_cut_at_every_byte_is_named_and_gives_true_data():
-    ends = [s.offset + overhead_in(WIDE, s, len(s.payload)) + len(s.payload) for s in read_stream(DATA).segments]
-    starts = {s.offset for s in read_stream(DATA).segments}
+@EVERY
+def test_a_cut_at_every_byte_is_named_and_gives_true_data(every):
+    ends, starts = [span.stop for span in spans()], {span.start for span in spans()}
     assert ends[-1] == len(DATA)
-    for cut in range(header_bytes(WIDE), len(DATA)):
-        assert len(check(DATA[:cut])) == sum(end <= cut for end in ends)
-        problems = read_stream(DATA[:cut]).problems
+    for cut in places(every):
+        stream = read_stream(DATA[:cut])
+        assert len(check(stream)) == sum(end <= cut for end in ends)
+        problems = stream.problems
         assert problems[0].kind == "short" and all(p.offset in starts for p in problems[1:])
 
 
@@ -236,16 +252,16 @@ def test_a_cut_long_record_gives_its_payload_so_far():
 
 
 @pytest.mark.long
-def test_a_flip_in_any_byte_costs_its_record_and_what_was_coded_against_it():
-    spans = {}
-    for s in read_stream(DATA).segments:
-        end = s.offset + overhead_in(WIDE, s, len(s.payload)) + len(s.payload)
-        spans |= dict.fromkeys(range(s.offset, end), (s.frame, s.tile))
-    for at in range(header_bytes(WIDE), len(DATA)):
+@EVERY
+def test_a_flip_in_any_byte_costs_its_record_and_what_was_coded_against_it(every):
+    found = zip(spans(), SEGMENTS)
+    owner = {at: (s.frame, s.tile) for span, s in found for at in span}
+    for at in places(every):
         damaged = bytearray(DATA)
         damaged[at] ^= 1 << (at % 8)
-        assert check(bytes(damaged)) == set(BY_PLACE) - against(spans[at])
-        assert not any(s.truncated for s in read_stream(bytes(damaged)).segments)
+        stream = read_stream(bytes(damaged))
+        assert check(stream) == set(BY_PLACE) - against(owner[at])
+        assert not any(s.truncated for s in stream.segments)
 
 
 def test_neighbours_of_damaged_records_come_back():
@@ -344,7 +360,7 @@ def test_random_splices(data):
             raw[at : at + b - a] = DATA[a:b]
         elif action == "garbage":
             raw[at:at] = data.draw(st.binary(max_size=40))
-    check(bytes(raw)) if bytes(raw) != DATA else None
+    check(read_stream(bytes(raw))) if bytes(raw) != DATA else None
 
 
 def test_noise_passes_as_seldom_as_said():

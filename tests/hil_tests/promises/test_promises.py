@@ -1,6 +1,7 @@
 """Small versions of the campaigns; the full ones are marked slow."""
 
 import random
+import subprocess
 from collections import Counter
 
 import pytest
@@ -172,10 +173,22 @@ def test_the_ground_under_fire(tmp_path, size, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+OFTEN = """
+import json, sys
+from dataclasses import asdict
+from pathlib import Path
+from swathpack.hil_tests.promises import hostile
+hostile.FILES_A_PASS = 30
+for so_far in hostile.work(Path(sys.argv[1]), *map(int, sys.argv[2:])):
+    print(json.dumps(asdict(so_far)), flush=True)
+"""
+
+
 def test_a_worker_under_fire_that_is_ended_still_tells_what_it_did(tmp_path, monkeypatch, capsys):
-    """It is killed by what it runs; what it had told before stays, and is no success."""
+    """It is killed by what it runs; what it had told before stays, and is no success. It tells after 30 files, not after 400."""
     monkeypatch.setattr(hostile, "PROGRESS_S", 0.0)
-    heard = hostile._heard
+    heard, start = hostile._heard, subprocess.Popen
+    monkeypatch.setattr(subprocess, "Popen", lambda c, **options: start([c[0], "-c", OFTEN, *c[3:]], **options))
 
     def kill_after_the_first(run):
         for outcome in heard(run):
@@ -183,10 +196,10 @@ def test_a_worker_under_fire_that_is_ended_still_tells_what_it_did(tmp_path, mon
             yield outcome
 
     monkeypatch.setattr(hostile, "_heard", kill_after_the_first)
-    outcome = hostile.campaign(tmp_path, 3 * 400)
+    outcome = hostile.campaign(tmp_path, 300)
     assert 0 < outcome.files < outcome.wanted and outcome.cpu_s > 0
     assert not outcome.good and "the process ended with -9" in outcome.failures[0]
-    assert f"{outcome.files} of 1200 files" in capsys.readouterr().err
+    assert f"{outcome.files} of 300 files" in capsys.readouterr().err
 
 
 def test_the_ground_under_fire_sees_what_it_looks_for(tmp_path, monkeypatch):

@@ -4,22 +4,41 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from functools import partial
+from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from swathpack.edge.bands import BANDS
 from swathpack.hil_tests.simulation.made_frames import values
+from swathpack.tools import cli
 from swathpack.tools.bench import whole_tile
-from swathpack.tools.errors import UserError
+from swathpack.tools.errors import DONE, UserError
 
 pytestmark = pytest.mark.long
 
 pytest.importorskip("rasterio")
 
 
-def test_a_small_scene(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def in_this_process(find: Callable[..., float], *given: Any) -> float:
+    """A level that is looked for without a process a try: those of the table show that commands are run in their own."""
+
+    def here(*words: str) -> whole_tile.Run:
+        assert cli.main(list(words)) == DONE
+        return whole_tile.Run(1, 1, 1)
+
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(StringIO()):
+        patch.setattr(whole_tile, "run", here)
+        return find(*given)
+
+
+def test_a_small_scene(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(whole_tile, "level_taking", partial(in_this_process, whole_tile.level_taking))
     np.savez(tmp_path / "0.npz", data=values(260, 250, 1), bands=np.array(BANDS))
     words = [
         str(tmp_path),

@@ -162,7 +162,7 @@ def test_the_same_again_sends_nothing(root: Path, tmp_path: Path) -> None:
     assert not {"receive", "unpack", "switch"} & {told["step"] for told in flash(root, path)}
 
 
-@pytest.mark.parametrize("passed", [0, 5, 7])
+@pytest.mark.parametrize("passed", [0, 5, pytest.param(7, marks=pytest.mark.slow)])
 def test_a_cut_connection_is_made_again(root: Path, tmp_path: Path, passed: int) -> None:
     (root / "cut").write_text(str(passed))
     ready = Slots(root / "opt/swathpack")

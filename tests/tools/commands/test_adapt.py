@@ -1,8 +1,10 @@
 """Fine-tuning on a folder: what is trained on, what is held out, the model directory, refusals."""
 
 import argparse
+import importlib
 import json
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +70,10 @@ def test_a_model_directory_that_codes(
     pytest.importorskip("torch")
     pytest.importorskip("onnx")
     monkeypatch.setattr(adapt, "JUDGED_STEPS", (32, 40))
+    training = importlib.import_module("swathpack.codec.adapt")
+    monkeypatch.setattr(training, "Effort", partial(training.Effort, batch=1, size=64))
+    if parts == "synthesis":  # its golden vectors are the shipped model's, copied: no need to make others first
+        monkeypatch.setattr("swathpack.export.manifest.write_golden", lambda _, path: path.write_bytes(b""))
     words = [folder, "-o", tmp_path / "model", "--minutes", "0.0005", "--parts", parts]
     assert adapt.run(arguments(*words)) == 0
     text = capsys.readouterr().out
@@ -78,9 +84,11 @@ def test_a_model_directory_that_codes(
     told = [[(event.engine, event.reason) for event in model.engine_events] for model in (made, shipped())]
     assert told[0] == told[1]
     same = [
-        n for n in ("analysis.onnx", "entropy.npz") if _bytes(tmp_path / "model" / n) == _bytes(DEFAULT_DIRECTORY / n)
+        n
+        for n in ("analysis.onnx", "entropy.npz", "golden.npz")
+        if _bytes(tmp_path / "model" / n) == _bytes(DEFAULT_DIRECTORY / n)
     ]
-    assert same == (["analysis.onnx", "entropy.npz"] if parts == "synthesis" else ["analysis.onnx"])
+    assert same == (["analysis.onnx", "entropy.npz", "golden.npz"] if parts == "synthesis" else ["analysis.onnx"])
     told = json.loads((tmp_path / "model" / "adapted.json").read_text())
     assert told["dates"] == 3 and set(told["steps"]) == (
         {"synthesis"} if parts == "synthesis" else {"entropy", "synthesis"}

@@ -44,6 +44,20 @@ def compressed(cube: Path, *options: Any) -> Path:
     return out
 
 
+@pytest.fixture(scope="module")
+def coded(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The stream of `cube`, made once."""
+    return compressed(write_cube(tmp_path_factory.mktemp("coded") / "cube.npz", 2)).read_bytes()
+
+
+@pytest.fixture
+def stream(cube: Path, coded: bytes) -> Path:
+    """A copy of it beside the cube, to be damaged or refused."""
+    path = cube.with_suffix(".swp")
+    path.write_bytes(coded)
+    return path
+
+
 @pytest.mark.parametrize(
     ("options", "limit"),
     [(["--bytes-per-frame", 900], 1800), (["--bytes", 1500], 1500), (["--layers", 3], None), ([], None)],
@@ -111,9 +125,8 @@ def test_geotiffs_carry_their_georeference(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.999])
 def test_a_cut_file_is_decoded_and_what_is_missing_is_named(
-    cube: Path, tmp_path: Path, share: float, capsys: Any
+    stream: Path, tmp_path: Path, share: float, capsys: Any
 ) -> None:
-    stream = compressed(cube)
     data = stream.read_bytes()
     stream.write_bytes(data[: int(share * len(data))])
     assert swathpack("decompress", stream, "-o", tmp_path / "out.npz") == PARTLY
@@ -234,20 +247,20 @@ def test_missing_and_foreign_inputs_are_refused(tmp_path: Path, capsys: Any) -> 
         assert "expected a SwathPack stream" in refused(capsys, command[0], tmp_path / "text.npz", *command[1:])
 
 
-def test_a_stream_of_another_model_is_refused(cube: Path, tmp_path: Path, capsys: Any) -> None:
+def test_a_stream_of_another_model_is_refused(stream: Path, tmp_path: Path, capsys: Any) -> None:
     from dataclasses import replace
 
     from swathpack.edge.stream import StreamWriter, read_stream
 
-    stream = compressed(cube)
     header = read_stream(stream.read_bytes()).header
     stream.write_bytes(StreamWriter(replace(header, model_digest=b"another!")).to_bytes())
     said = refused(capsys, "decompress", stream, "-o", tmp_path / "x.npz")
     assert b"another!".hex() in said and "this is model" in said
 
 
-def test_unwritable_outputs_are_refused_and_leave_nothing(cube: Path, tmp_path: Path, capsys: Any) -> None:
-    stream = compressed(cube)
+def test_unwritable_outputs_are_refused_and_leave_nothing(
+    cube: Path, stream: Path, tmp_path: Path, capsys: Any
+) -> None:
     folder = tmp_path / "folder.swp"
     folder.mkdir()
     before = sorted(p.name for p in tmp_path.iterdir())
@@ -268,9 +281,9 @@ def test_unwritable_outputs_are_refused_and_leave_nothing(cube: Path, tmp_path: 
     ids=str,
 )
 def test_decompress_refuses_bad_options(
-    cube: Path, tmp_path: Path, options: list[Any], message: str, capsys: Any
+    stream: Path, tmp_path: Path, options: list[Any], message: str, capsys: Any
 ) -> None:
-    assert message in refused(capsys, "decompress", compressed(cube), "-o", tmp_path / "x.npz", *options, code=USAGE)
+    assert message in refused(capsys, "decompress", stream, "-o", tmp_path / "x.npz", *options, code=USAGE)
 
 
 def test_help_names_every_command(capsys: Any) -> None:
@@ -286,10 +299,8 @@ def test_a_mistyped_command_is_told_of_the_nearest(word: str, meant: str | None,
     assert (f"did you mean {meant}?" in said) if meant else ("did you mean" not in said and "--help" in said)
 
 
-def test_numbers_with_exponents_are_no_options(cube: Path, tmp_path: Path, capsys: Any) -> None:
-    said = refused(
-        capsys, "decompress", compressed(cube), "-o", tmp_path / "x.npz", "--bbox", "-1e308", "-.5e1", "-1.", "2"
-    )
+def test_numbers_with_exponents_are_no_options(stream: Path, tmp_path: Path, capsys: Any) -> None:
+    said = refused(capsys, "decompress", stream, "-o", tmp_path / "x.npz", "--bbox", "-1e308", "-.5e1", "-1.", "2")
     assert "--bbox" in said and "argument" not in said
 
 

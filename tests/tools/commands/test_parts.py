@@ -114,6 +114,37 @@ def test_a_preview_is_the_mean_of_pixels(
     np.testing.assert_array_equal(pixels(tmp_path / "b.tif"), found)
 
 
+@pytest.mark.parametrize("words", [["--lossless"], ["--max-error", "3"], ["--quality", "40", "--region", "0,0,9,9"]])
+def test_a_preview_of_exact_tiles_is_their_mean_to_the_last_row(
+    tmp_path: Path, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.savez(tmp_path / "a.npz", data=values(96, 80, 1, 2)[:, :2], bands=["B02", "B08"])
+    stream, whole, small = tmp_path / "a.swp", tmp_path / "whole.npz", tmp_path / "small.npz"
+    assert main(["compress", str(tmp_path / "a.npz"), "-o", str(stream), *words]) == DONE
+    assert main(["decompress", str(stream), "-o", str(whole)]) == DONE
+    assert main(["decompress", str(stream), "-o", str(small), "--preview", "16"]) == DONE
+    wanted = np.load(whole)["data"].reshape(1, 2, 6, 16, 5, 16).mean(axis=(3, 5))
+    assert np.abs(np.load(small)["data"] - wanted).max() <= 0.5
+    data = bytearray(stream.read_bytes())
+    data[len(data) * 2 // 3] ^= 1
+    stream.write_bytes(data)
+    capsys.readouterr()
+    assert main(["decompress", str(stream), "-o", str(small), "--preview", "16", "--force"]) == PARTLY
+    assert "0 of 1 frames whole" in capsys.readouterr().out
+
+
+def test_a_preview_of_less_than_it_takes_says_so(
+    scene: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = bytearray((scene / "scene.swp").read_bytes())
+    (tmp_path / "cut.swp").write_bytes(data[: len(data) // 4])
+    words = ["decompress", str(tmp_path / "cut.swp"), "-o", str(tmp_path / "a.npz"), "--dates", "0"]
+    assert main(words) == PARTLY
+    said = [line for line in capsys.readouterr().out.splitlines() if "payload bytes are good" in line]
+    assert main([*words, "--preview", "4", "--force"]) == PARTLY
+    assert said and said == [line for line in capsys.readouterr().out.splitlines() if "payload bytes are good" in line]
+
+
 @pytest.mark.parametrize(
     "words", [["--window", "250", "500", "20", "30"], ["--window", "512", "0", "16", "512", "--preview", "4"]]
 )
@@ -184,6 +215,39 @@ def test_damage_within_a_part_is_named_and_beside_it_does_no_harm(
     main(["decompress", str(tmp_path / "scene.swp"), "-o", str(tmp_path / "c.npz"), *words])
     found = re.findall(r"read (\d+) of", capsys.readouterr().out)
     assert int(found[-1]) >= len(data) // 2
+
+
+@pytest.mark.parametrize("size", [(7, 13), (1, 5), (13, 7)])
+def test_small_files_of_coarser_grids_keep_their_pixels(tmp_path: Path, size: tuple[int, int]) -> None:
+    given = {}
+    (tmp_path / "in").mkdir()
+    for metres, band in ((10, "B02"), (20, "B05"), (60, "B09")):
+        h, w = (-(-side * 10 // metres) for side in size)
+        given[metres] = np.arange(500, 500 + h * w, dtype=np.uint16).reshape(1, h, w)
+        transform = rasterio.transform.from_origin(300000, 5000040, metres, metres)
+        profile = {"driver": "GTiff", "height": h, "width": w, "count": 1, "dtype": "uint16", "crs": "EPSG:32633"}
+        name = tmp_path / "in" / f"T32TQM_20230101_{band}_{metres}m.tif"
+        with rasterio.open(name, "w", transform=transform, **profile) as file:
+            file.write(given[metres])
+            file.set_band_description(1, band)
+    assert main(["compress", str(tmp_path / "in"), "-o", str(tmp_path / "a.swp"), "--lossless"]) == DONE
+    last = [str(side - 1) for side in size]
+    words = {"part": ["--window", *last, "1", "1"], "small": ["--preview", "4"]}
+    for out, more in words.items():
+        assert main(["decompress", str(tmp_path / "a.swp"), "-o", str(tmp_path / out), *more]) == DONE
+    for metres, values_ in given.items():
+        (name,) = (tmp_path / "part").glob(f"*_{metres}m.tif")
+        with rasterio.open(name) as file:
+            row, column = round((5000040 - file.transform.f) / metres), round((file.transform.c - 300000) / metres)
+            assert file.transform.a == metres
+            np.testing.assert_array_equal(
+                file.read(), values_[:, row : row + file.height, column : column + file.width]
+            )
+        with rasterio.open(tmp_path / "small" / name.name) as file:
+            assert (file.transform.a, file.transform.e) == (40, -40) and file.shape == (
+                -(-size[0] // 4),
+                -(-size[1] // 4),
+            )
 
 
 def test_python_reads_the_same_parts(scene: Path) -> None:

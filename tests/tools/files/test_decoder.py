@@ -315,13 +315,19 @@ def lost_case() -> bytes:
     return SeriesEncoder(shipped(), series(64, 64, 2, seed=6), intra_every=1, mode="learned").at_quality(8)
 
 
+@lru_cache(maxsize=16)
+def whole_of(layers: int, frame: int) -> np.ndarray:
+    """A date of the whole stream, of so many layers."""
+    return decode(lost_case(), layers).frames[frame].data
+
+
 def check_good_prefix(data: bytes, frame: int) -> int:
     """That a frame is named and is what the whole stream gives of so many layers; returns how many."""
     found = decode(data)
     tile = found.reports[frame].tiles[0]
     assert tile.problem and found.reports[frame].missing and tile.layers < 16
     if tile.layers:
-        np.testing.assert_array_equal(found.frames[frame].data, decode(lost_case(), tile.layers).frames[frame].data)
+        np.testing.assert_array_equal(found.frames[frame].data, whole_of(tile.layers, frame))
     else:
         assert not found.frames[frame].valid.any()
     return tile.layers

@@ -36,7 +36,9 @@ def rmse(dates: list[Frame], size: int) -> float:
     return float(np.sqrt(np.mean([(np.asarray(d.data, np.float64) - f.data) ** 2 for d, f in zip(drawn, dates)])))
 
 
-@pytest.mark.parametrize(("bands", "sizes"), [(1, (480, 1000)), (4, (1700, 4000))])
+@pytest.mark.parametrize(
+    ("bands", "sizes"), [(1, (480, 1000)), (4, (4000,)), pytest.param(4, (1700, 4000), marks=pytest.mark.slow)]
+)
 def test_what_moves_costs_little_more_than_what_stays(
     bands: int, sizes: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
 ):

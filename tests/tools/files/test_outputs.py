@@ -38,6 +38,34 @@ def test_an_input_is_never_the_output(original: Path, tmp_path: Path, monkeypatc
     assert RefusedError("").exit_code == REFUSED
 
 
+def test_a_file_of_a_folder_is_no_way_to_an_input(original: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    (folder / "b.tif").symlink_to(original)
+    with (
+        pytest.raises(RefusedError, match="is an input"),
+        Output(folder, [original], force=True, folder=True) as place,
+    ):
+        (place / "a.tif").write_bytes(b"new")
+        (place / "b.tif").write_bytes(b"new")
+    assert original.read_bytes() == b"original" and names(folder) == ["b.tif"], "nothing is replaced before"
+
+
+def test_a_folder_that_goes_as_a_whole_holds_no_input(original: Path, tmp_path: Path) -> None:
+    (tmp_path / "group/band").mkdir(parents=True)
+    inside = original.rename(tmp_path / "group/band/in.npz")
+    with pytest.raises(RefusedError, match="holds the input"):
+        Output(tmp_path / "group", [inside], force=True, folder=True, whole=True)
+
+
+@pytest.mark.parametrize("name", ["in.npz.msk", "in.npz.aux.xml", "in.tfw"])
+def test_what_is_read_beside_an_input_is_never_the_output(original: Path, tmp_path: Path, name: str) -> None:
+    check_output(tmp_path / name, [original], force=True)
+    (tmp_path / name).write_bytes(b"mask")
+    with pytest.raises(RefusedError, match="belongs to the input in.npz"):
+        check_output(tmp_path / name, [original], force=True)
+
+
 def test_what_exists_needs_force(tmp_path: Path) -> None:
     target = tmp_path / "out.swp"
     write_text(target, "one", force=False)

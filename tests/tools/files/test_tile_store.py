@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from swathpack.tools.errors import RefusedError
 from swathpack.tools.files.tile_store import TileStore
 
 FIELDS = {
@@ -62,3 +63,21 @@ def test_another_runs_journal_is_begun_anew_and_a_finished_one_is_gone(tmp_path:
     assert len(other) == 0
     other.close(done=True)
     assert not path.exists()
+
+
+def test_two_runs_do_not_share_a_journal(tmp_path: Path) -> None:
+    first = TileStore(tmp_path / "j", "mine")
+    first.put("a", payload=b"1")
+    with pytest.raises(RefusedError, match="journal of a run that goes on"):
+        TileStore(tmp_path / "j", "mine", force=True)
+    first.close()
+    assert "a" in TileStore(tmp_path / "j", "mine")
+
+
+@pytest.mark.parametrize("stale", [b"my notes of the pass, not yours", b"x" * 13])
+def test_a_file_that_is_no_journal_is_replaced_by_force_only(tmp_path: Path, stale: bytes) -> None:
+    (tmp_path / "j").write_bytes(stale)
+    with pytest.raises(RefusedError, match="is no journal"):
+        TileStore(tmp_path / "j", "mine")
+    assert (tmp_path / "j").read_bytes() == stale
+    TileStore(tmp_path / "j", "mine", force=True).put("a", payload=b"1")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -25,6 +26,13 @@ from swathpack.tools.files.pool import Job
 from swathpack.tools.files.tile_store import TileStore
 from swathpack.tools.files.workers import LocalPool, WorkerEndedError, WorkerPool, open_pool
 from tests.codec_models import shipped
+
+
+@pytest.fixture(scope="module", params=[2, pytest.param(4, marks=pytest.mark.slow)])
+def pool(request: pytest.FixtureRequest) -> Iterator[WorkerPool]:
+    """So many workers, started once."""
+    with WorkerPool(request.param, shipped()) as found:
+        yield found
 
 
 def frames(bands: int, height: int = 300, width: int = 270, dates: int = 1) -> list[Frame]:
@@ -56,13 +64,12 @@ def alike(a: Decoded, b: Decoded) -> None:
         np.testing.assert_array_equal(mine.valid, other.valid)
 
 
-def test_results_come_in_order_and_errors_are_told() -> None:
+def test_results_come_in_order_and_errors_are_told(pool: WorkerPool) -> None:
     many = [job(i) for i in range(20)]
-    with WorkerPool(2, shipped()) as pool:
-        assert [tag for tag, _ in pool.run(many)] == list(range(20))
-        with pytest.raises(TypeError):
-            list(pool.run([*many[:3], (99, "decode", ()), *many[3:]]))
-        assert len(list(pool.run(many))) == 20
+    assert [tag for tag, _ in pool.run(many)] == list(range(20))
+    with pytest.raises(TypeError):
+        list(pool.run([*many[:3], (99, "decode", ()), *many[3:]]))
+    assert len(list(pool.run(many))) == 20
 
 
 def test_a_worker_that_dies_is_an_error_and_none_outlives_its_pool() -> None:
@@ -85,14 +92,15 @@ def test_no_scratch_file_has_a_name(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == [] and len(store.get("a")["payload"]) == 1 << 26
 
 
-CASES = {"three": (3, 300, 270, 1), "dates": (4, 64, 280, 3), "learned": (12, 64, 280, 2)}
+CASES = {"three": (3, 300, 270, 1), "dates": (4, 32, 272, 3), "learned": (12, 32, 272, 2)}
 
 
 def coded(case: str, pool: WorkerPool | None) -> list[bytes]:
-    """The streams of a case, by each way to ask for one."""
+    """The streams of a case, by each way to ask for one; at a level, of all layers or of some."""
     encoder = SeriesEncoder(shipped(), frames(*CASES[case]), mode="learned" if case == "learned" else "auto", pool=pool)
-    streams = [encoder.at_quality(30), encoder.at_quality(24, 5)]
-    return [*streams, encoder.in_total(4000), encoder.per_frame(2500), encoder.exact(3)]
+    levels = {"three": ((30, 16), (24, 5)), "dates": ((30, 16),), "learned": ((24, 5),)}[case]
+    streams = [encoder.at_quality(*level) for level in levels]
+    return [*streams, encoder.in_total(3000), encoder.per_frame(1500), encoder.exact(3)]
 
 
 @cache
@@ -101,11 +109,9 @@ def coded_here(case: str) -> list[bytes]:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("workers", [2, 4])
-def test_any_number_of_workers_makes_the_same_bytes(workers: int) -> None:
-    with WorkerPool(workers, shipped()) as pool:
-        for case in CASES:
-            assert coded(case, pool) == coded_here(case)
+def test_any_number_of_workers_makes_the_same_bytes(pool: WorkerPool) -> None:
+    for case in CASES:
+        assert coded(case, pool) == coded_here(case)
 
 
 def test_a_payload_that_stops_where_nothing_more_is_wanted_is_cut_alike() -> None:
@@ -122,41 +128,39 @@ def test_a_payload_that_stops_where_nothing_more_is_wanted_is_cut_alike() -> Non
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("workers", [2, 4])
-def test_any_number_of_workers_decodes_the_same_frames_and_reports(tmp_path: Path, workers: int) -> None:
+def test_any_number_of_workers_decodes_the_same_frames_and_reports(tmp_path: Path, pool: WorkerPool) -> None:
     masked = frames(3)[0]
     masked.data[:, :40, :50] = 0
     streams = [SeriesEncoder(shipped(), [Frame(masked.data, masked.bands)]).in_total(4000)]
     streams.append(SeriesEncoder(shipped(), series(64, 280, 3, seed=4), mode="learned").at_quality(36))
     streams += [streams[-1][: len(streams[-1]) * 2 // 3], chained(), chained()[: len(chained()) * 2 // 3]]
-    with WorkerPool(workers, shipped()) as pool:
-        for number, data in enumerate(streams):
-            alone = StreamDecoder(shipped(), data).frames()
-            for again in range(2):  # the second time from the journal
-                store = TileStore(tmp_path / f"{number}", "mine")
-                assert bool(len(store)) == bool(again)
-                alike(StreamDecoder(shipped(), data, pool=pool, store=store).frames(), alone)
-                store.close()
+    for number, data in enumerate(streams):
+        alone = StreamDecoder(shipped(), data).frames()
+        for again in range(2):  # the second time from the journal
+            store = TileStore(tmp_path / f"{number}", "mine")
+            assert bool(len(store)) == bool(again)
+            alike(StreamDecoder(shipped(), data, pool=pool, store=store).frames(), alone)
+            store.close()
 
 
-def test_dates_that_are_not_kept_are_decoded_again_by_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dates_that_are_not_kept_are_decoded_again_by_workers(
+    pool: WorkerPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     alone = StreamDecoder(shipped(), chained()).frames()
     assert not alone.problems
     monkeypatch.setattr(held_dates, "HELD_BYTES", 0)  # here; the workers keep what they are sent
-    with WorkerPool(2, shipped()) as pool:
-        alike(StreamDecoder(shipped(), chained(), pool=pool).frames(), alone)
-        few = StreamDecoder(shipped(), chained(), pool=pool)
-        report = few.report(5)
-        tiles = dict(few.tiles(report))  # the last date alone: all before it is found by need
+    alike(StreamDecoder(shipped(), chained(), pool=pool).frames(), alone)
+    few = StreamDecoder(shipped(), chained(), pool=pool)
+    report = few.report(5)
+    tiles = dict(few.tiles(report))  # the last date alone: all before it is found by need
     assert not report.problem and not any(t.problem for t in report.tiles)
     for window, tile in tiles.items():
         np.testing.assert_array_equal(tile.data, window.of(alone.frames[5].data))
 
 
-def test_what_is_wrong_with_a_date_is_told_alike_by_workers() -> None:
+def test_what_is_wrong_with_a_date_is_told_alike_by_workers(pool: WorkerPool) -> None:
     stream = read_stream(chained())
     cut = replace(stream, segments=tuple(s for s in stream.segments if (s.frame, s.tile) != (1, 0)))
     alone = StreamDecoder(shipped(), cut).frames()
     assert any("needs frame 1 as context, which is not here" in line for line in alone.problems)
-    with WorkerPool(2, shipped()) as pool:
-        alike(StreamDecoder(shipped(), cut, pool=pool).frames(), alone)
+    alike(StreamDecoder(shipped(), cut, pool=pool).frames(), alone)

@@ -17,7 +17,8 @@ from swathpack.tools.plan.passes import Contact, all_contacts
 from swathpack.tools.plan.schedule import make_schedule
 
 NAMES = sorted(p.stem for p in PRESETS.glob("*.toml") if p.stem != "stations")
-DAYS = (1, 2, 3, 5, 10, 30)
+SLOW = pytest.mark.slow
+DAYS = (1, pytest.param(2, marks=SLOW), 3, pytest.param(5, marks=SLOW), 10, pytest.param(30, marks=SLOW))
 
 
 def planned(plan: Plan) -> tuple[Budget, tuple[Contact, ...]]:

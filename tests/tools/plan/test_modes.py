@@ -146,7 +146,7 @@ def test_few_bands_and_the_learned_mode(write_plan, capsys: pytest.CaptureFixtur
     assert "measured with 12 bands, not with 4" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("days", ["1", "5"])
+@pytest.mark.parametrize("days", ["1", pytest.param("5", marks=pytest.mark.slow)])
 def test_presets_are_good(days: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan", *presets(), "--check", "--days", days]) == 0
     assert capsys.readouterr().out.count(": good; ") == len(presets())

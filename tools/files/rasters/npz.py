@@ -185,6 +185,8 @@ def _cube(
     names = _texts(archive[bands_key]) if bands_key in archive else [""] * count
     if len(names) != count:
         raise UserError(f"{bands_key!r} names {len(names)} bands, {key!r} has {count} planes")
+    if options.wavelengths and len(options.wavelengths) != count:
+        raise UserError(f"--wavelengths names {len(options.wavelengths)} bands, {key!r} has {count} planes")
     given = bands_key not in archive and len(options.bands) == count
     found = name_bands(options.bands if given else names, options.wavelengths)
     if found is None and any(names):

@@ -77,6 +77,14 @@ def test_bands_are_named_or_picked(tmp_path):
     assert (picked.frames[1].data[0] == cube()[1, 3]).all()
 
 
+@pytest.mark.parametrize("names", [{}, {"bands": np.array(["B01", "B02", "B03"])}])
+@pytest.mark.parametrize("waves", [(482.0, 561.0), (482.0, 561.0, 655.0, 865.0)])
+def test_wavelengths_are_of_all_bands(tmp_path, names, waves):
+    np.savez(tmp_path / "a.npz", data=np.full((3, 4, 5), 700, np.uint16), **names)
+    with pytest.raises(UserError, match=rf"a.npz: --wavelengths names {len(waves)} bands, 'data' has 3 planes"):
+        read_series(tmp_path / "a.npz", options=ReadOptions(wavelengths=waves))
+
+
 def test_native_grids_come_back_on_their_grids(tmp_path):
     rng = np.random.default_rng(1)
     keys = {
