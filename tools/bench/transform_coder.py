@@ -6,7 +6,7 @@
     python -m swathpack.tools.bench.transform_coder ../shared/data --peers all --out runs/rates   # tables and charts
 
 One date of every cube that has the bands. RMSE in DN over valid pixels at equal bytes, all side information counted: ours
-from real prefixes of real payloads, tile by tile (256 pixels) with one slope for all tiles, filtered as they are drawn; peers
+from real prefixes of real payloads, in tiles as large as files have them with one slope for all, filtered as they are drawn; peers
 (`range_peers.py`) at a dozen and more settings, interpolated between in the logarithms. Ratios have the geometric mean over the cubes
 where both reach the rate. Invalid pixels are filled alike for all.
 """
@@ -18,6 +18,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,9 +26,10 @@ from numpy.typing import NDArray
 
 from swathpack.codec.filters import filtered
 from swathpack.edge.bands import BANDS
-from swathpack.edge.codec.pixels import TILE, tile_windows
+from swathpack.edge.codec.pixels import TILE, TileWindow, tile_windows
 from swathpack.edge.codec.rate import Curve
 from swathpack.edge.codec.transform_coder import CodedTile, DecodedTile, decode_tile, encode_tile, refine_payload
+from swathpack.edge.frame import Frame
 from swathpack.edge.spoken import reason
 from swathpack.tools.bench.kept_points import add_keep, points_of
 from swathpack.tools.bench.peers.base import PeerError
@@ -35,6 +37,9 @@ from swathpack.tools.bench.range_peers import CURVES, PLAIN, Scene, at_rates, na
 from swathpack.tools.bench.range_report import BandSet, chart, markdown
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.outputs import Output, add_force, check_outputs, write_text
+from swathpack.tools.files.sources import source_of
+from swathpack.tools.files.tile_side import side_for
+from swathpack.tools.files.tile_trial import small_are_better
 
 SETS: dict[str, tuple[str, ...]] = {
     "B08": ("B08",),
@@ -53,24 +58,38 @@ RATES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 3.0)
 
 def ours(scene: Scene, rates: tuple[float, ...]) -> list[float]:
     """RMSE at each rate; nan where the bytes do not even hold the headers."""
-    windows = list(tile_windows(scene.data.shape[1], scene.data.shape[2], TILE))
-    budgets = [int(rate * scene.data.size / 8) for rate in rates]
-    tiles = []
-    for window in windows:
-        part, valid = window.of(scene.data), window.of(scene.valid)
-        coded = encode_tile(part, np.asarray(valid, np.bool_), scene.names, 1.0, max_bytes=int(1.5 * part.size))
-        tiles.append(coded)
-    found = []
-    for budget in budgets:
-        given = share_out(tiles, budget) if len(tiles) > 1 else [min(budget, len(tiles[0].payload))]
-        decoded, started = np.zeros(scene.data.shape, np.float32), True
-        for window, coded, size in zip(windows, tiles, given):
-            valid = np.asarray(window.of(scene.valid), np.bool_)
-            tile = best_of(coded.payload[:size], window.of(scene.data), valid, scene.names)
-            window.of(decoded)[:] = filtered(tile.samples, valid, tile.steps)
-            started &= tile.started
-        found.append(rmse(scene, np.clip(np.rint(decoded), 0, 65535)) if started else float("nan"))
-    return found
+    coded: dict[int, tuple[list[TileWindow], list[CodedTile]]] = {}
+    return [_at(scene, rate, coded) for rate in rates]
+
+
+def _at(scene: Scene, rate: float, coded: dict[int, tuple[list[TileWindow], list[CodedTile]]]) -> float:
+    side = side_at(scene, rate)
+    if side not in coded:
+        windows = list(tile_windows(scene.data.shape[1], scene.data.shape[2], side))
+        coded[side] = windows, [_coded(scene, window) for window in windows]
+    windows, tiles = coded[side]
+    budget = int(rate * scene.data.size / 8)
+    given = share_out(tiles, budget) if len(tiles) > 1 else [min(budget, len(tiles[0].payload))]
+    decoded, started = np.zeros(scene.data.shape, np.float32), True
+    for window, tile, size in zip(windows, tiles, given):
+        valid = np.asarray(window.of(scene.valid), np.bool_)
+        drawn = best_of(tile.payload[:size], window.of(scene.data), valid, scene.names)
+        window.of(decoded)[:] = filtered(drawn.samples, valid, drawn.steps)
+        started &= drawn.started
+    return rmse(scene, np.clip(np.rint(decoded), 0, 65535)) if started else float("nan")
+
+
+def side_at(scene: Scene, rate: float) -> int:
+    """Pixels a side of the tiles that a file of the scene has at a rate."""
+    side = side_for(scene.data.shape[1], scene.data.shape[2], small=False)
+    names = scene.names or tuple(f"band {i + 1}" for i in range(len(scene.data)))
+    frame = replace(Frame.from_array(scene.data, names), valid=np.asarray(scene.valid, np.bool_))
+    return TILE if side > TILE and small_are_better([source_of(frame)], side, "equal", rate) else side
+
+
+def _coded(scene: Scene, window: TileWindow) -> CodedTile:
+    part, valid = window.of(scene.data), np.asarray(window.of(scene.valid), np.bool_)
+    return encode_tile(part, valid, scene.names, 1.0, max_bytes=int(1.5 * part.size))
 
 
 def best_of(

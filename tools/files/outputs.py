@@ -95,6 +95,11 @@ class Output:
             raise UserError(f"cannot write {target}: {reason}: {self.target.parent}")
         self._stage: Path | None = None
 
+    def _check_part(self, place: Path) -> None:
+        """A file of a folder may be there from an earlier run, in a folder of inputs too, but not as a link to what is read."""
+        inputs = self.inputs if place.is_symlink() else [source for source in self.inputs if not source.is_dir()]
+        check_output(place, inputs, force=True)
+
     def _check_inside(self) -> None:
         """A folder that goes as a whole takes with it whatever lies in it."""
         for source in self.inputs:
@@ -142,7 +147,7 @@ class Output:
         if self.folder and self.target.exists():
             parts = sorted(p.relative_to(place) for p in place.rglob("*") if p.is_file())
             for part in parts:
-                check_output(self.target / part, self.inputs, force=True)
+                self._check_part(self.target / part)
             for part in parts:
                 path, goal = place / part, Path(os.path.realpath(self.target / part))
                 goal.parent.mkdir(parents=True, exist_ok=True)

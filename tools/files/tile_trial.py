@@ -46,7 +46,7 @@ def _places(sources: Sequence[FrameSource], side: int) -> Iterator[Frame]:
         for window in tile_windows(source.height, source.width, side)
         if max(window.height, window.width) > TILE and source.live(window)
     ]
-    for number in sorted({len(found) * (2 * i + 1) // (2 * PLACES) for i in range(PLACES)}):
+    for number in sorted({len(found) * (2 * i + 1) // (2 * PLACES) for i in range(PLACES) if found}):
         source, window = found[number]
         with suppress(UserError):
             tile = filled_tile(source.tile(window))
@@ -63,7 +63,7 @@ def _lead(tile: Frame, choice: str, bppb: float) -> float:
     """By how much the error of one tile is below that of small ones at as many bytes, in log2. 0 where either way cannot code it."""
     aim = max(1, int(bppb * tile.data.size / 8))
     weighing = Weighing.aimed(choice, aim, tile.data.size)
-    windows = list(tile_windows(*tile.valid.shape, TILE))
+    windows = list(tile_windows(tile.height, tile.width, TILE))
     if len(windows) == 1 or not tile.valid.any():
         return 0.0
     try:

@@ -41,8 +41,8 @@ def rasters(folder: Path, bands: list[str], side: tuple[int, int] = (300, 290), 
 
 SLOW = ("quality", "lossless")  # jobs that another request has too
 REQUESTS = {  # bands, rows and columns of four tiles: narrow where the network's take long
-    "bytes": (BANDS, (780, 32), ["--bytes", "3400", "--fast"]),
-    "quality": (BANDS, (780, 48), ["--quality", "34", "--fast"]),
+    "bytes": (BANDS, (780, 32), ["--bytes", "3400", "--fast", "--tile", "256"]),
+    "quality": (BANDS, (780, 48), ["--quality", "34", "--fast", "--tile", "256"]),
     "lossless": (FEW, (300, 290), ["--lossless"]),
     "regions": (FEW, (280, 270), ["--quality", "34", "--region", "0,0,9,9:max-error=2"]),
 }
@@ -79,7 +79,7 @@ def test_what_the_journal_has_is_not_coded_again(tmp_path: Path, monkeypatch: py
     monkeypatch.setitem(tile_jobs._JOBS, "transform", counted)
     paths = rasters(tmp_path / "in", FEW, (40, 800))  # four tiles
     words = ["compress", *map(str, paths), "-o", str(tmp_path / "a.swp"), "--quality", "30"]
-    words += ["--threads", "1"]
+    words += ["--threads", "1", "--tile", "256"]
     assert main([*words, "--resume"]) == 130 and (tmp_path / "a.swp.journal").exists()
     assert main([*words, "--resume"]) == DONE
     assert len(made) == 8 + 1 and not (tmp_path / "a.swp.journal").exists()
@@ -182,6 +182,7 @@ def test_a_tile_that_fails_is_named_and_the_rest_goes_on(
 
     monkeypatch.setitem(tile_jobs._JOBS, job, failing)
     words = ["compress", str(path), "-o", str(tmp_path / "a.swp"), "--threads", "1", "--bytes", "2500", "--fast"]
+    words += ["--tile", "256"]
     with pytest.raises(ValueError, match="made to fail"):
         main(words)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in"]

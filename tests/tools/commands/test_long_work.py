@@ -12,6 +12,7 @@ import pytest
 from swathpack.hil_tests.simulation.made_frames import values
 from swathpack.tools.cli import main
 from swathpack.tools.errors import DONE
+from swathpack.tools.files.tile_store import TileStore
 from tests.tools.commands.long_runs import kill_at_random, start_slowly
 
 pytestmark = pytest.mark.long
@@ -30,7 +31,7 @@ def stream(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     dates = ["2026-01-01", "2026-01-06", "2026-01-11"]
     names = np.array(["B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12"][:bands])
     np.savez(folder / "cube.npz", data=values(*side, 3, 3)[:, :bands], bands=names, dates=dates)
-    words = ["--quality", "30", "--fast", "--mode", request.param]
+    words = ["--quality", "30", "--fast", "--tile", "256", "--mode", request.param]
     assert main(["compress", str(folder / "cube.npz"), "-o", str(folder / "a.swp"), *words]) == DONE
     return folder / "a.swp"
 
@@ -71,7 +72,10 @@ def test_what_the_journal_has_is_not_made_again(stream: Path, tmp_path: Path, mo
 @ONE
 def test_a_journal_of_other_options_is_begun_anew(stream: Path, tmp_path: Path) -> None:
     journal = tmp_path / "a.npz.journal"
-    journal.write_bytes(b"of something else")
+    other = TileStore(journal, "of something else")
+    other.put("f0t0", report="what no run of now has")
+    other.close()
+    assert journal.exists()
     words = ["decompress", str(stream), "-o", str(tmp_path / "a.npz"), "--resume", "--threads", "1"]
     assert main(words) == DONE and not journal.exists()
 

@@ -42,7 +42,20 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
             for n, band in enumerate(BANDS):
                 file.set_band_description(n + 1, band)
     assert (
-        main(["compress", str(folder / "in"), "-o", str(folder / "scene.swp"), "--bytes", "120000", "--fast"]) == DONE
+        main(
+            [
+                "compress",
+                str(folder / "in"),
+                "-o",
+                str(folder / "scene.swp"),
+                "--bytes",
+                "120000",
+                "--fast",
+                "--tile",
+                "256",
+            ]
+        )
+        == DONE
     )
     assert main(["decompress", str(folder / "scene.swp"), "-o", str(folder / "whole")]) == DONE
     return folder
@@ -167,7 +180,7 @@ def test_dates_that_name_contexts_are_decoded_with_them(
 ) -> None:
     np.savez(tmp_path / "cube.npz", data=values(64, 300, 3, 5), dates=["2026-01-01", "2026-01-06", "2026-01-11"])
     words = [str(tmp_path / "cube.npz"), "-o", str(tmp_path / "scene.swp"), "--quality", "24", "--fast"]
-    words += ["--mode", mode]
+    words += ["--mode", mode, "--tile", "256"]
     assert main(["compress", *words]) == DONE
     assert main(["decompress", str(tmp_path / "scene.swp"), "-o", str(tmp_path / "whole.npz")]) == DONE
     read = part(tmp_path, tmp_path / "a.npz", "--dates", "2", "--window", "3", "265", "50", "35", capsys=capsys)
