@@ -36,7 +36,7 @@ from swathpack.tools.files.decode_report import Decoded, FrameReport, Report, Ti
 from swathpack.tools.files.doubt import doubtful_frames
 from swathpack.tools.files.frame_rows import HoleRows, ValidRows
 from swathpack.tools.files.held_dates import DateMissing, HeldDates, joined
-from swathpack.tools.files.held_latents import HeldLatents, Place
+from swathpack.tools.files.held_latents import HeldLatents, Place, misfit
 from swathpack.tools.files.pool import Job, Pool
 from swathpack.tools.files.seams import Grid
 from swathpack.tools.files.synthesis import drawn
@@ -339,9 +339,8 @@ class StreamDecoder:
     def _decode(
         self, segments: list[Segment], window: TileWindow, report: TileReport
     ) -> TileDecoder | EmbeddedDecoder | None:
-        first = segments[0]
-        if (first.grid_h, first.grid_w) != window.size:
-            report.problem = f"expected a latent of {window.size}, found {(first.grid_h, first.grid_w)}"
+        first, report.problem = segments[0], misfit(segments[0], window)
+        if report.problem:
             return None
         contexts = self._contexts(first, report)
         if contexts is None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from swathpack.edge.codec.latents import Latent
+from swathpack.edge.codec.pixels import TILE, TileWindow
 from swathpack.edge.stream import Segment
 
 HELD_BYTES = 1 << 28
@@ -33,6 +34,16 @@ class Held:
     def latent(self) -> Latent:
         """The latent as it was."""
         return np.frombuffer(zlib.decompress(self.packed), np.int16).reshape(self.shape)
+
+
+def misfit(segment: Segment, window: TileWindow) -> str:
+    """Why a segment of the learned codec is none of a window's, in words; "" where it may be. Larger tiles than any encoder makes
+    are not even tried: their networks would take seconds and a gigabyte for a segment of a few bytes.
+    """
+    if max(window.height, window.width) > TILE:
+        return f"expected a tile of the learned codec to have at most {TILE} pixels a side, found {window.height} x {window.width}"
+    found = (segment.grid_h, segment.grid_w)
+    return "" if found == window.size else f"expected a latent of {window.size}, found {found}"
 
 
 def contexts_named(segments: Iterable[Segment]) -> tuple[set[Place], dict[int, list[Place]]]:

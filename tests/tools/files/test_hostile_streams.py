@@ -18,6 +18,7 @@ from swathpack.edge.stream.times import as_text
 from swathpack.hil_tests.simulation.made_frames import series
 from swathpack.tools.cli import main
 from swathpack.tools.errors import PARTLY, UserError
+from swathpack.tools.files import decoder
 from swathpack.tools.files.carried import FACTS_TAG, METADATA_TAG
 from swathpack.tools.files.decoder import StreamDecoder
 from swathpack.tools.files.encoder import SeriesEncoder
@@ -108,6 +109,16 @@ def test_a_tile_that_ends_before_it_says_its_greatest_error_is_shown_as_cut(tmp_
     said = capsys.readouterr()
     assert " cut" in said.out and "None" not in said.out and not said.err
     assert main(["decompress", str(path), "-o", str(tmp_path / "out.npz")]) == PARTLY
+
+
+def test_a_learned_tile_larger_than_any_encoder_makes_is_named_before_any_network_runs(tmp_path, monkeypatch, capsys):
+    """Networks over 1,024 x 1,024 pixels took ten seconds and more than a gigabyte for a file of 52 bytes."""
+    monkeypatch.setattr(decoder, "tile_decoder", lambda *_: pytest.fail("the latent was decoded"))
+    writer = StreamWriter(claims(height=320, width=70, tile_size=320))
+    writer.add(Segment(0, 0, 20, 0, 16, 20, 5, payload=b"\1\2\3"))
+    path = written(tmp_path / "large.swp", writer)
+    assert main(["decompress", str(path), "-o", str(tmp_path / "out.npz"), "--threads", "1"]) == PARTLY
+    assert "learned codec to have at most 256 pixels a side, found 320 x 70" in capsys.readouterr().out
 
 
 def test_inspect_says_what_is_there(tmp_path, real):
