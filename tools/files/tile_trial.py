@@ -24,6 +24,7 @@ from swathpack.tools.files.sources import FrameSource
 
 PLACES = 4  # of all dates, evenly spread
 AROUND = 12  # bytes of a segment beside its payload, about
+HEADS = 2  # times what small tiles take at the least: below, that alone decides, and the file's own head takes its part
 HALVINGS = 40
 
 
@@ -60,7 +61,9 @@ def _part(tile: Frame, window: TileWindow) -> Frame:
 
 
 def _lead(tile: Frame, choice: str, bppb: float) -> float:
-    """By how much the error of one tile is below that of small ones at as many bytes, in log2. 0 where either way cannot code it."""
+    """By how much the error of one tile is below that of small ones at as many bytes, in log2. 0 where either way cannot code it,
+    1 where the bytes hold little more than the heads of small ones.
+    """
     aim = max(1, int(bppb * tile.data.size / 8))
     weighing = Weighing.aimed(choice, aim, tile.data.size)
     windows = list(tile_windows(tile.height, tile.width, TILE))
@@ -71,6 +74,8 @@ def _lead(tile: Frame, choice: str, bppb: float) -> float:
         small = _coded([_part(tile, w) for w in windows], tile, weighing, aim)
     except TransformCoderError:
         return 0.0
+    if aim < HEADS * sum(AROUND + part.head for part in small):
+        return 1.0
     errors = [_error_at(coded, aim) for coded in (small, large)]
     return float(np.log2(errors[0] / errors[1])) if min(errors) > 0 else 0.0
 

@@ -54,6 +54,25 @@ def test_files_take_what_the_trial_says_and_nothing_where_it_is_told_or_fast() -
     assert (side(), side(fast=True), side(tile=320)) == (256, 512, 320)
 
 
+def test_small_tiles_whose_heads_take_all_bytes_are_none_that_are_better() -> None:
+    """They were judged by the error of their heads, which a large tile has in fewer bytes."""
+    for data in (of_one_kind(), of_several_kinds()):
+        assert not any(small_are_better([source(data)], 512, "auto", 8 * n / data.size) for n in (1, 60, 86, 116))
+
+
+def test_the_smallest_budget_is_that_of_large_tiles_and_is_taken() -> None:
+    def said(budget: int, tile: int | None) -> str:
+        with pytest.raises(swathpack.Error, match="expected at least") as found:
+            swathpack.compress(of_one_kind()[None], bands=BANDS, bytes=budget, tile=tile)
+        return str(found.value).partition("expected")[2]
+
+    assert said(1, None) == said(1, 512)
+    least = int(said(1, 512).split()[2].rstrip(","))
+    assert said(least - 1, None) == said(least - 1, 512)
+    stream = swathpack.compress(of_one_kind()[None], bands=BANDS, bytes=least)
+    assert len(bytes(stream)) <= least and read_stream(bytes(stream)).header.tile_size == 512
+
+
 def test_no_place_to_try_is_no_reason_for_small_tiles() -> None:
     empty = np.zeros((4, 512, 512), np.uint16)
     assert not small_are_better([source(empty)], 512, "auto", 0.1)
