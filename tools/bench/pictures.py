@@ -25,7 +25,7 @@ from swathpack.edge.bands import BANDS
 from swathpack.tools.bench import cubes, looks, metrics
 from swathpack.tools.bench.peers import Peer, PeerError, make
 from swathpack.tools.errors import UserError
-from swathpack.tools.files.outputs import Output
+from swathpack.tools.files.outputs import Output, check_outputs
 from swathpack.tools.progress import Progress
 
 RATES = (0.0163, 0.0414, 0.087)
@@ -218,14 +218,18 @@ def compare(
     that are not written to. Raises UserError and PeerError.
     """
     results: dict[float, dict[str, list[Look]]] = {rate: {} for rate in rates}
+    places = {name: out / f"{name.replace('__', '_')}.png" for name, _ in chosen} if out else {}
+    if out:  # before the minutes that measuring takes
+        out.mkdir(parents=True, exist_ok=True)
+        check_outputs(tuple(places.values()), kept, force)
     with Progress(len(chosen) * len(rates) * len(CODECS), "coding") as bar:
         for name, image in chosen:
             rows = measure(name, image, rates, bar.step)
             for rate, made in rows.items():
                 for codec, (_, look) in made.items():
                     results[rate].setdefault(codec, []).append(look)
-            if out:
-                with Output(out / f"{name.replace('__', '_')}.png", kept, force) as place:
+            if name in places:
+                with Output(places[name], kept, force) as place:
                     draw(place, image, rows)
     print("\nall bands dB / true colour dB / false colour dB / blocks / NDVI error / NDWI error / water mask agrees\n")
     print(table(results))
