@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from swathpack.edge.codec.latents import STRIDE
 
-TILE = 256  # pixels
+TILE = 256  # pixels a side of tiles, at most, but for large ones of files; a mission sets its own
 OVERLAP = 4  # pixels by which the 24-pixel kernels reach beyond their 16-pixel block
 
 FloatArray = NDArray[np.float32]

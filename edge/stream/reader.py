@@ -100,9 +100,9 @@ def read_segment(data: bytes, binding: int) -> Segment:
         raise StreamError(broken.message) from broken
     if end != len(data):
         raise StreamError(f"expected a segment of {end} bytes, found {len(data)}")
-    if max(record.grid_h, record.grid_w) > segment.LONE_GRID_SIDE:
+    if max(record.grid_h, record.grid_w) > segment.NARROW_SIDE:
         raise StreamError(
-            f"expected at most {segment.LONE_GRID_SIDE} latent positions a side, found {record.grid_h} x {record.grid_w}"
+            f"expected at most {segment.NARROW_SIDE} latent positions a side, found {record.grid_h} x {record.grid_w}"
         )
     return record
 

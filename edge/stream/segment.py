@@ -45,13 +45,13 @@ SYNC = 0xE1
 MAX_QUALITY = 63
 MAX_LAYERS = 16
 MAX_CONTEXTS = 2
-MAX_GRID_SIDE, LONE_GRID_SIDE = 64, 16  # latent positions a side: in files, and of segments that fly alone
+MAX_GRID_SIDE = 64  # latent positions a side
+NARROW_SIDE = 16  # up to it half a byte says a side; only files have more
 MAX_PAYLOAD = (1 << 31) - 1
 HEADER_CRC_BYTES, RECORD_CRC_BYTES = 2, 4
 LONE_VERSION = 2  # of the format of segments that fly alone
 LONE_READABLE = (1, LONE_VERSION)
 _EXTENDED, _WIDE = 3, 1 << 4
-_NARROW = 16  # sides up to it take half a byte
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +177,7 @@ def lone_binding(model_digest: bytes, tables_digest: bytes, version: int = LONE_
 def _front(segment: Segment, payload_bytes: int) -> bytes:
     """Everything up to the CRC-16."""
     n = len(segment.contexts)
-    quality, wide = bytes([segment.quality | n << 6]), max(segment.grid_h, segment.grid_w) > _NARROW
+    quality, wide = bytes([segment.quality | n << 6]), max(segment.grid_h, segment.grid_w) > NARROW_SIDE
     if segment.flags or wide:
         quality = bytes([segment.quality | _EXTENDED << 6, n | segment.flags << 2 | _WIDE * wide])
     layers = segment.layer_start << 4 | segment.layer_count - 1
@@ -240,7 +240,7 @@ def unpack_front(data: bytes, at: int, binding: int) -> tuple[Segment, int]:
             raise StreamError(f"segment: malformed flags byte {extra:#04x}")
     layers, grid = cursor.byte(), cursor.byte()
     columns, rows = (grid, cursor.byte()) if wide else (grid & 15, grid >> 4)
-    if wide and max(rows, columns) < _NARROW:
+    if wide and max(rows, columns) < NARROW_SIDE:
         raise StreamError(f"segment: sides of {rows + 1} and {columns + 1} in a byte each")
     contexts = [_unpack_context(frame, cursor) for _ in range(n)]
     payload_bytes = cursor.varint()

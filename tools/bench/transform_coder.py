@@ -26,8 +26,7 @@ from numpy.typing import NDArray
 
 from swathpack.codec.filters import filtered
 from swathpack.edge.bands import BANDS
-from swathpack.edge.codec.pixels import TILE, TileWindow, tile_windows
-from swathpack.edge.codec.rate import Curve
+from swathpack.edge.codec.pixels import TileWindow, tile_windows
 from swathpack.edge.codec.transform_coder import CodedTile, DecodedTile, decode_tile, encode_tile, refine_payload
 from swathpack.edge.frame import Frame
 from swathpack.edge.spoken import reason
@@ -38,8 +37,7 @@ from swathpack.tools.bench.range_report import BandSet, chart, markdown
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.outputs import Output, add_force, check_outputs, write_text
 from swathpack.tools.files.sources import source_of
-from swathpack.tools.files.tile_side import side_for
-from swathpack.tools.files.tile_trial import small_are_better
+from swathpack.tools.files.tile_trial import share_out, usual_side
 
 SETS: dict[str, tuple[str, ...]] = {
     "B08": ("B08",),
@@ -81,10 +79,9 @@ def _at(scene: Scene, rate: float, coded: dict[int, tuple[list[TileWindow], list
 
 def side_at(scene: Scene, rate: float) -> int:
     """Pixels a side of the tiles that a file of the scene has at a rate."""
-    side = side_for(scene.data.shape[1], scene.data.shape[2], small=False)
     names = scene.names or tuple(f"band {i + 1}" for i in range(len(scene.data)))
     frame = replace(Frame.from_array(scene.data, names), valid=np.asarray(scene.valid, np.bool_))
-    return TILE if side > TILE and small_are_better([source_of(frame)], side, "equal", rate) else side
+    return usual_side([source_of(frame)], "equal", rate)
 
 
 def _coded(scene: Scene, window: TileWindow) -> CodedTile:
@@ -102,20 +99,6 @@ def best_of(
     if refined is not None:
         found.append(decode_tile(refined, shape, names))
     return min(found, key=lambda each: float(((each.samples - tile)[:, valid] ** 2).sum(dtype=np.float64)))
-
-
-def share_out(tiles: list[CodedTile], budget: int) -> list[int]:
-    """Bytes a tile where the slope of squared error by bytes is the same for all; every tile has its head, as in files."""
-    curves = [Curve.of(tile.curve_bytes, tile.curve_error) for tile in tiles]
-
-    def at(slope: float) -> list[int]:
-        return [max(curve.bytes_at(2.0**slope), tile.head) for curve, tile in zip(curves, tiles)]
-
-    low, high = -60.0, 60.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (low, middle) if sum(at(middle)) <= budget else (middle, high)
-    return at(high)
 
 
 # ------------------------------------------------------------------------------------------------------ scenes

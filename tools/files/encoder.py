@@ -62,9 +62,9 @@ class SeriesEncoder:
     are no context for each other. metadata: what the files said; its essential part is in every stream. pool: who codes
     tiles, this process by default; the bytes are the same. shelf: where what was made of tiles waits. keep_going: tiles
     that cannot be read or coded are left out and named in `failures`. regions: tiles that they touch keep their greatest
-    error, the others share what is left. tile: pixels a side of tiles; of more than 256 all are the
-    transform coder's. left_out, modes: of the stream made last, what it does
-    not carry, and how many tiles are coded how. Methods write to `file` where one is given; else they give the bytes.
+    error, the others share what is left. tile: pixels a side of tiles; of more than 256 all are the transform
+    coder's. left_out, modes: of the stream made last, what it does not carry, and how many tiles are coded how. Methods write to
+    `file` where one is given; else they give the bytes.
     """
 
     def __init__(

@@ -26,7 +26,7 @@ from swathpack.tools.files.regions import BoxRegion, Region
 from swathpack.tools.files.shelf import Shelf
 from swathpack.tools.files.sources import FrameSource, source_of
 from swathpack.tools.files.tile_side import check_side, side_for
-from swathpack.tools.files.tile_trial import small_are_better
+from swathpack.tools.files.tile_trial import usual_side
 from swathpack.tools.files.workers import LEARNED_WORK
 
 DEFAULT_QUALITY = 24
@@ -114,11 +114,10 @@ class Request:
         return self.tile or side_for(first.height, first.width, self._small)
 
     def _side(self, series: Series) -> int:
-        side = self._largest_side(series)
-        if self.tile or side <= TILE or self.fast:
-            return side
+        if self.tile or self._small or self.fast:
+            return self._largest_side(series)
         sources = [source_of(frame) for frame in series.frames]
-        return TILE if small_are_better(sources, side, self.weights, self._bppb(sources)) else side
+        return usual_side(sources, self.weights, self._bppb(sources))
 
     def _bppb(self, sources: Sequence[FrameSource]) -> float:
         """Bits a sample that the series will take, about."""

@@ -1,7 +1,7 @@
 """How large the tiles of a file are.
 
 Every tile is coded by itself: it learns its statistics anew, says its own bases, and ends at its edges. So larger tiles take fewer
-bytes (docs/rates.md, "Large tiles"), and smaller ones are read, lost and coded with less else.
+bytes (docs/codec.md, "The size of tiles"), and smaller ones are read, lost and coded with less else.
 """
 
 from __future__ import annotations

@@ -21,11 +21,18 @@ from swathpack.edge.frame import Frame
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.coding_jobs import filled_tile, room_for
 from swathpack.tools.files.sources import FrameSource
+from swathpack.tools.files.tile_side import side_for
 
 PLACES = 4  # of all dates, evenly spread
 AROUND = 12  # bytes of a segment beside its payload, about
 HEADS = 2  # times what small tiles take at the least: below, that alone decides, and the file's own head takes its part
-HALVINGS = 40
+HALVINGS = 60
+
+
+def usual_side(sources: Sequence[FrameSource], choice: str, bppb: float) -> int:
+    """Pixels a side of the tiles of a file where nothing else is asked for; see `small_are_better`."""
+    side = side_for(sources[0].height, sources[0].width, small=False)
+    return TILE if side > TILE and small_are_better(sources, side, choice, bppb) else side
 
 
 def small_are_better(sources: Sequence[FrameSource], side: int, choice: str, bppb: float) -> bool:
@@ -90,7 +97,13 @@ def _coded(parts: Sequence[Frame], tile: Frame, weighing: Weighing, aim: int) ->
 
 
 def _error_at(tiles: Sequence[CodedTile], budget: int) -> float:
-    """Squared error of tiles that share so many bytes at one slope, as their coder expects it."""
+    """Squared error of tiles that share so many bytes, as their coder expects it."""
+    sizes = share_out(tiles, budget - AROUND * len(tiles))
+    return float(sum(np.interp(n, t.curve_bytes, t.curve_error) for n, t in zip(sizes, tiles)))
+
+
+def share_out(tiles: Sequence[CodedTile], budget: int) -> list[int]:
+    """Bytes a tile where the slope of squared error by bytes is the same for all; every tile has its head, as in files."""
     curves = [Curve.of(tile.curve_bytes, tile.curve_error) for tile in tiles]
 
     def at(slope: float) -> list[int]:
@@ -99,5 +112,5 @@ def _error_at(tiles: Sequence[CodedTile], budget: int) -> float:
     low, high = -60.0, 60.0
     for _ in range(HALVINGS):
         middle = (low + high) / 2
-        low, high = (low, middle) if sum(at(middle)) + AROUND * len(tiles) <= budget else (middle, high)
-    return float(sum(np.interp(n, t.curve_bytes, t.curve_error) for n, t in zip(at(high), tiles)))
+        low, high = (low, middle) if sum(at(middle)) <= budget else (middle, high)
+    return at(high)

@@ -3,10 +3,8 @@
 import numpy as np
 import pytest
 
-from swathpack.edge.codec.transform_coder import encode_tile
 from swathpack.tools.bench.range_peers import Scene, at_rates, envelope, jpeg2000, rmse
 from swathpack.tools.bench.range_report import BandSet, chart, markdown
-from swathpack.tools.bench.transform_coder import share_out
 
 NAN = float("nan")
 
@@ -56,12 +54,6 @@ def test_a_table_of_one_scene_has_no_worst():
     one = found()
     text = markdown(BandSet("a file", ("one",), one.peers, one.rates, one.table[:1]), each=False)
     assert "| 1 scene, bppb | 0.1 | 1 |" in text and "| over J | 0.50 | 1.00 |" in text
-
-
-def test_every_tile_has_its_head():
-    tiles = [encode_tile(scene().data * size, None, None, 1.0) for size in (1, 0)]
-    given = share_out(tiles, sum(tile.head for tile in tiles) + 200)
-    assert given[1] == tiles[1].head and tiles[0].head < given[0] <= tiles[0].head + 200
 
 
 def test_tables_have_means_in_the_logarithms_and_the_worst_scene():

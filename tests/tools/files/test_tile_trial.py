@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 import swathpack
+from swathpack.edge.codec.transform_coder import encode_tile
 from swathpack.edge.frame import Frame
 from swathpack.edge.stream import read_stream
 from swathpack.hil_tests.simulation.made_frames import values
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.sources import HeldSource
-from swathpack.tools.files.tile_trial import small_are_better
+from swathpack.tools.files.tile_trial import share_out, small_are_better
 
 BANDS = ("B02", "B03", "B04", "B08")
 
@@ -84,3 +85,10 @@ def test_what_cannot_be_read_is_left_to_whoever_reads_it(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(HeldSource, "tile", fails)
     assert not small_are_better([source(of_several_kinds())], 512, "equal", 0.5)
+
+
+def test_every_tile_has_its_head_where_bytes_are_shared_out() -> None:
+    data = of_one_kind()[:3, :64, :64]
+    tiles = [encode_tile(data * size, None, None, 1.0) for size in (1, 0)]
+    given = share_out(tiles, sum(tile.head for tile in tiles) + 200)
+    assert given[1] == tiles[1].head and tiles[0].head < given[0] <= tiles[0].head + 200
