@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from swathpack.edge.codec.pixels import MAX_FLIGHT_TILE, TILE
 from swathpack.edge.codec.protocol import Goal
 from swathpack.edge.codec.settings import CodecSettings
 from swathpack.edge.context.layout import Geometry
@@ -20,6 +21,7 @@ from swathpack.edge.health.throttle import ThrottleSettings
 from swathpack.edge.radiometry import MAX_COUNT
 from swathpack.edge.schema import SchemaError, key, read
 from swathpack.edge.spoken import reason
+from swathpack.edge.stream.header import TILE_STEP
 from swathpack.edge.toml_lite import TomlError, loads
 
 
@@ -133,13 +135,13 @@ class RegionConfig:
 
 @dataclass(frozen=True)
 class CodingConfig(CodecSettings):
-    """[coding] besides the codec's settings. tile: side in pixels. cloud_discount: share of its weight that a fully clouded tile loses.
+    """[coding] besides the codec's settings. tile: side in pixels; above 256 for the transform coder alone.
 
-    engine: of the entropy network. analysis: float or int8, see
+    cloud_discount: share of its weight that a fully clouded tile loses. engine: of the entropy network. analysis: float or int8, see
     `swathpack.edge.codec.analysis`. canary_s: seconds between two codings of the canary tile.
     """
 
-    tile: int = key(256, 64, 256)
+    tile: int = key(TILE, TILE_STEP, MAX_FLIGHT_TILE)
     engine: str = "auto"
     analysis: str = key("float", words=("float", "int8"))
     threads: int = key(1, 1, 64)
@@ -247,8 +249,7 @@ def _check_together(mission: Mission) -> None:
         )
     if mission.uplink.key_file is not None and mission.uplink.insecure:
         raise ConfigError("uplink.insecure: expected no key_file with insecure = true, found both")
-    if mission.coding.tile % 64:
-        raise ConfigError(f"coding.tile: expected a multiple of 64, found {mission.coding.tile}")
+    _check_tile(mission)
     if list(rounds) != sorted(set(rounds)) or not rounds or rounds[0] < 1 or rounds[-1] != 16:
         raise ConfigError(f"coding.rounds: expected rising layer counts that end in 16, found {list(rounds)}")
     _check_regions(mission.coding)
@@ -260,6 +261,25 @@ def _check_together(mission: Mission) -> None:
         needed, allowed = geometry.memory_bytes, mission.context.memory_mb << 20
         raise ConfigError(
             f"context.slots: {geometry.slots} slots need {needed} bytes of memory, context.memory_mb allows {allowed}"
+        )
+
+
+def _check_tile(mission: Mission) -> None:
+    """A side that tiles may have, and what large ones need."""
+    coding, slot_bytes = mission.coding, mission.context.slot_bytes
+    if coding.tile % TILE_STEP:
+        raise ConfigError(f"coding.tile: expected a multiple of {TILE_STEP}, found {coding.tile}")
+    if coding.tile <= TILE:
+        return
+    large = f"coding.tile: {coding.tile}, and of more than {TILE} pixels tiles are the transform coder's"
+    if coding.mode != "transform":
+        raise ConfigError(f'{large}; expected coding.mode = "transform", found "{coding.mode}"')
+    if coding.promises:
+        raise ConfigError(f"{large}; expected no max_error of any tile, found {coding.promises[0]}")
+    needed = ContextConfig.slot_bytes * coding.tile**2 // TILE**2
+    if slot_bytes < needed:
+        raise ConfigError(
+            f"context.slot_bytes: expected at least {needed} for tiles of {coding.tile} pixels (coding.tile), found {slot_bytes}"
         )
 
 

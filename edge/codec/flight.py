@@ -39,7 +39,11 @@ from swathpack.edge.codec.transform_coder import Weights, weighted_errors
 from swathpack.edge.frame import Frame, FrameError
 from swathpack.edge.radiometry import PLAIN
 from swathpack.edge.stream import ContextRef, StreamError, lone_binding, pack_segment, segment_overhead_bytes
+from swathpack.edge.stream.chunks import payload_within
 from swathpack.edge.stream.quality import MAX_SHIFT, TRANSFORM, is_learned, quality_of, usual_shift
+from swathpack.edge.stream.segment import MAX_LONE_BYTES
+
+_FRONT_ROOM = 64  # bytes of a record around its payload, at most
 
 
 def coding_context(context: ContextLatent) -> CodingContext:
@@ -225,8 +229,8 @@ def as_contacts_ask(codec: FlightCodec, tile: TilePixels, contexts: Sequence[Con
 
 
 def _most_bytes(samples: int) -> int:
-    """Where a payload of the transform coder ends, whatever is in it."""
-    return 2 * samples + 4096
+    """Where a payload of the transform coder ends, whatever is in it: it may be cut anywhere, and a segment has an end."""
+    return min(2 * samples + 4096, payload_within(MAX_LONE_BYTES - _FRONT_ROOM))
 
 
 def _dates(tile: TilePixels, contexts: Sequence[ContextLatent]) -> list[tuple[ContextLatent, Counts]]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from swathpack.edge.codec import transform_coder
 from swathpack.edge.codec.carrier import carried
 from swathpack.edge.codec.latents import LAYERS
+from swathpack.edge.codec.pixels import MAX_FLIGHT_TILE, TILE
 from swathpack.edge.codec.plain import (
     MAX_BANDS,
     CodedPlain,
@@ -32,7 +33,8 @@ from swathpack.edge.stream.quality import TRANSFORM, is_learned
 from swathpack.edge.stream.samples import pack_radiometry, unpack_radiometry
 from swathpack.edge.stream.wire import Cursor
 
-_SAMPLES = 1 << 15  # bit of the band mask: what the counts are is said
+# Bits of the band mask: what the counts are is said; the sides' high bits follow.
+_SAMPLES, _LARGE = 1 << 15, 1 << 14
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,18 +56,23 @@ class LoneTile:
 
 
 def lone_head(names: Sequence[str], height: int, width: int, radiometry: Radiometry = PLAIN) -> bytes:
-    """Of a tile of at most 256 x 256: height - 1, width - 1, then a mask of the thirteen bands in Sentinel-2's order
-    (2 bytes, little-endian), or a mask of 0, the number of bands and each name as a byte of length and UTF-8. Where counts are not
-    uint16 DN, bit 15 of the mask is set, and a byte of length and what they are (`swathpack.edge.stream.samples`) follow.
+    """Of a tile of at most MAX_FLIGHT_TILE a side: the low bytes of height - 1 and width - 1, then a mask of the thirteen bands in
+    Sentinel-2's order (2 bytes, little-endian), or a mask of 0, the number of bands and each name as a byte of length and UTF-8.
+    Bit 14 of the mask is set where a side is above 256: the high bits of height - 1 (bits 0-3) and of width - 1 (4-7) are in a byte
+    behind the mask. Bit 15 is set where counts are not uint16 DN: a byte of length and what they are
+    (`swathpack.edge.stream.samples`) are the last.
     """
-    sides, samples = bytes([height - 1, width - 1]), pack_radiometry(radiometry)
+    low, high = zip(*((side - 1 & 255, side - 1 >> 8) for side in (height, width)))
+    samples, large = pack_radiometry(radiometry), any(high)
     said, mark = (bytes([len(samples)]) + samples, _SAMPLES) if samples else (b"", 0)
+    more = bytes([high[0] | high[1] << 4]) if large else b""
     mask = sum(1 << BAND_ORDER.index(n) for n in names) if set(names) <= set(BAND_ORDER) else 0
-    if mask and tuple(n for n in BAND_ORDER if n in names) == tuple(names):
-        return sides + (mask | mark).to_bytes(2, "little") + said
-    texts = [n.encode() for n in names]
-    listed = bytes([len(texts)]) + b"".join(bytes([len(t)]) + t for t in texts)
-    return sides + mark.to_bytes(2, "little") + listed + said
+    if tuple(n for n in BAND_ORDER if n in names) == tuple(names):
+        listed = b""
+    else:
+        mask, texts = 0, [n.encode() for n in names]
+        listed = bytes([len(texts)]) + b"".join(bytes([len(t)]) + t for t in texts)
+    return bytes(low) + (mask | mark | _LARGE * large).to_bytes(2, "little") + more + listed + said
 
 
 def read_lone_head(payload: bytes) -> LoneTile | None:
@@ -73,7 +80,8 @@ def read_lone_head(payload: bytes) -> LoneTile | None:
     if len(payload) < 4:
         return None
     mask = int.from_bytes(payload[2:4], "little")
-    found = _bands(payload, mask & ~_SAMPLES)
+    sides = _sides(payload, bool(mask & _LARGE))
+    found = None if sides is None else _bands(payload, mask & ~(_SAMPLES | _LARGE), *sides)
     if found is None or not mask & _SAMPLES:
         return found
     end = found.start + 1 + (payload[found.start] if found.start < len(payload) else 256)
@@ -88,24 +96,34 @@ def read_lone_head(payload: bytes) -> LoneTile | None:
     return replace(found, start=end, radiometry=radiometry)
 
 
-def _bands(payload: bytes, mask: int) -> LoneTile | None:
+def _sides(payload: bytes, large: bool) -> tuple[int, int, int] | None:
+    """Height, width, and where the bands are listed if they are."""
+    if not large:
+        return payload[0] + 1, payload[1] + 1, 4
+    if len(payload) < 5:
+        return None
+    height, width = (payload[0] | (payload[4] & 15) << 8) + 1, (payload[1] | (payload[4] >> 4) << 8) + 1
+    if not TILE < max(height, width) <= MAX_FLIGHT_TILE:
+        raise PlainError(f"lone tile: expected {TILE + 1} to {MAX_FLIGHT_TILE} pixels a side, found {height} x {width}")
+    return height, width, 5
+
+
+def _bands(payload: bytes, mask: int, height: int, width: int, start: int) -> LoneTile | None:
     """The head up to its bands."""
-    height, width = payload[0] + 1, payload[1] + 1
     if mask:
         if mask >> len(BAND_ORDER):
             raise PlainError(f"lone tile: unknown bands in mask {mask:#06x}")
-        return LoneTile(tuple(n for i, n in enumerate(BAND_ORDER) if mask >> i & 1), height, width, 4)
-    names: list[str] = []
-    at = 5
-    while len(payload) >= 5 and len(names) < payload[4]:
+        return LoneTile(tuple(n for i, n in enumerate(BAND_ORDER) if mask >> i & 1), height, width, start)
+    if len(payload) <= start:
+        return None
+    names, count, at = list[str](), payload[start], start + 1
+    while len(names) < count <= MAX_BANDS:
         end = at + 1 + (payload[at] if at < len(payload) else 256)
         if end > len(payload):
             return None
         names.append(payload[at + 1 : end].decode("utf-8", "replace"))
         at = end
-    if len(payload) < 5 or not 1 <= len(names) <= MAX_BANDS or len(set(names)) != len(names):
-        if len(payload) < 5:
-            return None
+    if not 1 <= count <= MAX_BANDS or len(set(names)) != count:
         raise PlainError(f"lone tile: expected 1 to {MAX_BANDS} different bands, found {names}")
     return LoneTile(tuple(names), height, width, at)
 

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from swathpack.edge.codec.latents import STRIDE
 
-TILE = 256  # pixels a side of tiles, at most, but for large ones of files; a mission sets its own
+TILE = 256  # pixels a side of tiles, at most, but for large ones, which are the transform coder's
+MAX_FLIGHT_TILE = 512  # of those that fly; files have larger ones
 OVERLAP = 4  # pixels by which the 24-pixel kernels reach beyond their 16-pixel block
 
 FloatArray = NDArray[np.float32]

@@ -21,11 +21,12 @@ from dataclasses import dataclass
 from swathpack.edge.packets.errors import PacketError
 from swathpack.edge.packets.space_packet import OVERHEAD_BYTES
 from swathpack.edge.packets.varint import read_varint, unzigzag, varint_bytes, write_varint, zigzag
+from swathpack.edge.stream.segment import MAX_LONE_BYTES
 
 BASE_BYTES = 4
 MIN_SPLIT_BYTES = 24  # a shorter first part is not worth its head
 LOOK_AHEAD = 24  # pieces searched for one that fits whole before one is cut in two
-MAX_SEGMENT_BYTES = 1 << 21  # more than a tile of 256x256x12 16-bit pixels takes uncoded
+MAX_SEGMENT_BYTES = MAX_LONE_BYTES
 # Most of a head: number changes by less than 2^20 within a plan, offset and length below 2^24 and 2^16.
 HEAD_BYTES = 3 + 4 + 3
 SMALLEST_PACKET = OVERHEAD_BYTES + BASE_BYTES + 16

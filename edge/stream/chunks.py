@@ -29,6 +29,11 @@ def checked_bytes(payload_bytes: int) -> int:
     return payload_bytes + CHECK_BYTES * (payload_bytes // CHUNK_BYTES)
 
 
+def payload_within(room: int) -> int:
+    """Bytes of a payload that take at most `room` with their checks, in whole chunks."""
+    return room // (CHUNK_BYTES + CHECK_BYTES) * CHUNK_BYTES
+
+
 def with_checks(payload: bytes, start: int) -> bytes:
     """A payload with its checks; start: the segment's CRC-16."""
     out, check = bytearray(), start

@@ -288,12 +288,13 @@ def _parity(rng: random.Random) -> bytes:
 def _forged(real: Real, rng: random.Random) -> Piece:
     """A whole segment of our model at any tile and time: its head is right, its payload is noise or real."""
     model = real.model
-    side = (4, 4) if rng.random() < 0.3 else (rng.randrange(1, 17), rng.randrange(1, 17))
+    most = 33 if rng.random() < 0.1 else 17  # large tiles are rare, for they take long
+    side = (4, 4) if rng.random() < 0.3 else (rng.randrange(1, most), rng.randrange(1, most))
     quality, flags, head = rng.randrange(40), rng.randrange(3), b""
     if rng.random() < 0.2:  # of the transform coder, whose payload says what it is
         quality, flags = 63, 3
         names = rng.choice((BANDS, ("B02", "B03"), ("B02", "green"), tuple(f"x{i}" for i in range(16))))
-        height, width = (min(16 * n, 256) - rng.choice((0, 0, 9)) for n in side)
+        height, width = (16 * n - rng.choice((0, 0, 9)) for n in side)
         head = lone_head(names, height, width, rng.choice((PLAIN, PLAIN, samples_of("int16", -9999))))
         if rng.random() < 0.4:  # or of the predictive one, which says more
             quality, mask = 62, pack_mask(np.arange(height * width).reshape(height, width) % 7 > 0) or b""

@@ -11,6 +11,7 @@ from swathpack.edge.downlink.context_policy import Policy
 PASSES = "[passes]\nbytes = 5000\nevery_s = 600\n"
 OPEN = PASSES + "[uplink]\ninsecure = true\n"
 GOOD = PASSES + '[uplink]\nkey_file = "key"\n'
+LARGE = '[coding]\ntile = 512\nmode = "transform"\n'
 
 
 def parse(text, base="/m"):
@@ -50,6 +51,11 @@ def test_values_of_every_kind():
     (region,) = mission.coding.regions
     assert (region.place, region.rows, region.columns, region.weight) == (7, (0, 4), (0, 4096), 3.0)
     assert mission.uplink.key_file == Path("/m/key")
+
+
+def test_large_tiles_are_the_transform_coders_and_have_large_slots():
+    assert parse(GOOD + LARGE + "[context]\nslot_bytes = 131072").coding.tile == 512
+    assert parse(GOOD + LARGE.replace("512", "320") + "[context]\nslot_bytes = 51200").coding.tile == 320
 
 
 def test_what_is_asked_of_a_tile_is_the_finest_of_its_regions():
@@ -94,6 +100,11 @@ def test_what_is_asked_of_a_tile_is_the_finest_of_its_regions():
             "coding.regions 2.weigth: no such key; did you mean 'weight'",
         ),
         (GOOD + "[coding]\ntile = 100", "coding.tile: expected a multiple of 64"),
+        (GOOD + "[coding]\ntile = 576", "coding.tile: expected 64 to 512, found 576"),
+        (GOOD + "[coding]\ntile = 320", 'coding.tile: 320, .* expected coding.mode = "transform", found "auto"'),
+        (GOOD + LARGE + "max_error = 0", "coding.tile: 512, .* expected no max_error of any tile, found 0"),
+        (GOOD + LARGE + "[[coding.regions]]\nmax_error = 7", "expected no max_error of any tile, found 7"),
+        (GOOD + LARGE, "context.slot_bytes: expected at least 131072 for tiles of 512 .* found 32768"),
         (GOOD + "[[coding.regions]]\nrows = [1]", "coding.regions 1: expected rows"),
         (GOOD + "[[coding.regions]]\nname = 'port'\ncolumns = [4, 4]", r"coding.regions 1 \(port\): expected rows"),
         (GOOD + "[coding]\nmax_error = -1", "coding.max_error: expected 0 to 65535, found -1"),

@@ -52,7 +52,7 @@ WORDS = {
     "coding.finest_dn": "of the transform coder's last bit plane",
     "coding.max_error": "no count comes back off by more than that; 0: lossless",
     "coding.base": "most octaves to the base layer's step",
-    "coding.tile": "side in pixels, a multiple of 64",
+    "coding.tile": 'side in pixels, a multiple of 64; above 256 with mode = "transform" alone',
     "coding.engine": "of the entropy network: auto, or a name of swathpack engines list",
     "coding.analysis": "float, int8",
     "coding.cloud_discount": "share of its weight that a clouded tile loses",

@@ -19,7 +19,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from swathpack.edge.codec.model import DEFAULT_DIRECTORY, EdgeModel, ModelError
-from swathpack.edge.codec.pixels import TILE
+from swathpack.edge.codec.pixels import MAX_FLIGHT_TILE
 from swathpack.edge.packets.deframer import Deframer
 from swathpack.edge.packets.link_keys import UNSIGNED, LinkKey, LinkKeyError, choose_key, read_link_keys
 from swathpack.edge.packets.security import ForgedPacketError, opened
@@ -62,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tile",
         type=int,
-        choices=range(TILE_STEP, TILE + 1, TILE_STEP),
+        choices=range(TILE_STEP, MAX_FLIGHT_TILE + 1, TILE_STEP),
         metavar="N",
         help="pixels a side of the mission's tiles (coding.tile); without it the tiles that came tell",
     )

@@ -22,7 +22,7 @@ from swathpack.codec.squares import smoothed, synthesised
 from swathpack.edge.bands import BANDS
 from swathpack.edge.codec.latents import STRIDE
 from swathpack.edge.codec.model import EdgeModel
-from swathpack.edge.codec.pixels import TILE, TileWindow
+from swathpack.edge.codec.pixels import TileWindow
 from swathpack.edge.codec.protocol import ContextLatent, TileKey
 from swathpack.edge.frame import MAX_SIDE, Frame
 from swathpack.edge.stream.quality import PREDICTIVE, is_learned, step_of
@@ -242,7 +242,8 @@ def write_images(
         written.append(target)
         told(f"images: {target}")
         if place.number in place.pitches.guessed:
-            told(f"  where its tiles lie is not known from what came: taken to be {TILE} pixels apart (--tile)")
+            sides = " and ".join(map(str, sorted({place.pitches.of(held) for held in place.held})))
+            told(f"  where its tiles lie is not known from what came: taken to be {sides} pixels apart (--tile)")
         for line in date_lines(kept):
             told(f"  {line.text}")
             partial += not line.whole

@@ -45,7 +45,7 @@ def pitches(held: Iterable[TileFrame], given: int | None = None) -> Pitches:
     for date, tiles in by_date.items():
         found = told.get(date) or usual.get(date[0]) or anywhere
         least = max(_whole(side) for tile in tiles for side in tile.size)
-        sides[date] = max(found, least) if found else TILE
+        sides[date] = max(found or TILE, least)
         if not found and any(any(split_tile(tile.key.tile)[1:]) for tile in tiles):
             guessed.add(date[0])
     return Pitches(sides, frozenset(guessed))

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from swathpack.edge.bands import BANDS, BandError, normalise_names
+from swathpack.edge.codec.pixels import MAX_FLIGHT_TILE, TILE
 from swathpack.edge.downlink.budget import whole_ms
 from swathpack.edge.schema import key
+from swathpack.edge.stream.header import TILE_STEP
 from swathpack.tools.errors import UsageError, UserError
 from swathpack.tools.plan.areas import Area, box_ring, make_area, read_geojson
 from swathpack.tools.plan.document import PRESETS, find_plan, load_document, set_key
@@ -33,7 +35,7 @@ class Imager:
     duty_cycle_percent: float = key(100.0, 0.01, 100)
     power_w: float = key(0.0, 0, 5000)
     min_sun_elevation_deg: float = key(10.0, -90, 90)
-    tile_px: int = key(256, 64, 1024)
+    tile_px: int = key(TILE, TILE_STEP, MAX_FLIGHT_TILE)
 
     @property
     def tile_km2(self) -> float:
@@ -176,8 +178,8 @@ def _rows(top: Section, key: str, read: Any) -> list[Any]:
 
 def _imager(section: Section) -> Imager:
     imager = section.read(Imager)
-    if imager.tile_px % 64:  # as the board takes it (`coding.tile`)
-        raise section.error(f"tile_px: expected a multiple of 64, found {imager.tile_px}")
+    if imager.tile_px % TILE_STEP:  # as the board takes it (`coding.tile`)
+        raise section.error(f"tile_px: expected a multiple of {TILE_STEP}, found {imager.tile_px}")
     if imager.swath_km * 1000 < imager.gsd_m * 64:
         raise section.error(f"swath_km: {imager.swath_km:g} km is fewer than 64 pixels of {imager.gsd_m:g} m")
     try:

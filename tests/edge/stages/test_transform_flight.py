@@ -13,7 +13,10 @@ from swathpack.edge.clock import ManualClock
 from swathpack.edge.codec.carrier import carried, carry
 from swathpack.edge.codec.flight import FlightCodec
 from swathpack.edge.codec.lone import date_in, lone_ends, lone_head, read_lone_head, stands_alone
+from swathpack.edge.codec.plain import PlainError
 from swathpack.edge.codec.protocol import CodedTile, ContextLatent, Goal, TileKey, TilePixels
+from swathpack.edge.radiometry import PLAIN
+from swathpack.edge.sources.acquisition import samples_of
 from swathpack.edge.sources.synthetic import SyntheticSource
 from swathpack.edge.stream.quality import TRANSFORM
 from swathpack.hil_tests.simulation.flight import MISSION, Flight, Station
@@ -213,10 +216,26 @@ def test_carriers_hold_the_bytes_that_fit() -> None:
     assert not stands_alone(latent) and date_in(latent) is None
 
 
-def test_heads_of_lone_tiles() -> None:
+@pytest.mark.parametrize("size", [(256, 77), (1, 256), (257, 1), (300, 512), (512, 512)], ids=str)
+def test_heads_of_lone_tiles(size: tuple[int, int]) -> None:
     for names in (("B08",), BANDS, ("nir", "B02"), ("B03", "B02")):
-        head = lone_head(names, 256, 77)
-        found = read_lone_head(head)
-        assert found is not None and (found.names, found.height, found.width) == (names, 256, 77)
+        head = lone_head(names, *size, samples_of("int16", -9999) if names == BANDS else PLAIN)
+        found = read_lone_head(head + b"more")
+        assert found is not None and (found.names, found.height, found.width) == (names, *size)
         assert found.start == len(head) and all(read_lone_head(head[:n]) is None for n in range(len(head)))
+    assert len(lone_head(BANDS, *size)) == (5 if max(size) > 256 else 4)
     assert lone_ends(b"", 100) is None
+
+
+def test_heads_that_no_board_writes_are_refused() -> None:
+    head = bytearray(lone_head(BANDS[:3], 300, 512))
+    head[4] |= 2  # 812 rows
+    with pytest.raises(PlainError, match="257 to 512 pixels a side, found 812 x 512"):
+        read_lone_head(bytes(head))
+    head[4] = 0  # 44 rows, 256 columns: not in this form
+    with pytest.raises(PlainError, match="257 to 512 pixels a side, found 44 x 256"):
+        read_lone_head(bytes(head))
+    with pytest.raises(PlainError, match="unknown bands in mask 0x2000"):
+        read_lone_head(bytes([9, 9, 0, 0x20]))
+    with pytest.raises(PlainError, match="1 to 16 different bands"):
+        read_lone_head(bytes([9, 9, 0, 0, 17]))

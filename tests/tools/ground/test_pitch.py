@@ -27,7 +27,7 @@ def tiles(place: int, time: int, side: int, size: tuple[int, int]) -> list[TileF
     ]
 
 
-@pytest.mark.parametrize("side", [64, 128, 192, 256])
+@pytest.mark.parametrize("side", [64, 128, 192, 256, 320, 512])
 def test_whole_frames_tell_their_tiles(side: int) -> None:
     for size in FRAMES:
         held = tiles(3, 1000, side, size)
@@ -39,7 +39,7 @@ def test_whole_frames_tell_their_tiles(side: int) -> None:
 
 def test_any_two_tiles_of_one_row_or_column_tell_it() -> None:
     rng = np.random.default_rng(4)
-    for side in (64, 128, 192, 256):
+    for side in (64, 128, 192, 256, 448):
         held = tiles(3, 1000, side, (700, 700))
         for _ in range(50):
             some = [held[i] for i in sorted(rng.choice(len(held), 2, replace=False))]
@@ -53,6 +53,8 @@ def test_a_corner_alone_takes_it_from_other_dates_then_other_places() -> None:
         found = pitches([*others, *corner])
         assert found.of(corner[0]) == 128 and not found.guessed
     assert pitches(corner, given=64).of(corner[0]) == 64
+    large = [tiles(3, 2000, 512, (1000, 900))[-1]]
+    assert pitches(large).of(large[0]) == 512 and pitches(large).guessed == {3}, "they cannot lie closer"
 
 
 def test_a_mission_that_changed_its_tiles_has_both() -> None:
