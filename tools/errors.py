@@ -15,6 +15,7 @@ USAGE = 2  # argparse ends with it too; tests hold the table of docs/commands.md
 PARTLY = 3  # what could be made was written; something is missing or damaged, and was named
 REFUSED = 4  # nothing was touched: an output would overwrite an input or something that exists
 INTERRUPTED = 130
+TERMINATED = 143  # SIGTERM: as INTERRUPTED
 
 
 class UserError(Exception):

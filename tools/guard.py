@@ -1,16 +1,31 @@
-"""What every entry point does with an error: one line on stderr and an exit code, never a traceback for bad input."""
+"""What every entry point does with an error: one line on stderr and an exit code, never a traceback for bad input. A
+request to end (SIGTERM, as of a scheduler) ends it as Ctrl-C does: outputs stay as they were.
+"""
 
 from __future__ import annotations
 
+import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
 
-from swathpack.tools.errors import BAD_INPUT, DONE, INTERRUPTED, UserError
+from swathpack.tools.errors import BAD_INPUT, DONE, INTERRUPTED, TERMINATED, UserError
 from swathpack.tools.extras import missing_package
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came."""
 
 
 def guarded(name: str, work: Callable[[], int]) -> int:
     """The exit code of `work`, or that of the error it ended with; `name` leads the line."""
+    with _termination_heard():
+        return _guarded(name, work)
+
+
+def _guarded(name: str, work: Callable[[], int]) -> int:
     try:
         return work()
     except UserError as error:
@@ -27,8 +42,28 @@ def guarded(name: str, work: Callable[[], int]) -> int:
     except OSError as error:
         what = f"{error.filename}: " if error.filename else ""
         return _say(name, f"{what}{error.strerror or error}", BAD_INPUT)
+    except Terminated:
+        return _say(name, "ended; outputs are as they were", TERMINATED)
     except KeyboardInterrupt:
         return _say(name, "interrupted; outputs are as they were", INTERRUPTED)
+
+
+@contextmanager
+def _termination_heard() -> Iterator[None]:
+    """SIGTERM raises Terminated meanwhile, where nobody else listens for it."""
+    own = threading.current_thread() is threading.main_thread()
+    if not own or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise Terminated
 
 
 def _say(name: str, message: str, code: int) -> int:

@@ -4,21 +4,21 @@
         write(place)                   a file or a folder of that suffix, beside the target
 
 On leaving without an error everything is synced and renamed into place; on any error, Ctrl-C included, the old result
-stays as it was and no half file is left. A link is kept: what it points to is replaced.
+stays as it was and no half file is left. A link is kept: what it points to is replaced. What a killed run left beside the target is
+taken away by the next one (`swathpack.tools.files.stages`).
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import shutil
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 
 from swathpack.tools.errors import RefusedError, UserError
 from swathpack.tools.files.sidecars import sidecars
+from swathpack.tools.files.stages import Stage
 
 
 def add_force(parser: argparse.ArgumentParser) -> None:
@@ -93,7 +93,7 @@ class Output:
         if not folder and not os.access(self.target.parent, os.W_OK):
             reason = "no permission" if self.target.parent.is_dir() else "no such folder"
             raise UserError(f"cannot write {target}: {reason}: {self.target.parent}")
-        self._stage: Path | None = None
+        self._stage: Stage | None = None
 
     def _check_part(self, place: Path) -> None:
         """A file of a folder may be there from an earlier run, in a folder of inputs too, but not as a link to what is read."""
@@ -110,11 +110,10 @@ class Output:
         try:
             if self.folder:
                 self.target.parent.mkdir(parents=True, exist_ok=True)
-            stage = tempfile.mkdtemp(prefix=f".{self.target.name}.", suffix=".part", dir=self.target.parent)
+            self._stage = Stage(self.target)
         except OSError as error:
             raise self._failed(error) from error
-        self._stage = Path(stage)
-        place = self._stage / self.target.name
+        place = self._stage.path / self.target.name
         if self.folder:
             place.mkdir()
         return place
@@ -123,7 +122,7 @@ class Output:
         assert self._stage is not None
         try:
             if kind is None:
-                self._settle(self._stage / self.target.name)
+                self._settle(self._stage.path / self.target.name)
             elif isinstance(error, OSError):
                 raise self._failed(error) from error
             elif isinstance(error, UserError):
@@ -131,14 +130,15 @@ class Output:
         except OSError as failure:
             raise self._failed(failure) from failure
         finally:
-            shutil.rmtree(self._stage, ignore_errors=True)
+            self._stage.close()
 
     def _rename(self, error: UserError) -> None:
         """Nobody who is told of an error knows the place beside the target."""
         assert self._stage is not None
-        if error.args and str(self._stage) in str(error.args[0]):
-            said = str(error.args[0]).replace(str(self._stage / self.target.name), str(self.given))
-            error.args = (said.replace(str(self._stage), str(self.given.parent)), *error.args[1:])
+        stage = self._stage.path
+        if error.args and str(stage) in str(error.args[0]):
+            said = str(error.args[0]).replace(str(stage / self.target.name), str(self.given))
+            error.args = (said.replace(str(stage), str(self.given.parent)), *error.args[1:])
 
     def _settle(self, place: Path) -> None:
         if self.folder and self.whole and self.target.exists():

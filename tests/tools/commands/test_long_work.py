@@ -81,15 +81,16 @@ def test_a_journal_of_other_options_is_begun_anew(stream: Path, tmp_path: Path) 
 
 
 @ONE
-def test_ctrl_c_leaves_the_journal_of_resume_and_nothing_else(stream: Path, tmp_path: Path) -> None:
+def test_ctrl_c_and_termination_leave_the_journal_of_resume_and_nothing_else(stream: Path, tmp_path: Path) -> None:
     words = ["decompress", str(stream), "-o", str(tmp_path / "a.npz"), "--threads", "2"]
-    for more, left in (["--resume"], ["a.npz.journal"]), ([], []):
+    ends = (["--resume"], ["a.npz.journal"], signal.SIGINT, 130), ([], [], signal.SIGTERM, 143)
+    for more, left, asked, code in ends:
         child = start_slowly("decode", *words, *more)
         while child.poll() is None and not list(tmp_path.iterdir()):
             time.sleep(0.01)
-        child.send_signal(signal.SIGINT)
+        child.send_signal(asked)
         said = child.communicate()[0]
-        assert child.returncode == 130 and "Traceback" not in said, said
+        assert child.returncode == code and "Traceback" not in said, said
         assert sorted(p.name for p in tmp_path.iterdir()) == left
         for path in tmp_path.iterdir():
             path.unlink()

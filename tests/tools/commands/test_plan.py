@@ -166,6 +166,6 @@ def test_nothing_that_is_there_is_lost(
         assert main([*words, str(out), "--seed", "9", "--force"]) == 1
     assert "No space left" in capsys.readouterr().err
     assert {path.name: path.read_bytes() for path in out.iterdir()} == first
-    assert [path.name for path in tmp_path.iterdir() if path.name.endswith(".part")] == []
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
     assert main([*words, str(out), "--seed", "9", "--force"]) == 0
     assert (out / "budget.toml").read_bytes() != first["budget.toml"]

@@ -1,0 +1,75 @@
+"""Folders beside a target in which an output is written. A run that was killed leaves its own; the next one to the same target
+takes it away.
+
+Whoever writes holds a lock on the folder (flock), which ends with the process. A folder is somebody's leaving where its name is
+one that is made here, nobody holds it, and it is older than it takes to make a folder and lock it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+SUFFIX = ".swathpack-part"
+_RANDOM = 8  # letters that tempfile puts in between
+_YOUNG_S = 60.0
+
+
+class Stage:
+    """A new folder beside `target`, held till `close`, which removes it. Raises OSError."""
+
+    def __init__(self, target: Path) -> None:
+        sweep(target)
+        self.path = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=SUFFIX, dir=target.parent))
+        self._held = _hold(self.path)
+
+    def close(self) -> None:
+        """Without what is still in it."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        if self._held is not None:
+            os.close(self._held)
+
+
+def sweep(target: Path) -> None:
+    """Remove what killed runs left beside a target; what cannot be removed stays."""
+    start = f".{target.name}."
+    try:
+        found = [p for p in target.parent.iterdir() if p.name.startswith(start) and p.name.endswith(SUFFIX)]
+    except OSError:
+        return
+    for path in found:
+        between = path.name[len(start) : -len(SUFFIX)]
+        if len(between) == _RANDOM and "." not in between and _is_left(path):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_left(path: Path) -> bool:
+    """Whether a folder's run is over."""
+    try:
+        if path.is_symlink() or not path.is_dir() or time.time() - path.stat().st_mtime < _YOUNG_S:
+            return False
+    except OSError:
+        return False
+    held = _hold(path)
+    if held is None:
+        return False
+    os.close(held)
+    return True
+
+
+def _hold(path: Path) -> int | None:
+    """A lock on a folder, as an open handle; None where somebody has it, or the file system knows none."""
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(handle)
+        return None
+    return handle
