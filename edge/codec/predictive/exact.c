@@ -23,24 +23,25 @@ static void predict_row(work_t *w, const band_t *b, const row_t *row, int32_t st
 /* Predictions refined, and by how much to multiply what is expected of the errors. */
 static void refine_predictions(work_t *w, const band_t *b, const row_t *row, int32_t stride)
 {
-    const int16_t *own = row->own, *up = own - stride;
+    refine_t *f = &w->refine;
+    const int16_t *own = row->own;
     const int32_t most = b->last << FRACTION;
     int32_t *missed = row->missed;
     for (int32_t x = 0; x < row->width; x++) missed[x] = 16 * own[x] - w->predicted[x];
     if (row->y < UNSEEN) return;
     missed[-1] = missed[-2] = row->missed_above[0]; /* until the row is padded */
+    w->sums->put_near(f, own, stride, w->predicted, missed, row->width);
+    w->sums->put_outputs(f, row->width);
     for (int32_t x = 0; x < row->width; x++) {
-        const int32_t above = up[x];
-        const near_t near = {w->predicted[x] - 16 * above, 16 * (own[x - 1] - above), 16 * (own[x - 2] - above),
-                             16 * (up[x - 1] - above), missed[x - 1], missed[x - 2]};
-        int32_t predicted = w->predicted[x] + refinement(&w->refine, x, &near, &w->gain[x]);
+        int32_t predicted = w->predicted[x] + move_of(f->out[x][0], f->scale[x]);
         w->predicted[x] = predicted < 0 ? 0 : min32(predicted, most);
     }
 }
 
 static void gain_row(work_t *w, int32_t width)
 {
-    for (int32_t x = 0; x < width; x++) w->above[x] = (uint32_t)((uint64_t)w->above[x] * w->gain[x] >> 12);
+    for (int32_t x = 0; x < width; x++)
+        w->above[x] = (uint32_t)((uint64_t)w->above[x] * gain_of(w->refine.out[x][1]) >> 12);
 }
 
 /* Pixels and predictions as ranks among the values that pixels have, where the band lists those. */

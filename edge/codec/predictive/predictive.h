@@ -15,6 +15,11 @@
 #define API
 #endif
 
+/* Can code for AVX2 be compiled beside that for all processors, and be chosen when it runs? */
+#if defined(__GNUC__) && defined(__x86_64__)
+#define WIDE_VECTORS
+#endif
+
 enum { BAD_INPUT = 1, NO_ROOM = 2 };
 
 #define LAYERS 16

@@ -85,13 +85,13 @@ INLINE int32_t code_value(coder_t *c, const residual_t *r, const rules_t *k, int
         predicted = (int32_t)(rank[0] + ((rank[1] - rank[0]) * (uint32_t)(predicted & 15) >> 4));
         if (c->encoding) value = (int32_t)(k->ranks[given] >> 4);
     }
+    int32_t upper = predicted;
     if (k->fine) {
-        int32_t upper = max32(predicted - (((1 << k->fine) - 1) << (FRACTION - 1)), 0) >> k->fine;
-        upper = code_sample(c, r, min32(upper, r->last << FRACTION), sum >> k->fine, value >> k->fine);
-        value = code_fine(c, k, upper, value);
-    } else {
-        value = code_sample(c, r, predicted, sum, value);
+        upper = max32(predicted - (((1 << k->fine) - 1) << (FRACTION - 1)), 0) >> k->fine;
+        upper = min32(upper, r->last << FRACTION);
     }
+    upper = code_sample(c, r, upper, sum >> k->fine, value >> k->fine);
+    value = k->fine ? code_fine(c, k, upper, value) : upper;
     int32_t d = value * 16 - predicted;
     *e = (uint32_t)(d < 0 ? -d : d);
     return k->ranks ? k->code_of[value] : value;
@@ -128,9 +128,9 @@ INLINE int32_t refined_code(const work_t *w, const rules_t *k, const row_t *row,
     const int32_t *before = near->before;
     const near_t beside = {predicted - 16 * above, 16 * (before[0] - above), 16 * (before[1] - above),
                            16 * (row->own[x - 1 - stride] - above), near->missed[0], near->missed[1]};
-    uint32_t gain;
-    predicted += refinement(&w->refine, x, &beside, &gain);
-    *sum = (uint32_t)((uint64_t)*sum * gain >> 12);
+    const uint64_t out = w->sums->pixel(&w->refine, x, &beside);
+    *sum = (uint32_t)((uint64_t)*sum * gain_of((int32_t)(out >> 32)) >> 12);
+    predicted += move_of((int32_t)(out & UINT32_MAX), w->refine.scale[x]);
     return predicted < 0 ? 0 : min32(predicted, k->most);
 }
 
@@ -202,6 +202,12 @@ INLINE int32_t code_pixels(coder_t *outer, work_t *w, const residual_t *given, c
     return x;
 }
 
+/* What refined predictions of a row take from the rows above, where pixels are coded one by one. */
+static void sum_above(work_t *w, const row_t *row)
+{
+    if (row->missed && row->y >= UNSEEN) w->sums->sum_row(&w->refine, row->width);
+}
+
 /* The encoder's row: first what comes, then its bits. */
 static int32_t encode_row(coder_t *c, work_t *w, const residual_t *r, const band_t *b, row_t *row, int32_t stride)
 {
@@ -209,11 +215,15 @@ static int32_t encode_row(coder_t *c, work_t *w, const residual_t *r, const band
     int32_t done = row->width;
     c->queue = w->queue;
     c->base = (bit_t *)(void *)w;
-    if (b->copies && row->missed) done = code_pixels(c, w, r, &k, row, stride, QUEUEING, COPIES | REFINED, 0);
-    else if (b->copies) done = code_pixels(c, w, r, &k, row, stride, QUEUEING, COPIES, 0);
-    else if (row->y && r->step == 1 && !b->shift && w->tile.all_valid) queue_exact(c, w, r, b, row, stride);
-    else if (row->missed) done = code_pixels(c, w, r, &k, row, stride, QUEUEING, REFINED, 0);
-    else done = code_pixels(c, w, r, &k, row, stride, QUEUEING, PLAIN, 0);
+    if (!b->copies && row->y && r->step == 1 && !b->shift && w->tile.all_valid) {
+        queue_exact(c, w, r, b, row, stride);
+    } else {
+        sum_above(w, row);
+        if (b->copies && row->missed) done = code_pixels(c, w, r, &k, row, stride, QUEUEING, COPIES | REFINED, 0);
+        else if (b->copies) done = code_pixels(c, w, r, &k, row, stride, QUEUEING, COPIES, 0);
+        else if (row->missed) done = code_pixels(c, w, r, &k, row, stride, QUEUEING, REFINED, 0);
+        else done = code_pixels(c, w, r, &k, row, stride, QUEUEING, PLAIN, 0);
+    }
     coder_drain(c, w->queue, c->queue);
     return done;
 }
@@ -221,6 +231,7 @@ static int32_t encode_row(coder_t *c, work_t *w, const residual_t *r, const band
 static int32_t decode_row(coder_t *c, work_t *w, const residual_t *r, const band_t *b, row_t *row, int32_t stride)
 {
     const rules_t k = rules_of(b, row->y);
+    sum_above(w, row);
     if (b->copies && row->missed) return code_pixels(c, w, r, &k, row, stride, DECODING, COPIES | REFINED, 0);
     if (b->copies) return code_pixels(c, w, r, &k, row, stride, DECODING, COPIES, 0);
     if (row->missed) return code_pixels(c, w, r, &k, row, stride, DECODING, REFINED, 0);

@@ -18,8 +18,8 @@ typedef struct {
     int32_t activity[MAX_SIDE];
     int16_t mean[MAX_REFS][MAX_SIDE];
     int32_t predicted[MAX_SIDE];
+    const refine_sums_t *sums;
     refine_t refine;
-    uint32_t gain[MAX_SIDE]; /* of a refined row's sums of errors, 2^12 for 1 */
     uint32_t queue[MAX_SIDE * MOST_BITS];
 } work_t;
 
@@ -50,7 +50,7 @@ void errors_above(const model_t *m, int32_t width, int phased, const uint16_t *n
 
 void errors_around(uint32_t *restrict wide, int32_t width, const uint16_t *restrict n, uint32_t *restrict out);
 
-/* refine.c: w->refine of a row, for pixels from row UNSEEN on */
+/* refine.c: w->refine of a row from row UNSEEN on, but for what has to be added up */
 void refine_row(work_t *w, model_t *m, const band_t *b, const row_t *row, int32_t stride);
 
 /* exact.c: queues a row of which nothing has to be decoded first to encode it, as the plane holds it already */

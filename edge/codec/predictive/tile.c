@@ -118,6 +118,20 @@ static int bad_shape(int32_t n_bands, int32_t height, int32_t width)
     return n_bands < 1 || n_bands > MAX_BANDS || height < 1 || height > MAX_SIDE || width < 1 || width > MAX_SIDE;
 }
 
+static int narrow;
+
+/* For tests: only vectors that all processors of a kind have. */
+API void sp_predictive_narrow(int32_t on) { narrow = on; }
+
+/* The widest vectors that this processor has, unless a test asks for the narrow ones that all have. */
+static const refine_sums_t *sums_of(void)
+{
+#if defined(WIDE_VECTORS)
+    if (!narrow && __builtin_cpu_supports("avx2")) return &REFINE_SUMS_WIDE;
+#endif
+    return &REFINE_SUMS;
+}
+
 static work_t *start(arena_t *a, void *memory, int32_t refined, int32_t n_bands, int32_t height, int32_t width,
                      const uint8_t *valid)
 {
@@ -125,6 +139,7 @@ static work_t *start(arena_t *a, void *memory, int32_t refined, int32_t n_bands,
     work_t *w = take(a, sizeof *w);
     memset(&w->tile, 0, sizeof w->tile);
     w->tile.refined = refined;
+    w->sums = sums_of();
     w->tile.n_bands = n_bands;
     w->tile.height = height;
     w->tile.width = width;

@@ -1,0 +1,267 @@
+/* What refined predictions add up, in vectors of the kind of the file that includes this; every kind has the same sums.
+ *
+ * With 256 bits where that file defines USE_AVX2, else with 128 where all processors of a kind have those, else one by one.
+ */
+#include "refine.h"
+
+#define NEAR_ERRORS 8
+#define ROW_PAIRS (ROW_INPUTS / 2)
+#define NEAR_PAIRS (NEAR_INPUTS / 2)
+
+/* ---------------------------------------------------------------------------------------------------- inputs */
+
+INLINE int32_t limited_input(int32_t d, int32_t limit, int32_t inverse)
+{
+    d = d < -limit ? -limit : d > limit ? limit : d;
+    return d * inverse >> (INVERSE_BITS - INPUT_BITS);
+}
+
+INLINE int32_t magnitude(int32_t v) { return v < 0 ? -v : v; }
+
+/* Of the scale, in 1/16 of an octave. */
+INLINE int32_t scale_input(int32_t scale)
+{
+    const int32_t top = (int32_t)ilog2((uint32_t)scale);
+    return 2 * (16 * top + ((scale << 4 >> top) & 15));
+}
+
+static void put_inputs(refine_t *restrict f, const int16_t *restrict own, int32_t stride, const int32_t *restrict n,
+                       const int32_t *restrict nn, int32_t width, int has_refs)
+{
+    const int16_t *up = own - stride, *twice = up - stride;
+    for (int32_t x = 0; x < width; x++) {
+        const int32_t inverse = f->inverse[x], far = FURTHEST * f->scale[x], most = FURTHEST_ERROR * f->scale[x], at = up[x];
+#define STEP(a, b) limited_input(16 * ((a) - (b)), far, inverse)
+#define SLOPE(a, b) limited_input(magnitude(16 * ((a) - (b))), far, inverse)
+#define MISS(e) limited_input(e, most, inverse)
+        f->pair[0][x] = paired(STEP(up[x - 1], at), STEP(up[x + 1], at));
+        f->pair[1][x] = paired(STEP(up[x - 2], at), STEP(up[x + 2], at));
+        f->pair[2][x] = paired(STEP(twice[x], at), STEP(twice[x - 1], at));
+        const int32_t e[NEAR_ERRORS] = {MISS(n[x]),     MISS(n[x - 1]), MISS(n[x + 1]),  MISS(n[x - 2]),
+                                        MISS(n[x + 2]), MISS(nn[x]),    MISS(nn[x - 1]), MISS(nn[x + 1])};
+        f->pair[3][x] = paired(STEP(twice[x + 1], at), e[0]);
+        f->pair[4][x] = paired(e[1], e[2]);
+        f->pair[5][x] = paired(e[3], e[4]);
+        f->pair[6][x] = paired(e[5], e[6]);
+        f->pair[7][x] = paired(e[7], magnitude(e[0]));
+        f->pair[8][x] = paired(magnitude(e[1]), magnitude(e[2]));
+        f->pair[9][x] = paired(magnitude(e[3]), magnitude(e[4]));
+        f->pair[10][x] = paired(magnitude(e[5]), magnitude(e[6]));
+        f->pair[11][x] = paired(magnitude(e[7]), SLOPE(up[x - 1], at));
+        f->pair[12][x] = paired(SLOPE(up[x + 1], at), SLOPE(twice[x], at));
+        f->pair[13][x] = paired(SLOPE(up[x + 1], twice[x + 1]), SLOPE(up[x - 1], twice[x - 1]));
+        f->pair[14][x] = paired(SLOPE(up[x + 2], up[x + 1]), SLOPE(up[x - 2], up[x - 1]));
+    }
+    for (int32_t x = 0; x < width; x++) f->pair[15][x] = paired(scale_input(f->scale[x]), has_refs ? 1 << INPUT_BITS : 0);
+}
+
+/* The inputs near a pixel. */
+INLINE void near_inputs(const near_t *near, int32_t scale, int32_t inverse, uint32_t pairs[NEAR_PAIRS])
+{
+    const int32_t far = FURTHEST * scale, most = FURTHEST_ERROR * scale;
+    const int32_t missed = limited_input(near->missed, most, inverse);
+    const int32_t second = limited_input(near->missed_second, most, inverse);
+    pairs[0] = paired(limited_input(near->predicted, far, inverse), limited_input(near->left, far, inverse));
+    pairs[1] = paired(limited_input(near->second, far, inverse), missed);
+    pairs[2] = paired(second, magnitude(missed));
+    pairs[3] = paired(magnitude(second), limited_input(magnitude(near->left - near->corner), far, inverse));
+}
+
+static void put_near(refine_t *restrict f, const int16_t *restrict own, int32_t stride, const int32_t *restrict predicted,
+                     const int32_t *restrict missed, int32_t width)
+{
+    const int16_t *up = own - stride;
+    for (int32_t x = 0; x < width; x++) {
+        const int32_t above = up[x];
+        const near_t near = {predicted[x] - 16 * above, 16 * (own[x - 1] - above), 16 * (own[x - 2] - above),
+                             16 * (up[x - 1] - above), missed[x - 1], missed[x - 2]};
+        uint32_t pairs[NEAR_PAIRS];
+        near_inputs(&near, f->scale[x], f->inverse[x], pairs);
+        for (int i = 0; i < NEAR_PAIRS; i++) f->pair[ROW_PAIRS + i][x] = pairs[i];
+    }
+}
+
+/* ------------------------------------------------------------------------------------------------------ sums */
+
+#if defined(USE_AVX2)
+typedef __m256i lanes_t;
+#define LANES_OF(name) _mm256_##name
+#define LOAD(p) _mm256_loadu_si256((const __m256i *)(const void *)(p))
+#define STORE(p, v) _mm256_storeu_si256((__m256i *)(void *)(p), v)
+#define ZERO _mm256_setzero_si256()
+#elif defined(__SSE2__)
+typedef __m128i lanes_t;
+#define LANES_OF(name) _mm_##name
+#define LOAD(p) _mm_loadu_si128((const __m128i *)(const void *)(p))
+#define STORE(p, v) _mm_storeu_si128((__m128i *)(void *)(p), v)
+#define ZERO _mm_setzero_si128()
+#endif
+
+#if defined(LANES_OF)
+#define AT_ONCE ((int)(sizeof(lanes_t) / sizeof(int32_t)))
+#define VECTORS (HIDDEN / AT_ONCE)
+typedef struct { lanes_t v[VECTORS]; } sums_t;
+
+INLINE void load_sums(sums_t *sums, const int32_t *from)
+{
+#pragma GCC unroll 8
+    for (int k = 0; k < VECTORS; k++) sums->v[k] = LOAD(from + AT_ONCE * k);
+}
+
+INLINE void keep_sums(const sums_t *sums, int32_t *to)
+{
+#pragma GCC unroll 8
+    for (int k = 0; k < VECTORS; k++) STORE(to + AT_ONCE * k, sums->v[k]);
+}
+
+/* A pair of inputs by its weights onto the sums of n pixels. */
+INLINE void add_pairs(sums_t *sums, const uint32_t *pairs, int n, const int16_t (*weights)[2])
+{
+#pragma GCC unroll 8
+    for (int k = 0; k < VECTORS; k++) {
+        const lanes_t weight = LOAD(weights[AT_ONCE * k]);
+#pragma GCC unroll 2
+        for (int i = 0; i < n; i++) {
+            const lanes_t pair = LANES_OF(set1_epi32)((int)pairs[i]);
+            sums[i].v[k] = LANES_OF(add_epi32)(sums[i].v[k], LANES_OF(madd_epi16)(pair, weight));
+        }
+    }
+}
+
+/* The hidden units of sums by the weights of an output, in 32-bit parts that are still to be added up. */
+INLINE lanes_t weighed_units(const sums_t *sums, const int16_t *weights)
+{
+    lanes_t total = ZERO;
+#pragma GCC unroll 4
+    for (int k = 0; k < VECTORS; k += 2) {
+        const lanes_t low = LANES_OF(srai_epi32)(sums->v[k], HIDDEN_SHIFT);
+        const lanes_t high = LANES_OF(srai_epi32)(sums->v[k + 1], HIDDEN_SHIFT);
+        const lanes_t units = LANES_OF(max_epi16)(LANES_OF(packs_epi32)(low, high), ZERO);
+#if defined(USE_AVX2)
+        const lanes_t weight = _mm256_permute4x64_epi64(LOAD(weights + 16 * (k / 2)), 0xD8); /* as `packs` has the units */
+#else
+        const lanes_t weight = LOAD(weights + 8 * (k / 2));
+#endif
+        total = LANES_OF(add_epi32)(total, LANES_OF(madd_epi16)(units, weight));
+    }
+    return total;
+}
+
+/* Both outputs of a pixel, twice each at most still to be added: lanes 0, 2 and 1, 3 of every 128 bits. */
+INLINE lanes_t both_outputs(const sums_t *sums)
+{
+    const lanes_t first = weighed_units(sums, REFINE_NETWORK.out[0]), second = weighed_units(sums, REFINE_NETWORK.out[1]);
+    return LANES_OF(add_epi32)(LANES_OF(unpacklo_epi32)(first, second), LANES_OF(unpackhi_epi32)(first, second));
+}
+
+INLINE __m128i halved(lanes_t v)
+{
+#if defined(USE_AVX2)
+    return _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+#else
+    return v;
+#endif
+}
+
+/* Both outputs of a pixel, the biases of the outputs included, in the lower two lanes. */
+INLINE __m128i outputs_of(const sums_t *sums)
+{
+    const __m128i half = halved(both_outputs(sums));
+    const __m128i bias = _mm_loadl_epi64((const __m128i *)(const void *)REFINE_NETWORK.out_bias);
+    return _mm_add_epi32(bias, _mm_add_epi32(half, _mm_shuffle_epi32(half, 0x4E)));
+}
+
+INLINE void keep_outputs(const sums_t *sums, int32_t out[2])
+{
+    _mm_storel_epi64((__m128i *)(void *)out, outputs_of(sums));
+}
+
+INLINE uint64_t packed_outputs(const sums_t *sums)
+{
+    int32_t out[2];
+    keep_outputs(sums, out);
+    uint64_t both;
+    memcpy(&both, out, sizeof both);
+    return both;
+}
+#else
+#define VECTORS 8
+typedef struct { int32_t v[HIDDEN]; } sums_t;
+
+INLINE void load_sums(sums_t *sums, const int32_t *from) { memcpy(sums->v, from, sizeof sums->v); }
+INLINE void keep_sums(const sums_t *sums, int32_t *to) { memcpy(to, sums->v, sizeof sums->v); }
+
+INLINE void add_pairs(sums_t *sums, const uint32_t *pairs, int n, const int16_t (*weights)[2])
+{
+    for (int i = 0; i < n; i++) {
+        const int32_t a = (int16_t)(pairs[i] & 65535), b = (int16_t)(pairs[i] >> 16);
+        for (int h = 0; h < HIDDEN; h++) sums[i].v[h] += a * weights[h][0] + b * weights[h][1];
+    }
+}
+
+INLINE void keep_outputs(const sums_t *sums, int32_t out[2])
+{
+    for (int i = 0; i < 2; i++) out[i] = REFINE_NETWORK.out_bias[i];
+    for (int h = 0; h < HIDDEN; h++) {
+        int32_t unit = sums->v[h] < 0 ? 0 : min32(sums->v[h] >> HIDDEN_SHIFT, 32767);
+        for (int i = 0; i < 2; i++) out[i] += unit * REFINE_NETWORK.out[i][h];
+    }
+}
+
+INLINE uint64_t packed_outputs(const sums_t *sums)
+{
+    int32_t out[2];
+    keep_outputs(sums, out);
+    return (uint64_t)(uint32_t)out[1] << 32 | (uint32_t)out[0];
+}
+#endif
+
+/* Of n pixels from x on, over the inputs from the rows above. */
+INLINE void sum_rows_above(const refine_t *f, int32_t x, int n, sums_t *sums)
+{
+    for (int i = 0; i < n; i++) load_sums(&sums[i], REFINE_NETWORK.bias);
+#pragma GCC unroll 2
+    for (int p = 0; p < ROW_PAIRS; p++) add_pairs(sums, f->pair[p] + x, n, REFINE_NETWORK.row[p]);
+}
+
+INLINE void sum_pixels(refine_t *f, int32_t x, int n)
+{
+    sums_t sums[2];
+    sum_rows_above(f, x, n, sums);
+    for (int i = 0; i < n; i++) keep_sums(&sums[i], f->partial[x + i]);
+}
+
+INLINE void put_pixels(refine_t *f, int32_t x, int n)
+{
+    sums_t sums[2];
+    sum_rows_above(f, x, n, sums);
+    for (int p = 0; p < NEAR_PAIRS; p++) add_pairs(sums, f->pair[ROW_PAIRS + p] + x, n, REFINE_NETWORK.near[p]);
+    for (int i = 0; i < n; i++) keep_outputs(&sums[i], f->out[x + i]);
+}
+
+#define PIXELS (VECTORS <= 4 ? 2 : 1) /* at once: their sums stay in registers */
+
+static void sum_row(refine_t *f, int32_t width)
+{
+    int32_t x = 0;
+    for (; x + PIXELS <= width; x += PIXELS) sum_pixels(f, x, PIXELS);
+    for (; x < width; x++) sum_pixels(f, x, 1);
+}
+
+static void put_outputs(refine_t *f, int32_t width)
+{
+    int32_t x = 0;
+    for (; x + PIXELS <= width; x += PIXELS) put_pixels(f, x, PIXELS);
+    for (; x < width; x++) put_pixels(f, x, 1);
+}
+
+static uint64_t pixel(const refine_t *f, int32_t x, const near_t *near)
+{
+    sums_t sums;
+    uint32_t pairs[NEAR_PAIRS];
+    load_sums(&sums, f->partial[x]);
+    near_inputs(near, f->scale[x], f->inverse[x], pairs);
+#pragma GCC unroll 4
+    for (int p = 0; p < NEAR_PAIRS; p++) add_pairs(&sums, pairs + p, 1, REFINE_NETWORK.near[p]);
+    return packed_outputs(&sums);
+}
