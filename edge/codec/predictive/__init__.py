@@ -25,7 +25,6 @@ from swathpack.edge.codec.predictive.interface import (
     checked_samples,
     checked_shape,
     checked_valid,
-    shorter,
 )
 from swathpack.edge.codec.predictive.native import Workspace
 from swathpack.edge.codec.rangecoder import native as library
@@ -68,15 +67,14 @@ def encode(
 
     valid (H, W): pixels outside it cost next to nothing and come back as 0; None: all. max_error: greatest absolute
     error in the samples' unit, one number or one a band; 0 is lossless. A workspace of the same shape saves the
-    allocation. refined: with refined predictions as well, and the shorter payload stays; it takes some four times as long.
+    allocation. refined: with refined predictions, or without where that is likely shorter (`interface.either`).
     PredictiveError for what cannot be coded.
     """
     checked = checked_samples(samples)
     shape = checked_shape(checked.shape)
     mask, errors = checked_valid(valid, shape), checked_errors(max_error, shape[0])
-    code = reference.encode if backend() == "reference" else _workspace(workspace, shape).encode
-    plain = code(checked, mask, errors)
-    return shorter(plain, code(checked, mask, errors, True)) if refined else plain
+    coder = reference if backend() == "reference" else _workspace(workspace, shape)
+    return (coder.encode_either if refined else coder.encode)(checked, mask, errors)
 
 
 def decode(

@@ -14,6 +14,7 @@ MAX_BANDS = 16
 MAX_SIDE = 256
 LEAST_SAMPLE, GREATEST_SAMPLE = -32768, 65535
 GREATEST_SPAN = 65535  # of a band: what whole numbers of 16 bits of either kind hold
+CLOSE = 200  # inverse of the share of bytes that refined predictions may lose in the first layers of a tile that keeps them
 MODEST_ERROR = 20  # up to it small predictors are tried below 2 bits a sample, beyond it below 1
 
 
@@ -24,12 +25,14 @@ class PredictiveError(ValueError):
 @dataclass(frozen=True, eq=False)
 class CodedTile:
     """`payload` and `sizes` (17,) int64: payload[: sizes[k]] is the shortest prefix that holds the first k layers. `refined`:
-    with refined predictions, which its decoder must be told.
+    with refined predictions, which its decoder must be told. `tried`: bits of the first layers without and with them; 0, 0
+    where that was not looked at.
     """
 
     payload: bytes
     sizes: NDArray[np.int64]
     refined: bool = False
+    tried: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +62,17 @@ def smallest(code: Callable[[bool], CodedTile], samples: int, max_error: NDArray
     if greatest == 0 or 8 * len(coded.payload) >= (2 if greatest <= MODEST_ERROR else 1) * samples:
         return coded
     return shorter(coded, code(True))
+
+
+def either(code: Callable[[bool], CodedTile]) -> CodedTile:
+    """The tile as `code(True)` has it, with refined predictions, and unless these save bytes in the first layers, or lose no more
+    than CLOSE there, as `code(False)` if that is not longer. They mostly save bytes, and where they lose, they lose little.
+    """
+    refined = code(True)
+    plain_bits, refined_bits = refined.tried
+    if CLOSE * (refined_bits - plain_bits) < plain_bits:
+        return refined
+    return shorter(code(False), refined)
 
 
 def shorter(a: CodedTile, b: CodedTile) -> CodedTile:

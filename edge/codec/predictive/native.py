@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from swathpack.edge.codec.predictive.interface import LAYERS, CodedTile, Decoded, PredictiveError, smallest
+from swathpack.edge.codec.predictive.interface import LAYERS, CodedTile, Decoded, PredictiveError, either, smallest
 from swathpack.edge.codec.rangecoder.native import library
 
 _TOO_LONG = 7
@@ -20,7 +20,7 @@ def _functions() -> ctypes.CDLL:
     lib = library()
     p, size, number = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int32
     lib.sp_predictive_memory.restype, lib.sp_predictive_memory.argtypes = size, [number] * 3
-    lib.sp_predictive_encode.argtypes = [p, p, p, number, number, number, number, number, p, p, size, p]
+    lib.sp_predictive_encode.argtypes = [p, p, p, number, number, number, number, number, p, p, size, p, p]
     lib.sp_predictive_decode.argtypes = [p, size, p, p, number, number, number, number, p, p, p, p]
     return lib
 
@@ -46,6 +46,16 @@ class Workspace:
             lambda simple: self._encode(samples, valid, max_error, simple, refined), samples.size, max_error
         )
 
+    def encode_either(
+        self, samples: NDArray[np.int32], valid: NDArray[np.uint8], max_error: NDArray[np.int32]
+    ) -> CodedTile:
+        """The same with refined predictions or without, as `interface.either` has it."""
+        return smallest(
+            lambda simple: either(lambda refined: self._encode(samples, valid, max_error, simple, refined)),
+            samples.size,
+            max_error,
+        )
+
     def _encode(
         self,
         samples: NDArray[np.int32],
@@ -54,16 +64,17 @@ class Workspace:
         simple: bool,
         refined: bool,
     ) -> CodedTile:
-        sizes = np.zeros(LAYERS + 1, np.uint64)
+        sizes, tried = np.zeros(LAYERS + 1, np.uint64), np.zeros(2, np.uint64)
         while True:
             arrays = (samples.ctypes.data, valid.ctypes.data, max_error.ctypes.data)
             room = (self.memory.ctypes.data, self.out.ctypes.data, self.out.size)
-            code = _functions().sp_predictive_encode(*arrays, simple, refined, *self.shape, *room, sizes.ctypes.data)
+            found = sizes.ctypes.data, tried.ctypes.data
+            code = _functions().sp_predictive_encode(*arrays, simple, refined, *self.shape, *room, *found)
             if code != _TOO_LONG:
                 break
             self.out = np.empty(2 * self.out.size, np.uint8)
         _check(code)
-        return CodedTile(self.out[: int(sizes[-1])].tobytes(), sizes.astype(np.int64), refined)
+        return CodedTile(self.out[: int(sizes[-1])].tobytes(), sizes.astype(np.int64), refined, (int(tried[0]), int(tried[1])))
 
     def decode(
         self, payload: bytes, valid: NDArray[np.uint8], max_error: NDArray[np.int32], refined: bool = False

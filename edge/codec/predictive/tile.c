@@ -11,6 +11,9 @@ int cell_has_valid(const tile_t *t, int32_t band, int32_t y, int32_t x)
     return 0;
 }
 
+#define TRIED_LAYERS 2  /* that are coded without refined predictions, too */
+#define TRIED_HEIGHT 64 /* of tiles of which so few layers say enough */
+
 /* Memory in one piece: work_t, then what `take` gives out. */
 typedef struct { uint8_t *at; } arena_t;
 
@@ -73,27 +76,37 @@ static void make_cells(arena_t *a, tile_t *t)
         if (t->band[b].copies) t->cells[b] = take(a, (size_t)t->plane[b].height * (size_t)t->plane[b].width);
 }
 
-static void start_models(arena_t *a, work_t *w)
+static void make_models(arena_t *a, work_t *w)
 {
     for (int32_t b = 0; b < w->tile.n_bands; b++) {
         model_t *m = &w->model[b];
-        int32_t width = w->tile.plane[b].width;
+        const size_t width = (size_t)w->tile.plane[b].width;
+        m->heights = take(a, width);
+        m->given = take(a, width * sizeof(int32_t));
+        m->coded = take(a, width * sizeof(int32_t));
+        m->wide = (uint32_t *)take(a, (width + 2 * WIDE) * sizeof(uint32_t)) + WIDE;
+        m->spread = (uint32_t *)take(a, (width + 2 * WIDE) * sizeof(uint32_t)) + WIDE;
+        for (int i = 0; i < 3; i++) {
+            m->missed[i] = (int32_t *)take(a, (width + 2 * ERROR_PAD) * sizeof(int32_t)) + ERROR_PAD;
+            m->error[i] = (uint16_t *)take(a, error_bytes((int32_t)width)) + ERROR_PAD;
+        }
+    }
+}
+
+static void start_models(work_t *w)
+{
+    for (int32_t b = 0; b < w->tile.n_bands; b++) {
+        model_t *m = &w->model[b];
+        const int32_t width = w->tile.plane[b].width;
         for (uint32_t i = 0; i < LEVELS; i++) start_level(&m->level[i], i);
         bits_reset(m->beyond.more, NUMBER_BITS);
         bits_reset(&m->left[0][0][0][0], sizeof m->left / sizeof(bit_t));
         bits_reset(&m->above[0][0][0], sizeof m->above / sizeof(bit_t));
         if (w->tile.band[b].fine) bits_reset(w->tile.band[b].often, MAP_LIMIT + 64);
-        m->heights = take(a, (size_t)width);
         memset(m->heights, 0, (size_t)width);
-        m->given = take(a, (size_t)width * sizeof(int32_t));
-        m->coded = take(a, (size_t)width * sizeof(int32_t));
-        m->wide = (uint32_t *)take(a, ((size_t)width + 2 * WIDE) * sizeof(uint32_t)) + WIDE;
-        m->spread = (uint32_t *)take(a, ((size_t)width + 2 * WIDE) * sizeof(uint32_t)) + WIDE;
         for (int32_t x = -WIDE; x < width + WIDE; x++) m->wide[x] = m->spread[x] = 8u << w->tile.band[b].scale;
         for (int i = 0; i < 3; i++) {
-            m->missed[i] = (int32_t *)take(a, ((size_t)width + 2 * ERROR_PAD) * sizeof(int32_t)) + ERROR_PAD;
             memset(m->missed[i] - ERROR_PAD, 0, ((size_t)width + 2 * ERROR_PAD) * sizeof(int32_t));
-            m->error[i] = (uint16_t *)take(a, error_bytes(width)) + ERROR_PAD;
             for (int32_t x = -ERROR_PAD; x < width + ERROR_PAD; x++)
                 m->error[i][x] = (uint16_t)(1u << w->tile.band[b].scale);
         }
@@ -132,13 +145,11 @@ static const refine_sums_t *sums_of(void)
     return &REFINE_SUMS;
 }
 
-static work_t *start(arena_t *a, void *memory, int32_t refined, int32_t n_bands, int32_t height, int32_t width,
-                     const uint8_t *valid)
+static work_t *start(arena_t *a, void *memory, int32_t n_bands, int32_t height, int32_t width, const uint8_t *valid)
 {
     a->at = memory;
     work_t *w = take(a, sizeof *w);
     memset(&w->tile, 0, sizeof w->tile);
-    w->tile.refined = refined;
     w->sums = sums_of();
     w->tile.n_bands = n_bands;
     w->tile.height = height;
@@ -246,27 +257,65 @@ static void code_layer(coder_t *c, work_t *w, int layer, const int32_t *max_erro
     }
 }
 
+/* Bits that an encoder has settled. */
+static uint64_t settled(const coder_t *c)
+{
+    uint64_t bits = 8 * c->at;
+    for (uint64_t range = c->range; !(range >> 63); range <<= 1) bits++;
+    return bits;
+}
+
+/* The first layers of what code_tile codes; what they take, the plan included. */
+static uint64_t try_layers(coder_t *c, work_t *w, const int32_t *samples, const int32_t *max_error)
+{
+    tile_t *t = &w->tile;
+    code_plan(c, t);
+    start_models(w);
+    for (int layer = 0; layer < TRIED_LAYERS && !c->failed; layer++)
+        code_layer(c, w, layer, max_error, samples, NULL, NULL);
+    for (int32_t b = 0; b < t->n_bands && !t->exact; b++) /* planes hold what was decoded, not the samples */
+        fill_plane(w, b, samples + (size_t)b * (size_t)t->height * (size_t)t->width);
+    return settled(c);
+}
+
+/* A planned tile. tried: NULL, or what its first layers take without and with refined predictions, where it is large. */
+static void code_tile(coder_t *c, work_t *w, const int32_t *samples, const int32_t *max_error, int32_t refined,
+                      mark_t marks[LAYERS], uint64_t *tried)
+{
+    const coder_t fresh = *c;
+    const int tries = tried && refined && w->tile.height >= TRIED_HEIGHT;
+    if (tried) tried[0] = tried[1] = 0;
+    if (tries) {
+        tried[0] = try_layers(c, w, samples, max_error);
+        *c = fresh;
+    }
+    w->tile.refined = refined;
+    code_plan(c, &w->tile);
+    start_models(w);
+    for (int layer = 0; layer < LAYERS && !c->failed; layer++) {
+        code_layer(c, w, layer, max_error, samples, NULL, NULL);
+        marks[layer] = (mark_t){c->range, c->lower, c->at};
+        if (tries && layer + 1 == TRIED_LAYERS) tried[1] = settled(c);
+    }
+}
+
 /* Codes a tile: samples (n_bands, height, width) that fit [-32768, 65535], valid (height, width), greatest errors
  * (n_bands), simple: with small predictors alone, refined: see refine.h. sizes[k]: the least prefix of the payload that holds the first k
- * layers. */
+ * layers. tried: see code_tile. */
 API int sp_predictive_encode(const int32_t *samples, const uint8_t *valid, const int32_t *max_error, int32_t simple,
                              int32_t refined, int32_t n_bands, int32_t height, int32_t width, void *memory, uint8_t *out,
-                             size_t capacity, uint64_t *sizes)
+                             size_t capacity, uint64_t *sizes, uint64_t *tried)
 {
     arena_t a;
     coder_t c;
     mark_t marks[LAYERS];
     if (bad_shape(n_bands, height, width)) return BAD_INPUT;
-    work_t *w = start(&a, memory, refined, n_bands, height, width, valid);
+    work_t *w = start(&a, memory, n_bands, height, width, valid);
     w->tile.simple = simple;
     make_plan(&a, w, samples, max_error);
+    make_models(&a, w);
     coder_start_encoding(&c, out, capacity);
-    code_plan(&c, &w->tile);
-    start_models(&a, w);
-    for (int layer = 0; layer < LAYERS && !c.failed; layer++) {
-        code_layer(&c, w, layer, max_error, samples, NULL, NULL);
-        marks[layer] = (mark_t){c.range, c.lower, c.at};
-    }
+    code_tile(&c, w, samples, max_error, refined, marks, tried);
     size_t size = coder_finish(&c);
     if (c.failed || (!size && c.range != UINT64_MAX)) return TOO_LONG;
     sizes[0] = 0;
@@ -284,7 +333,8 @@ API int sp_predictive_decode(const uint8_t *payload, size_t size, const uint8_t 
     coder_t c;
     *layers = 0;
     if (bad_shape(n_bands, height, width)) return BAD_INPUT;
-    work_t *w = start(&a, memory, refined, n_bands, height, width, valid);
+    work_t *w = start(&a, memory, n_bands, height, width, valid);
+    w->tile.refined = refined;
     for (int32_t b = 0; b < n_bands; b++) w->tile.band[b].grid = (grid_t){1, 1, 0, 0};
     coder_start_decoding(&c, payload, size);
     code_plan(&c, &w->tile);
@@ -292,7 +342,8 @@ API int sp_predictive_decode(const uint8_t *payload, size_t size, const uint8_t 
     make_planes(&a, &w->tile);
     make_refs(&a, &w->tile);
     make_cells(&a, &w->tile);
-    start_models(&a, w);
+    make_models(&a, w);
+    start_models(w);
     while (*layers < LAYERS) {
         code_layer(&c, w, *layers, max_error, NULL, samples, since);
         if (c.failed) break;

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from swathpack.edge.codec.predictive.interface import LAYERS, CodedTile, Decoded, smallest
+from swathpack.edge.codec.predictive.interface import LAYERS, CodedTile, Decoded, either, smallest
 from swathpack.edge.codec.predictive.reference.coder import Coder, Mark, PayloadEnded, prefix
 from swathpack.edge.codec.predictive.reference.fit import choose_predictor
 from swathpack.edge.codec.predictive.reference.header import code_plan
@@ -25,6 +25,8 @@ from swathpack.edge.codec.predictive.reference.rows import Model, Row
 from swathpack.edge.codec.predictive.reference.tile import HOLE, Tile
 
 Samples = NDArray[np.int32]
+TRIED_LAYERS = 2
+TRIED_HEIGHT = 64
 
 
 def make_plan(tile: Tile, samples: Samples, max_error: list[int]) -> None:
@@ -108,18 +110,38 @@ def encode(
     )
 
 
+def encode_either(samples: Samples, valid: NDArray[np.uint8], max_error: NDArray[np.int32]) -> CodedTile:
+    """As Workspace.encode_either of predictive.native."""
+    return smallest(
+        lambda simple: either(lambda refined: _encode(samples, valid, max_error.tolist(), simple, refined)),
+        samples.size,
+        max_error,
+    )
+
+
 def _encode(samples: Samples, valid: NDArray[np.uint8], errors: list[int], simple: bool, refined: bool) -> CodedTile:
+    marks, payload = _coded(samples, valid, errors, simple, refined, LAYERS)
+    tried = (0, 0)
+    if refined and samples.shape[1] >= TRIED_HEIGHT:
+        plain = _coded(samples, valid, errors, simple, False, TRIED_LAYERS)[0]
+        tried = (plain[-1].settled, marks[TRIED_LAYERS - 1].settled)
+    sizes = np.array([0, *(prefix(m, payload) for m in marks)], np.int64)
+    return CodedTile(payload, sizes, refined, tried)
+
+
+def _coded(
+    samples: Samples, valid: NDArray[np.uint8], errors: list[int], simple: bool, refined: bool, layers: int
+) -> tuple[list[Mark], bytes]:
     tile, coder = Tile(samples.shape, valid), Coder()
     tile.simple, tile.refined = simple, refined
     make_plan(tile, samples, errors)
     code_plan(coder, tile)
     strips = Strips(tile, coder, errors)
     marks: list[Mark] = []
-    for number in range(LAYERS):
+    for number in range(layers):
         strips.layer(number, samples, None, None)
         marks.append(coder.mark())
-    payload = coder.finish()
-    return CodedTile(payload, np.array([0, *(prefix(m, payload) for m in marks)], np.int64), refined)
+    return marks, coder.finish()
 
 
 def decode(

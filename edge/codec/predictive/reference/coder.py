@@ -44,6 +44,11 @@ class Mark(NamedTuple):
     lower: int
     at: int
 
+    @property
+    def settled(self) -> int:
+        """Bits."""
+        return 8 * self.at + 64 - self.range.bit_length()
+
 
 class Coder:
     """Encodes when made without a payload, else decodes; every method returns the value that is coded."""
