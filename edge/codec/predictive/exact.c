@@ -33,7 +33,7 @@ static void refine_predictions(work_t *w, const band_t *b, const row_t *row, int
     w->sums->put_near(f, own, stride, w->predicted, missed, row->width);
     w->sums->put_outputs(f, row->width);
     for (int32_t x = 0; x < row->width; x++) {
-        int32_t predicted = w->predicted[x] + move_of(f->out[x][0], f->scale[x]);
+        int32_t predicted = w->predicted[x] + move_of(f->out[x], f->scale[x]);
         w->predicted[x] = predicted < 0 ? 0 : min32(predicted, most);
     }
 }
@@ -41,7 +41,7 @@ static void refine_predictions(work_t *w, const band_t *b, const row_t *row, int
 static void gain_row(work_t *w, int32_t width)
 {
     for (int32_t x = 0; x < width; x++)
-        w->above[x] = (uint32_t)((uint64_t)w->above[x] * gain_of(w->refine.out[x][1]) >> 12);
+        w->above[x] = (uint32_t)((uint64_t)w->above[x] * gain_of(w->refine.out[x]) >> 12);
 }
 
 /* Pixels and predictions as ranks among the values that pixels have, where the band lists those. */

@@ -35,7 +35,7 @@ static void find_scales(refine_t *f, const uint16_t *n, const uint16_t *nn, int3
     }
 }
 
-const refine_sums_t REFINE_SUMS = {put_inputs, put_near, sum_row, put_outputs, pixel};
+const refine_sums_t REFINE_SUMS = {put_inputs, put_near, put_outputs, pixel};
 
 void refine_row(work_t *w, model_t *m, const band_t *b, const row_t *row, int32_t stride)
 {
@@ -47,5 +47,7 @@ void refine_row(work_t *w, model_t *m, const band_t *b, const row_t *row, int32_
     if (row->y < UNSEEN) return;
     sizes_of(nn, width, f->size[1] + ERROR_PAD);
     find_scales(f, f->size[0] + ERROR_PAD, f->size[1] + ERROR_PAD, width);
+    f->summed = 0;
+    f->width = width;
     w->sums->put_inputs(f, row->own, stride, n, nn, width, b->n_refs > 0);
 }

@@ -20,19 +20,22 @@
 #define FURTHEST_ERROR 4
 #define LARGEST_GAIN 32 /* of the expected error: two octaves, in 1/16 */
 #define UNSEEN 2        /* rows that must be known */
+#define AHEAD 32        /* pixels whose sums are made at once where the others have to be decoded first */
 
 /* What is known of a row. Inputs stand in pairs, the first in the lower half: those of the rows above, then those near. */
 typedef struct {
     uint32_t pair[(ROW_INPUTS + NEAR_INPUTS) / 2][MAX_SIDE];
     int32_t scale[MAX_SIDE], inverse[MAX_SIDE];
-    int32_t partial[MAX_SIDE][HIDDEN]; /* of the hidden units, from the rows above */
-    int32_t out[MAX_SIDE][2];
+    int32_t partial[AHEAD][HIDDEN];    /* sums of the hidden units over the inputs from the rows above, for the pixels up to */
+    int32_t summed, width;             /* `summed` alone */
+    uint64_t out[MAX_SIDE];            /* outputs, the first in the lower half */
     uint32_t around[MAX_SIDE];
     uint16_t size[2][MAX_SIDE + 4]; /* |errors| of the rows above, and 2 on each side */
 } refine_t;
 
-/* Of a pixel, in 1/16 of a code: its own and the three values around it less the one above, the errors before it. */
-typedef struct { int32_t predicted, left, second, corner, missed, missed_second; } near_t;
+/* What is known of a pixel before the one left of it, in 1/16 of a code: the one before that and the one above that, less the one
+ * above, and the error of the one before that. */
+typedef struct { int32_t second, corner, missed; } near_t;
 
 /* The two weights of inputs that stand together, by hidden unit. */
 typedef struct {
@@ -47,14 +50,17 @@ extern const uint16_t GAIN[2 * LARGEST_GAIN + 1];
 INLINE uint32_t paired(int32_t first, int32_t second) { return (uint32_t)(uint16_t)first | (uint32_t)second << 16; }
 
 /* By which the expected error is multiplied, 2^12 for 1, as the second output says. */
-INLINE uint32_t gain_of(int32_t out)
+INLINE uint32_t gain_of(uint64_t out)
 {
-    const int32_t log = out >> (OUTPUT_SHIFT + 6);
+    const int32_t log = (int32_t)(out >> 32) >> (OUTPUT_SHIFT + 6);
     return GAIN[LARGEST_GAIN + (log < -LARGEST_GAIN ? -LARGEST_GAIN : min32(log, LARGEST_GAIN))];
 }
 
 /* How far a prediction moves, in 1/16 of a code, as the first output says. */
-INLINE int32_t move_of(int32_t out, int32_t scale) { return (int32_t)((int64_t)(out >> OUTPUT_SHIFT) * scale >> 10); }
+INLINE int32_t move_of(uint64_t out, int32_t scale)
+{
+    return (int32_t)((int64_t)((int32_t)(out & UINT32_MAX) >> OUTPUT_SHIFT) * scale >> 10);
+}
 
 /* The same sums of integers in vectors of what the processor has (refine_sums.h); one table for all processors. */
 typedef struct {
@@ -62,9 +68,9 @@ typedef struct {
                        int has_refs);
     void (*put_near)(refine_t *f, const int16_t *own, int32_t stride, const int32_t *predicted, const int32_t *missed,
                      int32_t width);
-    void (*sum_row)(refine_t *f, int32_t width);   /* from the rows above: f->partial */
-    void (*put_outputs)(refine_t *f, int32_t width); /* of a row whose inputs are all known: f->out */
-    uint64_t (*pixel)(const refine_t *f, int32_t x, const near_t *near); /* its outputs: the first in the lower half */
+    void (*put_outputs)(refine_t *f, int32_t width); /* of a row whose inputs are all known */
+    /* Outputs of a pixel, given the prediction and the pixel before, less the one above, and the error before. */
+    uint64_t (*pixel)(refine_t *f, int32_t x, int32_t predicted, int32_t left, int32_t missed, const near_t *near);
 } refine_sums_t;
 
 extern const refine_sums_t REFINE_SUMS;

@@ -56,15 +56,15 @@ static void put_inputs(refine_t *restrict f, const int16_t *restrict own, int32_
 }
 
 /* The inputs near a pixel. */
-INLINE void near_inputs(const near_t *near, int32_t scale, int32_t inverse, uint32_t pairs[NEAR_PAIRS])
+INLINE void near_inputs(int32_t predicted, int32_t left, int32_t missed, const near_t *near, int32_t scale, int32_t inverse,
+                        uint32_t pairs[NEAR_PAIRS])
 {
     const int32_t far = FURTHEST * scale, most = FURTHEST_ERROR * scale;
-    const int32_t missed = limited_input(near->missed, most, inverse);
-    const int32_t second = limited_input(near->missed_second, most, inverse);
-    pairs[0] = paired(limited_input(near->predicted, far, inverse), limited_input(near->left, far, inverse));
-    pairs[1] = paired(limited_input(near->second, far, inverse), missed);
-    pairs[2] = paired(second, magnitude(missed));
-    pairs[3] = paired(magnitude(second), limited_input(magnitude(near->left - near->corner), far, inverse));
+    const int32_t first = limited_input(missed, most, inverse), second = limited_input(near->missed, most, inverse);
+    pairs[0] = paired(limited_input(predicted, far, inverse), limited_input(left, far, inverse));
+    pairs[1] = paired(limited_input(near->second, far, inverse), first);
+    pairs[2] = paired(second, magnitude(first));
+    pairs[3] = paired(magnitude(second), limited_input(magnitude(left - near->corner), far, inverse));
 }
 
 static void put_near(refine_t *restrict f, const int16_t *restrict own, int32_t stride, const int32_t *restrict predicted,
@@ -73,10 +73,10 @@ static void put_near(refine_t *restrict f, const int16_t *restrict own, int32_t 
     const int16_t *up = own - stride;
     for (int32_t x = 0; x < width; x++) {
         const int32_t above = up[x];
-        const near_t near = {predicted[x] - 16 * above, 16 * (own[x - 1] - above), 16 * (own[x - 2] - above),
-                             16 * (up[x - 1] - above), missed[x - 1], missed[x - 2]};
+        const near_t near = {16 * (own[x - 2] - above), 16 * (up[x - 1] - above), missed[x - 2]};
         uint32_t pairs[NEAR_PAIRS];
-        near_inputs(&near, f->scale[x], f->inverse[x], pairs);
+        near_inputs(predicted[x] - 16 * above, 16 * (own[x - 1] - above), missed[x - 1], &near, f->scale[x], f->inverse[x],
+                    pairs);
         for (int i = 0; i < NEAR_PAIRS; i++) f->pair[ROW_PAIRS + i][x] = pairs[i];
     }
 }
@@ -114,17 +114,14 @@ INLINE void keep_sums(const sums_t *sums, int32_t *to)
     for (int k = 0; k < VECTORS; k++) STORE(to + AT_ONCE * k, sums->v[k]);
 }
 
-/* A pair of inputs by its weights onto the sums of n pixels. */
-INLINE void add_pairs(sums_t *sums, const uint32_t *pairs, int n, const int16_t (*weights)[2])
+/* A pair of inputs by its weights onto the sums. */
+INLINE void add_pair(sums_t *sums, uint32_t inputs, const int16_t (*weights)[2])
 {
+    const lanes_t pair = LANES_OF(set1_epi32)((int)inputs);
 #pragma GCC unroll 8
     for (int k = 0; k < VECTORS; k++) {
         const lanes_t weight = LOAD(weights[AT_ONCE * k]);
-#pragma GCC unroll 2
-        for (int i = 0; i < n; i++) {
-            const lanes_t pair = LANES_OF(set1_epi32)((int)pairs[i]);
-            sums[i].v[k] = LANES_OF(add_epi32)(sums[i].v[k], LANES_OF(madd_epi16)(pair, weight));
-        }
+        sums->v[k] = LANES_OF(add_epi32)(sums->v[k], LANES_OF(madd_epi16)(pair, weight));
     }
 }
 
@@ -171,97 +168,78 @@ INLINE __m128i outputs_of(const sums_t *sums)
     return _mm_add_epi32(bias, _mm_add_epi32(half, _mm_shuffle_epi32(half, 0x4E)));
 }
 
-INLINE void keep_outputs(const sums_t *sums, int32_t out[2])
-{
-    _mm_storel_epi64((__m128i *)(void *)out, outputs_of(sums));
-}
-
+/* The first in the lower half. */
 INLINE uint64_t packed_outputs(const sums_t *sums)
 {
-    int32_t out[2];
-    keep_outputs(sums, out);
+#if defined(__x86_64__)
+    return (uint64_t)_mm_cvtsi128_si64(outputs_of(sums));
+#else
     uint64_t both;
-    memcpy(&both, out, sizeof both);
+    _mm_storel_epi64((__m128i *)(void *)&both, outputs_of(sums));
     return both;
+#endif
 }
 #else
-#define VECTORS 8
 typedef struct { int32_t v[HIDDEN]; } sums_t;
 
 INLINE void load_sums(sums_t *sums, const int32_t *from) { memcpy(sums->v, from, sizeof sums->v); }
 INLINE void keep_sums(const sums_t *sums, int32_t *to) { memcpy(to, sums->v, sizeof sums->v); }
 
-INLINE void add_pairs(sums_t *sums, const uint32_t *pairs, int n, const int16_t (*weights)[2])
+INLINE void add_pair(sums_t *sums, uint32_t inputs, const int16_t (*weights)[2])
 {
-    for (int i = 0; i < n; i++) {
-        const int32_t a = (int16_t)(pairs[i] & 65535), b = (int16_t)(pairs[i] >> 16);
-        for (int h = 0; h < HIDDEN; h++) sums[i].v[h] += a * weights[h][0] + b * weights[h][1];
-    }
-}
-
-INLINE void keep_outputs(const sums_t *sums, int32_t out[2])
-{
-    for (int i = 0; i < 2; i++) out[i] = REFINE_NETWORK.out_bias[i];
-    for (int h = 0; h < HIDDEN; h++) {
-        int32_t unit = sums->v[h] < 0 ? 0 : min32(sums->v[h] >> HIDDEN_SHIFT, 32767);
-        for (int i = 0; i < 2; i++) out[i] += unit * REFINE_NETWORK.out[i][h];
-    }
+    const int32_t a = (int16_t)(inputs & 65535), b = (int16_t)(inputs >> 16);
+    for (int h = 0; h < HIDDEN; h++) sums->v[h] += a * weights[h][0] + b * weights[h][1];
 }
 
 INLINE uint64_t packed_outputs(const sums_t *sums)
 {
-    int32_t out[2];
-    keep_outputs(sums, out);
+    int32_t out[2] = {REFINE_NETWORK.out_bias[0], REFINE_NETWORK.out_bias[1]};
+    for (int h = 0; h < HIDDEN; h++) {
+        int32_t unit = sums->v[h] < 0 ? 0 : min32(sums->v[h] >> HIDDEN_SHIFT, 32767);
+        for (int i = 0; i < 2; i++) out[i] += unit * REFINE_NETWORK.out[i][h];
+    }
     return (uint64_t)(uint32_t)out[1] << 32 | (uint32_t)out[0];
 }
 #endif
 
-/* Of n pixels from x on, over the inputs from the rows above. */
-INLINE void sum_rows_above(const refine_t *f, int32_t x, int n, sums_t *sums)
+/* Over the inputs of a pixel from the rows above. */
+INLINE void sum_above(const refine_t *f, int32_t x, sums_t *sums)
 {
-    for (int i = 0; i < n; i++) load_sums(&sums[i], REFINE_NETWORK.bias);
-#pragma GCC unroll 2
-    for (int p = 0; p < ROW_PAIRS; p++) add_pairs(sums, f->pair[p] + x, n, REFINE_NETWORK.row[p]);
-}
-
-INLINE void sum_pixels(refine_t *f, int32_t x, int n)
-{
-    sums_t sums[2];
-    sum_rows_above(f, x, n, sums);
-    for (int i = 0; i < n; i++) keep_sums(&sums[i], f->partial[x + i]);
-}
-
-INLINE void put_pixels(refine_t *f, int32_t x, int n)
-{
-    sums_t sums[2];
-    sum_rows_above(f, x, n, sums);
-    for (int p = 0; p < NEAR_PAIRS; p++) add_pairs(sums, f->pair[ROW_PAIRS + p] + x, n, REFINE_NETWORK.near[p]);
-    for (int i = 0; i < n; i++) keep_outputs(&sums[i], f->out[x + i]);
-}
-
-#define PIXELS (VECTORS <= 4 ? 2 : 1) /* at once: their sums stay in registers */
-
-static void sum_row(refine_t *f, int32_t width)
-{
-    int32_t x = 0;
-    for (; x + PIXELS <= width; x += PIXELS) sum_pixels(f, x, PIXELS);
-    for (; x < width; x++) sum_pixels(f, x, 1);
+    load_sums(sums, REFINE_NETWORK.bias);
+#pragma GCC unroll 1
+    for (int p = 0; p < ROW_PAIRS; p++) add_pair(sums, f->pair[p][x], REFINE_NETWORK.row[p]);
 }
 
 static void put_outputs(refine_t *f, int32_t width)
 {
-    int32_t x = 0;
-    for (; x + PIXELS <= width; x += PIXELS) put_pixels(f, x, PIXELS);
-    for (; x < width; x++) put_pixels(f, x, 1);
+    for (int32_t x = 0; x < width; x++) {
+        sums_t sums;
+        sum_above(f, x, &sums);
+#pragma GCC unroll 1
+        for (int p = 0; p < NEAR_PAIRS; p++) add_pair(&sums, f->pair[ROW_PAIRS + p][x], REFINE_NETWORK.near[p]);
+        f->out[x] = packed_outputs(&sums);
+    }
 }
 
-static uint64_t pixel(const refine_t *f, int32_t x, const near_t *near)
+/* Of the pixels from x on, whose sums fit into the nearest memory. */
+static void sum_ahead(refine_t *f, int32_t x)
+{
+    f->summed = min32((x | (AHEAD - 1)) + 1, f->width);
+    for (; x < f->summed; x++) {
+        sums_t sums;
+        sum_above(f, x, &sums);
+        keep_sums(&sums, f->partial[x & (AHEAD - 1)]);
+    }
+}
+
+static uint64_t pixel(refine_t *f, int32_t x, int32_t predicted, int32_t left, int32_t missed, const near_t *near)
 {
     sums_t sums;
     uint32_t pairs[NEAR_PAIRS];
-    load_sums(&sums, f->partial[x]);
-    near_inputs(near, f->scale[x], f->inverse[x], pairs);
+    if (UNLIKELY(x >= f->summed)) sum_ahead(f, x);
+    load_sums(&sums, f->partial[x & (AHEAD - 1)]);
+    near_inputs(predicted, left, missed, near, f->scale[x], f->inverse[x], pairs);
 #pragma GCC unroll 4
-    for (int p = 0; p < NEAR_PAIRS; p++) add_pairs(&sums, pairs + p, 1, REFINE_NETWORK.near[p]);
+    for (int p = 0; p < NEAR_PAIRS; p++) add_pair(&sums, pairs[p], REFINE_NETWORK.near[p]);
     return packed_outputs(&sums);
 }

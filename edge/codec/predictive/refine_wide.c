@@ -11,7 +11,7 @@
 #define USE_AVX2
 #include "refine_sums.h"
 
-const refine_sums_t REFINE_SUMS_WIDE = {put_inputs, put_near, sum_row, put_outputs, pixel};
+const refine_sums_t REFINE_SUMS_WIDE = {put_inputs, put_near, put_outputs, pixel};
 #if defined(__clang__)
 #pragma clang attribute pop
 #endif

@@ -122,15 +122,15 @@ INLINE int32_t predicted_code(const work_t *w, const rules_t *k, const window_t 
 }
 
 /* A prediction refined, and the sum of errors with it. */
-INLINE int32_t refined_code(const work_t *w, const rules_t *k, const row_t *row, const window_t *near, int32_t above,
+INLINE int32_t refined_code(work_t *w, const rules_t *k, const row_t *row, const window_t *near, int32_t above,
                             int32_t x, int32_t stride, int32_t predicted, uint32_t *sum)
 {
-    const int32_t *before = near->before;
-    const near_t beside = {predicted - 16 * above, 16 * (before[0] - above), 16 * (before[1] - above),
-                           16 * (row->own[x - 1 - stride] - above), near->missed[0], near->missed[1]};
-    const uint64_t out = w->sums->pixel(&w->refine, x, &beside);
-    *sum = (uint32_t)((uint64_t)*sum * gain_of((int32_t)(out >> 32)) >> 12);
-    predicted += move_of((int32_t)(out & UINT32_MAX), w->refine.scale[x]);
+    refine_t *f = &w->refine;
+    const near_t beside = {16 * (near->before[1] - above), 16 * (row->own[x - 1 - stride] - above), near->missed[1]};
+    const uint64_t out =
+        w->sums->pixel(f, x, predicted - 16 * above, 16 * (near->before[0] - above), near->missed[0], &beside);
+    *sum = (uint32_t)((uint64_t)*sum * gain_of(out) >> 12);
+    predicted += move_of(out, f->scale[x]);
     return predicted < 0 ? 0 : min32(predicted, k->most);
 }
 
@@ -202,12 +202,6 @@ INLINE int32_t code_pixels(coder_t *outer, work_t *w, const residual_t *given, c
     return x;
 }
 
-/* What refined predictions of a row take from the rows above, where pixels are coded one by one. */
-static void sum_above(work_t *w, const row_t *row)
-{
-    if (row->missed && row->y >= UNSEEN) w->sums->sum_row(&w->refine, row->width);
-}
-
 /* The encoder's row: first what comes, then its bits. */
 static int32_t encode_row(coder_t *c, work_t *w, const residual_t *r, const band_t *b, row_t *row, int32_t stride)
 {
@@ -218,7 +212,6 @@ static int32_t encode_row(coder_t *c, work_t *w, const residual_t *r, const band
     if (!b->copies && row->y && r->step == 1 && !b->shift && w->tile.all_valid) {
         queue_exact(c, w, r, b, row, stride);
     } else {
-        sum_above(w, row);
         if (b->copies && row->missed) done = code_pixels(c, w, r, &k, row, stride, QUEUEING, COPIES | REFINED, 0);
         else if (b->copies) done = code_pixels(c, w, r, &k, row, stride, QUEUEING, COPIES, 0);
         else if (row->missed) done = code_pixels(c, w, r, &k, row, stride, QUEUEING, REFINED, 0);
@@ -231,7 +224,6 @@ static int32_t encode_row(coder_t *c, work_t *w, const residual_t *r, const band
 static int32_t decode_row(coder_t *c, work_t *w, const residual_t *r, const band_t *b, row_t *row, int32_t stride)
 {
     const rules_t k = rules_of(b, row->y);
-    sum_above(w, row);
     if (b->copies && row->missed) return code_pixels(c, w, r, &k, row, stride, DECODING, COPIES | REFINED, 0);
     if (b->copies) return code_pixels(c, w, r, &k, row, stride, DECODING, COPIES, 0);
     if (row->missed) return code_pixels(c, w, r, &k, row, stride, DECODING, REFINED, 0);
