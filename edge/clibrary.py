@@ -24,7 +24,7 @@ _FILES = {
         "fit.c",
         "predict.c",
         "refine.c",
-        "refine_wide.c",
+        "wide.c",
         "refine_table.c",
         "exact.c",
         "rows.c",

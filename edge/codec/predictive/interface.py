@@ -14,7 +14,9 @@ MAX_BANDS = 16
 MAX_SIDE = 256
 LEAST_SAMPLE, GREATEST_SAMPLE = -32768, 65535
 GREATEST_SPAN = 65535  # of a band: what whole numbers of 16 bits of either kind hold
-CLOSE = 200  # inverse of the share of bytes that refined predictions may lose in the first layers of a tile that keeps them
+CLOSE = (
+    200  # inverse of the share of bytes that refined predictions may lose in the first layers of a tile that keeps them
+)
 MODEST_ERROR = 20  # up to it small predictors are tried below 2 bits a sample, beyond it below 1
 
 

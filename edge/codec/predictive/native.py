@@ -22,7 +22,15 @@ def _functions() -> ctypes.CDLL:
     lib.sp_predictive_memory.restype, lib.sp_predictive_memory.argtypes = size, [number] * 3
     lib.sp_predictive_encode.argtypes = [p, p, p, number, number, number, number, number, p, p, size, p, p]
     lib.sp_predictive_decode.argtypes = [p, size, p, p, number, number, number, number, p, p, p, p]
+    lib.sp_predictive_narrow.argtypes = [number]
     return lib
+
+
+def use_narrow_vectors(narrow: bool) -> bool:
+    """For tests: do without the vectors that not all processors of this kind have. Returns whether such are used now; payloads and
+    samples are the same either way.
+    """
+    return bool(_functions().sp_predictive_narrow(narrow))
 
 
 def _check(code: int) -> None:
@@ -74,7 +82,9 @@ class Workspace:
                 break
             self.out = np.empty(2 * self.out.size, np.uint8)
         _check(code)
-        return CodedTile(self.out[: int(sizes[-1])].tobytes(), sizes.astype(np.int64), refined, (int(tried[0]), int(tried[1])))
+        return CodedTile(
+            self.out[: int(sizes[-1])].tobytes(), sizes.astype(np.int64), refined, (int(tried[0]), int(tried[1]))
+        )
 
     def decode(
         self, payload: bytes, valid: NDArray[np.uint8], max_error: NDArray[np.int32], refined: bool = False

@@ -58,6 +58,9 @@ void choose_structure(tile_t *t, const int32_t *max_error); /* order and referen
 void choose_predictor(fit_t *f, tile_t *t, int32_t band, const int32_t *max_error);
 int32_t survey(fit_t *f, const tile_t *t, int32_t band); /* which pixels, and quarters of activity; how many */
 void accumulate(fit_t *f, const tile_t *t, int32_t band); /* products of their taps and themselves, by class */
+#if defined(WIDE_VECTORS)
+void add_products_wide(fit_t *f, uint32_t class, int32_t i, int32_t n); /* add_products of products.h with AVX2 */
+#endif
 int cell_has_valid(const tile_t *t, int32_t band, int32_t y, int32_t x); /* looked up; cell_is_valid knows of the tile */
 
 static inline int cell_is_valid(const tile_t *t, int32_t band, int32_t y, int32_t x)

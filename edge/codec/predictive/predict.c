@@ -1,6 +1,7 @@
 /* What is known of a row before its first pixel, for all pixels in one pass each: classes, the part of the predictions
  * that the rows above and the references give, and what the errors above say.
  */
+#include "lanes.h"
 #include "rows.h"
 
 /* |differences| between the pixels above, as `activity` has them, in places of 16 bits where they fit. */
@@ -49,7 +50,63 @@ void sum_weights(model_t *m, const band_t *b)
         for (uint32_t i = 0; i < WEIGHTS; i++) m->sums[class][group_of(i)] += b->weight[class][i];
 }
 
-/* Sum of a pixel's taps by their weights; both sums are below 2^31, as the weights' is at most 2^16. n is constant. */
+#if defined(LANES_OF)
+#define AT_ONCE 4
+
+/* Of a reference lanes 0 to 3 of its first two rows together, as no set has others, and its last row. */
+typedef struct { lanes_t own[2], ref[MAX_REFS][2]; } packed_t;
+
+static lanes_t load_halves(const int16_t *a, const int16_t *b)
+{
+    return _mm_unpacklo_epi64(_mm_loadl_epi64((const __m128i *)(const void *)a),
+                              _mm_loadl_epi64((const __m128i *)(const void *)b));
+}
+
+static void pack_weights(const band_t *b, packed_t packed[MAX_CLASSES])
+{
+    for (uint32_t class = 0; class < b->classes; class++) {
+        const int16_t *weight = b->weight[class];
+        for (uint32_t i = 0; i < 2; i++) packed[class].own[i] = LOAD(weight + 8 * i);
+        for (uint32_t k = 0; k < b->n_refs; k++) {
+            const int16_t *ref = weight + OWN_LANES + REF_LANES * k;
+            packed[class].ref[k][0] = load_halves(ref, ref + 8);
+            packed[class].ref[k][1] = LOAD(ref + 16);
+        }
+    }
+}
+
+/* Taps of a pixel by their weights, in four parts. */
+INLINE lanes_t weigh(const int16_t *above, const int16_t *twice, const row_t *row, int32_t x, const packed_t *weight,
+                     const uint32_t n_refs)
+{
+    lanes_t sum = _mm_add_epi32(_mm_madd_epi16(LOAD(above + x), weight->own[0]),
+                                _mm_madd_epi16(LOAD(twice + x), weight->own[1]));
+    for (uint32_t k = 0; k < n_refs; k++) {
+        const int16_t *const *rows = row->rows[k];
+        const lanes_t first = _mm_madd_epi16(load_halves(rows[0] + x - 1, rows[1] + x - 1), weight->ref[k][0]);
+        const lanes_t last = _mm_madd_epi16(LOAD(rows[2] + x - 1), weight->ref[k][1]);
+        sum = _mm_add_epi32(sum, _mm_add_epi32(first, last));
+    }
+    return sum;
+}
+
+/* All pixels' taps by their weights, some pixels more than the row has; n_refs is constant in every use. */
+INLINE void weigh_taps(work_t *w, const band_t *b, const row_t *row, int32_t stride, const uint32_t n_refs)
+{
+    packed_t packed[MAX_CLASSES];
+    const int16_t *above = row->own - stride - 3, *twice = above - stride;
+    pack_weights(b, packed);
+    for (int32_t x = 0; x < row->width; x += AT_ONCE) {
+        lanes_t sum[AT_ONCE];
+        for (int32_t i = 0; i < AT_ONCE; i++) {
+            const int32_t at = min32(x + i, row->width - 1);
+            sum[i] = weigh(above, twice, row, at, &packed[w->class[at]], n_refs);
+        }
+        STORE(w->partial + x, added_up(sum));
+    }
+}
+#else
+/* Sum of a pixel's taps by their weights. n is constant. */
 INLINE int32_t weigh(const int16_t *taps, const int16_t *weight, uint32_t n)
 {
     int32_t sum = 0;
@@ -60,22 +117,33 @@ INLINE int32_t weigh(const int16_t *taps, const int16_t *weight, uint32_t n)
     return sum;
 }
 
-/* What a row's predictions have but for the pixels before, which are still to be added by their weights; n_refs is constant in every use. */
-INLINE void weigh_row(work_t *w, const band_t *b, const model_t *m, const row_t *row, int32_t stride,
-                      const uint32_t n_refs)
+/* All pixels' taps by their weights; n_refs is constant in every use. */
+INLINE void weigh_taps(work_t *w, const band_t *b, const row_t *row, int32_t stride, const uint32_t n_refs)
 {
     int16_t taps[LANES];
     const int16_t *above = row->own - stride - 3, *twice = above - stride;
     for (int32_t x = 0; x < row->width; x++) {
-        const uint32_t class = w->class[x];
         memcpy(taps, above + x, 16);
         memcpy(taps + 8, twice + x, 16);
         for (uint32_t k = 0; k < n_refs; k++)
             for (uint32_t i = 0; i < 3; i++)
                 memcpy(taps + OWN_LANES + REF_LANES * k + 8 * i, row->rows[k][i] + x - 1, 16);
-        int32_t sum = weigh(taps, b->weight[class], OWN_LANES + REF_LANES * n_refs);
-        sum -= above[x + 3] * m->sums[class][0];
-        for (uint32_t k = 0; k < n_refs; k++) sum -= w->mean[k][x] * m->sums[class][1 + k];
+        w->partial[x] = weigh(taps, b->weight[w->class[x]], OWN_LANES + REF_LANES * n_refs);
+    }
+}
+#endif
+
+/* What a row's predictions have but for the pixels before, which are still to be added by their weights: differences from the
+ * pixel above and from the references' means. Sums stay below 2^31, as the weights' is at most 2^16. */
+INLINE void weigh_row(work_t *w, const band_t *b, const model_t *m, const row_t *row, int32_t stride,
+                      const uint32_t n_refs)
+{
+    const int16_t *above = row->own - stride;
+    weigh_taps(w, b, row, stride, n_refs);
+    for (int32_t x = 0; x < row->width; x++) {
+        const int32_t *sums = m->sums[w->class[x]];
+        int32_t sum = w->partial[x] - above[x] * sums[0];
+        for (uint32_t k = 0; k < n_refs; k++) sum -= w->mean[k][x] * sums[1 + k];
         w->partial[x] = sum;
     }
 }

@@ -85,6 +85,7 @@ typedef struct {
     int all_valid, exact;     /* exact: references need not be built again to encode */
     int simple;               /* encoder: no more than the first two tap sets and one class */
     int refined;              /* are predictions refined? */
+    int wide;                 /* is AVX2 used? */
     uint8_t column[MAX_BANDS][MAX_SIDE]; /* cell of a band's own grid by pixel */
     int32_t order[MAX_BANDS];
     band_t band[MAX_BANDS];

@@ -1,8 +1,5 @@
 /* What refined predictions of a row take from the rows above, for all pixels at once. See refine.h. */
 #include "rows.h"
-#if defined(__SSE2__)
-#include <emmintrin.h>
-#endif
 #include "refine_sums.h"
 
 #define ERROR_WEIGHTS 81 /* of the errors above, those of the slow mean included */

@@ -1,7 +1,5 @@
-/* What refined predictions add up, in vectors of the kind of the file that includes this; every kind has the same sums.
- *
- * With 256 bits where that file defines USE_AVX2, else with 128 where all processors of a kind have those, else one by one.
- */
+/* What refined predictions add up, in vectors of the file that includes this (lanes.h); all have the same sums. */
+#include "lanes.h"
 #include "refine.h"
 
 #define NEAR_ERRORS 8
@@ -83,35 +81,20 @@ static void put_near(refine_t *restrict f, const int16_t *restrict own, int32_t 
 
 /* ------------------------------------------------------------------------------------------------------ sums */
 
-#if defined(USE_AVX2)
-typedef __m256i lanes_t;
-#define LANES_OF(name) _mm256_##name
-#define LOAD(p) _mm256_loadu_si256((const __m256i *)(const void *)(p))
-#define STORE(p, v) _mm256_storeu_si256((__m256i *)(void *)(p), v)
-#define ZERO _mm256_setzero_si256()
-#elif defined(__SSE2__)
-typedef __m128i lanes_t;
-#define LANES_OF(name) _mm_##name
-#define LOAD(p) _mm_loadu_si128((const __m128i *)(const void *)(p))
-#define STORE(p, v) _mm_storeu_si128((__m128i *)(void *)(p), v)
-#define ZERO _mm_setzero_si128()
-#endif
-
 #if defined(LANES_OF)
-#define AT_ONCE ((int)(sizeof(lanes_t) / sizeof(int32_t)))
-#define VECTORS (HIDDEN / AT_ONCE)
+#define VECTORS (HIDDEN / LANES32)
 typedef struct { lanes_t v[VECTORS]; } sums_t;
 
 INLINE void load_sums(sums_t *sums, const int32_t *from)
 {
 #pragma GCC unroll 8
-    for (int k = 0; k < VECTORS; k++) sums->v[k] = LOAD(from + AT_ONCE * k);
+    for (int k = 0; k < VECTORS; k++) sums->v[k] = LOAD(from + LANES32 * k);
 }
 
 INLINE void keep_sums(const sums_t *sums, int32_t *to)
 {
 #pragma GCC unroll 8
-    for (int k = 0; k < VECTORS; k++) STORE(to + AT_ONCE * k, sums->v[k]);
+    for (int k = 0; k < VECTORS; k++) STORE(to + LANES32 * k, sums->v[k]);
 }
 
 /* A pair of inputs by its weights onto the sums. */
@@ -120,7 +103,7 @@ INLINE void add_pair(sums_t *sums, uint32_t inputs, const int16_t (*weights)[2])
     const lanes_t pair = LANES_OF(set1_epi32)((int)inputs);
 #pragma GCC unroll 8
     for (int k = 0; k < VECTORS; k++) {
-        const lanes_t weight = LOAD(weights[AT_ONCE * k]);
+        const lanes_t weight = LOAD(weights[LANES32 * k]);
         sums->v[k] = LANES_OF(add_epi32)(sums->v[k], LANES_OF(madd_epi16)(pair, weight));
     }
 }
@@ -144,26 +127,11 @@ INLINE lanes_t weighed_units(const sums_t *sums, const int16_t *weights)
     return total;
 }
 
-/* Both outputs of a pixel, twice each at most still to be added: lanes 0, 2 and 1, 3 of every 128 bits. */
-INLINE lanes_t both_outputs(const sums_t *sums)
-{
-    const lanes_t first = weighed_units(sums, REFINE_NETWORK.out[0]), second = weighed_units(sums, REFINE_NETWORK.out[1]);
-    return LANES_OF(add_epi32)(LANES_OF(unpacklo_epi32)(first, second), LANES_OF(unpackhi_epi32)(first, second));
-}
-
-INLINE __m128i halved(lanes_t v)
-{
-#if defined(USE_AVX2)
-    return _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
-#else
-    return v;
-#endif
-}
-
 /* Both outputs of a pixel, the biases of the outputs included, in the lower two lanes. */
 INLINE __m128i outputs_of(const sums_t *sums)
 {
-    const __m128i half = halved(both_outputs(sums));
+    const lanes_t first = weighed_units(sums, REFINE_NETWORK.out[0]), second = weighed_units(sums, REFINE_NETWORK.out[1]);
+    const __m128i half = halved(added(first, second));
     const __m128i bias = _mm_loadl_epi64((const __m128i *)(const void *)REFINE_NETWORK.out_bias);
     return _mm_add_epi32(bias, _mm_add_epi32(half, _mm_shuffle_epi32(half, 0x4E)));
 }

@@ -2,7 +2,7 @@
  *
  * Quiet pixels count more (weight ~ 1/activity): an error costs bits by its size relative to those around it.
  */
-#include "plan.h"
+#include "products.h"
 
 /* Which pixels are looked at, with the activity (as of activity8) and the place of each: every looks-th part of rows 2
  * and below, taken without a division for each. Returns the sum of activities. */
@@ -50,18 +50,19 @@ int32_t survey(fit_t *f, const tile_t *t, int32_t band)
 }
 
 /* Adds the products of the pixels in the chunk, `filled` of them, to those of a class. */
-static void flush_products(fit_t *f, uint32_t class, int32_t filled)
+static void flush_products(fit_t *f, int wide, uint32_t class, int32_t filled)
 {
     const int32_t n = f->n_lanes + 1, end = (filled + 15) / 16 * 16;
     for (int32_t i = 0; i < n; i++) {
-        const int16_t *a = f->chunk[i];
         memset(&f->chunk[i][filled], 0, (size_t)(end - filled) * sizeof(int16_t));
-        for (int32_t j = 0; j <= i; j++) {
-            const int16_t *b = f->chunk[j];
-            int32_t sum = 0;
-            for (int32_t k = 0; k < end; k++) sum += (int32_t)a[k] * b[k];
-            f->product[class][i][j] += sum;
+#if defined(WIDE_VECTORS)
+        if (wide) {
+            add_products_wide(f, class, i, end);
+            continue;
         }
+#endif
+        (void)wide;
+        add_products(f, class, i, end);
     }
 }
 
@@ -136,7 +137,7 @@ static void add_chunk(fit_t *f, const tile_t *t, int32_t band, uint32_t class, i
         take_lane(planes[group], f->lane[k], &places, n, f->chunk[k]);
         tame(f->chunk[k], below[group], f->weights + from, 8 + f->shift, n);
     }
-    flush_products(f, class, n);
+    flush_products(f, t->wide, class, n);
 }
 
 /* The pixels by class: by their places in cells, or by the quarters of activity. first[c]: where class c starts. */

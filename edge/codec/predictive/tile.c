@@ -133,16 +133,21 @@ static int bad_shape(int32_t n_bands, int32_t height, int32_t width)
 
 static int narrow;
 
-/* For tests: only vectors that all processors of a kind have. */
-API void sp_predictive_narrow(int32_t on) { narrow = on; }
-
-/* The widest vectors that this processor has, unless a test asks for the narrow ones that all have. */
-static const refine_sums_t *sums_of(void)
+/* Has this processor AVX2, and does no test ask to do without? */
+static int use_wide(void)
 {
 #if defined(WIDE_VECTORS)
-    if (!narrow && __builtin_cpu_supports("avx2")) return &REFINE_SUMS_WIDE;
+    return !narrow && __builtin_cpu_supports("avx2");
+#else
+    return narrow & 0;
 #endif
-    return &REFINE_SUMS;
+}
+
+/* For tests: only vectors that all processors of a kind have, or none. Whether wider ones are used now. */
+API int sp_predictive_narrow(int32_t on)
+{
+    narrow = on;
+    return use_wide();
 }
 
 static work_t *start(arena_t *a, void *memory, int32_t n_bands, int32_t height, int32_t width, const uint8_t *valid)
@@ -150,7 +155,11 @@ static work_t *start(arena_t *a, void *memory, int32_t n_bands, int32_t height, 
     a->at = memory;
     work_t *w = take(a, sizeof *w);
     memset(&w->tile, 0, sizeof w->tile);
-    w->sums = sums_of();
+    w->tile.wide = use_wide();
+    w->sums = &REFINE_SUMS;
+#if defined(WIDE_VECTORS)
+    if (w->tile.wide) w->sums = &REFINE_SUMS_WIDE;
+#endif
     w->tile.n_bands = n_bands;
     w->tile.height = height;
     w->tile.width = width;
