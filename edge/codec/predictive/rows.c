@@ -226,6 +226,7 @@ static int32_t decode_row(coder_t *c, work_t *w, const residual_t *r, const band
     const rules_t k = rules_of(b, row->y);
     if (b->copies && row->missed) return code_pixels(c, w, r, &k, row, stride, DECODING, COPIES | REFINED, 0);
     if (b->copies) return code_pixels(c, w, r, &k, row, stride, DECODING, COPIES, 0);
+    if (row->missed && r->step == 1) return code_pixels(c, w, r, &k, row, stride, DECODING, REFINED, 1);
     if (row->missed) return code_pixels(c, w, r, &k, row, stride, DECODING, REFINED, 0);
     if (r->step == 1) return code_pixels(c, w, r, &k, row, stride, DECODING, PLAIN, 1);
     return code_pixels(c, w, r, &k, row, stride, DECODING, PLAIN, 0);
