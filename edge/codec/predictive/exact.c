@@ -3,6 +3,14 @@
  */
 #include "rows.h"
 
+/* Pixels that are not coded, as rows.c has them, into the plane. */
+static void fill_holes(const work_t *w, const row_t *row, int32_t stride)
+{
+    int16_t *own = row->own;
+    for (int32_t x = 0; x < row->width; x++)
+        if (!w->okay[x]) own[x] = (int16_t)((own[x - 1] + own[x - stride] + 1) >> 1);
+}
+
 /* Predictions in 1/16 of a code, from w->partial. */
 static void predict_row(work_t *w, const band_t *b, const row_t *row, int32_t stride)
 {
@@ -27,7 +35,7 @@ static void refine_predictions(work_t *w, const band_t *b, const row_t *row, int
     const int16_t *own = row->own;
     const int32_t most = b->last << FRACTION;
     int32_t *missed = row->missed;
-    for (int32_t x = 0; x < row->width; x++) missed[x] = 16 * own[x] - w->predicted[x];
+    for (int32_t x = 0; x < row->width; x++) missed[x] = w->okay[x] ? 16 * own[x] - w->predicted[x] : 0;
     if (row->y < UNSEEN) return;
     missed[-1] = missed[-2] = row->missed_above[0]; /* until the row is padded */
     w->sums->put_near(f, own, stride, w->predicted, missed, row->width);
@@ -68,6 +76,12 @@ static void row_errors(work_t *w, const band_t *b, const row_t *row)
         error[x] = (uint16_t)(d < 65535 ? d : 65535);
     }
     error[-1] = error[-2] = row->error_above[0]; /* until the row is padded */
+    for (int32_t x = 0; x < row->width && !w->tile.all_valid; x++)
+        if (!w->okay[x]) {
+            const uint32_t near = b->phased ? 34u * error[x - 2] : 16u * error[x - 1] + 9u * error[x - 2];
+            const uint32_t e = (sum[x] + near) >> 7;
+            error[x] = (uint16_t)(e < 65535 ? e : 65535);
+        }
     if (b->phased)
         for (int32_t x = 0; x < row->width; x++) sum[x] += 34u * error[x - 2];
     else
@@ -138,6 +152,7 @@ void queue_exact(coder_t *c, work_t *w, const residual_t *r, const band_t *b, co
 {
     uint32_t *q = c->queue;
     const uint32_t fine = b->fine;
+    if (!w->tile.all_valid) fill_holes(w, row, stride);
     predict_row(w, b, row, stride);
     if (row->missed) refine_predictions(w, b, row, stride);
     if (b->listed) rank_row(w, b, row);
@@ -146,6 +161,7 @@ void queue_exact(coder_t *c, work_t *w, const residual_t *r, const band_t *b, co
     if (fine) split_row(w, fine, r->last, row->width);
     for (int32_t x = 0; x < row->width; x++) {
         int32_t up = w->predicted[x] + (1 << (FRACTION - 1)), value = w->codes[x];
+        if (!w->okay[x]) continue;
         q = queue_sample(c, r, q, up, w->above[x], (value >> fine) - (up >> FRACTION));
         if (fine) q = queue_fine(c, b, q, (uint32_t)value);
     }

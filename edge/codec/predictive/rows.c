@@ -162,8 +162,8 @@ INLINE int32_t code_pixel(coder_t *c, work_t *w, const residual_t *r, const rule
     return code;
 }
 
-/* Codes of one row, in the grid of its band. Constants in every use: `encoding`, DECODING or QUEUEING; `kind`; `exact`: is
- * it known that steps are of 1. */
+/* Codes of one row, in the grid of its band. Constants in every use: `encoding`, DECODING or QUEUEING; `kind`, but for the
+ * encoder's copies; `exact`: is it known that steps are of 1. */
 INLINE int32_t code_pixels(coder_t *outer, work_t *w, const residual_t *given, const rules_t *rules, row_t *row,
                            int32_t stride, const int encoding, const int kind, const int exact)
 {
@@ -209,14 +209,10 @@ static int32_t encode_row(coder_t *c, work_t *w, const residual_t *r, const band
     int32_t done = row->width;
     c->queue = w->queue;
     c->base = (bit_t *)(void *)w;
-    if (!b->copies && row->y && r->step == 1 && !b->shift && w->tile.all_valid) {
-        queue_exact(c, w, r, b, row, stride);
-    } else {
-        if (b->copies && row->missed) done = code_pixels(c, w, r, &k, row, stride, QUEUEING, COPIES | REFINED, 0);
-        else if (b->copies) done = code_pixels(c, w, r, &k, row, stride, QUEUEING, COPIES, 0);
-        else if (row->missed) done = code_pixels(c, w, r, &k, row, stride, QUEUEING, REFINED, 0);
-        else done = code_pixels(c, w, r, &k, row, stride, QUEUEING, PLAIN, 0);
-    }
+    if (!b->copies && row->y && r->step == 1 && !b->shift) queue_exact(c, w, r, b, row, stride);
+    else if (b->copies) done = code_pixels(c, w, r, &k, row, stride, QUEUEING, row->missed ? COPIES | REFINED : COPIES, 0);
+    else if (row->missed) done = code_pixels(c, w, r, &k, row, stride, QUEUEING, REFINED, 0);
+    else done = code_pixels(c, w, r, &k, row, stride, QUEUEING, PLAIN, 0);
     coder_drain(c, w->queue, c->queue);
     return done;
 }
