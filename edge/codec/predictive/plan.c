@@ -213,6 +213,25 @@ static int worth_copying(const tile_t *t, const band_t *b, const repeats_t *r, i
     return bits > 0 && (shared ? repeated : beyond) * bits > entropy;
 }
 
+/* The rest of what is seen of repeated pixels, once n, left and beyond are known. */
+static void look_at_changes(const tile_t *t, int32_t band, repeats_t *found)
+{
+    const plane_t *p = &t->plane[band];
+    for (int32_t y = 1; y < p->height; y += 1 + p->height / LOOK_ROWS)
+        for (int32_t x = 1; x < p->width; x++) {
+            const int16_t *at = p->at + y * p->stride + x;
+            const int32_t d = at[0] < at[-1] ? at[-1] - at[0] : at[0] - at[-1];
+            if (!cell_is_valid(t, band, y, x)) continue;
+            found->above += d != 0 && at[0] == at[-p->stride];
+            found->change += d;
+            found->log += rough_log2((uint32_t)d);
+        }
+    found->neither = found->n - found->left - found->above;
+    if (found->n == found->left) return;
+    found->log /= found->n - found->left;
+    found->change /= found->n - found->left;
+}
+
 /* Do neighbours have one value more often than chance has it, and is it worth a bit a pixel to say where? By chance, no
  * difference is about as likely as the most likely of the other small ones.
  */
@@ -230,9 +249,6 @@ static int repeats(const tile_t *t, int32_t band, int32_t max_error)
                 uint32_t place = (uint32_t)(d[i] + SMALL);
                 count[i][place > 2 * SMALL ? 2 * SMALL + 1 : place]++;
             }
-            found.above += d[0] != 0 && d[1] == 0;
-            found.change += d[0] < 0 ? -d[0] : d[0];
-            found.log += d[0] ? rough_log2((uint32_t)(d[0] < 0 ? -d[0] : d[0])) : 0;
             n++;
         }
     int more = 0;
@@ -246,9 +262,7 @@ static int repeats(const tile_t *t, int32_t band, int32_t max_error)
     if (!more) return 0;
     found.n = n;
     found.left = count[0][SMALL];
-    found.neither = n - found.left - found.above;
-    found.log = n > found.left ? found.log / (n - found.left) : 0;
-    found.change = n > found.left ? found.change / (n - found.left) : 0;
+    look_at_changes(t, band, &found);
     return worth_copying(t, &t->band[band], &found, max_error);
 }
 
