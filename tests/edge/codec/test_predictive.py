@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from swathpack.edge.codec.predictive import LAYERS, CodedTile, PredictiveError, Workspace, decode, encode
-from swathpack.edge.codec.predictive.interface import checked_errors, checked_samples, checked_valid, smallest
+from swathpack.edge.codec.predictive.interface import checked_errors, checked_samples, checked_valid, either, smallest
 from swathpack.edge.codec.predictive.reference.coder import Coder
 from swathpack.edge.codec.predictive.reference.header import code_plan
 from swathpack.edge.codec.predictive.reference.tile import Tile
@@ -279,6 +279,40 @@ def test_small_predictors_are_tried_where_few_bits_are_left(max_error, size, sim
         return CodedTile(bytes(simple_size if simple else size), np.zeros(LAYERS + 1, np.int64))
 
     assert len(smallest(code, 1000, np.array([0, max_error], np.int32)).payload) == chosen
+
+
+@pytest.mark.parametrize(
+    "tried, sizes, chosen, codings",
+    [
+        ((1000, 1004), (99, 100), 100, 1),  # the first layers lose less than a two-hundredth
+        ((1000, 1005), (99, 100), 99, 2),
+        ((1000, 1200), (100, 99), 99, 2),
+        ((0, 0), (99, 100), 99, 2),  # not looked at
+        ((0, 0), (100, 100), 100, 2),
+    ],
+)
+def test_refined_predictions_are_chosen_by_the_first_layers(tried, sizes, chosen, codings):
+    seen = []
+
+    def code(refined):
+        seen.append(refined)
+        return CodedTile(bytes(sizes[refined]), np.zeros(LAYERS + 1, np.int64), refined, tried if refined else (0, 0))
+
+    tile = either(code)
+    assert len(tile.payload) == chosen and len(seen) == codings
+    assert tile.refined == (sizes[True] < sizes[False] or codings == 1)
+
+
+def test_first_layers_are_coded_both_ways():
+    """What is tried are the layers as they would be: bits of the prefixes that hold them, but for what closes a run."""
+    tall, low = scene(7, 2, 96, 50), scene(7, 2, 63, 50)
+    for holes, max_error in ((False, 0), (True, 0), (False, 3)):
+        valid = np.random.default_rng(1).random((96, 50)) < 0.9 if holes else None
+        plain, refined = encode(tall, valid, max_error), encode_refined(tall, valid, max_error)
+        assert plain.tried == (0, 0)
+        for bits, tile in zip(refined.tried, (plain, refined)):
+            assert 8 * tile.sizes[2] - 64 <= bits <= 8 * tile.sizes[2]
+    assert encode_refined(low).tried == (0, 0)
 
 
 def test_small_predictors_win_on_quiet_tiles():

@@ -56,6 +56,16 @@ def test_refined_predictions_are_the_same(kind):
     assert_alike(samples, np.random.default_rng(3).random((14, 13)) < 0.8, 6, refined=True)
 
 
+@pytest.mark.parametrize("max_error", [0, 6])
+def test_what_the_first_layers_take_is_the_same(max_error):
+    samples = samples_of("scene", 3, 1, 64, 11)
+    ours, theirs = encode_refined(samples, None, max_error), by_reference(samples, None, max_error, refined=True)
+    assert ours.tried == theirs.tried and 0 < min(ours.tried)
+    given = checked_samples(samples), checked_valid(None, samples.shape), checked_errors(max_error, 1)
+    chosen, either = encode(samples, None, max_error, refined=True), reference.encode_either(*given)
+    assert (chosen.payload, chosen.refined) == (either.payload, either.refined)
+
+
 def test_sums_of_the_network_fit_32_bits():
     """Whatever pixels and errors there are: inputs are limited to 6 times 64, that of the scale to 2 * 16 * 20 + 30."""
     net, most = network(), 700
