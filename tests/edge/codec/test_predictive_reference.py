@@ -60,7 +60,7 @@ def test_refined_predictions_are_the_same(kind):
 def test_what_the_first_layers_take_is_the_same(max_error):
     samples = samples_of("scene", 3, 1, 64, 11)
     ours, theirs = encode_refined(samples, None, max_error), by_reference(samples, None, max_error, refined=True)
-    assert ours.tried == theirs.tried and 0 < min(ours.tried)
+    assert ours.tried == theirs.tried and min(ours.tried) > 0
     given = checked_samples(samples), checked_valid(None, samples.shape), checked_errors(max_error, 1)
     chosen, either = encode(samples, None, max_error, refined=True), reference.encode_either(*given)
     assert (chosen.payload, chosen.refined) == (either.payload, either.refined)
