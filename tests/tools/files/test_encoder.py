@@ -51,12 +51,12 @@ def check_budget(frames: list[Frame], budget: int, total: bool = False) -> None:
 
 @pytest.mark.parametrize("budget", [200, pytest.param(331, marks=pytest.mark.slow), 1000, 5000, 40_000])
 def test_bytes_per_frame_are_never_exceeded_and_well_used(budget: int) -> None:
-    check_budget(series(64, 80, 2, seed=1), budget)
+    check_budget(series(48, 64, 2, seed=1), budget)
 
 
 @pytest.mark.parametrize("budget", [500, 3001, 30_000])
 def test_bytes_in_total_are_never_exceeded_and_well_used(budget: int) -> None:
-    check_budget(series(64, 64, 3, seed=2), budget, total=True)
+    check_budget(series(48, 48, 3, seed=2), budget, total=True)
 
 
 def test_tiny_budgets_of_a_difficult_tile_are_filled(budget: int = 200) -> None:

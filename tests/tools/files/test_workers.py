@@ -92,7 +92,7 @@ def test_no_scratch_file_has_a_name(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == [] and len(store.get("a")["payload"]) == 1 << 26
 
 
-CASES = {"three": (3, 300, 270, 1), "dates": (4, 32, 272, 3), "learned": (12, 32, 272, 2)}
+CASES = {"three": (3, 264, 260, 1), "dates": (4, 32, 272, 3), "learned": (12, 32, 272, 2)}
 
 
 def coded(case: str, pool: WorkerPool | None) -> list[bytes]:
@@ -115,14 +115,14 @@ def test_any_number_of_workers_makes_the_same_bytes(pool: WorkerPool) -> None:
 
 
 def test_a_payload_that_stops_where_nothing_more_is_wanted_is_cut_alike() -> None:
-    (tile,) = series(256, 256, 1, seed=4)
+    (tile,) = series(128, 128, 1, seed=4)
     weighing, levels = Weighing("auto", 0.1), (24.0, 30.0, 40.0)
-    whole = transform(shipped(), tile, None, 8000, weighing)
-    room = room_for(8000)
+    whole = transform(shipped(), tile, None, 2000, weighing)
+    room = room_for(2000)
     ends = [whole.curve.bytes_at(slope_at(level)) for level in (*levels, -20.0)]
     assert 2 * ends[0] < room < 2 * ends[-1], "one level must be reached within the room, one beyond it"
     for level, end in zip((*levels, -20.0), ends):
-        short = transform(shipped(), tile, None, 8000, weighing, slope_at(level))
+        short = transform(shipped(), tile, None, 2000, weighing, slope_at(level))
         assert short.curve.bytes_at(slope_at(level)) == end and short.payload[:end] == whole.payload[:end]
         assert len(short.payload) == (len(whole.payload) if level == -20 else room)
 
