@@ -108,8 +108,8 @@ def test_a_journal_does_not_touch_a_run_without_resume(tmp_path: Path) -> None:
 
 @pytest.mark.long
 def test_ctrl_c_leaves_the_journal_of_resume_and_nothing_else(tmp_path: Path) -> None:
-    (path,) = rasters(tmp_path / "in", FEW, (600, 560), 1)
-    words = ["compress", str(path), "-o", str(tmp_path / "a.swp"), "--lossless", "--threads", "1"]
+    (path,) = rasters(tmp_path / "in", FEW, (150, 140), 1)
+    words = ["compress", str(path), "-o", str(tmp_path / "a.swp"), "--lossless", "--threads", "1", "--tile", "64"]
     for more, left in (["--resume"], ["a.swp.journal"]), ([], []):
         child = start_slowly("exact", *words, *more)
         while child.poll() is None and not list(tmp_path.glob(".a.swp.*")):
