@@ -54,6 +54,12 @@ def test_a_part_that_fails_stops_no_other(jobs: int) -> None:
     assert [end.name for end in run({"bad": BAD, "good": GOOD}, 1, stop=True)] == ["bad"]
 
 
+def test_what_a_part_compiles_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    (end,) = run({"part": [sys.executable, "-c", "import sys; print(sys.dont_write_bytecode)"]}, 1)
+    assert end.text == "False\n"
+
+
 def test_a_part_that_crashes_is_a_failure() -> None:
     (end,) = run({"crash": [sys.executable, "-c", "import os; os.abort()"]}, 1)
     assert end.code == -signal.SIGABRT and end.failed

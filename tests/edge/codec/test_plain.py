@@ -10,6 +10,7 @@ from swathpack.edge.codec import predictive
 from swathpack.edge.codec.plain import (
     PREDICTIVE,
     TRANSFORM,
+    CodedPlain,
     decode_plain,
     encode_predictive,
     error_bytes,
@@ -34,6 +35,15 @@ def test_no_layer_still_tells_the_means_however_short_the_payload() -> None:
         cut = decode_plain(TRANSFORM, payload[:length], tile.shape, valid, FOUR, 0)
         assert cut.layers == whole.layers == 0
         assert (cut.counts == whole.counts).all() and (cut.known == whole.known).all()
+
+
+@pytest.mark.parametrize(("least", "first"), [(1, 20), (40, 60)])
+def test_what_nothing_decodes_without_is_no_point_of_a_curve(least: int, first: int) -> None:
+    """As if a head could be saved, dates had less than theirs."""
+    sizes, errors = np.array([0, 20, 60, 100]), np.array([1000.0, 300, 100, 10])
+    curve = CodedPlain(0, bytes(100), sizes, errors, (1, 1), least).curve
+    cuts = [curve.bytes_at(slope) for slope in (50.0, 40, 30, 10, 3, 1)]
+    assert cuts == sorted(cuts) and cuts[0] == 0 and [cut for cut in cuts if cut][0] == first
 
 
 def test_the_head_of_a_predictive_payload_says_whether_predictions_are_refined() -> None:

@@ -47,7 +47,7 @@ def run(command: list[str]) -> subprocess.Popen[str]:
     )
 
 
-def kill_at_random(words: list[str], journal: Path, seed: int, kills: int = 3) -> None:
+def kill_at_random(words: list[str], journal: Path, seed: int, kills: int = 2) -> None:
     """Kill a run that many times, each at a random moment after its journal has grown."""
     chance = random.Random(seed)
     for _ in range(kills):

@@ -19,7 +19,6 @@ pytestmark = pytest.mark.long
 
 
 TILES = {"transform": 9, "learned": 5}
-BOTH = pytest.mark.parametrize("stream", TILES, indirect=True)
 ONE = pytest.mark.parametrize("stream", ["transform", pytest.param("learned", marks=pytest.mark.slow)], indirect=True)
 
 
@@ -36,7 +35,7 @@ def stream(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return folder / "a.swp"
 
 
-@BOTH
+@ONE
 def test_a_killed_run_goes_on_to_the_same_file(stream: Path, tmp_path: Path) -> None:
     whole, broken = tmp_path / "whole.npz", tmp_path / "broken.npz"
     assert main(["decompress", str(stream), "-o", str(whole), "--threads", "1"]) == DONE

@@ -150,6 +150,7 @@ def check_no_rise(frames: Sequence[Frame], budgets: Sequence[int], mode: str = "
         best = min(best, error)
 
 
+@pytest.mark.slow
 @needs_val
 def test_more_bytes_are_no_worse_where_dates_hardly_have_their_means():
     """The curve of a tile counted its head as if it could be saved: once 424 and 436 DN."""

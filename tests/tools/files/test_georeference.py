@@ -29,7 +29,7 @@ TURNED = 9.5, 1.25, 399960.123456789, -1.25, -9.75, 4500000.987654321
 
 def write(folder: Path, bands: tuple[str, ...], dates: int, crs: str, place: tuple[float, ...]) -> list[Path]:
     """GeoTIFFs as GDAL writes them, with items of text that no budget needs to hold."""
-    cube = values(64, 64, dates, seed=4)
+    cube = values(32, 32, dates, seed=4)
     paths = []
     for date in range(dates):
         path = folder / f"S2A_MSIL2A_202301{1 + 5 * date:02d}T10141{date}_T32TQM.tif"
@@ -40,7 +40,7 @@ def write(folder: Path, bands: tuple[str, ...], dates: int, crs: str, place: tup
             "compress": "deflate",
             "tiled": True,
         }
-        size = {"width": 64, "height": 64, "count": len(bands), "dtype": "uint16", "blockxsize": 64, "blockysize": 64}
+        size = {"width": 32, "height": 32, "count": len(bands), "dtype": "uint16", "blockxsize": 32, "blockysize": 32}
         with rasterio.open(path, "w", driver="GTiff", **size, **options) as dataset:
             dataset.write(cube[date, [BANDS.index(b) for b in bands]])
             dataset.descriptions = bands

@@ -20,7 +20,8 @@ from swathpack.tools.files.encoder import SeriesEncoder
 from swathpack.tools.files.regions import BoxRegion, Region, errors_of, parsed, region_of
 from tests.codec_models import shipped
 
-SIDE = 300  # four tiles: 256 and 44 pixels each way
+TILE = 64
+SIDE = 108  # four tiles: 64 and 44 pixels each way
 NAMES = BANDS[1:4]
 
 
@@ -30,7 +31,11 @@ def scene(dates: int = 2) -> list[Frame]:
 
 def tiles_of(data: np.ndarray) -> list[np.ndarray]:
     """The four tiles, by their number, of (..., H, W)."""
-    return [data[..., a:b, c:d] for a, b in ((0, 256), (256, SIDE)) for c, d in ((0, 256), (256, SIDE))]
+    return [data[..., a:b, c:d] for a, b in ((0, TILE), (TILE, SIDE)) for c, d in ((0, TILE), (TILE, SIDE))]
+
+
+def compress(given: Any, **how: Any) -> swathpack.Stream:
+    return swathpack.compress(given, tile=TILE, **how)
 
 
 def worst(stream: swathpack.Stream, frames: list[Frame]) -> list[int]:
@@ -42,8 +47,8 @@ def worst(stream: swathpack.Stream, frames: list[Frame]) -> list[int]:
 @pytest.mark.parametrize(
     "how",
     [
-        {"bytes": 110_000},
-        {"bytes_per_frame": 55_000},
+        {"bytes": 32_000},
+        {"bytes_per_frame": 16_000},
         {"quality": 30},
         {"max_error": 40},
         {"quality": 20, "mode": "learned"},
@@ -51,8 +56,8 @@ def worst(stream: swathpack.Stream, frames: list[Frame]) -> list[int]:
 )
 def test_tiles_of_a_region_keep_their_error(how: dict[str, Any]) -> None:
     frames = scene() if "mode" not in how else series(SIDE, SIDE, 1, 5, BANDS)
-    regions = ((10, 270, 4, 4, 0), (290, 280, 10, 10, 2))
-    made = swathpack.compress(frames, regions=regions, **how)
+    regions = ((10, 70, 4, 4, 0), (98, 88, 10, 10, 2))
+    made = compress(frames, regions=regions, **how)
     off = worst(made, frames)
     assert off[1] == 0 and off[3] <= 2 and min(off[0], off[2]) > 2
     for info in made.frames:
@@ -65,8 +70,8 @@ def test_tiles_of_a_region_keep_their_error(how: dict[str, Any]) -> None:
 
 def test_more_bytes_go_to_the_others_alone() -> None:
     frames, off = scene(1), []
-    for budget in (60_000, 110_000):
-        made = swathpack.compress(frames, bytes=budget, regions=[(0, 256, 1, 1)])
+    for budget in (11_000, 17_000):
+        made = compress(frames, bytes=budget, regions=[(0, TILE, 1, 1)])
         off.append(np.mean((tiles_of(made.frame(0).data.astype(float) - frames[0].data)[0]) ** 2))
         assert worst(made, frames)[1] == 0
     assert off[1] < 0.6 * off[0]
@@ -76,23 +81,23 @@ def test_more_bytes_go_to_the_others_alone() -> None:
 @pytest.mark.parametrize("side", [40, SIDE])
 def test_the_smallest_budget_that_is_named_is_taken(key: str, side: int) -> None:
     """Also where the region is most of it, so that what files said would seem a small share, and a date has a record."""
-    frames, regions = scene(), [(0, 256, side, 44)] if side < SIDE else [(0, 0, SIDE, SIDE)]
-    frames[1].valid[20:60, 30:90] = False
+    frames, regions = scene(), [(0, TILE, side, 44)] if side < SIDE else [(0, 0, SIDE, SIDE)]
+    frames[1].valid[10:30, 10:40] = False
     data = np.stack([np.where(f.valid, f.data // 64, 0) for f in frames]).astype(np.uint8)
     with pytest.raises(UserError, match="expected at least") as refused:
-        swathpack.compress(data, bands=NAMES, regions=regions, **{key: 60})
+        compress(data, bands=NAMES, regions=regions, **{key: 60})
     least = int(str(refused.value).split("at least ")[1].split(",")[0])
-    assert swathpack.compress(data, bands=NAMES, regions=regions, **{key: least}).nbytes <= least * len(frames)
+    assert compress(data, bands=NAMES, regions=regions, **{key: least}).nbytes <= least * len(frames)
     with pytest.raises(UserError, match=f"expected at least {least}"):
-        swathpack.compress(data, bands=NAMES, regions=regions, **{key: least - 1})
+        compress(data, bands=NAMES, regions=regions, **{key: least - 1})
 
 
 @pytest.mark.parametrize("each", [False, True])
 def test_a_budget_too_small_for_a_region_is_refused_with_the_smallest(each: bool) -> None:
-    frames, regions = scene(), (Region(0, 256, 40, 40),)
+    frames, regions = scene(), (Region(0, TILE, 40, 40),)
 
     def made(budget: int) -> bytes:
-        encoder = SeriesEncoder(shipped(), frames, regions=regions)
+        encoder = SeriesEncoder(shipped(), frames, regions=regions, tile=TILE)
         return encoder.per_frame(budget) if each else encoder.in_total(budget)
 
     with pytest.raises(UserError, match="expected at least [0-9]+, for headers, the tiles of regions") as refused:
@@ -105,17 +110,17 @@ def test_a_budget_too_small_for_a_region_is_refused_with_the_smallest(each: bool
 
 def test_a_region_of_everything_is_lossless_at_any_quality() -> None:
     frames = scene()
-    made = swathpack.compress(frames, quality=40, regions=[(0, 0, SIDE, SIDE)])
+    made = compress(frames, quality=40, regions=[(0, 0, SIDE, SIDE)])
     assert worst(made, frames) == [0, 0, 0, 0]
-    again = swathpack.compress(frames, bytes=made.nbytes + 400, regions=[(0, 0, SIDE, SIDE)])
+    again = compress(frames, bytes=made.nbytes + 400, regions=[(0, 0, SIDE, SIDE)])
     assert worst(again, frames) == [0, 0, 0, 0]
 
 
 def test_the_least_error_of_overlapping_regions_counts() -> None:
-    encoder = SeriesEncoder(shipped(), scene(1))
+    encoder = SeriesEncoder(shipped(), scene(1), tile=TILE)
     windows, size = encoder.windows, (SIDE, SIDE)
-    assert errors_of([Region(0, 0, 300, 300, 9), Region(255, 255, 2, 1, 3)], windows, size) == {0: 3, 1: 9, 2: 3, 3: 9}
-    assert errors_of([Region(256, 256, 44, 44)], windows, size) == {3: 0}
+    assert errors_of([Region(0, 0, SIDE, SIDE, 9), Region(63, 63, 2, 1, 3)], windows, size) == {0: 3, 1: 9, 2: 3, 3: 9}
+    assert errors_of([Region(64, 64, 44, 44)], windows, size) == {3: 0}
     assert errors_of([], windows, size) == {}
 
 
@@ -131,8 +136,8 @@ def test_the_least_error_of_overlapping_regions_counts() -> None:
         ("0,0,1,1:max-error=" + "9" * 5000, "expected ROW,COL,HEIGHT,WIDTH"),
         ("1,2,0,4", "at least one of each"),
         ("1,2,3,4:max-error=70000", "expected a max-error of 0 to 65535"),
-        ("0,0,301,5", "expected pixels within 300 rows and 300 columns"),
-        ("0,299,5,2:max-error=3", "--region 0,299,5,2:max-error=3: expected pixels within"),
+        ("0,0,109,5", "expected pixels within 108 rows and 108 columns"),
+        ("0,107,5,2:max-error=3", "--region 0,107,5,2:max-error=3: expected pixels within"),
     ],
 )
 def test_regions_that_mean_nothing_are_refused(text: str, message: str) -> None:
@@ -159,13 +164,13 @@ def test_a_coder_that_breaks_the_promise_writes_nothing(monkeypatch: pytest.Monk
     monkeypatch.setattr(predictive, "decode", wrong)
     for how in ({"lossless": True}, {"quality": 30, "regions": [(0, 0, 1, 1, 4)]}):
         with pytest.raises(UserError, match="expected 16 layers within [04], decoded 16 within"):
-            swathpack.compress(scene(1), **how)
+            compress(scene(1), **how)
 
 
 def test_the_command_and_what_inspect_and_decompress_say(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     frames, source, made = scene(), tmp_path / "cube.npz", tmp_path / "a.swp"
     np.savez(source, data=np.stack([f.data for f in frames]), bands=np.array(NAMES))
-    options = ["--quality", "30", "--region", "0,256,9,9", "--region", "260,256,9,9:max-error=3"]
+    options = ["--quality", "30", "--tile", "64", "--region", "0,64,9,9", "--region", "70,64,9,9:max-error=3"]
     assert main(["compress", str(source), "-o", str(made), *options]) == 0
     capsys.readouterr()
     assert main(["inspect", str(made)]) == 0
@@ -192,13 +197,13 @@ def test_a_box_in_the_files_coordinates(tmp_path: Path, capsys: pytest.CaptureFi
         file.write(true.data)
         for i, name in enumerate(NAMES):
             file.set_band_description(i + 1, name)
-    words = ["compress", str(path), "-o", str(tmp_path / "a.swp"), "--quality", "30", "--region"]
-    assert main([*words, "bbox=502600,4999900,502650,4999950:max-error=1"]) == 0
+    words = ["compress", str(path), "-o", str(tmp_path / "a.swp"), "--quality", "30", "--tile", "64", "--region"]
+    assert main([*words, "bbox=500700,4999850,500750,4999900:max-error=1"]) == 0
     stream = swathpack.open(tmp_path / "a.swp")
     assert dict(stream.frames[0].max_errors) == {1: 1} and worst(stream, [true])[1] <= 1
     capsys.readouterr()
     assert main([*words, "bbox=1,2,3,4", "--force"]) == 1
-    assert "--region bbox: expected a box that meets (500000.0, 4997000.0, 503000.0" in capsys.readouterr().err
+    assert "--region bbox: expected a box that meets (500000.0, 4998920.0, 501080.0" in capsys.readouterr().err
     assert main([*words, "bbox=1,2,3,1e999", "--force"]) == 1
     assert "--region bbox: expected finite numbers, found (1.0, 2.0, 3.0, inf)" in capsys.readouterr().err
     assert parsed("bbox=.5,1.,2,3") == BoxRegion(0.5, 1.0, 2.0, 3.0)

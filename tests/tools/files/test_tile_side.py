@@ -70,15 +70,15 @@ def test_a_window_is_drawn_as_the_whole_is(large: swathpack.Stream) -> None:
 
 
 def test_several_large_tiles_with_dates_pieces_and_seams() -> None:
-    dates = np.concatenate([values(500, 700, 1, seed)[:, :4] for seed in (5, 5)])
+    dates = np.concatenate([values(90, 1000, 1, seed)[:, :2] for seed in (5, 5)])
     stream = swathpack.compress(
-        dates, bands=BANDS, quality=36, layers=9
+        dates, bands=BANDS[:2], quality=36, layers=9
     )  # not all layers: long records, sides in a byte each
     assert header_of(stream).tile_size == 512 and header_of(stream).n_tiles == 2
     again = swathpack.open(bytes(stream)).read_all()
     assert again.shape == dates.shape and np.abs(again.astype(float) - dates).mean() < dates.std()
     np.testing.assert_array_equal(
-        swathpack.open(bytes(stream)).read(1, window=np.s_[370:400, 500:530]), again[1, :, 370:400, 500:530]
+        swathpack.open(bytes(stream)).read(1, window=np.s_[50:80, 500:530]), again[1, :, 50:80, 500:530]
     )
 
 

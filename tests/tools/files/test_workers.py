@@ -35,18 +35,18 @@ def pool(request: pytest.FixtureRequest) -> Iterator[WorkerPool]:
         yield found
 
 
-def frames(bands: int, height: int = 300, width: int = 270, dates: int = 1) -> list[Frame]:
+def frames(bands: int, height: int = 100, width: int = 90, dates: int = 1) -> list[Frame]:
     return [f.select(f.bands[:bands]) for f in series(height, width, dates, seed=4)]
 
 
 @cache
 def chained() -> bytes:
     """Six dates, each of which is like the one before only: the transform coder's tiles name it."""
-    found = [d[:4].astype(float) for d in values(64, 280, 6, 6)]
+    found = [d[:4].astype(float) for d in values(48, 80, 6, 6)]
     for before, now in zip(found, found[1:]):
         now[:] = 0.8 * before + 0.2 * now
     given = [Frame(np.rint(d).astype(np.uint16), BANDS[:4], f"2026-05-{i + 1:02d}") for i, d in enumerate(found)]
-    data = SeriesEncoder(shipped(), given, mode="transform").at_quality(24)
+    data = SeriesEncoder(shipped(), given, mode="transform", tile=64).at_quality(24)
     assert {c.frame for s in read_stream(data).segments for c in s.contexts} >= {0, 1, 2, 3}
     return data
 
@@ -92,12 +92,13 @@ def test_no_scratch_file_has_a_name(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == [] and len(store.get("a")["payload"]) == 1 << 26
 
 
-CASES = {"three": (3, 300, 270, 1), "dates": (4, 32, 272, 3), "learned": (12, 32, 272, 2)}
+CASES = {"three": (3, 100, 90, 1), "dates": (4, 32, 80, 3), "learned": (12, 32, 80, 2)}  # tiles of 64 pixels
 
 
 def coded(case: str, pool: WorkerPool | None) -> list[bytes]:
     """The streams of a case, by each way to ask for one; at a level, of all layers or of some."""
-    encoder = SeriesEncoder(shipped(), frames(*CASES[case]), mode="learned" if case == "learned" else "auto", pool=pool)
+    mode = "learned" if case == "learned" else "auto"
+    encoder = SeriesEncoder(shipped(), frames(*CASES[case]), mode=mode, pool=pool, tile=64)
     levels = {"three": ((30, 16), (24, 5)), "dates": ((30, 16),), "learned": ((24, 5),)}[case]
     streams = [encoder.at_quality(*level) for level in levels]
     return [*streams, encoder.in_total(3000), encoder.per_frame(1500), encoder.exact(3)]
@@ -115,14 +116,14 @@ def test_any_number_of_workers_makes_the_same_bytes(pool: WorkerPool) -> None:
 
 
 def test_a_payload_that_stops_where_nothing_more_is_wanted_is_cut_alike() -> None:
-    (tile,) = series(256, 256, 1, seed=4)
+    (tile,) = series(128, 128, 1, seed=4, bands=BANDS[:4])
     weighing, levels = Weighing("auto", 0.1), (24.0, 30.0, 40.0)
-    whole = transform(shipped(), tile, None, 8000, weighing)
-    room = room_for(8000)
+    whole = transform(shipped(), tile, None, 2000, weighing)
+    room = room_for(2000)
     ends = [whole.curve.bytes_at(slope_at(level)) for level in (*levels, -20.0)]
     assert 2 * ends[0] < room < 2 * ends[-1], "one level must be reached within the room, one beyond it"
     for level, end in zip((*levels, -20.0), ends):
-        short = transform(shipped(), tile, None, 8000, weighing, slope_at(level))
+        short = transform(shipped(), tile, None, 2000, weighing, slope_at(level))
         assert short.curve.bytes_at(slope_at(level)) == end and short.payload[:end] == whole.payload[:end]
         assert len(short.payload) == (len(whole.payload) if level == -20 else room)
 
@@ -131,8 +132,8 @@ def test_a_payload_that_stops_where_nothing_more_is_wanted_is_cut_alike() -> Non
 def test_any_number_of_workers_decodes_the_same_frames_and_reports(tmp_path: Path, pool: WorkerPool) -> None:
     masked = frames(3)[0]
     masked.data[:, :40, :50] = 0
-    streams = [SeriesEncoder(shipped(), [Frame(masked.data, masked.bands)]).in_total(4000)]
-    streams.append(SeriesEncoder(shipped(), series(64, 280, 3, seed=4), mode="learned").at_quality(36))
+    streams = [SeriesEncoder(shipped(), [Frame(masked.data, masked.bands)], tile=64).in_total(1500)]
+    streams.append(SeriesEncoder(shipped(), series(48, 80, 3, seed=4), mode="learned", tile=64).at_quality(36))
     streams += [streams[-1][: len(streams[-1]) * 2 // 3], chained(), chained()[: len(chained()) * 2 // 3]]
     for number, data in enumerate(streams):
         alone = StreamDecoder(shipped(), data).frames()

@@ -46,7 +46,7 @@ GOLDEN_METADATA = {
 
 @pytest.mark.long
 @given(st.dictionaries(st.text(max_size=8), JSON, max_size=4), st.lists(JSON, max_size=6))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_what_is_packed_comes_back(head: dict[str, Any], rows: list[Any]) -> None:
     metadata = head | ({"files": rows} if rows else {})
     assert json.dumps(unpack(pack(metadata)), sort_keys=True) == json.dumps(metadata, sort_keys=True)
