@@ -102,6 +102,14 @@ class _Coding:
         reader, (height, width) = BitReader(payload), self.valid.shape
         return read_head(reader, (len(self.head.means), height, width), self.expected), reader.bytes_read
 
+    def tells(self, payload: bytes) -> bool:
+        """Whether the head is all there: near the smallest budgets a payload that is cut may end in it."""
+        try:
+            self.said_by(payload)
+        except BitsEnded:
+            return False
+        return True
+
     @property
     def finest(self) -> float:
         """The step at which the largest index has as many planes as there may be, less half a plane for what steps are rounded by."""
@@ -208,7 +216,7 @@ def _fitted(coding: _Coding, room: int, step: float) -> bytes | None:
         if SHORTEST * room <= len(made) <= LONGEST * room:
             break
         step = _next_step(coding, [(trellis_step(*each), size) for each, size in seen.items()], room)
-    return best[:room] if best and _fit(len(best), room) > 0 else None
+    return best[:room] if best and _fit(len(best), room) > 0 and coding.tells(best[:room]) else None
 
 
 def _fit(size: int, room: int) -> float:

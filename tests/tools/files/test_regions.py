@@ -78,11 +78,15 @@ def test_more_bytes_go_to_the_others_alone() -> None:
 
 
 @pytest.mark.parametrize("key", ["bytes", "bytes_per_frame"])
-@pytest.mark.parametrize("side", [40, SIDE])
-def test_the_smallest_budget_that_is_named_is_taken(key: str, side: int) -> None:
-    """Also where the region is most of it, so that what files said would seem a small share, and a date has a record."""
+@pytest.mark.parametrize(
+    ("side", "hole"), [(40, np.s_[20:40, 20:50]), (SIDE, np.s_[10:30, 10:40])], ids=["40", "whole"]
+)
+def test_the_smallest_budget_that_is_named_is_taken(key: str, side: int, hole: tuple[slice, slice]) -> None:
+    """Also where the region is most of it, so that what files said would seem a small share, and a date has a record; and where what a
+    tile may take ends in its trellis's head.
+    """
     frames, regions = scene(), [(0, TILE, side, 44)] if side < SIDE else [(0, 0, SIDE, SIDE)]
-    frames[1].valid[10:30, 10:40] = False
+    frames[1].valid[hole] = False
     data = np.stack([np.where(f.valid, f.data // 64, 0) for f in frames]).astype(np.uint8)
     with pytest.raises(UserError, match="expected at least") as refused:
         compress(data, bands=NAMES, regions=regions, **{key: 60})
