@@ -1,5 +1,5 @@
 """What every entry point does with an error: one line on stderr and an exit code, never a traceback for bad input. A
-request to end (SIGTERM, as of a scheduler) ends it as Ctrl-C does: outputs stay as they were.
+request to end (SIGTERM, as of a scheduler) ends it as Ctrl-C does: no output is half written.
 """
 
 from __future__ import annotations
@@ -21,8 +21,11 @@ class Terminated(KeyboardInterrupt):
 
 def guarded(name: str, work: Callable[[], int]) -> int:
     """The exit code of `work`, or that of the error it ended with; `name` leads the line."""
-    with _termination_heard():
-        return _guarded(name, work)
+    try:
+        with _termination_heard():
+            return _guarded(name, work)
+    except Terminated:  # when all was done
+        return _say(name, "ended; no output is half written", TERMINATED)
 
 
 def _guarded(name: str, work: Callable[[], int]) -> int:
@@ -43,14 +46,14 @@ def _guarded(name: str, work: Callable[[], int]) -> int:
         what = f"{error.filename}: " if error.filename else ""
         return _say(name, f"{what}{error.strerror or error}", BAD_INPUT)
     except Terminated:
-        return _say(name, "ended; outputs are as they were", TERMINATED)
+        return _say(name, "ended; no output is half written", TERMINATED)
     except KeyboardInterrupt:
-        return _say(name, "interrupted; outputs are as they were", INTERRUPTED)
+        return _say(name, "interrupted; no output is half written", INTERRUPTED)
 
 
 @contextmanager
 def _termination_heard() -> Iterator[None]:
-    """SIGTERM raises Terminated meanwhile, where nobody else listens for it."""
+    """SIGTERM raises Terminated meanwhile, once, where nobody else listens for it. Another one finds a process that is ending."""
     own = threading.current_thread() is threading.main_thread()
     if not own or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
         yield
@@ -59,10 +62,12 @@ def _termination_heard() -> Iterator[None]:
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        if signal.getsignal(signal.SIGTERM) is _terminate:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise Terminated
 
 

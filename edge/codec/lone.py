@@ -124,7 +124,7 @@ def _bands(payload: bytes, mask: int, height: int, width: int, start: int) -> Lo
         names.append(payload[at + 1 : end].decode("utf-8", "replace"))
         at = end
     if not 1 <= count <= MAX_BANDS or len(set(names)) != count:
-        raise PlainError(f"lone tile: expected 1 to {MAX_BANDS} different bands, found {names}")
+        raise PlainError(f"lone tile: expected 1 to {MAX_BANDS} different bands, found {names or count}")
     return LoneTile(tuple(names), height, width, at)
 
 

@@ -18,7 +18,7 @@ from types import TracebackType
 
 from swathpack.tools.errors import RefusedError, UserError
 from swathpack.tools.files.sidecars import sidecars
-from swathpack.tools.files.stages import Stage
+from swathpack.tools.files.stages import OLD, Stage
 
 
 def add_force(parser: argparse.ArgumentParser) -> None:
@@ -165,12 +165,12 @@ class Output:
         """Put a folder in the place of another: the old one steps aside, and back where the new one cannot follow."""
         for path in place.rglob("*"):
             _sync(path)
-        old = place.with_name(f"{place.name}.old")
-        os.replace(self.target, old)
-        try:
+        old = place.with_name(place.name + OLD)
+        try:  # a signal may come between any two steps
+            os.replace(self.target, old)
             _replace(place, self.target)
         except BaseException:
-            if not self.target.exists():
+            if old.exists() and not self.target.exists():
                 os.replace(old, self.target)
             raise
 

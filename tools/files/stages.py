@@ -2,7 +2,8 @@
 takes it away.
 
 Whoever writes holds a lock on the folder (flock), which ends with the process. A folder is somebody's leaving where its name is
-one that is made here, nobody holds it, and it is older than it takes to make a folder and lock it.
+one that is made here, nobody holds it, and it is older than it takes to make a folder and lock it. While a folder takes the place of
+another one, the old one is in there: as long as nothing is at the target, it may be all that there is of it, and stays.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import time
 from pathlib import Path
 
 SUFFIX = ".swathpack-part"
+OLD = ".old"  # of a folder that steps aside
 _RANDOM = 8  # letters that tempfile puts in between
 _YOUNG_S = 60.0
 
@@ -43,7 +45,9 @@ def sweep(target: Path) -> None:
         return
     for path in found:
         between = path.name[len(start) : -len(SUFFIX)]
-        if len(between) == _RANDOM and "." not in between and _is_left(path):
+        if len(between) != _RANDOM or "." in between or not _is_left(path):
+            continue
+        if os.path.lexists(target) or not os.path.lexists(path / (target.name + OLD)):
             shutil.rmtree(path, ignore_errors=True)
 
 

@@ -59,14 +59,18 @@ class DateLine:
     whole: bool
 
 
-def date_lines(kept: Sequence[Kept]) -> Iterator[DateLine]:
+def date_lines(kept: Sequence[Kept], side: Callable[[int], int] = lambda time: 0) -> Iterator[DateLine]:
     """A line for each date of which anything is promised or lacks: how many tiles keep which error, of which strips are missing,
-    and of which everything.
+    and of which everything. side: of the tiles of a time; where a mission changed it, numbers of tiles are of other places.
     """
-    spans = {k.key.tile for k in kept}
+    spans: dict[int, set[int]] = {}
+    for k in kept:
+        spans.setdefault(side(k.key.time), set()).add(k.key.tile)
     for time, some in groupby(sorted(kept, key=lambda k: (k.key.time, k.key.tile)), key=lambda k: k.key.time):
         tiles = list(some)
-        lacking = _missing([k for k in tiles if k.max_error is not None]) + _absent(spans, {k.key.tile for k in tiles})
+        lacking = _missing([k for k in tiles if k.max_error is not None]) + _absent(
+            spans[side(time)], {k.key.tile for k in tiles}
+        )
         said = spoken_errors(k.max_error for k in tiles)
         if said or lacking:
             here = f"{len(tiles)} tile{'' if len(tiles) == 1 else 's'}"

@@ -74,6 +74,10 @@ class Place:
         """The tile that makes the frame as large as it is."""
         return max(self.held, key=lambda f: max(split_tile(f.key.tile)[1:]))
 
+    def side(self, time: int) -> int:
+        """Pixels a side of its tiles at a time."""
+        return self.pitches.sides[self.number, time]
+
     def window(self, held: TileFrame) -> TileWindow:
         """Where a tile-frame lies in the place's frames."""
         _, row, column = split_tile(held.key.tile)
@@ -244,7 +248,7 @@ def write_images(
         if place.number in place.pitches.guessed:
             sides = " and ".join(map(str, sorted({place.pitches.of(held) for held in place.held})))
             told(f"  where its tiles lie is not known from what came: taken to be {sides} pixels apart (--tile)")
-        for line in date_lines(kept):
+        for line in date_lines(kept, place.side):
             told(f"  {line.text}")
             partial += not line.whole
     return written, refused, partial

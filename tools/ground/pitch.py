@@ -14,7 +14,8 @@ from itertools import groupby
 from swathpack.edge.codec.latents import STRIDE
 from swathpack.edge.codec.pixels import TILE
 from swathpack.edge.stream.header import TILE_STEP
-from swathpack.tools.ground.names import split_tile
+from swathpack.tools.errors import UserError
+from swathpack.tools.ground.names import split_tile, spoken_time
 from swathpack.tools.ground.store import TileFrame
 
 Acquisition = tuple[int, int]  # place, time
@@ -33,11 +34,12 @@ class Pitches:
 
 
 def pitches(held: Iterable[TileFrame], given: int | None = None) -> Pitches:
-    """Of tile-frames by place that all have a latent. given: what the mission says, for all of them."""
+    """Of tile-frames by place that all have a latent. given: what the mission says, for all of them; UserError where one is larger."""
     by_date: dict[Acquisition, list[TileFrame]] = {}
     for tile in held:
         by_date.setdefault(acquisition(tile), []).append(tile)
     if given is not None:
+        _check_given(given, by_date)
         return Pitches(dict.fromkeys(by_date, given), frozenset())
     told = {date: side for date, tiles in by_date.items() if (side := _told(tiles)) is not None}
     usual = {place: _usual(told[d] for d in dates) for place, dates in groupby(sorted(told), key=lambda d: d[0])}
@@ -49,6 +51,15 @@ def pitches(held: Iterable[TileFrame], given: int | None = None) -> Pitches:
         if not found and any(any(split_tile(tile.key.tile)[1:]) for tile in tiles):
             guessed.add(date[0])
     return Pitches(sides, frozenset(guessed))
+
+
+def _check_given(given: int, by_date: dict[Acquisition, list[TileFrame]]) -> None:
+    for (place, time), tiles in by_date.items():
+        least = max(_whole(side) for tile in tiles for side in tile.size)
+        if least > given:
+            raise UserError(
+                f"--tile {given}: place {place} has tiles of {least} pixels at {spoken_time(time)}; expected {least} or more, or no --tile"
+            )
 
 
 def acquisition(held: TileFrame) -> Acquisition:

@@ -14,9 +14,9 @@ MAX_BANDS = 16
 MAX_SIDE = 256
 LEAST_SAMPLE, GREATEST_SAMPLE = -32768, 65535
 GREATEST_SPAN = 65535  # of a band: what whole numbers of 16 bits of either kind hold
-CLOSE = (
-    200  # inverse of the share of bytes that refined predictions may lose in the first layers of a tile that keeps them
-)
+# Inverse of the share of bytes that refined predictions may lose in the first layers of a tile that keeps them; and bits of those
+# layers below which they tell nothing of the others.
+CLOSE, FEW_BITS = 200, 1000
 MODEST_ERROR = 20  # up to it small predictors are tried below 2 bits a sample, beyond it below 1
 
 
@@ -68,11 +68,12 @@ def smallest(code: Callable[[bool], CodedTile], samples: int, max_error: NDArray
 
 def either(code: Callable[[bool], CodedTile]) -> CodedTile:
     """The tile as `code(True)` has it, with refined predictions, and unless these save bytes in the first layers, or lose no more
-    than CLOSE there, as `code(False)` if that is not longer. They mostly save bytes, and where they lose, they lose little.
+    than CLOSE there, as `code(False)` if that is not longer; so also where these layers are next to nothing. They mostly save bytes,
+    and where they lose, they lose little.
     """
     refined = code(True)
     plain_bits, refined_bits = refined.tried
-    if CLOSE * (refined_bits - plain_bits) < plain_bits:
+    if plain_bits >= FEW_BITS and CLOSE * (refined_bits - plain_bits) < plain_bits:
         return refined
     return shorter(code(False), refined)
 

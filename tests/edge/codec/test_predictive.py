@@ -289,6 +289,7 @@ def test_small_predictors_are_tried_where_few_bits_are_left(max_error, size, sim
         ((1000, 1200), (100, 99), 99, 2),
         ((0, 0), (99, 100), 99, 2),  # not looked at
         ((0, 0), (100, 100), 100, 2),
+        ((999, 999), (99, 100), 99, 2),  # so few bits say nothing of the rest
     ],
 )
 def test_refined_predictions_are_chosen_by_the_first_layers(tried, sizes, chosen, codings):

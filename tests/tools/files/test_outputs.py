@@ -125,6 +125,23 @@ def test_a_new_folder_comes_in_one_step(tmp_path: Path) -> None:
     assert names(target) == ["a.tif"] and names(target.parent) == ["out"]
 
 
+def test_a_signal_between_two_steps_brings_an_old_folder_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The old one has stepped aside, the new one is not there yet."""
+    target, replace = tmp_path / "a.zarr", os.replace
+    target.mkdir()
+    (target / "old").touch()
+
+    def interrupted(source: Path, goal: Path) -> None:
+        replace(source, goal)
+        if goal.name.endswith(".old"):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt), Output(target, force=True, folder=True, whole=True) as place:
+        (place / "new").touch()
+    assert names(target) == ["old"] and names(tmp_path) == ["a.zarr"]
+
+
 def test_a_file_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("file")
     with pytest.raises(RefusedError, match="expected a folder"):

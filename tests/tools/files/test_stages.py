@@ -45,6 +45,18 @@ def test_what_a_killed_run_left_goes_with_the_next_run_to_the_same_target(tmp_pa
     assert not left.exists() and target.read_bytes() == b"newer"
 
 
+def test_an_old_folder_that_stepped_aside_stays_while_nothing_is_in_its_place(tmp_path: Path) -> None:
+    target, stage = tmp_path / "a.zarr", tmp_path / f".a.zarr.12345678{SUFFIX}"
+    (stage / "a.zarr.old").mkdir(parents=True)
+    (stage / "a.zarr.old" / "kept").touch()
+    aged(stage)
+    sweep(target)
+    assert (stage / "a.zarr.old" / "kept").exists()
+    target.mkdir()
+    sweep(target)
+    assert not stage.exists()
+
+
 def test_a_run_that_goes_on_keeps_its_stage(tmp_path: Path) -> None:
     target = tmp_path / "a.swp"
     stage = Stage(target)

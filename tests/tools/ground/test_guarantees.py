@@ -34,3 +34,17 @@ def test_missing_tiles_are_named_where_nothing_is_promised_too():
         ("1970-01-02T00:00:00Z: 1 tile; nothing of 17/0/0, 17/0/1", False)
     ]
     assert not list(date_lines(whole)), "fewer layers are an image all the same"
+
+
+def test_tiles_of_another_side_are_other_places():
+    """A mission that went from tiles of 256 to tiles of 512 lacked most of every date, for ever."""
+    small, large = (
+        [kept(r, c, 0, 16, None) for r in range(3) for c in range(3)],
+        [kept(r, c, 86400) for r in (0, 1) for c in (0, 1)],
+    )
+    sides = {0: 256, 86400: 512}
+    assert [line.text for line in date_lines([*small, *large], sides.__getitem__)] == [
+        "1970-01-02T00:00:00Z: 4 tiles lossless"
+    ]
+    (line,) = date_lines([*small, *large[1:]], sides.__getitem__)
+    assert line.text.endswith("3 tiles lossless; nothing of 17/0/0") and not line.whole

@@ -5,6 +5,7 @@ import pytest
 
 from swathpack.edge.codec.protocol import TileKey
 from swathpack.edge.stages.intake import tile_id
+from swathpack.tools.errors import UserError
 from swathpack.tools.ground.pitch import pitches
 from swathpack.tools.ground.store import TileFrame
 
@@ -53,6 +54,10 @@ def test_a_corner_alone_takes_it_from_other_dates_then_other_places() -> None:
         found = pitches([*others, *corner])
         assert found.of(corner[0]) == 128 and not found.guessed
     assert pitches(corner, given=64).of(corner[0]) == 64
+    with pytest.raises(
+        UserError, match="--tile 64: place 3 has tiles of 128 pixels at 1970-01-01T00:33:20Z; expected 128 or more"
+    ):
+        pitches(tiles(3, 2000, 128, (300, 300)), given=64)
     large = [tiles(3, 2000, 512, (1000, 900))[-1]]
     assert pitches(large).of(large[0]) == 512 and pitches(large).guessed == {3}, "they cannot lie closer"
 
