@@ -1,7 +1,8 @@
 """What the frames of a place are made of: the twelve bands as DN, or what its tiles themselves say they are.
 
 A latent does not say which bands the sensor gave, nor the size of its tile. A tile without the network does; where every tile
-of a place says the same and one at least keeps a greatest error, its frames are the sensor's own counts.
+of a place says the same, its frames are the sensor's own counts. Only where latents may come beside them, that is of nine of
+Sentinel-2's bands or more in DN with no tile that keeps a greatest error, are they twelve bands, whichever codec had which tile.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from swathpack.edge.bands import BANDS, BandError, complete_bands
 from swathpack.edge.codec.latents import STRIDE
 from swathpack.edge.codec.lone import LoneTile
 from swathpack.edge.codec.lone_exact import ExactTile
+from swathpack.edge.codec.modes import tries_learned
 from swathpack.edge.codec.pixels import TileWindow
 from swathpack.edge.codec.plain import DecodedPlain
 from swathpack.edge.codec.protocol import ContextLatent, TileKey
@@ -79,11 +81,15 @@ TWELVE = Layout()
 
 def layout_of(store: GroundStore, decoder: EdgeSegmentDecoder, held: Sequence[TileFrame]) -> Layout:
     """The layout of a place's tile-frames."""
-    if not any(f.q == PREDICTIVE for f in held) or any(is_learned(f.q) for f in held):
+    if any(is_learned(f.q) for f in held):
         return TWELVE
     tiles = {f.key: lone for f in held if (lone := _lone(store, decoder, f.key)) is not None}
     kinds = {(lone.names, lone.radiometry) for lone in tiles.values()}
-    return Layout(*kinds.pop(), tiles) if len(kinds) == 1 and len(tiles) == len(held) else TWELVE
+    if len(kinds) != 1 or len(tiles) != len(held):
+        return TWELVE
+    bands, radiometry = kinds.pop()
+    latents = radiometry == PLAIN and tries_learned("auto", bands) and not any(f.q == PREDICTIVE for f in held)
+    return TWELVE if latents else Layout(bands, radiometry, tiles)
 
 
 def _lone(store: GroundStore, decoder: EdgeSegmentDecoder, key: TileKey) -> LoneTile | None:

@@ -11,7 +11,7 @@ from swathpack.edge.codec import flight as flight_codec
 from swathpack.edge.codec.flight import FlightCodec
 from swathpack.edge.codec.protocol import TileKey, TilePixels
 from swathpack.edge.frame import Frame
-from swathpack.edge.sources.acquisition import Acquisition, Offer
+from swathpack.edge.sources.acquisition import Acquisition, Offer, samples_of
 from swathpack.edge.sources.synthetic import SyntheticSource
 from swathpack.hil_tests.simulation.flight import MISSION, Flight, Station
 from swathpack.hil_tests.simulation.made_frames import values
@@ -22,6 +22,8 @@ from tests.codec_models import shipped
 
 SIZE, DATES, BANDS = (272, 330), 2, ("B04", "B08")
 SCENES = values(*SIZE, DATES, seed=7)[:, [3, 7]]
+SAMPLES = samples_of("int16", -9999)  # some values are negative
+COUNTS = (SCENES.astype(np.int32).clip(0, 30_000) - 1500 + SAMPLES.shift).astype(np.uint16)
 LARGE = MISSION.replace("tile = 64", 'tile = 320\nmode = "transform"').replace("16384", "51200")
 
 
@@ -33,7 +35,7 @@ class Source(SyntheticSource):
         if offer is None:
             return None
         found = offer.acquisition
-        frame = Frame(SCENES[self._next - 1], BANDS)
+        frame = Frame(COUNTS[self._next - 1], BANDS, radiometry=SAMPLES)
         return Offer(offer.name, Acquisition(found.name, found.time, found.place, frame))
 
 
@@ -52,9 +54,8 @@ def fly(folder: Path, text: str, budget: int) -> tuple[list[float], set[int], li
     assert flight.board.log.counts["tile_failed"] == flight.board.log.counts["report_mismatch"] == 0
     (place,) = places(station.store)
     frames = list(place_frames(station.store, shipped(), place, folder))
-    index = [frames[0].bands.index(name) for name in BANDS]
-    drawn = [frame.data[index, : SIZE[0], : SIZE[1]].astype(float) for frame in frames]
-    errors = [float(np.sqrt(((d - s) ** 2).mean())) for d, s in zip(drawn, SCENES)]
+    assert all((f.bands, f.radiometry, f.data.shape) == (BANDS, SAMPLES, SCENES[0].shape) for f in frames)
+    errors = [float(np.sqrt(((f.data.astype(float) - s) ** 2).mean())) for f, s in zip(frames, COUNTS)]
     heads = [decoder.head(s.prefix) for key in station.store.tile_frames() for s in station.store.of(key)]
     flight.board.close()
     return errors, {place.pitches.of(held) for held in place.held}, [bool(h.context_digests) for h in heads if h]
