@@ -23,7 +23,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from swathpack.edge.bands import BandError, normalise_names
+from swathpack.edge.codec.plain import MAX_BANDS
 from swathpack.edge.frame import Frame, FrameError
 from swathpack.edge.radiometry import PLAIN, Radiometry
 
@@ -31,6 +31,7 @@ _HEAD = struct.Struct(">4sBI")
 _MAGIC, _VERSION = b"SWFR", 1
 MAX_HEADER_BYTES = 65536
 MAX_NAME = 120
+MAX_BAND_NAME = 32  # bytes of UTF-8
 MAX_PLACE = 1 << 26
 _TIME_LIMIT = 1 << 40
 SAMPLES = ("uint16", "uint8", "int8", "int16")
@@ -155,11 +156,16 @@ def _samples(header: dict[str, Any]) -> Radiometry:
 
 
 def _check_flyable(frame: Frame) -> None:
-    """On board a frame has whole numbers of at most 16 bits of Sentinel-2's bands: wire form and flight codec hold no more."""
-    try:
-        normalise_names(frame.bands)
-    except BandError as error:
-        raise FrameError("bands", str(error)) from error
+    """On board a frame has whole numbers of at most 16 bits, and no more bands or longer names than a segment that flies alone may
+    say: wire form and flight codec hold no more.
+    """
+    longest = max(len(name.encode()) for name in frame.bands)
+    if len(frame.bands) > MAX_BANDS or longest > MAX_BAND_NAME:
+        raise FrameError(
+            "bands",
+            f"expected at most {MAX_BANDS} bands with names of at most {MAX_BAND_NAME} bytes, found {len(frame.bands)}, "
+            f"the longest of {longest} bytes",
+        )
     radiometry = frame.radiometry
     if frame.holes.any() or radiometry != samples_of(radiometry.dtype, radiometry.nodata):
         raise FrameError(

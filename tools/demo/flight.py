@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 
 import swathpack
-from swathpack.edge.bands import BANDS
 from swathpack.edge.frame import Frame
 from swathpack.edge.packets.link_keys import make_link_keys
 from swathpack.tools.bench.metrics import psnr
@@ -109,7 +108,7 @@ def _quality(series: Series, images: Path) -> list[float]:
         if image is None:
             values.append(float("nan"))
             continue
-        index = [BANDS.index(b) for b in frame.bands]
+        index = [image.bands.index(b) for b in frame.bands]
         cut = image.data[index, : frame.height, : frame.width]
         values.append(psnr(frame.data, np.ascontiguousarray(cut), frame.valid))
     return values

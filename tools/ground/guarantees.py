@@ -21,7 +21,7 @@ from swathpack.tools.ground.store import GroundStore
 Promised = Callable[[TileKey], int | None]
 NONE_PROMISED = -1
 _TOLD = 8  # tiles by name a date
-_BEGINNING = 512  # bytes of a segment that hold all its heads
+_BEGINNING = 1024  # bytes of a segment that hold all its heads: 16 names of 32 bytes among them
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from swathpack.edge.clock import ManualClock
-from swathpack.edge.frame import FrameError
-from swathpack.edge.sources.acquisition import Acquisition, SourceError, offer
+from swathpack.edge.codec.lone import lone_head
+from swathpack.edge.frame import Frame, FrameError
+from swathpack.edge.sources.acquisition import Acquisition, SourceError, offer, samples_of
 from swathpack.edge.sources.folder import MAX_TOLD, FolderSource, epoch_seconds, read_npz
 from swathpack.edge.sources.ring import RingSource, RingWriter
 from swathpack.edge.sources.synthetic import SyntheticSource
@@ -252,3 +253,20 @@ def test_synthetic_frames_repeat_and_differ():
     assert len(found) == 4 and [o.name for o in again] == [o.name for o in found[2:]]
     assert (again[0].acquisition.frame.data == found[2].acquisition.frame.data).all()
     assert (found[0].acquisition.frame.data != found[2].acquisition.frame.data).any()
+
+
+def test_bands_of_any_names_fly_as_far_as_a_segment_can_say_them():
+    names = tuple(f"{i:02d}" + "n" * 30 for i in range(16))
+    frame = Frame(np.full((16, 2, 3), 7, np.uint16), names)
+    sent = Acquisition("a", 0, 1, frame)
+    assert Acquisition.unpack(sent.pack(), 1 << 20).frame.bands == names
+    assert len(lone_head(names, 512, 512, samples_of("int16", -9999))) < 700, (
+        "within what the ground reads of a segment's beginning"
+    )
+    many = Frame(np.full((17, 2, 3), 7, np.uint16), tuple(f"x{i}" for i in range(17)))
+    with pytest.raises(
+        FrameError, match="at most 16 bands with names of at most 32 bytes, found 17, the longest of 3 bytes"
+    ):
+        Acquisition("a", 0, 1, many)
+    with pytest.raises(FrameError, match="found 1, the longest of 34 bytes"):
+        Acquisition("a", 0, 1, Frame(np.full((1, 2, 3), 7, np.uint16), ("é" * 17,)))

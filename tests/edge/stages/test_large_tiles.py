@@ -20,7 +20,7 @@ from swathpack.tools.ground.images import place_frames, places
 from swathpack.tools.ground.receiver import GroundReceiver
 from tests.codec_models import shipped
 
-SIZE, DATES, BANDS = (272, 330), 2, ("B04", "B08")
+SIZE, DATES, BANDS = (272, 330), 2, ("red", "nir")
 SCENES = values(*SIZE, DATES, seed=7)[:, [3, 7]]
 SAMPLES = samples_of("int16", -9999)  # some values are negative
 COUNTS = (SCENES.astype(np.int32).clip(0, 30_000) - 1500 + SAMPLES.shift).astype(np.uint16)
