@@ -81,15 +81,19 @@ TWELVE = Layout()
 
 def layout_of(store: GroundStore, decoder: EdgeSegmentDecoder, held: Sequence[TileFrame]) -> Layout:
     """The layout of a place's tile-frames."""
-    if any(is_learned(f.q) for f in held):
+    if any(is_learned(f.q) for f in held) or _latents_may_come(store, decoder, held):
         return TWELVE
     tiles = {f.key: lone for f in held if (lone := _lone(store, decoder, f.key)) is not None}
     kinds = {(lone.names, lone.radiometry) for lone in tiles.values()}
-    if len(kinds) != 1 or len(tiles) != len(held):
-        return TWELVE
-    bands, radiometry = kinds.pop()
-    latents = radiometry == PLAIN and tries_learned("auto", bands) and not any(f.q == PREDICTIVE for f in held)
-    return TWELVE if latents else Layout(bands, radiometry, tiles)
+    return Layout(*kinds.pop(), tiles) if len(kinds) == 1 and len(tiles) == len(held) else TWELVE
+
+
+def _latents_may_come(store: GroundStore, decoder: EdgeSegmentDecoder, held: Sequence[TileFrame]) -> bool:
+    """Beside these tiles without the network. The first one tells: where others say something else, there is no layout of their own."""
+    if any(f.q == PREDICTIVE for f in held):
+        return False
+    first = _lone(store, decoder, held[0].key)
+    return first is None or (first.radiometry == PLAIN and tries_learned("auto", first.names))
 
 
 def _lone(store: GroundStore, decoder: EdgeSegmentDecoder, key: TileKey) -> LoneTile | None:
