@@ -20,6 +20,7 @@ DTYPES = ("uint16", "uint8", "int8", "int16", "uint32", "int32", "uint64", "int6
 MAX_COUNT = 65535
 MAX_SHIFT = 1 << 31
 MAX_ZERO = 1e9
+PIECE = 1 << 20  # samples that are made values at a time, in 8 bytes each
 
 
 class RadiometryError(ValueError):
@@ -96,6 +97,19 @@ class Radiometry:
 
     def to_values(self, counts: NDArray[np.uint16], valid: NDArray[np.bool_]) -> NDArray[np.generic]:
         """Values of counts in the files' type, nodata where not valid: the exact inverse of `to_counts` of integers."""
+        out: NDArray[np.generic] = np.empty(counts.shape, self.dtype)
+        self._put_values(out, counts, np.broadcast_to(valid, counts.shape))
+        return out
+
+    def _put_values(self, out: NDArray[np.generic], counts: NDArray[np.uint16], valid: NDArray[np.bool_]) -> None:
+        """By bands, and rows, of large arrays."""
+        if counts.size > PIECE and counts.ndim > 1:
+            for part in zip(out, counts, valid):
+                self._put_values(*part)
+        else:
+            out[...] = self._values(counts, valid)
+
+    def _values(self, counts: NDArray[np.uint16], valid: NDArray[np.bool_]) -> NDArray[np.generic]:
         if self.integer:
             moved = counts.astype(np.int64) - self.shift
             whole = moved if self.scale == 1 else np.rint(moved / self.scale).astype(np.int64)

@@ -10,7 +10,7 @@
     swathpack decompress scene.swp -o scene.tif --synthesis best  restored by a network, for more time
 
 A stream that was cut or damaged gives what arrived: the rest is nodata, the report names what is missing, and the exit
-code is 3.
+code is 3. So is it where --layers leaves rows of exact tiles out.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import argparse
 import hashlib
 import json
 import shutil
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -36,10 +37,11 @@ from swathpack.edge.stream.header import MAGIC
 from swathpack.edge.stream.quality import is_learned
 from swathpack.tools.commands.compress import add_model_arguments, open_tile_model
 from swathpack.tools.errors import DONE, PARTLY, MissingPackageError, RefusedError, UsageError, UserError
-from swathpack.tools.files.decode_report import FrameReport, Report, ranges_of, spoken_errors
-from swathpack.tools.files.decoder import MAX_PIXELS, StreamDecoder, check_pixels
+from swathpack.tools.files.decode_report import FrameReport, Report, ranges_of, spoken_errors, spoken_strips
+from swathpack.tools.files.decoder import StreamDecoder
 from swathpack.tools.files.frame_store import Dates, FrameStore
 from swathpack.tools.files.journal import place_beside
+from swathpack.tools.files.limits import MAX_PIXELS, check_pixels
 from swathpack.tools.files.models import add_synthesis, open_restorer
 from swathpack.tools.files.outputs import add_force, check_outputs, write_text
 from swathpack.tools.files.part_request import PREVIEWS, Part
@@ -65,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=LAYERS,
         metavar="K",
-        help="build images from the first K layers only (0: prediction)",
+        help="build images from the first K layers only (0: prediction); of exact tiles these are strips of rows",
     )
     add_part_arguments(parser)
     add_synthesis(parser)
@@ -156,6 +158,7 @@ def run(args: argparse.Namespace) -> int:
         write_text(args.report, json.dumps(report(found) | {"synthesis": args.synthesis}, indent=1) + "\n")
     problems = found.problems + notes
     _say(args.output, len(written), found, problems)
+    _warn_of_strips(found, args.layers)
     if reading.file is not None:
         print(f"read {min(reading.file.bytes_read, reading.file.size)} of {reading.file.size} bytes")
     return PARTLY if problems else DONE
@@ -186,7 +189,15 @@ def journal(args: argparse.Namespace, model: EdgeModel) -> tuple[Path | None, st
     except OSError as error:
         raise UserError(f"cannot read {args.input}: {reason(error, args.input)}") from error
     told = json.dumps(
-        [__version__, model.digest.hex(), model.tables_digest.hex(), options, seen.st_size, seen.st_mtime_ns, "filters"]
+        [
+            __version__,
+            model.digest.hex(),
+            model.tables_digest.hex(),
+            options,
+            seen.st_size,
+            seen.st_mtime_ns,
+            "filters, strips",
+        ]
     )
     return place_beside(args.output, [args.input]), hashlib.sha256(told.encode()).hexdigest()
 
@@ -296,6 +307,15 @@ def report(found: Report) -> dict[str, Any]:
         "frames_without_data": ranges_of(np.array([r.empty for r in found.frames], np.bool_)),
         "problems": found.problems,
     }
+
+
+def _warn_of_strips(found: Report, layers: int) -> None:
+    """Of exact tiles fewer layers are a part of the image, which looks like all of it where nobody looks at the mask."""
+    if lacking := spoken_strips(found.frames):
+        why = (
+            "; layers of exact tiles are strips of rows: leave out --layers for all of them" if layers < LAYERS else ""
+        )
+        print(f"swathpack decompress: {lacking}{why}", file=sys.stderr)
 
 
 def _say(output: Path, files: int, found: Report, problems: list[str]) -> None:

@@ -27,7 +27,7 @@ from swathpack.edge.packets.space_packet import SpacePacket
 from swathpack.edge.spoken import reason
 from swathpack.edge.stream.header import TILE_STEP
 from swathpack.tools.errors import DONE, PARTLY, UsageError, UserError
-from swathpack.tools.files.decoder import MAX_PIXELS
+from swathpack.tools.files.limits import MAX_PIXELS
 from swathpack.tools.files.models import add_synthesis, open_model, open_restorer
 from swathpack.tools.files.outputs import check_output, write_bytes
 from swathpack.tools.files.what_is import instead

@@ -19,7 +19,8 @@ from swathpack.edge.stream.quality import PREDICTIVE
 @dataclass
 class TileReport:
     """What became of one tile of one frame. `latent_digest`: of the decoded latent, the same on every
-    machine. max_error: no value of it that is there is off by more, None: nothing is promised.
+    machine. max_error: no value of it that is there is off by more, None: nothing is promised. rows_lacking: rows of an exact
+    tile in which pixels with data did not come.
     """
 
     tile: int
@@ -29,6 +30,7 @@ class TileReport:
     latent_digest: str = ""
     problem: str = ""
     max_error: int | None = None
+    rows_lacking: int = 0
 
 
 Range = tuple[int, int]  # the first and the last
@@ -71,6 +73,24 @@ def promised_by(segment: Segment) -> int | None:
         return greatest_error(segment.payload)
     except PlainError:  # it was cut before that
         return None
+
+
+def tell_strips(report: TileReport, valid: NDArray[np.bool_], known: NDArray[np.bool_]) -> None:
+    """Say of an exact tile how many rows with data did not come: its layers are strips of rows, and fewer of them are a part of
+    the image, not a coarser one. valid, known: (h, w), what has data, and what of it came; the rest of the report is made.
+    """
+    report.rows_lacking, rows = (int(lines.any(axis=1).sum()) for lines in (valid & ~known, valid))
+    if not report.rows_lacking:
+        return
+    lacking = f"{report.rows_lacking} of {rows} rows"
+    strips = f"{lacking} are not among its first {report.layers} layers, which are strips of rows"
+    report.problem = f"{report.problem}; {lacking} lack" if report.problem else strips
+
+
+def spoken_strips(reports: Iterable[FrameReport]) -> str:
+    """How many exact tiles lack how many rows; nothing where none does."""
+    lacking = [t.rows_lacking for r in reports for t in r.tiles if t.rows_lacking]
+    return f"exact: {_tiles(len(lacking))} without {sum(lacking):,} rows, which are nodata" if lacking else ""
 
 
 def spoken_errors(errors: Iterable[int | None]) -> str:

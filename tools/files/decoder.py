@@ -28,33 +28,22 @@ from swathpack.edge.codec.transform_coder import counts_of
 from swathpack.edge.digests import bytes_digest
 from swathpack.edge.frame import Frame
 from swathpack.edge.radiometry import MAX_COUNT
-from swathpack.edge.stream import Header, Segment, Stream, StreamError, read_stream
+from swathpack.edge.stream import Segment, Stream, StreamError, read_stream
 from swathpack.edge.stream.quality import PREDICTIVE, TRANSFORM, is_learned
 from swathpack.tools import errors
-from swathpack.tools.errors import UserError
-from swathpack.tools.files.decode_report import Decoded, FrameReport, Report, TileReport, ranges_of
+from swathpack.tools.files.decode_report import Decoded, FrameReport, Report, TileReport, ranges_of, tell_strips
 from swathpack.tools.files.doubt import doubtful_frames
 from swathpack.tools.files.frame_rows import HoleRows, ValidRows
 from swathpack.tools.files.held_dates import DateMissing, HeldDates, joined
 from swathpack.tools.files.held_latents import HeldLatents, Place, misfit
+from swathpack.tools.files.limits import MAX_PIXELS, check_pixels
 from swathpack.tools.files.pool import Job, Pool
 from swathpack.tools.files.seams import Grid
 from swathpack.tools.files.synthesis import drawn
 from swathpack.tools.files.tile_parts import DecodedTile, TilePart
 from swathpack.tools.files.tile_store import TileStore
 
-MAX_PIXELS = 1 << 30  # in all frames, unless more is asked for
 _DOUBT = "its record may be among what was damaged: nodata and time are uncertain"
-
-
-def check_pixels(header: Header, limit: int) -> None:
-    """Refuse a stream that claims more than `limit` pixels in all its frames."""
-    claimed = header.frames * header.height * header.width
-    if claimed > limit:
-        raise UserError(
-            f"the stream claims {header.frames} frames of {header.height} x {header.width}, {claimed:,} pixels; "
-            f"the limit is {limit:,} (--max-pixels)"
-        )
 
 
 class StreamDecoder:
@@ -286,10 +275,12 @@ class StreamDecoder:
         if report.q == TRANSFORM and whole and self.dates.named((index, window.index)):
             self.dates.keep((index, window.index), counts_of(found.counts))
         report.layers, report.latent_digest = found.layers, bytes_digest(payload, 8).hex()
+        known = valid & found.known.all(axis=0)
+        if report.q == PREDICTIVE:
+            tell_strips(report, valid, known)
         if not found.known.any():
             report.problem = report.problem or "cut before its first layer"
             return DecodedTile(report, None, valid)
-        known = valid & found.known.all(axis=0)
         if report.q == TRANSFORM:
             counts = outline.radiometry.nearest(filtered(found.counts, valid, found.steps))
             return DecodedTile(report, counts, known, found.steps)

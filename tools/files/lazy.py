@@ -27,8 +27,9 @@ from swathpack.tools.errors import StreamError, UserError
 from swathpack.tools.files.api import record_sizes
 from swathpack.tools.files.carried import metadata_of
 from swathpack.tools.files.decode_report import FrameReport, promised_by
-from swathpack.tools.files.decoder import MAX_PIXELS, StreamDecoder
+from swathpack.tools.files.decoder import StreamDecoder
 from swathpack.tools.files.held_latents import RecentLatents
+from swathpack.tools.files.limits import check_window
 from swathpack.tools.files.models import open_model, open_restorer
 from swathpack.tools.files.outputs import write_bytes
 from swathpack.tools.files.rasters.records import Georeference
@@ -251,7 +252,7 @@ class Stream:
         if not 0 <= layers <= LAYERS:
             raise UserError(f"layers: expected 0 to {LAYERS}, found {layers}")
         rows, columns = _bounds(window, self.shape[2:])
-        _check_size(1, rows, columns)
+        check_window(1, rows.stop - rows.start, columns.stop - columns.start, self.shape[1])
         decoder = self._decoder
         report, outline = decoder.report(frame % len(self)), decoder.outline(frame % len(self))
         parts = {w.index: _overlap(w, rows, columns) for w in decoder.windows if _meet(w, rows, columns)}
@@ -271,7 +272,7 @@ class Stream:
 
     def read_all(self, bands: Sequence[str] | None = None, layers: int = LAYERS) -> NDArray[Any]:
         """(T, C, H, W) values of all frames."""
-        _check_size(len(self), *_bounds(None, self.shape[2:]))
+        check_window(len(self), *self.shape[2:], self.shape[1])
         return np.stack([self.read(index, bands, layers) for index in range(len(self))])
 
     def to_xarray(self, bands: Sequence[str] | None = None, layers: int = LAYERS, window: Window | None = None) -> Any:
@@ -319,15 +320,6 @@ def _overlap(tile: TileWindow, rows: slice, columns: slice) -> tuple[Window, Win
         return slice(top - y, bottom - y), slice(left - x, right - x)
 
     return area(tile.top, tile.left), area(rows.start, columns.start)
-
-
-def _check_size(frames: int, rows: slice, columns: slice) -> None:
-    """Refuse to make arrays of more than MAX_PIXELS: a header may claim them, whatever the stream holds."""
-    pixels = frames * (rows.stop - rows.start) * (columns.stop - columns.start)
-    if pixels > MAX_PIXELS:
-        raise UserError(
-            f"expected at most {MAX_PIXELS:,} pixels at a time, found {pixels:,}: read a window or frame by frame"
-        )
 
 
 def _bounds(window: Window | None, size: tuple[int, ...]) -> Window:

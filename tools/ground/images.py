@@ -29,8 +29,8 @@ from swathpack.edge.stream.quality import PREDICTIVE, is_learned, step_of
 from swathpack.tools.errors import UserError
 from swathpack.tools.files import synthesis
 from swathpack.tools.files.decode_report import TileReport
-from swathpack.tools.files.decoder import MAX_PIXELS
 from swathpack.tools.files.frame_store import FrameStore
+from swathpack.tools.files.limits import MAX_PIXELS
 from swathpack.tools.files.outputs import Output
 from swathpack.tools.files.rasters import Series, write_series
 from swathpack.tools.files.seams import Grid

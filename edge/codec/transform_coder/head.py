@@ -21,6 +21,7 @@ from swathpack.edge.codec.transform_coder.shift import REACH, STILL, Shift
 from swathpack.edge.codec.transform_coder.spectral import Matrix, Spectrum, read_spectrum, write_spectrum
 from swathpack.edge.codec.transform_coder.weights import Weights, read_weights, write_weights
 
+MAX_BANDS = 16
 STEP_BITS, STEPS_AN_OCTAVE, STEP_BIAS = 6, 4, 16
 PLANE_BITS = 5
 # What both sides know to be empty is left out (shaped.py): in the place of the kind stands this, then the kind in 2 bits, and
@@ -253,6 +254,10 @@ def read_head(reader: BitReader, shape: tuple[int, int, int], expected: Expected
 
 def _read_head(reader: BitReader, shape: tuple[int, int, int], expected: Expected) -> Head:
     bands, height, width = shape
+    if (
+        bands > MAX_BANDS
+    ):  # a file's head may claim more: nothing of their size is made for a payload that no encoder wrote
+        raise ValueError(f"expected at most {MAX_BANDS} bands, found {bands}")
     kind = _read_kind(reader, bands)
     planes, weights = kind.planes, kind.weights
     check = reader.get(CHECK_BITS) if kind.shaped else None

@@ -16,6 +16,7 @@ from swathpack.edge.codec.transform_coder.analysis import Analysis, Bases
 from swathpack.edge.codec.transform_coder.beside import Earlier
 from swathpack.edge.codec.transform_coder.choice import Chosen
 from swathpack.edge.codec.transform_coder.head import (
+    MAX_BANDS,
     STEP_BIAS,
     STEP_BITS,
     STEPS_AN_OCTAVE,
@@ -44,7 +45,7 @@ COMPARED = (0.7, 1.0, 1.4)  # of the length aimed at: where a tile is the better
 
 SHORT = 4096  # bytes aimed at, for which a choice of bases is worth a second coding
 
-MAX_BANDS, MAX_SIDE = 16, 4095
+MAX_SIDE = 4095
 # A mark stands within the decision that reaches its target, which moves the coder by at most two bytes: one beyond the
 # target. The decoder has then read four bytes more, those of its code value.
 END_SLACK = 5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 import zlib
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from swathpack.edge.frame import Frame
 from swathpack.edge.radiometry import Radiometry
 from swathpack.edge.stream import Extension, FrameRecord, Header, Segment, StreamWriter, pack_mask, read_stream
-from swathpack.edge.stream.quality import PREDICTIVE
+from swathpack.edge.stream.quality import PREDICTIVE, TRANSFORM
 from swathpack.edge.stream.times import as_text
 from swathpack.hil_tests.simulation.made_frames import series
 from swathpack.tools.cli import main
@@ -22,6 +23,7 @@ from swathpack.tools.files import decoder
 from swathpack.tools.files.carried import FACTS_TAG, METADATA_TAG
 from swathpack.tools.files.decoder import StreamDecoder
 from swathpack.tools.files.encoder import SeriesEncoder
+from swathpack.tools.files.lazy import Stream
 from swathpack.tools.files.rasters import pack_metadata, packing, read_series, unpack_metadata
 from swathpack.tools.files.rasters.dates import numpy_moment
 from tests.codec_models import shipped
@@ -242,3 +244,41 @@ def test_deep_metadata_are_refused_in_words():
         unpack_metadata(zlib.compress(b"[" * 100_000))
     with pytest.raises(UserError, match="larger than"):
         unpack_metadata(zlib.compress(b'{"a":[' + b"[]," * (1 << 21) + b"0]}"))
+
+
+def many_bands(path: Path, bands: int, side: int, quality: int = TRANSFORM) -> Path:
+    """A file of some kilobytes that claims so many bands; its tile is noise."""
+    names = tuple(f"x{band}" for band in range(bands))
+    writer = StreamWriter(claims(height=side, width=side, tile_size=1024, bands=names))
+    positions = -(-min(side, 1024) // 16)
+    noise = np.random.default_rng(5).integers(0, 256, 600, dtype=np.uint8).tobytes()
+    writer.add(Segment(0, 0, quality & 63, 0, 16, positions, positions, flags=quality >> 6, payload=noise))
+    return written(path, writer)
+
+
+def test_a_transform_tile_of_more_bands_than_any_encoder_takes_costs_nothing(tmp_path):
+    """2 kB took 2.4 GB where its head was read, and twice that where values were made of the zeros."""
+    stream = many_bands(tmp_path / "bands.swp", 255, 1024)
+    assert stream.stat().st_size < 4096
+    ran = swathpack("decompress", stream, "-o", tmp_path / "out.npz", "--threads", 1, "--window", 0, 0, 8, 8)
+    assert ran.code == PARTLY and ran.peak_mb < 1024 and "expected at most 16 bands, found 255" in ran.out
+
+
+def test_values_of_many_bands_are_made_piece_by_piece(tmp_path):
+    """Eight bytes a sample at a time for some of them, not for all."""
+    stream = Stream(many_bands(tmp_path / "bands.swp", 64, 1024).read_bytes(), partial=True)
+    stream.frame(0)  # the model is open from here on
+    tracemalloc.start()
+    values = stream.read(0)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert values.shape == (64, 1024, 1024) and not values.any()
+    assert peak < 2.8 * values.nbytes  # counts, values, and masks of one byte for some
+
+
+def test_frames_of_more_bands_than_are_coded_count_as_more_pixels(tmp_path):
+    stream = many_bands(tmp_path / "bands.swp", 255, 16384)
+    said = swathpack("decompress", stream, "-o", tmp_path / "out.npz").refusal
+    assert "268,435,456 pixels of 255 bands, as much as 4,294,967,296 of 16 bands" in said and "--max-pixels" in said
+    with pytest.raises(UserError, match="1,073,741,824 pixels at a time.*of 255 bands"):
+        Stream(stream.read_bytes(), partial=True).read(0)
