@@ -21,7 +21,7 @@ from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.codec.model import EdgeModel
 from swathpack.edge.frame import Frame
 from swathpack.tools.errors import StreamError, UserError
-from swathpack.tools.files.arrays import Times, as_series
+from swathpack.tools.files.arrays import Times, as_series, check_facts
 from swathpack.tools.files.lazy import Stream, values_of
 from swathpack.tools.files.models import open_model, open_restorer
 from swathpack.tools.files.outputs import Output, check_output
@@ -124,6 +124,7 @@ def compress(
         tile=tile,
     )
     place = None if output is None else Output(Path(output), _paths(source), force)
+    check_facts(source, nodata, level, boa_offset)
     series = _by_rows(source, bands, times) or as_series(source, bands, times, nodata, level, boa_offset)
     opened = _model(model, threads)
     with open_pool(threads, opened, request.work(series)) as pool:

@@ -216,6 +216,12 @@ def test_a_cut_stream_says_so(stream: swathpack.Stream) -> None:
         (lambda c, s: swathpack.compress(c / 1e4), "multiply by 10000"),
         (lambda c, s: swathpack.compress(c.tolist()), "found list"),
         (lambda c, s: swathpack.compress("nowhere.npz"), "no such file: nowhere.npz"),
+        (
+            lambda c, s: swathpack.compress("nowhere.npz", nodata=7, level="L2A"),
+            "nodata, level: expected of arrays alone",
+        ),
+        (lambda c, s: swathpack.compress(s.frame(0), boa_offset=True), "boa_offset: expected of arrays alone"),
+        (lambda c, s: swathpack.inpaint(["nowhere.npz"], level="L2A"), "level: expected of arrays alone"),
         (lambda c, s: swathpack.compress(c, model="/nowhere"), "/nowhere"),
         (lambda c, s: swathpack.open("nowhere.swp"), "cannot read nowhere.swp"),
         (lambda c, s: swathpack.open(b"no stream at all"), "not a SwathPack stream"),

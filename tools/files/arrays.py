@@ -34,6 +34,7 @@ def as_series(
     boa_offset: bool = False,
 ) -> Series:
     """The series of anything that `swathpack.compress` takes. Raises UserError, FrameError."""
+    check_facts(source, nodata, level, boa_offset)
     paths = [source] if isinstance(source, (str, Path)) else source
     if isinstance(paths, (list, tuple)) and paths and all(isinstance(p, (str, Path)) for p in paths):
         series = read_series(paths, bands)
@@ -49,6 +50,18 @@ def as_series(
     if not isinstance(source, np.ndarray):
         raise UserError(f"expected an array, frames, an xarray.DataArray or paths, found {type(source).__name__}")
     return Series(_of_array(source, bands, times, nodata, level, boa_offset))
+
+
+def check_facts(source: Any, nodata: float, level: str, boa_offset: bool) -> None:
+    """Refuse what is said of arrays where files or frames say it themselves. Raises UserError."""
+    first = source[0] if isinstance(source, (list, tuple)) and source else source
+    if not isinstance(first, (str, Path, Frame)):
+        return
+    given = {"nodata": nodata != 0, "level": level != "unknown", "boa_offset": bool(boa_offset)}
+    if any(given.values()):
+        said = ", ".join(name for name, there in given.items() if there)
+        found = "a Frame" if isinstance(first, Frame) else str(first)
+        raise UserError(f"{said}: expected of arrays alone; files and frames say it themselves, found {found}")
 
 
 def _of_array(

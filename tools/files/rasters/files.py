@@ -207,7 +207,9 @@ def _corner_moved(first: Georeference, other: Georeference) -> str:
 
 
 def _of_product(product: safe.SafeProduct, options: ReadOptions) -> Dated:
-    """The files of a SAFE product, one band each; B10 is described, not read, since nothing codes it."""
+    """The files of a SAFE product, one band each; B10 is described, not read, since nothing codes it. Raises UserError."""
+    if options.wavelengths:
+        raise UserError(f"{product.name}: expected no --wavelengths for a SAFE product, whose bands are Sentinel-2's")
     parts = []
     members = dict(product.bands) | ({SCENE_CLASSES: product.classes} if product.classes else {})
     for name, member in members.items():

@@ -136,8 +136,10 @@ def _scenes(path: Path, archive: Archive, options: ReadOptions) -> tuple[list[Sc
     native = [g for g in GRIDS if f"data_{g}" in archive]
     if "data" not in archive and not native:
         raise UserError(f"expected a key 'data' (T, C, H, W); found {', '.join(sorted(archive)) or 'no keys'}")
-    cubes = [_cube(archive, f"data_{g}", f"bands_{g}", options if len(native) == 1 else ReadOptions()) for g in native]
-    cubes = cubes or [_cube(archive, "data", "bands", options)]
+    keys = [(f"data_{g}", f"bands_{g}") for g in native] or [("data", "bands")]
+    cubes = [_cube(archive, *each, own) for each, own in zip(keys, _shared(archive, keys, options))]
+    if options.wavelengths:
+        _check_different([b for _, bands, _ in cubes for b in bands])
     count = len(cubes[0][0])
     if any(len(data) != count for data, _, _ in cubes):
         said = ", ".join(f"data_{g} {len(c[0])}" for g, c in zip(native, cubes))
@@ -154,6 +156,28 @@ def _scenes(path: Path, archive: Archive, options: ReadOptions) -> tuple[list[Sc
     notes = [n for _, _, ns in cubes for n in ns]
     fields = _fields(archive, native, [bands for _, bands, _ in cubes])
     return scenes, fields, notes
+
+
+def _shared(archive: Archive, keys: list[tuple[str, str]], options: ReadOptions) -> list[ReadOptions]:
+    """The options of each key of pixels: names and wavelengths are of all their planes, in order. Raises UserError."""
+    if len(keys) == 1:
+        return [options]
+    counts = [archive[key].shape[-3] if archive[key].ndim > 2 else 0 for key, _ in keys]
+    ends, waves, names = [sum(counts[: i + 1]) for i in range(len(counts))], options.wavelengths, options.bands
+    if waves and len(waves) != ends[-1]:
+        found = ", ".join(f"{key!r} has {count} planes" for (key, _), count in zip(keys, counts))
+        raise UserError(f"--wavelengths names {len(waves)} bands, {found}: expected one for each, in this order")
+    if len(names) != ends[-1] or any(bands in archive for _, bands in keys):
+        names = ()  # they pick
+    return [ReadOptions(names[end - n : end], waves[end - n : end]) for end, n in zip(ends, counts)]
+
+
+def _check_different(bands: Sequence[BandRecord]) -> None:
+    """Bands on different grids are different ones. Raises UserError."""
+    frames = [b.frame for b in bands]
+    if twice := [b for b in bands if frames.count(b.frame) > 1]:
+        said = ", ".join(f"{b.name or b.frame} ({b.wavelength_nm:g} nm)" for b in twice)
+        raise UserError(f"expected different bands on the native grids, found {said} as {twice[0].frame}")
 
 
 def _fields(archive: Archive, native: list[str], bands: list[tuple[BandRecord, ...]]) -> dict[str, Any]:

@@ -47,7 +47,9 @@ def add_reading_arguments(parser: argparse.ArgumentParser, grids: bool = False) 
         "--bands", metavar="A,B,...", help="bands to take, or names for all bands of files that name none"
     )
     parser.add_argument(
-        "--wavelengths", metavar="NM,NM,...", help="centre wavelengths of all bands in nm, for files that name none"
+        "--wavelengths",
+        metavar="NM,NM,...",
+        help="centre wavelengths of all bands in nm; what files say of them counts less",
     )
     parser.add_argument(
         "--scale", type=float, metavar="N", help="DN (reflectance x 10000) = value x N: 10000 for float reflectance"

@@ -268,3 +268,31 @@ def test_types_that_no_array_says_of_itself_are_refused_in_words(dtype):
     """Found by fuzzing: numpy parses some texts as Python, and a SyntaxError is no ValueError."""
     with pytest.raises(UserError, match="metadata: expected an array"):
         array_from_json({"dtype": dtype, "shape": [2], "values": [1, 2]})
+
+
+def on_grids(path, **keys):
+    """Three planes of 10 m, two of 20 m."""
+    np.savez(path, data_10m=np.full((3, 4, 4), 700, np.uint16), data_20m=np.full((2, 2, 2), 800, np.uint16), **keys)
+    return path
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_wavelengths_go_through_the_native_grids_in_order(tmp_path, named):
+    names = {"bands_10m": ["B08", "B11", "B12"], "bands_20m": ["x", "y"]} if named else {}
+    path = on_grids(tmp_path / "a.npz", **names)
+    frame = read_series(path, options=ReadOptions(wavelengths=(490, 560, 665, 705, 740))).frames[0]
+    assert frame.bands == ("B02", "B03", "B04", "B05", "B06") and frame.wavelengths == (490, 560, 665, 705, 740)
+    assert frame.grid == (1, 1, 1, 2, 2)
+    with pytest.raises(UserError, match="--wavelengths names 3 bands, 'data_10m' has 3 planes, 'data_20m' has 2 pl"):
+        read_series(path, options=ReadOptions(wavelengths=(490, 560, 665)))
+    with pytest.raises(UserError, match="different bands on the native grids.*490 nm.*495 nm.*as B02"):
+        read_series(path, options=ReadOptions(wavelengths=(490, 560, 665, 705, 495)))
+
+
+def test_names_go_through_the_native_grids_in_order_where_there_are_none(tmp_path):
+    names = ["B02", "B03", "B04", "B05", "B06"]
+    assert read_series(on_grids(tmp_path / "a.npz"), bands=names).frames[0].bands == tuple(names)
+    path = on_grids(tmp_path / "b.npz", bands_10m=names[:3], bands_20m=names[3:])
+    assert read_series(path, bands=["B05", "B03"]).frames[0].bands == ("B05", "B03")
+    with pytest.raises(UserError, match="--bands: no B08"):
+        read_series(path, bands=["B02", "B03", "B04", "B05", "B08"])

@@ -188,3 +188,10 @@ def test_real_bands_through_a_product(tmp_path: Path) -> None:
     assert list(product.bands) == [b for b in BANDS if b in bands] and product.offset == 1000
     frame = read_series(tmp_path).frames[0]
     assert all((frame.to_native()[b] == native(p, NATIVE_M[b])).all() for b, p in bands.items())
+
+
+def test_wavelengths_of_a_product_are_refused(tmp_path: Path) -> None:
+    """Its bands are known; before, the numbers were read and passed over."""
+    folder = write_safe(tmp_path, scene())
+    with pytest.raises(UserError, match="SAFE: expected no --wavelengths for a SAFE product"):
+        read_series(folder, options=ReadOptions(wavelengths=(490.0,)))
