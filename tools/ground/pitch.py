@@ -34,7 +34,9 @@ class Pitches:
 
 
 def pitches(held: Iterable[TileFrame], given: int | None = None) -> Pitches:
-    """Of tile-frames by place that all have a latent. given: what the mission says, for all of them; UserError where one is larger."""
+    """Of tile-frames by place that all have a latent. given: what the mission says, for all of them; UserError where one is larger, or
+    where one that has another beside it is smaller.
+    """
     by_date: dict[Acquisition, list[TileFrame]] = {}
     for tile in held:
         by_date.setdefault(acquisition(tile), []).append(tile)
@@ -60,6 +62,12 @@ def _check_given(given: int, by_date: dict[Acquisition, list[TileFrame]]) -> Non
             raise UserError(
                 f"--tile {given}: place {place} has tiles of {least} pixels at {spoken_time(time)}; expected {least} or more, or no --tile"
             )
+        whole = max((_whole(side) for side in _beside(tiles)), default=given)
+        if whole < given:
+            raise UserError(
+                f"--tile {given}: place {place} has tiles of {whole} pixels with others beside them at {spoken_time(time)}; "
+                f"expected {whole}, or no --tile"
+            )
 
 
 def acquisition(held: TileFrame) -> Acquisition:
@@ -78,6 +86,14 @@ def _inner(tiles: list[TileFrame]) -> Iterator[int]:
     last = [max(axis) for axis in zip(*corners)]
     for tile, corner in zip(tiles, corners):
         yield from (side for side, at, end in zip(tile.size, corner, last) if at < end)
+
+
+def _beside(tiles: list[TileFrame]) -> Iterator[int]:
+    """Sides, in blocks, of tiles towards one that lies next to them: one far off may be nobody's, and shows no side to be whole."""
+    corners = {split_tile(tile.key.tile)[1:] for tile in tiles}
+    for tile in tiles:
+        _, row, column = split_tile(tile.key.tile)
+        yield from (side for side, at in zip(tile.size, ((row + 1, column), (row, column + 1))) if at in corners)
 
 
 def _whole(blocks: int) -> int:

@@ -58,6 +58,11 @@ def test_a_corner_alone_takes_it_from_other_dates_then_other_places() -> None:
         UserError, match="--tile 64: place 3 has tiles of 128 pixels at 1970-01-01T00:33:20Z; expected 128 or more"
     ):
         pitches(tiles(3, 2000, 128, (300, 300)), given=64)
+    with pytest.raises(
+        UserError,
+        match="--tile 256: place 3 has tiles of 128 pixels with others beside them at 1970-01-01T00:33:20Z; expected 128,",
+    ):
+        pitches(tiles(3, 2000, 128, (300, 300)), given=256)
     large = [tiles(3, 2000, 512, (1000, 900))[-1]]
     assert pitches(large).of(large[0]) == 512 and pitches(large).guessed == {3}, "they cannot lie closer"
 
@@ -72,3 +77,5 @@ def test_a_tile_that_lies_far_off_changes_nothing() -> None:
     held = tiles(3, 1000, 64, (300, 300))
     far = TileFrame(TileKey(tile_id(3, 200, 200), 1000), 1, 28, (4, 4), 1, 10)
     assert pitches([*held, far]).of(held[0]) == 64
+    small = tiles(3, 1000, 256, (64, 64))
+    assert pitches([*small, far], given=256).of(small[0]) == 256, "one tile, and one that may be nobody's"
