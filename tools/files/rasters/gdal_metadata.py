@@ -80,7 +80,7 @@ def rewritten(
     """The XML for a file that holds the samples `kept` of the one it was written for, in that order.
 
     Items of the file stay, but for those of `items`, which come in their place; those of samples that are left out go, and
-    samples without a description get one.
+    samples without a description get theirs, where it is not empty.
     """
     root = ElementTree.Element("GDALMetadata")
     root.text = "\n"
@@ -101,7 +101,7 @@ def rewritten(
                 described.add(int(item.get("sample", "0")))
         root.append(item)
     for index, text in enumerate(descriptions):
-        if index not in described:
+        if text and index not in described:
             item = ElementTree.SubElement(root, "Item", name="DESCRIPTION", sample=str(index), role="description")
             item.text, item.tail = text, "\n"
     for name, text in (items or {}).items():

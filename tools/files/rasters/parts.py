@@ -12,7 +12,7 @@ import numpy as np
 
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.rasters import readers
-from swathpack.tools.files.rasters.bandnames import Found, name_bands, sentinel_name
+from swathpack.tools.files.rasters.bandnames import Found, band_in_name, name_bands, sentinel_name
 from swathpack.tools.files.rasters.facts import RasterFacts, number
 from swathpack.tools.files.rasters.options import ReadOptions
 from swathpack.tools.files.rasters.records import CENTRES, BandRecord, FileRecord
@@ -27,12 +27,13 @@ _DN = 1e-4  # reflectance of one DN
 
 @dataclass
 class Part:
-    """One file of a date and the bands of its samples (alpha not among them)."""
+    """One file of a date and the bands of its samples (alpha not among them). unnamed: as a `FileRecord` has it."""
 
     facts: RasterFacts
     bands: tuple[BandRecord, ...]
     sensor: Sensor | None = None
     assumed: str = ""
+    unnamed: tuple[int, ...] = ()
 
 
 def describe_part(path: Path, options: ReadOptions) -> Part:
@@ -54,14 +55,19 @@ def _identified(facts: RasterFacts, options: ReadOptions) -> Part | None:
     if options.wavelengths and len(waves) != len(samples):
         raise UserError(f"{facts.path}: --wavelengths names {len(waves)} bands, the file has {len(samples)}")
     colours = [facts.colours[i] for i in samples if facts.colours]
-    found = name_bands(names, waves, sensor, colours, stem)
+    found, named = name_bands(names, waves, sensor, colours, stem), bool(options.wavelengths)
     if options.bands and len(options.bands) == len(samples) and not _known(found, options.bands):
-        found = name_bands(options.bands, options.wavelengths, sensor, (), stem)
+        found, named = name_bands(options.bands, options.wavelengths, sensor, (), stem), True
         if found is None:
             raise UserError(
                 f"{facts.path}: band names {', '.join(options.bands)} are not known; give --wavelengths too"
             )
-    return None if found is None else Part(facts, found.bands, found.sensor, found.assumed)
+    if found is None:
+        return None
+    # What a one-band file's name says of its band would be lost with that name, and a JPEG2000 file has no names to lack.
+    by_name = len(names) == 1 and not waves and band_in_name(stem) is not None
+    bare = () if named or by_name or facts.source else tuple(i for i, name in enumerate(names) if not name.strip())
+    return Part(facts, found.bands, found.sensor, found.assumed, bare)
 
 
 def _known(found: Found | None, wanted: Sequence[str]) -> bool:
@@ -96,6 +102,7 @@ def planes_of(part: Part, name: str) -> tuple[list[Plane], FileRecord]:
         layout=facts.layout,
         datetime=facts.datetime,
         source=facts.source,
+        unnamed=part.unnamed,
     )
     return [Plane(b, p, v, nodata) for b, p, v in zip(part.bands, values, valid)], record
 

@@ -122,7 +122,7 @@ class FileRecord:
     internal, sidecar or alpha. alpha: index of the alpha sample, its TIFF kind (1 associated, 2 not), its value where there are
     data. tags: TIFF
     tags to write back as they were, [code, type, count, value]. layout: how the TIFF was written. source: the file was
-    no TIFF but this.
+    no TIFF but this. unnamed: indexes of bands of which the file itself said no name, and is written without.
     """
 
     name: str
@@ -137,6 +137,7 @@ class FileRecord:
     layout: dict[str, Any] = field(default_factory=dict)
     datetime: str | None = None
     source: str = ""
+    unnamed: tuple[int, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON types."""
@@ -153,13 +154,15 @@ class FileRecord:
             found["alpha"] = list(self.alpha)
         if self.tags:
             found["tags"] = [list(t) for t in self.tags]
+        if self.unnamed:  # mostly all are
+            found["unnamed"] = len(self.unnamed) == len(self.bands) or list(self.unnamed)
         return found | ({"layout": self.layout} if self.layout else {})
 
     @classmethod
     def from_json(cls, item: dict[str, Any]) -> FileRecord:
         """The inverse of to_json. Raises UserError when it is not one."""
         try:
-            alpha, shape = item.get("alpha"), item.get("shape", (0, 0))
+            alpha, shape, unnamed = item.get("alpha"), item.get("shape", (0, 0)), item.get("unnamed", ())
             return cls(
                 name=str(item["name"]),
                 bands=tuple(BandRecord.from_json(b) for b in item["bands"]),
@@ -173,6 +176,7 @@ class FileRecord:
                 layout=dict(item.get("layout", {})),
                 datetime=item.get("datetime"),
                 source=str(item.get("source", "")),
+                unnamed=tuple(range(len(item["bands"])) if unnamed is True else map(int, unnamed)),
             )
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise UserError(f"metadata is damaged: {error!r}") from error

@@ -171,6 +171,7 @@ class Survey:
             layout=facts.layout,
             datetime=facts.datetime,
             source=facts.source,
+            unnamed=part.unnamed,
         )
 
 

@@ -72,8 +72,8 @@ def layout_of(record: FileRecord, count: int, whole: bool) -> dict[str, Any]:
 
 
 def tags_with(record: FileRecord, kept: Sequence[int], synthesis: str = "") -> list[tuple[int, int, int, Any, bool]]:
-    """The tags a file came with, or those its georeference makes; names for the samples that are there. synthesis: what drew
-    the pixels, where that is to be said.
+    """The tags a file came with, or those its georeference makes; names for the samples that are there, but for those that had
+    none where all are there: of some only names tell which. synthesis: what drew the pixels, where that is to be said.
     """
     given = list(record.tags)
     if not any(tag[0] in GEO_TAGS for tag in given):
@@ -81,10 +81,11 @@ def tags_with(record: FileRecord, kept: Sequence[int], synthesis: str = "") -> l
     tags = {
         c: (c, kind, n, tuple(v) if isinstance(v, list) else v, True) for c, kind, n, v in given if c not in RESOLUTION
     }
-    names = [record.bands[i].name or record.bands[i].frame for i in kept]
+    bare = record.unnamed if len(kept) == len(record.bands) else ()
+    names = ["" if i in bare else record.bands[i].name or record.bands[i].frame for i in kept]
     xml = str(tags[GDAL_METADATA][3]) if GDAL_METADATA in tags else ""
     described, samples = gdal_metadata.parse(xml).description, _samples(record, kept)
-    if synthesis or len(kept) < len(record.bands) or any(s not in described for s in samples):
+    if synthesis or len(kept) < len(record.bands) or any(n and s not in described for s, n in zip(samples, names)):
         text = gdal_metadata.rewritten(xml, samples, names, {SYNTHESIS: synthesis} if synthesis else None)
         tags[GDAL_METADATA] = (GDAL_METADATA, _ASCII, len(text.encode()) + 1, text.encode(), True)
     if record.nodata is not None and GDAL_NODATA not in tags:

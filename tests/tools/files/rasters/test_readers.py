@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -329,8 +329,11 @@ def test_records_hold_all_there_is_to_know() -> None:
         {"planar": False},
         "2020:01:01 00:00:00",
         "JP2",
+        (1,),
     )
     assert repr(FileRecord.from_json(record.to_json())) == repr(record)
     assert {f.name for f in fields(record)} == set(record.to_json())
+    every = replace(record, unnamed=(0, 1))
+    assert every.to_json()["unnamed"] is True and FileRecord.from_json(every.to_json()).unnamed == (0, 1)
     with pytest.raises(UserError, match="metadata is damaged"):
         FileRecord.from_json({"bands": ["B02"]})
