@@ -6,19 +6,19 @@
         write(place)
 
 On leaving without an error what was written is synced and renamed into place, a folder's files one by one and those named
-in `last` after all others; on any error, Ctrl-C included, what was there stays. Commands write through
-`swathpack.tools.files.outputs`, which also guards inputs.
+in `last` after all others; on any error, Ctrl-C included, what was there stays. What a killed run left beside the target is taken
+away by the next one (`swathpack.codec.stages`). Commands write through `swathpack.tools.files.outputs`, which also guards inputs.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
+from swathpack.codec.stages import Stage
 from swathpack.edge.storage.durable import make_folder, replace_durably, sync_tree
 
 
@@ -26,8 +26,8 @@ from swathpack.edge.storage.durable import make_folder, replace_durably, sync_tr
 def replaced(path: Path) -> Iterator[Path]:
     """A place to write the file to that will be at `path`. Raises OSError."""
     make_folder(path.parent)
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", suffix=".part", dir=path.parent) as folder:
-        part = Path(folder) / path.name
+    with closing(Stage(path)) as stage:
+        part = stage.path / path.name
         yield part
         _move(part, path)
 
@@ -36,8 +36,8 @@ def replaced(path: Path) -> Iterator[Path]:
 def staged(folder: Path, last: Sequence[str] = ("manifest.json",)) -> Iterator[Path]:
     """A folder to write to and read from in the place of `folder`, with the files that are there. Raises OSError."""
     make_folder(folder)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", suffix=".part", dir=folder.parent) as stage:
-        place = Path(stage) / folder.name
+    with closing(Stage(folder)) as stage:
+        place = stage.path / folder.name
         shutil.copytree(folder, place)
         before = {p: (p.stat().st_mtime_ns, p.stat().st_size) for p in _files(place)}
         yield place

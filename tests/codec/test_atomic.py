@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +80,29 @@ def test_a_full_disk_leaves_what_was_there(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode and "File too large" in done.stderr, done.stderr
     assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("prior.npz", b"old")]
+
+
+_KILLED = """
+import os, signal, sys
+from pathlib import Path
+from swathpack.codec.atomic import replaced, staged
+with (replaced if sys.argv[2] == "file" else staged)(Path(sys.argv[1])) as place:
+    (place if sys.argv[2] == "file" else place / "a").write_text("half")
+    os.kill(os.getpid(), signal.SIGTERM)
+"""
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_what_a_killed_run_left_goes_with_the_next_run(tmp_path: Path, kind: str) -> None:
+    target = tmp_path / "model"
+    done = subprocess.run([sys.executable, "-c", _KILLED, str(target), kind], cwd=ROOT, check=False)
+    assert done.returncode == -15
+    (left,) = [p for p in tmp_path.iterdir() if p != target]
+    os.utime(left, (time.time() - 3600,) * 2)
+    with (replaced if kind == "file" else staged)(target) as place:
+        (place if kind == "file" else place / "a").write_text("new")
+    assert [p.name for p in tmp_path.iterdir()] == ["model"]
+    assert (target if kind == "file" else target / "a").read_text() == "new"
 
 
 def _unguarded(path: Path) -> list[str]:

@@ -5,7 +5,7 @@
 
 On leaving without an error everything is synced and renamed into place; on any error, Ctrl-C included, the old result
 stays as it was and no half file is left. A link is kept: what it points to is replaced. What a killed run left beside the target is
-taken away by the next one (`swathpack.tools.files.stages`).
+taken away by the next one (`swathpack.codec.stages`).
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 
+from swathpack.codec.stages import OLD, Stage
 from swathpack.tools.errors import RefusedError, UserError
 from swathpack.tools.files.sidecars import sidecars
-from swathpack.tools.files.stages import OLD, Stage
 
 
 def add_force(parser: argparse.ArgumentParser) -> None:

@@ -8,8 +8,8 @@ import sys
 import time
 from pathlib import Path
 
+from swathpack.codec.stages import SUFFIX, Stage, sweep
 from swathpack.tools.files.outputs import write_bytes
-from swathpack.tools.files.stages import SUFFIX, Stage, sweep
 from tests.tools.commands.long_runs import ROOT
 
 _KILLED = """

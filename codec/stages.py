@@ -1,5 +1,5 @@
-"""Folders beside a target in which an output is written. A run that was killed leaves its own; the next one to the same target
-takes it away.
+"""Folders beside a target in which an output is written, of commands, training and export alike. A run that was killed leaves its own;
+the next one to the same target takes it away.
 
 Whoever writes holds a lock on the folder (flock), which ends with the process. A folder is somebody's leaving where its name is
 one that is made here, nobody holds it, and it is older than it takes to make a folder and lock it. While a folder takes the place of
