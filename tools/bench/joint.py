@@ -24,6 +24,7 @@ from swathpack.tools.bench import count_macs
 from swathpack.tools.bench.metrics import Curve, bd_rate
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.outputs import Output
+from swathpack.tools.guard import guarded
 
 HEAD = "run                  GMAC  board  CPU min  steps   bits, all bands: mean, median (worst)   bits, visible"
 Array = NDArray[np.float64]
@@ -122,18 +123,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--plot", type=Path, help="PNG to draw")
     parser.add_argument("--force", action="store_true", help="replace the PNG that is there")
     args = parser.parse_args(argv)
-    try:
-        output = Output(args.plot, force=args.force) if args.plot else None
-        runs = read(args.runs)
-        board = float(count_macs.measure(args.model)["board_gmac"])
-        print(text(runs, board))
-        if output:
-            plot(runs, board, output)
-    except UserError as error:
-        print(f"joint: {error}", file=sys.stderr)
-        return error.exit_code
+    return guarded("joint", lambda: run(args))
+
+
+def run(args: argparse.Namespace) -> int:
+    """Reads, prints, draws. Raises UserError, RefusedError."""
+    output = Output(args.plot, [*args.runs, args.model], args.force) if args.plot else None
+    runs = read(args.runs)
+    board = float(count_macs.measure(args.model)["board_gmac"])
+    print(text(runs, board))
+    if output:
+        plot(runs, board, output)
     return 0
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    sys.exit(main())

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -120,17 +120,18 @@ def write(path: Path, sources: list[Pixels], height: int, width: int, bands: tup
             top += strip.shape[1]
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="folder of .npz cubes")
     parser.add_argument("output", type=Path)
     parser.add_argument("--side", type=int, default=10980, help="rows and columns (default %(default)s)")
     parser.add_argument("--bands", default=",".join(BANDS), help="default: all twelve")
     add_force(parser)
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
+    output = Output(args.output, [args.data], args.force)  # before the minutes that reading takes
     sources, bands = load_sources(args.data), tuple(args.bands.split(","))
     side, chosen = layout(sources, args.side, args.side)
-    with Output(args.output, force=args.force) as place:
+    with output as place:
         write(place, sources, args.side, args.side, bands)
     places = len({(c.source, c.top, c.left) for c in chosen})
     shape = f"{args.side} x {args.side} x {len(bands)}"

@@ -291,8 +291,8 @@ def line_of(table: SetTable) -> str:
 def run(args: argparse.Namespace) -> int:
     """Measures, writes, prints. Raises UserError."""
     output = Output(args.out, [args.folder], args.force)
-    model, sets = EdgeModel(), []
-    for bands in _asked(args.sets):
+    asked, model, sets = list(_asked(args.sets)), EdgeModel(), []
+    for bands in asked:
         if (table := measure_set(model, args.folder, args.split, bands)) is not None:
             sets.append(table)
             print(line_of(table), flush=True)

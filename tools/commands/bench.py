@@ -105,10 +105,18 @@ def measure_all(
     return {codec: [found[codec, cube.name] for cube in loaded] for codec in codecs}
 
 
+def _output(args: argparse.Namespace) -> Output | None:
+    """Where the files go, refused before the minutes that measuring takes. A bench is run again and again into one folder: its own
+    files are replaced, each in one step. Raises RefusedError, UserError.
+    """
+    return None if args.out is None else Output(args.out, [args.folder], force=True, folder=True)
+
+
 def run_evidence(args: argparse.Namespace) -> int:
     """Measures everything, prints the tables, writes the page's files."""
     if args.out is None:
         raise UsageError("--evidence: expected --out FOLDER for its tables and pictures")
+    output = _output(args)
     loaded = cubes.load(args.folder, args.split, args.max_cubes)
     try:
         measured = evidence.measure_evidence(loaded, Cache(None if args.no_cache else args.cache), args.models)
@@ -117,7 +125,8 @@ def run_evidence(args: argparse.Namespace) -> int:
     found = evidence.conclude(measured)
     print(f"{len(loaded)} cubes, {sum(c.data.shape[0] for c in loaded)} frames, split {args.split}\n")
     print(pages.tables(found))
-    with Output(args.out, [args.folder], force=True, folder=True) as place:
+    assert output is not None
+    with output as place:
         for path in pages.write(place, measured, found):
             print(args.out / path.name)
     print(f"{plots.CREDIT}.")
@@ -133,10 +142,11 @@ def run_speed(args: argparse.Namespace) -> int:
     unknown = [c for c in codecs if c not in file_speed.CODECS]
     if unknown:
         raise UsageError(f"--codecs: expected some of {', '.join(file_speed.CODECS)}; found {', '.join(unknown)}")
+    output = _output(args)
     rows = file_speed.measure(args.folder, [int(w) for w in words], codecs)
     print(file_speed.table(rows))
-    if args.out is not None:
-        with Output(args.out, [args.folder], force=True, folder=True) as place:
+    if output is not None:
+        with output as place:
             (place / "speed.json").write_text(json.dumps(rows, indent=1) + "\n")
     return 0
 
@@ -150,7 +160,7 @@ def run(args: argparse.Namespace) -> int:
     targets, window = _rates(args.bppb, "--bppb"), _rates(args.window, "--window")
     if len(window) != 2:
         raise UsageError(f"--window: expected LOW,HIGH; found {args.window!r}")
-    codecs = _codecs(args.codecs)
+    codecs, output = _codecs(args.codecs), _output(args)
     loaded = cubes.load(args.folder, args.split, args.max_cubes)
     cache = Cache(None if args.no_cache else args.cache)
     try:
@@ -165,9 +175,8 @@ def run(args: argparse.Namespace) -> int:
         "split": args.split,
     }
     print(report.text(found))
-    if args.out is not None:
-        # A bench is run again and again into one folder: its own files are replaced, each in one step.
-        with Output(args.out, [args.folder], force=True, folder=True) as place:
+    if output is not None:
+        with output as place:
             report.write_json(place / "bench.json", found, measured)
             report.write_csv(place / "bench.csv", measured)
             plots.rate_distortion(measured, place / "bench.png", (min(targets), max(targets)))

@@ -90,10 +90,17 @@ class Output:
         if self.target.exists() and self.target.is_dir() != folder:
             kind = "a folder" if self.target.is_dir() else "a file"
             raise RefusedError(f"{target} is {kind}: expected {'a folder' if folder else 'a file'}")
-        if not folder and not os.access(self.target.parent, os.W_OK):
-            reason = "no permission" if self.target.parent.is_dir() else "no such folder"
-            raise UserError(f"cannot write {target}: {reason}: {self.target.parent}")
+        self._check_place()
         self._stage: Stage | None = None
+
+    def _check_place(self) -> None:
+        """That something can be written beside the target, whose own folder is made where the target is one, too."""
+        place = self.target.parent
+        while self.folder and not place.exists():
+            place = place.parent
+        if not (place.is_dir() and os.access(place, os.W_OK)):
+            reason = "no permission" if place.is_dir() else "no folder" if place.exists() else "no such folder"
+            raise UserError(f"cannot write {self.given}: {reason}: {place}")
 
     def _check_part(self, place: Path) -> None:
         """A file of a folder may be there from an earlier run, in a folder of inputs too, but not as a link to what is read."""

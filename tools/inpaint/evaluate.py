@@ -212,9 +212,10 @@ def run(args: argparse.Namespace) -> int:
     """Trials, scores, tables."""
     # --again makes the tables of a campaign's folder anew; anything else there needs --force.
     check_output(args.out, [args.data, args.model], args.force or args.again)
+    output = Output(args.out, [args.data], force=True, folder=True)
     scores = read_scores(args.out / "trials.csv") if args.again else _measured(args)
     found = summarise(scores, METHODS, args.split)
-    with Output(args.out, [args.data], force=True, folder=True) as place:
+    with output as place:
         (place / "summary.json").write_text(json.dumps(found, indent=1))
         (place / "summary.md").write_text(write_tables(found))
         plotted = write_plot(found, place / "cover.png")
