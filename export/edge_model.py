@@ -63,9 +63,10 @@ def write_model(
     out: Path,
     notes: dict[str, Any],
     prior: NDArray[np.int32] | None = None,
+    golden: Path | None = None,
 ) -> list[Bound]:
     """Write the model's files, all of them or none; returns the proven bounds. prior: of `swathpack.codec.fit_prior`;
-    without one, scales do not adapt.
+    without one, scales do not adapt. golden: see `write_engine_files`.
     """
     parameters = integer_parameters(entropy)
     bounds = prove_bounds(parameters)
@@ -76,7 +77,7 @@ def write_model(
         onnx.save(analysis_graph(transform), str(place / "analysis.onnx"))
         onnx.save(synthesis_graph(transform), str(place / "synthesis.onnx"))
         np.savez_compressed(place / "gains.npz", gains=synthesis_gains(transform))
-        write_engine_files(parameters, place)
+        write_engine_files(parameters, place, golden)
         manifest = {
             "preset": "edge",
             "model_digest": model_digest(place).hex(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +36,14 @@ class ExportError(Exception):
     """The export is refused; the message says which step and why."""
 
 
-def write_engine_files(parameters: Parameters, folder: Path) -> None:
-    """The graphs of both entropy passes, and the golden vectors."""
+def write_engine_files(parameters: Parameters, folder: Path, golden: Path | None = None) -> None:
+    """The graphs of both entropy passes, and the golden vectors; golden: those of this very network, where they are made already."""
     onnx.save(entropy_graph(parameters), str(folder / GRAPH))
     onnx.save(entropy_graph(parameters, BASE_GROUPS), str(folder / BASE_GRAPH))
-    write_golden(parameters, folder / GOLDEN)
+    if golden is None:
+        write_golden(parameters, folder / GOLDEN)
+    else:
+        shutil.copyfile(golden, folder / GOLDEN)
 
 
 def complete_manifest(folder: Path) -> None:

@@ -42,6 +42,7 @@ from swathpack.tools.progress import Progress
 
 LEAST_SIDE = 64
 JUDGED_STEPS = (16, 24, 32, 40)
+ENTROPY = "entropy"  # folder of the model whose entropy network is trained and whose synthesis is not yet
 LEAD_IN = 4  # earlier dates coded before the held-out ones, as context
 CODING_SHARE = 0.3  # of the synthesis' time, spent on coding the examples it learns from
 COPIED = ("band_statistics.npz",)  # of the base model; rate_quality.json belongs to the base model's digest
@@ -213,7 +214,8 @@ def train(
     if args.parts != "synthesis":
         with Progress(0, "training entropy network") as bar:
             steps["entropy"] = adapt_entropy(entropy, transform, sampler, Effort(seconds), bar.step)
-        base = scratch / "entropy"
+    if args.parts == "both":
+        base = scratch / ENTROPY
         write(args, base, transform, entropy, notes)
     if args.parts != "entropy":
         with Progress(0, "coding examples") as bar:
@@ -224,8 +226,25 @@ def train(
     return transform.eval().requires_grad_(False), entropy.eval().requires_grad_(False), steps
 
 
-def write(args: argparse.Namespace, out: Path, transform: Any, entropy: Any, notes: dict[str, Any]) -> None:
-    """A whole model directory; files of parts that were not trained are those of the base model, byte for byte."""
+def _golden(args: argparse.Namespace, scratch: Path) -> Path | None:
+    """Golden vectors of the network as it is when all is trained, which take longer than the rest of a model: the shipped ones where it
+    was not trained, those with which examples were coded where it was; None where there are none yet.
+    """
+    made = {"synthesis": args.model, "both": scratch / ENTROPY}.get(args.parts)
+    return made / "golden.npz" if made is not None and (made / "golden.npz").is_file() else None
+
+
+def write(
+    args: argparse.Namespace,
+    out: Path,
+    transform: Any,
+    entropy: Any,
+    notes: dict[str, Any],
+    golden: Path | None = None,
+) -> None:
+    """A whole model directory; files of parts that were not trained are those of the base model, byte for byte. golden: of this
+    entropy network.
+    """
     from swathpack.edge.codec.model import model_digest
     from swathpack.edge.codec.tables import ProbabilityTables
     from swathpack.export.edge_model import write_model
@@ -233,7 +252,7 @@ def write(args: argparse.Namespace, out: Path, transform: Any, entropy: Any, not
     from swathpack.export.manifest import complete_manifest
 
     try:
-        write_model(transform, entropy, out, notes, ProbabilityTables.load(args.model / "entropy.npz").prior)
+        write_model(transform, entropy, out, notes, ProbabilityTables.load(args.model / "entropy.npz").prior, golden)
     except BoundError as error:
         raise UserError(f"the adapted network would not decode exactly: {error}; try fewer --minutes") from error
     untouched = {
@@ -279,7 +298,7 @@ def run(args: argparse.Namespace) -> int:
             "dates": seen,
             "series": len(places),
         }
-        write(args, made, transform, entropy, notes)
+        write(args, made, transform, entropy, notes, _golden(args, scratch))
         adapted = open_model(made)
         if held:
             text, numbers = _verdict(base, adapted, places)
