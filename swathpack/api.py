@@ -24,8 +24,8 @@ from swathpack.tools.errors import StreamError, UserError
 from swathpack.tools.files.arrays import Times, as_series, check_facts
 from swathpack.tools.files.lazy import Stream, values_of
 from swathpack.tools.files.models import open_model, open_restorer
-from swathpack.tools.files.outputs import Output, check_output
-from swathpack.tools.files.rasters import Series, check_form, output_of, write_series
+from swathpack.tools.files.outputs import check_output
+from swathpack.tools.files.rasters import Series, check_form, output_of, stream_output, write_series
 from swathpack.tools.files.rasters.options import options_of
 from swathpack.tools.files.rasters.windowed import read_windowed
 from swathpack.tools.files.regions import region_of
@@ -123,7 +123,7 @@ def compress(
         regions=tuple(map(region_of, regions)),
         tile=tile,
     )
-    place = None if output is None else Output(Path(output), _paths(source), force)
+    place = None if output is None else stream_output(Path(output), _paths(source), force)
     check_facts(source, nodata, level, boa_offset)
     series = _by_rows(source, bands, times) or as_series(source, bands, times, nodata, level, boa_offset)
     opened = _model(model, threads)

@@ -68,6 +68,8 @@ def _cases() -> Iterator[Case]:
     yield Case("compress cube.npz -o old.swp --quality 40 --force", 0, "old.swp: ", changed=("old.swp", "link.swp"))
     yield Case("compress cube.npz -o link.swp --quality 40 --force", 0, "link.swp: ", changed=("old.swp", "link.swp"))
     yield Case("compress cube.npz -o tree --force", 4, "is a folder: expected a file")
+    for target in ("new.npz", "new.TIF", "new.nc", "new.zarr"):
+        yield Case(f"compress cube.npz -o {target}", 1, "expected a stream's name, such as new.swp")
     yield Case("compress cube.npz -o no/where.swp", 1, "no such folder: ")
     yield Case("compress nowhere.npz -o new.swp", 1, "no such file: nowhere.npz")
     yield Case("compress text.npz -o new.swp", 1, "text.npz: not a readable .npz")

@@ -183,6 +183,9 @@ def test_outputs_are_safe(tmp_path: Path, cube: NDArray[np.uint16]) -> None:
     assert (tmp_path / "a.swp").read_bytes() == bytes(made)
     with pytest.raises(swathpack.RefusedError, match="exists"):
         made.save(tmp_path / "a.swp")
+    for write in (made.save, lambda path: swathpack.compress(tmp_path / "cube.npz", output=path)):
+        with pytest.raises(swathpack.Error, match="expected a stream's name, such as a.swp, found an image's"):
+            write(tmp_path / "a.npz")
     with pytest.raises(swathpack.Error, match="expected a name that ends in"):
         swathpack.decompress(made, output=tmp_path / "x.swp")
     swathpack.decompress(tmp_path / "a.swp", output=tmp_path / "back.npz")

@@ -33,8 +33,8 @@ from swathpack.tools.errors import DONE, PARTLY, UsageError, UserError
 from swathpack.tools.files.encoder import SeriesEncoder
 from swathpack.tools.files.journal import JournalPool, fingerprint_of, place_beside
 from swathpack.tools.files.models import open_model
-from swathpack.tools.files.outputs import Output, add_force
-from swathpack.tools.files.rasters import Series, read_series
+from swathpack.tools.files.outputs import add_force
+from swathpack.tools.files.rasters import Series, read_series, stream_output
 from swathpack.tools.files.rasters.options import add_reading_arguments, reading_options
 from swathpack.tools.files.rasters.windowed import LEAST_SAMPLES, read_windowed
 from swathpack.tools.files.regions import PIXELS, parsed
@@ -43,6 +43,7 @@ from swathpack.tools.files.shelf import Shelf
 from swathpack.tools.files.tile_store import TileStore
 from swathpack.tools.files.workers import all_cores, open_pool
 from swathpack.tools.progress import Progress
+from swathpack.tools.words import plural
 
 MAX_THREADS = 256
 UNDECIDING = ("output", "force", "resume", "threads", "run", "report")  # options that do not decide the bytes
@@ -177,7 +178,7 @@ def request_of(args: argparse.Namespace) -> Request:
 
 def run(args: argparse.Namespace) -> int:
     request = request_of(args)
-    output = Output(args.output, args.input, args.force)
+    output = stream_output(args.output, args.input, args.force)
     model = open_tile_model(args)
     try:
         store = journal(args, model) if args.resume else None
@@ -247,14 +248,14 @@ def _report(args: argparse.Namespace, encoder: SeriesEncoder, notes: list[str]) 
     samples = header.frames * len(header.bands) * header.height * header.width
     given = samples * np.dtype(header.radiometry.dtype).itemsize
     print(
-        f"{args.output}: {size} bytes, {header.frames} frames, {8 * size / samples:.4f} bits per "
+        f"{args.output}: {size} bytes, {plural(header.frames, 'frame')}, {8 * size / samples:.4f} bits per "
         "pixel and band, "
-        f"{given / size:.0f} : 1"
+        f"{given / size:{'.0f' if given >= 10 * size else '.2g'}} : 1"
     )
     if encoder.modes:
         print("tiles: " + ", ".join(f"{n} {mode}" for mode, n in sorted(encoder.modes.items())))
     missing = header.frames * len(encoder.windows) - sum(encoder.modes.values())
     if missing:
-        print(f"{missing} tiles without a byte: no valid pixel, or no room in the budget")
+        print(f"{plural(missing, 'tile')} without a byte: no valid pixel, or no room in the budget")
     for note in notes:
         print(note if note.startswith("left out:") else f"note: {note}")

@@ -30,6 +30,7 @@ from swathpack.tools.files.carried import metadata_of
 from swathpack.tools.files.decode_report import promised_by, ranges_of, spoken_errors
 from swathpack.tools.files.reading import read_bytes
 from swathpack.tools.files.what_is import A_STREAM, instead
+from swathpack.tools.words import plural
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -163,11 +164,10 @@ def text(facts: dict[str, Any]) -> str:
     """The same for people."""
     t, c, h, w = facts["shape"]
     lines = [
-        f"{facts['total_bytes']} bytes: {t} frames of {c} bands, {h} x {w} pixels, {facts['level']}; "
+        f"{facts['total_bytes']} bytes: {plural(t, 'frame')} of {plural(c, 'band')}, {h} x {w} pixels, {facts['level']}; "
         f"model {facts['model_digest']}, tables {facts['tables_digest']}",
         f"bands {' '.join(facts['bands'])}; {facts['samples']['dtype']}, {_nodata(facts)}; "
-        f"{facts['tiles_per_frame']} tiles of {facts['tile_size']} a "
-        "frame; "
+        f"{plural(facts['tiles_per_frame'], 'tile')} of {facts['tile_size']} a frame; "
         f"headers {facts['header_bytes']} bytes",
         "frame  time                  bytes   tile  bytes  mode        step    layers  contexts",
     ]

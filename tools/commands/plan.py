@@ -182,8 +182,9 @@ def _read(args: argparse.Namespace, name: str, changes=None):  # type: ignore[no
 
 
 def _presets() -> str:
-    from swathpack.tools.plan.document import ROWS, find_plan, load_document, plural, presets
+    from swathpack.tools.plan.document import ROWS, find_plan, load_document, presets
     from swathpack.tools.plan.stations import catalogue
+    from swathpack.tools.words import plural
 
     lines = ["presets:"]
     for name in presets():

@@ -31,7 +31,7 @@ from swathpack.tools.files.decoder import StreamDecoder
 from swathpack.tools.files.held_latents import RecentLatents
 from swathpack.tools.files.limits import check_window
 from swathpack.tools.files.models import open_model, open_restorer
-from swathpack.tools.files.outputs import write_bytes
+from swathpack.tools.files.rasters import stream_output
 from swathpack.tools.files.rasters.records import Georeference
 from swathpack.tools.files.rasters.series import array_from_json
 from swathpack.tools.files.synthesis import reach
@@ -287,7 +287,8 @@ class Stream:
     @public_errors()
     def save(self, path: str | Path, *, force: bool = False) -> Path:
         """Write the file, in one step. Raises RefusedError where it exists, without `force`; UserError."""
-        write_bytes(Path(path), self._data, force=force)
+        with stream_output(Path(path), force=force) as place:
+            place.write_bytes(self._data)
         return Path(path)
 
 

@@ -67,6 +67,7 @@ def _is_pass(data: bytes) -> bool:
 _KINDS: tuple[tuple[bytes, str | Callable[[Path, bytes], str]], ...] = (
     (MAGIC, STREAM),
     (b"PK\x03\x04", _archive),
+    (b"\x93NUMPY", "it is one array: save it with `numpy.savez(FILE, data=array, bands=names)` as an .npz"),
     (b"SQLite format 3\0", "it is a database, maybe a ground store: swathpack receive --store FILE --list"),
     (b"II*\0", FRAMES.format("a TIFF")),
     (b"MM\0*", FRAMES.format("a TIFF")),

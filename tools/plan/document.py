@@ -141,11 +141,6 @@ def _is_set(table: Document, key: str, where: str) -> bool:
     return True
 
 
-def plural(count: float, word: str) -> str:
-    """`1 day`, `2 days`, `0.5 days`."""
-    return f"{count:g} {word}{'' if count == 1 else 's'}"
-
-
 def row_name(row: Any) -> Any:
     """What a row is known by."""
     return row.get("name", row.get("use")) if isinstance(row, dict) else None
@@ -179,7 +174,6 @@ __all__ = [
     "ROWS",
     "find_plan",
     "load_document",
-    "plural",
     "presets",
     "row_name",
     "set_key",

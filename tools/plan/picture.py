@@ -11,6 +11,7 @@ from swathpack.tools.plan.charts import TRACK_HOURS, coastline, colour_of
 from swathpack.tools.plan.model import Outcome
 from swathpack.tools.plan.orbit import ground_track
 from swathpack.tools.plan.report import number, title
+from swathpack.tools.words import plural
 
 
 def draw(outcome: Outcome, path: Path) -> Path:
@@ -49,7 +50,8 @@ def _map(axis, outcome: Outcome) -> None:  # type: ignore[no-untyped-def]
     for station in plan.stations:
         axis.plot(station.longitude_deg, station.latitude_deg, "k^", markersize=5)
         axis.annotate(station.name, (station.longitude_deg, station.latitude_deg), fontsize=8)
-    axis.set(xlim=(-180, 180), ylim=(-90, 90), title=f"ground tracks, first {min(TRACK_HOURS, plan.days * 24):.3g} h")
+    axis.set(xlim=(-180, 180), ylim=(-90, 90), xlabel="longitude, degrees", ylabel="latitude, degrees")
+    axis.set_title(f"ground tracks, first {min(TRACK_HOURS, plan.days * 24):.3g} h")
 
 
 def _timeline(axis, outcome: Outcome) -> None:  # type: ignore[no-untyped-def]
@@ -63,7 +65,8 @@ def _timeline(axis, outcome: Outcome) -> None:  # type: ignore[no-untyped-def]
             color=colour_of(outcome)[contact.satellite.name],
         )
     axis.set_yticks(range(len(names)), names)
-    axis.set(xlim=(0, min(plan.days, 7.0)), xlabel="days", title="contacts")
+    shown = min(plan.days, 7.0)
+    axis.set(xlim=(0, shown), xlabel="days from the start", title=f"contacts, first {plural(shown, 'day')}")
 
 
 def _queue(axis, outcome: Outcome) -> None:  # type: ignore[no-untyped-def]
@@ -76,7 +79,7 @@ def _queue(axis, outcome: Outcome) -> None:  # type: ignore[no-untyped-def]
             label=name,
             color=colour_of(outcome)[name],
         )
-    axis.set(xlabel="days", ylabel="tiles waiting", title="queue")
+    axis.set(xlabel="days from the start", ylabel="tiles waiting", title="queue")
     axis.legend()
 
 
@@ -88,7 +91,7 @@ def _quality(axis, outcome: Outcome) -> None:  # type: ignore[no-untyped-def]
     for at, (_, q) in enumerate(rows):
         axis.barh(at, q.psnr_db_p90 - q.psnr_db_p10, left=q.psnr_db_p10, color="#9cc7e2")
         axis.plot(q.psnr_db_mean, at, "o", color="#0072b2")
-    labels = [f"{name} ({number(q.tiles / outcome.plan.days)}/day)" for name, q in rows]
+    labels = [f"{name} ({number(q.tiles / outcome.plan.days)} tiles/day)" for name, q in rows]
     axis.set_yticks(range(len(rows)), labels)
     axis.invert_yaxis()
     axis.set(xlabel="PSNR, dB (dot: mean, bar: P10 to P90 of tiles)", title="quality per area")

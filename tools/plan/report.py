@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from swathpack.edge.downlink.budget import format_budget, format_time
-from swathpack.tools.plan.document import plural
 from swathpack.tools.plan.imaging import Capture
 from swathpack.tools.plan.inputs import Plan
 from swathpack.tools.plan.model import Outcome
 from swathpack.tools.plan.rate_table import rmse_dn
+from swathpack.tools.words import plural
 
 GB = 1e9
 FLOW_KEYS = (
@@ -159,7 +159,8 @@ def _area_lines(outcome: Outcome) -> list[str]:
         return []
     lines = [
         "",
-        f"  {'area':<26}{'tiles/day':>10}{'PSNR dB':>9}{'P10':>7}{'P90':>7}{'layers':>8}{'hours':>7}",
+        f"  {'area':<26}{'tiles/day':>10}{'PSNR dB':>9}{'P10':>7}{'P90':>7}{'layers':>8}{'hours':>7}"
+        "    (P10, P90: PSNR of tiles; layers: mean, of 16; hours: from image to ground, half within)",
     ]
     for name, q in outcome.by_area.items():
         lines.append(
@@ -174,7 +175,8 @@ def _ladder_lines(outcome: Outcome) -> list[str]:
     lines = [
         "",
         f"  the whole downlink at one quality (mode {flown(outcome)}):",
-        f"  {'':<14}{'bppb':>9}{'bytes/tile':>12}{'PSNR dB':>9}{'RMSE DN':>9}{'tiles/day':>14}    (PSNR: mean; RMSE: typical tile)",
+        f"  {'':<14}{'bppb':>9}{'bytes/tile':>12}{'PSNR dB':>9}{'RMSE DN':>9}{'tiles/day':>14}"
+        "    (bppb: bits per pixel and band; PSNR: mean; RMSE: typical tile)",
     ]
     rows = ladder(outcome)
     for row in rows if len(rows) <= 8 else [*rows[::3][:-1], rows[-1]]:

@@ -29,7 +29,7 @@ def parse_sweep(given: str) -> tuple[str, Values]:
             raise ValueError
     except (InvalidOperation, ValueError):
         raise UserError(
-            f"--sweep: expected KEY=FROM:TO:STEP such as radio.margin_db=1:6:0.5, found {given!r}"
+            f"--sweep: expected KEY=FROM:TO:STEP with FROM at most TO and STEP above 0, such as radio.margin_db=1:6:0.5, found {given!r}"
         ) from None
     count = int((high - low) / step) + 1
     if count > MOST_POINTS:

@@ -13,6 +13,7 @@ from swathpack.tools.files.what_is import what_is
 KINDS = {
     "cube.npz": "it is an .npz cube: swathpack compress",
     "other.npz": "it is an .npz without `data`",
+    "array.npy": "it is one array: save it with `numpy.savez(",
     "pass-000001.bin": "it is packets of a pass: swathpack receive",
     "scene.tif": "it is a TIFF: swathpack compress",
     "stream.swp": "it is a SwathPack stream: swathpack inspect",
@@ -26,6 +27,7 @@ KINDS = {
 def files(tmp_path: Path) -> Path:
     np.savez(tmp_path / "cube.npz", data=np.ones((1, 1, 4, 4), np.uint16), bands=["B02"])
     np.savez(tmp_path / "other.npz", pixels=np.ones(4))
+    np.save(tmp_path / "array.npy", np.ones((1, 4, 4), np.uint16))
     (tmp_path / "pass-000001.bin").write_bytes(SpacePacket(Apid.IMAGE, 0, 1, 1, bytes(40)).pack())
     (tmp_path / "scene.tif").write_bytes(b"II*\0" + bytes(40))
     (tmp_path / "stream.swp").write_bytes(b"SWP\x03" + bytes(40))

@@ -66,6 +66,18 @@ def output_of(target: Path, inputs: Iterable[Path] = (), force: bool = False) ->
     return Output(target, inputs, force, folder=is_folder(target), whole=store)
 
 
+def stream_output(target: Path, inputs: Iterable[Path] = (), force: bool = False) -> Output:
+    """The output that a stream is written to: of any name but an image's, which no program would read then. Raises
+    UserError, RefusedError.
+    """
+    output = Output(target, inputs, force)
+    if target.suffix.lower() in (".npz", ".npy", ".jp2", netcdf.SUFFIX, zarr.SUFFIX, *SUFFIXES):
+        raise UserError(
+            f"{target}: expected a stream's name, such as {target.with_suffix('.swp').name}, found an image's"
+        )
+    return output
+
+
 def check_form(target: Path, cog: str) -> None:
     """Refuse to make anything but GeoTIFFs cloud-optimised. Raises UserError."""
     suffix = target.suffix.lower()
@@ -120,6 +132,7 @@ __all__ = [
     "output_of",
     "pack_metadata",
     "read_series",
+    "stream_output",
     "unpack_metadata",
     "write_series",
 ]

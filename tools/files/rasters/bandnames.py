@@ -87,6 +87,12 @@ class Found:
     sensor: Sensor | None = None
 
 
+def how_to_name(count: int) -> str:
+    """What to do about `count` planes without names, with as many names in the example."""
+    like = ",".join(("B02", "B03", "B04", "B08")[:count]) + (",..." if count > 4 else "")
+    return f"name {'it' if count == 1 else f'all {count}'} with --bands {like} (any names do)"
+
+
 def band_in_name(stem: str) -> str | None:
     """The band that the name of a one-band file says: `T32TQM_20230101_B02_10m`, `..._SR_B4`, `scene_nir`."""
     found = _IN_FILE.findall(stem)

@@ -13,7 +13,7 @@ from swathpack.edge.frame import normalise_level
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.rasters import readers, safe
 from swathpack.tools.files.rasters.assemble import Grid, frames_of, grouped, ordered
-from swathpack.tools.files.rasters.bandnames import mapping_note, without_band
+from swathpack.tools.files.rasters.bandnames import how_to_name, mapping_note, without_band
 from swathpack.tools.files.rasters.dates import date_in
 from swathpack.tools.files.rasters.facts import RasterFacts
 from swathpack.tools.files.rasters.options import ReadOptions
@@ -22,6 +22,7 @@ from swathpack.tools.files.rasters.records import CENTRES, BandRecord, Georefere
 from swathpack.tools.files.rasters.scene import Scene, offset_of_linear
 from swathpack.tools.files.rasters.series import Series
 from swathpack.tools.files.rasters.tiff import SUFFIXES as TIFF_SUFFIXES
+from swathpack.tools.words import plural
 
 _GRID = re.compile(r"^(.*?)_(\d{1,3})m$", re.IGNORECASE)
 _TIMES = (
@@ -178,7 +179,7 @@ def _refuse_unnamed(part: Part, options: ReadOptions) -> None:
     count, names = len(part.bands), [b.name for b in part.bands if b.name]
     said = f"descriptions {', '.join(names)}" if names else "no band descriptions"
     given = f" (--bands names {len(options.bands)})" if options.bands else ""
-    raise UserError(f"{part.facts.path}: {count} bands with {said}; name all {count} with --bands B02,B03,...{given}")
+    raise UserError(f"{part.facts.path}: {plural(count, 'band')} with {said}; {how_to_name(count)}{given}")
 
 
 def _check_within(date: Dated) -> None:

@@ -23,13 +23,14 @@ from swathpack.edge.spoken import reason
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.frame_store import STRIP_BYTES, FrameStore, strips
 from swathpack.tools.files.rasters.assemble import frames_of, ordered
-from swathpack.tools.files.rasters.bandnames import mapping_note, name_bands
+from swathpack.tools.files.rasters.bandnames import how_to_name, mapping_note, name_bands
 from swathpack.tools.files.rasters.npz_stream import NpzWriter
 from swathpack.tools.files.rasters.options import ReadOptions
 from swathpack.tools.files.rasters.records import BandRecord
 from swathpack.tools.files.rasters.scene import Plane, Scene, validity
 from swathpack.tools.files.rasters.series import Series, array_from_json, array_to_json
 from swathpack.tools.files.what_is import instead, what_is
+from swathpack.tools.words import plural
 
 GRIDS = ("10m", "20m", "60m")
 _PIXELS = {"data", "bands", "dates"} | {f"{kind}_{grid}" for kind in ("data", "bands") for grid in GRIDS}
@@ -216,7 +217,7 @@ def _cube(
     if found is None and any(names):
         return data, tuple(BandRecord(n, n.strip()) for n in names), []
     if found is None:
-        raise UserError(f"no key {bands_key!r} and {count} planes: name them with --bands B02,B03,...")
+        raise UserError(f"no key {bands_key!r} and {plural(count, 'plane')}: {how_to_name(count)}")
     notes = [n for n in (found.assumed, mapping_note(found.bands, found.sensor)) if n]
     return data, found.bands, notes
 

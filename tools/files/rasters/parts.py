@@ -58,10 +58,8 @@ def _identified(facts: RasterFacts, options: ReadOptions) -> Part | None:
     found, named = name_bands(names, waves, sensor, colours, stem), bool(options.wavelengths)
     if options.bands and len(options.bands) == len(samples) and not _known(found, options.bands):
         found, named = name_bands(options.bands, options.wavelengths, sensor, (), stem), True
-        if found is None:
-            raise UserError(
-                f"{facts.path}: band names {', '.join(options.bands)} are not known; give --wavelengths too"
-            )
+        # Names of no sensor that is known here are the caller's own, as those of an `.npz` are.
+        found = found or Found(tuple(BandRecord(name, name.strip()) for name in options.bands), "", sensor)
     if found is None:
         return None
     # What a one-band file's name says of its band would be lost with that name, and a JPEG2000 file has no names to lack.

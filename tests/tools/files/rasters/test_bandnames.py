@@ -188,8 +188,17 @@ def test_names_name_what_has_none(tmp_path: Path) -> None:
     assert waves.frames[0].bands == ("B04", "B03", "B02", "B8A") and waves.frames[0].wavelengths == (655, 561, 482, 865)
     with pytest.raises(UserError, match="--bands names 3"):
         read_series(path, bands=["red", "green", "blue"])
-    with pytest.raises(UserError, match="are not known"):
-        read_series(path, bands=["a", "b", "c", "d"])
+    own = read_series(path, bands=["vv", "vh", "ndvi", "height"])
+    assert own.frames[0].bands == ("vv", "vh", "ndvi", "height"), "any names do, as in an .npz"
+
+
+@pytest.mark.parametrize(
+    "count, example", ((1, "1 band .*name it with --bands B02 "), (5, "all 5 with --bands B02.*B08,... "))
+)
+def test_what_has_no_names_is_told_how_to_name_it(tmp_path: Path, count: int, example: str) -> None:
+    path = write_tiff(tmp_path / "a.tif", image(count), [f"Layer_{n}" for n in range(count)])
+    with pytest.raises(UserError, match=example + r"\(any names do\)"):
+        read_series(path)
 
 
 def test_other_bands_are_delivered_and_come_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
