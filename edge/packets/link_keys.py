@@ -47,6 +47,9 @@ def read_link_keys(path: Path) -> dict[int, bytes]:
     """The secrets by slot. Raises LinkKeyError for a file that others may read, or that is no key file."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe must not hold up the start
+    except FileNotFoundError as error:
+        made = "`swathpack keys` makes one, of which board and ground each have a copy"
+        raise LinkKeyError(f"{path}: {error.strerror}; {made}") from error
     except OSError as error:
         raise LinkKeyError(f"{path}: {error.strerror}") from error
     try:

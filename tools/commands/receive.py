@@ -36,9 +36,11 @@ from swathpack.tools.ground.codec_decoder import EdgeSegmentDecoder
 from swathpack.tools.ground.guarantees import promised_in
 from swathpack.tools.ground.images import write_images
 from swathpack.tools.ground.keeping import DROP_FORMS, drop, listing
+from swathpack.tools.ground.names import spoken_event
 from swathpack.tools.ground.receiver import GroundReceiver
 from swathpack.tools.ground.reports import ReportWriter
 from swathpack.tools.ground.store import GroundStore, GroundStoreError
+from swathpack.tools.words import plural
 
 _CHUNK = 1 << 16
 _SQLITE = b"SQLite format 3\0"
@@ -190,13 +192,13 @@ def _receive(path: Path, store: GroundStore, model: EdgeModel, key: LinkKey, arg
     counts = ", ".join(f"{value} {name}" for name, value in receiver.counts.items() if value)
     print(f"{path.name}: pass {number}: {counts}; {len(updates)} tile-frames grew")
     for event in receiver.events:
-        print(f"  board: {event.text()}")
+        print(f"  board: {spoken_event(event)}")
     if args.reports is not None and board is not None:
         commands = ReportWriter(store, key, board).packets(number, 0)
         args.reports.mkdir(parents=True, exist_ok=True)
         target = args.reports / f"reports-{number:06d}.bin"
         write_bytes(target, b"".join(commands), args.passes)
-        print(f"  {len(commands)} reports in {target}")
+        print(f"  {plural(len(commands), 'report')} in {target}")
     lost = receiver.counts["lost image packets"] + receiver.counts["damaged packets"]
     return lost <= receiver.counts["restored packets"] and not any(receiver.counts[name] for name in LOSSES)
 

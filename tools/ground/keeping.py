@@ -21,7 +21,7 @@ def listing(store: GroundStore, promised: Promised = lambda _: None) -> Iterator
     """A line for every tile-frame, by place and time, and one for what could not be read. promised: the greatest error that a
     predictive tile-frame says it keeps.
     """
-    yield "place/row/column  time                  layers  step  pixels   segments  bytes"
+    yield "place/row/column  time                  layers  step  <= pixels  segments  bytes"
     frames = segments = size = 0
     for held in store.contents():
         frames, segments, size = frames + 1, segments + held.segments, size + held.bytes_held

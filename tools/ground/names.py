@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 
+from swathpack.edge.events import Event
 from swathpack.edge.stages.intake import TILE_BITS
 
 
@@ -25,3 +26,13 @@ def spoken_time(time: int) -> str:
         return datetime.fromtimestamp(time, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
     except (OverflowError, ValueError, OSError):
         return str(time)
+
+
+def spoken_event(event: Event) -> str:
+    """An event's sentence with its tile and acquisition as `receive --list` names them."""
+    values = dict(event.values)
+    for name, spoken in (("tile", spoken_tile), ("time", spoken_time)):
+        value = values.get(name)
+        if isinstance(value, int):
+            values[name] = spoken(value)
+    return event.kind.wording.format(**values)
