@@ -218,8 +218,9 @@ class Mission:
         return PlanSettings(self.coding.floor_layers, self.coding.rounds)
 
 
-def read_mission(path: Path) -> Mission:
+def read_mission(path: str | Path) -> Mission:
     """The configuration in a file. Raises ConfigError."""
+    path = Path(path)
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -227,10 +228,10 @@ def read_mission(path: Path) -> Mission:
     return parse_mission(text, path.resolve().parent)
 
 
-def parse_mission(text: str, base: Path) -> Mission:
+def parse_mission(text: str, base: str | Path) -> Mission:
     """The configuration in a text; `base` is where relative paths start. Raises ConfigError."""
     try:
-        mission = read(Mission, loads(text), base)
+        mission = read(Mission, loads(text), Path(base))
     except (TomlError, SchemaError) as error:
         raise ConfigError(str(error)) from error
     _check_together(mission)

@@ -21,7 +21,7 @@ from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.codec.model import EdgeModel
 from swathpack.edge.frame import Frame
 from swathpack.tools.errors import StreamError, UserError
-from swathpack.tools.files.arrays import Times, as_series, check_facts
+from swathpack.tools.files.arrays import Times, as_series, check_facts, names_of
 from swathpack.tools.files.lazy import Stream, values_of
 from swathpack.tools.files.models import open_model, open_restorer
 from swathpack.tools.files.outputs import check_output
@@ -111,7 +111,7 @@ def compress(
     as in an embedded interpreter. force: replace an output that exists. progress: called after each job on a tile. Raises
     Error, RefusedError, MissingPackageError.
     """
-    how = mode, weights, intra_every, fast
+    bands, how = names_of(bands), (mode, weights, intra_every, fast)
     request = Request(
         bytes,
         bytes_per_frame,
@@ -209,7 +209,7 @@ def decompress(
         check_form(Path(output), cog)
         place = output_of(Path(output), _paths(source), force)
     if window is not None or len(dates) or preview != 1:
-        wanted = (window, bands or (), dates, preview)
+        wanted = (window, names_of(bands) or (), dates, preview)
         restorer = source.restorer if isinstance(source, Stream) else open_restorer(synthesis, threads)
         if preview != 1 and restorer is not None:
             raise UserError("synthesis: a preview shows too little of a frame to be restored")
@@ -319,7 +319,7 @@ def inpaint(
     if output is not None:
         check_output(Path(output), _paths(source), force)
         place = output_of(Path(output), _paths(source), force)
-    series = as_series(source, bands, times, nodata, level, boa_offset)
+    series = as_series(source, names_of(bands), times, nodata, level, boa_offset)
     given = series.frames
     cloudy = detect.detect(given) if clouds is None else _checked(clouds, given)
     cloudy = detect.dilated(cloudy, dilate)

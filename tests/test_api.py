@@ -210,6 +210,9 @@ def test_a_cut_stream_says_so(stream: swathpack.Stream) -> None:
     [
         (lambda c, s: swathpack.compress(c, bytes=20), "bytes 20: expected at least"),
         (lambda c, s: swathpack.compress(c, bytes_per_frame=0), "bytes_per_frame: expected 1 to"),
+        (lambda c, s: swathpack.compress(c, bytes=1e5), "bytes: expected a whole number from 1 to"),
+        (lambda c, s: swathpack.compress(c, quality="high"), "quality: expected a number from -56 to 63, found 'high'"),
+        (lambda c, s: s.read(0, bands="B99"), "no B99 in"),
         (lambda c, s: swathpack.compress(c, bytes=99, lossless=True), "expected one of bytes, lossless"),
         (lambda c, s: swathpack.compress(c, quality=9, max_error=1), "quality goes without lossless and max_error"),
         (lambda c, s: swathpack.compress(c[:, :4]), "bands: expected names of 4 bands"),

@@ -138,3 +138,6 @@ def test_a_file_that_cannot_be_read(tmp_path):
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigError, match="binary"):
         read_mission(tmp_path / "binary.toml")
+    (tmp_path / "good.toml").write_text(GOOD)
+    assert read_mission(str(tmp_path / "good.toml")) == read_mission(tmp_path / "good.toml")
+    assert parse_mission(GOOD, str(tmp_path)) == parse_mission(GOOD, tmp_path)

@@ -126,7 +126,7 @@ def section(filled: Filled) -> str:
     figures = "".join(figure(*row) for row in (*shown, *errors))
     return (
         "<h2>Four bands, filled to two bits</h2>"
-        f"<p>Blue, green, red and near infrared ({escape(given.origin)}) in exactly {BITS} bits for each pixel of each band. "
+        f"<p>Blue, green, red and near infrared ({escape(given.origin)}) in at most {BITS} bits for each pixel of each band. "
         "At such rates nothing is seen any more, so the errors are shown below, red, green and blue, "
         f"{ERROR_GAIN} times as large.</p>"
         f'<div class="grid c6 small" style="grid-template-columns:repeat(3,1fr)">{figures}</div>'

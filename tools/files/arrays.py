@@ -16,6 +16,7 @@ from swathpack.edge.frame import Frame
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.rasters import Series, read_series
 from swathpack.tools.files.xarrays import iso_text, series_of_xarray
+from swathpack.tools.words import plural
 
 if TYPE_CHECKING:
     import xarray
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
     Source: TypeAlias = NDArray[Any] | Frame | Sequence[Frame] | xarray.DataArray | str | Path | Sequence[str | Path]
 
 Times = Sequence["str | date | np.datetime64 | None"]
+
+
+def names_of(bands: Sequence[str] | None) -> Sequence[str] | None:
+    """Names of bands as a sequence; a single text is one name, not a name for each of its letters."""
+    return (bands,) if isinstance(bands, str) else bands
 
 
 def as_series(
@@ -76,7 +82,7 @@ def _of_array(
     if cube.ndim != 4 or cube.size == 0:
         raise UserError(f"expected an array (T, C, H, W) or (C, H, W), found shape {array.shape}")
     if bands is None and cube.shape[1] != len(BANDS):
-        raise UserError(f"bands: expected names of {cube.shape[1]} bands, found none")
+        raise UserError(f"bands: expected names of {plural(cube.shape[1], 'band')}, found none")
     names = BANDS if bands is None else tuple(bands)
     frames = [Frame.from_array(plane, names, nodata=nodata, level=level, boa_offset=boa_offset) for plane in cube]
     return _timed(frames, times)

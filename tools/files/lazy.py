@@ -25,6 +25,7 @@ from swathpack.edge.stream import StreamError as FormatError
 from swathpack.edge.stream.quality import is_learned
 from swathpack.tools.errors import StreamError, UserError
 from swathpack.tools.files.api import record_sizes
+from swathpack.tools.files.arrays import names_of
 from swathpack.tools.files.carried import metadata_of
 from swathpack.tools.files.decode_report import FrameReport, promised_by
 from swathpack.tools.files.decoder import StreamDecoder
@@ -241,7 +242,7 @@ class Stream:
             more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
             raise StreamError(f"{missing[0]}{more}; partial=True gives what is there", missing)
         try:
-            return found if bands is None else found.select(bands)
+            return found if (names := names_of(bands)) is None else found.select(names)
         except FrameError as error:
             raise UserError(str(error)) from error
 

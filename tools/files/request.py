@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import IO
 
 from swathpack.edge.codec.latents import LAYERS
@@ -73,7 +74,12 @@ class Request:
             ("base", 0, MAX_SHIFT),
         ):
             value = getattr(self, name)
-            if value is not None and not low <= value <= high:
+            if value is None:
+                continue
+            if not isinstance(value, Real if name == "quality" else Integral):
+                kind = "number" if name == "quality" else "whole number"
+                raise UsageError(f"{_option(name)}: expected a {kind} from {low:g} to {high:g}, found {value!r}")
+            if not low <= value <= high:
                 raise UsageError(f"{_option(name)}: expected {low:g} to {high:g}, found {value:g}")
         if self.quality is not None and (self.bytes or self.bytes_per_frame):
             raise UsageError("--quality goes without a byte budget: the budget decides the quality")
