@@ -34,6 +34,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory(dir=args.folder) as name:
         text, good = _run(args, Path(name))
     print(text)
+    if not good:
+        print("not shown: something above is wrong, or so small a --size did no harm to look at", file=sys.stderr)
     return 0 if good else 1
 
 

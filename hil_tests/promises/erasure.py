@@ -126,18 +126,21 @@ def report(rows: list[ErasureRow]) -> str:
     groups: dict[tuple[str, int, int, bool], list[ErasureRow]] = {}
     for r in rows:
         groups.setdefault((r.code, r.block, r.parities, r.bursts), []).append(r)
+    empty = [r for r in rows if not r.sent]
     for (code, block, parities, bursts), group in groups.items():
         cells = "".join(
-            f"{100 * r.missing_after / r.sent:10.3f} ({100 * r.missing_before / r.sent:6.3f})"
+            f"{100 * r.missing_after / max(r.sent, 1):10.3f} ({100 * r.missing_before / max(r.sent, 1):6.3f})"
             for r in sorted(group, key=lambda r: r.loss)
         )
         speed = sum(r.sent for r in group) * PAYLOAD_BYTES / 1e6 / max(sum(r.cpu_s for r in group), 1e-9)
         head = f"{code:8} {block:5} {100 * parities / block:6.0f} % {'yes' if bursts else 'no ':6}"
         lines.append(f"{head} {cells} {speed:6.1f}")
     lines.append(f"wrong packets after repair: {sum(r.wrong for r in rows)}")
+    if empty:
+        lines.append(f"no packet was sent in {len(empty)} of {len(rows)} cases: too small a --size shows nothing")
     return "\n".join(lines)
 
 
 def main(folder: Path, size: int | None, codec: str) -> tuple[str, bool]:
     rows = campaign(size or 8000, available())
-    return report(rows), not any(r.wrong for r in rows)
+    return report(rows), not any(r.wrong or not r.sent for r in rows)

@@ -137,6 +137,11 @@ def test_powercut(tmp_path):
     assert all(r.good for r in results), powercut.report(results)
 
 
+def test_a_campaign_too_small_to_show_anything_says_so():
+    text = erasure.report(erasure.campaign(2, ("cauchy",), losses=(0.05,), shapes=((40, 8),)))
+    assert "no packet was sent in 2 of 2 cases" in text
+
+
 def test_erasure_repairs_and_never_wrongly():
     rows = erasure.campaign(800, ("cauchy",), losses=(0.05,), shapes=((40, 8),))
     assert sum(r.wrong for r in rows) == 0

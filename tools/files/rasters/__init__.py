@@ -12,6 +12,7 @@ from swathpack.tools.errors import RefusedError, UserError
 from swathpack.tools.files.outputs import Output
 from swathpack.tools.files.rasters import netcdf, zarr
 from swathpack.tools.files.rasters.cog import make_cog
+from swathpack.tools.files.rasters.cube import UnlikeError
 from swathpack.tools.files.rasters.files import read_files
 from swathpack.tools.files.rasters.geotiff import find_geotiffs, write_geotiffs
 from swathpack.tools.files.rasters.npz import read_npz, write_npz
@@ -110,11 +111,16 @@ _WRITERS = {".npz": write_npz, netcdf.SUFFIX: netcdf.write_netcdf, zarr.SUFFIX: 
 
 def _write_one(series: Series, target: Path) -> Path:
     """One date's one file, made in a folder of its own beside the target, so that nothing else there is touched."""
+    if (dates := len(series.frames)) != 1:
+        raise UnlikeError(
+            f"{target.name}: one .tif holds one date, these are {dates}: give a folder, an .npz, .nc or .zarr"
+        )
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as folder:
-        written = write_geotiffs(series, Path(folder)) if len(series.frames) == 1 else []
+        written = write_geotiffs(series, Path(folder))
         if len(written) != 1:
-            raise UserError(f"{target}: one .tif holds one date of one grid; give a folder for this series")
+            files = f"one .tif holds one file, these are {len(written)} (one a grid, band or date)"
+            raise UnlikeError(f"{target.name}: {files}: give a folder, an .npz, .nc or .zarr, or --bands of one file")
         if sidecar(written[0]).exists():
             sidecar(written[0]).replace(sidecar(target))
         return written[0].replace(target)

@@ -116,13 +116,17 @@ def expanded(paths: Sequence[Path]) -> tuple[list[Path], list[safe.SafeProduct]]
     files: list[Path] = []
     products: list[safe.SafeProduct] = []
     seen: dict[Path, Path] = {}
+    named: dict[str, Path] = {}
     for path in (inner for p in paths for inner in _inside(p)):
         real = path.resolve()
         if real in seen:
             raise UserError(f"{path} is given twice" + ("" if seen[real] == path else f", as {seen[real]} too"))
         seen[real] = path
         if safe.is_product(path):
-            products += safe.products(path)
+            for product in safe.products(path):
+                if named.setdefault(product.name, path) != path:
+                    raise UserError(f"{path} holds the same product as {named[product.name]}: give one of them")
+                products.append(product)
         else:
             files.append(path)
     return files, products

@@ -195,3 +195,22 @@ def test_wavelengths_of_a_product_are_refused(tmp_path: Path) -> None:
     folder = write_safe(tmp_path, scene())
     with pytest.raises(UserError, match="SAFE: expected no --wavelengths for a SAFE product"):
         read_series(folder, options=ReadOptions(wavelengths=(490.0,)))
+
+
+def test_a_product_in_two_forms_is_one_product(tmp_path: Path) -> None:
+    path = write_safe(tmp_path, scene())
+    packed = zipped(path)
+    with pytest.raises(UserError, match=f"{packed.name} holds the same product as .*{path.name}: give one of them"):
+        read_series(tmp_path)
+    assert len(read_series(packed).frames) == 1
+
+
+def test_bands_of_several_grids_are_no_single_tif(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    stream, target = tmp_path / "a.swp", tmp_path / "a.tif"
+    assert main(["compress", str(write_safe(tmp_path, scene())), "-o", str(stream), "--quality", "40"]) == 0
+    capsys.readouterr()
+    assert main(["decompress", str(stream), "-o", str(target)]) == 1 and not target.exists()
+    said = capsys.readouterr().err
+    assert "a.tif: one .tif holds one file, these are 12 (one a grid, band or date): give a folder" in said
+    assert ".swathpack-part" not in said
+    assert main(["decompress", str(stream), "-o", str(target), "--bands", "B04"]) == 0 and target.exists()
