@@ -6,7 +6,7 @@ import builtins
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import IO
+from typing import IO, Any
 
 from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.codec.model import EdgeModel
@@ -73,10 +73,10 @@ class Request:
             ("intra_every", 0, 1 << 16),
             ("base", 0, MAX_SHIFT),
         ):
-            value = getattr(self, name)
+            value: Any = getattr(self, name)  # callers from Python may give anything
             if value is None:
                 continue
-            if not isinstance(value, Real if name == "quality" else Integral):
+            if not _is_number(value, whole=name != "quality"):
                 kind = "number" if name == "quality" else "whole number"
                 raise UsageError(f"{_option(name)}: expected a {kind} from {low:g} to {high:g}, found {value!r}")
             if not low <= value <= high:
@@ -189,6 +189,10 @@ def notes_of(series: Series, encoder: SeriesEncoder) -> list[str]:
     if encoder.left_out:
         notes.append(f"left out: {', '.join(encoder.left_out)} (text that the budget has no room for)")
     return notes
+
+
+def _is_number(value: object, whole: bool) -> bool:
+    return isinstance(value, Integral if whole else Real)
 
 
 def _option(name: str) -> str:
