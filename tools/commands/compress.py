@@ -55,8 +55,12 @@ def _add_goal(parser: argparse.ArgumentParser) -> None:
     size.add_argument("--bytes-per-frame", type=int, metavar="N", help="fill at most N bytes a frame, headers included")
     size.add_argument("--bytes", type=int, metavar="N", help="fill at most N bytes in all, headers included")
     size.add_argument("--layers", type=int, metavar="K", help=f"send the first K of {LAYERS} layers at --quality")
-    size.add_argument("--lossless", action="store_true", help="every value comes back as it is")
-    size.add_argument("--max-error", type=int, metavar="N", help="no value comes back off by more than N counts")
+    size.add_argument(
+        "--lossless", action="store_true", help="every value comes back as it is (floats: rounded to steps)"
+    )
+    size.add_argument(
+        "--max-error", type=int, metavar="N", help="no value comes back off by more than N counts (floats: steps)"
+    )
     parser.add_argument(
         "--region",
         action="append",

@@ -18,6 +18,14 @@ BYTE_GAIN = 40.0  # DN of one step of 8-bit images: 255 is a reflectance of abou
 ROUND_SHIFT = 1000
 
 
+def rounded_note(dtype: str, step: float) -> str:
+    """What becomes of values that are not whole steps, whatever is promised of the steps."""
+    return (
+        f"{dtype} values are rounded to steps of {step:g}, off by up to {step / 2:g}: lossless and greatest errors are of "
+        "these steps"
+    )
+
+
 def radiometry_of(scenes: Sequence[Scene], scale: float | None) -> tuple[Radiometry, list[str]]:
     """The radiometry of all scenes, and what was assumed. Raises UserError for values that it cannot hold."""
     dtype = np.result_type(*{p.values.dtype for s in scenes for p in s.planes})
@@ -29,7 +37,7 @@ def radiometry_of(scenes: Sequence[Scene], scale: float | None) -> tuple[Radiome
     else:
         found = _fitted(found, scenes, scale)
     if not found.integer or found.scale != 1:
-        notes.append(f"{dtype.name} values are kept in steps of {1 / found.scale:g}")
+        notes.append(rounded_note(dtype.name, 1 / found.scale))
     if scale is not None and found.integer and found.scale == 1:
         return replace(found, gain=scale), notes
     if linear is not None and found.integer:
