@@ -286,3 +286,19 @@ def test_xarray_in_and_out() -> None:
     assert swathpack.compress(plain, lossless=True).shape == (1, 1, 20, 24)
     with pytest.raises(swathpack.Error, match="expected dimensions"):
         swathpack.compress(xarray.DataArray(data[0], dims=("a", "b", "c")))
+
+
+def test_arrays_of_other_types_say_what_they_lose() -> None:
+    whole = np.full((1, 8, 8), 500.0)
+    whole[0, 2:4] = 700
+    made = swathpack.compress(whole + 0.25, bands="B02", lossless=True)
+    assert swathpack.decompress(made).dtype == np.uint16
+    assert (
+        made.notes[0]
+        == "the array of float64 is taken for DN and comes back as uint16; an xarray.DataArray keeps its type"
+    )
+    assert "rounded to steps of 1, off by up to 0.5" in made.notes[1]
+    assert len(swathpack.compress(whole, bands=["B02"]).notes) == 1
+    assert swathpack.compress(whole.astype(np.uint16), bands=["B02"]).notes == ()
+    with pytest.raises(swathpack.Error, match="found -700 to .*; an xarray.DataArray or a raster keeps other values"):
+        swathpack.compress(-whole.astype(np.int16), bands=["B02"])

@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swathpack.edge.bands import BANDS
-from swathpack.edge.frame import Frame
+from swathpack.edge.frame import Frame, FrameError
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.rasters import Series, read_series
+from swathpack.tools.files.rasters.values import rounded_note
 from swathpack.tools.files.xarrays import iso_text, series_of_xarray
 from swathpack.tools.words import plural
 
@@ -55,7 +56,17 @@ def as_series(
         return series_of_xarray(source, bands, texts, nodata, level, boa_offset)
     if not isinstance(source, np.ndarray):
         raise UserError(f"expected an array, frames, an xarray.DataArray or paths, found {type(source).__name__}")
-    return Series(_of_array(source, bands, times, nodata, level, boa_offset))
+    return Series(_of_array(source, bands, times, nodata, level, boa_offset), notes=_notes_of(source))
+
+
+def _notes_of(array: NDArray[Any]) -> list[str]:
+    """What an array of another type than uint16 loses."""
+    if array.dtype == np.uint16:
+        return []
+    notes = [f"the array of {array.dtype} is taken for DN and comes back as uint16; an xarray.DataArray keeps its type"]
+    if array.dtype.kind == "f" and any((plane != np.rint(plane)).any() for plane in array):
+        notes.append(rounded_note(array.dtype.name, 1))
+    return notes
 
 
 def check_facts(source: Any, nodata: float, level: str, boa_offset: bool) -> None:
@@ -84,7 +95,12 @@ def _of_array(
     if bands is None and cube.shape[1] != len(BANDS):
         raise UserError(f"bands: expected names of {plural(cube.shape[1], 'band')}, found none")
     names = BANDS if bands is None else tuple(bands)
-    frames = [Frame.from_array(plane, names, nodata=nodata, level=level, boa_offset=boa_offset) for plane in cube]
+    try:
+        frames = [Frame.from_array(plane, names, nodata=nodata, level=level, boa_offset=boa_offset) for plane in cube]
+    except FrameError as error:
+        if error.reason != "values" or array.dtype == np.uint16:
+            raise
+        raise UserError(f"{error}; an xarray.DataArray or a raster keeps other values than DN") from error
     return _timed(frames, times)
 
 
