@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from swathpack.edge.clock import SystemClock
 from swathpack.edge.sources.synthetic import SyntheticSource
 from swathpack.hil_tests.boards import Board, BoardError, open_board
+from swathpack.tools.guard import guarded
 
 SIDE = 64
 LIMIT_S = 6 * 3600.0
@@ -103,4 +104,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(guarded("cross_coding", main))
