@@ -164,7 +164,7 @@ def text(facts: dict[str, Any]) -> str:
     """The same for people."""
     t, c, h, w = facts["shape"]
     lines = [
-        f"{facts['total_bytes']} bytes: {plural(t, 'frame')} of {plural(c, 'band')}, {h} x {w} pixels, {facts['level']}; "
+        f"{facts['total_bytes']} bytes: {plural(t, 'frame')} of {plural(c, 'band')}, {h} x {w} pixels, level {facts['level']}; "
         f"model {facts['model_digest']}, tables {facts['tables_digest']}",
         f"bands {' '.join(facts['bands'])}; {facts['samples']['dtype']}, {_nodata(facts)}; "
         f"{plural(facts['tiles_per_frame'], 'tile')} of {facts['tile_size']} a frame; "

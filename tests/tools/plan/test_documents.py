@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from swathpack.tools.errors import UserError
-from swathpack.tools.plan.document import plural, set_key
+from swathpack.tools.plan.document import set_key
 from swathpack.tools.plan.inputs import read_plan
+from swathpack.tools.words import plural
 
 HEAD = 'extends = "s-band-cubesat"\nname = "mine"\n'
 
