@@ -20,16 +20,18 @@ from swathpack.edge.codec.transform_coder import Weights, follow_pixels, masks_c
 
 MODES = ("auto", "learned", "transform")  # auto: the better of both, a tile
 LEAST_LEARNED_BANDS = 9  # with fewer, the learned codec spends bits on bands that nobody gave
+MOST_LEARNED_BPPB = 0.35  # of files; beyond, the transform coder was ahead of it in every tile
 # What smoothing leaves of the learned codec's 16-pixel squares, over clouds most, is seen before it is measured: where a tile
 # is no context for others, its error must be 0.3 dB below the transform coder's, in log2 here.
 BLOCKS_COST = 0.1
 LEAST_ERROR = 1e-9  # counts^2: its logarithm stands for none
 
 
-def tries_learned(mode: str, bands: Sequence[str]) -> bool:
-    """Whether tiles of these bands may be coded by the learned codec."""
-    least = 1 if mode == "learned" else LEAST_LEARNED_BANDS
-    return mode != "transform" and set(bands) <= set(BANDS) and len(bands) >= least
+def tries_learned(mode: str, bands: Sequence[str], bppb: float = 0.0) -> bool:
+    """Whether tiles of these bands may be coded by the learned codec. bppb: bits a sample of them, about, where that is known."""
+    if mode == "transform" or not set(bands) <= set(BANDS):
+        return False
+    return mode == "learned" or (len(bands) >= LEAST_LEARNED_BANDS and bppb <= MOST_LEARNED_BPPB)
 
 
 def tries_transform(mode: str) -> bool:

@@ -138,21 +138,22 @@ def against(
     return alone if coded is alone.source else _plain_of(coded, counts, names)
 
 
-def refined_payload(
+def refined_payloads(
     payload: bytes,
     counts: Samples,
     valid: NDArray[np.bool_],
     names: Sequence[str],
     date: Counts | None = None,
-    worth: float = transform_coder.WORTH,
-) -> bytes | None:
-    """A transform payload that is to be sent as it is, coded once more for its length; see `transform_coder.refine_payload`.
-    Raises PlainError.
+    worths: Sequence[float] = (transform_coder.WORTH,),
+) -> list[bytes]:
+    """A transform payload that is to be sent as it is, coded once more for its length, by what bits are worth; see
+    `transform_coder.refine_payloads`. Those that could gain. Raises PlainError.
     """
     try:
-        return transform_coder.refine_payload(payload, counts, valid, known_names(names), date, worth)
+        found = transform_coder.refine_payloads(payload, counts, valid, known_names(names), date, worths)
     except transform_coder.TransformCoderError as error:
         raise PlainError(str(error)) from error
+    return [each for each in found if each is not None]
 
 
 def payload_sizes_of(payload: bytes, shape: Sequence[int], names: Sequence[str]) -> NDArray[np.int64]:

@@ -24,7 +24,7 @@ from swathpack.edge.codec.plain import (
     decode_plain,
     encode_predictive,
     encode_transform,
-    refined_payload,
+    refined_payloads,
 )
 from swathpack.edge.codec.prediction import CodingContext
 from swathpack.edge.codec.tile_coder import DEAD_ZONE, CodedLatent, analyse_tile, encode_tile, weigh_contexts
@@ -34,12 +34,21 @@ from swathpack.edge.stream import ContextRef, Segment
 from swathpack.edge.stream.quality import TRANSFORM
 
 ROOM_FACTOR, ROOM_MORE = 6, 4096  # what a payload may take, against what it will probably be cut to
+FIRST_FACTOR = 2  # what it takes when it is coded first
 ALIKE = 0.05  # log2 of squared errors: so little more is worth a truer water mask
+# A trellis was ahead of every payload of so many samples and bits a sample that it filled: of 322 payloads of training tiles (one, four and
+# twelve bands, 1 and 2 bits) the least has 0.0008 less error (log2 of squares), the next one 0.026.
+MANY_SAMPLES, MANY_BITS, FILLED = 1 << 14, 0.9, 0.99
 
 
 def room_for(aim_bytes: int) -> int:
     """Bytes at which a payload that is to be cut at about `aim_bytes` may stop."""
     return ROOM_FACTOR * aim_bytes + ROOM_MORE
+
+
+def first_room(aim_bytes: int, most_bytes: int | None) -> int | None:
+    """Bytes at which it stops first: few tiles are cut far behind what all are aimed at."""
+    return None if most_bytes is None else min(FIRST_FACTOR * aim_bytes + ROOM_MORE, most_bytes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,11 +131,11 @@ def refined(_: EdgeModel, tile: Frame, payload: bytes, date: Counts | None, weig
     """
     tile = filled_tile(tile)
     masks = weighing.masks_count(tile.bands, tile.data, tile.valid)
-    tried = (
-        refined_payload(payload, tile.data, tile.valid, tile.bands, date, worth)
-        for worth in (WORTH, *(OTHERS if masks else ()))
-    )
-    every = [payload, *(found for found in tried if found is not None)]
+    worths = (WORTH, *OTHERS) if masks else (WORTH,)
+    tried = refined_payloads(payload, tile.data, tile.valid, tile.bands, date, worths)
+    if not tried or (not masks and _surely_better(tried[0], payload, tile)):
+        return tried[0] if tried else None
+    every = [payload, *tried]
     drawn = [counts_of(_drawn(p, tile, date)) for p in every]  # rounded, as whoever decodes it sees it
     costs = [_cost_of(counts, tile, weighing) for counts in drawn]
     best = min(range(len(every)), key=costs.__getitem__)
@@ -134,6 +143,13 @@ def refined(_: EdgeModel, tile: Frame, payload: bytes, date: Counts | None, weig
         alike = [n for n, cost in enumerate(costs) if cost <= costs[best] + ALIKE]
         best = max(alike, key=lambda n: (_mask_of(drawn[n], tile), -costs[n]))
     return every[best] if best else None
+
+
+def _surely_better(refined: bytes, payload: bytes, tile: Frame) -> bool:
+    """Whether a payload with a trellis has less error than one without, so that neither need be drawn."""
+    samples = len(tile.bands) * int(np.count_nonzero(tile.valid))
+    filled = len(refined) >= FILLED * len(payload)
+    return filled and samples >= MANY_SAMPLES and 8 * len(payload) >= MANY_BITS * samples
 
 
 def image(

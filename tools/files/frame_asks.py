@@ -24,13 +24,17 @@ class FrameAsks:
     ) -> Weighing:
         """For all tiles of a frame, each of which is to take so many bytes. choice: an option's word."""
         bands = source.outline.bands
-        samples = len(bands) * max((w.height * w.width for w in windows), default=1)
-        found = Weighing.aimed(choice, aim_bytes, samples)
+        found = Weighing(choice, aimed_bppb(bands, windows, aim_bytes))
         if not found.follows(bands):
             return found
         if number not in self._found:
             self._found[number] = asked_by_all(_asked(source, windows))
         return Weighing(found.choice, found.bppb, self._found[number])
+
+
+def aimed_bppb(bands: Sequence[str], windows: Sequence[TileWindow], aim_bytes: int) -> float:
+    """Bits a sample of the largest tile where each is to take so many bytes."""
+    return 8 * aim_bytes / (len(bands) * max((w.height * w.width for w in windows), default=1))
 
 
 def _asked(source: FrameSource, windows: Sequence[TileWindow]) -> list[Asked | None]:

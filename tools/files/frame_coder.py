@@ -4,7 +4,7 @@ and the transform coder (`swathpack.edge.codec.modes`), both coded once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -19,11 +19,12 @@ from swathpack.edge.codec.rate import slope_at
 from swathpack.edge.codec.tile_coder import DEAD_ZONE
 from swathpack.edge.stream import StreamWriter, overhead_in, room_in
 from swathpack.edge.stream.quality import TRANSFORM
-from swathpack.tools.errors import UserError
+from swathpack.tools.files.coding_jobs import first_room
+from swathpack.tools.files.frame_asks import aimed_bppb
+from swathpack.tools.files.frame_jobs import FrameJobs
 from swathpack.tools.files.inherited import WORTHS, asked_of
 from swathpack.tools.files.kept_tiles import Choice, LearnedChoice, LearnedTile, PlainTile
 from swathpack.tools.files.places import Date, Place
-from swathpack.tools.files.pool import Failure
 from swathpack.tools.files.sources import FrameSource
 from swathpack.tools.files.step_search import step_near
 from swathpack.tools.files.surroundings import Surroundings
@@ -60,6 +61,7 @@ class FrameCoder:
         self.header = around.header
         self.aim_bytes, self.most_bytes, self.keeps_dates = aim_bytes, most_bytes, keeps_dates
         self.live = [w for w in windows if w.index not in around.apart and source.live(w)]
+        self._run = FrameJobs(around, index).run
         self.bands = source.outline.bands
         self.gain = source.outline.radiometry.gain
         self._slope = None if level is None else slope_at(level, self.gain) / (WORTHS[-1] if self.later else 1.0)
@@ -69,41 +71,13 @@ class FrameCoder:
         self._dates: dict[int, tuple[Date, ...]] = {}  # what plain tiles were coded against
         self._learned: dict[int, LearnedChoice] = {}
         self._tried: dict[int, LearnedChoice] = {}  # all that were ever among `_learned`
-        self._open = tries_learned(choice.mode, self.bands)  # not decided yet which tiles are the learned codec's
+        self._further: set[int] = set()  # tiles whose first payload was too short
+        self._open = self._tries_learned  # not decided yet which tiles are the learned codec's
 
     @cached_property
     def weighing(self) -> Weighing:
         """Of the bands, of all tiles alike."""
         return self.around.asks.weighing(self.index, self.source, self.windows, self.choice.weights, self.aim_bytes)
-
-    def _run(
-        self,
-        job: str,
-        windows: Iterable[TileWindow],
-        arguments: Callable[[TileWindow], tuple[Any, ...]],
-        lost: Callable[[TileWindow], None] = lambda _: None,
-    ) -> Iterator[tuple[TileWindow, Any]]:
-        """(window, result) of a job of each window, in order. lost: what is to be done where it fails and the rest goes on."""
-        going = self.around.keep_going
-
-        def jobs() -> Iterator[tuple[TileWindow, str, tuple[Any, ...]]]:
-            for w in windows:
-                try:
-                    given = arguments(w)
-                except UserError as error:
-                    if not going:
-                        raise
-                    yield w, "failed", (str(error),)
-                else:
-                    yield w, job, given
-
-        for w, found in self.around.pool.run(jobs(), going):
-            self.around.tick()
-            if isinstance(found, Failure):
-                self.around.fail(self.index, w, found.message)
-                lost(w)
-            else:
-                yield w, found
 
     def _leave_out(self, window: TileWindow) -> None:
         """A tile that cannot be coded at all."""
@@ -133,7 +107,11 @@ class FrameCoder:
     @property
     def tries_both(self) -> bool:
         """Whether the learned codec and the transform coder are both looked at."""
-        return tries_transform(self.choice.mode) and tries_learned(self.choice.mode, self.bands)
+        return tries_transform(self.choice.mode) and self._tries_learned
+
+    @property
+    def _tries_learned(self) -> bool:
+        return tries_learned(self.choice.mode, self.bands, aimed_bppb(self.bands, self.windows, self.aim_bytes))
 
     def forget_contexts(self) -> None:
         """Choose contexts anew, among what the places hold now."""
@@ -207,11 +185,25 @@ class FrameCoder:
         shaped = self.header is not None and not self.keeps_dates
 
         def arguments(w: TileWindow) -> tuple[Any, ...]:
-            return self.source.tile(w), self.most_bytes, aim[w.index], self.weighing, self._slope, shaped
+            most = self.most_bytes if w.index in self._further else first_room(self.aim_bytes, self.most_bytes)
+            return self.source.tile(w), most, aim[w.index], self.weighing, self._slope, shaped
 
         wanted = [w for w in windows if w.index not in self._alone]
         for w, found in self._run("transform", wanted, arguments, self._leave_out):
             self._alone[w.index] = PlainTile.of(found, self.around.shelf)
+
+    def look_further(self, level: float) -> bool:
+        """Code anew those plain tiles whose payloads may be too short at a level; whether there were any."""
+        first = first_room(self.aim_bytes, self.most_bytes)
+        if first == self.most_bytes or first is None:
+            return False
+        slope = slope_at(level, self.gain) / (WORTHS[-1] if self.later else 1.0)
+        short = [i for i, p in self._plain.items() if i not in self._further and p.too_short(slope, first)]
+        self._further.update(short)
+        for index in short:
+            del self._alone[index], self._plain[index], self._dates[index]
+        self.look([self.windows[index] for index in short])
+        return bool(short)
 
     def _own(self, index: int) -> PlainTile:
         """A tile without any date, by what it is worth."""

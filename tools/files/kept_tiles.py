@@ -17,6 +17,7 @@ from swathpack.tools.files.coding_jobs import CodedLearned, How
 from swathpack.tools.files.places import Place, ShelvedContext
 from swathpack.tools.files.shelf import Kept, Shelf
 
+NEAR_END = 0.7  # of a payload
 _NO_CURVE = Curve(np.zeros(1), np.zeros(1), 0.0)
 
 
@@ -65,6 +66,12 @@ class PlainTile:
     def worth(self, factor: float) -> PlainTile:
         """The same where its error counts so many times: rate control gives it more."""
         return replace(self, curve=self.curve.times(factor))
+
+    def too_short(self, slope: float, room: int) -> bool:
+        """Whether the payload was ended by its room, and too near where a slope (error saved a byte) cuts it: near its end a curve is
+        not what it would be with more behind it.
+        """
+        return self.payload_bytes >= room and self.curve.bytes_at(slope) > NEAR_END * room
 
     def cut(self, payload_bytes: int) -> PlainTile:
         """The same with at most so many bytes of payload: a prefix may end inside a layer."""

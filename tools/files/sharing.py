@@ -8,7 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from swathpack.edge.codec.rate import LEVELS, USUAL_LEVEL, Curve, cut_at_level, filled, finest_fitting_level
+from swathpack.edge.codec.rate import (
+    FINEST_LEVEL,
+    LEVELS,
+    USUAL_LEVEL,
+    Curve,
+    cut_at_level,
+    filled,
+    finest_fitting_level,
+)
 from swathpack.tools.files.frame_coder import FrameCoder
 from swathpack.tools.files.kept_tiles import LearnedTile, PlainTile
 from swathpack.tools.files.trials import Tile, Trial
@@ -62,14 +70,28 @@ def fill(frames: Frames, room: int) -> list[Trial]:
 
 
 def level_fitting(coders: Sequence[FrameCoder], room: int) -> float:
-    """The finest level at which the transform coder alone would fit all tiles into `room` bytes."""
+    """The finest level at which the transform coder alone would fit all tiles into `room` bytes; where all that was coded of them
+    fits, the coarsest at which that is kept, for payloads may have been ended where the room does.
+    """
     if any(coder.choice.mode == "learned" for coder in coders):
         return USUAL_LEVEL
-    curves = []
     for coder in coders:
         coder.look()
-        curves += [(coder.plain(window).curve, coder.gain) for window in coder.live]
-    return finest_fitting_level(lambda level: sum(curve.bytes_at_level(level, gain) for curve, gain in curves), room)
+    level = _fitting(coders, room)
+    return _fitting(coders, room) if any([coder.look_further(level) for coder in coders]) else level
+
+
+def _fitting(coders: Sequence[FrameCoder], room: int) -> float:
+    curves = [(coder.plain(window).curve, coder.gain) for coder in coders for window in coder.live]
+
+    def size(level: float) -> int:
+        return sum(curve.bytes_at_level(level, gain) for curve, gain in curves)
+
+    finest = finest_fitting_level(size, room)
+    if finest > FINEST_LEVEL:
+        return finest
+    whole = size(finest)
+    return max(level for level in map(float, LEVELS[::8]) if size(level) == whole)
 
 
 def sizes_of(coder: FrameCoder, trial: Trial) -> NDArray[np.float64]:

@@ -6,7 +6,7 @@ has bases and statistics of its own in small ones, and that may be worth more.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -19,7 +19,8 @@ from swathpack.edge.codec.rate import Curve
 from swathpack.edge.codec.transform_coder import CodedTile, TransformCoderError, encode_tile
 from swathpack.edge.frame import Frame
 from swathpack.tools.errors import UserError
-from swathpack.tools.files.coding_jobs import filled_tile, room_for
+from swathpack.tools.files.coding_jobs import FIRST_FACTOR, ROOM_MORE, filled_tile, room_for
+from swathpack.tools.files.kept_tiles import NEAR_END
 from swathpack.tools.files.sources import FrameSource
 from swathpack.tools.files.tile_side import side_for
 
@@ -88,12 +89,30 @@ def _lead(tile: Frame, choice: str, bppb: float) -> float:
 
 
 def _coded(parts: Sequence[Frame], tile: Frame, weighing: Weighing, aim: int) -> list[CodedTile]:
-    """Parts of a tile that hold data, with the weights of all of it."""
-    weights, names, found = weighing.of(tile.bands, tile.data, tile.valid), known_names(tile.bands), list[CodedTile]()
-    for part in (p for p in parts if p.valid.any()):
+    """Parts of a tile that hold data, with the weights of all of it, each as far as its share of the bytes may go."""
+    weights, names = weighing.of(tile.bands, tile.data, tile.valid), known_names(tile.bands)
+    parts = [part for part in parts if part.valid.any()]
+
+    def coded(part: Frame, room: Callable[[int], int]) -> CodedTile:
         own = max(1, aim * part.data.size // tile.data.size)
-        found.append(encode_tile(part.data, part.valid, names, FINEST_DN, room_for(own), own, weights))
+        return encode_tile(part.data, part.valid, names, FINEST_DN, room(own), own, weights)
+
+    found = [coded(part, _near if len(parts) > 1 else _all) for part in parts]
+    shares = share_out(found, aim - AROUND * len(found)) if len(parts) > 1 else []
+    for n, share in enumerate(shares):
+        if share > NEAR_END * len(found[n].payload):
+            found[n] = coded(parts[n], room_for)
     return found
+
+
+def _all(own: int) -> int:
+    """Room of a tile that takes all the bytes."""
+    return own + own // 4 + ROOM_MORE // 4
+
+
+def _near(own: int) -> int:
+    """Room of one that shares them with others."""
+    return FIRST_FACTOR * own + ROOM_MORE // 4
 
 
 def _error_at(tiles: Sequence[CodedTile], budget: int) -> float:

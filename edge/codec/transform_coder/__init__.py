@@ -13,7 +13,7 @@ from swathpack.edge.codec.transform_coder.tile import (
     layer_ends,
     weights_in,
 )
-from swathpack.edge.codec.transform_coder.trellis import OTHERS, WORTH, refine_payload
+from swathpack.edge.codec.transform_coder.trellis import OTHERS, WORTH, refine_payload, refine_payloads
 from swathpack.edge.codec.transform_coder.water import agreement
 from swathpack.edge.codec.transform_coder.weights import (
     CHOICES,
@@ -47,6 +47,7 @@ __all__ = [
     "layer_ends",
     "masks_count",
     "refine_payload",
+    "refine_payloads",
     "thinned",
     "weighted_errors",
     "weights_for",

@@ -53,7 +53,8 @@ def _library() -> ctypes.CDLL:
         "sp_bitplane_middles": (None, [p, p, u32, p]),
         "sp_bitplane_estimate": (None, [p, u32, p, p, p, ctypes.c_float, p]),
         "sp_bitplane_decode": (ctypes.c_int, [job, p, size, p, u32, p, p, p]),
-        "sp_trellis_choose": (None, [p, u32, p, p, ctypes.c_float, ctypes.c_float, p, p, p]),
+        "sp_trellis_workspace": (ctypes.c_size_t, [u32]),
+        "sp_trellis_choose": (None, [p, u32, p, p, ctypes.c_float, ctypes.c_float, p, u32, p, p]),
         "sp_trellis_count": (None, [p, u32, p, ctypes.c_float, p, p]),
     }
     for name, (result, arguments) in signatures.items():
@@ -295,12 +296,12 @@ def choose_indices(
 ) -> NDArray[np.int32]:
     """sp_trellis_choose: (n_values,) indices. values in the unit of `step`; worth: squared steps a bit; costs (2, 24, 18) bits."""
     largest = int((subbands[:, 2].astype(np.int64) * subbands[:, 3]).max(initial=0))
-    work, indices = np.empty((largest, 8, 2), np.int32), np.zeros(len(values), np.int32)
+    work, indices = np.empty(_library().sp_trellis_workspace(largest), np.uint8), np.zeros(len(values), np.int32)
     given = [np.ascontiguousarray(a) for a in (subbands, values, costs)]
     bands, sizes, bits = (a.ctypes.data for a in given)
     empty = None if holes is None else holes.ctypes.data
     places = work.ctypes.data, indices.ctypes.data
-    _library().sp_trellis_choose(bands, len(subbands), sizes, empty, step, worth, bits, *places)
+    _library().sp_trellis_choose(bands, len(subbands), sizes, empty, step, worth, bits, largest, *places)
     return indices
 
 

@@ -46,12 +46,19 @@ def angles_of(basis: Matrix, bits: int) -> list[int]:
 
 
 def basis_of(angles: Sequence[int], size: int, bits: int) -> Matrix:
-    """The basis (size, size) of its angles."""
+    """The basis (size, size) of its angles, not to be written to."""
+    return _basis_of(tuple(angles), size, bits)
+
+
+@lru_cache(maxsize=64)  # the head of one tile is read several times
+def _basis_of(angles: tuple[int, ...], size: int, bits: int) -> Matrix:
     basis = np.eye(size).tolist()
     pairs = [(j, i) for j in range(size - 1) for i in range(j + 1, size)]
     for (j, i), angle in zip(reversed(pairs), reversed(angles)):
         _turn(basis, j, i, angle, bits)
-    return np.array(basis)
+    found = np.array(basis)
+    found.flags.writeable = False
+    return found
 
 
 def _turn(rows: list[list[float]], j: int, i: int, angle: int, bits: int) -> None:

@@ -44,6 +44,7 @@ from swathpack.edge.codec.transform_coder.shaped import RasterShape, holes_in
 
 WORTH = 0.3  # squared steps a bit: of 0.15 to 0.5 what gives the least error
 OTHERS = 0.2, 0.4  # give nearly as little, and other errors
+STEP_BY_WORTH = 0.156  # the power of what bits are worth by which steps fall that take as many bytes: training crops, 0.05 and 0.2 bits
 ROUNDS = 6  # codings at most; beside a date the first guess may be far off
 SHORTEST = 0.997  # of the room that is enough
 FILLED = 0.9985  # of the room, aimed at
@@ -148,21 +149,42 @@ def refine_payload(
     valid: NDArray[np.bool_],
     names: Sequence[str] | None,
     date: Counts | None = None,
-    worth: float = WORTH,
 ) -> bytes | None:
     """A payload with a trellis of at most as many bytes as `payload`, which codes `samples` (C, H, W) on the same bases; None where
-    there is no C library, or nothing that could gain. date: what it is coded against. worth: of a bit, in squared steps. Whether it
-    draws the tile better is for the caller to see: the error of both is known when both are decoded.
+    there is no C library, or nothing that could gain. date: what it is coded against. Whether it draws the tile better is for the
+    caller to see: the error of both is known when both are decoded.
     """
+    return refine_payloads(payload, samples, valid, names, date)[0]
+
+
+def refine_payloads(
+    payload: bytes,
+    samples: NDArray[np.generic],
+    valid: NDArray[np.bool_],
+    names: Sequence[str] | None,
+    date: Counts | None = None,
+    worths: Sequence[float] = (WORTH,),
+) -> list[bytes | None]:
+    """The same by what bits are worth, in squared steps."""
     coding = _coding_of(payload, samples, valid, names, date) if native.available() else None
     if coding is None or not coding.values.any():
-        return None
-    coding = replace(coding, worth=worth)
-    found = _fitted(coding, len(payload), coding.guess(8.0 * len(payload)))
+        return [None] * len(worths)
+    found, usual = list[bytes | None](), coding.guess(8.0 * len(payload))
+    for worth in worths:
+        own, power = replace(coding, worth=worth), (WORTH / worth) ** STEP_BY_WORTH
+        found.append(_refined(own, len(payload), usual * power))
+        made = found[-1]
+        usual = usual if made is None else coding.said_by(made)[0].step_dn / power
+    return found
+
+
+def _refined(coding: _Coding, room: int, step: float) -> bytes | None:
+    """The payload that fills the room, from a guess of its step."""
+    found = _fitted(coding, room, step)
     if found is None or coding.shapes is None:
         return found
     better = coding.compensating(found, coding.shapes)
-    return _fitted(better, len(payload), coding.said_by(found)[0].step_dn)
+    return _fitted(better, room, coding.said_by(found)[0].step_dn)
 
 
 def _coding_of(

@@ -94,9 +94,9 @@ def test_of_payloads_that_draw_a_lake_alike_the_one_with_the_truest_mask_stays()
     for tile in map(lake, range(3)):
         room = int(0.2 * tile.data.size / 8)
         payload = coding_jobs.transform(shipped(), tile, None, room, weighing).payload[:room]
-        plain = coding_jobs.refined_payload(payload, tile.data, tile.valid, BANDS)
+        (plain,) = coding_jobs.refined_payloads(payload, tile.data, tile.valid, BANDS)
         chosen = coding_jobs.refined(shipped(), tile, payload, None, weighing) or payload
-        assert plain is not None and len(chosen) <= room
+        assert len(chosen) <= room
         images = [coding_jobs.image(shipped(), each, tile.data.shape, BANDS, None) for each in (plain, chosen)]
         costs = [coding_jobs.plain_cost(shipped(), tile, each, None, weighing) for each in (plain, chosen)]
         assert costs[1] <= costs[0] + coding_jobs.ALIKE
