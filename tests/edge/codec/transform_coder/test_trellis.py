@@ -19,6 +19,7 @@ from swathpack.edge.codec.transform_coder import (
     is_predicted,
     native,
     refine_payload,
+    refine_payloads,
     trellis,
 )
 from swathpack.edge.codec.transform_coder.head import expected_of, trellis_step, write_head
@@ -57,6 +58,20 @@ def test_less_error_in_as_many_bytes(names: tuple[str, ...], bits: float, least:
     found = refine_payload(payload, pixels, np.ones(pixels.shape[1:], np.bool_), names)
     assert found is not None and 0.98 * len(payload) <= len(found) <= len(payload) == room
     assert error(found, pixels, names) < (1 - least) * error(payload, pixels, names)
+
+
+def test_several_worths_of_a_bit_fill_the_room_each_from_the_step_of_the_one_before(monkeypatch) -> None:
+    pixels, codings, usual = scene(("B08",)), [], trellis._Coding.at
+    payload = encode_tile(pixels, names=("B08",), max_bytes=1000).payload
+    monkeypatch.setattr(trellis._Coding, "at", lambda *a: codings.append(1) or usual(*a))
+    every, worths = np.ones(pixels.shape[1:], np.bool_), (trellis.WORTH, *trellis.OTHERS)
+    together, asked = refine_payloads(payload, pixels, every, ("B08",), None, worths), len(codings)
+    assert (
+        together[0] == refine_payload(payload, pixels, every, ("B08",))
+        and len({found for found in together if found}) == 3
+    )
+    assert all(found and 0.99 * len(payload) <= len(found) <= len(payload) for found in together)
+    assert asked <= 11, "where each began anew there were 12"
 
 
 def test_few_codings_find_the_step(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,96 @@
+"""What coding a file costs: payloads no longer than they need be, the learned codec only where it may win, nothing drawn for nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from swathpack.edge.bands import BANDS
+from swathpack.edge.codec.modes import MOST_LEARNED_BPPB, Weighing
+from swathpack.edge.codec.pixels import TileWindow
+from swathpack.edge.codec.transform_coder import native
+from swathpack.edge.frame import Frame
+from swathpack.hil_tests.simulation.made_frames import values
+from swathpack.tools.files import coding_jobs
+from swathpack.tools.files.decoder import StreamDecoder
+from swathpack.tools.files.encoder import SeriesEncoder
+from swathpack.tools.files.frame_coder import FrameCoder
+from tests.codec_models import shipped
+
+FOUR = BANDS[1:4] + ("B08",)
+
+
+def frame(bands: tuple[str, ...] = BANDS, side: int = 96) -> Frame:
+    data, rng = values(side, side, 1, 4)[0, : len(bands)].astype(np.float64), np.random.default_rng(2)
+    return Frame((data + rng.normal(0, 40, data.shape)).clip(1, 65535).astype(np.uint16), bands, "2026-05-01")
+
+
+def lively_corner() -> Frame:
+    """Four tiles of 64 pixels: three of next to nothing, and noise."""
+    data = np.full((4, 128, 128), 1000, np.uint16)
+    data[:, 64:, 64:] += np.random.default_rng(1).integers(0, 3000, (4, 64, 64)).astype(np.uint16)
+    return Frame(data, FOUR, "2026-05-01")
+
+
+def error(data: bytes, given: Frame) -> float:
+    found = StreamDecoder(shipped(), data).frames()
+    return float(((found.frames[0].data.astype(float) - given.data) ** 2).mean())
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """Steps at which the learned codec codes tiles."""
+    steps, usual = list[int](), FrameCoder._code_learned
+
+    def noted(coder: FrameCoder, windows: list[TileWindow], q: int, *more: object) -> None:
+        windows = list(windows)
+        steps.extend(q for w in windows if w.index in coder._learned)
+        usual(coder, windows, q, *more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(FrameCoder, "_code_learned", noted)
+    yield steps
+
+
+@pytest.mark.parametrize("each", [False, True])
+def test_one_tile_is_tried_at_the_step_of_its_budget(asked: list[int], each: bool) -> None:
+    encoder = SeriesEncoder(shipped(), [frame()])
+    (encoder.per_frame if each else encoder.in_total)(800)  # 0.06 bits a sample
+    assert asked and min(asked) > 16, "its payload ends where the budget does, so that any level fits"
+
+
+def test_the_learned_codec_is_not_tried_where_it_cannot_win(asked: list[int]) -> None:
+    given = frame()
+    for bppb, tried in ((0.9 * MOST_LEARNED_BPPB, True), (1.2 * MOST_LEARNED_BPPB, False)):
+        asked.clear()
+        SeriesEncoder(shipped(), [given]).in_total(int(bppb * given.data.size / 8))
+        assert bool(asked) == tried
+    assert StreamDecoder(shipped(), SeriesEncoder(shipped(), [given], mode="learned").in_total(9000)).frames().frames
+
+
+def test_a_tile_that_needs_far_more_than_others_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = lively_corner()
+    monkeypatch.setattr(coding_jobs, "ROOM_MORE", 16)
+
+    def coded(factor: int) -> bytes:
+        monkeypatch.setattr(coding_jobs, "FIRST_FACTOR", factor)
+        return SeriesEncoder(shipped(), [given], slope=0.0, tile=64).in_total(6000)
+
+    short, whole = coded(2), coded(coding_jobs.ROOM_FACTOR)
+    assert len(short) == len(whole) and error(short, given) == pytest.approx(error(whole, given), rel=1e-3)
+    monkeypatch.setattr(FrameCoder, "look_further", lambda *_: False)
+    assert error(coded(2), given) > 1.5 * error(whole, given), "that of the others is of no use to them"
+
+
+@pytest.mark.skipif(not native.available(), reason="the C library is not built")
+@pytest.mark.parametrize(("bppb", "draws"), [(0.5, True), (1.0, False)])
+def test_what_is_surely_better_is_not_drawn(bppb: float, draws: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    given, drawn = frame(FOUR), []
+    room, weighing, usual = int(bppb * given.data.size / 8), Weighing("equal", bppb), coding_jobs._drawn
+    payload = coding_jobs.transform(shipped(), given, None, room, weighing).payload[:room]
+    monkeypatch.setattr(coding_jobs, "_drawn", lambda *a: drawn.append(1) or usual(*a))
+    found = coding_jobs.refined(shipped(), given, payload, None, weighing)
+    assert found is not None and bool(drawn) == draws
+    costs = [coding_jobs.plain_cost(shipped(), given, each, None, weighing) for each in (found, payload)]
+    assert costs[0] < costs[1]
