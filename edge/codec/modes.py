@@ -17,21 +17,27 @@ from numpy.typing import NDArray
 
 from swathpack.edge.bands import BANDS
 from swathpack.edge.codec.transform_coder import Weights, follow_pixels, masks_count, weights_for
+from swathpack.edge.codec.transform_coder.weights import EQUAL
 
 MODES = ("auto", "learned", "transform")  # auto: the better of both, a tile
 LEAST_LEARNED_BANDS = 9  # with fewer, the learned codec spends bits on bands that nobody gave
-MOST_LEARNED_BPPB = 0.35  # of files; beyond, the transform coder was ahead of it in every tile
+# Bits a sample of files beyond which the transform coder was ahead in every tile: where bands weigh alike, and where they do not, which
+# the learned codec knows nothing of (docs/codec.md).
+MOST_LEARNED_BPPB, MOST_WEIGHED_BPPB = 0.35, 0.06
 # What smoothing leaves of the learned codec's 16-pixel squares, over clouds most, is seen before it is measured: where a tile
 # is no context for others, its error must be 0.3 dB below the transform coder's, in log2 here.
 BLOCKS_COST = 0.1
 LEAST_ERROR = 1e-9  # counts^2: its logarithm stands for none
 
 
-def tries_learned(mode: str, bands: Sequence[str], bppb: float = 0.0) -> bool:
-    """Whether tiles of these bands may be coded by the learned codec. bppb: bits a sample of them, about, where that is known."""
+def tries_learned(mode: str, bands: Sequence[str], bppb: float = 0.0, weights: str = EQUAL) -> bool:
+    """Whether tiles of these bands may be coded by the learned codec. bppb: bits a sample of them, about, where that is known; weights: of
+    their bands, an option's word.
+    """
     if mode == "transform" or not set(bands) <= set(BANDS):
         return False
-    return mode == "learned" or (len(bands) >= LEAST_LEARNED_BANDS and bppb <= MOST_LEARNED_BPPB)
+    most = MOST_LEARNED_BPPB if weights == EQUAL else MOST_WEIGHED_BPPB
+    return mode == "learned" or (len(bands) >= LEAST_LEARNED_BANDS and bppb <= most)
 
 
 def tries_transform(mode: str) -> bool:

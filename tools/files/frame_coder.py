@@ -111,7 +111,8 @@ class FrameCoder:
 
     @property
     def _tries_learned(self) -> bool:
-        return tries_learned(self.choice.mode, self.bands, aimed_bppb(self.bands, self.windows, self.aim_bytes))
+        bppb = aimed_bppb(self.bands, self.windows, self.aim_bytes)
+        return tries_learned(self.choice.mode, self.bands, bppb, self.choice.weights)
 
     def forget_contexts(self) -> None:
         """Choose contexts anew, among what the places hold now."""

@@ -27,7 +27,8 @@ LEVEL_BITS, OWN_LEVEL_BITS = 2, 3
 _ROOT, _INVERSE_ROOT = 1.41421356237309505, 0.70710678118654752
 _FACTORS = (1.0, _ROOT, 2.0, 2 * _ROOT, 4.0, 4 * _ROOT, 8.0, 8 * _ROOT)
 _INVERSES = (1.0, _INVERSE_ROOT, 0.5, _INVERSE_ROOT / 2, 0.25, _INVERSE_ROOT / 4, 0.125, _INVERSE_ROOT / 8)
-CHOICES = ("auto", "equal", "visible")
+EQUAL = "equal"
+CHOICES = ("auto", EQUAL, "visible")
 # Bits a sample up to which weights are as the pixels ask for, and from which on they are equal. Between, they fall band by band: all at
 # once, and twice the bytes would draw a picture as good as before.
 FULL_BPPB, EQUAL_BPPB = 0.25, 1.0

@@ -35,7 +35,9 @@ SIZES = np.array([0, 100, 200, 400])
 )
 def test_modes_that_a_tile_may_take(mode: str, bands: tuple[str, ...], learned: bool, transform: bool) -> None:
     assert (tries_learned(mode, bands), tries_transform(mode)) == (learned, transform)
-    assert tries_learned(mode, bands, 1.0) == (learned and mode == "learned"), "at many bits the transform coder wins"
+    only = learned and mode == "learned"
+    assert tries_learned(mode, bands, 1.0) == only, "at many bits the transform coder wins"
+    assert tries_learned(mode, bands, 0.1) == learned and tries_learned(mode, bands, 0.1, "auto") == only
 
 
 @pytest.mark.parametrize(

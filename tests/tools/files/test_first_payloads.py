@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from swathpack.edge.bands import BANDS
-from swathpack.edge.codec.modes import MOST_LEARNED_BPPB, Weighing
+from swathpack.edge.codec.modes import MOST_LEARNED_BPPB, MOST_WEIGHED_BPPB, Weighing
 from swathpack.edge.codec.pixels import TileWindow
 from swathpack.edge.codec.transform_coder import native
 from swathpack.edge.frame import Frame
@@ -55,18 +55,21 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
 
 @pytest.mark.parametrize("each", [False, True])
 def test_one_tile_is_tried_at_the_step_of_its_budget(asked: list[int], each: bool) -> None:
-    encoder = SeriesEncoder(shipped(), [frame()])
+    encoder = SeriesEncoder(shipped(), [frame()], weights="equal")
     (encoder.per_frame if each else encoder.in_total)(800)  # 0.06 bits a sample
     assert asked and min(asked) > 16, "its payload ends where the budget does, so that any level fits"
 
 
-def test_the_learned_codec_is_not_tried_where_it_cannot_win(asked: list[int]) -> None:
+@pytest.mark.parametrize(("weights", "most"), [("equal", MOST_LEARNED_BPPB), ("auto", MOST_WEIGHED_BPPB)])
+def test_the_learned_codec_is_not_tried_where_it_cannot_win(asked: list[int], weights: str, most: float) -> None:
     given = frame()
-    for bppb, tried in ((0.9 * MOST_LEARNED_BPPB, True), (1.2 * MOST_LEARNED_BPPB, False)):
+    for bppb, tried in ((0.9 * most, True), (1.2 * most, False)):
         asked.clear()
-        SeriesEncoder(shipped(), [given]).in_total(int(bppb * given.data.size / 8))
+        SeriesEncoder(shipped(), [given], weights=weights).in_total(int(bppb * given.data.size / 8))
         assert bool(asked) == tried
-    assert StreamDecoder(shipped(), SeriesEncoder(shipped(), [given], mode="learned").in_total(9000)).frames().frames
+    asked.clear()
+    alone = SeriesEncoder(shipped(), [given], mode="learned").in_total(9000)
+    assert asked and StreamDecoder(shipped(), alone).frames().frames, "it was asked for"
 
 
 def test_a_tile_that_needs_far_more_than_others_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
