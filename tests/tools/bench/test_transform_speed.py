@@ -29,6 +29,10 @@ def test_a_line_a_set_and_rate(tmp_path: Path, monkeypatch, capsys: pytest.Captu
     for line in lines:
         ours, theirs, ratio = map(float, re.findall(r"encode ([\d.]+) ms, OpenJPEG ([\d.]+), ratio ([\d.]+)", line)[0])
         assert ours > 0 and theirs > 0 and ratio == pytest.approx(ours / theirs, rel=0.1, abs=0.02)
+    monkeypatch.setattr("sys.argv", ["x", str(tmp_path), "--sets", "4", "--bppb", "0.5", "--files"])
+    assert transform_speed.main() == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in lines] == [f"4 file{how}, 0.5 bppb, 1 scenes" for how in ("", ", --fast")]
 
 
 def test_what_is_not_there_is_said(tmp_path: Path, monkeypatch) -> None:
