@@ -7,7 +7,7 @@
 First dates of val scenes that are all valid, their first 256 x 256 pixels, by the transform coder alone. Blobs are where noise,
 blurred so that a blob is about as wide as said, is below its quantile; `edge` is all left of a slanted line; of every scene several
 cuts. A rate is that of the whole scene; cut ones are coded for as many bytes a valid sample, and their curve of real decoded prefixes
-is read where it has the whole one's RMSE. `filled`: as in flight, `left out`: as in files (docs/codec.md), `with mask`: the same
+is read where it has the whole one's RMSE. `filled`: as in flight, `left out`: as in files (docs/transform_coder.md), `with mask`: the same
 and the bytes of the mask as a file has it. Refined: what is left out, and the whole scenes beside it, are coded once more for their length
 (with a trellis), which stays where it has less error. Prints a line a set, size, share and rate: geometric means, and the worst.
 """

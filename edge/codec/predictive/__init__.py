@@ -1,4 +1,4 @@
-"""Predictive coding of a tile: lossless, or with a guaranteed greatest error (docs/codec.md, docs/stream.md).
+"""Predictive coding of a tile: lossless, or with a guaranteed greatest error (docs/predictive.md, docs/stream.md).
 
 tile = encode(samples, valid, max_error)          samples (C, H, W) integers -> payload, sizes of its 16 layers
 tile, found = encode_checked(...)                 the same, decoded again and compared

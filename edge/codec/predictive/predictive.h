@@ -1,4 +1,4 @@
-/* Predictive lossless and near-lossless coding of one tile. docs/codec.md says why, docs/stream.md the format.
+/* Predictive lossless and near-lossless coding of one tile. docs/predictive.md says why, docs/stream.md the format.
  *
  * A band is coded on its own grid as differences from a linear prediction over its own causal neighbours and those
  * of up to three earlier bands; the weights are in the payload, one set per class of local activity. All arithmetic

@@ -1,4 +1,4 @@
-"""A complete embedded transform coder without a network, for any band set and rate; see docs/codec.md."""
+"""A complete embedded transform coder without a network, for any band set and rate; see docs/transform_coder.md."""
 
 from swathpack.edge.codec.transform_coder.against import encode_against
 from swathpack.edge.codec.transform_coder.head import TransformCoderError, is_predicted

@@ -1,4 +1,4 @@
-"""A tile without a network: rasters, wavelet, spectral bases, bit planes; and back. See docs/codec.md.
+"""A tile without a network: rasters, wavelet, spectral bases, bit planes; and back. See docs/transform_coder.md.
 
 pixels -> bands on their own grids -> 9/7 wavelet -> a spectral basis per zone of levels -> integers -> bit planes
 """
