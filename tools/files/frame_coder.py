@@ -72,6 +72,7 @@ class FrameCoder:
         self._learned: dict[int, LearnedChoice] = {}
         self._tried: dict[int, LearnedChoice] = {}  # all that were ever among `_learned`
         self._further: set[int] = set()  # tiles whose first payload was too short
+        self._recoded: tuple[Any, ...] = ()  # aims and frames of `recode`
         self._open = self._tries_learned  # not decided yet which tiles are the learned codec's
 
     @cached_property
@@ -198,12 +199,15 @@ class FrameCoder:
         first = first_room(self.aim_bytes, self.most_bytes)
         if first == self.most_bytes or first is None:
             return False
-        slope = slope_at(level, self.gain) / (WORTHS[-1] if self.later else 1.0)
-        short = [i for i, p in self._plain.items() if i not in self._further and p.too_short(slope, first)]
+        slope, grows = slope_at(level, self.gain), WORTHS[-1] if self.later else 1.0
+        weighed = {i for i, p in self._plain.items() if i in self._worths or p.reference is not None}
+        slopes = {i: slope if i in weighed else slope / grows for i in self._plain if i not in self._further}
+        short = [i for i, at in slopes.items() if self._plain[i].too_short(at, first)]
         self._further.update(short)
-        for index in short:
-            del self._alone[index], self._plain[index], self._dates[index]
-        self.look([self.windows[index] for index in short])
+        before = {i: (self._alone.pop(i), self._plain.pop(i), self._dates.pop(i, ())) for i in short}
+        self.look([self.windows[index] for index in short], *self._recoded)
+        for i in set(short) - set(self._plain):  # it could be read once, and not again
+            self._alone[i], self._plain[i], self._dates[i] = before[i]
         return bool(short)
 
     def _own(self, index: int) -> PlainTile:
@@ -231,6 +235,7 @@ class FrameCoder:
         dates = {t.index: self.date_of(t) for t in trial.tiles if t.index in plain}
         self.forget_plain()
         frames = {index: None if date is None else date.ref.frame for index, date in dates.items()}
+        self._recoded = plain, frames
         self.look([self.windows[index] for index in plain], plain, frames)
 
     def stand_alone(self) -> None:
@@ -243,6 +248,7 @@ class FrameCoder:
         """Code the transform coder's tiles anew, against what the places hold then."""
         self._plain.clear()
         self._dates.clear()
+        self._recoded = ()
 
     def date_of(self, tile: Tile) -> Date | None:
         """What a plain tile is coded against."""

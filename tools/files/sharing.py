@@ -122,7 +122,13 @@ def first_of(
     own = room - sum(least)
     if sum(_cut_at(coder, tile, float(LEVELS[-1])).size for tile in trial.tiles) > own:
         coder.stand_alone()
-    level = _level_of(sizes_of(coder, trial), np.sum(later, axis=0), room) if later else float(LEVELS[-1])
+    level = float(LEVELS[-1])
+    if later:
+        level = _level_of(sizes_of(coder, trial), np.sum(later, axis=0), room)
+        if coder.look_further(
+            level
+        ):  # where later dates take next to nothing, the first one has far more than its share
+            level = _level_of(sizes_of(coder, trial), np.sum(later, axis=0), room)
     found = Trial(tuple(_cut_at(coder, tile, level) for tile in trial.tiles))
     return fill([(coder, trial)], own)[0] if not later or found.size > own else found
 

@@ -86,6 +86,26 @@ def test_a_tile_that_needs_far_more_than_others_has_it(monkeypatch: pytest.Monke
     assert error(coded(2), given) > 1.5 * error(whole, given), "that of the others is of no use to them"
 
 
+def static(dates: int) -> list[Frame]:
+    """A place that stays as it is, but for some noise."""
+    rng, place = np.random.default_rng(3), frame(FOUR, 64).data.astype(np.float64)
+    noisy = (place + rng.normal(0, 2, place.shape) for _ in range(dates))
+    return [Frame(x.clip(1, 65535).astype(np.uint16), FOUR, f"2026-05-0{n + 1}") for n, x in enumerate(noisy)]
+
+
+def test_a_first_date_that_all_others_follow_has_far_more_than_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = static(9)
+    monkeypatch.setattr(coding_jobs, "ROOM_MORE", 900)
+
+    def squares(factor: int) -> float:
+        monkeypatch.setattr(coding_jobs, "FIRST_FACTOR", factor)
+        data = SeriesEncoder(shipped(), given, mode="transform").in_total(2400)
+        found = StreamDecoder(shipped(), data).frames().frames
+        return sum(float(((a.data.astype(float) - b.data) ** 2).mean()) for a, b in zip(found, given))
+
+    assert squares(2) < 1.03 * squares(coding_jobs.ROOM_FACTOR)
+
+
 @pytest.mark.skipif(not native.available(), reason="the C library is not built")
 @pytest.mark.parametrize(("bppb", "draws"), [(0.5, True), (1.0, False)])
 def test_what_is_surely_better_is_not_drawn(bppb: float, draws: bool, monkeypatch: pytest.MonkeyPatch) -> None:
