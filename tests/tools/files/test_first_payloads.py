@@ -117,3 +117,22 @@ def test_what_is_surely_better_is_not_drawn(bppb: float, draws: bool, monkeypatc
     assert found is not None and bool(drawn) == draws
     costs = [coding_jobs.plain_cost(shipped(), given, each, None, weighing) for each in (found, payload)]
     assert costs[0] < costs[1]
+
+
+@pytest.mark.skipif(not native.available(), reason="the C library is not built")
+@pytest.mark.parametrize(("kind", "bppb"), [("points", 5.0), ("pattern", 2.0), ("holes", 10.0)])
+def test_what_no_scene_looks_like_is_drawn_before_it_is_taken(kind: str, bppb: float) -> None:
+    rng, valid, (y, x) = np.random.default_rng(0), np.ones((128, 128), np.bool_), np.mgrid[:128, :128]
+    data = 1000 + 3000 * (np.sin(x / 9) + np.cos(y / 7) + 2) + rng.normal(0, 20, (4, 128, 128))
+    if kind == "holes":
+        valid = rng.random(valid.shape) < 0.3
+    elif kind == "points":
+        data = np.where((x % 16 == 0) & (y % 16 == 0), 60000.0, 1000.0)[None]
+    else:
+        data = (500.0 + 3000 * ((x + y) % 2))[None]
+    given = Frame(data.astype(np.uint16), FOUR[-len(data) :], "2026-05-01", valid=valid)
+    room, weighing = int(bppb * len(data) * int(valid.sum()) / 8), Weighing("equal", bppb)
+    payload = coding_jobs.transform(shipped(), given, room, room, weighing, None, True).payload[:room]
+    found = coding_jobs.refined(shipped(), given, payload, None, weighing) or payload
+    costs = [coding_jobs.plain_cost(shipped(), given, each, None, weighing) for each in (found, payload)]
+    assert costs[0] <= costs[1]
