@@ -150,9 +150,8 @@ def refined(_: EdgeModel, tile: Frame, payload: bytes, date: Counts | None, weig
 
 def _surely_better(refined: bytes, payload: bytes, tile: Frame) -> bool:
     """Whether a payload with a trellis has less error than one without, so that neither need be drawn."""
-    samples = len(tile.bands) * int(np.count_nonzero(tile.valid))
     filled = len(refined) >= FILLED * len(payload)
-    many = samples >= MANY_SAMPLES and 8 * len(payload) >= MANY_BITS * samples
+    many = tile.data.size >= MANY_SAMPLES and 8 * len(payload) >= MANY_BITS * tile.data.size
     return filled and many and bool(tile.valid.all()) and _is_even(tile)
 
 

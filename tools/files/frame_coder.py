@@ -64,7 +64,8 @@ class FrameCoder:
         self._run = FrameJobs(around, index).run
         self.bands = source.outline.bands
         self.gain = source.outline.radiometry.gain
-        self._slope = None if level is None else slope_at(level, self.gain) / (WORTHS[-1] if self.later else 1.0)
+        self._grows = WORTHS[-1] if self.later else 1.0  # what a tile's error may be worth
+        self._slope = None if level is None else slope_at(level, self.gain) / self._grows
         self._worths: dict[int, float] = {}
         self._plain: dict[int, PlainTile] = {}
         self._alone: dict[int, PlainTile] = {}
@@ -199,10 +200,9 @@ class FrameCoder:
         first = first_room(self.aim_bytes, self.most_bytes)
         if first == self.most_bytes or first is None:
             return False
-        slope, grows = slope_at(level, self.gain), WORTHS[-1] if self.later else 1.0
-        weighed = {i for i, p in self._plain.items() if i in self._worths or p.reference is not None}
-        slopes = {i: slope if i in weighed else slope / grows for i in self._plain if i not in self._further}
-        short = [i for i, at in slopes.items() if self._plain[i].too_short(at, first)]
+        slope, new = slope_at(level, self.gain), [i for i in self._plain if i not in self._further]
+        weighed = {i for i in new if i in self._worths or self._plain[i].reference is not None}
+        short = [i for i in new if self._plain[i].too_short(slope if i in weighed else slope / self._grows, first)]
         self._further.update(short)
         before = {i: (self._alone.pop(i), self._plain.pop(i), self._dates.pop(i, ())) for i in short}
         self.look([self.windows[index] for index in short], *self._recoded)

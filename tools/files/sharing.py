@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,8 +77,13 @@ def level_fitting(coders: Sequence[FrameCoder], room: int) -> float:
         return USUAL_LEVEL
     for coder in coders:
         coder.look()
-    level = _fitting(coders, room)
-    return _fitting(coders, room) if any([coder.look_further(level) for coder in coders]) else level
+    return _looked_further(coders, lambda: _fitting(coders, room))
+
+
+def _looked_further(coders: Sequence[FrameCoder], level_of: Callable[[], float]) -> float:
+    """A level, found anew where payloads were too short at it."""
+    level = level_of()
+    return level_of() if any([coder.look_further(level) for coder in coders]) else level
 
 
 def _fitting(coders: Sequence[FrameCoder], room: int) -> float:
@@ -123,12 +128,9 @@ def first_of(
     if sum(_cut_at(coder, tile, float(LEVELS[-1])).size for tile in trial.tiles) > own:
         coder.stand_alone()
     level = float(LEVELS[-1])
-    if later:
-        level = _level_of(sizes_of(coder, trial), np.sum(later, axis=0), room)
-        if coder.look_further(
-            level
-        ):  # where later dates take next to nothing, the first one has far more than its share
-            level = _level_of(sizes_of(coder, trial), np.sum(later, axis=0), room)
+    if later:  # where these take next to nothing, the first one has far more than its share
+        behind = np.sum(later, axis=0)
+        level = _looked_further([coder], lambda: _level_of(sizes_of(coder, trial), behind, room))
     found = Trial(tuple(_cut_at(coder, tile, level) for tile in trial.tiles))
     return fill([(coder, trial)], own)[0] if not later or found.size > own else found
 

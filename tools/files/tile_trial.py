@@ -6,7 +6,7 @@ has bases and statistics of its own in small ones, and that may be worth more.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -92,16 +92,17 @@ def _coded(parts: Sequence[Frame], tile: Frame, weighing: Weighing, aim: int) ->
     """Parts of a tile that hold data, with the weights of all of it, each as far as its share of the bytes may go."""
     weights, names = weighing.of(tile.bands, tile.data, tile.valid), known_names(tile.bands)
     parts = [part for part in parts if part.valid.any()]
+    owns = [max(1, aim * part.data.size // tile.data.size) for part in parts]
+    rooms = [_near(own) if len(parts) > 1 else _all(own) for own in owns]
 
-    def coded(part: Frame, room: Callable[[int], int]) -> CodedTile:
-        own = max(1, aim * part.data.size // tile.data.size)
-        return encode_tile(part.data, part.valid, names, FINEST_DN, room(own), own, weights)
+    def coded(part: Frame, room: int, own: int) -> CodedTile:
+        return encode_tile(part.data, part.valid, names, FINEST_DN, room, own, weights)
 
-    found = [coded(part, _near if len(parts) > 1 else _all) for part in parts]
+    found = list(map(coded, parts, rooms, owns))
     shares = share_out(found, aim - AROUND * len(found)) if len(parts) > 1 else []
     for n, share in enumerate(shares):
-        if share > NEAR_END * len(found[n].payload):
-            found[n] = coded(parts[n], room_for)
+        if len(found[n].payload) >= rooms[n] and share > NEAR_END * rooms[n]:
+            found[n] = coded(parts[n], room_for(owns[n]), owns[n])
     return found
 
 

@@ -254,9 +254,7 @@ def read_head(reader: BitReader, shape: tuple[int, int, int], expected: Expected
 
 def _read_head(reader: BitReader, shape: tuple[int, int, int], expected: Expected) -> Head:
     bands, height, width = shape
-    if (
-        bands > MAX_BANDS
-    ):  # a file's head may claim more: nothing of their size is made for a payload that no encoder wrote
+    if bands > MAX_BANDS:  # a file's head may claim more, and nothing of their size is made
         raise ValueError(f"expected at most {MAX_BANDS} bands, found {bands}")
     kind = _read_kind(reader, bands)
     planes, weights = kind.planes, kind.weights

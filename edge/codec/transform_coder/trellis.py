@@ -172,8 +172,8 @@ def refine_payloads(
     found, usual = list[bytes | None](), coding.guess(8.0 * len(payload))
     for worth in worths:
         own, power = replace(coding, worth=worth), (WORTH / worth) ** STEP_BY_WORTH
-        found.append(_refined(own, len(payload), usual * power))
-        made = found[-1]
+        made = _refined(own, len(payload), usual * power)
+        found.append(made)
         usual = usual if made is None else coding.said_by(made)[0].step_dn / power
     return found
 
