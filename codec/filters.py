@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swathpack.codec.seams import power_of_two
+from swathpack.edge.codec.transform_coder import native
 from swathpack.edge.codec.transform_coder.rasters import Grid, own_grid
 
 REACH = 3
@@ -54,18 +55,19 @@ FILE = Path(__file__).resolve().parent / "filters.npz"
 
 Pixels = NDArray[np.float32]
 Whole = NDArray[np.int32]
+Table = NDArray[np.int16]
 Flags = NDArray[np.bool_]
 Kind = TypeVar("Kind", bound=np.generic)
 
 
 @lru_cache(1)
-def tables() -> Whole:
+def tables() -> Table:
     """SHAPE, in 1 / 2^WEIGHT_BITS."""
     with np.load(FILE) as archive:
-        return np.ascontiguousarray(archive["weights"], np.int32)
+        return np.ascontiguousarray(archive["weights"], np.int16)
 
 
-def filtered(samples: Pixels, valid: Flags, steps: Sequence[int], weights: Whole | None = None) -> Pixels:
+def filtered(samples: Pixels, valid: Flags, steps: Sequence[int], weights: Table | None = None) -> Pixels:
     """Samples (C, H, W) of a tile, valid (H, W), as `decode_tile` has them -> the same filtered. steps: of the bands, log2 of
     counts in eighths; none: nothing is known of how finely they were coded, and nothing changes.
     """
@@ -137,8 +139,11 @@ def all_around(known: Flags) -> Flags:
     return np.asarray(np.logical_and.reduce([rows[:, x : x + width] for x in range(2 * REACH + 1)]), np.bool_)
 
 
-def corrections(cells: Cells, table: Whole) -> Whole:
-    """(h, w) in 1 / 2^WEIGHT_BITS units."""
+def corrections(cells: Cells, table: Table) -> Whole:
+    """(h, w) in 1 / 2^WEIGHT_BITS units; table: SHAPE."""
+    if native.available():
+        tile, kinds = native.filter_classes(cells.padded, cells.whole)
+        return native.filter_add(cells.padded, kinds, table[tile])
     tile, classes = classes_of(cells)
     weights, total = table[tile], np.zeros(cells.whole.shape, np.int32)
     if weights.any():

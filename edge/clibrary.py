@@ -14,7 +14,15 @@ FOLDER = Path(__file__).resolve().parent
 _FILES = {
     "stream": ("contours.c",),
     "codec/rangecoder": ("tables.c", "bounded.c", "adaptive.c", "encoder.c", "decoder.c"),
-    "codec/transform_coder": ("bitplane.c", "estimate.c", "trellis.c", "wavelet.c", "shaped.c", "spectral.c"),
+    "codec/transform_coder": (
+        "bitplane.c",
+        "estimate.c",
+        "trellis.c",
+        "wavelet.c",
+        "shaped.c",
+        "spectral.c",
+        "filters.c",
+    ),
     "codec/predictive": (
         "bits.c",
         "grid.c",

@@ -9,7 +9,7 @@ import pytest
 
 from swathpack.codec import filters
 from swathpack.codec.seams import power_of_two
-from swathpack.edge.codec.transform_coder import decode_tile, encode_tile
+from swathpack.edge.codec.transform_coder import decode_tile, encode_tile, native
 from swathpack.hil_tests.simulation.made_frames import values
 
 STEP = 40  # eighths: 32 counts
@@ -31,8 +31,8 @@ def one(band: filters.Pixels, step: int = STEP, valid: filters.Flags | None = No
     return filters.filtered(band[None], everywhere(band) if valid is None else valid, (step,))[0]
 
 
-def any_tables(seed: int = 1) -> filters.Whole:
-    return np.random.default_rng(seed).integers(-600, 600, filters.SHAPE).astype(np.int32)
+def any_tables(seed: int = 1) -> filters.Table:
+    return np.random.default_rng(seed).integers(-600, 600, filters.SHAPE).astype(np.int16)
 
 
 def slow_correction(units: np.ndarray, weights: np.ndarray, classes: np.ndarray, y: int, x: int) -> int:
@@ -79,6 +79,34 @@ def test_corrections_are_what_a_slow_twin_has() -> None:
         if clear:
             which = int(across <= down) if straight > slanted else 2 + int(falling <= rising)
             assert classes[y, x] % filters.DIRECTIONS == len(filters.CLEAR) * which + clear
+
+
+def spread(kind: str, seed: int) -> filters.Pixels:
+    """A band (37, 26): of waves, of any counts at all, nearly flat, or of cells of 2 x 2."""
+    counts = np.random.default_rng(seed).integers(0, 65536, (37, 26)).astype(np.float32)
+    cells = np.repeat(np.repeat(noisy(seed, 20, 13), 2, 0), 2, 1)[1:38]
+    lone = np.where(counts > 65000, np.float32(301), np.float32(300))
+    return {"waves": noisy(seed, 37, 26), "any": counts, "flat": lone, "cells": cells}[kind]
+
+
+@pytest.mark.skipif(not native.available(), reason="the C library is not built")
+@pytest.mark.parametrize("kind", ["waves", "any", "flat", "cells"])
+@pytest.mark.parametrize("step", [filters.LEAST_STEP, STEP, filters.MOST_STEP])
+def test_c_and_numpy_agree(kind: str, step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    band, wild = spread(kind, 7), np.random.default_rng(2).integers(-32768, 32768, filters.SHAPE).astype(np.int16)
+    valid = np.random.default_rng(3).random(band.shape) > 0.003
+    for flags in (valid, everywhere(band)):
+        cells = filters.Cells.of(band, flags, step)
+        assert cells is not None
+        tile, classes = native.filter_classes(cells.padded, cells.whole)
+        slow_tile, slow_classes = filters.classes_of(cells)
+        assert tile == slow_tile
+        np.testing.assert_array_equal(classes, slow_classes)
+        for table in (filters.tables(), wild):
+            fast = filters.corrections(cells, table)
+            with monkeypatch.context() as patch:
+                patch.setattr(native, "available", lambda: False)
+                np.testing.assert_array_equal(fast, filters.corrections(cells, table))
 
 
 def test_sums_stay_in_32_bits() -> None:

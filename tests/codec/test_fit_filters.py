@@ -24,7 +24,7 @@ def example(number: int, rippled: bool = True) -> fit_filters.Example:
 
 def errors(weights: np.ndarray, one: fit_filters.Example) -> tuple[float, float]:
     valid = np.ones(one.original.shape[1:], np.bool_)
-    found = filters.filtered(one.samples, valid, one.steps, weights.astype(np.int32))
+    found = filters.filtered(one.samples, valid, one.steps, weights.astype(np.int16))
     before, after = (float(np.square(a - one.original).mean()) for a in (one.samples, found))
     return before, after
 

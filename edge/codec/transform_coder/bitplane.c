@@ -32,7 +32,7 @@ static const uint8_t CELL_SEGMENT_OF[ALL_CLASSES] = {FAR, FAR, FAR, NEAR, NEAR, 
 static inline uint32_t segment_of(const coder_t *c, const view_t *view, uint32_t y, uint32_t x)
 {
     if (view->known[y * view->stride + x]) return REFINE;
-    return SEGMENT_OF[log_class(look_around(view, y, x).all >> (c->plane + 1), ALL_CLASSES - 1)];
+    return SEGMENT_OF[fine_class(look_around(view, y, x).all >> (c->plane + 1))];
 }
 
 /* Where an entry of a segment is listed: a trellis runs through plane 0 in one go. */
@@ -46,7 +46,7 @@ static uint8_t *classify_subband(const coder_t *c, const subband_t *b, uint8_t *
         for (uint32_t cx = 0; cx * CELL < b->width; cx++) {
             if (!c->cell[b->cell_offset + cy * b->cell_stride + cx]) {
                 if (!open_places(c, b, cy, cx)) continue;
-                *note = CELL_SEGMENT_OF[log_class(cell_surroundings(c, b, cy, cx) >> (c->plane + 1), ALL_CLASSES - 1)];
+                *note = CELL_SEGMENT_OF[fine_class(cell_surroundings(c, b, cy, cx) >> (c->plane + 1))];
                 count[list_of(c, *note++)]++;
                 continue;
             }

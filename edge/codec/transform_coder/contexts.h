@@ -29,15 +29,30 @@ static inline uint32_t log_class(uint32_t x, uint32_t most)
     return c < most ? c : most;
 }
 
-/* Seven classes of a magnitude in 1/64. */
-static inline uint32_t coarse_class(uint32_t x)
-{
-    static const uint8_t classes[24] = {0, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 4, 4, 4, 5, 5, 5, 6, 6, 6, 6};
-    return classes[log_class(x, 23)];
-}
+/* The same of a sum of magnitudes in 1/64 from tables, as most decisions ask for several: log_class itself (at most 23), one of
+ * seven classes and one of five. */
+#define T2(v) v, v
+#define T4(v) T2(v), T2(v)
+#define T8(v) T4(v), T4(v)
+#define T16(v) T8(v), T8(v)
+#define T32(v) T16(v), T16(v)
+#define T64(v) T32(v), T32(v)
+#define T128(v) T64(v), T64(v)
+#define T256(v) T128(v), T128(v)
+#define T512(v) T256(v), T256(v)
+#define BY_CLASS(f) f(0), f(1), f(3), f(4), T2(f(5)), T2(f(6)), T4(f(7)), T4(f(8)), T8(f(9)), T8(f(10)), T16(f(11)), T16(f(12)), \
+    T32(f(13)), T32(f(14)), T64(f(15)), T64(f(16)), T128(f(17)), T128(f(18)), T256(f(19)), T256(f(20)), T512(f(21)), T512(f(22)), f(23)
+#define FINE_OF(c) c
+#define COARSE_OF(c) ((c) < 1 ? 0 : (c) < 7 ? 1 : (c) < 11 ? 2 : (c) < 14 ? 3 : (c) < 17 ? 4 : (c) < 20 ? 5 : 6)
+#define COARSER_OF(c) ((COARSE_OF(c) * 4 + 5) / 6)
+#define MOST_SUM 2048u /* from here on every class is the last one */
+static const uint8_t FINE[] = {BY_CLASS(FINE_OF)}, COARSE[] = {BY_CLASS(COARSE_OF)}, COARSER[] = {BY_CLASS(COARSER_OF)};
+_Static_assert(sizeof FINE == MOST_SUM + 1, "a class for every sum");
 
-/* Five of them. */
-static inline uint32_t coarser_class(uint32_t x) { return (coarse_class(x) * 4 + 5) / 6; }
+static inline uint32_t in_table(const uint8_t *classes, uint32_t x) { return classes[x < MOST_SUM ? x : MOST_SUM]; }
+static inline uint32_t fine_class(uint32_t x) { return in_table(FINE, x); }
+static inline uint32_t coarse_class(uint32_t x) { return in_table(COARSE, x); }
+static inline uint32_t coarser_class(uint32_t x) { return in_table(COARSER, x); }
 
 /* Weights of magnitudes in what is expected, in 1/64, sum <= 127: two along the edges of a kind, two across, four
  * diagonal, parent, first, its four neighbours, second, sibling, other. Least squares on training scenes. */
@@ -57,8 +72,8 @@ static const int8_t SIGNED_WEIGHTS[4][2][3] = {
     {{-19, -20, -8}, {-6, -4, 0}},
 };
 
-/* What is known around a place: magnitudes, doubled; `all`, `space`, `cross` and the signed `predicted` weighted. */
-typedef struct { uint32_t all, space, cross, along, across, diagonal, parent; int32_t predicted; } around_t;
+/* What is known around a place: magnitudes, doubled; `all`, `space` and `cross` weighted. */
+typedef struct { uint32_t all, space, cross, along, across, diagonal, parent; } around_t;
 
 static inline uint32_t magnitude(int32_t v) { return (uint32_t)(v < 0 ? -v : v); }
 
@@ -102,17 +117,13 @@ static inline around_t look_around(const view_t *view, ptrdiff_t y, ptrdiff_t x)
 {
     uint32_t kind = view->b->kind;
     const uint8_t *w = WEIGHTS[kind];
-    const int8_t *g = SIGNED_WEIGHTS[kind][view->b->level > 0];
     ptrdiff_t s = view->stride, fs = view->first_stride;
     const int32_t *k = view->known + y * s + x, *f = view->first + y * fs + x;
-    int32_t west = k[-1], east = k[1], north = k[-s], south = k[s];
-    int32_t nw = k[-s - 1], ne = k[-s + 1], sw = k[s - 1], se = k[s + 1];
-    uint32_t h = magnitude(west) + magnitude(east), v = magnitude(north) + magnitude(south);
+    uint32_t h = magnitude(k[-1]) + magnitude(k[1]), v = magnitude(k[-s]) + magnitude(k[s]);
     around_t a;
     a.along = kind == LH ? h : v;
     a.across = kind == LH ? v : h;
-    a.diagonal = magnitude(nw) + magnitude(ne) + magnitude(sw) + magnitude(se);
-    a.predicted = g[0] * (west + east) + g[1] * (north + south) + g[2] * (nw + ne + sw + se);
+    a.diagonal = magnitude(k[-s - 1]) + magnitude(k[-s + 1]) + magnitude(k[s - 1]) + magnitude(k[s + 1]);
     a.parent = magnitude(view->parent[(y >> 1) * view->parent_stride + (x >> 1)]);
     a.space = w[0] * a.along + w[1] * a.across + w[2] * a.diagonal;
     a.cross = w[4] * magnitude(f[0])
@@ -122,6 +133,15 @@ static inline around_t look_around(const view_t *view, ptrdiff_t y, ptrdiff_t x)
           + w[7] * magnitude(view->sibling[y * view->sibling_stride + x])
           + w[8] * magnitude(view->other[y * view->other_stride + x]);
     return a;
+}
+
+/* The value that signed neighbours predict, in 1/64 of what is doubled. */
+static inline int32_t predicted_value(const view_t *view, ptrdiff_t y, ptrdiff_t x)
+{
+    const int8_t *g = SIGNED_WEIGHTS[view->b->kind][view->b->level > 0];
+    ptrdiff_t s = view->stride;
+    const int32_t *k = view->known + y * s + x;
+    return g[0] * (k[-1] + k[1]) + g[1] * (k[-s] + k[s]) + g[2] * (k[-s - 1] + k[-s + 1] + k[s - 1] + k[s + 1]);
 }
 
 static inline uint32_t kind_class(const subband_t *b) { return b->kind == LL ? 0 : b->kind == HH ? 2 : 1; }

@@ -38,8 +38,11 @@ static inline int magnitude_bit(const coder_t *c, uint32_t at)
 static inline int sign_of(int32_t v) { return (v > 0) - (v < 0); }
 
 /* A coefficient has been found: its sign follows. Contexts are mirrored where the neighbours predict a negative value. */
-static void code_sign(coder_t *c, const subband_t *b, uint32_t at, int32_t predicted)
+static void code_sign(coder_t *c, const view_t *view, uint32_t y, uint32_t x)
 {
+    const subband_t *b = view->b;
+    uint32_t at = b->offset + y * b->stride + x;
+    int32_t predicted = predicted_value(view, y, x);
     const int32_t *k = c->known + at;
     ptrdiff_t s = b->stride;
     int mirror = predicted < 0 ? -1 : 1;
@@ -76,7 +79,7 @@ static void code_significance(coder_t *c, const view_t *view, uint32_t y, uint32
     uint32_t at = b->offset + y * b->stride + x;
     around_t a = look_around(view, y, x);
     int p = c->plane + 1; /* what is known is doubled */
-    uint32_t all = log_class(a.all >> p, ALL_CLASSES - 1);
+    uint32_t all = fine_class(a.all >> p);
     inputs_t i = {{
         c->states + AT_ALL + group_class(b) * ALL_CLASSES + all,
         c->states + AT_SPACE + (coarse_class(8 * a.along >> p) * 7 + coarse_class(8 * a.across >> p)) * 5
@@ -95,7 +98,7 @@ static void code_significance(coder_t *c, const view_t *view, uint32_t y, uint32
         i.states[i.n++] = date + AT_DATE_POINT + (b->level * 144 + there) * 5 + coarser_class(a.all >> p);
     }
     int bit = decide(c, magnitude_bit(c, at), &i);
-    if (bit && c->rc.settled) code_sign(c, b, at, a.predicted);
+    if (bit && c->rc.settled) code_sign(c, view, y, x);
     turn(c, at, bit);
 }
 
@@ -120,7 +123,7 @@ static void code_refinement(coder_t *c, const view_t *view, uint32_t y, uint32_t
         inputs_t i = {{
             c->states + AT_REFINE + age * 12 + log_class(a.all >> (top + 1), 11),
             c->states + AT_REFINE_OFFSET + (group_class(b) * MIXED_AGES + age) * 16
-                + offset_class(a.predicted, c->known[at], c->plane),
+                + offset_class(predicted_value(view, y, x), c->known[at], c->plane),
         }, 2, SET_REFINE + age};
         if (turning(c)) {
             uint32_t turned = QUANTISER(c->state) * MIXED_AGES;
@@ -204,7 +207,7 @@ static void code_new_cell(coder_t *c, const view_t *view, uint32_t cy, uint32_t 
             int bit = 1, p = c->plane + 1; /* the last one must be it when no other was */
             around_t a = look_around(view, y, x);
             if (left > 1 || n > 0) {
-                uint32_t found = n < 2 ? n : 2, all = log_class(a.all >> p, ALL_CLASSES - 1);
+                uint32_t found = n < 2 ? n : 2, all = fine_class(a.all >> p);
                 inputs_t i = {{
                     c->states + AT_NEW_ALL + group_class(b) * ALL_CLASSES + all,
                     c->states + AT_NEW + (found * 4 + (left - 1) / 4) * 3 + b->level,
@@ -223,7 +226,7 @@ static void code_new_cell(coder_t *c, const view_t *view, uint32_t cy, uint32_t 
                 }
                 bit = decide(c, magnitude_bit(c, at), &i);
             }
-            if (bit && c->rc.settled) code_sign(c, b, at, a.predicted);
+            if (bit && c->rc.settled) code_sign(c, view, y, x);
             turn(c, at, bit);
             if (!c->rc.settled) return;
             n += (uint32_t)bit;
@@ -261,7 +264,7 @@ static void code_cell(coder_t *c, const view_t *view, uint32_t cy, uint32_t cx)
     if (b->parent != NONE) parent = cell_age(c, c->bands + b->parent, cy >> 1, cx >> 1);
     if (b->first != NONE) first = cell_age(c, c->bands + b->first, cy, cx);
     if (b->sibling != NONE) sibling = cell_age(c, c->bands + b->sibling, cy, cx) != 0;
-    uint32_t around = log_class(cell_surroundings(c, b, cy, cx) >> (c->plane + 1), ALL_CLASSES - 1);
+    uint32_t around = fine_class(cell_surroundings(c, b, cy, cx) >> (c->plane + 1));
     inputs_t i = {{
         c->states + AT_CELL_NEAR + ((near * 3 + parent) * 3 + first) * 2 + sibling,
         c->states + AT_CELL_FOUR + (beside * 3 + parent) * 3 + kind_class(b),
@@ -270,7 +273,7 @@ static void code_cell(coder_t *c, const view_t *view, uint32_t cy, uint32_t cx)
     }, 4, SET_CELL + b->level};
     prob_t *date = beside_date(c, &i, b->offset + cy * CELL * b->stride + cx * CELL);
     if (date) {
-        uint32_t there = log_class(c->date_cell[cell] >> (c->plane + 1), ALL_CLASSES - 1);
+        uint32_t there = fine_class(c->date_cell[cell] >> (c->plane + 1));
         i.states[i.n++] = date + AT_DATE_CELL + (group_class(b) * ALL_CLASSES + there) * 5 + near;
         i.states[i.n++] = date + AT_DATE_CELL_SUM + (b->level * ALL_CLASSES + there) * 12 + around / 2;
     }

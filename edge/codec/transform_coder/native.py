@@ -53,6 +53,9 @@ def _library() -> ctypes.CDLL:
         "sp_bitplane_middles": (None, [p, p, u32, p]),
         "sp_bitplane_estimate": (None, [p, u32, p, p, p, ctypes.c_float, p]),
         "sp_bitplane_decode": (ctypes.c_int, [job, p, size, p, u32, p, p, p]),
+        "sp_filter_workspace": (size, [u32]),
+        "sp_filter_classes": (ctypes.c_int32, [p, u32, u32, p, p, p]),
+        "sp_filter_add": (None, [p, u32, u32, p, p, p]),
         "sp_trellis_workspace": (ctypes.c_size_t, [u32]),
         "sp_trellis_choose": (None, [p, u32, p, p, ctypes.c_float, ctypes.c_float, p, u32, p, p]),
         "sp_trellis_count": (None, [p, u32, p, ctypes.c_float, p, p]),
@@ -283,6 +286,26 @@ def estimate(
     given = [np.ascontiguousarray(a) for a in (subbands, middles, bits, tables)]
     bands, known, known_bits, weights = (a.ctypes.data for a in given)
     _library().sp_bitplane_estimate(bands, len(subbands), known, known_bits, weights, float(unit), out.ctypes.data)
+    return out
+
+
+def filter_classes(padded: NDArray[np.int32], whole: NDArray[np.bool_]) -> tuple[int, NDArray[np.uint8]]:
+    """sp_filter_classes of a band in units, padded as codec/filters.py does: of the tile and of every place (h, w)."""
+    height, width = whole.shape
+    classes, work = np.empty((height, width), np.uint8), np.empty(_library().sp_filter_workspace(width), np.int32)
+    units, counts = np.ascontiguousarray(padded, np.int32), np.ascontiguousarray(whole).view(np.uint8)
+    places = (a.ctypes.data for a in (counts, work, classes))
+    return _library().sp_filter_classes(units.ctypes.data, height, width, *places), classes
+
+
+def filter_add(padded: NDArray[np.int32], classes: NDArray[np.uint8], weights: NDArray[np.int16]) -> NDArray[np.int32]:
+    """sp_filter_add, (h, w); weights (classes, taps). Raises TypeError for weights of more bits."""
+    if weights.dtype != np.int16:
+        raise TypeError(f"weights of filters are int16, not {weights.dtype}")
+    out = np.empty(classes.shape, np.int32)
+    given = [np.ascontiguousarray(a) for a in (padded, classes, weights)]
+    units, kinds, table = (a.ctypes.data for a in given)
+    _library().sp_filter_add(units, *classes.shape, kinds, table, out.ctypes.data)
     return out
 
 
