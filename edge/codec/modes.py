@@ -141,6 +141,7 @@ def image_error(
     heaviest bands.
     """
     difference = (image.astype(np.float64) - counts) * weights.factors
-    errors = (difference[:, valid] ** 2).sum(axis=1)
+    known = difference.reshape(len(image), -1) if valid.all() else difference[:, valid]
+    errors = np.square(known, out=known).sum(axis=1)
     parts = [errors.sum(), errors[list(weights.heaviest)].sum()] if weights.level else [errors.sum()]
     return float(np.log2(np.maximum(parts, LEAST_ERROR)).mean())

@@ -214,7 +214,7 @@ def filled_tile(tile: Frame) -> Frame:
 
 def _mask_of(image: NDArray[np.generic], tile: Frame) -> float:
     """Share of valid pixels whose water mask the image keeps."""
-    return agreement(tile.bands, tile.data[:, tile.valid], image[:, tile.valid])
+    return agreement(tile.bands, tile.data, image, tile.valid)
 
 
 def _cost_of(image: NDArray[np.generic], tile: Frame, weighing: Weighing) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,9 @@ QUARTERS = (1.0, 1.189207115002721, 1.4142135623730951, 1.6817928305074290)
 # 1 / n! of the odd and the even powers, highest first: beyond a quarter turn's last bit.
 _SINE = tuple((-1.0) ** (n // 2) / math.factorial(n) for n in range(23, 0, -2))
 _COSINE = tuple((-1.0) ** (n // 2) / math.factorial(n) for n in range(24, -1, -2))
+
+
+Reals = TypeVar("Reals", float, NDArray[np.float64])
 
 
 def power_of_two(quarters: int) -> float:
@@ -34,8 +38,17 @@ def turn_of(angle: int, bits: int) -> tuple[float, float]:
     return _series(_COSINE, x * x), x * _series(_SINE, x * x)
 
 
-def _series(factors: tuple[float, ...], x: float) -> float:
-    value = 0.0
+@lru_cache(maxsize=8)
+def turns(bits: int) -> NDArray[np.float64]:
+    """(2^bits + 1, 2), not to be written to: `turn_of` every angle from -2^(bits - 1) to 2^(bits - 1)."""
+    x = np.arange(-(1 << bits - 1), (1 << bits - 1) + 1) * (math.pi / (1 << bits))
+    found = np.stack([_series(_COSINE, x * x), x * _series(_SINE, x * x)], axis=1)
+    found.flags.writeable = False
+    return found
+
+
+def _series(factors: tuple[float, ...], x: Reals) -> Reals:
+    value = 0.0 * x
     for factor in factors:
         value = value * x + factor
     return value

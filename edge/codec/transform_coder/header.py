@@ -11,13 +11,13 @@ class BitWriter:
     """Collects bits, high first."""
 
     def __init__(self) -> None:
-        self._bits: list[int] = []
+        self._value, self._count = 0, 0
 
     def put(self, value: int, bits: int) -> None:
         """`value` in `bits` bits."""
         if not 0 <= value < 1 << bits:
             raise ValueError(f"expected a value of {bits} bits, found {value}")
-        self._bits += [value >> i & 1 for i in range(bits - 1, -1, -1)]
+        self._value, self._count = self._value << bits | value, self._count + bits
 
     def put_signed(self, value: int, order: int) -> None:
         """A signed number as Exp-Golomb code of its zigzag form (0, -1, 1, -2, ...), small ones in 1 + order bits."""
@@ -27,12 +27,12 @@ class BitWriter:
         self.put(raised - (1 << length), length)
 
     def __len__(self) -> int:
-        return len(self._bits)
+        return self._count
 
     def bytes(self) -> bytes:
         """The bits, filled up with zeros to whole bytes."""
-        bits = self._bits + [0] * (-len(self._bits) % 8)
-        return bytes(int("".join(map(str, bits[i : i + 8])), 2) for i in range(0, len(bits), 8))
+        left = -self._count % 8
+        return (self._value << left).to_bytes((self._count + left) // 8, "big")
 
 
 class BitReader:
@@ -43,13 +43,11 @@ class BitReader:
 
     def get(self, bits: int) -> int:
         """`bits` bits as a number."""
-        value = 0
-        for _ in range(bits):
-            if self._at >= 8 * len(self._data):
-                raise BitsEnded
-            value = value << 1 | self._data[self._at >> 3] >> (7 - self._at % 8) & 1
-            self._at += 1
-        return value
+        start, self._at = self._at, self._at + bits
+        if self._at > 8 * len(self._data):
+            raise BitsEnded
+        value = int.from_bytes(self._data[start >> 3 : self._at + 7 >> 3], "big")
+        return value >> (-self._at % 8) & ((1 << bits) - 1)
 
     def get_signed(self, order: int) -> int:
         """As BitWriter.put_signed. Numbers beyond 40 bits end the header: no encoder writes them."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -45,6 +46,8 @@ def _library() -> ctypes.CDLL:
         "sp_shaped_forward": (None, [p, p, u32, u32, u32, p, p, p]),
         "sp_shaped_inverse": (None, [p, p, u32, u32, u32, p, p, p]),
         "sp_spectral_inverse": (None, [p, u32, p, p, size, size]),
+        "sp_spectral_angles": (None, [p, u32, p, ctypes.c_int32, p]),
+        "sp_spectral_basis": (None, [p, u32, p, ctypes.c_int32, p]),
         "sp_bitplane_constants": (None, [p]),
         "sp_bitplane_tables": (None, [p]),
         "sp_bitplane_workspace": (size, [u32, u32, u32, ctypes.c_int]),
@@ -117,6 +120,21 @@ def spectral_inverse(
         components.shape[1],
         stop - start,
     )
+
+
+def spectral_angles(basis: NDArray[np.float64], turns: NDArray[np.float64]) -> NDArray[np.int32]:
+    """sp_spectral_angles; turns: exact.py's `turns`."""
+    size, rows = len(basis), np.array(basis, np.float64, order="C")
+    angles = np.empty(size * (size - 1) // 2, np.int32)
+    _library().sp_spectral_angles(rows.ctypes.data, size, turns.ctypes.data, len(turns) // 2, angles.ctypes.data)
+    return angles
+
+
+def spectral_basis(angles: Sequence[int], size: int, turns: NDArray[np.float64]) -> NDArray[np.float64]:
+    """sp_spectral_basis."""
+    rows, given = np.eye(size), np.array(angles, np.int32)
+    _library().sp_spectral_basis(rows.ctypes.data, size, turns.ctypes.data, len(turns) // 2, given.ctypes.data)
+    return rows
 
 
 @lru_cache(maxsize=1)

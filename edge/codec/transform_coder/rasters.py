@@ -34,9 +34,8 @@ class Grid:
 
     def repeat(self, cells: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
         """(..., h, w) cells -> (..., height, width) pixels."""
-        rows = (np.arange(height) + self.top) // self.factor
-        columns = (np.arange(width) + self.left) // self.factor
-        return np.asarray(cells[..., rows[:, None], columns])
+        columns = np.repeat(cells, self.factor, axis=-1)[..., self.left : self.left + width]
+        return np.repeat(columns, self.factor, axis=-2)[..., self.top : self.top + height, :]
 
     def cells(self, pixels: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
         """(C, H, W) pixels, alike in every cell where valid, and their validity -> (C, h, w), smooth where none is."""

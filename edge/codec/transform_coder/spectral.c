@@ -1,6 +1,6 @@
-/* Spectral bases undone, float32: every band is the sum of the components times their factors, components in rising
- * order, each product rounded and each sum rounded. spectral.py is the same in numpy: with IEEE arithmetic and no contraction
- * both give the same bits, on every machine. */
+/* Spectral bases as angles of plane rotations, float64, and undone, float32. Undone: every band is the sum of the components times their
+ * factors, components in rising order, each product rounded and each sum rounded. spectral.py is the same in Python: with IEEE arithmetic
+ * and no contraction both give the same bits, on every machine. */
 #include "exact.h"
 
 enum { BLOCK = 512, MAX_SIZE = 16 };
@@ -52,4 +52,56 @@ API void sp_spectral_inverse(const float *basis, uint32_t size, const float *com
             add_up(bands + b * stride + start, used, factor, count, width);
         }
     }
+}
+
+static inline void turn(double *a, double *b, uint32_t size, double c, double s)
+{
+    for (uint32_t n = 0; n < size; n++) {
+        double x = a[n], y = b[n];
+        a[n] = c * x - s * y;
+        b[n] = s * x + c * y;
+    }
+}
+
+/* The angle of the point (x, y), x not below 0, among -half ... half - 1: of the two that it lies between the nearer one. */
+static int32_t nearest_angle(double x, double y, const double *turns, int32_t half)
+{
+    int32_t low = -half, high = half;
+    if (x == 0 && y == 0) return 0;
+#define BEYOND(angle) (y * turns[2 * ((angle) + half)] - x * turns[2 * ((angle) + half) + 1]) /* sine of how far, by its length */
+    while (high - low > 1) {
+        int32_t middle = low + (high - low) / 2;
+        if (BEYOND(middle) >= 0) low = middle;
+        else high = middle;
+    }
+    return high < half && -BEYOND(high) < BEYOND(low) ? high : low;
+#undef BEYOND
+}
+
+/* Angles of the orthonormal `rows` (size, size), columns its vectors, in the order of spectral.py's `angles_of`; `rows` are used up.
+ * turns: cosine and sine of the angles -half ... half, a quarter turn each way. */
+API void sp_spectral_angles(double *rows, uint32_t size, const double *turns, int32_t half, int32_t *angles)
+{
+    for (uint32_t j = 0; j + 1 < size; j++) {
+        double *own = rows + j * size;
+        if (own[j] < 0) /* a vector's sign is free: every angle is within a quarter turn */
+            for (uint32_t n = 0; n < size; n++) rows[n * size + j] = -rows[n * size + j];
+        for (uint32_t i = j + 1; i < size; i++) {
+            double *other = rows + i * size;
+            int32_t angle = nearest_angle(own[j], other[j], turns, half);
+            *angles++ = angle;
+            turn(own, other, size, turns[2 * (half - angle)], turns[2 * (half - angle) + 1]);
+        }
+    }
+}
+
+/* Turns `rows`, the identity, into the basis (size, size) of its angles. */
+API void sp_spectral_basis(double *rows, uint32_t size, const double *turns, int32_t half, const int32_t *angles)
+{
+    const int32_t *angle = angles + size * (size - 1) / 2;
+    for (uint32_t j = size; j-- > 0;)
+        for (uint32_t i = size; i-- > j + 1;) {
+            const double *by = turns + 2 * (*--angle + half);
+            turn(rows + j * size, rows + i * size, size, by[0], by[1]);
+        }
 }

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swathpack.edge.codec.transform_coder import native
-from swathpack.edge.codec.transform_coder.exact import eigenvectors, turn_of
+from swathpack.edge.codec.transform_coder.exact import eigenvectors, turn_of, turns
 from swathpack.edge.codec.transform_coder.header import BitReader, BitWriter
 from swathpack.edge.codec.transform_coder.layout import Pyramid
 
@@ -32,6 +32,8 @@ def angles_of(basis: Matrix, bits: int) -> list[int]:
 
     Column by column: its entries below the diagonal are turned away, with the angles as they will be known.
     """
+    if native.available():
+        return [int(angle) for angle in native.spectral_angles(basis, turns(bits))]
     rest, angles = basis.tolist(), []
     unit, half, size = math.pi / (1 << bits), 1 << (bits - 1), len(basis)
     for j in range(size - 1):
@@ -39,7 +41,8 @@ def angles_of(basis: Matrix, bits: int) -> list[int]:
             for row in rest:
                 row[j] = -row[j]
         for i in range(j + 1, size):
-            angle = min(max(round(math.atan2(rest[i][j], rest[j][j]) / unit), -half), half - 1)
+            x, y = rest[j][j] + 0.0, rest[i][j]  # never -0: where both are zero there is nothing to turn
+            angle = min(max(round(math.atan2(y, x) / unit), -half), half - 1)
             angles.append(angle)
             _turn(rest, j, i, -angle, bits)
     return angles
@@ -50,13 +53,16 @@ def basis_of(angles: Sequence[int], size: int, bits: int) -> Matrix:
     return _basis_of(tuple(angles), size, bits)
 
 
-@lru_cache(maxsize=64)  # the head of one tile is read several times
+@lru_cache(maxsize=256)  # the head of one tile is read several times
 def _basis_of(angles: tuple[int, ...], size: int, bits: int) -> Matrix:
-    basis = np.eye(size).tolist()
-    pairs = [(j, i) for j in range(size - 1) for i in range(j + 1, size)]
-    for (j, i), angle in zip(reversed(pairs), reversed(angles)):
-        _turn(basis, j, i, angle, bits)
-    found = np.array(basis)
+    if native.available():
+        found = native.spectral_basis(angles, size, turns(bits))
+    else:
+        rows = np.eye(size).tolist()
+        pairs = [(j, i) for j in range(size - 1) for i in range(j + 1, size)]
+        for (j, i), angle in zip(reversed(pairs), reversed(angles)):
+            _turn(rows, j, i, angle, bits)
+        found = np.array(rows)
     found.flags.writeable = False
     return found
 

@@ -57,6 +57,15 @@ _NO_TARGETS = np.zeros(0, np.uint64)
 
 
 @dataclass(frozen=True, eq=False)
+class _Made:
+    """A payload, its head, and of how many bytes that is."""
+
+    payload: bytes
+    head: Head
+    front: int
+
+
+@dataclass(frozen=True, eq=False)
 class _Coding:
     """Coefficients (n_values,) in DN of one tile, and the head of the payload that it has. valid: (H, W). shapes: of the rasters, where
     the other pixels are left out, and holes: see `bitplane.encode`. earlier: the date that it is coded beside.
@@ -72,44 +81,31 @@ class _Coding:
     earlier: Earlier | None
     worth: float = WORTH
 
-    def at(self, index: int, fine: int) -> bytes:
+    def at(self, index: int, fine: int) -> _Made:
         """The payload with a trellis of that step."""
         head = replace(self.head, step=index, fine=fine)
         costs = bitplane.trellis_costs()
         found = native.choose_indices(self.layout.subbands, self.values, head.step_dn, self.worth, costs, self.holes)
         scaled, planes = scaled_indices(found)
-        front = write_head(replace(head, planes=planes), len(self.head.means), self.expected)
+        head = replace(head, planes=planes)
+        front = write_head(head, len(self.head.means), self.expected)
         most = 4 * len(found) + 4096
         beside = None if self.earlier is None else self.earlier.beside(head, self.layout)
         body, _, _ = bitplane.encode(self.layout, planes, scaled, most, _NO_TARGETS, self.holes, True, beside)
-        return front + body
+        return _Made(front + body, head, len(front))
 
-    def compensating(self, payload: bytes, shapes: Sequence[RasterShape]) -> _Coding:
+    def compensating(self, made: _Made, shapes: Sequence[RasterShape]) -> _Coding:
         """The same with coefficients that make up for those of which a payload of it tells nothing. What they would have to be were
         they alone is too much: they overlap, and are coarse.
         """
-        said, start = self.said_by(payload)
-        head = replace(self.head, step=said.step, fine=said.fine)
+        head, body = made.head, made.payload[made.front :]
         beside = None if self.earlier is None else self.earlier.beside(head, self.layout)
-        known = bitplane.decode(self.layout, said.planes, payload[start:], _NO_TARGETS, self.holes, True, beside)[:2]
+        known = bitplane.decode(self.layout, head.planes, body, _NO_TARGETS, self.holes, True, beside)[:2]
         drawn = bitplane.estimate(self.layout, *known, head.step_dn, True)
         missing = np.where(known[0] == 0, self.values - drawn, np.float32(0))
         more = made_up(head.parts, shapes, self.valid, self.layout.gather(missing, head.pyramids))
         added = np.where(known[0] == 0, np.float32(0), np.float32(COMPENSATED) * self.layout.scatter(more))
         return replace(self, values=self.values + added)
-
-    def said_by(self, payload: bytes) -> tuple[Head, int]:
-        """The head of a payload of the tile, and how many bytes it takes."""
-        reader, (height, width) = BitReader(payload), self.valid.shape
-        return read_head(reader, (len(self.head.means), height, width), self.expected), reader.bytes_read
-
-    def tells(self, payload: bytes) -> bool:
-        """Whether the head is all there: near the smallest budgets a payload that is cut may end in it."""
-        try:
-            self.said_by(payload)
-        except BitsEnded:
-            return False
-        return True
 
     @property
     def finest(self) -> float:
@@ -173,18 +169,17 @@ def refine_payloads(
     for worth in worths:
         own, power = replace(coding, worth=worth), (WORTH / worth) ** STEP_BY_WORTH
         made = _refined(own, len(payload), usual * power)
-        found.append(made)
-        usual = usual if made is None else coding.said_by(made)[0].step_dn / power
+        found.append(None if made is None else made.payload)
+        usual = usual if made is None else made.head.step_dn / power
     return found
 
 
-def _refined(coding: _Coding, room: int, step: float) -> bytes | None:
+def _refined(coding: _Coding, room: int, step: float) -> _Made | None:
     """The payload that fills the room, from a guess of its step."""
     found = _fitted(coding, room, step)
     if found is None or coding.shapes is None:
         return found
-    better = coding.compensating(found, coding.shapes)
-    return _fitted(better, room, coding.said_by(found)[0].step_dn)
+    return _fitted(coding.compensating(found, coding.shapes), room, found.head.step_dn)
 
 
 def _coding_of(
@@ -224,21 +219,24 @@ def _predicted(head: Head, earlier: Earlier) -> list[NDArray[np.float32]]:
     return [head.prediction.of(n, bands, part.raster, part.pyramid) for n, (part, bands) in every]
 
 
-def _fitted(coding: _Coding, room: int, step: float) -> bytes | None:
+def _fitted(coding: _Coding, room: int, step: float) -> _Made | None:
     """The payload of the step, about that one, that takes just `room` bytes; None where none comes near."""
-    best, seen = b"", dict[tuple[int, int], int]()
+    best, seen = None, dict[tuple[int, int], int]()
     for _ in range(ROUNDS):
         place = _nearest(max(step, coding.finest))
         if place in seen:
             break
         made = coding.at(*place)
-        seen[place] = len(made)
-        if _fit(len(made), room) > _fit(len(best), room):
+        seen[place] = size = len(made.payload)
+        if best is None or _fit(size, room) > _fit(len(best.payload), room):
             best = made
-        if SHORTEST * room <= len(made) <= LONGEST * room:
+        if SHORTEST * room <= size <= LONGEST * room:
             break
         step = _next_step(coding, [(trellis_step(*each), size) for each, size in seen.items()], room)
-    return best[:room] if best and _fit(len(best), room) > 0 and coding.tells(best[:room]) else None
+    # Near the smallest budgets a payload that is cut may end in its head.
+    if best is None or _fit(len(best.payload), room) <= 0 or best.front > room:
+        return None
+    return replace(best, payload=best.payload[:room])
 
 
 def _fit(size: int, room: int) -> float:

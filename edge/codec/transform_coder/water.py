@@ -33,9 +33,16 @@ def edge_share(pair: tuple[Counts, Counts] | None) -> float:
     return float((EDGE * np.abs(green - infrared) < green + infrared).mean())
 
 
-def agreement(names: Sequence[str], counts: NDArray[np.generic], image: NDArray[np.generic]) -> float:
-    """Share of pixels whose mask is the same in counts (C, ...) and an image of them; 1 where there is no mask."""
+def agreement(
+    names: Sequence[str],
+    counts: NDArray[np.generic],
+    image: NDArray[np.generic],
+    valid: NDArray[np.bool_] | None = None,
+) -> float:
+    """Share of (valid) pixels whose mask is the same in counts (C, ...) and an image of them; 1 where there is no mask."""
     before, after = pair_of(names, counts), pair_of(names, image)
-    if before is None or after is None or not before[0].size:
+    if before is None or after is None:
         return 1.0
-    return float(((before[0] > before[1]) == (after[0] > after[1])).mean())
+    same = (before[0] > before[1]) == (after[0] > after[1])
+    same = same if valid is None else same[valid]
+    return float(same.mean()) if same.size else 1.0
