@@ -4,6 +4,7 @@
     python -m swathpack.tools.bench.transform_coder ../shared/data --sets B08,4 --bppb 0.1,1 --cubes
     python -m swathpack.tools.bench.transform_coder ../shared/data --sensors      # the files in sensors/
     python -m swathpack.tools.bench.transform_coder ../shared/data --peers all --out runs/rates   # tables and charts
+    python -m swathpack.tools.bench.transform_coder ../shared/data --flown        # what boards send, of as many bytes
 
 One date of every cube that has the bands. RMSE in DN over valid pixels at equal bytes, all side information counted: ours
 from real prefixes of real payloads, in tiles as large as files have them with one slope for all, filtered as they are drawn; peers
@@ -48,20 +49,21 @@ SETS: dict[str, tuple[str, ...]] = {
     "12": BANDS,
     "13": (*BANDS[:10], "B10", *BANDS[10:]),
 }
+FLOWN_SIDE = 256  # of what flies, unless a mission says otherwise
 RATES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 3.0)
 
 
 # ------------------------------------------------------------------------------------------------------- ours
 
 
-def ours(scene: Scene, rates: tuple[float, ...]) -> list[float]:
-    """RMSE at each rate; nan where the bytes do not even hold the headers."""
+def ours(scene: Scene, rates: tuple[float, ...], flown: bool = False) -> list[float]:
+    """RMSE at each rate; nan where the bytes do not even hold the headers. flown: as boards code."""
     coded: dict[int, tuple[list[TileWindow], list[CodedTile]]] = {}
-    return [_at(scene, rate, coded) for rate in rates]
+    return [_at(scene, rate, coded, flown) for rate in rates]
 
 
-def _at(scene: Scene, rate: float, coded: dict[int, tuple[list[TileWindow], list[CodedTile]]]) -> float:
-    side = side_at(scene, rate)
+def _at(scene: Scene, rate: float, coded: dict[int, tuple[list[TileWindow], list[CodedTile]]], flown: bool) -> float:
+    side = FLOWN_SIDE if flown else side_at(scene, rate)
     if side not in coded:
         windows = list(tile_windows(scene.data.shape[1], scene.data.shape[2], side))
         coded[side] = windows, [_coded(scene, window) for window in windows]
@@ -71,7 +73,8 @@ def _at(scene: Scene, rate: float, coded: dict[int, tuple[list[TileWindow], list
     decoded, started = np.zeros(scene.data.shape, np.float32), True
     for window, tile, size in zip(windows, tiles, given):
         valid = np.asarray(window.of(scene.valid), np.bool_)
-        drawn = best_of(tile.payload[:size], window.of(scene.data), valid, scene.names)
+        part, payload = window.of(scene.data), tile.payload[:size]
+        drawn = decode_tile(payload, part.shape, scene.names) if flown else best_of(payload, part, valid, scene.names)
         window.of(decoded)[:] = filtered(drawn.samples, valid, drawn.steps)
         started &= drawn.started
     return rmse(scene, np.clip(np.rint(decoded), 0, 65535)) if started else float("nan")
@@ -131,13 +134,18 @@ def sensor_scenes(folder: Path) -> Iterator[Scene]:
 
 
 def compare(
-    title: str, scenes: list[Scene], peers: tuple[str, ...], rates: tuple[float, ...], keep: Path | None = None
+    title: str,
+    scenes: list[Scene],
+    peers: tuple[str, ...],
+    rates: tuple[float, ...],
+    keep: Path | None = None,
+    flown: bool = False,
 ) -> BandSet:
     """Every codec on every scene of a band set; progress on stderr. Peers' points are kept in the folder `keep`."""
     rows, start = [], time.process_time()
     for number, scene in enumerate(scenes, 1):
         points = [points_of(peer, CURVES[peer], scene, keep) for peer in peers]
-        rows.append([ours(scene, rates), *(at_rates(each, rates) for each in points)])
+        rows.append([ours(scene, rates, flown), *(at_rates(each, rates) for each in points)])
         seconds = time.process_time() - start
         print(f"\r{title[:50]}: {number} of {len(scenes)}, {seconds:.0f} CPU s ", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
@@ -163,6 +171,7 @@ def main() -> int:
     parser.add_argument("--bppb", default=",".join(map(str, RATES)), help="rates (default %(default)s)")
     parser.add_argument("--split", default="val", help="split of the catalogue (default %(default)s)")
     parser.add_argument("--sensors", action="store_true", help="the other sensors' files instead")
+    parser.add_argument("--flown", action="store_true", help="as boards code: tiles of 256 pixels, no trellis")
     parser.add_argument(
         "--peers", default=",".join(PLAIN), help=f"of {', '.join(CURVES)}, or all (default %(default)s)"
     )
@@ -183,7 +192,7 @@ def main() -> int:
                 raise UserError(f"no cube of {args.folder} has the bands of set {name}")
             table, picture = (args.out / f"{name}{kind}" if args.out else None for kind in (".md", ".png"))
             check_outputs((table, picture), [args.folder], args.force)  # before the minutes that measuring takes
-            found = compare(title, scenes, peers, rates, args.keep)
+            found = compare(title, scenes, peers, rates, args.keep, args.flown)
             print(markdown(found, args.cubes), flush=True)
             if table is not None and picture is not None:
                 write_text(table, markdown(found, each=True), [args.folder], args.force)
