@@ -15,7 +15,7 @@ from swathpack.edge.codec.protocol import Goal
 from swathpack.edge.codec.settings import CodecSettings
 from swathpack.edge.context.layout import Geometry
 from swathpack.edge.downlink.context_policy import ContextSettings, Policy
-from swathpack.edge.downlink.passrun import LinkSettings
+from swathpack.edge.downlink.passrun import LinkSettings, smallest_pass
 from swathpack.edge.downlink.plan import PlanSettings
 from swathpack.edge.health.throttle import ThrottleSettings
 from swathpack.edge.radiometry import MAX_COUNT
@@ -213,6 +213,11 @@ class Mission:
         return ContextSettings(Policy(c.policy), c.refresh_every, c.max_age_days * 86400)
 
     @property
+    def least_pass_bytes(self) -> int:
+        """A pass of fewer bytes carries nothing."""
+        return smallest_pass(signed=self.downlink.key_file is not None)
+
+    @property
     def plan(self) -> PlanSettings:
         """For the planning of passes."""
         return PlanSettings(self.coding.floor_layers, self.coding.rounds)
@@ -240,9 +245,8 @@ def parse_mission(text: str, base: str | Path) -> Mission:
 
 def _check_together(mission: Mission) -> None:
     """What single keys cannot tell."""
-    passes, rounds = mission.passes, mission.coding.rounds
-    if passes.budget is None and (passes.bytes == 0 or passes.every_s == 0):
-        raise ConfigError('passes: expected budget = "budget.toml", or bytes and every_s')
+    rounds = mission.coding.rounds
+    _check_passes(mission)
     if mission.uplink.key_file is None and not mission.uplink.insecure:
         raise ConfigError(
             "uplink.key_file: expected the link keys, made by `swathpack keys`, that reports are signed with, "
@@ -262,6 +266,17 @@ def _check_together(mission: Mission) -> None:
         needed, allowed = geometry.memory_bytes, mission.context.memory_mb << 20
         raise ConfigError(
             f"context.slots: {geometry.slots} slots need {needed} bytes of memory, context.memory_mb allows {allowed}"
+        )
+
+
+def _check_passes(mission: Mission) -> None:
+    """Where passes come from, and that one can carry something: of equal passes too small ones are no passing trouble."""
+    passes, least = mission.passes, mission.least_pass_bytes
+    if passes.budget is None and (passes.bytes == 0 or passes.every_s == 0):
+        raise ConfigError('passes: expected budget = "budget.toml", or bytes and every_s')
+    if 0 < passes.bytes < least:
+        raise ConfigError(
+            f"passes.bytes: expected at least {least}, which the smallest packet has, found {passes.bytes}"
         )
 
 

@@ -110,7 +110,26 @@ def planned_passes(mission: Mission) -> Budget:
         raise ConfigError(f"passes.budget: {error}") from error
     if len(budget.satellites()) > 1:
         raise ConfigError(f"passes.satellite: expected one of {', '.join(budget.satellites())}, found none")
+    most, least = max((one.bytes for one in budget.passes), default=None), mission.least_pass_bytes
+    if most is not None and most < least:
+        raise ConfigError(
+            f"passes.budget: expected a pass of at least {least} bytes, which the smallest packet has, found none of more "
+            f"than {most} in plan {budget.plan}"
+        )
     return budget
+
+
+def warnings(mission: Mission) -> list[str]:
+    """What of a configuration that may fly will surprise whoever wrote it. Raises ConfigError."""
+    if mission.passes.budget is None:
+        return []
+    passes, least = planned_passes(mission).passes, mission.least_pass_bytes
+    small = [one.id for one in passes if one.bytes < least]
+    if not small:
+        return []
+    which = f"{', '.join(map(str, small[:8]))}{' ...' if len(small) > 8 else ''}"
+    said = f"{len(small)} of {len(passes)} passes (id {which}) carry nothing: of fewer bytes than the smallest packet"
+    return [f"passes.budget: {said}, {least}"]
 
 
 def check_files(mission: Mission, once: bool = False) -> None:

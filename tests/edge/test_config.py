@@ -53,6 +53,16 @@ def test_values_of_every_kind():
     assert mission.uplink.key_file == Path("/m/key")
 
 
+@pytest.mark.parametrize(("signed", "least"), [("", 40), ('[downlink]\nkey_file = "key"\n', 54)])
+def test_a_pass_carries_the_smallest_packet_or_the_mission_is_refused(signed, least):
+    """Equal passes of fewer bytes would send nothing for ever, without a word."""
+    text = GOOD.replace("5000", "{}") + signed
+    assert parse(text.format(least)).least_pass_bytes == least
+    for small in (1, 9, least - 1):
+        with pytest.raises(ConfigError, match=f"passes.bytes: expected at least {least}, .*, found {small}$"):
+            parse(text.format(small))
+
+
 def test_large_tiles_are_the_transform_coders_and_have_large_slots():
     assert parse(GOOD + LARGE + "[context]\nslot_bytes = 131072").coding.tile == 512
     assert parse(GOOD + LARGE.replace("512", "320") + "[context]\nslot_bytes = 51200").coding.tile == 320

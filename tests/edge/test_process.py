@@ -28,6 +28,11 @@ rate_byte_s = [1.0]
     [
         ("", "passes: expected budget"),
         ("[passes]\nbytes = -1\nevery_s = 1.0", "passes.bytes: expected 0 to"),
+        (OPEN + "[passes]\nbytes = 9\nevery_s = 1.0", "passes.bytes: expected at least 40"),
+        (
+            OPEN + '[passes]\nbudget = "two.toml"\nsatellite = "a"',
+            "passes.budget: expected a pass of at least 40 bytes",
+        ),
         ("[passes]\nbytes = 10\nevery_s = nan", "passes.every_s: expected 0 to"),
         (PASSES + "[limits]\nmemory = 3", "memory_mb"),
         (PASSES + "[limits]\nmemory_mb = 1.5", "limits.memory_mb: expected a whole number"),

@@ -20,7 +20,7 @@ from typing import Any
 from swathpack.edge.codec.model import EdgeModel, ModelError
 from swathpack.edge.config import ConfigError, Mission, RegionConfig, guarantees, read_mission
 from swathpack.edge.downlink.budget import Budget, BudgetError, format_time, read_budget
-from swathpack.edge.outside import check_files, planned_passes
+from swathpack.edge.outside import check_files, planned_passes, warnings
 from swathpack.tools.errors import RefusedError, UsageError, UserError
 from swathpack.tools.files.outputs import write_text
 
@@ -101,6 +101,8 @@ def run(args: argparse.Namespace) -> int:
     print(f"{args.mission}: good; {_passes(budget) if budget is not None else every}")
     for line in guarantees(mission.coding):
         print(f"  {line}")
+    for line in warnings(mission):
+        print(f"  warning: {line}")
     return 0
 
 
