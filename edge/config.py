@@ -274,6 +274,11 @@ def _check_passes(mission: Mission) -> None:
     passes, least = mission.passes, mission.least_pass_bytes
     if passes.budget is None and (passes.bytes == 0 or passes.every_s == 0):
         raise ConfigError('passes: expected budget = "budget.toml", or bytes and every_s')
+    both = [name for name in ("bytes", "every_s") if passes.budget is not None and getattr(passes, name)]
+    if both:
+        raise ConfigError(
+            f"passes.budget: expected it or passes.bytes and every_s, found passes.{' and '.join(both)} beside it"
+        )
     if 0 < passes.bytes < least:
         raise ConfigError(
             f"passes.bytes: expected at least {least}, which the smallest packet has, found {passes.bytes}"

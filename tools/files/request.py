@@ -89,7 +89,25 @@ class Request:
         given = [_option(name) for name in goals if getattr(self, name) not in (None, False)]
         if len(given) > 1:
             raise UsageError(f"expected one of {', '.join(given)}")
+        self._check_unheard()
         check_side(self.tile, self._small)
+
+    def _check_unheard(self) -> None:
+        """What would be ignored beside the rest is refused."""
+        goes = [("mode", MODES[0]), ("weights", WEIGHTS[0]), ("base", MAX_SHIFT)]
+        heard = {"learned": ("mode", "base"), "transform": ("mode", "weights")}.get(
+            self.mode, ("mode", "weights", "base")
+        )
+        told = [name for name, usual in goes if getattr(self, name) != usual]
+        if self.exact and told:
+            options = " and ".join(map(_option, told))
+            raise UsageError(
+                f"{options}: expected without --lossless and --max-error: these tiles are the predictive coder's"
+            )
+        if lost := [_option(name) for name in told if name not in heard]:
+            raise UsageError(
+                f"{' and '.join(lost)}: expected without --mode {self.mode}, whose tiles it says nothing of"
+            )
 
     @property
     def _small(self) -> bool:

@@ -92,6 +92,15 @@ def test_both_checks_say_which_passes_of_a_plan_carry_nothing(
         assert said in told.out + told.err and said in loop
 
 
+def test_both_checks_name_keys_that_nothing_hears(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = tmp_path / "m.toml"
+    made.write_text(template(PASSES).replace("# satellite = ", "satellite = 'a' # "))
+    write_key_file(tmp_path / "link.keys")
+    said = "warning: passes.satellite: not used without passes.budget"
+    assert main(["mission", str(made), "--check"]) == 0 and said in capsys.readouterr().out
+    assert process.main(["--config", str(made), "--check"]) == 0 and said in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("written", "wrong", "said"),
     [
