@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from swathpack.tools.cli import main
@@ -39,6 +40,8 @@ from swathpack.tools.files.request import Request
         ("inpaint a.npz -o {new} --mask m.npz --scl-classes 3", "--scl-classes: expected without --mask"),
         ("inpaint a.npz -o {new} --no-page --page {new}", "--page: expected without --no-page"),
         ("compress a.npz -o {new} --lossless --mode transform", "--mode: expected without --lossless and --max-error"),
+        ("compress a.npz -o {new} --bytes 99999999999", "--bytes: expected 1 to 2147483648, found 99999999999"),
+        ("compress a.npz -o {new} --max-error 99999999", "--max-error: expected 0 to 65535, found 99999999"),
         ("compress a.npz -o {new} --mode learned --weights equal", "--weights: expected without --mode learned"),
     ],
 )
@@ -50,6 +53,13 @@ def test_options_that_nothing_would_hear_are_refused(
     told = capsys.readouterr()
     assert said in told.err and told.err.count("\n") == 1 and not told.out
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("option", ["--bands", "--wavelengths"])
+def test_a_list_of_nothing_is_no_list(tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str) -> None:
+    np.savez(tmp_path / "a.npz", data=np.ones((1, 1, 8, 8), np.uint16), bands=np.array(["B02"]))
+    assert main(["compress", str(tmp_path / "a.npz"), "-o", str(tmp_path / "a.swp"), option, ",, "]) == 2
+    assert f"{option}: expected at least one between commas, found ',, '" in capsys.readouterr().err
 
 
 def test_requests_from_python_say_the_same() -> None:

@@ -79,9 +79,9 @@ class Request:
                 continue
             if not _is_number(value, whole=name != "quality"):
                 kind = "number" if name == "quality" else "whole number"
-                raise UsageError(f"{_option(name)}: expected a {kind} from {low:g} to {high:g}, found {value!r}")
+                raise UsageError(f"{_option(name)}: expected a {kind} from {low:.12g} to {high:.12g}, found {value!r}")
             if not low <= value <= high:
-                raise UsageError(f"{_option(name)}: expected {low:g} to {high:g}, found {value:g}")
+                raise UsageError(f"{_option(name)}: expected {low:.12g} to {high:.12g}, found {value}")
         if self.quality is not None and (self.bytes or self.bytes_per_frame):
             raise UsageError("--quality goes without a byte budget: the budget decides the quality")
         if self.quality is not None and self.exact:
