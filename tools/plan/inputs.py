@@ -8,7 +8,7 @@ from typing import Any
 
 from swathpack.edge.bands import BANDS, BandError, normalise_names
 from swathpack.edge.codec.pixels import MAX_FLIGHT_TILE, TILE
-from swathpack.edge.downlink.budget import whole_ms
+from swathpack.edge.downlink.budget import parse_time, whole_ms
 from swathpack.edge.schema import key
 from swathpack.edge.stream.header import TILE_STEP
 from swathpack.tools.errors import UsageError
@@ -22,7 +22,8 @@ from swathpack.tools.plan.satellite import Satellite
 from swathpack.tools.plan.schema import Section
 from swathpack.tools.plan.stations import Station, read_station
 
-MAX_DAYS = 366.0
+MIN_DAYS, MAX_DAYS = 0.01, 366.0
+FIRST_START, LAST_START = "1960-01-01T00:00:00Z", "2200-01-01T00:00:00Z"  # orbits, the Sun and dates in four digits
 
 
 @dataclass(frozen=True)
@@ -129,8 +130,8 @@ def read_plan(
         set_key(document, place, value)
     plan = _parse(document, path.parent, start_s)
     if days is not None:
-        if not 0 < days <= MAX_DAYS:
-            raise UsageError(f"--days: expected more than 0 and at most {MAX_DAYS:g}, found {days:g}")
+        if not MIN_DAYS <= days <= MAX_DAYS:
+            raise UsageError(f"--days: expected {MIN_DAYS:g} to {MAX_DAYS:g}, found {days:g}")
         plan = replace(plan, days=days)
     return plan if seed is None else replace(plan, seed=seed)
 
@@ -138,13 +139,15 @@ def read_plan(
 def _parse(document: dict[str, Any], folder: Path, start_s: float | None) -> Plan:
     top = Section(document, "plan")
     start_s = whole_ms(top.time("start") if start_s is None else (top.raw("start") and start_s or start_s))
+    if not parse_time(FIRST_START) <= start_s <= parse_time(LAST_START):
+        raise top.error(f"start: expected a time from {FIRST_START} to {LAST_START}")
     storage, energy, objective = (top.table(key, {}) for key in ("storage", "energy", "objective"))
     radio = read_radio(top.table("radio"))
     plan = Plan(
         name=_plan_name(top),
         description=top.text("description", ""),
         start_s=start_s,
-        days=top.number("days", 0.01, MAX_DAYS, 7.0),
+        days=top.number("days", MIN_DAYS, MAX_DAYS, 7.0),
         seed=top.integer("seed", 0, 2**63 - 1, 1),
         satellites=tuple(_rows(top, "satellite", lambda s: read_satellite(s, folder, start_s))),
         stations=tuple(_rows(top, "station", lambda s: read_station(s, radio))),

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from swathpack.tools.errors import UserError
+from swathpack.edge.downlink.budget import parse_time
+from swathpack.tools.errors import UsageError, UserError
 from swathpack.tools.plan.document import set_key
 from swathpack.tools.plan.inputs import read_plan
 from swathpack.tools.words import plural
@@ -123,6 +124,20 @@ def test_errors_name_the_file_of_the_chain_that_holds_the_key(
         (tmp_path / name).write_text(said)
     with pytest.raises(UserError, match=f"^{message}"):
         read_plan(tmp_path / "mine.toml")
+
+
+@pytest.mark.parametrize("start", ["0001-01-01", "1959-12-31", "9999-12-31T23:59:59Z"])
+def test_times_of_no_orbit_are_refused(mine, start: str) -> None:
+    with pytest.raises(UserError, match="mine.toml: plan: start: expected a time from 1960"):
+        mine(f'start = "{start}"\n')
+    with pytest.raises(UserError, match="start: expected a time from 1960"):
+        read_plan("s-band-cubesat", start_s=parse_time(start))
+
+
+@pytest.mark.parametrize("days", [0.0, 1e-300, float("nan"), 367.0])
+def test_days_of_the_command_have_the_limits_of_the_file(days: float) -> None:
+    with pytest.raises(UsageError, match="--days: expected 0.01 to 366, found"):
+        read_plan("s-band-cubesat", days=days)
 
 
 def test_a_value_that_a_sweep_set_is_in_no_file() -> None:
