@@ -119,9 +119,9 @@ class RegionConfig:
     """
 
     name: str = ""
-    place: int = 0
-    rows: tuple[int, ...] = (0, 1 << 12)
-    columns: tuple[int, ...] = (0, 1 << 12)
+    place: int = key(0, 0, (1 << 26) - 1)
+    rows: tuple[int, ...] = key((0, 1 << 12), 0, 1 << 12)
+    columns: tuple[int, ...] = key((0, 1 << 12), 0, 1 << 12)
     weight: float = key(1.0, 0.0, 1000000.0)
     urgency: int = key(0, 0, 9)
     max_error: int | None = key(None, 0, MAX_COUNT)

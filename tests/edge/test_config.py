@@ -116,6 +116,12 @@ def test_what_is_asked_of_a_tile_is_the_finest_of_its_regions():
         (GOOD + LARGE + "[[coding.regions]]\nmax_error = 7", "expected no max_error of any tile, found 7"),
         (GOOD + LARGE, "context.slot_bytes: expected at least 131072 for tiles of 512 .* found 32768"),
         (GOOD + "[[coding.regions]]\nrows = [1]", "coding.regions 1: expected rows"),
+        (
+            GOOD + "[[coding.regions]]\nplace = -1\nmax_error = 0",
+            "coding.regions 1.place: expected 0 to 67108863, found -1",
+        ),
+        (GOOD + "[[coding.regions]]\nrows = [-3, 2]", "coding.regions 1.rows: expected 0 to 4096, found -3"),
+        (GOOD + "[[coding.regions]]\ncolumns = [0, 4097]", "coding.regions 1.columns: expected 0 to 4096, found 4097"),
         (GOOD + "[[coding.regions]]\nname = 'port'\ncolumns = [4, 4]", r"coding.regions 1 \(port\): expected rows"),
         (GOOD + "[coding]\nmax_error = -1", "coding.max_error: expected 0 to 65535, found -1"),
         (GOOD + "[coding]\nmax_error = 0.5", "coding.max_error: expected a whole number from 0 to 65535"),
