@@ -24,6 +24,8 @@ from swathpack.edge.spoken import reason
 from swathpack.edge.stream.header import TILE_STEP
 from swathpack.edge.toml_lite import TomlError, loads
 
+MAX_TILES = 256  # rows, and columns, of tiles within a place
+
 
 class ConfigError(ValueError):
     """The configuration cannot be used; the message names the key, what was expected and what was found."""
@@ -325,6 +327,8 @@ def _check_regions(coding: CodingConfig) -> None:
         where = f"coding.regions {number}{f' ({region.name})' if region.name else ''}"
         if any(len(span) != 2 or span[0] >= span[1] for span in (region.rows, region.columns)):
             raise ConfigError(f"{where}: expected rows = [first, behind the last], columns alike")
+        if max(region.rows[0], region.columns[0]) >= MAX_TILES:
+            raise ConfigError(f"{where}: expected a first row and column below {MAX_TILES}: no place has more")
         finer = [name for name in ("q", "finest_dn") if getattr(region, name) is not None]
         if finer and region.max_error is not None:
             raise ConfigError(f"{where}: expected max_error or {' and '.join(finer)}, found both")

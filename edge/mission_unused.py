@@ -50,7 +50,7 @@ def unused_keys(mission: Mission) -> Iterator[str]:
 
 
 def _unused_coding(mission: Mission) -> Iterator[str]:
-    coding = mission.coding
+    coding, names, why = mission.coding, tuple[str, ...](), ""
     if coding.max_error is not None:
         names, why = (
             ("q", "base", "slope", "mode", "finest_dn", "weights"),
@@ -60,8 +60,6 @@ def _unused_coding(mission: Mission) -> Iterator[str]:
         names, why = ("base", "slope"), 'with coding.mode = "transform"'
     elif coding.mode == "learned":
         names, why = ("finest_dn",), 'with coding.mode = "learned"'
-    else:
-        names, why = (), ""
     yield from (f"coding.{name}: not used {why}" for name in names if _is_set(coding, name))
     for number, region in enumerate(coding.regions, 1):
         if coding.mode == "learned" and region.finest_dn is not None:

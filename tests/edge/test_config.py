@@ -120,6 +120,7 @@ def test_what_is_asked_of_a_tile_is_the_finest_of_its_regions():
             GOOD + "[[coding.regions]]\nplace = -1\nmax_error = 0",
             "coding.regions 1.place: expected 0 to 67108863, found -1",
         ),
+        (GOOD + "[[coding.regions]]\nrows = [256, 300]", "coding.regions 1: expected a first row and column below 256"),
         (GOOD + "[[coding.regions]]\nrows = [-3, 2]", "coding.regions 1.rows: expected 0 to 4096, found -3"),
         (GOOD + "[[coding.regions]]\ncolumns = [0, 4097]", "coding.regions 1.columns: expected 0 to 4096, found 4097"),
         (GOOD + "[[coding.regions]]\nname = 'port'\ncolumns = [4, 4]", r"coding.regions 1 \(port\): expected rows"),
