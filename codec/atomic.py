@@ -12,19 +12,21 @@ away by the next one (`swathpack.codec.stages`). Commands write through `swathpa
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from swathpack.codec.stages import Stage
+from swathpack.codec.stages import Stage, is_special
 from swathpack.edge.storage.durable import make_folder, replace_durably, sync_tree
 
 
 @contextmanager
 def replaced(path: Path) -> Iterator[Path]:
     """A place to write the file to that will be at `path`. Raises OSError."""
+    _check(path)
     make_folder(path.parent)
     with closing(Stage(path)) as stage:
         part = stage.path / path.name
@@ -45,8 +47,14 @@ def staged(folder: Path, last: Sequence[str] = ("manifest.json",)) -> Iterator[P
         sync_tree(place)
         for path in sorted(changed, key=lambda p: (p.name in last, p)):
             target = folder / path.relative_to(place)
+            _check(target)
             make_folder(target.parent)
             _move(path, target)
+
+
+def _check(path: Path) -> None:
+    if is_special(path):
+        raise FileExistsError(errno.EEXIST, "expected a file, found a device, a pipe or a socket", str(path))
 
 
 def _files(folder: Path) -> list[Path]:

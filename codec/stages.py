@@ -36,6 +36,11 @@ class Stage:
             os.close(self._held)
 
 
+def is_special(target: Path) -> bool:
+    """Whether a device, a pipe or a socket is there, through links too: a rename would put a file in its place, for everybody."""
+    return target.exists() and not target.is_file() and not target.is_dir()
+
+
 def sweep(target: Path) -> None:
     """Remove what killed runs left beside a target; what cannot be removed stays."""
     start = f".{target.name}."

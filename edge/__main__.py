@@ -31,7 +31,7 @@ from swathpack.edge.events import Event, Severity
 from swathpack.edge.health.model_memory import Canary, watch_model
 from swathpack.edge.health.scrub import Scrubber
 from swathpack.edge.loop import FlightLoop, Guards
-from swathpack.edge.outside import check_files, open_outside
+from swathpack.edge.outside import check_files, open_outside, warnings
 from swathpack.edge.sources.acquisition import SourceError
 from swathpack.edge.storage.blockfile import StorageError
 
@@ -57,6 +57,8 @@ def main(argv: list[str] | None = None) -> int:
             _tell(f"configuration {args.config}: good; model {model.digest.hex()} from {model.directory}")
             for line in guarantees(mission.coding):
                 _tell(f"guarantee: {line}")
+            for line in warnings(mission):
+                _tell(f"warning: {line}")
             for one in model.engine_events:
                 _tell(f"engine {one.engine}, {one.reason}: {one.detail}")
             return 0

@@ -15,7 +15,7 @@ from swathpack.edge.codec.protocol import Goal
 from swathpack.edge.codec.settings import CodecSettings
 from swathpack.edge.context.layout import Geometry
 from swathpack.edge.downlink.context_policy import ContextSettings, Policy
-from swathpack.edge.downlink.passrun import LinkSettings
+from swathpack.edge.downlink.passrun import LinkSettings, smallest_pass
 from swathpack.edge.downlink.plan import PlanSettings
 from swathpack.edge.health.throttle import ThrottleSettings
 from swathpack.edge.radiometry import MAX_COUNT
@@ -23,6 +23,8 @@ from swathpack.edge.schema import SchemaError, key, read
 from swathpack.edge.spoken import reason
 from swathpack.edge.stream.header import TILE_STEP
 from swathpack.edge.toml_lite import TomlError, loads
+
+MAX_TILES = 256  # rows, and columns, of tiles within a place
 
 
 class ConfigError(ValueError):
@@ -119,9 +121,9 @@ class RegionConfig:
     """
 
     name: str = ""
-    place: int = 0
-    rows: tuple[int, ...] = (0, 1 << 12)
-    columns: tuple[int, ...] = (0, 1 << 12)
+    place: int = key(0, 0, (1 << 26) - 1)
+    rows: tuple[int, ...] = key((0, 1 << 12), 0, 1 << 12)
+    columns: tuple[int, ...] = key((0, 1 << 12), 0, 1 << 12)
     weight: float = key(1.0, 0.0, 1000000.0)
     urgency: int = key(0, 0, 9)
     max_error: int | None = key(None, 0, MAX_COUNT)
@@ -213,6 +215,11 @@ class Mission:
         return ContextSettings(Policy(c.policy), c.refresh_every, c.max_age_days * 86400)
 
     @property
+    def least_pass_bytes(self) -> int:
+        """A pass of fewer bytes carries nothing."""
+        return smallest_pass(signed=self.downlink.key_file is not None)
+
+    @property
     def plan(self) -> PlanSettings:
         """For the planning of passes."""
         return PlanSettings(self.coding.floor_layers, self.coding.rounds)
@@ -240,9 +247,8 @@ def parse_mission(text: str, base: str | Path) -> Mission:
 
 def _check_together(mission: Mission) -> None:
     """What single keys cannot tell."""
-    passes, rounds = mission.passes, mission.coding.rounds
-    if passes.budget is None and (passes.bytes == 0 or passes.every_s == 0):
-        raise ConfigError('passes: expected budget = "budget.toml", or bytes and every_s')
+    rounds = mission.coding.rounds
+    _check_passes(mission)
     if mission.uplink.key_file is None and not mission.uplink.insecure:
         raise ConfigError(
             "uplink.key_file: expected the link keys, made by `swathpack keys`, that reports are signed with, "
@@ -262,6 +268,22 @@ def _check_together(mission: Mission) -> None:
         needed, allowed = geometry.memory_bytes, mission.context.memory_mb << 20
         raise ConfigError(
             f"context.slots: {geometry.slots} slots need {needed} bytes of memory, context.memory_mb allows {allowed}"
+        )
+
+
+def _check_passes(mission: Mission) -> None:
+    """Where passes come from, and that one can carry something: of equal passes too small ones are no passing trouble."""
+    passes, least = mission.passes, mission.least_pass_bytes
+    if passes.budget is None and (passes.bytes == 0 or passes.every_s == 0):
+        raise ConfigError('passes: expected budget = "budget.toml", or bytes and every_s')
+    both = [name for name in ("bytes", "every_s") if passes.budget is not None and getattr(passes, name)]
+    if both:
+        raise ConfigError(
+            f"passes.budget: expected it or passes.bytes and every_s, found passes.{' and '.join(both)} beside it"
+        )
+    if 0 < passes.bytes < least:
+        raise ConfigError(
+            f"passes.bytes: expected at least {least}, which the smallest packet has, found {passes.bytes}"
         )
 
 
@@ -305,6 +327,8 @@ def _check_regions(coding: CodingConfig) -> None:
         where = f"coding.regions {number}{f' ({region.name})' if region.name else ''}"
         if any(len(span) != 2 or span[0] >= span[1] for span in (region.rows, region.columns)):
             raise ConfigError(f"{where}: expected rows = [first, behind the last], columns alike")
+        if max(region.rows[0], region.columns[0]) >= MAX_TILES:
+            raise ConfigError(f"{where}: expected a first row and column below {MAX_TILES}: no place has more")
         finer = [name for name in ("q", "finest_dn") if getattr(region, name) is not None]
         if finer and region.max_error is not None:
             raise ConfigError(f"{where}: expected max_error or {' and '.join(finer)}, found both")

@@ -13,6 +13,7 @@ from swathpack.edge.downlink.budget import Budget, BudgetError, read_budget
 from swathpack.edge.downlink.ports import FilePort, Port, TcpPort, UdpPort
 from swathpack.edge.downlink.queue import DownlinkQueue
 from swathpack.edge.downlink.schedule import FixedSchedule, PlannedSchedule, Schedule
+from swathpack.edge.mission_unused import unused_keys
 from swathpack.edge.packets.erasure import CODES
 from swathpack.edge.packets.errors import PacketError
 from swathpack.edge.packets.link_keys import UNSIGNED, LinkKeyError, read_link_keys
@@ -110,15 +111,39 @@ def planned_passes(mission: Mission) -> Budget:
         raise ConfigError(f"passes.budget: {error}") from error
     if len(budget.satellites()) > 1:
         raise ConfigError(f"passes.satellite: expected one of {', '.join(budget.satellites())}, found none")
+    most, least = max((one.bytes for one in budget.passes), default=None), mission.least_pass_bytes
+    if most is not None and most < least:
+        raise ConfigError(
+            f"passes.budget: expected a pass of at least {least} bytes, which the smallest packet has, found none of more "
+            f"than {most} in plan {budget.plan}"
+        )
     return budget
+
+
+def warnings(mission: Mission) -> list[str]:
+    """What of a configuration that may fly will surprise whoever wrote it. Raises ConfigError."""
+    return [*unused_keys(mission), *(_small_passes(mission) if mission.passes.budget is not None else ())]
+
+
+def _small_passes(mission: Mission) -> list[str]:
+    """Of a plan: those too small for a packet."""
+    passes, least = planned_passes(mission).passes, mission.least_pass_bytes
+    small = [one.id for one in passes if one.bytes < least]
+    if not small:
+        return []
+    which = f"{', '.join(map(str, small[:8]))}{' ...' if len(small) > 8 else ''}"
+    said = f"{len(small)} of {len(passes)} passes (id {which}) carry nothing: of fewer bytes than the smallest packet"
+    return [f"passes.budget: {said}, {least}"]
 
 
 def check_files(mission: Mission, once: bool = False) -> None:
     """What the configuration names beside itself, before anything is made or loaded. Raises ConfigError."""
     uplink_keys(mission)
     downlink_keys(mission)
-    if once and mission.passes.bytes == 0:
-        raise ConfigError("passes.bytes: --once needs the bytes of its pass, found none")
+    if once and mission.passes.budget is not None:
+        raise ConfigError(
+            "passes.budget: --once sends one pass of passes.bytes: expected bytes and every_s in its place"
+        )
     if mission.passes.budget is not None:
         planned_passes(mission)
     if mission.link.erasure != "none":

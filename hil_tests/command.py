@@ -48,6 +48,8 @@ def run(args: argparse.Namespace) -> int:
     from swathpack.hil_tests.scenario.read import FOLDER, read_scenario
 
     if args.list:
+        if args.scenario is not None or args.check:
+            raise UsageError("--list: expected neither a scenario nor --check with it")
         for path in sorted(FOLDER.glob("*.toml")):
             print(f"{path.stem:12}{read_scenario(str(path)).description}")
         return 0

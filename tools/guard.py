@@ -4,6 +4,7 @@ request to end (SIGTERM, as of a scheduler) ends it as Ctrl-C does: no output is
 
 from __future__ import annotations
 
+import io
 import signal
 import sys
 import threading
@@ -21,11 +22,20 @@ class Terminated(KeyboardInterrupt):
 
 def guarded(name: str, work: Callable[[], int]) -> int:
     """The exit code of `work`, or that of the error it ended with; `name` leads the line."""
+    _print_anything()
     try:
         with _termination_heard():
             return _guarded(name, work)
     except Terminated:  # when all was done
         return _say(name, "ended; no output is half written", TERMINATED)
+
+
+def _print_anything() -> None:
+    """Names of files and bands may hold letters that a terminal's encoding lacks, or bytes that are no text: they are printed as
+    escapes, as stderr does, and no reason to fail when all is done.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _guarded(name: str, work: Callable[[], int]) -> int:

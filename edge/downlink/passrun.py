@@ -39,6 +39,11 @@ class LinkSettings:
     housekeeping_share: float = key(0.02, 0.0, 0.5)
 
 
+def smallest_pass(signed: bool) -> int:
+    """Bytes of the smallest pass that carries anything: one image packet with a piece of a segment in it."""
+    return SMALLEST_PACKET + (SECURITY_BYTES if signed else 0)
+
+
 @dataclass
 class _Handed:
     """A packet handed out and not yet confirmed as sent."""
@@ -78,8 +83,8 @@ class PassRun:
         self.number, self.budget = number, budget_bytes
         self._queue, self._log, self._link = queue, log, link
         self._plan_settings, self._signer = plan, signer
-        signed = SECURITY_BYTES if signer else 0
-        self._overhead, self._smallest = OVERHEAD_BYTES + signed, SMALLEST_PACKET + signed
+        self._overhead = OVERHEAD_BYTES + (SECURITY_BYTES if signer else 0)
+        self._smallest = smallest_pass(signed=signer is not None)
         self.used = self._reserved = queue.passes.begin(number, budget_bytes)
         self._sequence = {apid: queue.file.meta(f"sequence {apid:d}") for apid in Apid}
         self._code: ErasureCode | None = CODES[link.erasure]() if link.erasure != "none" else None

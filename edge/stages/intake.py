@@ -10,6 +10,7 @@ import numpy as np
 from swathpack.edge import events
 from swathpack.edge.board import Board
 from swathpack.edge.codec.pixels import tile_windows
+from swathpack.edge.config import MAX_TILES
 from swathpack.edge.downlink.schema import QueueError
 from swathpack.edge.downlink.spool import Refusal, SpoolFullError
 from swathpack.edge.downlink.work import Work
@@ -18,8 +19,7 @@ from swathpack.edge.sources.acquisition import Acquisition, FrameSource, Offer
 from swathpack.edge.sources.cloud import cloud_share
 from swathpack.edge.storage.blockfile import StorageError
 
-TILE_BITS = 8
-MAX_TILES = 1 << TILE_BITS  # rows, and columns, of tiles within a place
+TILE_BITS = MAX_TILES.bit_length() - 1
 
 
 def tile_id(place: int, row: int, column: int) -> int:

@@ -196,10 +196,15 @@ def overhead_in(header: Header | None, segment: Segment, payload_bytes: int) -> 
 
 def room_in(header: Header | None, segment: Segment, room_bytes: int) -> int:
     """The longest payload whose record fits `room_bytes`; negative when not even an empty one does."""
-    payload = room_bytes - overhead_in(header, segment, 0)
-    while payload >= 0 and payload + overhead_in(header, segment, payload) > room_bytes:
-        payload -= 1
-    return payload
+    most = room_bytes - overhead_in(header, segment, 0)
+    if most < 0 or (over := most + overhead_in(header, segment, most) - room_bytes) <= 0:
+        return most
+    # What is around a payload never shrinks as it grows; so one that is shorter by what is too much fits, and the rest is halved.
+    fits, more = max(most - over, -1), most
+    while more - fits > 1:
+        middle = (fits + more) // 2
+        fits, more = (middle, more) if middle + overhead_in(header, segment, middle) <= room_bytes else (fits, middle)
+    return fits
 
 
 def seed_of(segment: Segment, header: Header, marks: Marks) -> int:

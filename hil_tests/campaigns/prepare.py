@@ -13,7 +13,7 @@ from pathlib import Path
 from swathpack.edge.downlink.budget import format_time, parse_time
 from swathpack.hil_tests.campaigns.injections import Schedule, make_schedule
 from swathpack.hil_tests.scenario.read import Scenario
-from swathpack.hil_tests.simulation.orbit import Orbit, find_passes
+from swathpack.hil_tests.simulation.orbit import LEAST_BYTES, Orbit, find_passes
 from swathpack.hil_tests.simulation.scenes import Place, load_places
 
 # The board's own configuration, filled in with the scenario's.
@@ -75,6 +75,12 @@ def describe(scenario: Scenario, ready: Prepared) -> str:
         f"frames: {len(ready.schedule.shots)}, places: {len(ready.places)}, faults: {len(faults)}, seed {scenario.seed}",
         f"  scenes: {'; '.join(sorted({place.credit for place in ready.places}))}",
     ]
+    small = sum(one.budget.bytes < LEAST_BYTES for one in passes)
+    if small:
+        lines.append(
+            f"  warning: passes.share: {small} of {len(passes)} passes carry nothing: of fewer bytes than the smallest packet, "
+            f"{LEAST_BYTES}"
+        )
     for kind, count in Counter(fault.kind for fault in faults).items():
         hours = [(fault.time - ready.start_s) / 3600 for fault in faults if fault.kind == kind]
         times = ", ".join(f"{hour:.2f}" for hour in hours[:8]) + (" ..." if count > 8 else "")

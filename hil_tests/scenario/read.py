@@ -170,6 +170,9 @@ def _counted(fault: Fault, row: dict[str, Any], where: str) -> Fault:
     """One [[fault]]: it says what it is, and `count` is how many times it names."""
     if not fault.kind:
         raise UserError(f"{where}kind: expected one of {', '.join(CATALOGUE)}, found none")
+    for name in ("hours", "strength"):
+        if getattr(fault, name) and not getattr(CATALOGUE[fault.kind], name):
+            raise UserError(f"{where}{name}: expected none, for {fault.kind} has none, found {getattr(fault, name):g}")
     if not fault.at_h:
         return fault
     if row.get("count", len(fault.at_h)) != len(fault.at_h):
@@ -194,6 +197,8 @@ def _check_together(s: Scenario) -> None:
     ):
         if value % 64:
             raise UserError(f"{s.name}: {name}: expected a multiple of 64, found {value}")
+    if s.board.max_error is not None and s.board.q != BoardModel.q:
+        raise UserError(f"{s.name}: board.q: expected without board.max_error, which all tiles keep, found {s.board.q}")
     if s.link.loss_high > s.link.loss_low or s.link.bit_errors_high > s.link.bit_errors_low:
         raise UserError(f"{s.name}: link: expected loss and bit errors at low elevation to be the larger ones")
     if not all(re.fullmatch(ENGINES, name.strip()) for name in s.board.engine.split(",")):

@@ -8,11 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swathpack.edge.downlink.budget import Budget, Pass, format_budget, format_time
+from swathpack.edge.downlink.passrun import smallest_pass
 from swathpack.hil_tests.scenario.read import Scenario
 from swathpack.tools.errors import UserError
 from swathpack.tools.plan.sun import sun_position
 
 EARTH_KM = 6371.0
+LEAST_BYTES = smallest_pass(signed=True)  # as boards of campaigns sign; a pass of fewer bytes carries nothing
 Array = NDArray[np.float64]
 
 
@@ -99,6 +101,12 @@ def find_passes(scenario: Scenario, start_s: float) -> Orbit:
     if not best:
         raise UserError(f"passes: no pass above {wanted.min_elevation_deg:g} degrees in {scenario.days:g} days")
     rows = [_sim_pass(contact, number, wanted.share) for number, contact in enumerate(best, 1)]
+    most = max(row.budget.bytes for row in rows)
+    if most < LEAST_BYTES:
+        raise UserError(
+            f"passes.share: expected one that leaves a pass of at least {LEAST_BYTES} bytes, which the smallest packet has; "
+            f"found {wanted.share:g}, which leaves {most} of the largest"
+        )
     return Orbit(tuple(rows), plan.satellites[0])
 
 

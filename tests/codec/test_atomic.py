@@ -105,6 +105,21 @@ def test_what_a_killed_run_left_goes_with_the_next_run(tmp_path: Path, kind: str
     assert (target if kind == "file" else target / "a").read_text() == "new"
 
 
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_nothing_takes_the_place_of_a_pipe(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "model").mkdir()
+    pipe = tmp_path / "model/a"
+    os.mkfifo(pipe)
+    with pytest.raises(OSError, match="pipe"):
+        if kind == "file":
+            with replaced(pipe) as part:
+                part.write_text("new")
+        else:
+            with staged(tmp_path / "model") as place:
+                (place / "a").write_text("new")
+    assert pipe.is_fifo() and [p.name for p in tmp_path.iterdir()] == ["model"]
+
+
 def _unguarded(path: Path) -> list[str]:
     """Functions of a file that write outside of `with replaced(...)` and its like."""
     found = []

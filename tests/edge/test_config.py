@@ -53,6 +53,16 @@ def test_values_of_every_kind():
     assert mission.uplink.key_file == Path("/m/key")
 
 
+@pytest.mark.parametrize(("signed", "least"), [("", 40), ('[downlink]\nkey_file = "key"\n', 54)])
+def test_a_pass_carries_the_smallest_packet_or_the_mission_is_refused(signed, least):
+    """Equal passes of fewer bytes would send nothing for ever, without a word."""
+    text = GOOD.replace("5000", "{}") + signed
+    assert parse(text.format(least)).least_pass_bytes == least
+    for small in (1, 9, least - 1):
+        with pytest.raises(ConfigError, match=f"passes.bytes: expected at least {least}, .*, found {small}$"):
+            parse(text.format(small))
+
+
 def test_large_tiles_are_the_transform_coders_and_have_large_slots():
     assert parse(GOOD + LARGE + "[context]\nslot_bytes = 131072").coding.tile == 512
     assert parse(GOOD + LARGE.replace("512", "320") + "[context]\nslot_bytes = 51200").coding.tile == 320
@@ -106,6 +116,13 @@ def test_what_is_asked_of_a_tile_is_the_finest_of_its_regions():
         (GOOD + LARGE + "[[coding.regions]]\nmax_error = 7", "expected no max_error of any tile, found 7"),
         (GOOD + LARGE, "context.slot_bytes: expected at least 131072 for tiles of 512 .* found 32768"),
         (GOOD + "[[coding.regions]]\nrows = [1]", "coding.regions 1: expected rows"),
+        (
+            GOOD + "[[coding.regions]]\nplace = -1\nmax_error = 0",
+            "coding.regions 1.place: expected 0 to 67108863, found -1",
+        ),
+        (GOOD + "[[coding.regions]]\nrows = [256, 300]", "coding.regions 1: expected a first row and column below 256"),
+        (GOOD + "[[coding.regions]]\nrows = [-3, 2]", "coding.regions 1.rows: expected 0 to 4096, found -3"),
+        (GOOD + "[[coding.regions]]\ncolumns = [0, 4097]", "coding.regions 1.columns: expected 0 to 4096, found 4097"),
         (GOOD + "[[coding.regions]]\nname = 'port'\ncolumns = [4, 4]", r"coding.regions 1 \(port\): expected rows"),
         (GOOD + "[coding]\nmax_error = -1", "coding.max_error: expected 0 to 65535, found -1"),
         (GOOD + "[coding]\nmax_error = 0.5", "coding.max_error: expected a whole number from 0 to 65535"),

@@ -28,6 +28,16 @@ rate_byte_s = [1.0]
     [
         ("", "passes: expected budget"),
         ("[passes]\nbytes = -1\nevery_s = 1.0", "passes.bytes: expected 0 to"),
+        (OPEN + "[passes]\nbytes = 9\nevery_s = 1.0", "passes.bytes: expected at least 40"),
+        (
+            OPEN + '[passes]\nbudget = "two.toml"\nsatellite = "a"',
+            "passes.budget: expected a pass of at least 40 bytes",
+        ),
+        (
+            PASSES + 'budget = "two.toml"',
+            "passes.budget: expected it or passes.bytes and every_s, found passes.bytes and every_s",
+        ),
+        (OPEN + '[passes]\nbudget = "two.toml"\nevery_s = 3.0', "every_s, found passes.every_s beside it"),
         ("[passes]\nbytes = 10\nevery_s = nan", "passes.every_s: expected 0 to"),
         (PASSES + "[limits]\nmemory = 3", "memory_mb"),
         (PASSES + "[limits]\nmemory_mb = 1.5", "limits.memory_mb: expected a whole number"),
@@ -69,7 +79,7 @@ def test_once_needs_the_bytes_of_its_pass(tmp_path, capsys):
     )
     (tmp_path / "mission.toml").write_text(OPEN + '[passes]\nbudget = "plan.toml"')
     assert main(["--config", str(tmp_path / "mission.toml"), "--once"]) == 1
-    assert "passes.bytes: --once needs" in capsys.readouterr().err
+    assert "passes.budget: --once sends one pass of passes.bytes" in capsys.readouterr().err
 
 
 def test_a_missing_configuration_is_one_message(tmp_path, capsys):

@@ -47,6 +47,12 @@ pytest.importorskip("skyfield")
             "fault 1.at_h: expected less than the campaign's 24 hours",
         ),
         ("[[fault]]\nkind = 'kill'\nat_h = [3, 4]\ncount = 3", "fault 1.count: expected 2"),
+        ("[[fault]]\nkind = 'kill'\nhours = 2", "fault 1.hours: expected none, for kill has none, found 2"),
+        (
+            "[[fault]]\nkind = 'clouds'\n[[fault]]\nkind = 'nan_frame'\nstrength = 0.5",
+            "fault 2.strength: expected none",
+        ),
+        ("[board]\nq = 20\nmax_error = 0", "board.q: expected without board.max_error"),
     ],
 )
 def test_messages_name_the_key(text, message):

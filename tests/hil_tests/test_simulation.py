@@ -1,18 +1,20 @@
 """The simulated world obeys its physics: energy, heat, bytes, loss by elevation, frames with what is wrong with them."""
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from swathpack.edge.downlink.budget import parse_budget, parse_time
 from swathpack.edge.sources.folder import FolderSource
+from swathpack.hil_tests.campaigns.prepare import describe, prepare
 from swathpack.hil_tests.scenario.catalogue import REFUSED, SCENE
-from swathpack.hil_tests.scenario.read import BoardModel, Link, Sensor, parse_scenario
+from swathpack.hil_tests.scenario.read import BoardModel, Link, Scenario, Sensor, parse_scenario
 from swathpack.hil_tests.simulation import memory
 from swathpack.hil_tests.simulation.ground_segment import pieces_of
 from swathpack.hil_tests.simulation.link import RadioLink, Trouble, by_elevation
-from swathpack.hil_tests.simulation.orbit import find_passes
+from swathpack.hil_tests.simulation.orbit import LEAST_BYTES, find_passes
 from swathpack.hil_tests.simulation.physics import BoardPhysics
 from swathpack.hil_tests.simulation.scenes import load_places
 from swathpack.hil_tests.simulation.sensor import Shot, SimulatedSensor
@@ -73,6 +75,22 @@ def test_passes_are_a_budget_that_the_board_reads():
     assert 0.55 < lit.mean() < 0.75, "a 510 km dawn-less orbit is in shadow for about a third of the time"
     with pytest.raises(UserError, match=r"passes.station: expected one of .*tromso"):
         find_passes(parse_scenario("[passes]\nstation = 'mars'"), 0.0)
+
+
+def test_a_share_that_leaves_passes_without_a_packet_is_said():
+    """All of them: an error; some: a warning of the check."""
+    start = parse_time(Scenario.start)
+    scenario = parse_scenario("days = 3\n[passes]\nshare = 1\n[sensor]\ndata = 'synthetic'")
+    sizes = sorted(one.budget.bytes for one in find_passes(scenario, start).passes)
+    share = LEAST_BYTES / ((sizes[0] + sizes[-1]) / 2)  # as a plan with a slow radio would ask for it
+    scenario = replace(scenario, passes=replace(scenario.passes, share=share))
+    ready = prepare(scenario, None)
+    small = sum(one.budget.bytes < LEAST_BYTES for one in ready.orbit.passes)
+    assert 0 < small < len(sizes)
+    said = f"warning: passes.share: {small} of {len(sizes)} passes carry nothing"
+    assert said in describe(scenario, ready)
+    with pytest.raises(UserError, match=f"passes.share: expected .* at least {LEAST_BYTES} bytes"):
+        find_passes(replace(scenario, passes=replace(scenario.passes, share=share / 9)), start)
 
 
 @pytest.fixture(scope="module")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -64,3 +66,18 @@ def test_what_somebody_else_listens_for_is_left_to_them() -> None:
 def test_nothing_is_left_behind() -> None:
     assert guarded("swathpack x", lambda: DONE) == DONE
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+@pytest.mark.parametrize(("encoding", "printed"), [("ascii", b"\\xf6 \\udcff\n"), ("utf-8", b"\xc3\xb6 \\udcff\n")])
+def test_names_that_a_terminal_has_no_letters_for_are_escaped(
+    monkeypatch: pytest.MonkeyPatch, encoding: str, printed: bytes
+) -> None:
+    """When all is done a name is no reason for a traceback: letters of others, and bytes that are no text."""
+    seen = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(seen, encoding, errors="strict", write_through=True))
+
+    def work() -> int:
+        print("\xf6 \udcff")
+        return DONE
+
+    assert guarded("swathpack x", work) == DONE and seen.getvalue() == printed

@@ -22,23 +22,25 @@ from swathpack.tools.bench.measure import Cache, Measured, measure
 from swathpack.tools.bench.peers import PEERS, PeerError, make
 from swathpack.tools.errors import UsageError, UserError
 from swathpack.tools.files.outputs import Output
+from swathpack.tools.options import expect
 from swathpack.tools.progress import Progress
 
 DEFAULT_CODECS = "swathpack,j2k,j2k-klt,jxl-klt,x265-klt,av1-klt"
 DEFAULT_RATES = "0.01,0.02,0.05,0.1,0.2,0.5"
+SPLIT, ANCHOR, WINDOW, SIDES, CACHE = "val", "j2k", "0.01,0.2", "1024,2048", Path("runs/bench_cache")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, help="folder of .npz cubes, with or without a catalog.json")
     parser.add_argument("--codecs", default=DEFAULT_CODECS, help=f"comma-separated, of {', '.join(PEERS)}")
-    parser.add_argument("--split", default="val", help="split of the catalogue (default %(default)s)")
+    parser.add_argument("--split", default=SPLIT, help="split of the catalogue (default %(default)s)")
     parser.add_argument("--bppb", default=DEFAULT_RATES, help="target rates (default %(default)s)")
-    parser.add_argument("--anchor", default="j2k", help="codec that BD-rates are against (default %(default)s)")
-    parser.add_argument("--window", default="0.01,0.2", help="rates that BD-rates cover (default %(default)s)")
+    parser.add_argument("--anchor", default=ANCHOR, help="codec that BD-rates are against (default %(default)s)")
+    parser.add_argument("--window", default=WINDOW, help="rates that BD-rates cover (default %(default)s)")
     parser.add_argument("--out", type=Path, help="folder for bench.json, bench.csv and bench.png")
     parser.add_argument("--max-cubes", type=int, help="only the first N cubes")
     parser.add_argument("--jobs", type=int, default=1, help="processes (default %(default)s)")
-    parser.add_argument("--cache", type=Path, default=Path("runs/bench_cache"), help="default %(default)s")
+    parser.add_argument("--cache", type=Path, default=CACHE, help="default %(default)s")
     parser.add_argument(
         "--evidence",
         action="store_true",
@@ -57,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="speed and memory of whole files instead, on mosaics of the folder's cubes; --out: folder for speed.json",
     )
     parser.add_argument(
-        "--sides", default="1024,2048", help="with --speed: pixels a side (default %(default)s; 10980: a tile)"
+        "--sides", default=SIDES, help="with --speed: pixels a side (default %(default)s; 10980: a tile)"
     )
     parser.add_argument("--no-cache", action="store_true", help="measure everything anew")
 
@@ -151,8 +153,25 @@ def run_speed(args: argparse.Namespace) -> int:
     return 0
 
 
+def _check_options(args: argparse.Namespace) -> None:
+    """What would be ignored beside other options. Raises UsageError."""
+    usual = {"bppb": DEFAULT_RATES, "anchor": ANCHOR, "window": WINDOW, "jobs": 1}
+    if args.speed:
+        less = {"split": SPLIT, "cache": CACHE}
+        expect(args, "without --speed", "evidence", "models", "max_cubes", "no_cache", **usual, **less)
+    else:
+        expect(args, "with --speed only", sides=SIDES)
+    if args.evidence:
+        expect(args, "without --evidence, which has its own", codecs=DEFAULT_CODECS, **usual)
+    else:
+        expect(args, "with --evidence only", "models")
+    if args.no_cache:
+        expect(args, "without --no-cache", cache=CACHE)
+
+
 def run(args: argparse.Namespace) -> int:
     """Measures, prints the tables, writes the files."""
+    _check_options(args)
     if args.speed:
         return run_speed(args)
     if args.evidence:

@@ -17,18 +17,24 @@ from swathpack.edge.spoken import reason
 from swathpack.tools.board.remote import ConnectionLost, Remote, RemoteError
 from swathpack.tools.commands.flash import add_target, remote_of, show
 from swathpack.tools.errors import RefusedError, UsageError, UserError
+from swathpack.tools.options import expect
 
 LINK_KEYS = "/etc/swathpack/link.keys"
+LINES = 50
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=("status", "logs", "rollback", "keys"))
     add_target(parser)
-    parser.add_argument("--lines", type=int, default=50, help="of the log")
+    parser.add_argument("--lines", type=int, default=LINES, help="of the log")
     parser.add_argument("-o", "--out", type=Path, help="of keys: never over an existing file")
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.action != "logs":
+        expect(args, "with logs only", lines=LINES)
+    if args.action != "keys":
+        expect(args, "with keys only", "out")
     try:
         with remote_of(args) as remote:
             return _ACTIONS[args.action](remote, args)

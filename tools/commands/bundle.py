@@ -26,6 +26,7 @@ from swathpack.export.bundle.contents import BundleError, Contents, Order, colle
 from swathpack.export.bundle.wheels import WheelsMissing, wheel_files
 from swathpack.tools.errors import RefusedError, UsageError, UserError
 from swathpack.tools.files.outputs import Output, add_force
+from swathpack.tools.options import expect
 
 FORMS = {".tar.zst": "bundle", ".deb": "deb", ".overlay.tar": "overlay"}
 
@@ -73,6 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Make a key, or a bundle."""
+    _check_options(args)
     signing = _signing()
     try:
         if args.new_key:
@@ -85,6 +87,18 @@ def run(args: argparse.Namespace) -> int:
         if isinstance(cause, FileExistsError):
             raise RefusedError(f"{cause.filename} exists: give another name") from error
         raise UserError(reason(error)) from error
+
+
+def _check_options(args: argparse.Namespace) -> None:
+    """What would be ignored beside other options. Raises UsageError."""
+    if args.new_key:
+        others = ("board", "jetpack", "out", "key", "trust_key", "revoke_key", "unsigned", "release", "oldest_allowed")
+        more = ("power_mode", "python", "model", "wheel", "no_wheels")
+        expect(args, "without --new-key, which makes a key alone", *others, *more)
+    else:
+        expect(args, "with --new-key only", "expires", role=MISSION)
+    if args.no_wheels:
+        expect(args, "without --no-wheels", "wheel")
 
 
 def _key_words(args: argparse.Namespace) -> str:

@@ -21,6 +21,7 @@ import numpy as np
 
 from swathpack.tools.errors import UsageError, UserError
 from swathpack.tools.files.outputs import add_force, check_outputs, write_text
+from swathpack.tools.options import expect
 
 if TYPE_CHECKING:
     from swathpack.export.build import Report
@@ -49,6 +50,8 @@ def run(args: argparse.Namespace) -> int:
     from swathpack.export.build import build, verify
     from swathpack.export.manifest import ExportError
 
+    if args.verify is not None:
+        expect(args, "without --verify, which checks a folder as it is", "model", "transform", "entropy", "finer")
     inputs = list(filter(None, [args.model, args.transform, args.entropy, args.verify]))
     check_outputs((args.out, args.json), inputs, args.force)
     try:

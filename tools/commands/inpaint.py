@@ -34,9 +34,12 @@ from swathpack.tools.inpaint import detect, masks, terracodec
 from swathpack.tools.inpaint.cube import Cube, cube_of
 from swathpack.tools.inpaint.page import Shown, page
 from swathpack.tools.inpaint.repair import METHODS, Repair, Repairer, windows
+from swathpack.tools.options import expect
 from swathpack.tools.progress import Progress
 
 MAX_DILATE = 512
+TOKENS = ("cloudy", "onwards")
+SCL_CLASSES = ",".join(map(str, masks.SCL_CLASSES))
 METHOD_HELP = (
     "calibrated: codec's prediction and other dates, fitted on clear pixels; zero-shot: the codec alone; "
     "regression: without the codec (default %(default)s)"
@@ -73,8 +76,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--tokens",
-        choices=("cloudy", "onwards"),
-        default="cloudy",
+        choices=TOKENS,
+        default=TOKENS[0],
         help="with --codec: replace cloudy tokens, or all from the first cloudy one on",
     )
     add_reading_arguments(parser)
@@ -95,11 +98,10 @@ def _add_mask_arguments(parser: argparse.ArgumentParser) -> None:
     which.add_argument(
         "--scl", type=Path, help="L2A scene classes of every date: .npz, GeoTIFF or a folder; may be on a coarser grid"
     )
-    default = ",".join(map(str, masks.SCL_CLASSES))
     add = parser.add_argument
     add(
         "--scl-classes",
-        default=default,
+        default=SCL_CLASSES,
         help="classes that count as cloud (default %(default)s; others worth "
         "thinking of: 2 dark, 7 unclassified, 11 snow)",
     )
@@ -129,6 +131,12 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError(f"--dilate: expected 0 to {MAX_DILATE} pixels, found {args.dilate}")
     if args.codec and (args.later or args.method != METHODS[0]):
         raise UsageError("--codec predicts from earlier dates with its own method; leave out --later and --method")
+    if not args.codec:
+        expect(args, "with --codec only", tokens=TOKENS[0])
+    if args.mask:
+        expect(args, "without --mask", scl_classes=SCL_CLASSES)
+    if args.no_page:
+        expect(args, "without --no-page", "page")
     _check_output(args)
 
 

@@ -20,9 +20,10 @@ from typing import Any
 from swathpack.edge.codec.model import EdgeModel, ModelError
 from swathpack.edge.config import ConfigError, Mission, RegionConfig, guarantees, read_mission
 from swathpack.edge.downlink.budget import Budget, BudgetError, format_time, read_budget
-from swathpack.edge.outside import check_files, planned_passes
+from swathpack.edge.outside import check_files, planned_passes, warnings
 from swathpack.tools.errors import RefusedError, UsageError, UserError
 from swathpack.tools.files.outputs import write_text
+from swathpack.tools.options import expect
 
 KEY_FILE = "link.keys"  # beside the mission
 # What a key is for, where its name does not say it. A key without an entry stands alone.
@@ -85,9 +86,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Write or check. Raises UserError."""
     if args.init is not None:
+        if args.mission is not None or args.check:
+            raise UsageError("--init: expected neither a mission nor --check with it")
         return _init(args)
     if args.mission is None:
         raise UsageError("expected a mission.toml to check, or --init FILE")
+    expect(args, "with --init only", "budget", "satellite")
     try:
         mission = read_mission(args.mission)
         check_files(mission)
@@ -101,6 +105,8 @@ def run(args: argparse.Namespace) -> int:
     print(f"{args.mission}: good; {_passes(budget) if budget is not None else every}")
     for line in guarantees(mission.coding):
         print(f"  {line}")
+    for line in warnings(mission):
+        print(f"  warning: {line}")
     return 0
 
 

@@ -23,6 +23,7 @@ from pathlib import Path
 from swathpack.edge.downlink.budget import parse_time
 from swathpack.tools.errors import RefusedError, UsageError, UserError
 from swathpack.tools.files.outputs import Output, add_force, check_output, write_text
+from swathpack.tools.options import expect
 
 FILES = ("budget.toml", "passes.csv", "plan.json", "plan.html", "plan.png")
 EXPORTS = ("ics", "czml", "json", "xml")
@@ -65,6 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate, print, write. Raises UserError for bad input."""
+    _check_options(args)
     if args.presets:
         print(_presets())
         return 0
@@ -76,6 +78,23 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"expected one plan, found {', '.join(args.plan)}; --compare sets others beside it")
     _need_packages()
     return _check(args) if args.check else _sweep(args) if args.sweep else _plan(args)
+
+
+def _check_options(args: argparse.Namespace) -> None:
+    """What would be ignored beside other options. Raises UsageError."""
+    work = ("compare", "sweep", "export", "png")
+    for alone in ("presets", "init"):
+        if getattr(args, alone):
+            if args.plan:
+                raise UsageError(f"--{alone}: expected no plan with it, found {', '.join(args.plan)}")
+            others = ("check", "init") if alone == "presets" else ("check",)
+            expect(args, f"without --{alone}", *others, *work, "days", "seed", "start", "out", "no_files")
+    if args.check:
+        expect(args, "without --check, which takes several plans and makes no files", *work)
+    if args.sweep:
+        expect(args, "without --sweep, which writes sweep.csv and sweep.html", "export", "png")
+    if args.no_files:
+        expect(args, "without --no-files", "out", "export", "png")
 
 
 def _plan(args: argparse.Namespace) -> int:

@@ -30,6 +30,7 @@ from swathpack.tools.errors import DONE, PARTLY, UsageError, UserError
 from swathpack.tools.files.limits import MAX_PIXELS
 from swathpack.tools.files.models import add_synthesis, open_model, open_restorer
 from swathpack.tools.files.outputs import check_output, write_bytes
+from swathpack.tools.files.synthesis import SYNTHESES
 from swathpack.tools.files.what_is import instead
 from swathpack.tools.files.workers import all_cores
 from swathpack.tools.ground.codec_decoder import EdgeSegmentDecoder
@@ -40,6 +41,7 @@ from swathpack.tools.ground.names import spoken_event
 from swathpack.tools.ground.receiver import GroundReceiver
 from swathpack.tools.ground.reports import ReportWriter
 from swathpack.tools.ground.store import GroundStore, GroundStoreError
+from swathpack.tools.options import expect
 from swathpack.tools.words import plural
 
 _CHUNK = 1 << 16
@@ -107,6 +109,10 @@ def run(args: argparse.Namespace) -> int:
     """Drop, receive every pass in turn, write images, list: what is asked for, in this order."""
     if not (args.passes or args.images or args.list or args.drop):
         raise UsageError("nothing to do: expected pass files, --images, --list or --drop")
+    if args.images is None:
+        expect(args, "with --images only", "tile", synthesis=SYNTHESES[0], max_pixels=MAX_PIXELS)
+    if args.key_file is None:
+        expect(args, "with --key-file only", "key_slot")
     if not 1 <= args.epoch < 1 << 32:
         raise UsageError(f"--epoch: expected 1 to {(1 << 32) - 1}, found {args.epoch}")
     try:

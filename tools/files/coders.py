@@ -10,6 +10,7 @@ import numpy as np
 from swathpack.edge.codec.pixels import TileWindow
 from swathpack.edge.codec.rate import HALF_AS_MANY, LEVELS
 from swathpack.edge.codec.tile_coder import DEAD_ZONE
+from swathpack.tools.files.coding_jobs import rooms_of
 from swathpack.tools.files.frame_coder import FrameCoder
 from swathpack.tools.files.kept_tiles import Choice, LearnedTile, PlainTile
 from swathpack.tools.files.places import Place
@@ -45,14 +46,21 @@ class Given:
 
 class Coders:
     """The frame coders of a series, each knowing the contexts that the frames before it leave. shared: bytes are shared out among
-    frames, so that what later ones inherit counts.
+    frames, so that what later ones inherit counts. most_bytes, last_bytes: see `rooms_of`.
     """
 
     def __init__(
-        self, given: Given, aim_bytes: int, most_bytes: int | None, level: float | None = None, shared: bool = True
+        self,
+        given: Given,
+        aim_bytes: int,
+        most_bytes: int | None,
+        level: float | None = None,
+        shared: bool = True,
+        last_bytes: int | None = None,
     ) -> None:
         self._shared = shared
-        self._given, self._aim, self._most, self._level = given, aim_bytes, most_bytes, level
+        self._given, self._aim, self._level = given, aim_bytes, level
+        self._rooms = rooms_of(aim_bytes, most_bytes, last_bytes)
         self._places = {group: [Place(given.around.shelf) for _ in given.windows] for group in given.groups}
         self._kept: list[FrameCoder] = []
         self._seen: dict[tuple[float, float], list[Trial]] = {}
@@ -63,7 +71,7 @@ class Coders:
         g = self._given
         own = self._places[g.groups[index]]
         later = g.groups[index] in g.groups[index + 1 :]
-        aims = self._aim, self._most, later, self._level, self._followers(index) if self._shared else ()
+        aims = self._aim, self._rooms, later, self._level, self._followers(index) if self._shared else ()
         return FrameCoder(index, g.sources[index], g.windows, own, g.choice, g.around, *aims)
 
     def _followers(self, index: int) -> list[FrameSource]:

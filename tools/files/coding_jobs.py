@@ -49,9 +49,17 @@ def room_for(aim_bytes: int) -> int:
     return ROOM_FACTOR * aim_bytes + ROOM_MORE
 
 
-def first_room(aim_bytes: int, most_bytes: int | None) -> int | None:
-    """Bytes at which it stops first: few tiles are cut far behind what all are aimed at."""
-    return None if most_bytes is None else min(FIRST_FACTOR * aim_bytes + ROOM_MORE, most_bytes)
+def rooms_of(aim_bytes: int, most_bytes: int | None, last_bytes: int | None = None) -> list[int | None]:
+    """Bytes at which it stops first, for few tiles are cut far behind what all are aimed at, and then, as long as that was too short:
+    at most_bytes, and at six times as many until last_bytes.
+    """
+    if most_bytes is None:
+        return [None]
+    found: list[int | None] = [min(FIRST_FACTOR * aim_bytes + ROOM_MORE, most_bytes)]
+    while most_bytes > (found[-1] or 0):
+        found.append(most_bytes)
+        most_bytes = min(ROOM_FACTOR * most_bytes, last_bytes or most_bytes)
+    return found
 
 
 @dataclass(frozen=True, eq=False)

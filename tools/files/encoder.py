@@ -131,11 +131,14 @@ class SeriesEncoder:
         tick: Tick = lambda: None,
         apart: Container[int] | None = None,
         shared: bool = True,
+        last_bytes: int | None = None,
     ) -> Coders:
-        """apart: tiles that are left alone, those of regions by default. shared: among frames."""
+        """apart: tiles that are left alone, those of regions by default. shared: among frames. most_bytes, last_bytes: see
+        `swathpack.tools.files.coding_jobs.rooms_of`.
+        """
         around = replace(self._around(tick), apart=self.errors if apart is None else apart)
         given = Given(self.given, self.windows, self.groups, self.choice, self.intra_every, around)
-        return Coders(given, aim_bytes, most_bytes, level, shared)
+        return Coders(given, aim_bytes, most_bytes, level, shared, last_bytes)
 
     def _around(self, tick: Tick) -> Surroundings:
         return Surroundings(self.pool, self.shelf, self.header, tick, self.keep_going, self._fail, asks=self._asks)
@@ -290,13 +293,13 @@ class SeriesEncoder:
         whole = self._whole_fits(budget)
         room = budget - self._start(whole).size - self.records_bytes() - sum(self.promised_bytes(tick))
         aim = max(1, room // (len(self.given) * self.others))
-        goal = Smallest(budget, aim, max(1, min(room, room_for(aim))))
+        goal = Smallest(budget, aim, max(1, min(room, room_for(aim))), max(1, room))
         return self._budgeted(False, goal, whole, tick, file)
 
     def _at_equal_slope(self, goal: Smallest, whole: bool, tick: Tick, file: IO[bytes] | None) -> bytes:
         writer, count = self._start(whole, file), len(self.given)
         room = goal.budget - writer.size - self.records_bytes() - sum(self.promised_bytes(tick))
-        coders = self._coders(goal.aim_bytes, goal.most_bytes, tick=tick)
+        coders = self._coders(goal.aim_bytes, goal.most_bytes, tick=tick, last_bytes=goal.last_bytes)
         every = [coders.keep(index) for index in range(count)]
         self._check_room(goal.budget, room, sum(coder.least() for coder in every), each=False)
         level = level_fitting(every, room)

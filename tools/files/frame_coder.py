@@ -19,7 +19,6 @@ from swathpack.edge.codec.rate import slope_at
 from swathpack.edge.codec.tile_coder import DEAD_ZONE
 from swathpack.edge.stream import StreamWriter, overhead_in, room_in
 from swathpack.edge.stream.quality import TRANSFORM
-from swathpack.tools.files.coding_jobs import first_room
 from swathpack.tools.files.frame_asks import aimed_bppb
 from swathpack.tools.files.frame_jobs import FrameJobs
 from swathpack.tools.files.inherited import WORTHS, asked_of
@@ -37,9 +36,9 @@ class FrameCoder:
     """Codes one frame at any level; analysis and transform are done once, the mode of a tile is chosen once. Tiles go to
     whoever is in the pool, and what is made of them is the same whoever makes it; what takes room lies on the shelf.
 
-    aim_bytes: of a tile's segment, about; most_bytes: never more than that. keeps_dates: later frames may be coded against
-    this one. level: the one level that will be asked for, None where any may be. later: frames that may follow from this one, nearest
-    first, where what they inherit of its error counts.
+    aim_bytes: of a tile's segment, about; rooms: where its payload stops, each as long as that before was too short (`rooms_of`).
+    keeps_dates: later frames may be coded against this one. level: the one level that will be asked for, None where any may be. later:
+    frames that may follow from this one, nearest first, where what they inherit of its error counts.
     """
 
     def __init__(
@@ -51,7 +50,7 @@ class FrameCoder:
         choice: Choice,
         around: Surroundings,
         aim_bytes: int,
-        most_bytes: int | None = None,
+        rooms: Sequence[int | None] = (None,),
         keeps_dates: bool = True,
         level: float | None = None,
         later: Sequence[FrameSource] = (),
@@ -59,7 +58,7 @@ class FrameCoder:
         self.index, self.source, self.choice, self.around = index, source, choice, around
         self.windows, self.places, self.later = windows, places, later if choice.refine else ()
         self.header = around.header
-        self.aim_bytes, self.most_bytes, self.keeps_dates = aim_bytes, most_bytes, keeps_dates
+        self.aim_bytes, self.rooms, self.keeps_dates = aim_bytes, rooms, keeps_dates
         self.live = [w for w in windows if w.index not in around.apart and source.live(w)]
         self._run = FrameJobs(around, index).run
         self.bands = source.outline.bands
@@ -72,7 +71,7 @@ class FrameCoder:
         self._dates: dict[int, tuple[Date, ...]] = {}  # what plain tiles were coded against
         self._learned: dict[int, LearnedChoice] = {}
         self._tried: dict[int, LearnedChoice] = {}  # all that were ever among `_learned`
-        self._further: set[int] = set()  # tiles whose first payload was too short
+        self._further: dict[int, int] = {}  # by tile: how many of `rooms` were too short
         self._recoded: tuple[Any, ...] = ()  # aims and frames of `recode`
         self._open = self._tries_learned  # not decided yet which tiles are the learned codec's
 
@@ -148,7 +147,7 @@ class FrameCoder:
         return window.index in self._plain
 
     def plain(self, window: TileWindow) -> PlainTile:
-        """A tile by the transform coder, down to the finest level or most_bytes, against the dates that its place holds
+        """A tile by the transform coder, down to the finest level or its room, against the dates that its place holds
         when it is first asked for.
         """
         if window.index not in self._plain:
@@ -188,27 +187,28 @@ class FrameCoder:
         shaped = self.header is not None and not self.keeps_dates
 
         def arguments(w: TileWindow) -> tuple[Any, ...]:
-            most = self.most_bytes if w.index in self._further else first_room(self.aim_bytes, self.most_bytes)
+            most = self.rooms[self._further.get(w.index, 0)]
             return self.source.tile(w), most, aim[w.index], self.weighing, self._slope, shaped
 
         wanted = [w for w in windows if w.index not in self._alone]
         for w, found in self._run("transform", wanted, arguments, self._leave_out):
             self._alone[w.index] = PlainTile.of(found, self.around.shelf)
 
-    def look_further(self, level: float) -> bool:
-        """Code anew those plain tiles whose payloads may be too short at a level; whether there were any."""
-        first = first_room(self.aim_bytes, self.most_bytes)
-        if first == self.most_bytes or first is None:
-            return False
-        slope, new = slope_at(level, self.gain), [i for i in self._plain if i not in self._further]
-        weighed = {i for i in new if i in self._worths or self._plain[i].reference is not None}
-        short = [i for i in new if self._plain[i].too_short(slope if i in weighed else slope / self._grows, first)]
-        self._further.update(short)
+    def look_further(self, level: float, again: bool = False) -> bool:
+        """Code anew plain tiles whose payloads may be too short at a level; whether any were. again: of those alone that were so before."""
+        slope, tiles = slope_at(level, self.gain), [i for i in self._plain if i in self._further or not again]
+        weighed = {i for i in tiles if i in self._worths or self._plain[i].reference is not None}
+        short = [i for i in tiles if self._is_short(i, slope if i in weighed else slope / self._grows)]
+        self._further.update({i: self._further.get(i, 0) + 1 for i in short})
         before = {i: (self._alone.pop(i), self._plain.pop(i), self._dates.pop(i, ())) for i in short}
         self.look([self.windows[index] for index in short], *self._recoded)
         for i in set(short) - set(self._plain):  # it could be read once, and not again
             self._alone[i], self._plain[i], self._dates[i] = before[i]
         return bool(short)
+
+    def _is_short(self, index: int, slope: float) -> bool:
+        room, *more = self.rooms[self._further.get(index, 0) :]
+        return bool(more) and room is not None and self._plain[index].too_short(slope, room)
 
     def _own(self, index: int) -> PlainTile:
         """A tile without any date, by what it is worth."""

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 
-from swathpack.codec.stages import OLD, Stage
+from swathpack.codec.stages import OLD, Stage, is_special
 from swathpack.tools.errors import RefusedError, UserError
 from swathpack.tools.files.sidecars import sidecars
 
@@ -35,7 +35,11 @@ def same_file(a: Path, b: Path) -> bool:
 
 
 def check_output(target: Path, inputs: Iterable[Path] = (), force: bool = False) -> None:
-    """Refuse a target that is an input, lies in the place of one, or exists without `force`. Raises RefusedError."""
+    """Refuse a target that is an input, lies in the place of one, or exists without `force`; a device, a pipe or a socket with it,
+    too. Raises RefusedError.
+    """
+    if is_special(target):
+        raise RefusedError(f"{target} is a device, a pipe or a socket: expected a file")
     for source in inputs:
         if same_file(target, source):
             raise RefusedError(f"{target} is an input: give another output")

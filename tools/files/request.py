@@ -19,6 +19,7 @@ from swathpack.edge.radiometry import MAX_COUNT
 from swathpack.edge.stream.quality import MAX_SHIFT
 from swathpack.tools.errors import UsageError, UserError
 from swathpack.tools.files.encoder import SeriesEncoder
+from swathpack.tools.files.frame_asks import aimed_bppb
 from swathpack.tools.files.part_request import georeference_of
 from swathpack.tools.files.pool import Pool
 from swathpack.tools.files.rasters import Series
@@ -78,9 +79,9 @@ class Request:
                 continue
             if not _is_number(value, whole=name != "quality"):
                 kind = "number" if name == "quality" else "whole number"
-                raise UsageError(f"{_option(name)}: expected a {kind} from {low:g} to {high:g}, found {value!r}")
+                raise UsageError(f"{_option(name)}: expected a {kind} from {low:.12g} to {high:.12g}, found {value!r}")
             if not low <= value <= high:
-                raise UsageError(f"{_option(name)}: expected {low:g} to {high:g}, found {value:g}")
+                raise UsageError(f"{_option(name)}: expected {low:.12g} to {high:.12g}, found {value}")
         if self.quality is not None and (self.bytes or self.bytes_per_frame):
             raise UsageError("--quality goes without a byte budget: the budget decides the quality")
         if self.quality is not None and self.exact:
@@ -89,7 +90,25 @@ class Request:
         given = [_option(name) for name in goals if getattr(self, name) not in (None, False)]
         if len(given) > 1:
             raise UsageError(f"expected one of {', '.join(given)}")
+        self._check_unheard()
         check_side(self.tile, self._small)
+
+    def _check_unheard(self) -> None:
+        """What would be ignored beside the rest is refused."""
+        goes = [("mode", MODES[0]), ("weights", WEIGHTS[0]), ("base", MAX_SHIFT)]
+        heard = {"learned": ("mode", "base"), "transform": ("mode", "weights")}.get(
+            self.mode, ("mode", "weights", "base")
+        )
+        told = [name for name, usual in goes if getattr(self, name) != usual]
+        if self.exact and told:
+            options = " and ".join(map(_option, told))
+            raise UsageError(
+                f"{options}: expected without --lossless and --max-error: these tiles are the predictive coder's"
+            )
+        if lost := [_option(name) for name in told if name not in heard]:
+            raise UsageError(
+                f"{' and '.join(lost)}: expected without --mode {self.mode}, whose tiles it says nothing of"
+            )
 
     @property
     def _small(self) -> bool:
@@ -131,12 +150,25 @@ class Request:
         samples = len(first.outline.bands) * first.height * first.width
         if self.bytes is not None or self.bytes_per_frame is not None:
             return 8 * (self.bytes_per_frame or (self.bytes or 1) / len(sources)) / samples
-        level = DEFAULT_QUALITY if self.quality is None else self.quality
-        return 8 * bytes_about(level, samples) / samples
+        return 8 * bytes_about(self._level, samples) / samples
 
     def _tries_learned(self, series: Series, side: int) -> bool:
-        bands = source_of(series.frames[0]).outline.bands
-        return not self.exact and side <= TILE and tries_learned(self.mode, bands)
+        """Whether the learned codec will be tried in tiles of so many pixels a side: as frame coders decide it, by what a tile is
+        aimed at. Of a budget the file's head is taken for image, which makes next to no difference.
+        """
+        if self.exact or side > TILE:
+            return False
+        first, frames = source_of(series.frames[0]), len(series.frames)
+        bands, windows = first.outline.bands, list(tile_windows(first.height, first.width, side))
+        if self.bytes is not None or self.bytes_per_frame is not None:
+            aim = (self.bytes_per_frame or (self.bytes or 1) // frames) // len(windows)
+        else:
+            aim = bytes_about(self._level, len(bands) * min(side, first.height) * min(side, first.width))
+        return tries_learned(self.mode, bands, aimed_bppb(bands, windows, aim), self.weights)
+
+    @property
+    def _level(self) -> float:
+        return DEFAULT_QUALITY if self.quality is None else self.quality
 
     def encoder(
         self,
@@ -169,7 +201,7 @@ class Request:
             return encoder.per_frame(self.bytes_per_frame, tick, file)
         if self.exact:
             return encoder.exact(self.max_error or 0, tick, file)
-        quality = DEFAULT_QUALITY if self.quality is None else self.quality
+        quality = self._level
         return encoder.at_quality(quality, self.layers or LAYERS, tick=tick, file=file)
 
     def encode(

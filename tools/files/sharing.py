@@ -81,9 +81,11 @@ def level_fitting(coders: Sequence[FrameCoder], room: int) -> float:
 
 
 def _looked_further(coders: Sequence[FrameCoder], level_of: Callable[[], float]) -> float:
-    """A level, found anew where payloads were too short at it."""
-    level = level_of()
-    return level_of() if any([coder.look_further(level) for coder in coders]) else level
+    """A level, found anew as long as payloads were too short at it: it gets coarser the more there is of them."""
+    level, again = level_of(), False
+    while any([coder.look_further(level, again) for coder in coders]):
+        level, again = level_of(), True
+    return level
 
 
 def _fitting(coders: Sequence[FrameCoder], room: int) -> float:

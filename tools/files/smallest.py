@@ -12,12 +12,13 @@ from swathpack.tools.files.coding_jobs import room_for
 @dataclass(frozen=True)
 class Smallest:
     """In total, or of each frame; aim_bytes, most_bytes: what its tiles are coded for (`swathpack.tools.files.coders.Coders`), so
-    that they fit into it and into any larger one.
+    that they fit into it and into any larger one. last_bytes: to which a tile is coded that needs more than most_bytes; None: none is.
     """
 
     budget: int
     aim_bytes: int
     most_bytes: int
+    last_bytes: int | None = None
 
 
 class TooSmallError(Exception):

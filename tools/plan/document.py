@@ -9,6 +9,7 @@ from swathpack.edge.schema import did_you_mean
 from swathpack.edge.spoken import reason
 from swathpack.edge.toml_lite import TomlError, loads
 from swathpack.tools.errors import UserError
+from swathpack.tools.plan.origins import Told, file_of, merged, told
 
 PRESETS = Path(__file__).parent / "presets"
 CATALOGUE = PRESETS / "stations.toml"
@@ -42,32 +43,44 @@ def presets() -> list[str]:
     return sorted(p.stem for p in PRESETS.glob("*.toml") if p != CATALOGUE)
 
 
-def load_document(path: Path, depth: int = 0) -> Document:
-    """The document with what it `extends` merged underneath. Raises UserError.
+def load_document(path: Path, depth: int = 0, name: str = "") -> Document:
+    """The document with what it `extends` merged underneath; every key knows its file. Raises UserError. name: of the file in
+    messages, its own by default.
 
     Tables merge key by key, or with `replace = true` stand alone; [[satellite]], [[station]] and [[area]] rows replace
     the row of the same name and are appended otherwise, and `remove = true` takes the row of that name away. A plan that
     has no description of its own has none: the other's counts what is no longer so.
     """
+    name = name or path.name
     if depth > 4:
-        raise UserError(f"{path.name}: plans extend each other more than 4 deep")
+        raise UserError(f"{name}: plans extend each other more than 4 deep")
     try:
-        document = loads(path.read_text(encoding="utf-8-sig"))
+        document: Document = told(loads(path.read_text(encoding="utf-8-sig")), name)
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read the plan {path}: {reason(error, path)}") from None
     except TomlError as error:
-        raise UserError(f"{path.name} is no TOML: {error}") from None
+        raise UserError(f"{name} is no TOML: {error}") from None
     if depth:
         _absolute(document, path.parent)
     parent = document.pop("extends", None)
     below: Document = {}
     if parent is not None:
         if not isinstance(parent, str):
-            raise UserError(f"{path.name}: extends: expected a file or preset name, found {parent!r}")
-        beside = path.parent / parent
-        below = load_document(beside if beside.is_file() else find_plan(parent), depth + 1)
+            raise UserError(f"{name}: extends: expected a file or preset name, found {parent!r}")
+        below = _parent(path.parent / parent, parent, name, depth)
         below.pop("description", None)
-    return _merge(below, document, path.name)
+    return _merge(below, document, name)
+
+
+def _parent(beside: Path, parent: str, name: str, depth: int) -> Document:
+    """What a plan extends, under the name that it has there."""
+    if beside.is_file():
+        return load_document(beside, depth + 1, parent)
+    try:
+        found = find_plan(parent)
+    except UserError as error:
+        raise UserError(f"{name}: extends: {error}") from None
+    return load_document(found, depth + 1)
 
 
 def _absolute(document: Document, folder: Path) -> None:
@@ -76,25 +89,25 @@ def _absolute(document: Document, folder: Path) -> None:
         for row in rows if isinstance(rows, list) else [rows]:
             for key in keys:
                 if isinstance(row, dict) and isinstance(row.get(key), str) and row[key]:
-                    row[key] = str((folder / row[key]).resolve())
+                    row.update({key: str((folder / row[key]).resolve())})  # still of its file
 
 
 def _merge(below: Document, above: Document, where: str) -> Document:
-    merged = dict(below)
+    found = merged(below, above, where)
     for key, value in above.items():
-        old = merged.get(key)
+        old = below.get(key)
         if key in TABLES and isinstance(value, dict):
-            merged[key] = _merge_table(old if isinstance(old, dict) else {}, value, f"{where}: [{key}]")
+            table = _merge_table(old if isinstance(old, dict) else {}, value, f"{where}: [{key}]")
+            found.update({key: table})
         elif key in ROWS and isinstance(value, list):
-            merged[key] = _merge_rows(old if isinstance(old, list) else [], value, f"{where}: [[{key}]]")
-        else:
-            merged[key] = value
-    return merged
+            rows = _merge_rows(old if isinstance(old, list) else [], value, f"{where}: [[{key}]]")
+            found.update({key: rows})
+    return found
 
 
 def _merge_table(below: Document, above: Document, where: str) -> Document:
-    own = dict(above)
-    return own if _is_set(own, "replace", where) else {**below, **own}
+    own = Told(above, file_of(above))
+    return own if _is_set(own, "replace", where) else merged(below, own, file_of(above))
 
 
 def _merge_rows(below: list[Any], above: list[Any], where: str) -> list[Any]:

@@ -8,20 +8,22 @@ from typing import Any
 
 from swathpack.edge.bands import BANDS, BandError, normalise_names
 from swathpack.edge.codec.pixels import MAX_FLIGHT_TILE, TILE
-from swathpack.edge.downlink.budget import whole_ms
+from swathpack.edge.downlink.budget import parse_time, whole_ms
 from swathpack.edge.schema import key
 from swathpack.edge.stream.header import TILE_STEP
-from swathpack.tools.errors import UsageError, UserError
+from swathpack.tools.errors import UsageError
 from swathpack.tools.plan.areas import Area, box_ring, make_area, read_geojson
 from swathpack.tools.plan.document import PRESETS, find_plan, load_document, set_key
 from swathpack.tools.plan.orbit import read_satellite
+from swathpack.tools.plan.origins import number_of
 from swathpack.tools.plan.radio import Radio, read_radio
 from swathpack.tools.plan.rate_modes import MODES
 from swathpack.tools.plan.satellite import Satellite
 from swathpack.tools.plan.schema import Section
 from swathpack.tools.plan.stations import Station, read_station
 
-MAX_DAYS = 366.0
+MIN_DAYS, MAX_DAYS = 0.01, 366.0
+FIRST_START, LAST_START = "1960-01-01T00:00:00Z", "2200-01-01T00:00:00Z"  # orbits, the Sun and dates in four digits
 
 
 @dataclass(frozen=True)
@@ -128,8 +130,8 @@ def read_plan(
         set_key(document, place, value)
     plan = _parse(document, path.parent, start_s)
     if days is not None:
-        if not 0 < days <= MAX_DAYS:
-            raise UsageError(f"--days: expected more than 0 and at most {MAX_DAYS:g}, found {days:g}")
+        if not MIN_DAYS <= days <= MAX_DAYS:
+            raise UsageError(f"--days: expected {MIN_DAYS:g} to {MAX_DAYS:g}, found {days:g}")
         plan = replace(plan, days=days)
     return plan if seed is None else replace(plan, seed=seed)
 
@@ -137,26 +139,27 @@ def read_plan(
 def _parse(document: dict[str, Any], folder: Path, start_s: float | None) -> Plan:
     top = Section(document, "plan")
     start_s = whole_ms(top.time("start") if start_s is None else (top.raw("start") and start_s or start_s))
-    storage, energy = Section(top.raw("storage", {}), "[storage]"), Section(top.raw("energy", {}), "[energy]")
-    objective = Section(top.raw("objective", {}), "[objective]")
-    radio = read_radio(Section(top.raw("radio"), "[radio]"))
+    if not parse_time(FIRST_START) <= start_s <= parse_time(LAST_START):
+        raise top.error(f"start: expected a time from {FIRST_START} to {LAST_START}")
+    storage, energy, objective = (top.table(key, {}) for key in ("storage", "energy", "objective"))
+    radio = read_radio(top.table("radio"))
     plan = Plan(
         name=_plan_name(top),
         description=top.text("description", ""),
         start_s=start_s,
-        days=top.number("days", 0.01, MAX_DAYS, 7.0),
+        days=top.number("days", MIN_DAYS, MAX_DAYS, 7.0),
         seed=top.integer("seed", 0, 2**63 - 1, 1),
         satellites=tuple(_rows(top, "satellite", lambda s: read_satellite(s, folder, start_s))),
         stations=tuple(_rows(top, "station", lambda s: read_station(s, radio))),
         radio=radio,
-        imager=_imager(Section(top.raw("imager"), "[imager]")),
+        imager=_imager(top.table("imager")),
         areas=_areas(top, folder),
-        codec=_codec(Section(top.raw("codec", {}), "[codec]"), folder),
+        codec=_codec(top.table("codec", {}), folder),
         storage_gbyte=storage.number("capacity_gbyte", 1e-3, 1e5, 64.0),
         energy_wh_per_orbit=energy.number("budget_wh_per_orbit", 0.0, 1e5, 0.0),
         gbyte_value=objective.number("gbyte_value", 0.0, 1e9, 0.0),
         cost_limit_per_day=objective.number("cost_limit_per_day", 0.0, 1e12, 0.0),
-        uncertainty=Section(top.raw("uncertainty", {}), "[uncertainty]").read(Uncertainty),
+        uncertainty=top.table("uncertainty", {}).read(Uncertainty),
     )
     for section in (storage, energy, objective, top):
         section.done()
@@ -167,13 +170,18 @@ def _rows(top: Section, key: str, read: Any) -> list[Any]:
     """Every [[key]] table read; at least one, with unique names."""
     rows = top.raw(key, [])
     if not isinstance(rows, list) or not rows:
-        raise UserError(f"plan: expected at least one [[{key}]], found none")
-    found = [read(Section(row, f"[[{key}]] number {at}")) for at, row in enumerate(rows, 1)]
+        raise top.error(f"expected at least one [[{key}]], found none")
+    found = [read(_row(top, key, row, at)) for at, row in enumerate(rows, 1)]
     names = [item.name for item in found]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise UserError(f"plan: every [[{key}]] needs a name of its own, found {', '.join(twice)} twice")
+        raise top.error(f"every [[{key}]] needs a name of its own, found {', '.join(twice)} twice")
     return found
+
+
+def _row(top: Section, key: str, row: Any, at: int) -> Section:
+    """A [[key]] table, by its number in the file that it stands in."""
+    return Section(row, f"[[{key}]] number {number_of(row, at)}", top.origin(key))
 
 
 def _imager(section: Section) -> Imager:
@@ -206,15 +214,16 @@ def _codec(section: Section, folder: Path) -> Codec:
 def _areas(top: Section, folder: Path) -> tuple[Area, ...]:
     rows = top.raw("area", [])
     if not isinstance(rows, list):
-        raise UserError("plan: expected [[area]] tables")
+        raise top.error("area: expected [[area]] tables")
     found: list[Area] = []
     for at, row in enumerate(rows, 1):
-        section = Section(row, f"[[area]] number {at}")
-        found += _area_rows(section, folder)
+        section = _row(top, "area", row, at)
+        with section.naming_file():
+            found += _area_rows(section, folder)
         section.done()
     names = [area.name for area in found]
     if len(set(names)) < len(names):
-        raise UserError(f"plan: every area needs a name of its own, found {sorted(names)}")
+        raise top.error(f"every area needs a name of its own, found {sorted(names)}")
     return tuple(found)
 
 
@@ -228,7 +237,9 @@ def _area_rows(section: Section, folder: Path) -> list[Area]:
         return [make_area(section.text("name"), [box_ring(west, south, east, north)], *settings)]
     found, name = [], section.text("name", "area")
     for number, (properties, rings) in enumerate(read_geojson(folder / section.text("geojson")), 1):
-        own = Section({**section_table(settings), **_known(properties)}, f"{section.name}, feature {number}")
+        own = Section(
+            {**section_table(settings), **_known(properties)}, f"{section.name}, feature {number}", section.file
+        )
         found.append(make_area(str(properties.get("name", f"{name}-{number}")), rings, *_area_settings(own)))
     return found
 

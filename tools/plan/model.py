@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swathpack.edge.downlink.budget import Budget
+from swathpack.edge.downlink.passrun import smallest_pass
 from swathpack.tools.errors import UserError
 from swathpack.tools.plan.budgets import make_budget, spread_of_passes
 from swathpack.tools.plan.flow import Flow, FlowResult, PassBudget
@@ -189,6 +190,12 @@ def plan_warnings(plan: Plan, schedule: Schedule, captures: list[Capture]) -> li
         found.append(
             "no usable pass: the link never closes with its margin, or no station sees a satellite for "
             f"{plan.radio.min_pass_s:g} s"
+        )
+    small = sum(contact.bytes < smallest_pass(signed=False) for contact in schedule.contacts)
+    if small:
+        found.append(
+            f"{small} of {len(schedule.contacts)} passes carry nothing: of fewer bytes than the smallest packet, "
+            f"{smallest_pass(signed=False)} (one that is signed: {smallest_pass(signed=True)})"
         )
     if not plan.areas:
         found.append("no [[area]]: nothing is imaged")

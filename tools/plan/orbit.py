@@ -53,7 +53,9 @@ def read_satellite(section: Section, folder: Path, start_s: float) -> Satellite:
         "tle_file": lambda: _from_file(section, folder, "tle_file", start_s),
         "omm": lambda: _from_omm(section, section.raw("omm")),
         "omm_file": lambda: _from_file(section, folder, "omm_file", start_s),
-        "elements": lambda: _from_elements(Section(section.raw("elements"), f"{section.name} elements"), start_s),
+        "elements": lambda: _from_elements(
+            Section(section.raw("elements"), f"{section.name} elements", section.file), start_s
+        ),
     }
     record, note = readers[kind]()
     oldest = section.number("max_age_days", 0.1, 3650, MAX_TLE_AGE_DAYS)

@@ -5,22 +5,27 @@ A wrong value raises `UserError` with the table, the key, what was expected and 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from swathpack.edge import schema
 from swathpack.edge.downlink.budget import parse_time
 from swathpack.tools.errors import UserError
+from swathpack.tools.plan.origins import file_of, origins_of
 
 
 class Section:
-    """One table being read; `done()` at the end finds keys that nothing asked for."""
+    """One table being read; `done()` at the end finds keys that nothing asked for. file: where it stands, if the table does not
+    know; messages begin with the file of their key.
+    """
 
-    def __init__(self, table: Any, name: str) -> None:
+    def __init__(self, table: Any, name: str, file: str = "") -> None:
+        self.name, self.file, self._origins = name, file_of(table) or file, origins_of(table)
         if not isinstance(table, Mapping):
-            raise UserError(f"{name}: expected a table, found {table!r}")
-        self.name = name
+            raise self.error(f"expected a table, found {table!r}")
         self._table = table
         self._asked: set[str] = set()
 
@@ -45,9 +50,29 @@ class Section:
         self._asked.add(key)
         return self._table.get(key, default)
 
+    def origin(self, key: str) -> str:
+        """The file that a key stands in; of one that is in none that of the table."""
+        return self._origins.get(key, self.file)
+
     def error(self, message: str) -> UserError:
-        """The error to raise, with the table's name in front."""
-        return UserError(f"{self.name}: {message}")
+        """The error to raise, with the table's name in front, before it the file of the key that the message begins with."""
+        file = self.origin(re.match(r"\w*", message)[0])  # type: ignore[index]
+        return UserError(f"{file}: {self.name}: {message}" if file else f"{self.name}: {message}")
+
+    def table(self, key: str, default: Any = None) -> Section:
+        """A table in this one."""
+        return Section(self.raw(key, default), f"[{key}]", self.origin(key))
+
+    @contextmanager
+    def naming_file(self) -> Iterator[None]:
+        """Put the file in front of what is refused inside."""
+        try:
+            yield
+        except UserError as error:
+            said = str(error)
+            raise UserError(
+                said if not self.file or said.startswith(f"{self.file}: ") else f"{self.file}: {said}"
+            ) from None
 
     def _checked(self, kind: type, value: Any, key: str, *limits: Any) -> Any:
         try:
@@ -115,7 +140,9 @@ class Section:
         """The one of these keys that is there."""
         found = [key for key in keys if self.has(key)]
         if len(found) != 1:
-            raise self.error(f"expected exactly one of {', '.join(keys)}, found {', '.join(found) or 'none'}")
+            files = {self.origin(key) for key in found}
+            told = [f"{key} ({self.origin(key)})" if len(files) > 1 else key for key in found]
+            raise self.error(f"expected exactly one of {', '.join(keys)}, found {', '.join(told) or 'none'}")
         return found[0]
 
     def done(self) -> None:

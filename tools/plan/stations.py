@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from swathpack.edge.schema import did_you_mean
 from swathpack.edge.toml_lite import loads
-from swathpack.tools.errors import UserError
 from swathpack.tools.plan.radio import Radio
 from swathpack.tools.plan.schema import Section
 
@@ -113,12 +112,12 @@ def read_station(section: Section, radio: Radio) -> Station:
     if section.has("use"):
         name, known = section.text("use"), catalogue()
         if name not in known:
-            raise UserError(
-                f"{section.name}: use: no station {name!r} in the catalogue"
+            raise section.error(
+                f"use: no station {name!r} in the catalogue"
                 f"{did_you_mean(name, sorted(known))} (known: {', '.join(sorted(known))})"
             )
         own = {key: section.raw(key) for key in section.names() if key != "use"}
-        section = Section({**known[name], **own}, f"[[station]] {name}")
+        section = Section({**known[name], **own}, f"[[station]] {name}", section.file)
     section.raw("network"), section.raw("bands"), section.raw("note")
     station = Station(
         name=section.text("name"),

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from swathpack.edge.config import ConfigError, parse_mission
-from swathpack.edge.downlink.passrun import LinkSettings, PassRun, packets
+from swathpack.edge.downlink.passrun import LinkSettings, PassRun, packets, smallest_pass
 from swathpack.edge.downlink.plan import PlanSettings
 from swathpack.edge.packets.deframer import Deframer
 from swathpack.edge.packets.erasure import parity_packet_bytes
@@ -62,6 +62,15 @@ def test_every_pass_is_filled_and_never_exceeded(board, tmp_path, budget, erasur
         ground.hear(number, stream)
     assert ground.wrong(board.truth) == [] and ground.receiver.counts["forged packets"] == 0
     assert budget < 1000 or ground.store.tile_frames()
+
+
+@pytest.mark.parametrize("signed", [True, False])
+def test_the_smallest_pass_carries_a_packet_and_a_smaller_one_nothing(board, signed):
+    date(board, 1)
+    run, least = signed_pass if signed else Board.downlink, smallest_pass(signed)
+    assert run(board, 1, least - 1) == []
+    (packet,) = run(board, 2, least)
+    assert least - 2 <= len(packet) <= least
 
 
 def test_lost_packets_are_restored_from_parity_and_checked(board, tmp_path):

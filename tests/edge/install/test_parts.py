@@ -72,9 +72,9 @@ def test_a_machine_that_is_no_kit(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[passes]\nbytes = 1\nevery_s = 1.0\n", "uplink.key_file: expected the link keys"),
+        ("[passes]\nbytes = 50\nevery_s = 1.0\n", "uplink.key_file: expected the link keys"),
         ("[passes]\n", "passes: expected budget"),
-        ('[passes]\nbytes = 1\nevery_s = 1.0\n[uplink]\nkey_file = "none"\n', "uplink.key_file"),
+        ('[passes]\nbytes = 50\nevery_s = 1.0\n[uplink]\nkey_file = "none"\n', "uplink.key_file"),
     ],
 )
 def test_a_mission_that_would_not_start_fails_the_self_test(

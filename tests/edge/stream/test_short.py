@@ -25,6 +25,7 @@ from swathpack.edge.stream import (
     read_stream,
     room_in,
     segment_overhead_bytes,
+    short,
 )
 from swathpack.edge.stream.chunks import with_checks
 from swathpack.edge.stream.quality import PREDICTIVE, TRANSFORM, quality_of, step_of, usual_shift
@@ -183,6 +184,15 @@ def test_room_fills_to_the_byte():
             continue
         assert payload + overhead_in(SMALL, segment, payload) <= room
         assert payload + 1 + overhead_in(SMALL, segment, payload + 1) > room
+
+
+def test_room_of_a_budget_far_beyond_any_tile_is_found_at_once(monkeypatch):
+    """Checks take their part of every piece, so that counting down from all the room takes as many steps as they have bytes."""
+    asked, segment, usual = [], tile(1, TRANSFORM), short.overhead_in
+    monkeypatch.setattr(short, "overhead_in", lambda *given: asked.append(1) or usual(*given))
+    payload = room_in(SMALL, segment, 100_000_000)
+    assert payload + usual(SMALL, segment, payload) <= 100_000_000 < payload + 1 + usual(SMALL, segment, payload + 1)
+    assert len(asked) < 64
 
 
 @pytest.mark.parametrize(

@@ -16,13 +16,13 @@ from swathpack.tools.commands.mission import WORDS, template
 from swathpack.tools.errors import REFUSED
 from tests.edge.downlink.test_budget import budget, format_budget
 
-PASSES = {"passes.bytes": 5, "passes.every_s": 2.0}
+PASSES = {"passes.bytes": 50, "passes.every_s": 2.0}
 
 
 def test_every_key_is_there_with_its_default(tmp_path: Path) -> None:
     text = template(PASSES)
     full = re.sub(r"^# ([a-z_]+ = )", r"\1", text, flags=re.M)
-    least = '[passes]\nbytes = 5\nevery_s = 2.0\n[uplink]\nkey_file = "link.keys"\n'
+    least = '[passes]\nbytes = 50\nevery_s = 2.0\n[uplink]\nkey_file = "link.keys"\n'
     assert parse_mission(full, tmp_path) == parse_mission(least, tmp_path)
     assert parse_mission(text, tmp_path) == parse_mission(full, tmp_path)
     known = set()
@@ -68,6 +68,39 @@ def test_both_checks_say_what_is_promised(tmp_path: Path, capsys: pytest.Capture
     assert f"guarantee: {promised}" in capsys.readouterr().err
 
 
+def test_both_checks_say_which_passes_of_a_plan_carry_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One such pass is legal; a plan of nothing else is refused."""
+    (tmp_path / "m.toml").write_text(
+        "[uplink]\ninsecure = true\n[passes]\nbudget = 'b.toml'\nsatellite = 'sat-1'\n[downlink]\nkey_file = 'k'\n"
+    )
+    write_key_file(tmp_path / "k")
+    first, second = (one for one in budget().passes if one.satellite == "sat-1")
+    small = dataclasses.replace(first, bytes=53, rate_at_s=(0.0,), rate_byte_s=(53 / first.duration_s,))
+    for passes, code in (((small, second), 0), ((small,), 1)):
+        (tmp_path / "b.toml").write_text(format_budget(dataclasses.replace(budget(), passes=passes)))
+        assert main(["mission", str(tmp_path / "m.toml"), "--check"]) == code
+        told = capsys.readouterr()
+        assert process.main(["--config", str(tmp_path / "m.toml"), "--check"]) == code
+        loop = capsys.readouterr().err
+        said = (
+            f"warning: passes.budget: 1 of 2 passes (id {small.id}) carry nothing: of fewer bytes than the smallest packet, 54"
+            if code == 0
+            else "passes.budget: expected a pass of at least 54 bytes, which the smallest packet has, found none of more than 53"
+        )
+        assert said in told.out + told.err and said in loop
+
+
+def test_both_checks_name_keys_that_nothing_hears(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = tmp_path / "m.toml"
+    made.write_text(template(PASSES).replace("# satellite = ", "satellite = 'a' # "))
+    write_key_file(tmp_path / "link.keys")
+    said = "warning: passes.satellite: not used without passes.budget"
+    assert main(["mission", str(made), "--check"]) == 0 and said in capsys.readouterr().out
+    assert process.main(["--config", str(made), "--check"]) == 0 and said in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("written", "wrong", "said"),
     [
@@ -82,7 +115,7 @@ def test_the_check_says_what_the_loop_would(
 ) -> None:
     """What the mission names beside itself is read too: the check of the board and that of the ground agree."""
     made = tmp_path / "m.toml"
-    made.write_text(f'{written}\n[passes]\nbytes = 5\nevery_s = 2.0\n[uplink]\nkey_file = "link.keys"\n')
+    made.write_text(f'{written}\n[passes]\nbytes = 60\nevery_s = 2.0\n[uplink]\nkey_file = "link.keys"\n')
     if wrong != "link.keys is missing":
         write_key_file(tmp_path / "link.keys")
     if wrong == "link.keys is open":

@@ -86,6 +86,30 @@ def test_a_tile_that_needs_far_more_than_others_has_it(monkeypatch: pytest.Monke
     assert error(coded(2), given) > 1.5 * error(whole, given), "that of the others is of no use to them"
 
 
+@pytest.mark.parametrize("dates", [1, 2])
+def test_one_lively_tile_among_many_flat_ones_has_what_they_leave(dates: int) -> None:
+    """It takes far more than six times what tiles are aimed at: payloads end where nothing more is asked of them, not there."""
+    data = np.full((2, 384, 384), 1000, np.uint16)
+    data[:, 64:128, 64:128] += np.random.default_rng(1).integers(0, 3000, (2, 64, 64)).astype(np.uint16)
+    given = [Frame(data, FOUR[:2], f"2026-05-0{n + 1}") for n in range(dates)]
+    budget = 11_000 * dates
+    together, apart = (
+        way(SeriesEncoder(shipped(), given, slope=0.0, tile=64, intra_every=1), budget)
+        for way in (SeriesEncoder.in_total, lambda e, n: SeriesEncoder.per_frame(e, n // dates))
+    )
+    assert budget - 64 < len(together) <= budget
+    assert error(together, given[0]) <= 1.02 * error(apart, given[0])
+
+
+def test_payloads_stop_at_six_times_as_many_bytes_as_long_as_that_is_too_short() -> None:
+    first, most = 2 * 1000 + 4096, 6 * 1000 + 4096
+    assert coding_jobs.rooms_of(1000, None) == [None]
+    assert coding_jobs.rooms_of(1000, 3000, 3000) == [3000], "one tile that has it all"
+    assert coding_jobs.rooms_of(1000, most) == [first, most]
+    assert coding_jobs.rooms_of(1000, most, 1_000_000) == [first, most, 6 * most, 36 * most, 1_000_000]
+    assert coding_jobs.rooms_of(1000, most, most) == [first, most]
+
+
 def static(dates: int) -> list[Frame]:
     """A place that stays as it is, but for some noise."""
     rng, place = np.random.default_rng(3), frame(FOUR, 64).data.astype(np.float64)

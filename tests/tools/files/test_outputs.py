@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import socket
 import stat
 import subprocess
 import sys
@@ -56,6 +57,30 @@ def test_a_folder_that_goes_as_a_whole_holds_no_input(original: Path, tmp_path: 
     inside = original.rename(tmp_path / "group/band/in.npz")
     with pytest.raises(RefusedError, match="holds the input"):
         Output(tmp_path / "group", [inside], force=True, folder=True, whole=True)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "socket"])
+@pytest.mark.parametrize("way", ["itself", "link", "in a folder"])
+def test_nothing_takes_the_place_of_what_is_no_file(tmp_path: Path, kind: str, way: str) -> None:
+    """A rename would: of /dev/null, for whoever may write there, a plain file for everybody."""
+    folder = tmp_path / "out"
+    folder.mkdir()
+    special = folder / "a.tif"
+    if kind == "pipe":
+        os.mkfifo(special)
+    else:
+        held = socket.socket(socket.AF_UNIX)
+        held.bind(str(special))
+        held.close()
+    (tmp_path / "link").symlink_to(special)
+    with pytest.raises(RefusedError, match="a.tif|link") as refused:
+        if way == "in a folder":
+            with Output(folder, force=True, folder=True) as place:
+                (place / "a.tif").write_bytes(b"new")
+        else:
+            write_text(special if way == "itself" else tmp_path / "link", "new", force=True)
+    assert "is a device, a pipe or a socket: expected a file" in str(refused.value)
+    assert not special.is_file() and special.exists() and names(folder) == ["a.tif"]
 
 
 @pytest.mark.parametrize("name", ["in.npz.msk", "in.npz.aux.xml", "in.tfw"])

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from swathpack.tools.errors import UserError
+from swathpack.edge.downlink.budget import parse_time
+from swathpack.tools.errors import UsageError, UserError
 from swathpack.tools.plan.document import set_key
 from swathpack.tools.plan.inputs import read_plan
 from swathpack.tools.words import plural
@@ -66,6 +67,82 @@ def test_a_plan_without_a_parent_removes_nothing(write_plan) -> None:
 def test_the_description_is_not_inherited(mine) -> None:
     """It describes the other plan, whose stations and rates this one has changed."""
     assert mine("days = 1\n").description == "" and mine('description = "own"\n').description == "own"
+
+
+CHAIN = {
+    "lowest.toml": 'extends = "s-band-cubesat"\n{lowest}',
+    "deep/middle.toml": 'extends = "../lowest.toml"\n{middle}',
+    "mine.toml": 'extends = "deep/middle.toml"\nname = "mine"\n{mine}',
+}
+
+
+@pytest.mark.parametrize(
+    ("where", "text", "message"),
+    [
+        ("lowest", "days = 1000", r"\.\./lowest.toml: plan: days: expected 0.01 to 366"),
+        ("middle", "dys = 3", r"deep/middle.toml: plan: dys: no such key"),
+        ("mine", "seed = -1", r"mine.toml: plan: seed: expected"),
+        ("lowest", "[radio]\nmargin_db = 99", r"\.\./lowest.toml: \[radio\]: margin_db: expected 0 to 20"),
+        ("middle", "[radio]\neirp_dbw = 2", r".*found eirp_dbw \(deep/middle.toml\), power_w \(s-band-cubesat.toml\)"),
+        ("mine", "[radio]\nmarginn_db = 2", r"mine.toml: \[radio\]: marginn_db: no such key"),
+        ("middle", "[imager]\nbit_depth = 99", r"deep/middle.toml: \[imager\]: bit_depth: expected 8 to 16"),
+        ("middle", "[imager]\nreplace = true", r"deep/middle.toml: \[imager\]: swath_km is missing"),
+        (
+            "lowest",
+            "[codec]\nmin_layers = 9\nmax_layers = 3",
+            r"\.\./lowest.toml: \[codec\]: expected min_layers <= max",
+        ),
+        ("middle", "storage = 3", r"deep/middle.toml: \[storage\]: expected a table"),
+        (
+            "lowest",
+            '[[station]]\nuse = "tromso"\nantennas = 0',
+            r"\.\./lowest.toml: \[\[station\]\] tromso: antennas: expected",
+        ),
+        (
+            "middle",
+            '[[station]]\nuse = "inuvik"\n[[station]]\nuse = "nowhere"',
+            r"deep/middle.toml: \[\[station\]\] number 2: use: no station 'nowhere'",
+        ),
+        (
+            "lowest",
+            '[[satellite]]\nname = "x"\nelements = {altitude_km = 9, raan_deg = 1}',
+            r"\.\./lowest.toml: \[\[satellite\]\] number 1 elements: altitude_km: expected",
+        ),
+        ("middle", '[[area]]\nname = "x"\nbox_deg = [1, 2, 3]', r"deep/middle.toml: \[\[area\]\] number 1: box_deg"),
+        ("lowest", '[[area]]\nname = "x"\ngeojson = "no.json"', r"\.\./lowest.toml: cannot read the areas"),
+        ("middle", 'extends = "nothing"', r"deep/middle.toml: extends: no plan file 'nothing'"),
+    ],
+)
+def test_errors_name_the_file_of_the_chain_that_holds_the_key(
+    tmp_path: Path, where: str, text: str, message: str
+) -> None:
+    (tmp_path / "deep").mkdir()
+    for name, given in CHAIN.items():
+        said = given.format(**dict.fromkeys(("lowest", "middle", "mine"), "") | {where: text})
+        if text.startswith("extends") and where in name:
+            said = text
+        (tmp_path / name).write_text(said)
+    with pytest.raises(UserError, match=f"^{message}"):
+        read_plan(tmp_path / "mine.toml")
+
+
+@pytest.mark.parametrize("start", ["0001-01-01", "1959-12-31", "9999-12-31T23:59:59Z"])
+def test_times_of_no_orbit_are_refused(mine, start: str) -> None:
+    with pytest.raises(UserError, match="mine.toml: plan: start: expected a time from 1960"):
+        mine(f'start = "{start}"\n')
+    with pytest.raises(UserError, match="start: expected a time from 1960"):
+        read_plan("s-band-cubesat", start_s=parse_time(start))
+
+
+@pytest.mark.parametrize("days", [0.0, 1e-300, float("nan"), 367.0])
+def test_days_of_the_command_have_the_limits_of_the_file(days: float) -> None:
+    with pytest.raises(UsageError, match="--days: expected 0.01 to 366, found"):
+        read_plan("s-band-cubesat", days=days)
+
+
+def test_a_value_that_a_sweep_set_is_in_no_file() -> None:
+    with pytest.raises(UserError, match=r"^\[radio\]: margin_db: expected 0 to 20"):
+        read_plan("s-band-cubesat", changes={"radio.margin_db": 99})
 
 
 def test_files_lie_beside_the_plan_that_names_them(tmp_path: Path) -> None:

@@ -178,7 +178,7 @@ def test_missing_plan_and_options(capsys: pytest.CaptureFixture[str]) -> None:
     for arguments, message in (
         (["plan", "s-band-cubesta"], "did you mean 's-band-cubesat'"),
         (["plan"], "expected a plan file or preset"),
-        (["plan", "s-band-cubesat", "--days", "-1"], "--days: expected more than 0"),
+        (["plan", "s-band-cubesat", "--days", "-1"], "--days: expected 0.01 to 366"),
         (["plan", "s-band-cubesat", "--seed", "-1"], "--seed: expected 0 or more"),
         (["plan", "s-band-cubesat", "--start", "noon"], "--start: expected a UTC time"),
     ):

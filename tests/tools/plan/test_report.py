@@ -7,12 +7,14 @@ import json
 import re
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
 from swathpack.tools.cli import main
 from swathpack.tools.pages.svg import ticks
 from swathpack.tools.plan import charts, page
+from swathpack.tools.plan.model import plan_warnings
 from swathpack.tools.plan.report import change, compare_table, headline, ladder, number, passes_csv, plan_json, table
 
 
@@ -89,6 +91,14 @@ def test_a_plan_without_areas_or_contacts(write_plan, capsys: pytest.CaptureFixt
     text = path.read_text()
     path.write_text(text[: text.index("[[area]]")] + text[text.index("[uncertainty]") :])
     assert main(["plan", str(path), "--out", str(tmp_path / "o2")]) == 0
+
+
+def test_passes_that_carry_no_packet_are_warned_of(small_outcome) -> None:
+    station = small_outcome.plan.stations[0]
+    contacts = tuple(SimpleNamespace(bytes=size, station=station) for size in (39, 40, 8))
+    found = plan_warnings(small_outcome.plan, replace(small_outcome.schedule, contacts=contacts), [])
+    assert not any("carry nothing" in text for text in small_outcome.warnings)
+    assert "2 of 3 passes carry nothing: of fewer bytes than the smallest packet, 40 (one that is signed: 54)" in found
 
 
 def test_a_warning_says_which_of_two_plans_it_is_about(small_outcome) -> None:

@@ -70,4 +70,7 @@ def reading_options(args: argparse.Namespace) -> ReadOptions:
         waves = [float(w) for w in (args.wavelengths or "").split(",") if w.strip()]
     except ValueError as error:
         raise UsageError(f"--wavelengths: expected numbers, found {args.wavelengths!r}") from error
+    for option, given, found in (("--bands", args.bands, bands), ("--wavelengths", args.wavelengths, waves)):
+        if given is not None and not found:
+            raise UsageError(f"{option}: expected at least one between commas, found {given!r}")
     return ReadOptions(tuple(bands), tuple(waves), args.scale, bool(getattr(args, "each_its_own_grid", False)))
