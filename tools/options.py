@@ -20,3 +20,14 @@ def expect(args: argparse.Namespace, when: str, *names: str, **defaults: Any) ->
     told += [name for name, default in defaults.items() if getattr(args, name) != default]
     if told:
         raise UsageError(f"{', '.join('--' + name.replace('_', '-') for name in told)}: expected {when}")
+
+
+def positive(text: str) -> int:
+    """A whole number from 1 on, as an option's type."""
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, found {text!r}")
+    return value

@@ -68,3 +68,21 @@ def test_requests_from_python_say_the_same() -> None:
     with pytest.raises(UsageError, match="base: expected without --mode transform"):
         Request(mode="transform", base=0)
     assert Request(mode="transform", weights="visible").mode == "transform"
+
+
+def test_limits_are_whole_numbers_from_one_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in ("-5", "0", "1.5", "many"):
+        with pytest.raises(SystemExit) as ended:
+            main(["decompress", str(tmp_path / "x.swp"), "-o", str(tmp_path / "x.npz"), "--max-pixels", number])
+        assert ended.value.code == 2
+        assert f"--max-pixels: expected a whole number from 1 on, found {number!r}" in capsys.readouterr().err
+
+
+def test_too_many_bands_are_refused_with_the_name_of_their_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cube, names = np.full((1, 20, 32, 32), 900, np.uint16), np.array([f"x{n}" for n in range(20)])
+    np.savez(tmp_path / "many.npz", data=cube, bands=names)
+    assert main(["compress", str(tmp_path / "many.npz"), "-o", str(tmp_path / "many.swp")]) == 1
+    said = capsys.readouterr().err
+    assert f"{tmp_path / 'many.npz'}: expected 1 to 16 bands" in said and not (tmp_path / "many.swp").exists()

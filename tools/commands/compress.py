@@ -26,6 +26,7 @@ from swathpack.edge.codec.modes import MODES
 from swathpack.edge.codec.plain import PlainError
 from swathpack.edge.codec.rate import COARSEST_LEVEL, FINEST_LEVEL
 from swathpack.edge.codec.transform_coder import CHOICES as WEIGHTS
+from swathpack.edge.codec.transform_coder import TransformCoderError
 from swathpack.edge.frame import FrameError
 from swathpack.edge.stream import StreamError
 from swathpack.edge.stream.quality import MAX_SHIFT
@@ -199,8 +200,9 @@ def run(args: argparse.Namespace) -> int:
             shelf.close()
         if store is not None:
             store.close(done=True)
-    except (FrameError, StreamError, PlainError) as error:
-        raise UserError(str(error)) from error
+    except (FrameError, StreamError, PlainError, TransformCoderError) as error:
+        others = f" and {len(args.input) - 1} more" if len(args.input) > 1 else ""
+        raise UserError(f"{args.input[0]}{others}: {error}") from error
     _report(args, encoder, notes_of(series, encoder))
     for line in encoder.failures:
         print(f"left out: {line}")

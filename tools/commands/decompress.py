@@ -53,6 +53,7 @@ from swathpack.tools.files.synthesis import SYNTHESES, told
 from swathpack.tools.files.tile_store import TileStore
 from swathpack.tools.files.what_is import A_STREAM, instead
 from swathpack.tools.files.workers import LEARNED_WORK, LocalPool, all_cores, open_pool
+from swathpack.tools.options import positive
 from swathpack.tools.progress import Progress
 
 SHOWN = 12
@@ -84,7 +85,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--max-pixels",
-        type=int,
+        type=positive,
         default=MAX_PIXELS,
         metavar="N",
         help=f"refuse a stream that claims more pixels than this in all its frames (default {MAX_PIXELS:,})",

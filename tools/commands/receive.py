@@ -41,7 +41,7 @@ from swathpack.tools.ground.names import spoken_event
 from swathpack.tools.ground.receiver import GroundReceiver
 from swathpack.tools.ground.reports import ReportWriter
 from swathpack.tools.ground.store import GroundStore, GroundStoreError
-from swathpack.tools.options import expect
+from swathpack.tools.options import expect, positive
 from swathpack.tools.words import plural
 
 _CHUNK = 1 << 16
@@ -58,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_synthesis(parser)
     parser.add_argument(
         "--max-pixels",
-        type=int,
+        type=positive,
         default=MAX_PIXELS,
         metavar="N",
         help=f"leave out a place with more pixels than this in all its images (default {MAX_PIXELS:,})",

@@ -125,4 +125,6 @@ def _dates(text: str | None, frames: int) -> list[int]:
             found += run[: frames + 1]  # one number beyond them is enough to be refused by
     except ValueError as error:
         raise UsageError(f"--dates: expected numbers such as 0,3,5-7, found {text!r}") from error
+    if len(set(found)) < len(found) or any(n >= frames for n in found):
+        raise UserError(f"--dates: expected different numbers of 0 to {frames - 1}, found {text!r}")
     return found
