@@ -54,7 +54,12 @@ def _add_goal(parser: argparse.ArgumentParser) -> None:
     """How large or how good the file is to be, and what counts as good."""
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--bytes-per-frame", type=int, metavar="N", help="fill at most N bytes a frame, headers included")
-    size.add_argument("--bytes", type=int, metavar="N", help="fill at most N bytes in all, headers included")
+    size.add_argument(
+        "--bytes",
+        type=int,
+        metavar="N",
+        help="fill at most N bytes in all, headers included; fewer, without any loss, where these hold every value",
+    )
     size.add_argument("--layers", type=int, metavar="K", help=f"send the first K of {LAYERS} layers at --quality")
     size.add_argument(
         "--lossless", action="store_true", help="every value comes back as it is (floats: rounded to steps)"

@@ -212,6 +212,17 @@ class SeriesEncoder:
         every = (coders.take(index) for index in range(len(self.given)))
         return self._write(writer, ((coder, coder.exact(errors)) for coder in every), file, apart=False)
 
+    def exact_within(self, budget: int, tick: Tick = lambda: None, file: IO[bytes] | None = None) -> bytes | None:
+        """All frames without any error where that takes at most `budget` bytes for the whole file; else None, and nothing is written."""
+        start = 0 if file is None else file.tell()
+        made = self.exact(0, tick, file)
+        if (len(made) if file is None else file.seek(0, io.SEEK_END) - start) <= budget:
+            return made
+        if file is not None:
+            file.seek(start)
+            file.truncate()
+        return None
+
     def _aim_at(self, q: float) -> int:
         """Bytes of a tile at a level, about."""
         tile = self.header.tile_size

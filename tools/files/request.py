@@ -19,6 +19,7 @@ from swathpack.edge.radiometry import MAX_COUNT
 from swathpack.edge.stream.quality import MAX_SHIFT
 from swathpack.tools.errors import UsageError, UserError
 from swathpack.tools.files.encoder import SeriesEncoder
+from swathpack.tools.files.exact_trial import may_be_exact
 from swathpack.tools.files.frame_asks import aimed_bppb
 from swathpack.tools.files.part_request import georeference_of
 from swathpack.tools.files.pool import Pool
@@ -139,10 +140,21 @@ class Request:
         return self.tile or side_for(first.height, first.width, self._small)
 
     def _side(self, series: Series) -> int:
-        if self.tile or self._small or self.fast:
-            return self._largest_side(series)
         sources = [source_of(frame) for frame in series.frames]
-        return usual_side(sources, self.weights, self._bppb(sources))
+        if self.tile or self._small:
+            return self._largest_side(series)
+        if self._may_be_exact(sources):
+            return side_for(sources[0].height, sources[0].width, small=True)
+        return self._largest_side(series) if self.fast else usual_side(sources, self.weights, self._bppb(sources))
+
+    def _whole_budget(self, frames: int) -> int | None:
+        """Bytes that the whole file may take, where that is all that is asked of it."""
+        return self.bytes if frames > 1 or self.bytes is not None else self.bytes_per_frame
+
+    def _may_be_exact(self, sources: Sequence[FrameSource]) -> bool:
+        """Whether the budget may hold every value as it is."""
+        free = self.mode == MODES[0] and self._whole_budget(len(sources)) is not None
+        return free and may_be_exact(sources, self._bppb(sources))
 
     def _bppb(self, sources: Sequence[FrameSource]) -> float:
         """Bits a sample that the series will take, about."""
@@ -195,6 +207,11 @@ class Request:
         self, encoder: SeriesEncoder, tick: Callable[[], None] = lambda: None, file: IO[builtins.bytes] | None = None
     ) -> builtins.bytes:
         """The stream, or b"" where it goes to a file. Raises UserError, FrameError, StreamError, PlainError."""
+        whole = self._whole_budget(len(encoder.given))
+        if whole is not None and encoder.header.tile_size <= TILE and self._may_be_exact(encoder.given):
+            exact = encoder.exact_within(whole, tick, file)
+            if exact is not None:
+                return exact
         if self.bytes is not None:
             return encoder.in_total(self.bytes, tick, file)
         if self.bytes_per_frame is not None:
