@@ -37,7 +37,8 @@ def scenes(folder: Path, empty: Sequence[bool]) -> list[np.ndarray]:
 
 def compressed(folder: Path, empty: Sequence[bool], *words: str) -> tuple[Path, list[np.ndarray]]:
     given = scenes(folder / "in", empty)
-    assert main(["compress", str(folder / "in"), "-o", str(folder / "s.swp"), "--mode", "transform", *words]) == DONE
+    mode = [] if {"--lossless", "--max-error"} & set(words) else ["--mode", "transform"]
+    assert main(["compress", str(folder / "in"), "-o", str(folder / "s.swp"), *mode, *words]) == DONE
     return folder / "s.swp", given
 
 
