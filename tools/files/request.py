@@ -96,9 +96,8 @@ class Request:
     def _check_unheard(self) -> None:
         """What would be ignored beside the rest is refused."""
         goes = [("mode", MODES[0]), ("weights", WEIGHTS[0]), ("base", MAX_SHIFT)]
-        heard = {"learned": ("mode", "base"), "transform": ("mode", "weights")}.get(
-            self.mode, ("mode", "weights", "base")
-        )
+        # With --mode learned tiles of bands that it does not know are the transform coder's, which weights do tell something.
+        heard = ("mode", "weights") if self.mode == "transform" else ("mode", "weights", "base")
         told = [name for name, usual in goes if getattr(self, name) != usual]
         if self.exact and told:
             options = " and ".join(map(_option, told))
