@@ -42,7 +42,7 @@ from swathpack.tools.files.request import Request
         ("compress a.npz -o {new} --lossless --mode transform", "--mode: expected without --lossless and --max-error"),
         ("compress a.npz -o {new} --bytes 99999999999", "--bytes: expected 1 to 2147483648, found 99999999999"),
         ("compress a.npz -o {new} --max-error 99999999", "--max-error: expected 0 to 65535, found 99999999"),
-        ("compress a.npz -o {new} --mode learned --weights equal", "--weights: expected without --mode learned"),
+        ("compress a.npz -o {new} --mode transform --base 1", "--base: expected without --mode transform"),
     ],
 )
 def test_options_that_nothing_would_hear_are_refused(
@@ -67,7 +67,8 @@ def test_requests_from_python_say_the_same() -> None:
         Request(max_error=3, weights="visible", base=0)
     with pytest.raises(UsageError, match="base: expected without --mode transform"):
         Request(mode="transform", base=0)
-    assert Request(mode="transform", weights="visible").mode == "transform"
+    for mode in ("transform", "learned"):  # of which tiles of unknown bands are the transform coder's
+        assert Request(mode=mode, weights="visible").mode == mode
 
 
 def test_limits_are_whole_numbers_from_one_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

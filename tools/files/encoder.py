@@ -63,7 +63,8 @@ class SeriesEncoder:
     tiles, this process by default; the bytes are the same. shelf: where what was made of tiles waits. keep_going: tiles
     that cannot be read or coded are left out and named in `failures`. regions: tiles that they touch keep their greatest
     error, the others share what is left. tile: pixels a side of tiles; of more than 256 all are the transform
-    coder's. left_out, modes: of the stream made last, what it does not carry, and how many tiles are coded how. Methods write to
+    coder's. tries_exact: whether a budget may hold every value as it is. left_out, modes: of the stream made last, what it does not
+    carry, and how many tiles are coded how. Methods write to
     `file` where one is given; else they give the bytes.
     """
 
@@ -98,7 +99,7 @@ class SeriesEncoder:
         self.given, self.header = sources, _header(model, sources, tile)
         self.windows = list(tile_windows(self.header.height, self.header.width, tile))
         self.errors = errors_of(regions, self.windows, (self.header.height, self.header.width))
-        self._asks = FrameAsks()
+        self.tries_exact, self._asks = False, FrameAsks()
         self._kept: dict[int, Trial] = {}  # of each frame, the tiles of regions
         self._least: dict[bool, Smallest] = {}  # of each frame, in total
         self.records = FrameRecords(sources, self.header)

@@ -97,9 +97,8 @@ class Request:
     def _check_unheard(self) -> None:
         """What would be ignored beside the rest is refused."""
         goes = [("mode", MODES[0]), ("weights", WEIGHTS[0]), ("base", MAX_SHIFT)]
-        heard = {"learned": ("mode", "base"), "transform": ("mode", "weights")}.get(
-            self.mode, ("mode", "weights", "base")
-        )
+        # With --mode learned tiles of bands that it does not know are the transform coder's, which weights do tell something.
+        heard = ("mode", "weights") if self.mode == "transform" else ("mode", "weights", "base")
         told = [name for name, usual in goes if getattr(self, name) != usual]
         if self.exact and told:
             options = " and ".join(map(_option, told))
@@ -139,11 +138,12 @@ class Request:
         first = source_of(series.frames[0])
         return self.tile or side_for(first.height, first.width, self._small)
 
-    def _side(self, series: Series) -> int:
+    def _side(self, series: Series, exact: bool) -> int:
+        """exact: whether they are tried without any error first."""
         sources = [source_of(frame) for frame in series.frames]
         if self.tile or self._small:
             return self._largest_side(series)
-        if self._may_be_exact(sources):
+        if exact:
             return side_for(sources[0].height, sources[0].width, small=True)
         return self._largest_side(series) if self.fast else usual_side(sources, self.weights, self._bppb(sources))
 
@@ -193,8 +193,11 @@ class Request:
         """Who codes a series; see `SeriesEncoder`. Raises UserError."""
         slope, carried = 0.0 if self.fast else RDO_SLOPE, Carried.of(series.metadata)
         how = self.intra_every, slope, self.base, self.mode, series.groups, self.weights
-        rest = pool, shelf, keep_going, self._regions(series), self._side(series)
-        return SeriesEncoder(model, series.frames, carried, *how, *rest)
+        exact = self._may_be_exact([source_of(frame) for frame in series.frames])
+        rest = pool, shelf, keep_going, self._regions(series), self._side(series, exact)
+        encoder = SeriesEncoder(model, series.frames, carried, *how, *rest)
+        encoder.tries_exact = exact and encoder.header.tile_size <= TILE
+        return encoder
 
     def _regions(self, series: Series) -> list[Region]:
         """In pixels. Raises UserError."""
@@ -208,7 +211,7 @@ class Request:
     ) -> builtins.bytes:
         """The stream, or b"" where it goes to a file. Raises UserError, FrameError, StreamError, PlainError."""
         whole = self._whole_budget(len(encoder.given))
-        if whole is not None and encoder.header.tile_size <= TILE and self._may_be_exact(encoder.given):
+        if whole is not None and encoder.tries_exact:
             exact = encoder.exact_within(whole, tick, file)
             if exact is not None:
                 return exact

@@ -17,7 +17,7 @@ class BitWriter:
         """`value` in `bits` bits."""
         if not 0 <= value < 1 << bits:
             raise ValueError(f"expected a value of {bits} bits, found {value}")
-        self._value, self._count = self._value << bits | value, self._count + bits
+        self._value, self._count = self._value << bits | int(value), self._count + bits
 
     def put_signed(self, value: int, order: int) -> None:
         """A signed number as Exp-Golomb code of its zigzag form (0, -1, 1, -2, ...), small ones in 1 + order bits."""

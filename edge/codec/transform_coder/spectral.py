@@ -7,7 +7,6 @@ more bits than the angles take, because bands of different resolution go togethe
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -35,17 +34,33 @@ def angles_of(basis: Matrix, bits: int) -> list[int]:
     if native.available():
         return [int(angle) for angle in native.spectral_angles(basis, turns(bits))]
     rest, angles = basis.tolist(), []
-    unit, half, size = math.pi / (1 << bits), 1 << (bits - 1), len(basis)
+    size = len(basis)
     for j in range(size - 1):
         if rest[j][j] < 0:  # a vector's sign is free: every angle is within a quarter turn
             for row in rest:
                 row[j] = -row[j]
         for i in range(j + 1, size):
-            x, y = rest[j][j] + 0.0, rest[i][j]  # never -0: where both are zero there is nothing to turn
-            angle = min(max(round(math.atan2(y, x) / unit), -half), half - 1)
+            angle = _nearest_angle(rest[j][j], rest[i][j], bits)
             angles.append(angle)
             _turn(rest, j, i, -angle, bits)
     return angles
+
+
+def _nearest_angle(x: float, y: float, bits: int) -> int:
+    """Of the point (x, y), x not below 0; half way between two as spectral.c has it, so no machine's arc tangent decides."""
+    low, high = -(1 << bits - 1), 1 << bits - 1
+    if x == 0 and y == 0:
+        return 0
+
+    def beyond(angle: int) -> float:
+        c, s = turn_of(angle, bits)
+        return y * c - x * s
+
+    last = high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if beyond(middle) >= 0 else (low, middle)
+    return high if high < last and -beyond(high) < beyond(low) else low
 
 
 def basis_of(angles: Sequence[int], size: int, bits: int) -> Matrix:
