@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +15,8 @@ from numpy.typing import NDArray
 from swathpack.edge.codec.pixels import TILE, TileWindow, tile_windows
 from swathpack.edge.codec.plain import PlainError, encode_predictive
 from swathpack.edge.frame import Frame
-from swathpack.tools.errors import UserError
-from swathpack.tools.files.coding_jobs import filled_tile
 from swathpack.tools.files.sources import FrameSource
+from swathpack.tools.files.tile_trial import cropped, spread
 
 PLACES = 4  # of all dates, evenly spread
 SIDE = 96  # pixels of a place
@@ -51,21 +49,13 @@ def rough_bits(counts: NDArray[np.uint16]) -> float:
 
 
 def _places(sources: Sequence[FrameSource]) -> Iterator[Frame]:
-    """Middles of some tiles. What cannot be read is told later."""
+    """Middles of some tiles."""
     found = [
         (source, window)
         for source in sources
         for window in tile_windows(source.height, source.width, TILE)
         if source.live(window)
     ]
-    for number in sorted({len(found) * (2 * i + 1) // (2 * PLACES) for i in range(PLACES) if found}):
-        source, window = found[number]
-        with suppress(UserError):
-            yield _middle(filled_tile(source.tile(window)))
-
-
-def _middle(tile: Frame) -> Frame:
-    height, width = min(SIDE, tile.height), min(SIDE, tile.width)
-    window = TileWindow(0, (tile.height - height) // 2, (tile.width - width) // 2, height, width)
-    valid = np.ascontiguousarray(window.of(tile.valid), np.bool_)
-    return replace(tile, data=np.ascontiguousarray(window.of(tile.data)), valid=valid)
+    for tile in spread(found, PLACES):
+        height, width = min(SIDE, tile.height), min(SIDE, tile.width)
+        yield cropped(tile, TileWindow(0, (tile.height - height) // 2, (tile.width - width) // 2, height, width))

@@ -139,6 +139,12 @@ def _shrunk(frame: Frame, n: int) -> Frame:
     return replace(frame, data=data, valid=valid, holes=holes)
 
 
+def check_dates(dates: Sequence[int], frames: int, given: object) -> None:
+    """Refuse dates that a stream of so many frames has not, or that come twice; given: as they were asked for. Raises UserError."""
+    if any(not 0 <= d < frames for d in dates) or len(set(dates)) != len(dates):
+        raise UserError(f"--dates: expected different numbers of 0 to {frames - 1}, found {given!r}")
+
+
 def part_of(
     header: Header,
     window: Sequence[int] | None = None,
@@ -151,9 +157,7 @@ def part_of(
     """
     if preview not in (1, *PREVIEWS):
         raise UsageError(f"--preview: expected one of {', '.join(map(str, PREVIEWS))}, found {preview}")
-    bad = [d for d in dates if not 0 <= d < header.frames]
-    if bad or len(set(dates)) != len(dates):
-        raise UserError(f"--dates: expected different numbers of 0 to {header.frames - 1}, found {list(dates)}")
+    check_dates(dates, header.frames, list(dates))
     row, column, height, width = window or (0, 0, header.height, header.width)
     inside = 0 <= row < row + height <= header.height and 0 <= column < column + width <= header.width
     if not inside:

@@ -17,7 +17,7 @@ from swathpack.tools.files.carried import metadata_of
 from swathpack.tools.files.decoder import StreamDecoder
 from swathpack.tools.files.frame_rows import EmptyFrames
 from swathpack.tools.files.part_file import PartFile
-from swathpack.tools.files.part_request import Part, georeference_of, part_of, window_of_bbox
+from swathpack.tools.files.part_request import Part, check_dates, georeference_of, part_of, window_of_bbox
 from swathpack.tools.files.synthesis import reach
 
 
@@ -125,6 +125,5 @@ def _dates(text: str | None, frames: int) -> list[int]:
             found += run[: frames + 1]  # one number beyond them is enough to be refused by
     except ValueError as error:
         raise UsageError(f"--dates: expected numbers such as 0,3,5-7, found {text!r}") from error
-    if len(set(found)) < len(found) or any(n >= frames for n in found):
-        raise UserError(f"--dates: expected different numbers of 0 to {frames - 1}, found {text!r}")
+    check_dates(found, frames, text)
     return found

@@ -221,8 +221,7 @@ class Request:
             return encoder.per_frame(self.bytes_per_frame, tick, file)
         if self.exact:
             return encoder.exact(self.max_error or 0, tick, file)
-        quality = self._level
-        return encoder.at_quality(quality, self.layers or LAYERS, tick=tick, file=file)
+        return encoder.at_quality(self._level, self.layers or LAYERS, tick=tick, file=file)
 
     def encode(
         self, model: EdgeModel, series: Series, tick: Callable[[], None] = lambda: None, pool: Pool | None = None

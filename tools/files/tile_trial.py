@@ -55,14 +55,20 @@ def _places(sources: Sequence[FrameSource], side: int) -> Iterator[Frame]:
         for window in tile_windows(source.height, source.width, side)
         if max(window.height, window.width) > TILE and source.live(window)
     ]
-    for number in sorted({len(found) * (2 * i + 1) // (2 * PLACES) for i in range(PLACES) if found}):
+    for tile in spread(found, PLACES):
+        yield tile if whole else cropped(tile, TileWindow(0, 0, 0, 2 * TILE, 2 * TILE))
+
+
+def spread(found: Sequence[tuple[FrameSource, TileWindow]], count: int) -> Iterator[Frame]:
+    """Some tiles of all, evenly spread. What cannot be read is told later."""
+    for number in sorted({len(found) * (2 * i + 1) // (2 * count) for i in range(count) if found}):
         source, window = found[number]
         with suppress(UserError):
-            tile = filled_tile(source.tile(window))
-            yield tile if whole else _part(tile, TileWindow(0, 0, 0, 2 * TILE, 2 * TILE))
+            yield filled_tile(source.tile(window))
 
 
-def _part(tile: Frame, window: TileWindow) -> Frame:
+def cropped(tile: Frame, window: TileWindow) -> Frame:
+    """The pixels of a tile within a window of it."""
     return replace(
         tile, data=np.ascontiguousarray(window.of(tile.data)), valid=np.ascontiguousarray(window.of(tile.valid))
     )
@@ -79,7 +85,7 @@ def _lead(tile: Frame, choice: str, bppb: float) -> float:
         return 0.0
     try:
         large = _coded([tile], tile, weighing, aim)
-        small = _coded([_part(tile, w) for w in windows], tile, weighing, aim)
+        small = _coded([cropped(tile, w) for w in windows], tile, weighing, aim)
     except TransformCoderError:
         return 0.0
     if aim < HEADS * sum(AROUND + part.head for part in small):
