@@ -31,6 +31,8 @@ _KINDS: dict[str, dict[str, tuple[str, ...]]] = {
     "port": {"path": ("file",), "host": ("tcp", "udp"), "port": ("tcp", "udp")},
     "uplink": {"path": ("folder",), "host": ("udp",), "port": ("udp",)},
 }
+# Whatever the mode, frames of other bands are coded by the transform coder.
+_OF_OTHERS = 'with coding.mode = "learned", but for frames with bands that the learned codec does not know'
 
 
 def unused_keys(mission: Mission) -> Iterator[str]:
@@ -59,11 +61,11 @@ def _unused_coding(mission: Mission) -> Iterator[str]:
     elif coding.mode == "transform":
         names, why = ("base", "slope"), 'with coding.mode = "transform"'
     elif coding.mode == "learned":
-        names, why = ("finest_dn",), 'with coding.mode = "learned"'
+        names, why = ("finest_dn",), _OF_OTHERS
     yield from (f"coding.{name}: not used {why}" for name in names if _is_set(coding, name))
     for number, region in enumerate(coding.regions, 1):
         if coding.mode == "learned" and region.finest_dn is not None:
-            yield f'coding.regions {number} finest_dn: not used with coding.mode = "learned"'
+            yield f"coding.regions {number} finest_dn: not used {_OF_OTHERS}"
 
 
 def _is_set(part: Any, name: str) -> bool:

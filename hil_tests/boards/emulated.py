@@ -21,7 +21,7 @@ from pathlib import Path
 
 import swathpack
 from swathpack.hil_tests.boards import BoardError
-from swathpack.hil_tests.boards.emulated_root import PROCESSOR, ROOT, WHEELS, EmulationMissing, tool
+from swathpack.hil_tests.boards.emulated_root import PROCESSOR, ROOT, WHEELS, EmulationMissing, place_coder, tool
 from swathpack.hil_tests.boards.ssh import SshBoard
 
 STAND_INS = (
@@ -226,19 +226,11 @@ class EmulatedBoard(SshBoard):
                 shutil.copyfile(package / name, target)
             else:
                 shutil.copytree(package / name, target, ignore=shutil.ignore_patterns("__pycache__", "*.so"))
-        with contextlib.suppress(ImportError):
-            _place_coder(machine.root / software.lstrip("/") / "swathpack/edge/codec/rangecoder")
+        place_coder(machine.root / software.lstrip("/") / "swathpack/edge")
 
     def close(self) -> None:
         super().close()
         self.machine.close()
-
-
-def _place_coder(folder: Path) -> None:
-    from swathpack.export.bundle.coder import LIBRARY, CoderMissing, cross_compiled
-
-    with contextlib.suppress(CoderMissing):
-        (folder / LIBRARY).write_bytes(cross_compiled())
 
 
 def _free_port() -> int:

@@ -17,6 +17,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from swathpack.codec.atomic import replaced
+from swathpack.edge.clibrary import FOLDER
+
 ROOT = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "swathpack" / "aarch64"
 PACKAGES = ("numpy<2.3", "onnxruntime>=1.18,<2")
 SUITE = "bookworm"
@@ -94,6 +97,20 @@ def python_under(machine: str) -> list[str]:
         str(ROOT),
         str(ROOT / "usr/bin/python3"),
     ]
+
+
+def place_coder(package: Path = FOLDER) -> str:
+    """The C library for aarch64 into the codec of `package`, the edge/ that will run there; "", or why it is not there: the slow twin in
+    Python runs then.
+    """
+    try:
+        from swathpack.export.bundle.coder import LIBRARY, CoderMissing, cross_compiled
+
+        with replaced(package / "codec" / "rangecoder" / LIBRARY) as part:
+            part.write_bytes(cross_compiled())
+    except (ImportError, CoderMissing, OSError) as error:
+        return f"no C library there: {error}"
+    return ""
 
 
 def build(root: Path, mirror: str) -> None:

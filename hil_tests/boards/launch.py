@@ -74,12 +74,13 @@ def check_board(board: str) -> None:
 
 
 def _emulated(folder: Path, state: str, environment: dict[str, str]) -> Launcher:
-    from swathpack.hil_tests.boards.emulated_root import EmulationMissing, python_under
+    from swathpack.hil_tests.boards.emulated_root import EmulationMissing, place_coder, python_under
 
     try:
         command = python_under("aarch64")
     except EmulationMissing as error:
         raise UserError(str(error)) from error
+    place_coder()
     library = disk.build(folder, "aarch64-linux-gnu-gcc") if shutil.which("aarch64-linux-gnu-gcc") else None
     if library is not None:
         at = next(i for i, word in enumerate(command) if word.endswith("qemu-aarch64-static"))

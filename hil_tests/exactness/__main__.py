@@ -6,12 +6,12 @@
 
 A cell counts symbols whose mean or table differ between the two sides: one is enough to lose a tile. Latents
 come from val frames of the data folder when it is there, else they are drawn like real ones; further ones are
-saturated, zero, and random extremes. The pixels of transform tiles are compared bit for bit: C, its numpy twin, several
-threads. "golden" says what the golden vectors decide about the engine on that
+saturated, zero, and random extremes. The pixels of transform and predictive tiles, and what is drawn of them, are compared bit for
+bit: C, its twin in Python, several threads. "golden" says what the golden vectors decide about the engine on that
 machine. The exit status is 1 when an engine that they admit differs from int64 in any symbol.
 
 Emulated processors run the same wheels under qemu-user-static (`apt-get install qemu-user-static`); aarch64
-needs `python -m swathpack.hil_tests.boards.emulated_root` once.
+needs `python -m swathpack.hil_tests.boards.emulated_root` once, and `gcc-aarch64-linux-gnu` for the C code of the codec.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from swathpack.edge.codec.latents import CHANNELS, LATENT_LIMIT, Latent, quantis
 from swathpack.edge.codec.model import DEFAULT_DIRECTORY, EdgeModel
 from swathpack.edge.codec.prediction import CodingContext
 from swathpack.export.golden import EXTREMES, like_real
-from swathpack.hil_tests.boards.emulated_root import EmulationMissing, python_under
+from swathpack.hil_tests.boards.emulated_root import EmulationMissing, place_coder, python_under
 from swathpack.hil_tests.exactness import pixels
 from swathpack.hil_tests.exactness.worker import (
     Result,
@@ -227,6 +227,8 @@ def emulated_rows(
     """float32 and the four levels on an emulated processor, in a process of its own; and the pixels of the payloads."""
     names = ["float32", *(f"onnxruntime:{level}" for level in LEVELS)]
     rows = []
+    if machine == "aarch64" and (missing := place_coder()):
+        print(f"\n{machine}: {missing}")
     with tempfile.TemporaryDirectory() as folder:
         inputs, out = Path(folder, "in.npz"), Path(folder, "out.npz")
         write_inputs(inputs, tiles)
@@ -346,7 +348,7 @@ def pixel_part(
 ) -> tuple[dict[str, Any], list[str]]:
     """Against the numpy twin on this machine: prints a line a row; report and rows that differ."""
     counts = pixels.different(rows, pixels.digests(payloads, twin=True))
-    print(f"\n{machine}: transform tiles of {len(payloads)} that are drawn otherwise than by numpy here")
+    print(f"\n{machine}: tiles of {len(payloads)} that come out otherwise than by Python and numpy here")
     for name, count in counts.items():
         print(f"  {name:20s}{count:4d}")
     label = "" if machine == "here" else f"{machine} "

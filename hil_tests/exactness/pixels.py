@@ -1,6 +1,7 @@
-"""The pixels of transform tiles in the exactness matrix: one payload must become the same samples wherever it is decoded.
+"""Decoded tiles in the exactness matrix: one payload must become the same samples, and the same picture, wherever it is decoded.
 
-Imports nothing beyond edge/ and numpy, so that it also runs on an emulated processor.
+Transform tiles with what a reader draws of them (filters, a seam), and predictive ones. Imports nothing beyond numpy, edge/ and the
+ground's drawing in integers, so that it also runs on an emulated processor.
 """
 
 from __future__ import annotations
@@ -8,42 +9,77 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from unittest import mock
 
 import numpy as np
 from numpy.typing import NDArray
 
+from swathpack.codec import filters, seams
 from swathpack.edge.bands import BANDS
+from swathpack.edge.codec import predictive
 from swathpack.edge.codec.digest import array_digest
+from swathpack.edge.codec.rangecoder import native
 from swathpack.edge.codec.transform_coder import (
+    DecodedTile,
     counts_of,
     decode_tile,
     encode_against,
     encode_tile,
-    native,
     refine_payload,
 )
 
 THREADS = 4
+TRANSFORM = -1  # the greatest error of a tile that has none
 
 
 @dataclass(frozen=True)
 class Payload:
-    """A transform tile (C, H, W) as it travels; `names` of its bands, () for bands that nobody knows; date: the payload of the earlier
-    date that it is coded against, b"" where it stands alone.
+    """A tile (C, H, W) as it travels; `names` of its bands, () for bands that nobody knows; date: the payload of the earlier
+    date that it is coded against, b"" where it stands alone. mask: its valid pixels as bits, b"" where all are; max_error: of a
+    predictive tile, and whether its predictions are `refined`.
     """
 
     data: bytes
     shape: tuple[int, int, int]
-    names: tuple[str, ...]
+    names: tuple[str, ...] = ()
     date: bytes = b""
+    mask: bytes = b""
+    max_error: int = TRANSFORM
+    refined: bool = False
+
+    @property
+    def valid(self) -> NDArray[np.bool_]:
+        """(H, W)."""
+        _, height, width = self.shape
+        if not self.mask:
+            return np.ones((height, width), np.bool_)
+        bits = np.unpackbits(np.frombuffer(self.mask, np.uint8), count=height * width)
+        return bits.reshape(height, width).astype(np.bool_)
 
     def digest(self) -> str:
-        """Of the decoded samples, bit for bit."""
+        """Of the decoded samples, bit for bit, and of what is drawn of them."""
+        if self.max_error != TRANSFORM:
+            known = self.shape, self.valid, self.max_error, None, self.refined
+            return array_digest(predictive.decode(self.data, *known).samples, 8).hex()
         names = self.names or None
         date = counts_of(decode_tile(self.date, self.shape, names).samples) if self.date else None
-        return array_digest(decode_tile(self.data, self.shape, names, date).samples, 8).hex()
+        tile = decode_tile(self.data, self.shape, names, date, self.valid if self.mask else None)
+        return "".join(array_digest(part, 8).hex() for part in (tile.samples, *self._drawn(tile)))
+
+    def _drawn(self, tile: DecodedTile) -> tuple[NDArray[np.float32], ...]:
+        """The tile filtered, and what its halves would become beside their seam, were they two tiles."""
+        if not tile.steps:
+            return ()
+        drawn = filters.filtered(tile.samples, self.valid, tile.steps)
+        halves = np.array_split(counts_of(drawn), 2, axis=2)
+        seam = seams.smoothed(*halves, (tile.steps, tile.steps), seams.groups_of(self._bands), seams.kernels()[0])
+        return drawn, *seam
+
+    @property
+    def _bands(self) -> tuple[str, ...]:
+        return self.names or tuple("" for _ in range(self.shape[0]))
 
 
 def drawn_payloads(seed: int = 5) -> list[Payload]:
@@ -65,7 +101,38 @@ def drawn_payloads(seed: int = 5) -> list[Payload]:
         parts = whole, whole[: len(whole) // 5], short, *more
         found += [Payload(part, tile.shape, tuple(names)) for part in parts]
         found += _dated_payloads(tile, tuple(names), parts[1], rng)
+        found += _holed_payloads(tile, tuple(names))
+    return found + _predictive_payloads(rng)
+
+
+def _holed_payloads(tile: NDArray[np.uint16], names: tuple[str, ...]) -> list[Payload]:
+    """The valid pixels alone of a tile with a round hole and a slanted edge; and with a trellis where the C library is built."""
+    rows, columns = np.ogrid[: tile.shape[1], : tile.shape[2]]
+    valid = ((rows - 20) ** 2 + (columns - 14) ** 2 > 90) & (rows + 3 * columns > 25)
+    mask, room = np.packbits(valid).tobytes(), tile.size // 3
+    left_out = encode_tile(tile, valid, names or None, 4.0, room, shaped=True).payload
+    refined = refine_payload(left_out, tile, valid, names or None)
+    parts = (left_out,) if refined is None else (left_out, refined)
+    return [Payload(part, _shape(tile), names, mask=mask) for part in parts]
+
+
+def _predictive_payloads(rng: np.random.Generator) -> list[Payload]:
+    """Exact and within an error, whole and cut, with and without holes, in cells, with refined predictions and without."""
+    smooth = 4000 + 6 * rng.normal(size=(3, 18, 20)).cumsum(1).cumsum(2)
+    tile = np.rint(smooth + smooth[:1]).astype(np.int32)
+    tile[2] = tile[2, ::2, ::2].repeat(2, 0).repeat(2, 1)
+    found, holes = list[Payload](), rng.random(tile.shape[1:]) < 0.8
+    for valid, most, refined in product((np.ones_like(holes), holes), (0, 6), (False, True)):
+        given = tile, valid.astype(np.uint8), np.full(len(tile), most, np.int32), refined
+        workspace = predictive.Workspace(_shape(tile)) if native.available() else predictive.reference
+        coded = workspace.encode(*given)
+        known = _shape(tile), (), b"", np.packbits(valid).tobytes(), most, refined
+        found += [Payload(coded.payload[:end], *known) for end in (len(coded.payload), int(coded.sizes[9]))]
     return found
+
+
+def _shape(tile: NDArray[np.generic]) -> tuple[int, int, int]:
+    return tile.shape[0], tile.shape[1], tile.shape[2]
 
 
 def _dated_payloads(
@@ -92,7 +159,7 @@ def _against(counts: NDArray[np.uint16], names: tuple[str, ...], first: bytes) -
     coded = encode_against(alone, counts, None, known, aim, [date])
     refined = refine_payload(coded.payload[:aim], counts, every, known, date)
     parts = coded.payload, coded.payload[:aim], *(() if refined is None else (refined,))
-    return [Payload(part, (tile.shape[0], tile.shape[1], tile.shape[2]), names, first) for part in parts]
+    return [Payload(part, _shape(tile), names, first) for part in parts]
 
 
 def digests(payloads: Sequence[Payload], twin: bool = False) -> list[str]:
@@ -133,22 +200,23 @@ def different(rows: dict[str, list[str]], truth: Sequence[str]) -> dict[str, int
 
 def save(path: Path, payloads: Sequence[Payload]) -> None:
     """An .npz file for `load` on another machine."""
-    arrays = {f"{n}.data": np.frombuffer(p.data, np.uint8) for n, p in enumerate(payloads)}
-    shapes = {f"{n}.shape": np.array(p.shape) for n, p in enumerate(payloads)}
-    names = {f"{n}.names": np.array(",".join(p.names)) for n, p in enumerate(payloads)}
-    dates = {f"{n}.date": np.frombuffer(p.date, np.uint8) for n, p in enumerate(payloads)}
-    np.savez(path, **arrays, **shapes, **names, **dates)  # type: ignore[arg-type]
+    arrays = dict[str, NDArray[np.generic]]()
+    for n, p in enumerate(payloads):
+        arrays |= {f"{n}.{key}": np.frombuffer(getattr(p, key), np.uint8) for key in ("data", "date", "mask")}
+        arrays |= {f"{n}.shape": np.array(p.shape), f"{n}.names": np.array(",".join(p.names))}
+        arrays[f"{n}.promise"] = np.array((p.max_error, p.refined))
+    np.savez(path, **arrays)  # type: ignore[arg-type]
 
 
 def load(path: Path) -> list[Payload]:
     """The payloads of a file by `save`."""
     with np.load(path) as archive:
-        count = len(archive.files) // 4
-        return [_payload(archive, n) for n in range(count)]
+        return [_payload(archive, n) for n in range(sum(key.endswith(".data") for key in archive.files))]
 
 
 def _payload(archive: np.lib.npyio.NpzFile, n: int) -> Payload:
     bands, height, width = (int(v) for v in archive[f"{n}.shape"])
     names = tuple(filter(None, str(archive[f"{n}.names"]).split(",")))
-    data, date = archive[f"{n}.data"].tobytes(), archive[f"{n}.date"].tobytes()
-    return Payload(data, (bands, height, width), names, date)
+    data, date, mask = (archive[f"{n}.{key}"].tobytes() for key in ("data", "date", "mask"))
+    max_error, refined = (int(v) for v in archive[f"{n}.promise"])
+    return Payload(data, (bands, height, width), names, date, mask, max_error, bool(refined))

@@ -38,7 +38,10 @@ def test_nothing_is_said_of_what_is_heard_or_left_as_it_is() -> None:
             ["coding.q: not used with coding.max_error", "coding.mode:"],
         ),
         ('[coding]\nmode = "transform"\nslope = 0.5', ['coding.slope: not used with coding.mode = "transform"']),
-        ('[coding]\nmode = "learned"\nfinest_dn = 2', ['coding.finest_dn: not used with coding.mode = "learned"']),
+        (
+            '[coding]\nmode = "learned"\nfinest_dn = 2',
+            ['coding.finest_dn: not used with coding.mode = "learned", but for frames with bands'],
+        ),
         ('[coding]\nmode = "learned"\n[[coding.regions]]\nfinest_dn = 2', ["coding.regions 1 finest_dn: not used"]),
     ],
 )
