@@ -15,6 +15,8 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from swathpack.codec.atomic import replaced
@@ -125,7 +127,7 @@ def build(root: Path, mirror: str) -> None:
         _fetch(part, mirror)
         _unpack(part)
         _settle(part)
-        _install_wheels(part / WHEELS)
+        install_wheels(part / WHEELS)
     except subprocess.CalledProcessError as error:
         command = " ".join(map(str, error.cmd[:3]))
         raise EmulationMissing(f"{command} ... ended with status {error.returncode}; see its output above") from error
@@ -166,10 +168,18 @@ def _settle(root: Path) -> None:
     shutil.rmtree(root / "debootstrap", ignore_errors=True)
 
 
-def _install_wheels(target: Path) -> None:
+def install_wheels(target: Path, packages: Sequence[str] = PACKAGES) -> None:
+    """Into a folder that is there only when all of them are. Raises EmulationMissing."""
     platforms = [word for name in PLATFORMS for word in ("--platform", name)]
-    where = ["--target", str(target), "--only-binary=:all:", "--python-version", "3.11"]
-    subprocess.run([sys.executable, "-m", "pip", "install", *where, *platforms, *PACKAGES], check=True)
+    where = ["--only-binary=:all:", "--python-version", "3.11"]
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+        install = [sys.executable, "-m", "pip", "install", "--target", str(Path(folder, "all")), *where, *platforms]
+        try:
+            subprocess.run([*install, *packages], check=True)
+        except subprocess.CalledProcessError as error:
+            raise EmulationMissing(f"pip ended with status {error.returncode}; see its output above") from error
+        Path(folder, "all").rename(target)
 
 
 def main() -> None:

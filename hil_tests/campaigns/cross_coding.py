@@ -1,9 +1,9 @@
-"""Code on one machine, decode on another: are the latents identical?
+"""Code on one machine, decode on another: are latents and counts identical?
 
     python -m swathpack.hil_tests.campaigns.cross_coding --board emulated-orin --tiles 20 --dates 3      both directions, many minutes
     python -m swathpack.hil_tests.campaigns.cross_coding --board local --tiles 2                         the check itself, seconds
 
-Prints one line per direction: tile-dates, bytes, latents that differ; ends with status 1 when any does. Tiles are
+Prints one line per direction and codec: tile-dates, bytes, how many differ; ends with status 1 when any does. Tiles are
 64x64, from `--data` (a folder of .npz cubes) or synthetic.
 """
 
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 from swathpack.edge.clock import SystemClock
 from swathpack.edge.sources.synthetic import SyntheticSource
 from swathpack.hil_tests.boards import Board, BoardError, open_board
+from swathpack.hil_tests.campaigns.cross_worker import CODECS
 from swathpack.tools.guard import guarded
 
 SIDE = 64
@@ -65,13 +67,27 @@ def half(board: Board, which: str, given: Path, name: str, folder: Path, engine:
         return {key: archive[key] for key in archive.files}
 
 
-def differing(encoder: Board, decoder: Board, tiles: Path, folder: Path) -> tuple[int, int, int]:
-    """(tile-dates, bytes of all segments, latents that differ) with these two machines."""
+@dataclass(frozen=True)
+class Compared:
+    """Of one codec: tile-dates, bytes of all segments, tile-dates that differ."""
+
+    codec: str
+    count: int
+    size: int
+    wrong: int
+
+
+def differing(encoder: Board, decoder: Board, tiles: Path, folder: Path) -> list[Compared]:
+    """With these two machines, by the codecs that both have."""
     coded = half(encoder, "encode", tiles, "tiles", folder)
     path = folder / f"encode-{encoder.name.partition(':')[0]}.npz"
-    decoded = half(decoder, "decode", path, "coded", folder)
-    wrong = (coded["digests"] != decoded["digests"]).any(-1)
-    return int(wrong.size), int(coded["lengths"].sum()), int(wrong.sum())
+    decoded, found = half(decoder, "decode", path, "coded", folder), list[Compared]()
+    for codec in CODECS:
+        name, lengths = f"{codec}.digests", coded.get(f"{codec}.lengths")
+        if name in decoded and lengths is not None:
+            wrong = (coded[name] != decoded[name]).any(-1)
+            found.append(Compared(codec, wrong.size, int(lengths.sum()), int(wrong.sum())))
+    return found
 
 
 def main() -> int:
@@ -89,13 +105,18 @@ def main() -> int:
             folder = Path(name)
             np.savez(folder / "tiles.npz", tiles=pixels)
             for encoder, decoder in ((board, here), (here, board)):
-                count, size, wrong = differing(encoder, decoder, folder / "tiles.npz", folder)
-                print(
-                    f"{encoder.name} -> {decoder.name}: {count} tile-dates of {SIDE}x{SIDE}, {size} bytes, "
-                    f"{wrong} latents differ",
-                    flush=True,
-                )
-                total += wrong
+                found = differing(encoder, decoder, folder / "tiles.npz", folder)
+                for one in found:
+                    print(
+                        f"{encoder.name} -> {decoder.name}: {one.codec}, {one.count} tile-dates of {SIDE}x{SIDE}, "
+                        f"{one.size} bytes, {one.wrong} differ",
+                        flush=True,
+                    )
+                if left_out := [codec for codec in CODECS if codec not in {one.codec for one in found}]:
+                    print(
+                        f"{encoder.name} -> {decoder.name}: not compared, no C code: {', '.join(left_out)}", flush=True
+                    )
+                total += sum(one.wrong for one in found)
             if board.stand_ins:
                 print(f"stand-ins of {board.name}: {'; '.join(board.stand_ins)}")
     except BoardError as error:

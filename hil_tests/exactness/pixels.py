@@ -73,8 +73,9 @@ class Payload:
         if not tile.steps:
             return ()
         drawn = filters.filtered(tile.samples, self.valid, tile.steps)
-        halves = np.array_split(counts_of(drawn), 2, axis=2)
-        seam = seams.smoothed(*halves, (tile.steps, tile.steps), seams.groups_of(self._bands), seams.kernels()[0])
+        left, right = np.array_split(counts_of(drawn), 2, axis=2)
+        steps, groups = (tile.steps, tile.steps), seams.groups_of(self._bands)
+        seam = seams.smoothed(left, right, steps, groups, seams.kernels()[0])
         return drawn, *seam
 
     @property

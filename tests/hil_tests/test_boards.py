@@ -15,6 +15,7 @@ import pytest
 from swathpack.hil_tests.boards import BoardError, open_board
 from swathpack.hil_tests.boards.emulated import MODELS, MODES, STAND_INS
 from swathpack.hil_tests.campaigns.cross_coding import main as cross_coding
+from swathpack.hil_tests.campaigns.cross_worker import CODECS
 from tests.hil_tests.cutting import CuttingRelay
 
 STANDINS = Path(__file__).resolve().parents[2] / "hil_tests/boards/standins"
@@ -116,7 +117,8 @@ def test_the_stand_in_of_tegrastats_writes_lines_that_the_meter_reads(tmp_path: 
 def test_cross_coding_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(sys, "argv", ["cross_coding", "--board", "local", "--tiles", "1", "--dates", "2"])
     assert cross_coding() == 0
-    assert capsys.readouterr().out.count("2 tile-dates of 64x64") == 2
+    said = capsys.readouterr().out
+    assert [said.count(f"local -> local: {codec}, 2 tile-dates of 64x64") for codec in CODECS] == [2, 2, 2]
 
 
 @pytest.mark.slow
@@ -129,4 +131,4 @@ def test_cross_coding_with_the_emulated_board(
     except BoardError as error:
         pytest.skip(str(error))
     assert cross_coding() == 0
-    assert capsys.readouterr().out.count("60 tile-dates of 64x64") == 2
+    assert capsys.readouterr().out.count("60 tile-dates of 64x64") == 2 * len(CODECS)
