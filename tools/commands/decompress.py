@@ -28,8 +28,10 @@ from typing import Any
 import numpy as np
 
 from swathpack import __version__
+from swathpack.codec import filters, squares
 from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.codec.model import EdgeModel
+from swathpack.edge.digests import bytes_digest
 from swathpack.edge.frame import Frame
 from swathpack.edge.spoken import reason
 from swathpack.edge.stream import StreamError
@@ -189,17 +191,10 @@ def journal(args: argparse.Namespace, model: EdgeModel) -> tuple[Path | None, st
         seen = args.input.stat()
     except OSError as error:
         raise UserError(f"cannot read {args.input}: {reason(error, args.input)}") from error
-    told = json.dumps(
-        [
-            __version__,
-            model.digest.hex(),
-            model.tables_digest.hex(),
-            options,
-            seen.st_size,
-            seen.st_mtime_ns,
-            "filters, strips",
-        ]
-    )
+    # Tiles are in it as they are drawn.
+    tables = [bytes_digest(file.read_bytes()).hex() for file in (filters.FILE, squares.FILE)]
+    of_model = [model.digest.hex(), model.tables_digest.hex(), *tables]
+    told = json.dumps([__version__, *of_model, options, seen.st_size, seen.st_mtime_ns, "filters, strips"])
     return place_beside(args.output, [args.input]), hashlib.sha256(told.encode()).hexdigest()
 
 
