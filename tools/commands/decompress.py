@@ -28,10 +28,8 @@ from typing import Any
 import numpy as np
 
 from swathpack import __version__
-from swathpack.codec import filters, squares
 from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.codec.model import EdgeModel
-from swathpack.edge.digests import bytes_digest
 from swathpack.edge.frame import Frame
 from swathpack.edge.spoken import reason
 from swathpack.edge.stream import StreamError
@@ -39,6 +37,7 @@ from swathpack.edge.stream.header import MAGIC
 from swathpack.edge.stream.quality import is_learned
 from swathpack.tools.commands.compress import add_model_arguments, open_tile_model
 from swathpack.tools.errors import DONE, PARTLY, MissingPackageError, RefusedError, UsageError, UserError
+from swathpack.tools.files.api import drawing
 from swathpack.tools.files.decode_report import FrameReport, Report, ranges_of, spoken_errors, spoken_strips
 from swathpack.tools.files.decoder import StreamDecoder
 from swathpack.tools.files.frame_store import Dates, FrameStore
@@ -191,10 +190,8 @@ def journal(args: argparse.Namespace, model: EdgeModel) -> tuple[Path | None, st
         seen = args.input.stat()
     except OSError as error:
         raise UserError(f"cannot read {args.input}: {reason(error, args.input)}") from error
-    # Tiles are in it as they are drawn.
-    tables = [bytes_digest(file.read_bytes()).hex() for file in (filters.FILE, squares.FILE)]
-    of_model = [model.digest.hex(), model.tables_digest.hex(), *tables]
-    told = json.dumps([__version__, *of_model, options, seen.st_size, seen.st_mtime_ns, "filters, strips"])
+    of_model = [model.digest.hex(), model.tables_digest.hex(), drawing()]  # tiles are in it as they are drawn
+    told = json.dumps([__version__, *of_model, options, seen.st_size, seen.st_mtime_ns])
     return place_beside(args.output, [args.input]), hashlib.sha256(told.encode()).hexdigest()
 
 
