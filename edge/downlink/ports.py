@@ -34,7 +34,8 @@ class FilePort:
     """A `Port`: `pass-000042.bin` per pass in an outbox. While the pass runs its name ends in `.part`.
 
     A pass that goes on after a restart appends to its `.part`; a torn last packet is the deframer's business. A
-    `.part` of another pass is what a process left that was killed: that pass is over, and gets its name.
+    `.part` of another pass is what a process left that was killed: that pass is over, and gets its name. One of which
+    nothing was sent leaves no file: the ground takes none without packets, and would take none beside it.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -80,7 +81,10 @@ class FilePort:
 
 
 def _finish(part: Path) -> None:
-    """Give a pass file its final name, durably; one that is there already is never overwritten."""
+    """Give a pass file its final name, durably; one that is there already is never overwritten, and an empty one goes."""
+    if not part.stat().st_size:
+        part.unlink()
+        return
     with open(part, "rb") as file:
         os.fsync(file.fileno())
     target, turn = part.with_suffix(".bin"), 1

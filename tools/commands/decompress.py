@@ -37,6 +37,7 @@ from swathpack.edge.stream.header import MAGIC
 from swathpack.edge.stream.quality import is_learned
 from swathpack.tools.commands.compress import add_model_arguments, open_tile_model
 from swathpack.tools.errors import DONE, PARTLY, MissingPackageError, RefusedError, UsageError, UserError
+from swathpack.tools.files.api import drawing
 from swathpack.tools.files.decode_report import FrameReport, Report, ranges_of, spoken_errors, spoken_strips
 from swathpack.tools.files.decoder import StreamDecoder
 from swathpack.tools.files.frame_store import Dates, FrameStore
@@ -189,17 +190,8 @@ def journal(args: argparse.Namespace, model: EdgeModel) -> tuple[Path | None, st
         seen = args.input.stat()
     except OSError as error:
         raise UserError(f"cannot read {args.input}: {reason(error, args.input)}") from error
-    told = json.dumps(
-        [
-            __version__,
-            model.digest.hex(),
-            model.tables_digest.hex(),
-            options,
-            seen.st_size,
-            seen.st_mtime_ns,
-            "filters, strips",
-        ]
-    )
+    of_model = [model.digest.hex(), model.tables_digest.hex(), drawing()]  # tiles are in it as they are drawn
+    told = json.dumps([__version__, *of_model, options, seen.st_size, seen.st_mtime_ns])
     return place_beside(args.output, [args.input]), hashlib.sha256(told.encode()).hexdigest()
 
 

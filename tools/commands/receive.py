@@ -146,7 +146,7 @@ def _run(args: argparse.Namespace, store: GroundStore, key: LinkKey) -> int:
         print(f"images: left out: {line}")
     if partial:
         print(
-            f"images: of {partial} date{'s' if partial > 1 else ''} pixels lack: not sent yet, lost, or without data on board"
+            f"images: of {plural(partial, 'date')} pixels lack: not sent yet, lost, without data on board, or not drawn"
         )
     return PARTLY if refused or partial or not all(whole) else DONE
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from swathpack.codec import filters, seams, squares
 from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.codec.model import EdgeModel
 from swathpack.edge.codec.tile_coder import RDO_SLOPE
+from swathpack.edge.digests import bytes_digest
 from swathpack.edge.frame import Frame
 from swathpack.edge.stream import Extension, FrameRecord, Segment, Stream, read_stream
 from swathpack.edge.stream.quality import MAX_SHIFT
@@ -26,8 +28,16 @@ def model(threads: int = 1) -> EdgeModel:
 
 
 def model_version() -> str:
-    """The model's digest and the version of the coding, for caches of results."""
-    return f"{model().digest.hex()} c{CODING_VERSION}"
+    """The model's digest, the version of the coding and what images are drawn with, for caches of results."""
+    return f"{model().digest.hex()} c{CODING_VERSION} d{drawing()}"
+
+
+def drawing() -> str:
+    """What images are drawn with, for all that keeps drawn tiles or measures of them: tables may be fitted anew from one version to the
+    next; the words are of the code.
+    """
+    tables = [bytes_digest(file.read_bytes()) for file in (filters.FILE, squares.FILE, seams.FILE)]
+    return bytes_digest(b"filters, strips" + b"".join(tables), 4).hex()
 
 
 def encode_series(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, islice
 from typing import Any
@@ -27,12 +27,13 @@ _BEGINNING = 1024  # bytes of a segment that hold all its heads: 16 names of 32 
 @dataclass(frozen=True)
 class Kept:
     """What holds for a tile of an image: the layers that came of it, and the greatest error of every count that is there, None
-    where none is promised.
+    where none is promised. problem: why it is nodata, of a tile that is held and cannot be drawn.
     """
 
     key: TileKey
     layers: int
     max_error: int | None = None
+    problem: str = ""
 
 
 def guarantee_fields(kept: Sequence[Kept], times: Sequence[int]) -> dict[str, Any]:
@@ -61,16 +62,17 @@ class DateLine:
 
 def date_lines(kept: Sequence[Kept], side: Callable[[int], int] = lambda time: 0) -> Iterator[DateLine]:
     """A line for each date of which anything is promised or lacks: how many tiles keep which error, of which strips are missing,
-    and of which everything. side: of the tiles of a time; where a mission changed it, numbers of tiles are of other places.
+    of which everything, and which cannot be drawn. side: of the tiles of a time; where a mission changed it, numbers of tiles are of
+    other places.
     """
     spans: dict[int, set[int]] = {}
     for k in kept:
         spans.setdefault(side(k.key.time), set()).add(k.key.tile)
     for time, some in groupby(sorted(kept, key=lambda k: (k.key.time, k.key.tile)), key=lambda k: k.key.time):
-        tiles = list(some)
-        lacking = _missing([k for k in tiles if k.max_error is not None]) + _absent(
-            spans[side(time)], {k.key.tile for k in tiles}
-        )
+        held = list(some)
+        tiles = [k for k in held if not k.problem]
+        lacking = _missing([k for k in tiles if k.max_error is not None]) + _undrawn([k for k in held if k.problem])
+        lacking += _absent(spans[side(time)], {k.key.tile for k in held})
         said = spoken_errors(k.max_error for k in tiles)
         if said or lacking:
             here = f"{len(tiles)} tile{'' if len(tiles) == 1 else 's'}"
@@ -92,10 +94,22 @@ def promised_in(store: GroundStore, decoder: EdgeSegmentDecoder, key: TileKey) -
 
 
 def _missing(promised: Sequence[Kept]) -> str:
-    lacking = [k for k in promised if k.layers < LAYERS]
-    named = [f"{spoken_tile(k.key.tile)} {k.layers} of {LAYERS} strips" for k in lacking[:_TOLD]]
-    more = [f"and {len(lacking) - _TOLD} more"] if len(lacking) > _TOLD else []
-    return f"; not whole, the rest is nodata: {', '.join([*named, *more])}" if named else ""
+    lacking = [f"{spoken_tile(k.key.tile)} {k.layers} of {LAYERS} strips" for k in promised if k.layers < LAYERS]
+    return f"; not whole, the rest is nodata: {_some(lacking, len(lacking))}" if lacking else ""
+
+
+def _undrawn(held: Sequence[Kept]) -> str:
+    """Tiles that are held and cannot be drawn, by what is in the way."""
+    named: dict[str, list[str]] = {}
+    for k in held:
+        named.setdefault(k.problem, []).append(spoken_tile(k.key.tile))
+    return "".join(f"; not drawn, {problem}: {_some(tiles, len(tiles))}" for problem, tiles in named.items())
+
+
+def _some(names: Iterable[str], count: int) -> str:
+    """The first of so many names, and how many more there are."""
+    more = [f"and {count - _TOLD} more"] if count > _TOLD else []
+    return ", ".join([*islice(names, _TOLD), *more])
 
 
 def _absent(seen: set[int], there: set[int]) -> str:
@@ -108,6 +122,5 @@ def _absent(seen: set[int], there: set[int]) -> str:
     )
     have = {split_tile(tile)[1:] for tile in there}
     lacking = (f"{place}/{r}/{c}" for r in range(rows) for c in range(columns) if (r, c) not in have)
-    named, count = list(islice(lacking, _TOLD)), rows * columns - len(have)
-    more = [f"and {count - _TOLD} more"] if count > _TOLD else []
-    return f"; nothing of {', '.join([*named, *more])}" if named else ""
+    count = rows * columns - len(have)
+    return f"; nothing of {_some(lacking, count)}" if count else ""

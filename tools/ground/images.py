@@ -43,6 +43,9 @@ from swathpack.tools.ground.names import split_tile, spoken_time
 from swathpack.tools.ground.pitch import Pitches, pitches
 from swathpack.tools.ground.store import GroundStore, TileFrame
 
+_SEGMENT_GONE = "its segment is not here"
+_CONTEXT_GONE = "what it was coded against is not here"
+
 
 @dataclass(frozen=True)
 class Place:
@@ -106,8 +109,8 @@ def place_frames(
 
     Elsewhere they have twelve bands of DN and whole blocks of 16 pixels: layers that a latent lacks are filled with what the
     model expects, and the last rows and columns may be mirror images of the border, for the ground knows a latent and not
-    the frame's size. kept: told of every tile. scratch: folder for frames that are large. restorer: see
-    `swathpack.tools.files.synthesis`.
+    the frame's size. kept: told of every tile, and why of one that cannot be drawn. scratch: folder for frames that are large.
+    restorer: see `swathpack.tools.files.synthesis`.
     """
     layout = layout_of(store, EdgeSegmentDecoder(model), place.held)
     windows = {f.key: layout.window(f.key, place.window(f)) for f in place.held}
@@ -119,12 +122,15 @@ def place_frames(
 
         def tiles(some: Iterable[TileFrame] = some) -> Iterator[tuple[TileWindow, DecodedTile]]:
             for held in sorted(some, key=lambda f: split_tile(f.key.tile)):
-                found = tile_frame(store, model, held.key, layout)
-                if found is not None:
-                    kept(found.kept)
-                    _, row, column = split_tile(held.key.tile)
-                    window = replace(windows[held.key], index=row * across + column)
-                    yield window, DecodedTile(found.report, found.frame.data, found.frame.valid, found.steps)
+                try:
+                    found = tile_frame(store, model, held.key, layout)
+                except DecodeError as error:
+                    kept(Kept(held.key, 0, problem=str(error)))
+                    continue
+                kept(found.kept)
+                _, row, column = split_tile(held.key.tile)
+                window = replace(windows[held.key], index=row * across + column)
+                yield window, DecodedTile(found.report, found.frame.data, found.frame.valid, found.steps)
 
         for window, tile in synthesis.drawn(tiles(), Grid(across, layout.bands, layout.radiometry), restorer):
             assert tile.counts is not None
@@ -149,21 +155,28 @@ class TileImage:
         return TileReport(0, self.kept.layers, self.q)
 
 
-def tile_frame(store: GroundStore, model: EdgeModel, key: TileKey, layout: Layout) -> TileImage | None:
-    """A tile-frame in a layout, from the segment that brought what is held of it; None if that is gone."""
-    held = store.latent(key)
-    if held is not None and held.q == PREDICTIVE:
+def tile_frame(store: GroundStore, model: EdgeModel, key: TileKey, layout: Layout) -> TileImage:
+    """A tile-frame in a layout, from the segment that brought what is held of it. Raises DecodeError with what is in the way: the
+    segment or what it was coded against is gone, or this version does not read it.
+    """
+    held = _latent(store, key)
+    if held.q == PREDICTIVE:
         return _exact_tile(store, model, held, layout)
-    found = _drawn(store, model, key, layout)
-    if found is None or held is None:
-        return None
-    data = layout.radiometry.nearest(found[0])
+    pixels, steps = _drawn(store, model, held, layout)
+    data = layout.radiometry.nearest(pixels)
     frame = Frame(data, layout.bands, valid=np.ones(data.shape[1:], np.bool_), radiometry=layout.radiometry)
-    return TileImage(frame, Kept(key, held.layers), found[1], held.q)
+    return TileImage(frame, Kept(key, held.layers), steps, held.q)
 
 
-def _exact_tile(store: GroundStore, model: EdgeModel, held: ContextLatent, layout: Layout) -> TileImage | None:
-    decoder = EdgeSegmentDecoder(model)
+def _latent(store: GroundStore, key: TileKey) -> ContextLatent:
+    held = store.latent(key)
+    if held is None:
+        raise DecodeError(_SEGMENT_GONE)
+    return held
+
+
+def _exact_tile(store: GroundStore, model: EdgeModel, held: ContextLatent, layout: Layout) -> TileImage:
+    decoder, problem = EdgeSegmentDecoder(model), _SEGMENT_GONE
     for segment in segments_of(store, held):
         try:
             tile = decoder.exact(segment.prefix)
@@ -171,45 +184,48 @@ def _exact_tile(store: GroundStore, model: EdgeModel, held: ContextLatent, layou
                 frame, promised = layout.exact(tile)
                 error = tile.front.max_error if promised else None
                 return TileImage(frame, Kept(held.key, tile.layers, error))
-        except DecodeError:
-            continue
-    return None
+        except DecodeError as error:
+            problem = str(error)
+    raise DecodeError(problem)
 
 
 def tile_image(
     store: GroundStore, model: EdgeModel, key: TileKey, layout: Layout = TWELVE
 ) -> NDArray[np.float32] | None:
     """The pixels of a tile-frame in a layout, (12, 16h, 16w) DN by default, from the segment that brought what is held of it;
-    None if that is gone.
+    None if they cannot be drawn.
     """
-    found = _drawn(store, model, key, layout)
-    return None if found is None else found[0]
+    try:
+        held = _latent(store, key)
+        if held.q == PREDICTIVE:
+            return _exact_tile(store, model, held, layout).frame.data.astype(np.float32)
+        return _drawn(store, model, held, layout)[0]
+    except DecodeError:
+        return None
 
 
 def _drawn(
-    store: GroundStore, model: EdgeModel, key: TileKey, layout: Layout
-) -> tuple[NDArray[np.float32], tuple[int, ...]] | None:
-    """The pixels of a tile-frame, and how finely it was coded."""
-    held = store.latent(key)
-    assert held is not None
-    if held.q == PREDICTIVE:
-        found = _exact_tile(store, model, held, layout)
-        return None if found is None else (found.frame.data.astype(np.float32), ())
+    store: GroundStore, model: EdgeModel, held: ContextLatent, layout: Layout
+) -> tuple[NDArray[np.float32], tuple[int, ...]]:
+    """The pixels of a tile-frame that is not exact, and how finely it was coded. Raises DecodeError."""
     decoder, steps = EdgeSegmentDecoder(model), steps_of_latent(step_of(held.q), len(BANDS))
+    problem = _SEGMENT_GONE
     for segment in segments_of(store, held):
         try:
             head = decoder.head(segment.prefix)
-            contexts = store.contexts(key, head.context_digests) if head is not None else None
-            if contexts is not None and not is_learned(held.q):
+            contexts = store.contexts(held.key, head.context_digests) if head is not None else None
+            if contexts is None:
+                problem = _CONTEXT_GONE
+            elif not is_learned(held.q):
                 lone, plain = decoder.image(segment.prefix, contexts)
                 drawn = replace(plain, counts=filtered(plain.counts, np.ones(lone.shape[1:], np.bool_), plain.steps))
                 return layout.drawn(lone, drawn), layout.steps(lone, drawn)
-            if contexts is not None:
+            else:
                 return synthesised(model, decoder.reconstruction(segment.prefix, contexts)), steps
-        except DecodeError:
-            continue  # of another model; the latent is as good
+        except DecodeError as error:
+            problem = str(error)  # of another model, if it is a latent; that is as good
     if not is_learned(held.q):
-        return None
+        raise DecodeError(problem)
     q = step_of(held.q)
     return smoothed(model.synthesise(held.latent.astype(np.float32), q), q), steps
 

@@ -119,6 +119,20 @@ def test_a_pass_file_left_by_a_killed_process_gets_its_name_and_none_is_overwrit
     }
 
 
+def test_a_pass_of_which_nothing_was_sent_leaves_no_file(tmp_path):
+    """Killed before its first packet, and over: `swathpack receive outbox/pass-*.bin` refused all passes because of it."""
+    FilePort(tmp_path).open(3)
+    port = FilePort(tmp_path)
+    port.open(4)
+    assert [path.name for path in tmp_path.iterdir()] == ["pass-000004.part"]
+    port.close()
+    assert not list(tmp_path.iterdir())
+    port.open(4)
+    port.send(b"one")
+    port.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["pass-000004.bin"]
+
+
 def test_a_packet_that_the_disk_takes_in_part_is_taken_back(tmp_path):
     port = FilePort(tmp_path)
     port.open(1)

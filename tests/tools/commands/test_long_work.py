@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import argparse
 import signal
 import time
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 
+from swathpack.codec import filters, seams, squares
 from swathpack.hil_tests.simulation.made_frames import values
 from swathpack.tools.cli import main
+from swathpack.tools.commands import decompress
 from swathpack.tools.errors import DONE
+from swathpack.tools.files.api import model_version
 from swathpack.tools.files.tile_store import TileStore
+from tests.codec_models import shipped
 from tests.tools.commands.long_runs import kill_at_random, start_slowly
 
 pytestmark = pytest.mark.long
@@ -77,6 +83,26 @@ def test_a_journal_of_other_options_is_begun_anew(stream: Path, tmp_path: Path) 
     assert journal.exists()
     words = ["decompress", str(stream), "-o", str(tmp_path / "a.npz"), "--resume", "--threads", "1"]
     assert main(words) == DONE and not journal.exists()
+
+
+@pytest.mark.parametrize("tables", [filters, squares, seams], ids=["filters", "squares", "seams"])
+def test_a_journal_of_tiles_that_other_tables_drew_is_begun_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tables: ModuleType
+) -> None:
+    """Tables were fitted anew between two versions, and images were half of the one and half of the other; so were measures of a
+    bench's cache.
+    """
+    (tmp_path / "a.swp").touch()
+    parser = argparse.ArgumentParser()
+    decompress.add_arguments(parser)
+    args = parser.parse_args([str(tmp_path / "a.swp"), "-o", str(tmp_path / "a.npz"), "--resume"])
+    before, cached = decompress.journal(args, shipped()), model_version()
+    assert before == decompress.journal(args, shipped())
+    other = tmp_path / "other.npz"
+    other.write_bytes(tables.FILE.read_bytes() + b"fitted anew")
+    monkeypatch.setattr(tables, "FILE", other)
+    after = decompress.journal(args, shipped())
+    assert after[0] == before[0] and after[1] != before[1] and model_version() != cached
 
 
 @ONE

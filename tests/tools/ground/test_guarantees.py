@@ -1,5 +1,7 @@
 """What is said of received images: which tiles keep a greatest error, which strips and tiles are missing."""
 
+from dataclasses import replace
+
 from swathpack.edge.codec.protocol import TileKey
 from swathpack.edge.stages.intake import TILE_BITS
 from swathpack.tools.ground.guarantees import Kept, date_lines
@@ -34,6 +36,17 @@ def test_missing_tiles_are_named_where_nothing_is_promised_too():
         ("1970-01-02T00:00:00Z: 1 tile; nothing of 17/0/0, 17/0/1", False)
     ]
     assert not list(date_lines(whole)), "fewer layers are an image all the same"
+
+
+def test_tiles_that_cannot_be_drawn_are_named_with_what_is_in_the_way():
+    held = [kept(0, c, 0, error=None) for c in range(3)]
+    lost = [replace(kept(0, c, 86400, error=None), problem="its segment is not here") for c in range(2)]
+    (line,) = date_lines([*held, *lost])
+    assert (
+        line.text
+        == "1970-01-02T00:00:00Z: 0 tiles; not drawn, its segment is not here: 17/0/0, 17/0/1; nothing of 17/0/2"
+    )
+    assert not line.whole
 
 
 def test_tiles_of_another_side_are_other_places():

@@ -16,7 +16,8 @@ from swathpack.edge.packets.pieces import Piece, pack_pieces
 from swathpack.edge.packets.space_packet import Apid, SpacePacket
 from swathpack.hil_tests.simulation.made_frames import values
 from swathpack.tools.ground.codec_decoder import EdgeSegmentDecoder
-from swathpack.tools.ground.images import place_frames, places, tile_image
+from swathpack.tools.ground.images import place_frames, places, tile_image, write_images
+from swathpack.tools.ground.keeping import drop
 from swathpack.tools.ground.receiver import GroundReceiver
 from swathpack.tools.ground.store import GroundStore
 from tests.codec_models import shipped
@@ -109,3 +110,25 @@ def test_received_transform_tiles_are_filtered_as_files_are(tmp_path: Path) -> N
     (place,) = places(store)
     np.testing.assert_array_equal(place_frames(store, model, place, tmp_path)[0].data, wanted)
     assert (wanted != np.clip(np.rint(plain.counts), 1, 65535)).any()
+
+
+def test_what_cannot_be_drawn_is_named(tmp_path: Path) -> None:
+    """A date whose context was dropped was nodata without a word, and the exit code was 0."""
+    model, store = shipped(), GroundStore(tmp_path / "ground.db")
+    scene, codec = values(64, 64, 1, 3)[0].astype(np.uint16), FlightCodec(shipped(), 24, mode="transform")
+    first = codec.encode(pixels(0, scene), ())
+    second = codec.encode(pixels(86400, scene + 5), (ContextLatent.known(first.key, first.q, 16, first.latent),))
+    assert second.context_digests, "the second date should use the first"
+    receiver = GroundReceiver(store, EdgeSegmentDecoder(model))
+    for number, tile in enumerate((first, second)):
+        pieces = pack_pieces([Piece(number, 0, tile.segment(0, 16))])
+        receiver.feed(SpacePacket(Apid.IMAGE, number, 7, 1, pieces).pack())
+    receiver.settle(1)
+    told: list[str] = []
+    assert write_images(store, model, tmp_path / "before", told=told.append)[2] == 0 and len(told) == 1
+    drop(store, "0/0/0/1970-01-01T00:00:00Z")
+    (written,), refused, partial = write_images(store, model, tmp_path / "after", told=told.append)
+    assert not refused and partial == 1 and tile_image(store, model, second.key) is None
+    assert told[2:] == ["  1970-01-02T00:00:00Z: 0 tiles; not drawn, what it was coded against is not here: 0/0/0"]
+    with np.load(written) as cube:
+        assert not cube["data"].any()
