@@ -73,7 +73,8 @@ class StreamDecoder:
             raise errors.StreamError(
                 f"the stream was made with model {header.model_digest.hex()} (tables "
                 f"{header.tables_digest.hex()}); "
-                f"this is model {model.digest.hex()} (tables {model.tables_digest.hex()})"
+                f"this is model {model.digest.hex()} (tables {model.tables_digest.hex()}): "
+                "give the folder of the one that made it (--model FOLDER, in Python model=)"
             )
         self.model, self.header, self.coder, self.max_pixels, self.most = model, header, coder, max_pixels, LAYERS
         self.pool, self.store = pool, TileStore() if store is None else store
