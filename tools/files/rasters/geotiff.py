@@ -76,7 +76,7 @@ def _write_file(path: Path, native: NativeBands, record: FileRecord, synthesis: 
     options = {"metadata": None, "software": False, **resolution_in(record)}
     with tifffile().TiffWriter(path, bigtiff=bool(record.layout.get("bigtiff"))) as writer:
         tags = tags_with(record, kept, synthesis)
-        writer.write(_arranged(data, layout), datetime=record.datetime, extratags=tags, **options, **layout)
+        writer.write(_arranged(data, layout), extratags=tags, **options, **layout)
         write_mask(writer, record, held, layout)
     without_resolution(path, keep_first="resolution" in options)
     write_sidecar(path, record, held)

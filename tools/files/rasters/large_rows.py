@@ -101,7 +101,7 @@ def _write(date: _Date, path: Path, synthesis: str) -> Path:
     shape = (height, width) if count == 1 else (count, height, width) if separate else (height, width, count)
     big = bool(record.layout.get("bigtiff")) or count * height * width * np.dtype(record.dtype).itemsize > BIGTIFF_BYTES
     tags = tags_with(record, date.kept, synthesis)
-    options = {"datetime": record.datetime, "extratags": tags, "metadata": None, "software": False, **layout}
+    options = {"extratags": tags, "metadata": None, "software": False, **layout}
     options |= resolution_in(record)
     with tifffile().TiffWriter(path, bigtiff=big) as writer:
         parts = (

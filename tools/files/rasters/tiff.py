@@ -21,7 +21,7 @@ GDAL_METADATA, GDAL_NODATA, DATETIME = 42112, 42113, 306
 # ModelPixelScale, ModelTiepoint, ModelTransformation, GeoKeyDirectory, GeoDoubleParams, GeoAsciiParams (OGC
 # GeoTIFF 1.1, section 7), RPC coefficients, and GDAL's own two.
 CARRIED = (33550, 33922, 34264, 34735, 34736, 34737, 50844, GDAL_METADATA, GDAL_NODATA, *FREE)
-_RGB, _MASK_PAGE, _REDUCED_PAGE = 2, 4, 1
+_RGB, _YCBCR, _JPEG, _MASK_PAGE, _REDUCED_PAGE = 2, 6, 7, 4, 1
 _ALPHAS = (1, 2)
 _MASK_NAMES = ("", "alpha", "mask", "valid")
 
@@ -137,7 +137,8 @@ def _count(tiff: Any, page: Any) -> int:
 
 
 def _colours(page: Any, count: int, said: gdal_metadata.GdalMetadata) -> tuple[str, ...]:
-    base = ["red", "green", "blue"] if int(page.photometric) == _RGB else ["gray"]
+    rgb = int(page.photometric) == _RGB or (int(page.photometric) == _YCBCR and int(page.compression) == _JPEG)
+    base = ["red", "green", "blue"] if rgb else ["gray"]
     extras = ["alpha" if int(e) in _ALPHAS else "" for e in _extras(page)]
     colours = [*base, *[""] * (count - len(base) - len(extras)), *extras][:count]
     return tuple(said.colour.get(i, c) for i, c in enumerate(colours))

@@ -16,14 +16,20 @@ from swathpack.edge.radiometry import Radiometry
 from swathpack.tools.files.rasters import gdal_metadata
 from swathpack.tools.files.rasters.geokeys import GEO_TAGS, tags_of
 from swathpack.tools.files.rasters.records import BandRecord, FileRecord
-from swathpack.tools.files.rasters.tiff import GDAL_METADATA, GDAL_NODATA, sidecar, tifffile
-from swathpack.tools.files.rasters.tiff_tags import RESOLUTION, resolution_of, without_resolution
+from swathpack.tools.files.rasters.tiff import DATETIME, GDAL_METADATA, GDAL_NODATA, sidecar, tifffile
+from swathpack.tools.files.rasters.tiff_tags import (
+    COLOUR_MAP,
+    RESOLUTION,
+    in_bytes,
+    resolution_of,
+    without_resolution,
+)
 
 # What can be written; everything else becomes deflate.
 _LOSSLESS = ("NONE", "ADOBE_DEFLATE", "DEFLATE", "LZW", "ZSTD", "LZMA", "PACKBITS")
 _USUAL = "ADOBE_DEFLATE"
-_ASCII, _RGB, _MASK_PAGE, _MASK_COLOUR = 2, 2, 4, 4
-_MASK_TEXT = '<GDALMetadata>\n  <Item name="INTERNAL_MASK_FLAGS_1">2</Item>\n</GDALMetadata>'
+_ASCII, _MASK_PAGE, _MASK_COLOUR = 2, 4, 4
+_WHITE_IS_ZERO, _RGB, _PALETTE, _YCBCR = 0, 2, 3, 6
 
 
 SYNTHESIS = "SWATHPACK_SYNTHESIS"  # GDAL's item of that name
@@ -62,13 +68,36 @@ def layout_of(record: FileRecord, count: int, whole: bool) -> dict[str, Any]:
         layout["planarconfig"] = "separate" if given.get("planar", True) else "contig"
         extras = list(given.get("extras", ())) if whole else []
         base = 1
-        if whole and given.get("photometric") == _RGB and count >= 3:
+        if whole and _is_rgb(given) and count >= 3:
             layout["photometric"], base = "rgb", 3
         if record.alpha is not None and not extras:
             extras = [0] * (count - base - 1) + [record.alpha[1]]
-        if count - base == len(extras) and any(extras):
+        # What follows red, green and blue is alpha for tifffile unless the tag says that it is not.
+        if count - base == len(extras) and (any(extras) or base == 3 and extras):
             layout["extrasamples"] = extras
+    else:
+        layout |= _one_band(record, whole)
     return layout
+
+
+def _is_rgb(given: dict[str, Any]) -> bool:
+    """Whether the first three bands are colours: readers turn the luminance and chrominance of JPEG into them."""
+    found = given.get("photometric")
+    return found == _RGB or (found == _YCBCR and given.get("compression") == "JPEG")
+
+
+def _one_band(record: FileRecord, whole: bool) -> dict[str, Any]:
+    """tifffile's options for how one band is shown: by a colour map, or with 0 as white; empty for 0 as black."""
+    photometric = record.layout.get("photometric")
+    if whole and photometric == _WHITE_IS_ZERO:
+        return {"photometric": "miniswhite"}
+    colours = next((tag[3] for tag in record.tags if tag[0] == COLOUR_MAP), None)
+    if not whole or photometric != _PALETTE or record.dtype not in ("uint8", "uint16"):
+        return {}
+    if colours is None:
+        return {}
+    shape = 3, 256 ** np.dtype(record.dtype).itemsize
+    return {"photometric": "palette", "colormap": np.array(colours, np.uint16).reshape(shape)}
 
 
 def tags_with(record: FileRecord, kept: Sequence[int], synthesis: str = "") -> list[tuple[int, int, int, Any, bool]]:
@@ -79,7 +108,9 @@ def tags_with(record: FileRecord, kept: Sequence[int], synthesis: str = "") -> l
     if not any(tag[0] in GEO_TAGS for tag in given):
         given += tags_of(record.georeference)
     tags = {
-        c: (c, kind, n, tuple(v) if isinstance(v, list) else v, True) for c, kind, n, v in given if c not in RESOLUTION
+        c: (c, kind, n, tuple(v) if isinstance(v, list) else v, True)
+        for c, kind, n, v in given
+        if c not in (*RESOLUTION, COLOUR_MAP)
     }
     bare = record.unnamed if len(kept) == len(record.bands) else ()
     names = ["" if i in bare else record.bands[i].name or record.bands[i].frame for i in kept]
@@ -91,7 +122,9 @@ def tags_with(record: FileRecord, kept: Sequence[int], synthesis: str = "") -> l
     if record.nodata is not None and GDAL_NODATA not in tags:
         text = f"{record.nodata:.17g}"
         tags[GDAL_NODATA] = (GDAL_NODATA, _ASCII, len(text) + 1, text, True)
-    return [tags[code] for code in sorted(tags)]
+    if record.datetime:
+        tags[DATETIME] = (DATETIME, _ASCII, 0, record.datetime, True)  # tifffile's own option takes one form only
+    return [in_bytes(tags[code]) for code in sorted(tags)]
 
 
 def resolution_in(record: FileRecord) -> dict[str, Any]:
@@ -117,7 +150,10 @@ def write_sidecar(path: Path, record: FileRecord, held: NDArray[np.bool_]) -> No
     """The file beside the file that tells the same, where it had one."""
     options = {"metadata": None, "software": False}
     if record.mask == "sidecar":
-        extra = [(GDAL_METADATA, _ASCII, len(_MASK_TEXT) + 1, _MASK_TEXT, True)]
+        count = len(record.bands) + (record.alpha is not None)
+        flags = (f'  <Item name="INTERNAL_MASK_FLAGS_{i + 1}">2</Item>\n' for i in range(count))
+        text = f"<GDALMetadata>\n{''.join(flags)}</GDALMetadata>"  # GDAL masks the bands that are named here
+        extra = [(GDAL_METADATA, _ASCII, len(text) + 1, text, True)]
         gray = {"photometric": "minisblack", "compression": _USUAL}
         tifffile().imwrite(sidecar(path), held.astype(np.uint8) * 255, extratags=extra, **gray, **options)
         without_resolution(sidecar(path))

@@ -1,4 +1,4 @@
-"""Tags beside pixels and place: resolution, which tifffile writes unasked, and texts of TIFF's own."""
+"""Tags beside pixels and place: resolution, which tifffile writes unasked, texts of TIFF's own, and a colour map."""
 
 from __future__ import annotations
 
@@ -18,7 +18,15 @@ TEXTS = {
     316: "HostComputer",
     33432: "Copyright",
 }
-FREE = {**TEXTS, X_RESOLUTION: "XResolution", Y_RESOLUTION: "YResolution", RESOLUTION_UNIT: "ResolutionUnit"}
+COLOUR_MAP = 320  # of one band whose values are numbers of colours
+_ASCII = 2
+FREE = {
+    **TEXTS,
+    COLOUR_MAP: "ColorMap",
+    X_RESOLUTION: "XResolution",
+    Y_RESOLUTION: "YResolution",
+    RESOLUTION_UNIT: "ResolutionUnit",
+}
 _MOST_PAGES = 64
 
 
@@ -27,6 +35,20 @@ def says_nothing(values: Mapping[int, Any]) -> set[int]:
     found = {270} if str(values.get(270, "")).startswith('{"shape"') else set()
     plain = all(_ratio(values.get(code)) == (1, 1) for code in (X_RESOLUTION, Y_RESOLUTION))
     return found | set(RESOLUTION) if plain and values.get(RESOLUTION_UNIT) == 1 else found
+
+
+def in_bytes(tag: tuple[int, int, int, Any, bool]) -> tuple[int, int, int, Any, bool]:
+    """A tag (code, type, count, value, first page) whose text tifffile can write: it refuses what is not ASCII. UTF-8, as GDAL
+    has it, unless Latin text in the old code page is what had as many bytes: keys of a CRS count bytes of such texts.
+    """
+    code, kind, count, value, first = tag
+    if kind != _ASCII or not isinstance(value, str):
+        return tag
+    text = value.encode("utf-8", "replace")
+    latin = value.encode("cp1252", "ignore")
+    if count != len(text) + 1 and count == len(latin) + 1:
+        text = latin
+    return code, kind, len(text) + 1, text, first
 
 
 def _ratio(value: Any) -> tuple[int, int] | None:

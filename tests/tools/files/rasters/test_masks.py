@@ -31,7 +31,8 @@ def write(path: Path, kind: str, data: NDArray[np.uint16], mask: NDArray[np.bool
         alpha = np.where(mask, 65535, 0).astype(np.uint16)[None]
         return write_tiff(path, np.concatenate([data, alpha]), NAMES, extrasamples=[0, 0, 0, 2])
     write_tiff(path, data)
-    flags = '<GDALMetadata><Item name="INTERNAL_MASK_FLAGS_1">2</Item></GDALMetadata>'
+    items = "".join(f'<Item name="INTERNAL_MASK_FLAGS_{i + 1}">2</Item>' for i in range(len(data)))
+    flags = f"<GDALMetadata>{items}</GDALMetadata>"
     tifffile.imwrite(
         path.with_name(path.name + ".msk"),
         mask.astype(np.uint8) * 255,
@@ -112,6 +113,10 @@ def test_masks_that_gdal_writes_are_read(tmp_path: Path, inside: bool) -> None:
     for reader in ("light", "rasterio"):
         frame = read_series(path, options=ReadOptions(reader=reader)).frames[0]
         assert (frame.valid == holes()).all() and (frame.data[:, holes()] == image()[:, holes()]).all()
+    write_series(read_series(path), tmp_path / "out")
+    with rasterio.open(path) as before, rasterio.open(tmp_path / "out" / "a.tif") as after:
+        assert before.mask_flag_enums == after.mask_flag_enums  # of a sidecar the first band alone was masked
+        assert (before.read_masks() == after.read_masks()).all()
 
 
 @both_readers

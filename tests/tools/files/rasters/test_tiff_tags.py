@@ -12,6 +12,7 @@ import swathpack
 from swathpack.hil_tests.simulation.made_frames import values
 from swathpack.tools.cli import main
 from swathpack.tools.files.rasters import large_rows
+from swathpack.tools.files.rasters.tiff_tags import in_bytes
 
 rasterio = pytest.importorskip("rasterio")
 
@@ -69,3 +70,32 @@ def test_texts_and_resolution_give_way_to_the_image_and_are_named(tmp_path: Path
     assert all(name in said for name in ("TIFF Software", "TIFF Copyright", "TIFF XResolution")) and made.nbytes <= 700
     swathpack.decompress(made, output=tmp_path / "back")
     assert facts(tmp_path / "back" / "a.tif")[0] == {"AREA_OR_POINT": "Area"}
+
+
+@pytest.mark.parametrize("by_rows", [False, True])
+@pytest.mark.parametrize(
+    "tags",
+    [
+        {"TIFFTAG_ARTIST": "Jörg Müller"},
+        {"NOTE": "Größe 你好"},
+        {"TIFFTAG_DATETIME": "2024-05-06T07:08:09Z"},
+        {"TIFFTAG_DATETIME": "2024:05:06 07:08:09", "TIFFTAG_COPYRIGHT": "©"},
+    ],
+    ids=("artist", "item", "iso date", "copyright"),
+)
+def test_any_text_comes_back(
+    tmp_path: Path, tags: dict[str, str], by_rows: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One letter beyond ASCII, or a date in another form than TIFF's, cost all that the file said, its CRS too."""
+    if by_rows:
+        monkeypatch.setattr(large_rows, "LARGE_SAMPLES", 1)
+    source = written(tmp_path / "a.tif", tags)
+    swathpack.compress(source, lossless=True, output=tmp_path / "a.swp")
+    assert main(["decompress", str(tmp_path / "a.swp"), "-o", str(tmp_path / "back")]) == 0
+    assert facts(tmp_path / "back" / "a.tif") == facts(source)
+
+
+def test_latin_text_keeps_its_bytes() -> None:
+    """Keys of a CRS point into such texts by bytes."""
+    assert in_bytes((34737, 2, 4, "é|a", True)) == (34737, 2, 4, "é|a".encode("cp1252"), True)
+    assert in_bytes((34737, 2, 5, "é|a", True)) == (34737, 2, 5, "é|a".encode(), True)
