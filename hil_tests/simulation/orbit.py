@@ -88,11 +88,14 @@ def find_passes(scenario: Scenario, start_s: float) -> Orbit:
         from swathpack.tools.plan.passes import all_contacts
 
         wanted = scenario.passes
-        plan = read_plan(wanted.plan, days=scenario.days, start_s=start_s)
+        try:
+            plan = read_plan(wanted.plan, days=scenario.days, start_s=start_s)
+        except UserError as error:
+            raise UserError(f"{scenario.name}: passes.plan: {error}") from error
         stations = tuple(s for s in plan.stations if wanted.station in ("", s.name))
         if not stations:
             names = ", ".join(s.name for s in plan.stations)
-            raise UserError(f"passes.station: expected one of {names}, found {wanted.station!r}")
+            raise UserError(f"{scenario.name}: passes.station: expected one of {names}, found {wanted.station!r}")
         contacts = all_contacts(plan.satellites[:1], stations, plan.radio, start_s, start_s + scenario.days * 86400)
     except ModuleNotFoundError as error:
         raise UserError(f"{error.name} is not installed; pip install 'swathpack[plan]'") from error

@@ -73,8 +73,10 @@ def test_passes_are_a_budget_that_the_board_reads():
     assert {p.station for p in budget.passes} == {"tromso"}
     lit = orbit.sunlit(np.arange(0, 86400, 120) + parse_time(scenario.start))
     assert 0.55 < lit.mean() < 0.75, "a 510 km dawn-less orbit is in shadow for about a third of the time"
-    with pytest.raises(UserError, match=r"passes.station: expected one of .*tromso"):
+    with pytest.raises(UserError, match=r"^scenario: passes.station: expected one of .*tromso"):
         find_passes(parse_scenario("[passes]\nstation = 'mars'"), 0.0)
+    with pytest.raises(UserError, match=r"^scenario: passes.plan: no plan file 'mars'"):
+        find_passes(parse_scenario("[passes]\nplan = 'mars'"), 0.0)
 
 
 def test_a_share_that_leaves_passes_without_a_packet_is_said():

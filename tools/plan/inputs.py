@@ -101,6 +101,7 @@ class Plan:
     gbyte_value: float
     cost_limit_per_day: float
     uncertainty: Uncertainty
+    codec_file: str = ""  # where [codec] stands
 
     @property
     def end_s(self) -> float:
@@ -160,6 +161,7 @@ def _parse(document: dict[str, Any], folder: Path, start_s: float | None) -> Pla
         gbyte_value=objective.number("gbyte_value", 0.0, 1e9, 0.0),
         cost_limit_per_day=objective.number("cost_limit_per_day", 0.0, 1e12, 0.0),
         uncertainty=top.table("uncertainty", {}).read(Uncertainty),
+        codec_file=top.origin("codec"),
     )
     for section in (storage, energy, objective, top):
         section.done()

@@ -118,7 +118,11 @@ class Outcome:
 def rates_of(plan: Plan) -> tuple[RateTable, list[str]]:
     """The rates of what the plan's board flies, and warnings. Raises UserError."""
     codec = plan.codec
-    return load_rates(codec.table, codec.board, codec.power_mode, plan.imager.bands, codec.flown, codec.max_error or 0)
+    bands, exact = plan.imager.bands, codec.max_error or 0
+    try:
+        return load_rates(codec.table, codec.board, codec.power_mode, bands, codec.flown, exact)
+    except UserError as error:
+        raise UserError(f"{plan.codec_file}: {error}" if plan.codec_file else str(error)) from error
 
 
 def evaluate(plan: Plan) -> Outcome:

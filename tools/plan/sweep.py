@@ -8,7 +8,7 @@ import math
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
-from swathpack.tools.errors import UsageError, UserError
+from swathpack.tools.errors import UsageError
 from swathpack.tools.pages.svg import COLOURS, Plot, short, text
 from swathpack.tools.plan.model import Outcome
 from swathpack.tools.plan.page import STYLE
@@ -19,7 +19,7 @@ Values = list[int | float]
 
 
 def parse_sweep(given: str) -> tuple[str, Values]:
-    """`radio.margin_db=1:3:0.5` -> the key and 1, 1.5, 2, 2.5, 3. Raises UserError."""
+    """`radio.margin_db=1:3:0.5` -> the key and 1, 1.5, 2, 2.5, 3. Raises UsageError."""
     key, equals, span = given.partition("=")
     try:
         low, high, step = (Decimal(part) for part in span.split(":"))
@@ -28,7 +28,7 @@ def parse_sweep(given: str) -> tuple[str, Values]:
         ):
             raise ValueError
     except (InvalidOperation, ValueError):
-        raise UserError(
+        raise UsageError(
             f"--sweep: expected KEY=FROM:TO:STEP with FROM at most TO and STEP above 0, such as radio.margin_db=1:6:0.5, found {given!r}"
         ) from None
     count = int((high - low) / step) + 1

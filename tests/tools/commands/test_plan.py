@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from swathpack.tools.cli import main
-from swathpack.tools.errors import REFUSED, UserError
+from swathpack.tools.errors import REFUSED, USAGE, UsageError
 from swathpack.tools.plan import page
 from swathpack.tools.plan.document import TEMPLATE, presets
 from swathpack.tools.plan.inputs import read_plan
@@ -113,7 +113,7 @@ def test_a_sweep(write_plan, tmp_path: Path, capsys: pytest.CaptureFixture[str])
         assert len(ElementTree.fromstring(chart).findall("circle")) == 3
     assert "radio.bitrate_mbit_s" in capsys.readouterr().out
     for bad in ("radio.bitrate_mbit_s", "x=1:2", "x=1:2:0", "x=2:1:1", "x=a:b:c", "=1:2:1", "x=0:1000:1", "x=nan:1:1"):
-        with pytest.raises(UserError, match="--sweep: expected"):
+        with pytest.raises(UsageError, match="--sweep: expected"):
             parse_sweep(bad)
     assert main(["plan", str(write_plan()), "--sweep", "radio.margin_db=1:50:7", "--no-files"]) == 1
     assert "margin_db: expected 0 to 20" in capsys.readouterr().err
@@ -169,3 +169,19 @@ def test_nothing_that_is_there_is_lost(
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
     assert main([*words, str(out), "--seed", "9", "--force"]) == 0
     assert (out / "budget.toml").read_bytes() != first["budget.toml"]
+
+
+def test_a_malformed_sweep_is_usage(write_plan, capsys: pytest.CaptureFixture[str]) -> None:
+    """Wrong whatever the plan says, so code 2 as docs/commands.md has it; it was 1."""
+    assert main(["plan", str(write_plan()), "--sweep", "radio.margin_db=3:1:1", "--no-files"]) == USAGE
+    assert "--sweep: expected" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("key", ["max_error = 70", 'board = "abacus"', 'power_mode = "1W"'])
+def test_what_the_rates_refuse_begins_with_the_file(write_plan, key: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every message of a plan begins with the file of its key."""
+    path = write_plan(more=f"\n[codec]\n{key}\n") if "[codec]" not in write_plan().read_text() else None
+    path = path or write_plan(("[codec]", f"[codec]\n{key}"))
+    assert main(["plan", str(path), "--check"]) == 1
+    said = capsys.readouterr().err
+    assert f"plan: plan.toml: [codec] {key.split()[0]}: " in said, said
