@@ -137,7 +137,11 @@ def _run(args: argparse.Namespace, store: GroundStore, key: LinkKey) -> int:
         whole = [_receive(path, store, model, key, args) for path in args.passes]
         if args.images is not None:
             restorer = open_restorer(args.synthesis, all_cores())
-            _, refused, partial = write_images(store, model, args.images, args.max_pixels, print, args.tile, restorer)
+            made, refused, partial = write_images(
+                store, model, args.images, args.max_pixels, print, args.tile, restorer
+            )
+            if not made and not refused:
+                print("images: none: no tile's beginning has come yet, and nothing is drawn without it")
     if args.list:
         decoder = lru_cache(maxsize=1)(lambda: EdgeSegmentDecoder(EdgeModel(args.model) if args.model else EdgeModel()))
         for line in listing(store, lambda key: promised_in(store, decoder(), key)):

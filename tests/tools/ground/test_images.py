@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from swathpack.codec.filters import filtered
 from swathpack.codec.restored import Restorer
@@ -15,6 +16,7 @@ from swathpack.edge.codec.protocol import ContextLatent, TileKey, TilePixels
 from swathpack.edge.packets.pieces import Piece, pack_pieces
 from swathpack.edge.packets.space_packet import Apid, SpacePacket
 from swathpack.hil_tests.simulation.made_frames import values
+from swathpack.tools.cli import main
 from swathpack.tools.ground.codec_decoder import EdgeSegmentDecoder
 from swathpack.tools.ground.images import place_frames, places, tile_image, write_images
 from swathpack.tools.ground.keeping import drop
@@ -132,3 +134,12 @@ def test_what_cannot_be_drawn_is_named(tmp_path: Path) -> None:
     assert told[2:] == ["  1970-01-02T00:00:00Z: 0 tiles; not drawn, what it was coded against is not here: 0/0/0"]
     with np.load(written) as cube:
         assert not cube["data"].any()
+
+
+def test_no_image_at_all_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where every tile lacks its beginning an empty folder came, and no word of it."""
+    packet = SpacePacket(Apid.IMAGE, 0, 7, 0, pack_pieces([Piece(0, 300, bytes(200))])).pack()
+    (tmp_path / "pass.bin").write_bytes(packet)
+    store, images = str(tmp_path / "ground.db"), str(tmp_path / "images")
+    main(["receive", str(tmp_path / "pass.bin"), "--store", store, "--images", images])
+    assert "images: none: " in capsys.readouterr().out
