@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from swathpack.edge.codec.plain import MAX_BANDS
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.sources import FrameSource
 
@@ -14,6 +15,8 @@ def check_alike(sources: Sequence[FrameSource]) -> None:
         raise UserError("nothing to encode: the series has no frames")
     first = sources[0].outline
     shape = _shape(sources[0])
+    if shape[0] > MAX_BANDS:
+        raise UserError(f"expected at most {MAX_BANDS} bands in a stream, found {shape[0]}")
     for i, source in enumerate(sources):
         own, found = source.outline, _shape(source)
         if found != shape or own.bands != first.bands:

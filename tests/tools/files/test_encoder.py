@@ -249,3 +249,10 @@ def test_another_process_with_more_threads_writes_the_same_bytes() -> None:
     assert done.returncode == 0, done.stderr
     digest, latents = bytes_and_latents(shipped())
     assert latents and done.stdout.strip() == f"{digest} {latents}"
+
+
+def test_more_bands_than_a_stream_holds_are_counted_in_the_message() -> None:
+    """It spoke of tiles of 1 to 256 pixels."""
+    frame = Frame(np.ones((17, 8, 8), np.uint16), tuple(f"x{i}" for i in range(17)))
+    with pytest.raises(UserError, match="expected at most 16 bands in a stream, found 17"):
+        encoder([frame], mode="auto")
