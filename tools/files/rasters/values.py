@@ -20,10 +20,9 @@ ROUND_SHIFT = 1000
 
 def rounded_note(dtype: str, step: float) -> str:
     """What becomes of values that are not whole steps, whatever is promised of the steps."""
-    once_more = " and what float16 rounds itself" if dtype == "float16" else ""  # its own steps are as coarse
     return (
-        f"{dtype} values are rounded to steps of {step:g}, off by up to {step / 2:g}{once_more}: lossless and greatest errors "
-        "are of these steps"
+        f"{dtype} values are rounded to steps of {step:g}, off by up to {step / 2:g}: lossless and greatest errors are of "
+        "these steps"
     )
 
 

@@ -134,12 +134,6 @@ def test_reflectances_are_named_and_the_scale_is_offered(tmp_path: Path) -> None
     assert back.dtype == np.float32 and np.abs(back - tifffile.imread(path)).max() < 1e-6
 
 
-def test_half_floats_say_that_they_round_once_more(tmp_path: Path) -> None:
-    path = write_tiff(tmp_path / "a.tif", (image() / 1e4).astype(np.float16))
-    (told,) = read_series(path, options=ReadOptions(scale=10000)).notes
-    assert "off by up to 5e-05 and what float16 rounds itself: lossless" in told
-
-
 def test_negative_reflectances_are_kept(tmp_path: Path) -> None:
     data = (image() / 1e4).astype(np.float64) - 0.02
     path = write_tiff(tmp_path / "a.tif", data)
