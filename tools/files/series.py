@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from swathpack.edge.codec.plain import MAX_BANDS
+from swathpack.edge.codec.plain import MAX_BANDS, PlainError
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.sources import FrameSource
 
 
 def check_alike(sources: Sequence[FrameSource]) -> None:
-    """Frames of one stream have one shape, one list of bands and one radiometry. Raises UserError."""
+    """Frames of one stream have one shape, one list of bands and one radiometry. Raises UserError, and
+    PlainError for more bands than a stream holds: whoever has the files names them.
+    """
     if not sources:
         raise UserError("nothing to encode: the series has no frames")
     first = sources[0].outline
     shape = _shape(sources[0])
     if shape[0] > MAX_BANDS:
-        raise UserError(f"expected at most {MAX_BANDS} bands in a stream, found {shape[0]}")
+        raise PlainError(f"expected 1 to {MAX_BANDS} bands in a stream, found {shape[0]}")
     for i, source in enumerate(sources):
         own, found = source.outline, _shape(source)
         if found != shape or own.bands != first.bands:

@@ -14,6 +14,7 @@ import pytest
 
 from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.codec.model import EdgeModel
+from swathpack.edge.codec.plain import PlainError
 from swathpack.edge.frame import Frame
 from swathpack.edge.stream import read_stream
 from swathpack.edge.stream.quality import STEPS, TRANSFORM, quality_of
@@ -254,5 +255,5 @@ def test_another_process_with_more_threads_writes_the_same_bytes() -> None:
 def test_more_bands_than_a_stream_holds_are_counted_in_the_message() -> None:
     """It spoke of tiles of 1 to 256 pixels."""
     frame = Frame(np.ones((17, 8, 8), np.uint16), tuple(f"x{i}" for i in range(17)))
-    with pytest.raises(UserError, match="expected at most 16 bands in a stream, found 17"):
+    with pytest.raises(PlainError, match="expected 1 to 16 bands in a stream, found 17"):
         encoder([frame], mode="auto")
