@@ -4,7 +4,7 @@
     python -m swathpack.hil_tests.campaigns.cross_worker decode --coded coded.npz --out decoded.npz [--engine float32]
 
 Imports nothing beyond edge/ and numpy, so that it also runs on a board. `tiles.npz` holds `tiles` (N, T, 12, S, S)
-uint16 DN. `coded.npz` holds `q`, `size` and, of each codec that this machine has, `CODEC.segments` (uint8, all records one after
+uint16 DN. `coded.npz` holds, of each codec that this machine has, `CODEC.segments` (uint8, all records one after
 the other), `CODEC.lengths` (N, T) and `CODEC.digests` (N, T, 32) of what it codes.
 
 learned    twelve bands, every date against up to two earlier ones with all their layers; digests of latents
@@ -39,7 +39,7 @@ from swathpack.edge.codec.prediction import CodingContext
 from swathpack.edge.codec.protocol import ContextLatent, TileKey, TilePixels
 from swathpack.edge.codec.rangecoder import backend
 from swathpack.edge.codec.tile_coder import analyse_tile, encode_tile
-from swathpack.edge.stream import ContextRef, lone_binding, pack_segment
+from swathpack.edge.stream import ContextRef, Segment, lone_binding, pack_segment
 from swathpack.edge.stream.quality import quality_of, usual_shift
 from swathpack.edge.stream.segment import payload_of, unpack_front
 
@@ -69,7 +69,7 @@ def codecs_here() -> tuple[str, ...]:
 
 def encode(model: EdgeModel, tiles: NDArray[np.uint16]) -> dict[str, NDArray[Any]]:
     """Segments and digests of all tiles (N, T, 12, S, S)."""
-    out = {"q": np.array(QUALITY), "size": np.array(tiles.shape[-1])}
+    out = dict[str, NDArray[Any]]()
     for codec in codecs_here():
         records, digests = _learned(model, tiles) if codec == "learned" else _plain(model, tiles, codec == "exact")
         out[f"{codec}.segments"] = np.frombuffer(b"".join(records), np.uint8)
@@ -105,22 +105,29 @@ def _plain(model: EdgeModel, tiles: NDArray[np.uint16], exact: bool) -> Halves:
             given = TilePixels(TileKey(place, date), counts, names, np.ones(counts.shape[1:], np.bool_))
             coded = codec.encode(given, contexts)
             records.append(coded.segment(0, LAYERS))
-            digests.append(digest_of(counts) if exact else digest_of(_drawn(codec.binding, records[-1], contexts)))
+            digests.append(
+                digest_of(counts) if exact else digest_of(_drawn(*_opened(codec.binding, records[-1]), contexts))
+            )
             contexts = [] if exact else [ContextLatent.known(coded.key, coded.q, CONFIRMED, coded.latent)]
         _tell("exact" if exact else "transform", place, len(tiles))
     return records, digests
 
 
-def _drawn(binding: int, record: bytes, contexts: list[ContextLatent]) -> NDArray[Any]:
-    """The counts, (C, H, W) before rounding, of a transform tile's whole segment."""
+def _opened(binding: int, record: bytes) -> tuple[Segment, bytes]:
+    """A record's segment and its payload."""
     segment, start = unpack_front(record, 0, binding)
+    return segment, payload_of(segment, record, start).payload
+
+
+def _drawn(segment: Segment, payload: bytes, contexts: list[ContextLatent]) -> NDArray[Any]:
+    """The counts, (C, H, W) before rounding, of a transform tile's whole segment."""
     date, known = None, {(c.key.time, c.layers, c.digest): c for c in contexts}
     for ref in segment.contexts:
         if (ref.frame, ref.layers, ref.digest) not in known:
             raise SystemExit(f"tile {segment.tile}: the date that it was coded against is another one here")
         found = date_in(known[ref.frame, ref.layers, ref.digest].latent)
         date = None if found is None else found[1]
-    return decode_lone(payload_of(segment, record, start).payload, date)[1].counts
+    return decode_lone(payload, date)[1].counts
 
 
 def decode(model: EdgeModel, coded: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
@@ -144,10 +151,10 @@ def decode(model: EdgeModel, coded: dict[str, NDArray[Any]]) -> dict[str, NDArra
 def _learned_digests(model: EdgeModel, series: list[bytes]) -> list[bytes]:
     binding, earlier = lone_binding(model.digest, model.tables_digest), list[Latent]()
     for record in series:
-        segment, start = unpack_front(record, 0, binding)
+        segment, payload = _opened(binding, record)
         size = (segment.grid_h, segment.grid_w)
         decoder = tile_decoder(model.engine, model.tables, _contexts(earlier), segment.quality_byte, size)
-        if decoder.decode(payload_of(segment, record, start).payload, LAYERS) != LAYERS:
+        if decoder.decode(payload, LAYERS) != LAYERS:
             raise SystemExit(f"tile {segment.tile}: the payload ends early")
         earlier.append(decoder.latent)
     return [digest_of(latent) for latent in earlier]
@@ -156,9 +163,8 @@ def _learned_digests(model: EdgeModel, series: list[bytes]) -> list[bytes]:
 def _transform_digests(model: EdgeModel, series: list[bytes]) -> list[bytes]:
     binding, contexts, digests = lone_binding(model.digest, model.tables_digest), list[ContextLatent](), list[bytes]()
     for date, record in enumerate(series):
-        digests.append(digest_of(_drawn(binding, record, contexts)))
-        segment, start = unpack_front(record, 0, binding)
-        payload = payload_of(segment, record, start).payload
+        segment, payload = _opened(binding, record)
+        digests.append(digest_of(_drawn(segment, payload, contexts)))
         ends = lone_ends(payload, len(payload))
         assert ends is not None
         latent = carry(payload, ends, (segment.grid_h, segment.grid_w))
@@ -170,8 +176,7 @@ def _transform_digests(model: EdgeModel, series: list[bytes]) -> list[bytes]:
 def _exact_digests(model: EdgeModel, series: list[bytes]) -> list[bytes]:
     binding, digests = lone_binding(model.digest, model.tables_digest), list[bytes]()
     for record in series:
-        segment, start = unpack_front(record, 0, binding)
-        found = decode_exact(payload_of(segment, record, start).payload)
+        found = decode_exact(_opened(binding, record)[1])
         digests.append(bytes(32) if found is None else digest_of(found.counts))
     return digests
 

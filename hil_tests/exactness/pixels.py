@@ -74,13 +74,9 @@ class Payload:
             return ()
         drawn = filters.filtered(tile.samples, self.valid, tile.steps)
         left, right = np.array_split(counts_of(drawn), 2, axis=2)
-        steps, groups = (tile.steps, tile.steps), seams.groups_of(self._bands)
+        steps, groups = (tile.steps, tile.steps), seams.groups_of(self.names or ("",) * self.shape[0])
         seam = seams.smoothed(left, right, steps, groups, seams.kernels()[0])
         return drawn, *seam
-
-    @property
-    def _bands(self) -> tuple[str, ...]:
-        return self.names or tuple("" for _ in range(self.shape[0]))
 
 
 def drawn_payloads(seed: int = 5) -> list[Payload]:
