@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import tempfile
 from pathlib import Path
 
-from swathpack.edge.clibrary import FOLDER, SOURCES, source_digest
-from swathpack.edge.codec.rangecoder.build import FLAGS
+from swathpack.edge.codec.rangecoder.build import BuildError, compile_library
 
 COMPILER = "aarch64-linux-gnu-gcc"
 LIBRARY = "_coder_linux_aarch64.so"  # the name that swathpack.edge.clibrary looks for on the board
@@ -23,15 +21,11 @@ def cross_compiled() -> bytes:
     compiler = os.environ.get("SWATHPACK_AARCH64_CC", COMPILER)
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, LIBRARY)
-        # Relative names in a fixed folder: no path of this machine gets into the library.
-        names = [str(path.relative_to(FOLDER)) for path in SOURCES]
-        define = f'-DSP_SOURCE_DIGEST="{source_digest()}"'
-        command = [compiler, *FLAGS, "-Wl,--build-id=none", define, "-o", str(out), *names]
         try:
-            done = subprocess.run(command, cwd=FOLDER, capture_output=True, text=True, check=False)
+            compile_library([compiler], out, ["-Wl,--build-id=none"])
         except OSError as error:
             hint = "Debian and Ubuntu: apt install gcc-aarch64-linux-gnu"
             raise CoderMissing(f"{compiler}: {error.strerror}; {hint}") from error
-        if done.returncode:
-            raise CoderMissing(f"{compiler} failed: {done.stderr.strip()[:300]}")
+        except BuildError as error:
+            raise CoderMissing(str(error)[-300:]) from error
         return out.read_bytes()

@@ -68,14 +68,22 @@ class Contents:
     manifest: bytes
 
 
-def collect(order: Order) -> Contents:
-    """Everything that flies; raises BundleError."""
+def check(order: Order) -> None:
+    """BundleError where an order cannot be made, before anything takes time."""
     if order.board not in KITS or order.jetpack not in PYTHON_OF_JETPACK:
         raise BundleError(
             f"expected a board of {', '.join(KITS)} and JetPack 6 or 7, found {order.board}, {order.jetpack}"
         )
     if not 0 <= order.oldest_allowed <= order.release:
         raise BundleError(f"expected 0 <= oldest allowed <= release {order.release}, found {order.oldest_allowed}")
+    for name in MODEL_FILES:
+        if not (order.model / name).is_file():
+            raise BundleError(f"model in {order.model}: expected a file {name}, found none")
+
+
+def collect(order: Order) -> Contents:
+    """Everything that flies; raises BundleError."""
+    check(order)
     files = {**_code(), **_model(order.model), **_unit(order.board), **_wheels(order.wheels)}
     if order.library is not None:
         files[f"runtime/swathpack/edge/codec/rangecoder/{LIBRARY}"] = order.library

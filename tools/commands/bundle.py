@@ -22,7 +22,7 @@ from swathpack.edge.install.manifest import KEY_WORD, KeyChanges, Refused, parse
 from swathpack.edge.spoken import reason
 from swathpack.export.bundle.boards import KITS, PYTHON_OF_JETPACK
 from swathpack.export.bundle.coder import CoderMissing, cross_compiled
-from swathpack.export.bundle.contents import BundleError, Contents, Order, collect, release_time
+from swathpack.export.bundle.contents import BundleError, Contents, Order, check, collect, release_time
 from swathpack.export.bundle.wheels import WheelsMissing, wheel_files
 from swathpack.tools.errors import RefusedError, UsageError, UserError
 from swathpack.tools.files.outputs import Output, add_force
@@ -137,9 +137,13 @@ def _make(args: argparse.Namespace, signing: Any) -> int:
         raise UsageError("expected --key FILE (make one: swathpack bundle --new-key FILE), or --unsigned")
     output = Output(args.out, filter(None, [args.key, *args.wheel]), args.force)
     key = signing.read_key(args.key) if args.key else None
-    contents = collect(replace(_order(args), keys=_key_changes(args)))
-    signature = signing.sign(key, contents.manifest) if key else b""
     public = _public_line(args.key, signing.public_line_of(key)) if key else ""
+    if form != "bundle" and not public:
+        raise UsageError("an image needs a signed bundle: give --key")
+    order = replace(_order(args), keys=_key_changes(args))
+    check(order)
+    contents = collect(_with_library(order))
+    signature = signing.sign(key, contents.manifest) if key else b""
     data = _form(form, contents, signature, public)
     with output as place:
         place.write_bytes(data)
@@ -170,11 +174,15 @@ def _order(args: argparse.Namespace) -> Order:
         args.oldest_allowed,
         wheels=wheels,
     )
+    return replace(order, model=args.model) if args.model else order
+
+
+def _with_library(order: Order) -> Order:
     try:
-        order = replace(order, library=cross_compiled())
+        return replace(order, library=cross_compiled())
     except CoderMissing as missing:
         print(f"note: no prebuilt range coder, the board codes with the slow one in Python: {missing}")
-    return replace(order, model=args.model) if args.model else order
+    return order
 
 
 def _form(form: str, contents: Contents, signature: bytes, public: str) -> bytes:
@@ -185,8 +193,6 @@ def _form(form: str, contents: Contents, signature: bytes, public: str) -> bytes
     tar = bundle_tar(contents.files, contents.manifest, signature, manifest.release)
     if form == "bundle":
         return compressed(tar)
-    if not public:
-        raise UsageError("an image needs a signed bundle: give --key")
     return (deb if form == "deb" else overlay_tar)(tar, contents.files, manifest, public)
 
 

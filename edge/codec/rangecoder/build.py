@@ -12,13 +12,16 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
-from swathpack.edge.clibrary import SOURCES, library_path, source_digest
+from swathpack.edge.clibrary import FOLDER, SOURCES, library_path, source_digest
 from swathpack.edge.spoken import reason
 
 # No contraction: a multiply-add that rounds once draws other pixels than one that rounds twice.
-FLAGS = ("-std=c11", "-O3", "-ffp-contract=off", "-shared", "-fPIC", "-fvisibility=hidden")
+FLAGS = ("-std=c11", "-O3", "-ffp-contract=off", "-fPIC", "-fvisibility=hidden")
 
 
 class BuildError(Exception):
@@ -30,8 +33,9 @@ def find_compiler() -> list[str]:
     wanted = os.environ.get("CC")
     if wanted:
         command = shlex.split(wanted)
-        if command and shutil.which(command[0]):
-            return command
+        found = shutil.which(command[0]) if command else None
+        if found:
+            return [os.path.abspath(found), *command[1:]]  # sources are compiled in another folder
         raise BuildError(f"CC={wanted!r} was not found; unset CC or name a C compiler")
     for name in ("cc", "gcc", "clang"):
         if shutil.which(name):
@@ -52,16 +56,34 @@ def build(directory: Path | None = None) -> Path:
         raise BuildError(f"cannot write to {target.parent}: {reason(error, target.parent)}") from error
     os.close(handle)
     try:
-        define = f'-DSP_SOURCE_DIGEST="{source_digest()}"'
-        command = [*compiler, *FLAGS, define, "-o", name, *map(str, SOURCES)]
-        result = subprocess.run(command, capture_output=True, text=True)
-        if result.returncode != 0:
-            raise BuildError(f"{shlex.join(command)} failed:\n{result.stderr.strip()}")
+        compile_library(compiler, Path(name))
         os.chmod(name, 0o755)
         os.replace(name, target)
     finally:
         Path(name).unlink(missing_ok=True)
     return target
+
+
+def compile_library(compiler: Sequence[str], out: Path, link: Sequence[str] = ()) -> None:
+    """SOURCES into the library `out` (absolute), as many at a time as there are processors; `link`: more words for the linker.
+    BuildError where the compiler refuses.
+
+    Names are relative to FOLDER and linked in one order: the same sources and compiler give the same bytes.
+    """
+    define = f'-DSP_SOURCE_DIGEST="{source_digest()}"'
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        objects = {path: str(Path(folder, f"{i}.o")) for i, path in enumerate(SOURCES)}
+        each = partial(_run, (*compiler, *FLAGS, define, "-c", "-o"))
+        largest_first = sorted(objects, key=lambda path: -path.stat().st_size)
+        list(pool.map(each, [(objects[path], str(path.relative_to(FOLDER))) for path in largest_first]))
+        _run((*compiler, "-shared", *link, "-o", str(out)), [*objects.values()])
+
+
+def _run(command: Sequence[str], more: Sequence[str]) -> None:
+    words = [*command, *more]
+    result = subprocess.run(words, cwd=FOLDER, capture_output=True, text=True)
+    if result.returncode != 0:
+        raise BuildError(f"{shlex.join(words)} failed:\n{result.stderr.strip()}")
 
 
 def main() -> int:

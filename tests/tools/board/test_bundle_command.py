@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
 
+from swathpack.export.bundle import coder
 from swathpack.tools.board.flash import load
 from swathpack.tools.cli import main
 from swathpack.tools.errors import REFUSED
+
+
+@pytest.fixture(autouse=True)
+def one_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The coder for the board is built once, where a cross compiler is: it takes 20 s of CPU (tests/export: the same bytes each time)."""
+    monkeypatch.setattr("swathpack.tools.commands.bundle.cross_compiled", library)
+
+
+@lru_cache(1)
+def library() -> bytes:
+    return coder.cross_compiled()
 
 
 @pytest.fixture
@@ -53,10 +66,18 @@ def test_the_same_command_makes_the_same_bytes(key: Path, capsys: pytest.Capture
         ("x.tar.zst", ["--unsigned"], "expected --key FILE"),
         ("none/x.tar.zst", [], "no such folder"),
         ("x.tar.zst", ["--oldest-allowed", "1800000000"], "oldest allowed"),
-        ("x.tar.zst", ["--model", "/nowhere"], "model in /nowhere"),
+        ("x.tar.zst", ["--model", "/nowhere"], "model in /nowhere: expected a file manifest.json"),
     ],
 )
-def test_refusals(key: Path, out: str, more: list[str], text: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_refusals(
+    key: Path,
+    out: str,
+    more: list[str],
+    text: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("swathpack.tools.commands.bundle.cross_compiled", None)  # refused before anything takes time
     assert main(words(key, out, *more)) == (2 if "--key FILE" in text else 1)
     error = capsys.readouterr().err
     assert text in error and error.count("\n") == 1
