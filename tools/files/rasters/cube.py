@@ -22,10 +22,11 @@ from swathpack.tools.files.rasters import gdal_metadata
 from swathpack.tools.files.rasters.dates import numpy_moment
 from swathpack.tools.files.rasters.geokeys import epsg_of
 from swathpack.tools.files.rasters.geotiff import NativeBands
+from swathpack.tools.files.rasters.missing import free_value
 from swathpack.tools.files.rasters.records import FileRecord, Georeference
 from swathpack.tools.files.rasters.series import Series
 from swathpack.tools.files.rasters.tiff import GDAL_METADATA
-from swathpack.tools.files.rasters.tiff_layout import file_radiometry, new_record
+from swathpack.tools.files.rasters.tiff_layout import file_radiometry, new_records
 
 CONVENTIONS = "CF-1.10"
 _UNITS = {"D": "days", "s": "seconds", "ms": "milliseconds"}
@@ -79,7 +80,9 @@ class Cube:
                 record, (height, width) = records[variable.file], variable.shape[1:]
                 held = native.valid[variable.band][:height, :width]
                 counts = native.counts[variable.band][:height, :width]
-                yield index, variable, file_radiometry(native.radiometry, record).to_values(counts, held)
+                radiometry = file_radiometry(native.radiometry, record)
+                fill = radiometry.nodata if variable.fill is None else float(variable.fill)
+                yield index, variable, replace(radiometry, nodata=fill).to_values(counts, held)
 
 
 def cube_of(series: Series) -> Cube:
@@ -89,7 +92,7 @@ def cube_of(series: Series) -> Cube:
         raise UserError(f"metadata describes {len(described)} dates, the series has {len(series.frames)}")
     first = series.frames[0]
     records = [
-        [FileRecord.from_json(f) for f in files] if files else [new_record(frame, index)]
+        [FileRecord.from_json(f) for f in files] if files else new_records(frame, index)
         for index, (files, frame) in enumerate(zip(described, series.frames))
     ]
     records = [[_shaped(r, first) for r in of_date if _bands(r, first)] for of_date in records]
@@ -133,9 +136,8 @@ def _add(cube: Cube, file: int, record: FileRecord) -> None:
     """The variables, axes and grid mapping of a file."""
     axes = _plane_axes(cube, record)
     mapping = _mapping_of(cube, record.georeference)
-    radiometry, frame = file_radiometry(cube.frames[0].radiometry, record), cube.frames[0]
+    frame = cube.frames[0]
     lacking = any(not f.valid.all() or f.holes.any() for f in cube.frames)
-    fill = np.dtype(record.dtype).type(radiometry.nodata) if record.nodata is not None or lacking else None
     xml = next((str(t[3]) for t in record.tags if t[0] == GDAL_METADATA), "")
     linear = gdal_metadata.parse(xml).linear(len(record.bands))
     taken = {v.name for v in cube.variables} | {a.name for a in cube.axes}
@@ -149,8 +151,26 @@ def _add(cube: Cube, file: int, record: FileRecord) -> None:
         attributes |= {"grid_mapping": mapping} if mapping else {}
         name = _name(band.name, band.frame, taken)
         taken.add(name)
-        shape = (len(cube.frames), *record.shape)
+        shape, fill = (len(cube.frames), *record.shape), None
+        if record.nodata is not None or lacking:
+            fill = _fill_of(cube, file, record, band.frame)
         cube.variables.append(Variable(name, band.frame, file, axes, shape, record.dtype, fill, attributes))
+
+
+def _fill_of(cube: Cube, file: int, record: FileRecord, band: str) -> Any:
+    """What stands for no data: what the files declare, else a value that no pixel with data has, if there is one."""
+    radiometry = file_radiometry(cube.frames[0].radiometry, record)
+    found: float | None = radiometry.nodata
+    if record.nodata is None:
+        found = free_value(_with_data(cube, file, band), record.dtype, radiometry.nodata)
+    return None if found is None else np.dtype(record.dtype).type(found)
+
+
+def _with_data(cube: Cube, file: int, band: str) -> Iterator[tuple[NDArray[Any], NDArray[np.bool_]]]:
+    for frame, records in zip(cube.frames, cube.records):
+        native, (height, width) = NativeBands.of(frame), records[file].shape
+        held, counts = native.valid[band][:height, :width], native.counts[band][:height, :width]
+        yield file_radiometry(native.radiometry, records[file]).to_values(counts, held), held
 
 
 def _name(own: str, frame: str, taken: set[str]) -> str:

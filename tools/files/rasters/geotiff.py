@@ -20,7 +20,7 @@ from swathpack.tools.files.rasters.tiff import SUFFIXES, tifffile
 from swathpack.tools.files.rasters.tiff_layout import (
     file_radiometry,
     layout_of,
-    new_record,
+    new_records,
     resolution_in,
     tags_with,
     write_mask,
@@ -47,7 +47,7 @@ def write_geotiffs(series: Series, folder: Path) -> list[Path]:
             written += large_rows.write_date(series.frames, index, files, folder, synthesis)
             continue
         frame = series.frames[index]
-        records = [FileRecord.from_json(f) for f in files] if files else [new_record(frame, index)]
+        records = [FileRecord.from_json(f) for f in files] if files else new_records(frame, index, [frame])
         native = NativeBands.of(frame)
         for record in records:
             if any(b.frame in native.counts for b in record.bands):

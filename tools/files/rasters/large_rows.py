@@ -17,7 +17,7 @@ from swathpack.tools.files.rasters.tiff import tifffile
 from swathpack.tools.files.rasters.tiff_layout import (
     file_radiometry,
     layout_of,
-    new_record,
+    new_records,
     resolution_in,
     tags_with,
     write_mask,
@@ -81,7 +81,7 @@ class _Date:
 def write_date(frames: FrameStore | Dates, index: int, files: Any, folder: Path, synthesis: str = "") -> list[Path]:
     """The files of a date; see `swathpack.tools.files.rasters.geotiff.write_geotiffs`."""
     outline = frames.outline(index)
-    records = [FileRecord.from_json(f) for f in files] if files else [new_record(outline, index)]
+    records = [FileRecord.from_json(f) for f in files] if files else _new_records(frames, index)
     written = []
     for record in records:
         kept = [i for i, b in enumerate(record.bands) if b.frame in outline.bands]
@@ -89,6 +89,14 @@ def write_date(frames: FrameStore | Dates, index: int, files: Any, folder: Path,
             path = folder / Path(record.name).name
             written.append(_write(_Date(frames, index, record, kept), path, synthesis))
     return written
+
+
+def _new_records(frames: FrameStore | Dates, index: int) -> list[FileRecord]:
+    outline = frames.outline(index)
+    everything, (height, _) = range(len(outline.bands)), frames.size
+    step = TILE[0] * 6  # whole pixels of every grid
+    parts = (frames.part(index, everything, top, min(top + step, height)) for top in range(0, height, step))
+    return new_records(outline, index, parts)
 
 
 def _write(date: _Date, path: Path, synthesis: str) -> Path:

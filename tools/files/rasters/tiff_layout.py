@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from swathpack.edge.frame import Frame
 from swathpack.edge.radiometry import Radiometry
 from swathpack.tools.files.rasters import gdal_metadata
 from swathpack.tools.files.rasters.geokeys import GEO_TAGS, tags_of
+from swathpack.tools.files.rasters.missing import missing_of
 from swathpack.tools.files.rasters.records import BandRecord, FileRecord
 from swathpack.tools.files.rasters.tiff import DATETIME, GDAL_METADATA, GDAL_NODATA, sidecar, tifffile
 from swathpack.tools.files.rasters.tiff_tags import (
@@ -32,16 +33,23 @@ _ASCII, _MASK_PAGE, _MASK_COLOUR = 2, 4, 4
 _WHITE_IS_ZERO, _RGB, _PALETTE, _YCBCR = 0, 2, 3, 6
 
 
+FINEST_M = 10  # of an `.npz` with bands on grids of their own
 SYNTHESIS = "SWATHPACK_SYNTHESIS"  # GDAL's item of that name
 
 
-def new_record(frame: Frame, index: int) -> FileRecord:
-    """The record of a date that was not read from a raster file."""
+def new_records(frame: Frame, index: int, parts: Iterable[Frame] = ()) -> list[FileRecord]:
+    """The records of a date that was not read from raster files, one a grid. parts: its rows, where the files tell which pixels
+    lack data.
+    """
     stem = re.sub(r"[^0-9A-Za-z_-]+", "", frame.time or "") or "date"
-    bands = tuple(BandRecord(b, b, w) for b, w in zip(frame.bands, frame.wavelengths))
-    radiometry = frame.radiometry
-    nodata = None if radiometry.nodata == 0 else radiometry.nodata
-    return FileRecord(f"{index:03d}_{stem}.tif", bands, dtype=radiometry.dtype, nodata=nodata)
+    nodata, missing = frame.radiometry.nodata, missing_of(parts) if frame.radiometry.nodata == 0 else {}
+    records, grids = [], sorted(set(frame.grid))
+    for factor in grids:
+        bands = tuple(BandRecord(b, b, w) for b, w, f in zip(frame.bands, frame.wavelengths, frame.grid) if f == factor)
+        name = f"{index:03d}_{stem}" + (f"_{FINEST_M * factor}m.tif" if len(grids) > 1 else ".tif")
+        told = missing.get(factor, (nodata if nodata != 0 else None, "zeros"))
+        records.append(FileRecord(name, bands, dtype=frame.radiometry.dtype, nodata=told[0], mask=told[1]))
+    return records
 
 
 def file_radiometry(series_wide: Radiometry, record: FileRecord) -> Radiometry:

@@ -67,6 +67,31 @@ def test_bands_times_and_georeference(tmp_path: Path, form: str) -> None:
 
 
 @FORMS
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "int32", "float32"])
+def test_a_value_that_data_have_is_no_fill(tmp_path: Path, form: str, dtype: str) -> None:
+    """Without data where all bands are 0; of one pixel one band alone is 0, which is a value."""
+    values = (image(height=20, width=24) % 200).astype(dtype) + 3
+    values[:, 3:6, 4:9], values[1, 10, 11] = 0, 0
+    found = written(read_series(write_tiff(tmp_path / "a_20230101.tif", values)), tmp_path, form)
+    masked = opened(tmp_path / f"out.{form}")
+    for i, name in enumerate(NAMES):
+        lacking = np.isnan(masked[name].values[0].astype(float))
+        assert lacking[3:6, 4:9].all() and lacking.sum() == 15
+        assert (masked[name].values[0] == values[i])[~lacking].all() and found[name].dtype == dtype
+
+
+@FORMS
+def test_no_fill_where_data_have_all_values(tmp_path: Path, form: str) -> None:
+    values = np.arange(3 * 400).reshape(3, 20, 20).astype(np.uint8)
+    values[:, :2, :5] = 0
+    found = written(read_series(write_tiff(tmp_path / "a_20230101.tif", values)), tmp_path, form)
+    assert all(
+        "_FillValue" not in found[name].attrs and (found[name].values[0] == values[i]).all()
+        for i, name in enumerate(NAMES[:3])
+    )
+
+
+@FORMS
 @pytest.mark.parametrize("dtype, nodata", [("float32", "nan"), ("int16", "-9999"), ("uint8", "255"), ("float64", "-1")])
 def test_every_type_with_its_fill(tmp_path: Path, form: str, dtype: str, nodata: str) -> None:
     values = (image(height=20, width=24) % 200).astype(dtype) + 3

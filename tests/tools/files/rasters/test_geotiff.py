@@ -132,6 +132,25 @@ def test_new_files_for_a_series_from_elsewhere(tmp_path):
     assert (read_series(tmp_path / "out").frames[0].data == image()).all()
 
 
+@pytest.mark.parametrize("lone", [False, True])
+def test_new_files_tell_which_pixels_lack_data(lone, tmp_path):
+    """By 0 where no pixel with data has it in a band, else by a mask; files that lack nothing say nothing."""
+    rasterio = pytest.importorskip("rasterio")
+    data = np.stack([image(), image(seed=1)])
+    data[0, :, 4:9, :7] = 0
+    data[0, 1, 20, 20] = 0 if lone else 1
+    np.savez(tmp_path / "in.npz", data=data, bands=NAMES, dates=["2020-01-01", "2020-01-02"])
+    first, second = write_series(read_series(tmp_path / "in.npz"), tmp_path / "out")
+    with rasterio.open(first) as file:
+        assert (file.read() == data[0]).all() and file.nodata == (None if lone else 0)
+        for band in range(1, 5):
+            lacking = file.read_masks(band) == 0
+            assert lacking.sum() == 35 and lacking[4:9, :7].all()
+    with rasterio.open(second) as file:
+        assert file.nodata is None and file.read_masks().all()
+    assert (read_series(tmp_path / "out").frames[0].valid == (data[0] > 0).any(axis=0)).all()
+
+
 def test_bad_files_are_named(tmp_path):
     (tmp_path / "bad.tif").write_bytes(b"II*\0 not a tiff")
     with pytest.raises(UserError, match=r"bad\.tif"):

@@ -88,5 +88,14 @@ def test_three_grids_and_no_record(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     (tmp_path / "a").mkdir()
     both(frame, {"format": "raster", "files": [records]}, tmp_path / "a", monkeypatch)
     monkeypatch.undo()
-    (tmp_path / "b").mkdir()
-    both(Frame(data, bands), {}, tmp_path / "b", monkeypatch)
+    data = np.maximum(data, 1)
+    for lone in (1, 0):
+        monkeypatch.undo()
+        data[:, 198:234, 48:], data[1, 4:6, 4:6] = 0, lone
+        (tmp_path / f"b{lone}").mkdir()
+        found = both(Frame(data, bands, grid=(1, 2, 6)), {}, tmp_path / f"b{lone}", monkeypatch)[1]
+        assert [p.name for p in found] == ["000_date_10m.tif", "000_date_20m.tif", "000_date_60m.tif"]
+        for path, shape, masked in zip(found, shapes, (False, lone == 0, False)):
+            with tifffile.TiffFile(path) as file:
+                assert file.pages.first.shape == shape and len(file.pages) == 1 + masked
+                assert (42113 in file.pages.first.tags) != masked
