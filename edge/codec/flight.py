@@ -179,17 +179,12 @@ class FlightCodec:
         return learned if plain is None or learned_wins(Expected(learned.prefixes, plain.prefixes, room)) else plain
 
     def aims(self, samples: int) -> list[int]:
-        """The lengths, ascending, that payloads of tiles of so many samples may be aimed at: about what q asks for, and every quarter
-        octave of bits a sample beyond. So few, that who judges a board can try them all.
-        """
-        usual, most = bytes_about(self.q, samples), _most_bytes(samples)
-        beyond = (math.ceil(2 ** (quarter / 4) * samples / 8) for quarter in range(-16, 17))
-        return [min(usual, most), *(length for length in beyond if usual < length <= most)]
+        """See `aims_at`."""
+        return aims_at(self.q, samples)
 
     def _aim(self, tile: TilePixels) -> int:
-        """The length that a payload is aimed at, and bands are weighed for: the greatest that the next contact has for the tile."""
-        least, *beyond = self.aims(tile.data.size)
-        return max((length for length in beyond if length <= (tile.goal.room_bytes or 0)), default=least)
+        """The length that a payload is aimed at, and bands are weighed for."""
+        return aim_of(self.aims(tile.data.size), tile.goal.room_bytes or 0)
 
     def _weights(self, tile: TilePixels) -> Weights:
         weighing = Weighing.aimed(self.weights, self._aim(tile), tile.data.size)
@@ -220,6 +215,20 @@ class FlightCodec:
         # The planner weighs tiles of both modes against each other.
         errors = weighted_errors(coded.distortion, tile.data, tile.valid, self._weights(tile))
         return FlightTile(tile.key, coded, refs, self.binding, errors)
+
+
+def aims_at(q: int, samples: int) -> list[int]:
+    """The lengths, ascending, that payloads of tiles of so many samples may be aimed at: about what a step q asks for, and every
+    quarter octave of bits a sample beyond. So few, that who judges a board can try them all.
+    """
+    usual, most = bytes_about(q, samples), _most_bytes(samples)
+    beyond = (math.ceil(2 ** (quarter / 4) * samples / 8) for quarter in range(-16, 17))
+    return [min(usual, most), *(length for length in beyond if usual < length <= most)]
+
+
+def aim_of(aims: Sequence[int], room_bytes: int) -> int:
+    """The one of `aims_at` for a tile: the greatest that the next contact has room for."""
+    return max((length for length in aims[1:] if length <= room_bytes), default=aims[0])
 
 
 def as_contacts_ask(codec: FlightCodec, tile: TilePixels, contexts: Sequence[ContextLatent]) -> Iterator[FlightTile]:

@@ -8,6 +8,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from swathpack.edge.spoken import reason
+
 NAMES = (
     "budgets",
     "loss",
@@ -31,6 +33,13 @@ def main() -> int:
     parser.add_argument("--codec", choices=["fake", "edge"], default="fake")
     parser.add_argument("--folder", type=Path, help="where to work (default: a temporary folder)")
     args = parser.parse_args()
+    if args.size is not None and args.size < 1:
+        parser.error(f"--size: expected at least 1, found {args.size}")
+    try:
+        if args.folder is not None:
+            args.folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        parser.error(f"--folder: {reason(error, args.folder)}")
     with tempfile.TemporaryDirectory(dir=args.folder) as name:
         text, good = _run(args, Path(name))
     print(text)

@@ -27,7 +27,9 @@ from numpy.typing import NDArray
 
 from swathpack.codec.filters import filtered
 from swathpack.edge.bands import BANDS
+from swathpack.edge.codec.flight import aim_of, aims_at
 from swathpack.edge.codec.pixels import TileWindow, tile_windows
+from swathpack.edge.codec.settings import CodecSettings
 from swathpack.edge.codec.transform_coder import CodedTile, DecodedTile, decode_tile, encode_tile, refine_payload
 from swathpack.edge.frame import Frame
 from swathpack.edge.spoken import reason
@@ -56,18 +58,24 @@ RATES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 3.0)
 # ------------------------------------------------------------------------------------------------------- ours
 
 
+Coded = dict[
+    tuple[int, tuple[int, ...]], tuple[list[TileWindow], list[CodedTile]]
+]  # by side, and what tiles are aimed at
+
+
 def ours(scene: Scene, rates: tuple[float, ...], flown: bool = False) -> list[float]:
     """RMSE at each rate; nan where the bytes do not even hold the headers. flown: as boards code."""
-    coded: dict[int, tuple[list[TileWindow], list[CodedTile]]] = {}
+    coded: Coded = {}
     return [_at(scene, rate, coded, flown) for rate in rates]
 
 
-def _at(scene: Scene, rate: float, coded: dict[int, tuple[list[TileWindow], list[CodedTile]]], flown: bool) -> float:
+def _at(scene: Scene, rate: float, coded: Coded, flown: bool) -> float:
     side = FLOWN_SIDE if flown else side_at(scene, rate)
-    if side not in coded:
-        windows = list(tile_windows(scene.data.shape[1], scene.data.shape[2], side))
-        coded[side] = windows, [_coded(scene, window) for window in windows]
-    windows, tiles = coded[side]
+    windows = list(tile_windows(scene.data.shape[1], scene.data.shape[2], side))
+    aims = tuple(aimed(window.of(scene.data).size, rate, flown) for window in windows)
+    if (side, aims) not in coded:
+        coded[side, aims] = windows, [_coded(scene, *each) for each in zip(windows, aims)]
+    windows, tiles = coded[side, aims]
     budget = int(rate * scene.data.size / 8)
     given = share_out(tiles, budget) if len(tiles) > 1 else [min(budget, len(tiles[0].payload))]
     decoded, started = np.zeros(scene.data.shape, np.float32), True
@@ -80,6 +88,12 @@ def _at(scene: Scene, rate: float, coded: dict[int, tuple[list[TileWindow], list
     return rmse(scene, np.clip(np.rint(decoded), 0, 65535)) if started else float("nan")
 
 
+def aimed(samples: int, rate: float, flown: bool) -> int:
+    """Bytes that a tile of so many samples is coded for: its part of a file, or what a board aims at when a contact has room for that."""
+    room = max(1, int(rate * samples / 8))
+    return aim_of(aims_at(CodecSettings().q, samples), room) if flown else room
+
+
 def side_at(scene: Scene, rate: float) -> int:
     """Pixels a side of the tiles that a file of the scene has at a rate."""
     names = scene.names or tuple(f"band {i + 1}" for i in range(len(scene.data)))
@@ -87,9 +101,9 @@ def side_at(scene: Scene, rate: float) -> int:
     return usual_side([source_of(frame)], "equal", rate)
 
 
-def _coded(scene: Scene, window: TileWindow) -> CodedTile:
+def _coded(scene: Scene, window: TileWindow, aim: int) -> CodedTile:
     part, valid = window.of(scene.data), np.asarray(window.of(scene.valid), np.bool_)
-    return encode_tile(part, valid, scene.names, 1.0, max_bytes=int(1.5 * part.size))
+    return encode_tile(part, valid, scene.names, 1.0, max_bytes=int(1.5 * part.size), aim_bytes=aim)
 
 
 def best_of(

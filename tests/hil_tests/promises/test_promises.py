@@ -23,6 +23,7 @@ from swathpack.hil_tests.promises import (
     soak,
     splices,
 )
+from swathpack.hil_tests.promises.__main__ import main as promises_main
 
 pytestmark = pytest.mark.long
 
@@ -235,3 +236,15 @@ def test_splices_small():
 def test_splices(tmp_path):
     text, good = splices.main(tmp_path, 3000, "edge")
     assert good, text
+
+
+def test_a_folder_is_made_and_no_size_below_one_is_taken(tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").write_text("")
+    for words, text in ((["--size", "0"], "at least 1"), (["--folder", str(tmp_path / "file")], "--folder: ")):
+        monkeypatch.setattr("sys.argv", ["promises", "budgets", *words])
+        with pytest.raises(SystemExit) as ended:
+            promises_main()
+        assert ended.value.code == 2 and text in capsys.readouterr().err
+    monkeypatch.setattr("sys.argv", ["promises", "budgets", "--size", "2", "--folder", str(tmp_path / "new" / "place")])
+    promises_main()
+    assert (tmp_path / "new" / "place").is_dir() and capsys.readouterr().out
