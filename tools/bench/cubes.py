@@ -40,10 +40,17 @@ def _files(folder: Path, split: str) -> list[Path]:
 def load(folder: Path, split: str = "val", limit: int | None = None) -> list[BenchCube]:
     """Cubes with all twelve bands and sides of 32 or more, by name. Raises UserError when there are none."""
     if not folder.is_dir():
-        raise UserError(f"no such folder: {folder}")
+        said = (
+            f"{folder}: expected a folder, found a file: --range takes it"
+            if folder.exists()
+            else f"no such folder: {folder}"
+        )
+        raise UserError(said)
     cubes = [cube for path in _files(folder, split) if (cube := _read(path)) is not None]
     if not cubes:
-        raise UserError(f"{folder}: no .npz cubes with the twelve bands in split {split!r}")
+        raise UserError(
+            f"{folder}: no .npz cubes with the twelve bands in split {split!r}; --range takes images of any bands"
+        )
     cubes.sort(key=lambda c: c.name)
     return cubes[:limit]
 

@@ -62,12 +62,13 @@ class HalfKlt(Klt):
 
 @dataclass(frozen=True)
 class Dates:
-    """A series: (T, C, H, W) DN, (T, H, W) validity, the bands' names."""
+    """A series: (T, C, H, W) DN, (T, H, W) validity, the bands' names. frames: what else is known of the dates, if anything."""
 
     name: str
     data: NDArray[np.uint16]
     valid: NDArray[np.bool_]
     names: tuple[str, ...]
+    frames: tuple[Frame, ...] = ()
 
     @cached_property
     def filled(self) -> NDArray[np.uint16]:
@@ -103,7 +104,8 @@ class Dates:
 
 def ours(dates: Dates, rates: Sequence[float], mode: str = "auto") -> list[float]:
     """RMSE of files of so many bits a sample; nan where they do not hold a mean of every tile."""
-    frames = [Frame(d, dates.names, time=f"{t:03d}", valid=v) for t, (d, v) in enumerate(zip(dates.data, dates.valid))]
+    planes = enumerate(zip(dates.data, dates.valid))
+    frames = list(dates.frames) or [Frame(d, dates.names, time=f"{t:03d}", valid=v) for t, (d, v) in planes]
     found = []
     for rate in rates:
         encoder = SeriesEncoder(api.model(), frames, mode=mode, weights="equal")

@@ -1,4 +1,5 @@
-"""Rate and distortion of codecs on a folder of 12-band cubes, all in one run with the same metrics and rates.
+"""Rate and distortion of codecs, all in one run with the same metrics and rates: on a folder of 12-band cubes, or with --range on
+images of any bands.
 
 Codecs: swathpack, j2k (JPEG2000, all bands in one codestream), j2k-klt, jxl-klt, x265-klt (12-bit, inter),
 av1-klt. Each is run over a fixed set of settings; bytes are real and decoded again. PSNR has peak 10,000,
@@ -6,6 +7,7 @@ without clipping. Results of earlier runs are kept under runs/bench_cache and re
 and data agree.
 
     swathpack bench ../shared/data --codecs j2k,j2k-klt,swathpack --out runs/bench
+    swathpack bench my_images/ --range --out runs/mine                # your images, any bands, 0.01 to 3 bits a sample
     swathpack bench ../shared/data --speed                            # whole files: MB/s, memory, ratio
     swathpack bench ../shared/data --evidence --out runs/evidence     # parts left out, layers, bands: tables and pictures
 """
@@ -17,11 +19,13 @@ import json
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
-from swathpack.tools.bench import cubes, evidence, file_speed, pages, plots, report, summary
+from swathpack.tools.bench import cubes, evidence, file_speed, own_images, pages, plots, report, summary
 from swathpack.tools.bench.measure import Cache, Measured, measure
 from swathpack.tools.bench.peers import PEERS, PeerError, make
+from swathpack.tools.bench.range_report import chart, markdown
 from swathpack.tools.errors import UsageError, UserError
 from swathpack.tools.files.outputs import Output
+from swathpack.tools.files.rasters.options import add_reading_arguments, reading_options
 from swathpack.tools.options import expect
 from swathpack.tools.progress import Progress
 
@@ -32,6 +36,17 @@ SPLIT, ANCHOR, WINDOW, SIDES, CACHE = "val", "j2k", "0.01,0.2", "1024,2048", Pat
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, help="folder of .npz cubes, with or without a catalog.json")
+    parser.add_argument(
+        "--range",
+        action="store_true",
+        help="the middle of the images of a folder or of one file, whatever their bands, up to four dates of a series: real files "
+        "from 0.01 to 3 bits a sample beside peers with the images' own KLT, RMSE in steps of the values; --out: folder for "
+        f"range.md and charts; --codecs: of {', '.join(own_images.PEERS)}",
+    )
+    parser.add_argument(
+        "--side", type=int, default=own_images.SIDE, help="with --range: pixels a side (default %(default)s)"
+    )
+    add_reading_arguments(parser)
     parser.add_argument("--codecs", default=DEFAULT_CODECS, help=f"comma-separated, of {', '.join(PEERS)}")
     parser.add_argument("--split", default=SPLIT, help="split of the catalogue (default %(default)s)")
     parser.add_argument("--bppb", default=DEFAULT_RATES, help="target rates (default %(default)s)")
@@ -153,9 +168,39 @@ def run_speed(args: argparse.Namespace) -> int:
     return 0
 
 
+def run_range(args: argparse.Namespace) -> int:
+    """Measures images of any bands over all rates, prints the tables, writes them and the charts."""
+    rates = own_images.RATES if args.bppb == DEFAULT_RATES else tuple(_rates(args.bppb, "--bppb"))
+    words = [word.strip() for word in args.codecs.split(",")]
+    peers = own_images.USUAL if args.codecs == DEFAULT_CODECS else tuple(w for w in words if w and w != "swathpack")
+    if unknown := [p for p in peers if p not in own_images.PEERS]:
+        raise UsageError(f"--codecs: expected some of {', '.join(own_images.PEERS)}; found {', '.join(unknown)}")
+    if args.side < own_images.LEAST_SIDE:
+        raise UsageError(f"--side: expected at least {own_images.LEAST_SIDE} pixels, found {args.side}")
+    output = _output(args)
+    series = own_images.series_of(args.folder, reading_options(args), args.side)[: args.max_cubes]
+    try:
+        tables = own_images.measured(series, peers, rates, None if args.no_cache else args.cache)
+    except PeerError as error:
+        raise UserError(str(error)) from error
+    text = "\n".join(markdown(table, each=True) for table in tables)
+    print(text)
+    if output is not None:
+        with output as place:
+            (place / "range.md").write_text(text)
+            for number, table in enumerate(tables, 1):
+                chart(table, place / f"range{number if len(tables) > 1 else ''}.png")
+    return 0
+
+
 def _check_options(args: argparse.Namespace) -> None:
     """What would be ignored beside other options. Raises UsageError."""
     usual = {"bppb": DEFAULT_RATES, "anchor": ANCHOR, "window": WINDOW, "jobs": 1}
+    if args.range:
+        less = {"split": SPLIT, "anchor": ANCHOR, "window": WINDOW, "jobs": 1}
+        expect(args, "without --range", "evidence", "models", "speed", **less)
+    else:
+        expect(args, "with --range only", "bands", "wavelengths", "scale", side=own_images.SIDE)
     if args.speed:
         less = {"split": SPLIT, "cache": CACHE}
         expect(args, "without --speed", "evidence", "models", "max_cubes", "no_cache", **usual, **less)
@@ -172,6 +217,8 @@ def _check_options(args: argparse.Namespace) -> None:
 def run(args: argparse.Namespace) -> int:
     """Measures, prints the tables, writes the files."""
     _check_options(args)
+    if args.range:
+        return run_range(args)
     if args.speed:
         return run_speed(args)
     if args.evidence:
