@@ -43,6 +43,7 @@ from swathpack.edge.stream.chunks import payload_within
 from swathpack.edge.stream.quality import MAX_SHIFT, TRANSFORM, is_learned, quality_of, usual_shift
 from swathpack.edge.stream.segment import MAX_LONE_BYTES
 
+USUAL_AIM = 2  # its place in `aims_at`
 _FRONT_ROOM = 64  # bytes of a record around its payload, at most
 
 
@@ -184,7 +185,7 @@ class FlightCodec:
 
     def _aim(self, tile: TilePixels) -> int:
         """The length that a payload is aimed at, and bands are weighed for."""
-        return aim_of(self.aims(tile.data.size), tile.goal.room_bytes or 0)
+        return aim_of(self.aims(tile.data.size), tile.goal.room_bytes)
 
     def _weights(self, tile: TilePixels) -> Weights:
         weighing = Weighing.aimed(self.weights, self._aim(tile), tile.data.size)
@@ -218,21 +219,23 @@ class FlightCodec:
 
 
 def aims_at(q: int, samples: int) -> list[int]:
-    """The lengths, ascending, that payloads of tiles of so many samples may be aimed at: about what a step q asks for, and every
-    quarter octave of bits a sample beyond. So few, that who judges a board can try them all.
+    """The lengths, ascending, that payloads of tiles of so many samples may be aimed at: about what a step q asks for, its half and
+    quarter, and every quarter octave of bits a sample beyond. So few, that who judges a board can try them all.
     """
-    usual, most = bytes_about(q, samples), _most_bytes(samples)
+    usual, most = min(bytes_about(q, samples), _most_bytes(samples)), _most_bytes(samples)
     beyond = (math.ceil(2 ** (quarter / 4) * samples / 8) for quarter in range(-16, 17))
-    return [min(usual, most), *(length for length in beyond if usual < length <= most)]
+    return [usual // 4, usual // 2, usual, *(length for length in beyond if usual < length <= most)]
 
 
-def aim_of(aims: Sequence[int], room_bytes: int) -> int:
-    """The one of `aims_at` for a tile: the greatest that the next contact has room for."""
-    return max((length for length in aims[1:] if length <= room_bytes), default=aims[0])
+def aim_of(aims: Sequence[int], room_bytes: int | None) -> int:
+    """The one of `aims_at` for a tile: the greatest that the next contact has room for; the usual one where nobody knows."""
+    if room_bytes is None:
+        return aims[USUAL_AIM]
+    return max((length for length in aims if length <= room_bytes), default=aims[0])
 
 
 def as_contacts_ask(codec: FlightCodec, tile: TilePixels, contexts: Sequence[ContextLatent]) -> Iterator[FlightTile]:
-    """A tile as a board may have coded it, whatever the next contact had for it: for every one of `aims`, the usual one first."""
+    """A tile as a board may have coded it, whatever the next contact had for it: for every one of `aims`."""
     for aim in codec.aims(tile.data.size):
         yield codec.encode(replace(tile, goal=replace(tile.goal, room_bytes=aim)), contexts)
 

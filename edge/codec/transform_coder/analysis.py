@@ -41,7 +41,9 @@ from swathpack.edge.codec.transform_coder.spectral import (
 from swathpack.edge.codec.transform_coder.synthesis import add_bands
 from swathpack.edge.codec.transform_coder.weights import Weights
 
-AIM_SHARES = (0.25, 1.0, 4.0, 16.0)  # rates that bases are chosen for, for an embedded payload serves them all
+# Times the bytes aimed at, which bases are chosen for: an embedded payload serves several, and components take fewer bits than Gaussian
+# ones would, so that angles are worth what they cost earlier than these say (docs/transform_coder.md).
+AIM_SHARES = (0.5, 2.0, 8.0, 32.0)
 FRACTION = 1 << bitplane.FRACTION
 LARGEST = (1 << bitplane.MAX_PLANES) * FRACTION - 1
 

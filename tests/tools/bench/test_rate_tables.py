@@ -71,7 +71,7 @@ def test_layers_are_those_of_tiles_that_were_coded_for_about_their_rate() -> Non
     usual = rate_tables.by_transform(tile, codec.encode(tile, ()))
     low = np.append(0.0, rate_tables.TARGETS) <= 0.25
     assert (found.psnr_db[low] == usual.psnr_db[low]).all() and (found.bppb[low] == usual.bppb[low]).all()
-    assert (found.psnr_db[~low][1:-1] > usual.psnr_db[~low][1:-1] + 0.3).all(), "weights cost all bands nothing there"
+    assert (found.psnr_db[~low][1:-1] > usual.psnr_db[~low][1:-1] + 0.2).all(), "weights cost all bands nothing there"
     assert (np.diff(found.psnr_db) >= -0.05).all() and (np.diff(found.bppb) >= 0).all()
 
 

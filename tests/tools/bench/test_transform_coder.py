@@ -21,7 +21,7 @@ def test_files_are_coded_for_their_bytes_and_boards_for_what_a_contact_may_ask(s
     samples = scene.data.size
     assert transform_coder.aimed(samples, 0.5, False) == samples // 16
     few, more = (transform_coder.aimed(samples, rate, True) for rate in (0.01, 1.0))
-    assert few == transform_coder.aimed(samples, 0.1, True) == samples * 15 // 800 and more == samples // 8
+    assert few == transform_coder.aimed(samples, 0.05, True) == samples * 15 // 3200 and more == samples // 8
 
 
 @pytest.mark.parametrize("flown", [False, True])
