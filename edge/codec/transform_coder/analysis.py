@@ -43,7 +43,7 @@ from swathpack.edge.codec.transform_coder.weights import Weights
 
 # Times the bytes aimed at, which bases are chosen for: an embedded payload serves several, and components take fewer bits than Gaussian
 # ones would, so that angles are worth what they cost earlier than these say (docs/transform_coder.md).
-AIM_SHARES = (0.5, 2.0, 8.0, 32.0)
+AIM_SHARES = (0.5, 2.0, 8.0, 32.0, 128.0)
 FRACTION = 1 << bitplane.FRACTION
 LARGEST = (1 << bitplane.MAX_PLANES) * FRACTION - 1
 

@@ -11,7 +11,7 @@ import pytest
 from swathpack.edge.bands import BANDS
 from swathpack.edge.clock import ManualClock
 from swathpack.edge.codec.carrier import carried, carry
-from swathpack.edge.codec.flight import FlightCodec
+from swathpack.edge.codec.flight import USUAL_AIM, FlightCodec
 from swathpack.edge.codec.lone import date_in, lone_ends, lone_head, read_lone_head, stands_alone
 from swathpack.edge.codec.plain import PlainError
 from swathpack.edge.codec.protocol import CodedTile, ContextLatent, Goal, TileKey, TilePixels
@@ -97,7 +97,7 @@ def test_every_prefix_holds_what_the_board_says(bands: tuple[str, ...]) -> None:
 
 
 def test_bands_weigh_the_same_where_a_contact_has_much_for_a_tile() -> None:
-    """Weights are for few bytes; what q asks for counts where the contact has less."""
+    """Weights are for few bytes; where a contact has next to nothing, more that comes later still makes as good an image."""
     codec, decoder = FlightCodec(shipped(), 28, mode="transform"), EdgeSegmentDecoder(shipped())
     asked = tile(BANDS)
     size, found = asked.data.size, {}
@@ -106,7 +106,8 @@ def test_bands_weigh_the_same_where_a_contact_has_much_for_a_tile() -> None:
         _, image = decoder.image(coded.segment(0, 16)[: size // 4])
         squared = ((image.counts.astype(float) - asked.data) ** 2).mean(axis=(1, 2))
         found[room] = squared.mean(), squared[1:4].mean() / squared.mean()
-    assert found[None] == found[0] and found[size // 4] == found[10**12]
+    assert found[size // 4] == found[10**12]
+    assert found[0][0] < 1.1 * found[None][0] and abs(found[0][1] - found[None][1]) < 0.05
     assert found[0][0] > 1.2 * found[size // 16][0] > 1.2 * found[10**12][0]
     assert found[0][1] < found[size // 16][1] < found[10**12][1]
     either = FlightCodec(shipped(), 28, mode="auto")
@@ -114,9 +115,8 @@ def test_bands_weigh_the_same_where_a_contact_has_much_for_a_tile() -> None:
         "whatever a contact is said to have"
     )
     finer = FlightCodec(shipped(), 4, mode="transform")
-    assert finer.encode(asked, ()).segment(0, 16) == finer.encode(replace(asked, goal=Goal(room_bytes=9)), ()).segment(
-        0, 16
-    )
+    usual = replace(asked, goal=Goal(room_bytes=finer.aims(size)[USUAL_AIM]))
+    assert finer.encode(asked, ()).segment(0, 16) == finer.encode(usual, ()).segment(0, 16)
 
 
 def natural_texture(bands: int) -> np.ndarray:
