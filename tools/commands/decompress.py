@@ -42,11 +42,11 @@ from swathpack.tools.files.decode_report import FrameReport, Report, ranges_of, 
 from swathpack.tools.files.decoder import StreamDecoder
 from swathpack.tools.files.frame_store import Dates, FrameStore
 from swathpack.tools.files.journal import place_beside
-from swathpack.tools.files.limits import MAX_PIXELS, check_pixels
+from swathpack.tools.files.limits import MAX_PIXELS, check_files, check_pixels
 from swathpack.tools.files.models import add_synthesis, open_restorer
 from swathpack.tools.files.outputs import add_force, check_outputs, write_text
 from swathpack.tools.files.part_request import PREVIEWS, Part
-from swathpack.tools.files.rasters import Series, check_form, output_of, write_series
+from swathpack.tools.files.rasters import Series, check_form, is_folder, output_of, write_series
 from swathpack.tools.files.rasters.cog import COMPRESSIONS
 from swathpack.tools.files.rasters.cube import UnlikeError
 from swathpack.tools.files.reading import Reading, read_bytes, stream_metadata
@@ -138,7 +138,10 @@ def run(args: argparse.Namespace) -> int:
         reading = Reading.of(args, open_restorer(args.synthesis, args.threads or all_cores()))
         store = TileStore(*journal(args, model), force=args.force)
         decoder = StreamDecoder(model, reading.stream(), args.coder, store=store)
-        check_pixels(reading.claimed(decoder.header), args.max_pixels)
+        claimed = reading.claimed(decoder.header)
+        check_pixels(claimed, args.max_pixels)
+        if is_folder(args.output) and args.output.suffix.lower() != ".zarr":
+            check_files(claimed.frames)
     except (UsageError, RefusedError):
         raise
     except (StreamError, UserError) as error:

@@ -1,4 +1,4 @@
-"""How many pixels are made arrays or files of: a head may claim them, whatever the stream holds."""
+"""How many pixels and dates are made arrays or files of: a head may claim them, whatever the stream holds."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from swathpack.edge.stream import Header
 from swathpack.tools.errors import UserError
 
 MAX_PIXELS = 1 << 30  # in all frames, unless more is asked for
+MAX_FILES = 4096  # of dates, a file each: empty ones take 3 ms of CPU, and a head of 60 bytes may claim 65,535 of them
 
 
 def check_pixels(header: Header, limit: int) -> None:
@@ -14,6 +15,13 @@ def check_pixels(header: Header, limit: int) -> None:
     what, claimed = counted(header.frames, header.height, header.width, len(header.bands))
     if claimed > limit:
         raise UserError(f"the stream claims {what}; the limit is {limit:,} (--max-pixels)")
+
+
+def check_files(dates: int) -> None:
+    """Refuse more than MAX_FILES dates with a file each. Raises UserError."""
+    if dates > MAX_FILES:
+        ways = "give an .npz, .nc or .zarr, or some with --dates"
+        raise UserError(f"expected at most {MAX_FILES:,} dates with a GeoTIFF each, found {dates:,}: {ways}")
 
 
 def check_window(frames: int, rows: int, columns: int, bands: int) -> None:

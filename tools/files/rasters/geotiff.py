@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from swathpack.edge.frame import Frame
 from swathpack.edge.radiometry import Radiometry
 from swathpack.tools.errors import UserError
+from swathpack.tools.files.limits import check_files
 from swathpack.tools.files.rasters import large_rows
 from swathpack.tools.files.rasters.records import FileRecord
 from swathpack.tools.files.rasters.series import Series
@@ -35,7 +36,8 @@ def find_geotiffs(folder: Path) -> list[Path]:
 
 
 def write_geotiffs(series: Series, folder: Path) -> list[Path]:
-    """One file per file that was read (or per date) with all that its record holds; returns the paths."""
+    """One file per file that was read (or per date) with all that its record holds; returns the paths. Raises UserError."""
+    check_files(len(series.frames))
     folder.mkdir(parents=True, exist_ok=True)
     described = series.metadata.get("files") or [None] * len(series.frames)
     if len(described) != len(series.frames):
