@@ -72,8 +72,12 @@ BAND_SETS: tuple[tuple[str, ...], ...] = (
 TARGETS = np.append(
     FIRST_LAYER_BPPB * LAYER_RATIO ** np.arange(LAYERS - 1), np.inf
 )  # where the transform coder's layers end
-# Bits a sample that a contact has for a tile, of which as many layers come down: bands weigh alike below the first and beyond the last.
-ROOM_OF_LAYER = np.where(TARGETS > FULL_BPPB, np.minimum(TARGETS, EQUAL_BPPB), 0.0)
+# Bits a sample that a contact has for a tile, of which as many layers come down: bands weigh alike below FULL_BPPB and beyond the last.
+# Below what the usual q asks for boards aim at a quarter and a half of it (a little more here, for bytes are whole).
+LESS_ROOM = np.array([0.0, 0.0755, 0.151])
+ROOM_OF_LAYER = np.where(
+    TARGETS > FULL_BPPB, np.minimum(TARGETS, EQUAL_BPPB), LESS_ROOM[np.searchsorted(LESS_ROOM, TARGETS).clip(1, 3) - 1]
+)
 ROOM_OF_LAYER = np.append(ROOM_OF_LAYER[0], ROOM_OF_LAYER)
 ALL_LAYERS = range(LAYERS + 1)
 FOUR = ("mean", "p10", "p50", "p90")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from swathpack.edge.bands import BANDS
 from swathpack.edge.codec.flight import FlightCodec
 from swathpack.edge.codec.model import EdgeModel
+from swathpack.edge.codec.protocol import Goal
 from swathpack.edge.codec.settings import CodecSettings
 from swathpack.tools.bench import rate_tables
 from swathpack.tools.errors import UserError
@@ -68,9 +70,14 @@ def test_layers_are_those_of_tiles_that_were_coded_for_about_their_rate() -> Non
     tile = rate_tables.tile_of(frame.data, frame.valid, tuple(BANDS))
     codec = FlightCodec.configured(EdgeModel(), CodecSettings(mode="transform"))
     found = rate_tables.measured_tile(codec, tile, EdgeModel())
-    usual = rate_tables.by_transform(tile, codec.encode(tile, ()))
+    usual, least = (
+        rate_tables.by_transform(tile, codec.encode(replace(tile, goal=goal), ()))
+        for goal in (Goal(), Goal(room_bytes=0))
+    )
+    rooms = rate_tables.ROOM_OF_LAYER
+    for coded, at in ((usual, rooms == rate_tables.LESS_ROOM[2]), (least, rooms == 0)):
+        assert at.any() and (found.psnr_db[at] == coded.psnr_db[at]).all() and (found.bppb[at] == coded.bppb[at]).all()
     low = np.append(0.0, rate_tables.TARGETS) <= 0.25
-    assert (found.psnr_db[low] == usual.psnr_db[low]).all() and (found.bppb[low] == usual.bppb[low]).all()
     assert (found.psnr_db[~low][1:-1] > usual.psnr_db[~low][1:-1] + 0.2).all(), "weights cost all bands nothing there"
     assert (np.diff(found.psnr_db) >= -0.05).all() and (np.diff(found.bppb) >= 0).all()
 
