@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swathpack.edge.frame import BOA_OFFSET, Frame
+from swathpack.edge.radiometry import Radiometry
 from swathpack.tools.errors import UserError
 from swathpack.tools.extras import missing_package
 from swathpack.tools.files.rasters import gdal_metadata
@@ -77,10 +78,7 @@ class Cube:
         for index, (frame, records) in enumerate(zip(self.frames, self.records)):
             native = NativeBands.of(frame)
             for variable in self.variables:
-                record, (height, width) = records[variable.file], variable.shape[1:]
-                held = native.valid[variable.band][:height, :width]
-                counts = native.counts[variable.band][:height, :width]
-                radiometry = file_radiometry(native.radiometry, record)
+                radiometry, counts, held = _plane_of(native, records[variable.file], variable.band)
                 fill = radiometry.nodata if variable.fill is None else float(variable.fill)
                 yield index, variable, replace(radiometry, nodata=fill).to_values(counts, held)
 
@@ -168,9 +166,20 @@ def _fill_of(cube: Cube, file: int, record: FileRecord, band: str) -> Any:
 
 def _with_data(cube: Cube, file: int, band: str) -> Iterator[tuple[NDArray[Any], NDArray[np.bool_]]]:
     for frame, records in zip(cube.frames, cube.records):
-        native, (height, width) = NativeBands.of(frame), records[file].shape
-        held, counts = native.valid[band][:height, :width], native.counts[band][:height, :width]
-        yield file_radiometry(native.radiometry, records[file]).to_values(counts, held), held
+        radiometry, counts, held = _plane_of(NativeBands.of(frame.select([band])), records[file], band)
+        yield radiometry.to_values(counts, held), held
+
+
+def _plane_of(
+    native: NativeBands, record: FileRecord, band: str
+) -> tuple[Radiometry, NDArray[np.uint16], NDArray[np.bool_]]:
+    """The radiometry of a file, the counts of a band in it and where it has data, (h, w)."""
+    height, width = record.shape
+    return (
+        file_radiometry(native.radiometry, record),
+        native.counts[band][:height, :width],
+        native.valid[band][:height, :width],
+    )
 
 
 def _name(own: str, frame: str, taken: set[str]) -> str:
