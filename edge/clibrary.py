@@ -21,6 +21,7 @@ _FILES = {
         "wavelet.c",
         "shaped.c",
         "spectral.c",
+        "sparse.c",
         "filters.c",
     ),
     "codec/predictive": (

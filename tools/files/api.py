@@ -20,7 +20,7 @@ from swathpack.tools.files.models import open_model
 # with a trellis and with what later dates inherit, from 8 on with earlier dates moved by parts of a pixel, from 9 on in large tiles,
 # from 10 on with first payloads of twice the aim, from 11 on with tiles looked further for than six times it, from 12 on with bases for
 # twice as many bytes.
-CODING_VERSION = 12
+CODING_VERSION = 13
 
 
 def model(threads: int = 1) -> EdgeModel:

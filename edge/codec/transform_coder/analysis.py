@@ -29,21 +29,15 @@ from swathpack.edge.codec.transform_coder.prediction import Counts, cells_of
 from swathpack.edge.codec.transform_coder.rasters import Grid, Raster, find_rasters
 from swathpack.edge.codec.transform_coder.shaped import RasterShape, Shape, check_of, shapes_of
 from swathpack.edge.codec.transform_coder.shift import STILL, Shift
-from swathpack.edge.codec.transform_coder.spectral import (
-    Aim,
-    Moments,
-    Spectrum,
-    choose_spectrum,
-    default_spectrum,
-    expected_bits,
-    lone_spectrum,
-)
+from swathpack.edge.codec.transform_coder.sparse import Blocks
+from swathpack.edge.codec.transform_coder.spectral import Spectrum, default_spectrum, lone_spectrum
+from swathpack.edge.codec.transform_coder.spectral_choice import Aim, Moments, choose_spectrum, expected_bits
 from swathpack.edge.codec.transform_coder.synthesis import add_bands
 from swathpack.edge.codec.transform_coder.weights import Weights
 
 # Times the bytes aimed at, which bases are chosen for: an embedded payload serves several, and components take fewer bits than Gaussian
 # ones would, so that angles are worth what they cost earlier than these say (docs/transform_coder.md).
-AIM_SHARES = (0.5, 2.0, 8.0, 32.0, 128.0)
+AIM_SHARES = (0.5, 1.0, 2.0, 4.0, 8.0)
 FRACTION = 1 << bitplane.FRACTION
 LARGEST = (1 << bitplane.MAX_PLANES) * FRACTION - 1
 
@@ -196,7 +190,11 @@ class Analysis:
         usual = [self._usual(number, earlier, bases) for number in range(len(moments))]
         if bases == "date":
             return [each[0] for each in usual]
-        return [choose_spectrum(m, aims, each) for m, each in zip(moments, usual)]
+        found = zip(self.pyramids, bands, moments, usual)
+        return [
+            lone_spectrum(p) if p.all == 1 else choose_spectrum(m, Blocks.of(rows, p), aims, each)
+            for p, rows, m, each in found
+        ]
 
     def _usual(self, number: int, earlier: Earlier | None, bases: Bases) -> list[Spectrum]:
         """The bases of a raster that go without saying, of those that may be taken."""

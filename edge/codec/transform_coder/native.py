@@ -48,6 +48,9 @@ def _library() -> ctypes.CDLL:
         "sp_spectral_inverse": (None, [p, u32, p, p, size, size]),
         "sp_spectral_angles": (None, [p, u32, p, ctypes.c_int32, p]),
         "sp_spectral_basis": (None, [p, u32, p, ctypes.c_int32, p]),
+        "sp_sparse_moments": (None, [p, size, u32, p, u32, u32, p]),
+        "sp_sparse_bits": (None, [p, size, p, u32, p, u32, p, u32, p]),
+        "sp_sparse_turn": (None, [p, size, p, u32, p, p, u32, u32, p, u32]),
         "sp_bitplane_constants": (None, [p]),
         "sp_bitplane_tables": (None, [p]),
         "sp_bitplane_workspace": (size, [u32, u32, u32, ctypes.c_int]),
@@ -135,6 +138,42 @@ def spectral_basis(angles: Sequence[int], size: int, turns: NDArray[np.float64])
     rows, given = np.eye(size), np.array(angles, np.int32)
     _library().sp_spectral_basis(rows.ctypes.data, size, turns.ctypes.data, len(turns) // 2, given.ctypes.data)
     return rows
+
+
+def sparse_moments(bands: NDArray[np.float32], columns: NDArray[np.uint32]) -> NDArray[np.float64]:
+    """sp_sparse_moments of the columns (n, cells) of `bands` (B, N): (n, B (B + 1) / 2)."""
+    size, (count, cells) = len(bands), columns.shape
+    rows, given = np.ascontiguousarray(bands), np.ascontiguousarray(columns)
+    out = np.empty((count, size * (size + 1) // 2))
+    places = rows.ctypes.data, rows.shape[1], size, given.ctypes.data
+    _library().sp_sparse_moments(*places, count, cells, out.ctypes.data)
+    return out
+
+
+def sparse_bits(
+    moments: NDArray[np.float64], counts: NDArray[np.float64], basis: NDArray[np.float64], noises: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """sp_sparse_bits: (A,) of moments (n, packed), counts (n,), a basis (S, S) of the first bands, noises (A,)."""
+    out, rows = np.zeros(len(noises)), [np.ascontiguousarray(a) for a in (moments, counts, basis, noises)]
+    blocks, numbers, vectors, errors = (a.ctypes.data for a in rows)
+    places = blocks, moments.shape[1], numbers, len(counts)
+    _library().sp_sparse_bits(*places, vectors, len(basis), errors, len(noises), out.ctypes.data)
+    return out
+
+
+def sparse_turn(
+    moments: NDArray[np.float64],
+    counts: NDArray[np.float64],
+    noises: NDArray[np.float64],
+    worth: NDArray[np.float64],
+    rounds: int,
+    basis: NDArray[np.float64],
+) -> None:
+    """sp_sparse_turn on `basis` (S, S) of the first bands, C contiguous, in place; worth: of bits at each of the noises (A,)."""
+    rows = [np.ascontiguousarray(a) for a in (moments, counts, noises, worth)]
+    blocks, numbers, errors, values = (a.ctypes.data for a in rows)
+    places = blocks, moments.shape[1], numbers, len(counts)
+    _library().sp_sparse_turn(*places, errors, values, len(noises), rounds, basis.ctypes.data, len(basis))
 
 
 @lru_cache(maxsize=1)
