@@ -35,8 +35,7 @@ from swathpack.edge.codec.transform_coder.spectral_choice import Aim, Moments, c
 from swathpack.edge.codec.transform_coder.synthesis import add_bands
 from swathpack.edge.codec.transform_coder.weights import Weights
 
-# Times the bytes aimed at, which bases are chosen for: an embedded payload serves several, and components take fewer bits than Gaussian
-# ones would, so that angles are worth what they cost earlier than these say (docs/transform_coder.md).
+# Times the bytes aimed at, which bases are chosen for: an embedded payload serves several (docs/transform_coder.md).
 AIM_SHARES = (0.5, 1.0, 2.0, 4.0, 8.0)
 FRACTION = 1 << bitplane.FRACTION
 LARGEST = (1 << bitplane.MAX_PLANES) * FRACTION - 1
