@@ -76,7 +76,7 @@ def compile_library(compiler: Sequence[str], out: Path, link: Sequence[str] = ()
         each = partial(_run, (*compiler, *FLAGS, define, "-c", "-o"))
         largest_first = sorted(objects, key=lambda path: -path.stat().st_size)
         list(pool.map(each, [(objects[path], str(path.relative_to(FOLDER))) for path in largest_first]))
-        _run((*compiler, "-shared", *link, "-o", str(out)), [*objects.values()])
+        _run((*compiler, "-shared", *link, "-o", str(out)), [*objects.values(), "-lm"])
 
 
 def _run(command: Sequence[str], more: Sequence[str]) -> None:

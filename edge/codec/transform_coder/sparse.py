@@ -134,7 +134,7 @@ def _moments(bands: NDArray[np.float32], columns: NDArray[np.uint32]) -> Doubles
 
 def _sum(rows: Doubles) -> Doubles:
     """Over the first axis, one row after another."""
-    return np.asarray(np.cumsum(rows, axis=0)[-1])
+    return np.asarray(np.cumsum(rows, axis=0)[-1]) if len(rows) else np.zeros(rows.shape[1:])
 
 
 def _turn_pair(basis: Doubles, i: int, j: int, apart: Sequence[float]) -> None:

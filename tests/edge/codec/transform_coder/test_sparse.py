@@ -88,6 +88,14 @@ def test_nothing_to_turn_stays() -> None:
     assert (silent.bits(np.eye(3), NOISES) == 0).all()
 
 
+@pytest.mark.parametrize("fast", [True, False])
+def test_a_zone_without_coefficients(fast: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native, "available", lambda: fast and native.library_of.available())
+    none = Blocks.of(np.ones((2, 64), np.float32), Pyramid(8, 8, 0, 2, 2)).within(64, 64)
+    assert (none.turned(np.eye(2), NOISES, WORTH, 2) == np.eye(2)).all()
+    assert (none.bits(np.eye(2), NOISES) == 0).all()
+
+
 def test_largest_values_of_sixteen_bands() -> None:
     bands = np.full((16, 64), 2.0**24, np.float32)
     found = Blocks.of(bands, Pyramid(8, 8, 0, 16, 16)).bits(np.eye(16), np.array([1e-9]))
