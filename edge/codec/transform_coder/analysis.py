@@ -31,7 +31,7 @@ from swathpack.edge.codec.transform_coder.shaped import RasterShape, Shape, chec
 from swathpack.edge.codec.transform_coder.shift import STILL, Shift
 from swathpack.edge.codec.transform_coder.sparse import Blocks
 from swathpack.edge.codec.transform_coder.spectral import Spectrum, default_spectrum, lone_spectrum
-from swathpack.edge.codec.transform_coder.spectral_choice import Aim, Moments, choose_spectrum, expected_bits
+from swathpack.edge.codec.transform_coder.spectral_choice import Aim, Moments, basis_at, choose_spectrum, expected_bits
 from swathpack.edge.codec.transform_coder.synthesis import add_bands
 from swathpack.edge.codec.transform_coder.weights import Weights
 
@@ -101,8 +101,10 @@ class Analysis:
         """
         bands, every = self.bands, np.ones_like(self.valid)
         moments = [Moments.of(*each) for each in zip(bands, self.pyramids)]
-        least = np.float32(KEPT * _noise_at(moments, 8.0 * aim) ** 0.5)
-        bases = [np.linalg.eigh(rows @ rows.T)[1].astype(np.float32) for rows in bands]
+        noise = _noise_at(moments, 8.0 * aim)
+        least = np.float32(KEPT * noise**0.5)
+        blocks = [Blocks.of(*each) for each in zip(bands, self.pyramids)]
+        bases = [basis_at(noise, *each).astype(np.float32) for each in zip(moments, blocks)]
         for _ in range(PROJECTIONS):
             pixels = np.zeros_like(self.centred)
             for raster, pyramid, rows, basis in zip(self.rasters, self.pyramids, bands, bases):

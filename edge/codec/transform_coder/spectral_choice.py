@@ -74,6 +74,12 @@ def in_order(basis: Matrix, moment: Matrix) -> Matrix:
     return np.asarray(basis * np.where(peaks < 0, -1.0, 1.0))
 
 
+def basis_at(noise: float, moments: Moments, blocks: Blocks) -> Matrix:
+    """One basis (B, B) for all levels at a squared error of `noise` each, in no order."""
+    every = moments.zone(0, moments.pyramid.height * moments.pyramid.width, moments.pyramid.all)
+    return blocks.turned(vectors_of(every), np.array([noise]), np.ones(1), FIRST_ROUNDS)
+
+
 @dataclass(eq=False)
 class _Bases:
     """A raster's bases, made as they are asked for, and what they are expected to take."""
