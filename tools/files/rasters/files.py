@@ -144,6 +144,11 @@ def _inside(path: Path) -> list[Path]:
     raise UserError(f"{path}: expected rasters ({kinds}) or Sentinel-2 products in the folder, found none")
 
 
+def holds_rasters(folder: Path) -> bool:
+    """Whether rasters or products lie in a folder itself."""
+    return any(_wanted(p) for p in folder.iterdir())
+
+
 def _wanted(path: Path) -> bool:
     if path.is_dir() or path.suffix.lower() == ".zip":
         return safe.is_product(path)
