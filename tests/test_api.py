@@ -239,7 +239,7 @@ def test_a_cut_stream_says_so(stream: swathpack.Stream) -> None:
         (lambda c, s: s.read(0, layers=17), "layers: expected 0 to 16"),
         (lambda c, s: s.read(0, window=np.s_[40:50, :]), "window: expected a part of 40 x 300"),
         (lambda c, s: s.read(0, window=np.s_[::2, :]), "window: expected rows and columns"),
-        (lambda c, s: s.read(0, window=(30, 0, 20, 20)), "(row, column, height, width) within 40 x 300 pixels"),
+        (lambda c, s: s.read(0, window=(30, 0, 20, 20)), "a part of 40 x 300 pixels as (row, column, height, width)"),
         (lambda c, s: swathpack.decompress(s, window=(0.0, 0, 4, 4)), "window: expected rows and columns"),
         (lambda c, s: swathpack.decompress(s, window=np.s_[0:4]), "window: expected rows and columns"),
         (lambda c, s: swathpack.decompress(s, window=np.s_["a":, :]), "window: expected rows and columns"),

@@ -40,7 +40,7 @@ def _of_numbers(parts: Sequence[Any], size: tuple[int, ...], window: object) -> 
         raise UserError(f"window: expected {FORMS}, found {window!r}") from None
     if not (0 <= row < row + height <= size[0] and 0 <= column < column + width <= size[1]):
         raise UserError(
-            f"window: expected (row, column, height, width) within {size[0]} x {size[1]} pixels, found {window!r}"
+            f"window: expected a part of {size[0]} x {size[1]} pixels as (row, column, height, width), found {window!r}"
         )
     return slice(row, row + height), slice(column, column + width)
 
