@@ -205,13 +205,21 @@ def complete_bands(frame: Frame, path: Path = STATISTICS_FILE) -> Frame:
     """
     if frame.bands == BANDS:
         return frame
-    names = coded(frame.bands)
+    names = _some_coded(frame)
     if (frame.boa_offset or not frame.radiometry.plain) and len(names) < len(BANDS):
         raise BandError("expected DN without the +1000 offset to fill bands; call without_offset() first")
-    given = frame.select(names) if names else frame
+    given = frame.select(names)
     full = _completed(given.data, names, frame.level, frame.valid, path).astype(np.uint16)
     grid = tuple(frame.grid[frame.bands.index(b)] if b in names else 1 for b in BANDS)
     return replace(frame, data=full, bands=BANDS, grid=grid, holes=_twelve_holes(given), wavelengths=())
+
+
+def _some_coded(frame: Frame) -> tuple[str, ...]:
+    """Those of the twelve that a frame has. Raises BandError where it has none."""
+    names = coded(frame.bands)
+    if not names:
+        raise BandError(f"expected at least one of {', '.join(BANDS)}; found {', '.join(frame.bands)}")
+    return names
 
 
 def complete_dn(frame: Frame, path: Path = STATISTICS_FILE) -> NDArray[np.float32]:
@@ -220,8 +228,8 @@ def complete_dn(frame: Frame, path: Path = STATISTICS_FILE) -> NDArray[np.float3
     Nothing is clipped: dark pixels below the offset stay negative. A band's holes are filled from the other bands, as
     bands that are not there at all. Raises BandError when the frame has none of the twelve.
     """
-    names = coded(frame.bands)
-    given = frame if frame.bands == names or not names else frame.select(names)
+    names = _some_coded(frame)
+    given = frame if frame.bands == names else frame.select(names)
     full = _completed(given.dn(), names, frame.level, frame.valid, path).astype(np.float32)
     if given.holes.any():
         _fill_holes(full, given, path)

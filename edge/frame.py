@@ -96,8 +96,10 @@ class Frame:
         level: str = "unknown",
         boa_offset: bool = False,
     ) -> Frame:
-        """A frame from any numeric array (C, H, W): see `to_dn` for what is converted and what is refused."""
-        values, valid = to_dn(np.asarray(data), nodata)
+        """A frame from any numeric array (C, H, W): see `to_dn` for what is converted and what is refused. Pixels of a numpy
+        masked array that are masked in one band are without data in all.
+        """
+        values, valid = to_dn(_unmasked(data, nodata), nodata)
         return cls(values, tuple(bands), time, valid, level, boa_offset)
 
     @classmethod
@@ -229,6 +231,15 @@ def to_dn(values: NDArray[np.generic], nodata: float = 0) -> tuple[NDArray[np.ui
             "these look like reflectance, multiply by 10000",
         )
     return np.rint(clean).astype(np.uint16), np.logical_not(empty)
+
+
+def _unmasked(data: ArrayLike, nodata: float) -> NDArray[np.generic]:
+    """(C, H, W) numbers that hold `nodata` in all bands where a masked array is masked in one."""
+    values: NDArray[np.generic] = np.asarray(data)
+    if not isinstance(data, np.ma.MaskedArray) or values.ndim != 3:
+        return values
+    masked: NDArray[np.bool_] = np.any(np.ma.getmaskarray(data), axis=0)
+    return np.where(masked, nodata, values).astype(values.dtype) if nodata == 0 else np.where(masked, nodata, values)
 
 
 def normalise_level(text: str) -> str:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
+
+_NUMPY_WRITES = re.compile(r"^(\d+) requested and (\d+) written$")  # what numpy makes of the system's error
 
 
 def reason(error: BaseException, named: str | Path | None = None) -> str:
@@ -13,7 +16,9 @@ def reason(error: BaseException, named: str | Path | None = None) -> str:
     if isinstance(error, UnicodeDecodeError):
         return "expected text in UTF-8, found other bytes"
     if not isinstance(error, OSError) or not error.strerror:
-        return str(error) or type(error).__name__
+        short = _NUMPY_WRITES.match(str(error))
+        said = f"no room for {short[1]} samples (full disk, or a limit on file sizes)" if short else str(error)
+        return said or type(error).__name__
     if not isinstance(error.filename, str):
         return error.strerror
     if named is None:

@@ -21,12 +21,13 @@ from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.codec.model import EdgeModel
 from swathpack.edge.frame import Frame
 from swathpack.tools.errors import StreamError, UserError
+from swathpack.tools.files.areas import Window, bounds_of, numbers_of
 from swathpack.tools.files.arrays import Times, as_series, check_facts, names_of
 from swathpack.tools.files.lazy import Stream, values_of
-from swathpack.tools.files.models import open_model, open_restorer
+from swathpack.tools.files.models import checked_threads, open_model, open_restorer
 from swathpack.tools.files.outputs import check_output
 from swathpack.tools.files.rasters import Series, check_form, output_of, stream_output, write_series
-from swathpack.tools.files.rasters.options import options_of
+from swathpack.tools.files.rasters.options import ReadOptions
 from swathpack.tools.files.rasters.windowed import read_windowed
 from swathpack.tools.files.regions import region_of
 from swathpack.tools.files.request import Request
@@ -44,6 +45,7 @@ Tick = Callable[[], None]
 
 
 def _model(folder: ModelFolder, threads: int) -> EdgeModel:
+    threads = checked_threads(threads)
     return open_model(threads=threads) if folder is None else open_model(folder, threads)
 
 
@@ -53,11 +55,13 @@ def _paths(source: Any) -> list[Path]:
     return [Path(item) for item in given if isinstance(item, (str, Path))]
 
 
-def _by_rows(source: Source, bands: Sequence[str] | None, times: Times | None) -> Series | None:
+def _by_rows(source: Source, bands: Sequence[str] | None, times: Times | None, scale: float | None) -> Series | None:
     """Large rasters, whose pixels stay on the disk; None for anything else."""
     given = list(source) if isinstance(source, (list, tuple)) else [source]
     paths = _paths(given)
-    return read_windowed(paths, options_of(bands, None)) if paths and len(paths) == len(given) and not times else None
+    if not paths or len(paths) != len(given) or times:
+        return None
+    return read_windowed(paths, ReadOptions(tuple(bands or ()), scale=scale))
 
 
 @public_errors()
@@ -76,6 +80,7 @@ def compress(
     nodata: float = 0,
     level: str = "unknown",
     boa_offset: bool = False,
+    scale: float | None = None,
     mode: str = "auto",
     weights: str = "auto",
     intra_every: int = 0,
@@ -100,7 +105,8 @@ def compress(
         max_error        no value comes back off by more
 
     bands: a name for each plane, or which of those that the source names; times: ISO 8601 texts, dates or datetime64.
-    nodata, level, boa_offset: of arrays, see `Frame.from_array`. mode: auto, learned or transform. weights: of the
+    nodata, level, boa_offset: of arrays, see `Frame.from_array`. scale: of files and DataArrays, DN = value x scale, such as 10000 of
+    float reflectance. mode: auto, learned or transform. weights: of the
     bands: auto, equal or visible. intra_every: every Nth frame without context. fast: half to two thirds of the time, 1 to 10 % more
     error in the same bytes. regions: (row, column, height, width) in pixels, or these and a greatest error: values of tiles that hold any
     of them come back as they are, or within it, the other tiles share what is left. tile: pixels a side of tiles, 64 to 1024 in steps
@@ -125,7 +131,8 @@ def compress(
     )
     place = None if output is None else stream_output(Path(output), _paths(source), force)
     check_facts(source, nodata, level, boa_offset)
-    series = _by_rows(source, bands, times) or as_series(source, bands, times, nodata, level, boa_offset)
+    series = _by_rows(source, bands, times, scale)
+    series = series or as_series(source, bands, times, nodata, level, boa_offset, scale)
     opened = _model(model, threads)
     with open_pool(threads, opened, request.work(series)) as pool:
         coded = request.encode(opened, series, progress, pool)
@@ -184,7 +191,7 @@ def decompress(
     output: str | Path | None = None,
     bands: Sequence[str] | None = None,
     layers: int = LAYERS,
-    window: tuple[int, int, int, int] | None = None,
+    window: Window | Sequence[int] | None = None,
     dates: Sequence[int] = (),
     preview: int = 1,
     model: ModelFolder = None,
@@ -199,7 +206,7 @@ def decompress(
 
     output: an .npz, a NetCDF .nc, a .zarr group, a .tif for one date, or a folder for GeoTIFFs, with what the input's files
     said beside the pixels. cog: deflate or zstd, for cloud-optimised GeoTIFFs. layers: from how many of the 16 images are
-    built. window: (row, column, height, width), dates: numbers of frames, preview: 4, 8 or 16 for means of so many pixels
+    built. window: as `Stream.read` has it, dates: numbers of frames, preview: 4, 8 or 16 for means of so many pixels
     each way; of a path only the bytes that these take are read. partial: what is missing comes as 0 instead of raising
     StreamError. synthesis: as `open`; a Stream has its own.
     Raises Error, StreamError, RefusedError.
@@ -209,11 +216,11 @@ def decompress(
         check_form(Path(output), cog)
         place = output_of(Path(output), _paths(source), force)
     if window is not None or len(dates) or preview != 1:
-        wanted = (window, names_of(bands) or (), dates, preview)
+        wanted = (names_of(bands) or (), dates, preview)
         restorer = source.restorer if isinstance(source, Stream) else open_restorer(synthesis, threads)
         if preview != 1 and restorer is not None:
             raise UserError("synthesis: a preview shows too little of a frame to be restored")
-        frames, metadata = _part(source, wanted, layers, _model(model, threads), partial, restorer)
+        frames, metadata = _part(source, window, wanted, layers, _model(model, threads), partial, restorer)
         if place is not None:
             with place as path:
                 write_series(Series(frames, metadata), path, cog)
@@ -228,13 +235,14 @@ def decompress(
 
 def _part(
     source: Stream | str | Path | builtins.bytes,
+    window: Window | Sequence[int] | None,
     wanted: tuple[Any, ...],
     layers: int,
     model: EdgeModel,
     partial: bool,
     restorer: Restorer | None,
 ) -> tuple[list[Frame], dict[str, Any]]:
-    """Frames of a part, and what the files said, said of it."""
+    """Frames of a part (wanted: bands, dates, preview), and what the files said, said of it."""
     from swathpack.tools.commands.decompress import decode
     from swathpack.tools.files.decoder import StreamDecoder
     from swathpack.tools.files.part_file import PartFile
@@ -248,7 +256,8 @@ def _part(
         else:
             path.write_bytes(builtins.bytes(source))
         file = PartFile(path)
-        reading = Reading(file=file, part=part_of(file.header, *wanted), restorer=restorer)
+        area = numbers_of(bounds_of(window, (file.header.height, file.header.width)))
+        reading = Reading(file=file, part=part_of(file.header, area, *wanted), restorer=restorer)
         decoder = StreamDecoder(model, reading.stream())
         store, report = decode(decoder, reading, layers, Path(folder))
         if report.problems and not partial:
@@ -298,6 +307,7 @@ def inpaint(
     nodata: float = 0,
     level: str = "unknown",
     boa_offset: bool = False,
+    scale: float | None = None,
     model: ModelFolder = None,
     threads: int = 1,
     force: bool = False,
@@ -319,7 +329,7 @@ def inpaint(
     if output is not None:
         check_output(Path(output), _paths(source), force)
         place = output_of(Path(output), _paths(source), force)
-    series = as_series(source, names_of(bands), times, nodata, level, boa_offset)
+    series = as_series(source, names_of(bands), times, nodata, level, boa_offset, scale)
     given = series.frames
     cloudy = detect.detect(given) if clouds is None else _checked(clouds, given)
     cloudy = detect.dilated(cloudy, dilate)

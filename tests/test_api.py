@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -238,6 +239,18 @@ def test_a_cut_stream_says_so(stream: swathpack.Stream) -> None:
         (lambda c, s: s.read(0, layers=17), "layers: expected 0 to 16"),
         (lambda c, s: s.read(0, window=np.s_[40:50, :]), "window: expected a part of 40 x 300"),
         (lambda c, s: s.read(0, window=np.s_[::2, :]), "window: expected rows and columns"),
+        (lambda c, s: s.read(0, window=(30, 0, 20, 20)), "a part of 40 x 300 pixels as (row, column, height, width)"),
+        (lambda c, s: swathpack.decompress(s, window=(0.0, 0, 4, 4)), "window: expected rows and columns"),
+        (lambda c, s: swathpack.decompress(s, window=np.s_[0:4]), "window: expected rows and columns"),
+        (lambda c, s: swathpack.decompress(s, window=np.s_["a":, :]), "window: expected rows and columns"),
+        (lambda c, s: swathpack.decompress(s, dates=["2026-05-06"]), "dates: expected different numbers of 0 to 2"),
+        (lambda c, s: s.read(1.0), "frame: expected a whole number, found 1.0"),
+        (lambda c, s: s.read(0, layers=2.5), "layers: expected a whole number, found 2.5"),
+        (lambda c, s: s.read(0, bands=[]), "bands: expected at least one name"),
+        (lambda c, s: swathpack.decompress(s, bands=[]), "bands: expected at least one name"),
+        (lambda c, s: swathpack.compress(c, threads=0), "threads: expected 1 to 256, found 0"),
+        (lambda c, s: swathpack.open(bytes(s), threads=1.5), "threads: expected a whole number"),
+        (lambda c, s: swathpack.compress(c, scale=10000), "scale: expected of files and DataArrays"),
         (lambda c, s: swathpack.inpaint(c, clouds=np.zeros((2, 2))), "clouds: expected shape"),
         (lambda c, s: swathpack.inpaint(c, method="magic"), "method: expected one of"),
         (lambda c, s: swathpack.inpaint(c, frames=[7]), "frames: expected 0 to 2"),
@@ -302,3 +315,50 @@ def test_arrays_of_other_types_say_what_they_lose() -> None:
     assert swathpack.compress(whole.astype(np.uint16), bands=["B02"]).notes == ()
     with pytest.raises(swathpack.Error, match="found -700 to .*; an xarray.DataArray or a raster keeps other values"):
         swathpack.compress(-whole.astype(np.int16), bands=["B02"])
+
+
+def test_windows_have_two_forms(stream: swathpack.Stream) -> None:
+    whole = swathpack.decompress(stream)[:, :, 10:30, 250:270]
+    for window in (np.s_[10:30, 250:270], (10, 250, np.int64(20), 20)):
+        assert (stream.read(1, window=window) == whole[1]).all()
+        assert (swathpack.decompress(stream, window=window) == whole).all()
+
+
+def test_masked_pixels_are_without_data(cube: NDArray[np.uint16]) -> None:
+    masked = np.ma.masked_array(cube[0, :3], np.zeros((3, 40, 300), bool))
+    masked[1, 5:9, 7:20] = np.ma.masked
+    expected = cube[0, :3].copy()
+    expected[:, 5:9, 7:20] = 0
+    for given in (masked, masked[None], masked.astype(np.float32)):
+        found = swathpack.compress(given, bands=BANDS[:3], lossless=True).frame(0)
+        assert not found.valid[5:9, 7:20].any() and found.valid.sum() == 40 * 300 - 4 * 13
+        assert (found.data == expected).all()
+    other = swathpack.Frame.from_array(masked, BANDS[:3], nodata=60000)
+    assert not other.valid[5:9, 7:20].any() and other.valid.sum() == 40 * 300 - 4 * 13
+
+
+def test_a_stream_goes_to_other_processes(stream: swathpack.Stream) -> None:
+    for synthesis in ("fast", "best"):
+        found = swathpack.open(bytes(stream), synthesis=synthesis)
+        image = found.read(2)  # what was made for it stays here
+        sent = pickle.loads(pickle.dumps(found))
+        assert len(pickle.dumps(found)) < found.nbytes + 10_000 and (sent.read(2) == image).all()
+        assert sent.frames == found.frames and sent.metadata == found.metadata
+
+
+def test_reflectance_of_files_and_dataarrays_has_a_scale(tmp_path: Path) -> None:
+    xarray = pytest.importorskip("xarray")
+    pytest.importorskip("tifffile")
+    from tests.tools.files.rasters.made import write_tiff
+
+    data = (values(20, 24, 1)[0, :3] / 10000).astype(np.float32)
+    array = xarray.DataArray(data, {"band": list(BANDS[:3])}, ("band", "y", "x"))
+    for source in (array, write_tiff(tmp_path / "a.tif", data, BANDS[:3])):
+        with pytest.raises(swathpack.Error, match="give scale 10000"):
+            swathpack.compress(source)
+        back = swathpack.decompress(swathpack.compress(source, scale=10000, lossless=True))
+        assert back.dtype == np.float32 and np.abs(back[0] - data).max() < 1e-7
+        clouds = np.zeros((1, 20, 24))
+        assert swathpack.inpaint(source, clouds=clouds, scale=10000, method="regression").data.shape == (1, 3, 20, 24)
+    with pytest.raises(swathpack.Error, match=r"found a Dataset: give dataset\.to_array"):
+        swathpack.compress(array.to_dataset(dim="band"))

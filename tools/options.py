@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from operator import index
 from typing import Any
 
 from swathpack.tools.errors import UsageError
@@ -31,3 +32,11 @@ def positive(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, found {text!r}")
     return value
+
+
+def whole_number(name: str, value: object) -> int:
+    """A whole number of any integer type, as a keyword of the Python interface. Raises UsageError."""
+    try:
+        return index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise UsageError(f"{name}: expected a whole number, found {value!r}") from None

@@ -157,3 +157,9 @@ def test_missing_or_broken_statistics_are_named(tmp_path):
     (tmp_path / "text.npz").write_text("no archive")
     with pytest.raises(StatisticsError, match=r"text\.npz"):
         bands.load_statistics("L2A", tmp_path / "text.npz")
+
+
+@pytest.mark.parametrize("complete", [bands.complete_bands, bands.complete_dn])
+def test_bands_that_none_of_the_twelve_is_among_are_named(complete):
+    with pytest.raises(bands.BandError, match="expected at least one of B01, .*; found pan, vv"):
+        complete(Frame(np.full((2, 4, 4), 500, np.uint16), ("pan", "vv")))

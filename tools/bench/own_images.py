@@ -20,6 +20,7 @@ from swathpack.tools.bench.range_report import BandSet
 from swathpack.tools.bench.series import Dates, compare
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.rasters import read_series
+from swathpack.tools.files.rasters.files import holds_rasters
 from swathpack.tools.files.rasters.options import ReadOptions
 
 PEERS = {
@@ -36,11 +37,11 @@ LEAST_SIDE = 16  # what the video codecs take
 
 
 def series_of(source: Path, options: ReadOptions, side: int = SIDE, most: int = DATES) -> list[Dates]:
-    """The middle `side` pixels and the first `most` dates of every series: each .npz of a folder, or its rasters together, or one
+    """The middle `side` pixels and the first `most` dates of every series: each .npz of a folder and its rasters together, or one
     file. Raises UserError where there are none.
     """
-    inside = sorted(source.glob("*.npz")) if source.is_dir() else []
-    paths = inside or [source]
+    cubes = sorted(source.glob("*.npz")) if source.is_dir() else []
+    paths = [*cubes, source] if not cubes or holds_rasters(source) else cubes
     return [found for path in paths for found in _dates_of(path, options, side, most)]
 
 

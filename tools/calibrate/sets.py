@@ -20,6 +20,7 @@ from swathpack.edge.codec.pixels import TILE, fill_invalid
 from swathpack.edge.frame import Frame, FrameError
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.rasters import read_series
+from swathpack.tools.files.rasters.options import ReadOptions
 
 LEAST_VALID = 0.5
 JUDGE_EVERY = 4
@@ -49,7 +50,9 @@ class Sets:
 def find_places(folder: Path) -> tuple[list[Path], list[Path], str]:
     """Files or sub-folders to calibrate with and to judge by, and the rule in words. Raises UserError."""
     if not folder.is_dir():
-        raise UserError(f"no such folder: {folder}")
+        raise UserError(
+            f"{folder}: expected a folder, found a file" if folder.exists() else f"no such folder: {folder}"
+        )
     catalogue = folder / "catalog.json"
     if catalogue.is_file():
         return (*_of_catalogue(folder, catalogue), "splits train and val of catalog.json")
@@ -100,10 +103,10 @@ def _tile(name: str, frame: Frame, rng: np.random.Generator) -> Tile | None:
     return Tile(name, data, valid, fill_invalid(data.astype(np.float32), valid))
 
 
-def _of_place(path: Path, rng: np.random.Generator) -> tuple[Tile | None, bool]:
+def _of_place(path: Path, rng: np.random.Generator, options: ReadOptions | None) -> tuple[Tile | None, bool]:
     """A tile of one date of the place, and whether bands were filled."""
     try:
-        frames = read_series(path).frames
+        frames = read_series(path, options=options).frames
         frame = frames[int(rng.integers(len(frames)))].without_offset()
         whole = set(BANDS) <= set(frame.bands)
         full = frame.select(BANDS) if whole else complete_bands(frame)
@@ -112,7 +115,14 @@ def _of_place(path: Path, rng: np.random.Generator) -> tuple[Tile | None, bool]:
     return _tile(path.stem, full, rng), not whole
 
 
-def load(folder: Path, calibration: int, judging: int, seed: int = 0, tick: Callable[[], None] = lambda: None) -> Sets:
+def load(
+    folder: Path,
+    calibration: int,
+    judging: int,
+    seed: int = 0,
+    tick: Callable[[], None] = lambda: None,
+    options: ReadOptions | None = None,
+) -> Sets:
     """At most so many tiles of each set, one per place, spread over the folder; raises UserError.
 
     Places with all twelve bands come first; others are used only when there are not enough.
@@ -125,7 +135,7 @@ def load(folder: Path, calibration: int, judging: int, seed: int = 0, tick: Call
         for place in rng.permutation(len(paths)):
             if len(whole) >= most:
                 break
-            tile, was_filled = _of_place(paths[int(place)], rng)
+            tile, was_filled = _of_place(paths[int(place)], rng, options)
             if tile is not None:
                 (filled if was_filled else whole).append(tile)
             tick()

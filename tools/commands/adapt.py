@@ -37,6 +37,7 @@ from swathpack.tools.files.encoder import SeriesEncoder
 from swathpack.tools.files.models import open_model
 from swathpack.tools.files.outputs import Output
 from swathpack.tools.files.rasters import read_series
+from swathpack.tools.files.rasters.options import ReadOptions, add_reading_arguments, reading_options
 from swathpack.tools.files.rasters.tiff import SUFFIXES
 from swathpack.tools.progress import Progress
 
@@ -61,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="synthesis",
         help="what is trained; synthesis (default) leaves the bytes of all segments as they are",
     )
-    parser.add_argument("--bands", help="comma-separated names, for GeoTIFFs without band descriptions")
+    add_reading_arguments(parser)
     parser.add_argument("--model", type=Path, default=DEFAULT_DIRECTORY, help="where to start (default: shipped)")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of the training (default 1)")
     parser.add_argument("--seed", type=int, default=1, help="default %(default)s")
@@ -94,12 +95,12 @@ def sources(folder: Path) -> list[Path]:
     return found
 
 
-def load_places(folder: Path, bands: Sequence[str] | None, holdout: float) -> list[Place]:
+def load_places(folder: Path, options: ReadOptions | None, holdout: float) -> list[Place]:
     """Every series as twelve bands without offset. Raises UserError when none is large enough."""
     places = []
     for source in sources(folder):
         try:
-            frames = [complete_bands(f.without_offset()) for f in read_series(source, bands).frames]
+            frames = [complete_bands(f.without_offset()) for f in read_series(source, options=options).frames]
         except (BandError, FrameError) as error:
             raise UserError(f"{source}: {error}") from error
         if min(frames[0].data.shape[1:]) < LEAST_SIDE:
@@ -271,8 +272,7 @@ def write(
 def run(args: argparse.Namespace) -> int:
     """Trains, writes the directory, prints what was won."""
     _check(args)
-    bands = [b.strip() for b in args.bands.split(",")] if args.bands else None
-    places = load_places(args.folder, bands, args.holdout)
+    places = load_places(args.folder, reading_options(args), args.holdout)
     held = sum(p.held for p in places)
     if args.holdout and not held:
         raise UserError(f"{args.folder}: no series has two dates to hold one out; --holdout 0 trains without a verdict")

@@ -169,7 +169,7 @@ def run_speed(args: argparse.Namespace) -> int:
 
 
 def run_range(args: argparse.Namespace) -> int:
-    """Measures images of any bands over all rates, prints the tables, writes them and the charts."""
+    """Measures images of any bands over all rates, prints the tables, writes them and, of peers over ours, the charts."""
     rates = own_images.RATES if args.bppb == DEFAULT_RATES else tuple(_rates(args.bppb, "--bppb"))
     words = [word.strip() for word in args.codecs.split(",")]
     peers = own_images.USUAL if args.codecs == DEFAULT_CODECS else tuple(w for w in words if w and w != "swathpack")
@@ -183,12 +183,12 @@ def run_range(args: argparse.Namespace) -> int:
         tables = own_images.measured(series, peers, rates, None if args.no_cache else args.cache)
     except PeerError as error:
         raise UserError(str(error)) from error
-    text = "\n".join(markdown(table, each=True) for table in tables)
+    text = "\n".join(markdown(table, each=True, unit="steps of the values") for table in tables)
     print(text)
     if output is not None:
         with output as place:
             (place / "range.md").write_text(text)
-            for number, table in enumerate(tables, 1):
+            for number, table in enumerate(tables if peers else (), 1):
                 chart(table, place / f"range{number if len(tables) > 1 else ''}.png")
     return 0
 

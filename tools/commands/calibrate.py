@@ -26,6 +26,7 @@ from swathpack.tools.calibrate.campaign import GOAL_PERCENT, Campaign, steps
 from swathpack.tools.calibrate.sets import load
 from swathpack.tools.errors import UsageError, UserError
 from swathpack.tools.files.outputs import Output, add_force
+from swathpack.tools.files.rasters.options import add_reading_arguments, reading_options
 from swathpack.tools.progress import Progress
 
 
@@ -39,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--form", choices=["auto", *forms()], default="auto", help="default: the cheapest that is good")
     parser.add_argument("--no-peer", action="store_true", help="leave out ONNX Runtime's quantiser")
     parser.add_argument("--seed", type=int, default=0, help="of the choice of tiles (default %(default)s)")
+    add_reading_arguments(parser)
     add_force(parser)
 
 
@@ -62,9 +64,10 @@ def _checked(args: argparse.Namespace) -> list[int]:
 def run(args: argparse.Namespace) -> int:
     """Measures, prints the tables, writes the files."""
     qualities = _checked(args)
+    options = reading_options(args)
     output = Output(args.out, [args.folder, args.model], args.force, folder=True)
     with Progress(0, "reading") as bar:
-        sets = load(args.folder, args.tiles, args.judge_tiles, args.seed, bar.step)
+        sets = load(args.folder, args.tiles, args.judge_tiles, args.seed, bar.step, options)
     try:
         model = EdgeModel(args.model)
         with Progress(steps(sets, qualities, not args.no_peer), "calibrating") as bar:

@@ -30,10 +30,10 @@ from swathpack.edge.codec.transform_coder import TransformCoderError
 from swathpack.edge.frame import FrameError
 from swathpack.edge.stream import StreamError
 from swathpack.edge.stream.quality import MAX_SHIFT
-from swathpack.tools.errors import DONE, PARTLY, UsageError, UserError
+from swathpack.tools.errors import DONE, PARTLY, UserError
 from swathpack.tools.files.encoder import SeriesEncoder
 from swathpack.tools.files.journal import JournalPool, fingerprint_of, place_beside
-from swathpack.tools.files.models import open_model
+from swathpack.tools.files.models import checked_threads, open_model
 from swathpack.tools.files.outputs import add_force
 from swathpack.tools.files.rasters import Series, read_series, stream_output
 from swathpack.tools.files.rasters.options import add_reading_arguments, reading_options
@@ -46,7 +46,6 @@ from swathpack.tools.files.workers import all_cores, open_pool
 from swathpack.tools.progress import Progress
 from swathpack.tools.words import plural
 
-MAX_THREADS = 256
 UNDECIDING = ("output", "force", "resume", "threads", "run", "report")  # options that do not decide the bytes
 
 
@@ -154,7 +153,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_model_arguments(parser: argparse.ArgumentParser, all_cores: bool = False) -> None:
     """Arguments that every command with the codec takes."""
-    parser.add_argument("--model", type=Path, default=DEFAULT_DIRECTORY, help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--model",
+        type=Path,
+        default=DEFAULT_DIRECTORY,
+        help="model directory, such as adapt makes (default: the shipped one); a stream is decoded with the one that made it",
+    )
     if all_cores:
         parser.add_argument(
             "--threads", type=int, help="processes that work on tiles (default: one a core); same result"
@@ -170,8 +174,8 @@ def add_model_arguments(parser: argparse.ArgumentParser, all_cores: bool = False
 
 def check_threads(args: argparse.Namespace) -> None:
     """Refuse a number of threads that means nothing. Raises UserError."""
-    if args.threads is not None and not 1 <= args.threads <= MAX_THREADS:
-        raise UsageError(f"--threads: expected 1 to {MAX_THREADS}, found {args.threads}")
+    if args.threads is not None:
+        checked_threads(args.threads)
 
 
 def open_tile_model(args: argparse.Namespace) -> EdgeModel:

@@ -15,6 +15,7 @@ from swathpack.edge.bands import BANDS
 from swathpack.edge.frame import Frame, FrameError
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.rasters import Series, read_series
+from swathpack.tools.files.rasters.options import ReadOptions
 from swathpack.tools.files.rasters.values import rounded_note
 from swathpack.tools.files.xarrays import iso_text, series_of_xarray
 from swathpack.tools.words import plural
@@ -28,8 +29,11 @@ Times = Sequence["str | date | np.datetime64 | None"]
 
 
 def names_of(bands: Sequence[str] | None) -> Sequence[str] | None:
-    """Names of bands as a sequence; a single text is one name, not a name for each of its letters."""
-    return (bands,) if isinstance(bands, str) else bands
+    """Names of bands as a sequence; a single text is one name, not a name for each of its letters. Raises UserError for none."""
+    names = (bands,) if isinstance(bands, str) else bands
+    if names is not None and not len(names):
+        raise UserError("bands: expected at least one name, found none")
+    return names
 
 
 def as_series(
@@ -39,21 +43,30 @@ def as_series(
     nodata: float = 0,
     level: str = "unknown",
     boa_offset: bool = False,
+    scale: float | None = None,
 ) -> Series:
     """The series of anything that `swathpack.compress` takes. Raises UserError, FrameError."""
     check_facts(source, nodata, level, boa_offset)
+    options = ReadOptions(tuple(bands or ()), scale=scale)
     paths = [source] if isinstance(source, (str, Path)) else source
     if isinstance(paths, (list, tuple)) and paths and all(isinstance(p, (str, Path)) for p in paths):
-        series = read_series(paths, bands)
+        series = read_series(paths, options=options)
         return replace(series, frames=_timed(series.frames, times))
     if isinstance(source, Frame):
         source = [source]
+    if hasattr(source, "data_vars"):
+        raise UserError(
+            "expected an xarray.DataArray, found a Dataset: give dataset.to_array('band'), or one of its variables"
+        )
+    is_array = hasattr(source, "dims") and hasattr(source, "coords")
+    if scale is not None and not is_array:
+        raise UserError("scale: expected of files and DataArrays alone; multiply an array by it")
     if isinstance(source, (list, tuple)) and source and all(isinstance(f, Frame) for f in source):
         frames = list(source) if bands is None else [f.select(bands) for f in source]
         return Series(_timed(frames, times))
-    if hasattr(source, "dims") and hasattr(source, "coords"):
+    if is_array:
         texts = None if times is None else [iso_text(t) for t in times]
-        return series_of_xarray(source, bands, texts, nodata, level, boa_offset)
+        return series_of_xarray(source, bands, texts, nodata, level, boa_offset, scale)
     if not isinstance(source, np.ndarray):
         raise UserError(f"expected an array, frames, an xarray.DataArray or paths, found {type(source).__name__}")
     return Series(_of_array(source, bands, times, nodata, level, boa_offset), notes=_notes_of(source))

@@ -20,25 +20,26 @@ from swathpack.edge.codec.model import DEFAULT_DIRECTORY, EdgeModel
 from swathpack.edge.codec.pixels import TileWindow
 from swathpack.edge.codec.plain import mode_name
 from swathpack.edge.frame import Frame, FrameError
-from swathpack.edge.stream import Header, Segment, read_stream
+from swathpack.edge.stream import Segment, read_stream
 from swathpack.edge.stream import StreamError as FormatError
 from swathpack.edge.stream.quality import is_learned
 from swathpack.tools.errors import StreamError, UserError
 from swathpack.tools.files.api import record_sizes
+from swathpack.tools.files.areas import Window, bounds_of, meet, overlap, tiles_of
 from swathpack.tools.files.arrays import names_of
 from swathpack.tools.files.carried import metadata_of
 from swathpack.tools.files.decode_report import FrameReport, promised_by
 from swathpack.tools.files.decoder import StreamDecoder
 from swathpack.tools.files.held_latents import RecentLatents
 from swathpack.tools.files.limits import check_window
-from swathpack.tools.files.models import open_model, open_restorer
+from swathpack.tools.files.models import checked_threads, open_model, open_restorer
 from swathpack.tools.files.rasters import stream_output
 from swathpack.tools.files.rasters.records import Georeference
 from swathpack.tools.files.rasters.series import array_from_json
 from swathpack.tools.files.synthesis import reach
+from swathpack.tools.options import whole_number
 from swathpack.tools.public_errors import public_errors
 
-Window = tuple[slice, slice]
 Problems = tuple[str, ...]
 
 
@@ -112,9 +113,17 @@ class Stream:
             self._stream = read_stream(self._data)
         except FormatError as error:
             raise StreamError(str(error)) from error
-        self._model, self._threads, self.partial = model, threads, partial
-        self.restorer = open_restorer(synthesis, threads)
+        self._model, self._threads, self.partial = model, checked_threads(threads), partial
+        self._synthesis, self.restorer = synthesis, open_restorer(synthesis, threads)
         self.notes: tuple[str, ...] = ()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what is made anew when it is asked for, which other processes are not sent."""
+        return {k: v for k, v in vars(self).items() if k not in ("_decoder", "frames", "carried", "restorer")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self.restorer = open_restorer(self._synthesis, self._threads)
 
     def __len__(self) -> int:
         return self._stream.header.frames
@@ -218,13 +227,13 @@ class Stream:
         frame: int,
         bands: Sequence[str] | None = None,
         layers: int = LAYERS,
-        window: Window | None = None,
+        window: Window | Sequence[int] | None = None,
     ) -> NDArray[Any]:
         """Values (C, h, w) of one frame in the input's type (uint16 of arrays), its nodata where there are none.
 
         frame: from 0, or from the end with -1. bands: all by default. layers: from how many of the 16 the image is built; 0
-        is what the model expects without any. window: rows and columns, such as np.s_[0:100, 300:400]. Raises
-        StreamError for what is not there unless `partial`, UserError.
+        is what the model expects without any. window: rows and columns, such as np.s_[0:100, 300:400], or (row, column, height,
+        width). Raises StreamError for what is not there unless `partial`, UserError.
         """
         return values_of(self.frame(frame, bands, layers, window))
 
@@ -233,35 +242,39 @@ class Stream:
         frame: int,
         bands: Sequence[str] | None = None,
         layers: int = LAYERS,
-        window: Window | None = None,
+        window: Window | Sequence[int] | None = None,
     ) -> Frame:
         """As `read`, with the mask of pixels with data, time and level."""
+        names = names_of(bands)
         found, report = self.decode(frame, layers, window)
         missing = tuple(report.missing)
         if missing and not self.partial:
             more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
             raise StreamError(f"{missing[0]}{more}; partial=True gives what is there", missing)
         try:
-            return found if (names := names_of(bands)) is None else found.select(names)
+            return found if names is None else found.select(names)
         except FrameError as error:
             raise UserError(str(error)) from error
 
-    def decode(self, frame: int, layers: int = LAYERS, window: Window | None = None) -> tuple[Frame, FrameReport]:
+    def decode(
+        self, frame: int, layers: int = LAYERS, window: Window | Sequence[int] | None = None
+    ) -> tuple[Frame, FrameReport]:
         """A frame with all bands, and what became of each of its tiles; never raises for what is missing."""
+        frame, layers = whole_number("frame", frame), whole_number("layers", layers)
         if not -len(self) <= frame < len(self):
             raise UserError(f"frame: expected {-len(self)} to {len(self) - 1}, found {frame}")
         if not 0 <= layers <= LAYERS:
             raise UserError(f"layers: expected 0 to {LAYERS}, found {layers}")
-        rows, columns = _bounds(window, self.shape[2:])
+        rows, columns = bounds_of(window, self.shape[2:])
         check_window(1, rows.stop - rows.start, columns.stop - columns.start, self.shape[1])
         decoder = self._decoder
         report, outline = decoder.report(frame % len(self)), decoder.outline(frame % len(self))
-        parts = {w.index: _overlap(w, rows, columns) for w in decoder.windows if _meet(w, rows, columns)}
+        parts = {w.index: overlap(w, rows, columns) for w in decoder.windows if meet(w, rows, columns)}
         valid = np.zeros((rows.stop - rows.start, columns.stop - columns.start), np.bool_)
         data = np.zeros((len(outline.bands), *valid.shape), np.uint16)
         holes: NDArray[np.bool_] = np.zeros((0, 0, 0), np.bool_)
-        around = (rows, columns) if self.restorer is None else _tiles_of(rows, columns, decoder.header)
-        beside = {w.index for w in decoder.windows if _meet(w, *around, reach(self.restorer))}
+        around = (rows, columns) if self.restorer is None else tiles_of(rows, columns, decoder.header.tile_size)
+        beside = {w.index for w in decoder.windows if meet(w, *around, reach(self.restorer))}
         for tile, found in decoder.tiles(report, layers, parts, beside):
             inner, outer = parts[tile.index]
             data[:, outer[0], outer[1]] = found.data[:, inner[0], inner[1]]
@@ -276,12 +289,14 @@ class Stream:
         check_window(len(self), *self.shape[2:], self.shape[1])
         return np.stack([self.read(index, bands, layers) for index in range(len(self))])
 
-    def to_xarray(self, bands: Sequence[str] | None = None, layers: int = LAYERS, window: Window | None = None) -> Any:
+    def to_xarray(
+        self, bands: Sequence[str] | None = None, layers: int = LAYERS, window: Window | Sequence[int] | None = None
+    ) -> Any:
         """An xarray.DataArray (time, band, y, x) in the input's type, with its nodata; needs xarray."""
         from swathpack.tools.files.xarrays import to_xarray
 
         frames = [self.frame(index, bands, layers, window) for index in range(len(self))]
-        rows, columns = _bounds(window, self.shape[2:])
+        rows, columns = bounds_of(window, self.shape[2:])
         values = np.stack([values_of(frame) for frame in frames])
         return to_xarray(frames, values, self.georeference, rows.start, columns.start)
 
@@ -297,41 +312,3 @@ def values_of(frame: Frame) -> NDArray[Any]:
     """(C, H, W) values of a frame in the type of its file."""
     valid = np.broadcast_to(frame.valid, frame.data.shape)
     return frame.radiometry.to_values(frame.data, valid & ~frame.holes if frame.holes.size else valid)
-
-
-def _meet(tile: TileWindow, rows: slice, columns: slice, within: int = 0) -> bool:
-    """Whether any pixel of a tile lies in an area, or within so many pixels of it."""
-    down = rows.start < tile.top + tile.height + within and tile.top - within < rows.stop
-    return bool(down and columns.start < tile.left + tile.width + within and tile.left - within < columns.stop)
-
-
-def _tiles_of(rows: slice, columns: slice, header: Header) -> Window:
-    """An area grown to whole tiles."""
-    side = header.tile_size
-    return slice(rows.start // side * side, rows.stop + -rows.stop % side), slice(
-        columns.start // side * side, columns.stop + -columns.stop % side
-    )
-
-
-def _overlap(tile: TileWindow, rows: slice, columns: slice) -> tuple[Window, Window]:
-    """The part of a tile that lies in an area, in pixels of the tile and of the area."""
-    top, left = max(tile.top, rows.start), max(tile.left, columns.start)
-    bottom, right = min(tile.top + tile.height, rows.stop), min(tile.left + tile.width, columns.stop)
-
-    def area(y: int, x: int) -> Window:
-        return slice(top - y, bottom - y), slice(left - x, right - x)
-
-    return area(tile.top, tile.left), area(rows.start, columns.start)
-
-
-def _bounds(window: Window | None, size: tuple[int, ...]) -> Window:
-    """Rows and columns with start and stop. Raises UserError for what is no window of the frame."""
-    if window is None:
-        return slice(0, size[0]), slice(0, size[1])
-    parts = tuple(window) if isinstance(window, (tuple, list)) else (window,)
-    if len(parts) != 2 or not all(isinstance(p, slice) and p.step in (None, 1) for p in parts):
-        raise UserError(f"window: expected rows and columns such as np.s_[0:100, 300:400], found {window!r}")
-    rows, columns = (slice(*part.indices(side)[:2]) for part, side in zip(parts, size))
-    if rows.stop <= rows.start or columns.stop <= columns.start:
-        raise UserError(f"window: expected a part of {size[0]} x {size[1]} pixels, found {window!r}")
-    return rows, columns

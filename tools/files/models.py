@@ -11,6 +11,17 @@ from swathpack.codec.restored import Restorer
 from swathpack.edge.codec.model import DEFAULT_DIRECTORY, EdgeModel, ModelError
 from swathpack.tools.errors import UsageError, UserError
 from swathpack.tools.files.synthesis import SYNTHESES
+from swathpack.tools.options import whole_number
+
+MAX_THREADS = 256
+
+
+def checked_threads(threads: object) -> int:
+    """A number of threads that means something. Raises UsageError."""
+    number = whole_number("threads", threads)
+    if not 1 <= number <= MAX_THREADS:
+        raise UsageError(f"--threads: expected 1 to {MAX_THREADS}, found {number}")
+    return number
 
 
 def open_model(folder: str | Path = DEFAULT_DIRECTORY, threads: int = 1, engine: str = "auto") -> EdgeModel:

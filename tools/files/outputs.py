@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 
 from swathpack.codec.stages import OLD, Stage, is_special
-from swathpack.tools.errors import RefusedError, UserError
+from swathpack.tools.errors import RefusedError, UsageError, UserError
 from swathpack.tools.files.sidecars import sidecars
 
 
@@ -36,8 +36,10 @@ def same_file(a: Path, b: Path) -> bool:
 
 def check_output(target: Path, inputs: Iterable[Path] = (), force: bool = False) -> None:
     """Refuse a target that is an input, lies in the place of one, or exists without `force`; a device, a pipe or a socket with it,
-    too. Raises RefusedError.
+    too. Raises RefusedError, and UsageError for `-`, which elsewhere is the standard output.
     """
+    if str(target) == "-":
+        raise UsageError("-: expected a file's name: nothing is written to the standard output")
     if is_special(target):
         raise RefusedError(f"{target} is a device, a pipe or a socket: expected a file")
     for source in inputs:
@@ -164,6 +166,8 @@ class Output:
                 goal.parent.mkdir(parents=True, exist_ok=True)
                 _replace(path, goal)
             return
+        if not self.folder:
+            check_output(self.given, self.inputs, self.force)  # another run may have come first
         for path in place.rglob("*") if self.folder else ():
             _sync(path)
         for path in sorted(place.parent.iterdir()):  # sidecars first: the file itself is what tells that all is there

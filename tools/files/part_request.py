@@ -141,7 +141,8 @@ def _shrunk(frame: Frame, n: int) -> Frame:
 
 def check_dates(dates: Sequence[int], frames: int, given: object) -> None:
     """Refuse dates that a stream of so many frames has not, or that come twice; given: as they were asked for. Raises UserError."""
-    if any(not 0 <= d < frames for d in dates) or len(set(dates)) != len(dates):
+    numbers = all(isinstance(d, (int, np.integer)) and 0 <= d < frames for d in dates)
+    if not numbers or len(set(dates)) != len(dates):
         raise UserError(f"--dates: expected different numbers of 0 to {frames - 1}, found {given!r}")
 
 

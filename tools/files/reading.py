@@ -49,7 +49,8 @@ class Reading:
     @classmethod
     def of(cls, args: argparse.Namespace, restorer: Restorer | None = None) -> Reading:
         """What the options ask for. Raises UserError, StreamError."""
-        if not (args.window or args.bbox or args.bands or args.dates or args.preview):
+        names, dates = _listed("--bands", args.bands), _listed("--dates", args.dates)
+        if not (args.window or args.bbox or names or dates or args.preview):
             return cls(read_bytes(args.input), restorer=restorer)
         file = PartFile(args.input)
         header, window = file.header, args.window
@@ -57,10 +58,9 @@ class Reading:
             window = window_of_bbox(
                 georeference_of(stream_metadata(file.metadata)), args.bbox, (header.height, header.width)
             )
-        bands = [b.strip() for b in args.bands.split(",")] if args.bands else []
         return cls(
             file=file,
-            part=part_of(header, window, bands, _dates(args.dates, header.frames), args.preview or 1),
+            part=part_of(header, window, names, _dates(args.dates, header.frames), args.preview or 1),
             restorer=restorer,
         )
 
@@ -111,6 +111,14 @@ class Reading:
 
 def _samples(header: Header) -> int:
     return len(header.bands) * min(header.tile_size, header.height) * min(header.tile_size, header.width)
+
+
+def _listed(option: str, text: str | None) -> list[str]:
+    """The words between commas, none where the option is not given. Raises UsageError where it is, without any."""
+    words = [w for w in map(str.strip, (text or "").split(",")) if w]
+    if text is not None and not words:
+        raise UsageError(f"{option}: expected at least one between commas, found {text!r}")
+    return words
 
 
 def _dates(text: str | None, frames: int) -> list[int]:

@@ -39,9 +39,11 @@ def series_of_xarray(
     nodata: float = 0,
     level: str = "unknown",
     boa_offset: bool = False,
+    scale: float | None = None,
 ) -> Series:
     """dims: band, y, x and maybe time, in any order and under their usual names; coordinates give names, times and grid.
-    nodata: where neither attributes nor encoding name it; 0 is what pixels without data are anyway. Raises UserError.
+    nodata: where neither attributes nor encoding name it; 0 is what pixels without data are anyway. scale: DN = value x scale.
+    Raises UserError.
     """
     time, band, y, x = roles = [_dim(array, names) for names in (_TIME, _BAND, _Y, _X)]
     if y is None or x is None or set(array.dims) - set(roles):
@@ -63,7 +65,7 @@ def series_of_xarray(
     ]
     order, more = ordered(scenes)
     scenes = [scenes[i] for i in order]
-    frames, told = frames_of(scenes, ReadOptions())
+    frames, told = frames_of(scenes, ReadOptions(scale=scale))
     metadata = {"format": "raster", "files": [[f.to_json() for f in s.files] for s in scenes]}
     return Series(frames, metadata, [*notes, *more, *told])
 

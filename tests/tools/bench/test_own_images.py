@@ -12,6 +12,7 @@ from swathpack.tools.bench import own_images
 from swathpack.tools.cli import main
 from swathpack.tools.errors import UserError
 from swathpack.tools.files.rasters.options import ReadOptions
+from tests.tools.files.rasters.made import write_tiff
 
 pytest.importorskip("imagecodecs")
 
@@ -34,6 +35,22 @@ def test_a_table_of_every_set_of_bands_and_a_chart(tmp_path: Path, capsys: pytes
     cells = next(line for line in text.splitlines() if line.startswith("| ours")).split("|")
     assert 0 < float(cells[3]) < float(cells[2])
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["range.md", "range1.png", "range2.png"]
+
+
+def test_rasters_beside_cubes_are_measured_too(tmp_path: Path) -> None:
+    pytest.importorskip("rasterio")
+    written(tmp_path / "a.npz", dates=1, bands=("red", "nir"))
+    write_tiff(tmp_path / "b.tif", values(40, 46)[0, :2], ("B02", "B03"))
+    found = own_images.series_of(tmp_path, ReadOptions())
+    assert [(f.name, f.names) for f in found] == [("a", ("B04", "B08")), (tmp_path.stem, ("B02", "B03"))]
+
+
+def test_ours_alone_is_a_table_without_a_chart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--range", "--codecs", "swathpack", "--bppb", "1", "--no-cache", "--out", str(tmp_path / "out")]
+    assert main(["bench", str(written(tmp_path / "a.npz")), *words]) == 0
+    text = capsys.readouterr().out
+    assert "| ours, RMSE in steps of the values |" in text and "over" not in text
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["range.md"]
 
 
 def test_the_middle_is_taken_on_whole_pixels_of_all_grids(tmp_path: Path) -> None:

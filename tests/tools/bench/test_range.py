@@ -69,3 +69,25 @@ def test_a_chart_is_a_picture(tmp_path):
     pytest.importorskip("matplotlib")
     chart(found(), tmp_path / "set.png")
     assert (tmp_path / "set.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_chart_shows_every_scene_and_every_rate(tmp_path):
+    """Ours far worse, far better, exact; one rate alone; no peer at any rate."""
+    plt = pytest.importorskip("matplotlib.pyplot")
+    table = np.array([[[30.0, 0.0], [10.0, 5.0]], [[1.0, NAN], [9.0, NAN]], [[1.0, 2.0], [NAN, NAN]]])
+    for scenes in (slice(0, 3), slice(1, 2), slice(2, 3)):
+        names = ("far", "near", "none")[scenes]
+        made, close = [], plt.close
+        plt.close = made.append
+        try:
+            chart(BandSet("two bands", names, ("J",), (0.1, 1.0), table[scenes]), tmp_path / "set.png")
+        finally:
+            plt.close = close
+        (axis,) = made[0].axes
+        close(made[0])
+        left, right, low, high = *axis.get_xlim(), *axis.get_ylim()
+        assert left < 0.1 < 1.0 < right
+        drawn = [xy for line in axis.lines[:-1] for xy in line.get_xydata() if not np.isnan(xy).any()]
+        assert all(left < x < right and low < y < high for x, y in drawn)
+        assert len(drawn) == {"far": 2 + 3, "near": 1 + 1, "none": 0}[names[0]]
+        assert axis.lines[0].get_marker() == "o", "a single rate is seen"

@@ -12,6 +12,7 @@ from swathpack.edge.bands import BANDS
 from swathpack.hil_tests.simulation.made_frames import values
 from swathpack.tools.calibrate.sets import find_places, load
 from swathpack.tools.errors import UserError
+from swathpack.tools.files.rasters.options import ReadOptions
 
 
 def cube(path: Path, bands: tuple[str, ...] = BANDS, side: int = 40, seed: int = 0) -> Path:
@@ -68,3 +69,17 @@ def test_too_little_data_is_refused(tmp_path: Path) -> None:
     cube(tmp_path / "tiny.npz", side=8)
     with pytest.raises(UserError, match="no tile with enough valid pixels"):
         load(tmp_path, 1, 1)
+
+
+def test_reflectance_has_a_scale(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        np.savez(tmp_path / f"{name}.npz", data=values(32, 32, 1).astype(np.float32) / 10000, bands=np.array(BANDS))
+    with pytest.raises(UserError, match="give --scale 10000"):
+        load(tmp_path, 1, 1)
+    (tile,) = load(tmp_path, 1, 1, options=ReadOptions(scale=10000)).judging
+    np.testing.assert_array_equal(tile.data, values(32, 32, 1)[0])
+
+
+def test_a_file_is_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"only\.npz: expected a folder, found a file"):
+        load(cube(tmp_path / "only.npz"), 1, 1)

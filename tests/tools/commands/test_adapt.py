@@ -14,6 +14,7 @@ from swathpack.edge.bands import BANDS
 from swathpack.edge.codec.model import DEFAULT_DIRECTORY, EdgeModel, ModelError
 from swathpack.tools.commands import adapt
 from swathpack.tools.errors import UserError
+from swathpack.tools.files.rasters.options import reading_options
 from swathpack.tools.files.synthetic_scene import synthetic_series
 from tests.codec_models import shipped
 
@@ -41,6 +42,14 @@ def test_last_dates_are_held_out(folder: Path) -> None:
     cubes = pytest.importorskip("torch") and adapt.training_cubes([place])
     assert cubes[0].data.shape == (3, 12, 64, 64)
     np.testing.assert_array_equal(cubes[0].data[2], place.frames[2].data)
+
+
+def test_reflectance_and_bands_without_names_are_read_as_compress_reads_them(tmp_path: Path) -> None:
+    data = synthetic_series(2, 64, seed=1)[0].frames[0].data[:3]
+    np.savez(tmp_path / "place.npz", data=data[None].astype(np.float32) / 10000, bands=["1", "2", "3"])
+    args = arguments(tmp_path, "-o", "m", "--scale", "10000", "--wavelengths", "443,490,560")
+    (place,) = adapt.load_places(tmp_path, reading_options(args), 0.0)
+    np.testing.assert_array_equal(place.frames[0].data[:3], data)
 
 
 def test_only_held_out_dates_are_judged(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

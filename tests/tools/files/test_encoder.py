@@ -6,12 +6,14 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from swathpack.edge.bands import BANDS
 from swathpack.edge.codec.latents import LAYERS
 from swathpack.edge.codec.model import EdgeModel
 from swathpack.edge.codec.plain import PlainError
@@ -203,8 +205,13 @@ def test_the_likest_date_is_the_first_context() -> None:
 
 
 def test_frames_that_differ_are_refused() -> None:
-    with pytest.raises(UserError, match=r"frame 1: expected shape \(12, 64, 64\)"):
+    with pytest.raises(UserError, match="frame 1.*: expected 64 x 64 pixels as in frame 0.*, found 64 x 80"):
         encoder([*series(64, 64), *series(64, 80)])
+    other = replace(series(64, 64)[0].select(BANDS[:3]), time="2024-01-05")
+    with pytest.raises(
+        UserError, match=r"frame 1 \(2024-01-05\): expected the bands B01, .*, found B01, B02, B03; give"
+    ):
+        encoder([*series(64, 64), other])
     with pytest.raises(UserError, match="no frames"):
         encoder([])
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from swathpack.tools.errors import REFUSED, RefusedError, UserError
+from swathpack.tools.errors import REFUSED, RefusedError, UsageError, UserError
 from swathpack.tools.files.outputs import Output, check_output, write_text
 
 
@@ -37,6 +37,13 @@ def test_an_input_is_never_the_output(original: Path, tmp_path: Path, monkeypatc
     with pytest.raises(RefusedError, match="folder of the input"):
         check_output(tmp_path, [original], force=True)
     assert RefusedError("").exit_code == REFUSED
+
+
+def test_the_standard_output_is_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="-: expected a file's name"):
+        Output(Path("-"))
+    assert not names(tmp_path)
 
 
 def test_a_file_of_a_folder_is_no_way_to_an_input(original: Path, tmp_path: Path) -> None:
@@ -104,6 +111,19 @@ def test_what_exists_needs_force(tmp_path: Path) -> None:
         check_output(tmp_path / "dangling")
     (tmp_path / "empty").mkdir()
     check_output(tmp_path / "empty")
+
+
+def test_what_came_while_a_run_lasted_needs_force_too(tmp_path: Path) -> None:
+    for force, kept in ((False, b"theirs"), (True, b"ours")):
+        target = tmp_path / f"out-{force}"
+        try:
+            with Output(target, force=force) as place:
+                place.write_bytes(b"ours")
+                target.write_bytes(b"theirs")
+        except RefusedError as error:
+            assert not force and "exists" in str(error)
+        assert target.read_bytes() == kept
+    assert names(tmp_path) == ["out-False", "out-True"]
 
 
 def test_a_link_stays_a_link(tmp_path: Path) -> None:

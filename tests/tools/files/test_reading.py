@@ -39,6 +39,14 @@ def test_what_is_no_run_is_refused_and_never_all_dates(stream: Path, text: str) 
         dates(stream, text)
 
 
+@pytest.mark.parametrize("option", ["bands", "dates"])
+@pytest.mark.parametrize("text", ["", ",", " , "])
+def test_nothing_between_commas_is_never_all(stream: Path, option: str, text: str) -> None:
+    words = dict.fromkeys(("window", "bbox", "bands", "dates", "preview")) | {"input": stream, option: text}
+    with pytest.raises(UsageError, match=f"--{option}: expected at least one between commas, found '{text}'"):
+        Reading.of(argparse.Namespace(**words))
+
+
 @pytest.mark.parametrize("text", ["5", "0-5", "0-99999999999999", "99999999999990-99999999999999", "1,1"])
 def test_dates_that_are_not_there_take_no_memory(stream: Path, text: str) -> None:
     with pytest.raises(UserError, match="expected different numbers of 0 to 4"):

@@ -13,7 +13,7 @@ from swathpack.tools.files.outputs import Output
 from swathpack.tools.files.rasters import netcdf, zarr
 from swathpack.tools.files.rasters.cog import make_cog
 from swathpack.tools.files.rasters.cube import UnlikeError
-from swathpack.tools.files.rasters.files import read_files
+from swathpack.tools.files.rasters.files import check_regular, read_files
 from swathpack.tools.files.rasters.geotiff import find_geotiffs, write_geotiffs
 from swathpack.tools.files.rasters.npz import read_npz, write_npz
 from swathpack.tools.files.rasters.options import ReadOptions, options_of
@@ -40,6 +40,8 @@ def read_series(
     missing = [str(p) for p in paths if not p.exists()]
     if missing:
         raise UserError(f"no such file: {', '.join(missing)}")
+    for path in paths:
+        check_regular(path)
     if len(paths) == 1 and paths[0].suffix.lower() == ".npz":
         return read_npz(paths[0], chosen)
     cubes = [p.name for p in paths if p.suffix.lower() == ".npz"]

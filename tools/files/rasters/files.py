@@ -122,6 +122,7 @@ def expanded(paths: Sequence[Path]) -> tuple[list[Path], list[safe.SafeProduct]]
         if real in seen:
             raise UserError(f"{path} is given twice" + ("" if seen[real] == path else f", as {seen[real]} too"))
         seen[real] = path
+        check_regular(path)
         if safe.is_product(path):
             for product in safe.products(path):
                 if named.setdefault(product.name, path) != path:
@@ -130,6 +131,12 @@ def expanded(paths: Sequence[Path]) -> tuple[list[Path], list[safe.SafeProduct]]
         else:
             files.append(path)
     return files, products
+
+
+def check_regular(path: Path) -> None:
+    """Refuse what cannot be read at any place, and would be waited for without end. Raises UserError."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise UserError(f"{path}: expected a file, found a device, a pipe or a socket")
 
 
 def _inside(path: Path) -> list[Path]:
@@ -142,6 +149,11 @@ def _inside(path: Path) -> list[Path]:
             return found
     kinds = ", ".join(readers.SUFFIXES)
     raise UserError(f"{path}: expected rasters ({kinds}) or Sentinel-2 products in the folder, found none")
+
+
+def holds_rasters(folder: Path) -> bool:
+    """Whether rasters or products lie in a folder itself."""
+    return any(_wanted(p) for p in folder.iterdir())
 
 
 def _wanted(path: Path) -> bool:

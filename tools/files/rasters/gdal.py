@@ -75,7 +75,9 @@ def describe(member: Member) -> RasterFacts:
     light = _light(member)
     with _opened(member) as dataset:
         if dataset.count == 0:
-            raise UserError(f"{member.path}: holds no bands of its own; name one of its parts instead")
+            raise UserError(
+                f"{member.path}: holds no bands of its own but parts that do: gdal_translate makes GeoTIFFs of them"
+            )
         found = _facts(member, dataset)
     return replace(found, **_of_tiff(light, found)) if light else found
 

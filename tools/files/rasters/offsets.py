@@ -31,17 +31,25 @@ def absorbed(frames: Sequence[Frame], told: Sequence[bool | None]) -> tuple[list
     """
     if frames[0].radiometry.gain != 1:
         return list(frames), []  # not Sentinel-2's numbers
-    decided, notes = decide([_darkest(f) for f in frames], told, [f.time for f in frames])
+    decided, notes = decide([_darkest(f) for f in frames], told, [f.time for f in frames], [f.bands for f in frames])
     return [replace(f, boa_offset=d) for f, d in zip(frames, decided)], notes
 
 
 def decide(
-    darkest: Sequence[NDArray[np.float64]], told: Sequence[bool | None], times: Sequence[str | None]
+    darkest: Sequence[NDArray[np.float64]],
+    told: Sequence[bool | None],
+    times: Sequence[str | None],
+    bands: Sequence[tuple[str, ...]],
 ) -> tuple[list[bool], list[str]]:
-    """Which dates carry the offset, by their darkest pixels (`darkest_of`) and metadata, and what was decided."""
-    seen = shifted(darkest)
-    if True not in seen:
-        seen = _alike(seen, told, darkest)
+    """Which dates carry the offset, by their darkest pixels (`darkest_of`) and metadata, and what was decided.
+
+    Only dates of the same bands are compared with each other.
+    """
+    seen: list[bool | None] = [None] * len(darkest)
+    for own in dict.fromkeys(bands):
+        index = [i for i, b in enumerate(bands) if b == own]
+        for i, judged in zip(index, _seen([darkest[i] for i in index], [told[i] for i in index])):
+            seen[i] = judged
     decided = [_decided(s, t) for s, t in zip(seen, told)]
     notes = []
     if any(decided) and not all(decided):
@@ -55,6 +63,12 @@ def decide(
     if wrong:
         notes.append(f"metadata says otherwise of {_listed(wrong)}: the pixels are believed")
     return decided, notes
+
+
+def _seen(darkest: Sequence[NDArray[np.float64]], told: Sequence[bool | None]) -> list[bool | None]:
+    """What pixels tell of dates of the same bands, and metadata of those that lie together; None: nothing."""
+    seen = shifted(darkest)
+    return seen if True in seen else _alike(seen, told, darkest)
 
 
 def _listed(dates: Sequence[str]) -> str:

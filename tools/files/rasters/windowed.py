@@ -23,7 +23,7 @@ from swathpack.tools.files.rasters.assemble import alike, odd_of
 from swathpack.tools.files.rasters.files import dates_of, unique_names
 from swathpack.tools.files.rasters.options import ReadOptions
 from swathpack.tools.files.rasters.row_files import RowFiles
-from swathpack.tools.files.rasters.scene import Plane, build_frame
+from swathpack.tools.files.rasters.scene import Plane, Scene, build_frame
 from swathpack.tools.files.rasters.series import Series
 from swathpack.tools.files.rasters.survey import HALO, Survey, inside_of
 from swathpack.tools.files.rasters.values import radiometry_of
@@ -65,19 +65,20 @@ def read_windowed(
         survey.run(size, step)
     scenes = [s.summary() for s in surveys]
     radiometry, told = radiometry_of(scenes, options.scale)
-    carried, more = _offsets(surveys, radiometry)
+    carried, more = _offsets(surveys, scenes, radiometry)
     held = RowsHeld()
     frames = [RowFrame(s, radiometry, own, held) for s, own in zip(surveys, carried)]
     return dates.series(frames, [s.described() for s in surveys], scenes[0].bands, [*told, *odd_of(scenes), *more])
 
 
-def _offsets(surveys: Sequence[Survey], radiometry: Radiometry) -> tuple[list[bool], list[str]]:
-    """See `offsets.absorbed`."""
-    scenes = [s.files.scene for s in surveys]
+def _offsets(
+    surveys: Sequence[Survey], scenes: Sequence[Scene], radiometry: Radiometry
+) -> tuple[list[bool], list[str]]:
+    """See `offsets.absorbed`; scenes: with the bands that were picked."""
     if radiometry.gain != 1:
         return [bool(s.offset) for s in scenes], []
     darkest = [s.darkest(radiometry) for s in surveys]
-    return offsets.decide(darkest, [s.offset for s in scenes], [s.time for s in scenes])
+    return offsets.decide(darkest, [s.offset for s in scenes], [s.time for s in scenes], [s.bands for s in scenes])
 
 
 class RowsHeld:

@@ -73,6 +73,32 @@ def test_haze_in_the_visible_is_no_offset() -> None:
     assert not any(f.boa_offset for f in found)
 
 
+def test_dates_of_other_bands_are_no_measure() -> None:
+    """Bright bands of one date are no offset over dark ones of another; dates of the same bands still tell."""
+    data = cube((3,), dates=4)
+    dark, bright = BANDS[:4], BANDS[6:10]
+    data[:, 6:10] = data[:, :4] + 1000
+    mixed = [Frame(data[t, :4] if t in (0, 3) else data[t, 6:10], dark if t in (0, 3) else bright) for t in range(4)]
+    assert [f.boa_offset for f in absorbed(mixed, [None] * 4)[0]] == [False, False, False, True]
+    few = [Frame(data[0, :4], dark), Frame(data[1, :3], BANDS[:3])]
+    assert [f.boa_offset for f in absorbed(few, [False, True])[0]] == [False, True]
+
+
+@pytest.mark.parametrize("options", [[], ["--keep-going"]])  # read whole, and by rows
+def test_dates_with_other_bands_are_named(
+    tmp_path: Path, options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("tifffile")
+    write_tiff(tmp_path / "a_20230101.tif", image(bands=3), ("B02", "B03", "B04"), tags=geo())
+    write_tiff(tmp_path / "a_20230201.tif", image(bands=4), ("B02", "B03", "B04", "B08"), tags=geo())
+    assert main(["compress", str(tmp_path), "-o", str(tmp_path / "a.swp"), *options]) == 1
+    said = capsys.readouterr().err
+    assert (
+        "frame 1 (20230201): expected the bands B02, B03, B04 as in frame 0 (20230101), found B02, B03, B04, B08"
+        in said
+    )
+
+
 def test_few_bands_or_pixels_do_not_tell() -> None:
     assert shifted([np.array([100.0]), np.array([1100.0])]) == [None, None]
     assert shifted([np.array([100.0, 150.0, 120.0])]) == [None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import fields, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from swathpack.tools.files.rasters import Georeference, ReadOptions, read_series
 from swathpack.tools.files.rasters.geokeys import georeference_of, tags_of
 from swathpack.tools.files.rasters.readers import describe
 from swathpack.tools.files.rasters.trees import Member
+from swathpack.tools.files.rasters.windowed import read_windowed
 from tests.tools.files.rasters.made import CORNER, have_rasterio, image, write_jp2, write_tiff
 
 tifffile = pytest.importorskip("tifffile")
@@ -246,6 +248,16 @@ def test_a_file_given_twice_is_named(tmp_path: Path) -> None:
         (tmp_path / "x").mkdir(exist_ok=True)
         with pytest.raises(UserError, match="given twice"):
             read_series(paths)
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.npz"])
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+    for source in [tmp_path / name] + ([tmp_path] if name == "a.tif" else []):
+        with pytest.raises(UserError, match=f"{name}: expected a file, found a device, a pipe or a socket"):
+            read_series(source)
+        with pytest.raises(UserError, match=name):
+            read_windowed([source], ReadOptions(), 0) or read_series(source)
 
 
 def test_two_files_with_one_band_of_one_date_are_named(tmp_path: Path) -> None:
