@@ -23,7 +23,8 @@ from swathpack.tools.bench.peers.video import X265, SvtAv1
 from swathpack.tools.bench.peers.vvc import Vvc, vvc_runs
 from swathpack.tools.errors import UserError
 
-LEVELS = np.arange(30.0, 96.0, 2.0)  # OpenJPEG's quality, dB against 65,535
+LEVELS = np.arange(30.0, 128.0, 2.0)  # OpenJPEG's quality, dB against 65,535
+LEAST_STEP = -9  # thirds of an octave: an eighth of a count, so that rounding a KLT's planes holds no peer back
 HIGHEST = 3.6  # bits a pixel and band, beyond which curves are not followed
 DISTANCES = (25.0, 15.0, 8.0, 4.0, 2.0, 1.0, 0.5, 0.25, 0.12, 0.06, 0.03, 0.015)
 Points = list[tuple[float, float]]
@@ -75,7 +76,7 @@ def jpeg2000(scene: Scene, klt: bool) -> Points:
     count = len(scene.data)
     transform = scene.own_klt() if klt else Klt(np.eye(count), np.rint(scene.filled.mean((1, 2)).astype(np.float64)))
     planes = transform.forward(scene.filled.astype(np.float64))
-    scale = PlaneRange.fitting(planes[None], 16) if klt else PlaneRange(0, -4096, 16)
+    scale = PlaneRange.fitting(planes[None], 16, LEAST_STEP) if klt else PlaneRange(0, -4096, 16)
     image = np.ascontiguousarray(scale.quantise(planes))
     options: dict[str, Any] = {"codecformat": "j2k", "mct": False, "reversible": False, "resolutions": 6}
     points: Points = []

@@ -40,6 +40,14 @@ def test_jpeg2000_follows_the_scene(bands):
     assert fine < coarse < scene(bands).data.std() / 3
 
 
+def test_rounding_a_klt_holds_jpeg2000_back_nowhere():
+    """Of a dark image of 8 bits: in whole counts the planes alone were off by more than that, and the ladder ended at 0.3 bits."""
+    pytest.importorskip("imagecodecs")
+    dark = scene()
+    points = jpeg2000(Scene("dark", dark.data // 100, dark.valid, None), klt=True)
+    assert points[-1][0] > 3.0 and points[-1][1] < 0.25
+
+
 def test_a_curve_is_the_lower_envelope():
     assert envelope([(2.0, 5.0), (1.0, 6.0), (1.5, 7.0), (3.0, 5.0)]) == [(1.0, 6.0), (2.0, 5.0)]
 
