@@ -104,8 +104,8 @@ def place_frames(
     kept: Callable[[Kept], None] = lambda _: None,
     restorer: Restorer | None = None,
 ) -> FrameStore:
-    """Frames of a place that are one series, by time; what did not come is nodata. Where the tiles say what they are, and no latents may come beside
-    them, they have the sensor's own bands, counts and size (`swathpack.tools.ground.layout`).
+    """Frames of a place that are one series, by time; what did not come is nodata. Where the tiles say what they are, and no latents
+    may come beside them, they have the sensor's own bands, counts and size (`swathpack.tools.ground.layout`).
 
     Elsewhere they have twelve bands of DN and whole blocks of 16 pixels: layers that a latent lacks are filled with what the
     model expects, and the last rows and columns may be mirror images of the border, for the ground knows a latent and not
