@@ -6,7 +6,7 @@
 
 Prints one line per pass: packets, what was lost or damaged, tile-frames that grew; and how many reports were
 written. Exit code 3 when packets were lost, damaged or forged and could not be restored, and with --images when pixels of a date
-lack, which are nodata then, or a place is too large; a file without any packet is refused.
+lack, which are nodata then, or a place is too large; a file without any packet, whole or damaged, is refused.
 """
 
 from __future__ import annotations
@@ -170,8 +170,9 @@ def _check_files(args: argparse.Namespace) -> None:
         if path.is_dir() or path.stat().st_size == 0:
             raise UserError(instead(path, "packets of a pass"))
         if _first_packet(path, args.max_packet) is None:
-            raise UserError(instead(path, "packets of a pass"))
-        if _first_packet(path, args.max_packet, keys, args.signed) is None:
+            if not _damaged(path, args.max_packet):
+                raise UserError(instead(path, "packets of a pass"))
+        elif _first_packet(path, args.max_packet, keys, args.signed) is None:
             raise UserError(f"{path}: expected packets signed by a key of {args.key_file}, found none")
 
 
@@ -224,6 +225,16 @@ def _identity(path: Path, receiver: GroundReceiver) -> tuple[int, int | None]:
         return receiver.identity
     found = re.search(r"(\d+)", path.stem)
     return (int(found[1]) if found else 0), None
+
+
+def _damaged(path: Path, max_packet: int) -> bool:
+    """Whether damaged packets are in a file that has none that is whole: a pass all the same, which holds up no other."""
+    deframer = Deframer(max_packet)
+    with open(path, "rb") as file:
+        while chunk := file.read(_CHUNK):
+            deframer.feed(chunk)
+    deframer.flush()
+    return deframer.counts.damaged > 0
 
 
 def _first_packet(path: Path, max_packet: int, keys: Keys = None, signed: bool = False) -> SpacePacket | None:
