@@ -25,11 +25,11 @@ from swathpack.edge.downlink.ballast import Ballast, make_way
 from swathpack.edge.downlink.confirm import Confirmation
 from swathpack.edge.downlink.context_policy import ContextChooser
 from swathpack.edge.downlink.link_record import LinkRecord
-from swathpack.edge.downlink.queue import DownlinkQueue
+from swathpack.edge.downlink.queue import NUMBERS_PER_BOOT, DownlinkQueue
 from swathpack.edge.downlink.schema import QueueCorruptError
 from swathpack.edge.downlink.spool import Spool
 from swathpack.edge.events import EventLog
-from swathpack.edge.health.boots import Boot, begin_store, next_boot
+from swathpack.edge.health.boots import MAX_BOOTS, Boot, begin_store, next_boot, raise_count
 from swathpack.edge.health.jsonl import JsonLines
 from swathpack.edge.health.telemetry import Telemetry
 from swathpack.edge.packets.link_keys import LinkKey
@@ -160,6 +160,11 @@ def _open_queue(path: Path, clock: Clock, boot: Boot, log: EventLog) -> tuple[Do
         boot = begin_store(boots, boot) if boot.boots > 1 else boot
         queue = _queue(path, clock, boot)
         _suspect(path).unlink(missing_ok=True)
+    last = queue.tiles.newest() // NUMBERS_PER_BOOT
+    if boot.boots <= last < MAX_BOOTS:  # the count began anew below numbers that are still in use
+        queue.close()
+        boot = raise_count(boots, boot, last + 1)
+        queue = _queue(path, clock, boot)
     if queue.file.meta("store", -1) != boot.store:
         # Numbers of another life mean nothing to the ground: what was sent under them goes down again.
         queue.tiles.lose_everything()
