@@ -2,8 +2,26 @@
 
 import pytest
 
+from swathpack.edge.__main__ import main
 from swathpack.edge.downlink.queue import NUMBERS_PER_BOOT
 from swathpack.hil_tests.simulation.flight import Flight, Station
+
+QUICK = """
+[source]
+settle_s = 0.0
+[uplink]
+insecure = true
+[passes]
+bytes = 1000
+every_s = 1000.0
+[context]
+slots = 1024
+[coding]
+mode = "transform"
+[limits]
+min_free_mb = 0
+ballast_mb = 0
+"""
 
 
 @pytest.mark.parametrize("damage", [b"", b"\xff" * 5000, None])
@@ -32,3 +50,14 @@ def test_a_lost_boot_count_gives_no_number_that_is_still_in_the_queue(tmp_path, 
     station = Station(tmp_path, flight)
     station.hear(1, flight.contact(1, 1_000_000))
     assert len(station.store.tile_frames()) == 4
+
+
+def test_what_is_found_damaged_at_the_start_is_printed(tmp_path, capsys):
+    """It stood in the log of events alone: whoever prints them was told only when all was open."""
+    (tmp_path / "mission.toml").write_text(QUICK)
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state/queue").write_bytes(b"no database" * 999)
+    (tmp_path / "state/link").write_bytes(b"\xff" * 5000)
+    assert main(["--config", str(tmp_path / "mission.toml"), "--once"]) == 0
+    said = capsys.readouterr().err
+    assert "critical: queue: file is not a database" in said and "error: link: both copies damaged" in said
