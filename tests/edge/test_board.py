@@ -61,3 +61,10 @@ def test_what_is_found_damaged_at_the_start_is_printed(tmp_path, capsys):
     assert main(["--config", str(tmp_path / "mission.toml"), "--once"]) == 0
     said = capsys.readouterr().err
     assert "critical: queue: file is not a database" in said and "error: link: both copies damaged" in said
+
+
+def test_a_queue_that_cannot_be_used_is_named(tmp_path, capsys):
+    (tmp_path / "mission.toml").write_text(QUICK)
+    (tmp_path / "state/queue").mkdir(parents=True)
+    assert main(["--config", str(tmp_path / "mission.toml"), "--once"]) == 1
+    assert f"swathpack: {tmp_path}/state/queue: unable to open database file\n" in capsys.readouterr().err

@@ -117,6 +117,8 @@ def test_what_is_no_cube_is_refused_once_and_stays(tmp_path):
     for name in ("scene.tif", "notes", "b.npz.part", ".hidden", "c.tmp"):
         (tmp_path / name).write_bytes(b"x")
     (tmp_path / "S2A_MSIL2A_20230101T101411.SAFE" / "GRANULE").mkdir(parents=True)
+    (tmp_path / "gone.npz").symlink_to(tmp_path / "nowhere")
+    os.mkfifo(tmp_path / "pipe.swf")
     source = FolderSource(tmp_path, ManualClock(), settle_s=0)
     found = drain(source)
     refused = {o.name: o.refused for o in found if o.acquisition is None}
@@ -124,7 +126,10 @@ def test_what_is_no_cube_is_refused_once_and_stays(tmp_path):
         "scene.tif": "expected .npz or .swf, found a file .tif: it stays where it is",
         "notes": "expected .npz or .swf, found a file without suffix: it stays where it is",
         "S2A_MSIL2A_20230101T101411.SAFE": "expected .npz or .swf, found a folder: it stays where it is",
-    }
+    } | dict.fromkeys(
+        ("gone.npz", "pipe.swf"),
+        "expected .npz or .swf, found no plain file (a pipe, a link to nothing): it stays where it is",
+    )
     assert len(found) > len(refused) and drain(source) == []
     assert (tmp_path / "scene.tif").is_file() and (tmp_path / "done" / "a.npz").is_file()
     for i in range(MAX_TOLD + 10):
