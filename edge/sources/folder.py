@@ -145,7 +145,9 @@ class FolderSource:
         try:
             replace_durably(path, self._folder / where / path.name)
         except OSError as error:
-            raise SourceError(f"{path}: {error.strerror}") from error
+            if os.path.lexists(path):
+                raise SourceError(f"{path}: {error.strerror}") from error
+            # Somebody took it away, and may bring another of its name.
         self._taken.discard(path)
 
 

@@ -22,8 +22,9 @@ from swathpack.edge.codec.model import DEFAULT_DIRECTORY, EdgeModel, ModelError
 from swathpack.edge.codec.pixels import MAX_FLIGHT_TILE
 from swathpack.edge.packets.deframer import Deframer
 from swathpack.edge.packets.link_keys import UNSIGNED, LinkKey, LinkKeyError, choose_key, read_link_keys
+from swathpack.edge.packets.pieces import SMALLEST_PACKET
 from swathpack.edge.packets.security import ForgedPacketError, opened
-from swathpack.edge.packets.space_packet import SpacePacket
+from swathpack.edge.packets.space_packet import MAX_PACKET_BYTES, SpacePacket
 from swathpack.edge.spoken import reason
 from swathpack.edge.stream.header import TILE_STEP
 from swathpack.tools.errors import DONE, PARTLY, UsageError, UserError
@@ -102,7 +103,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--insecure", action="store_true", help="reports that nobody signs, for a mission with insecure = true"
     )
     parser.add_argument("--model", type=Path, help="model directory (default: the shipped one)")
-    parser.add_argument("--max-packet", type=int, default=65542, help="largest packet in bytes")
+    parser.add_argument("--max-packet", type=int, default=MAX_PACKET_BYTES, help="largest packet in bytes")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -113,6 +114,9 @@ def run(args: argparse.Namespace) -> int:
         expect(args, "with --images only", "tile", synthesis=SYNTHESES[0], max_pixels=MAX_PIXELS)
     if args.key_file is None:
         expect(args, "with --key-file only", "key_slot")
+    if not SMALLEST_PACKET <= args.max_packet <= MAX_PACKET_BYTES:
+        found = args.max_packet
+        raise UsageError(f"--max-packet: expected {SMALLEST_PACKET} to {MAX_PACKET_BYTES}, found {found}")
     if not 1 <= args.epoch < 1 << 32:
         raise UsageError(f"--epoch: expected 1 to {(1 << 32) - 1}, found {args.epoch}")
     try:
@@ -160,6 +164,8 @@ def _check_files(args: argparse.Namespace) -> None:
     keys = _packet_keys(args)
     inputs = [*args.passes, *filter(None, (args.key_file, args.model))]
     check_output(args.store, inputs, force=True)
+    if (args.passes or args.drop) and not args.store.parent.is_dir():
+        raise UserError(f"cannot write {args.store}: no such folder: {args.store.parent}")
     if args.store.is_file() and args.store.stat().st_size:
         with open(args.store, "rb") as file:
             if file.read(len(_SQLITE)) != _SQLITE:

@@ -137,6 +137,24 @@ def test_what_is_no_cube_is_refused_once_and_stays(tmp_path):
     assert len(drain(source)) == MAX_TOLD - len(refused)
 
 
+@pytest.mark.parametrize("when", ["before it is read", "before it is put away"])
+def test_a_file_that_vanishes_costs_itself_and_its_name_is_free_again(tmp_path, monkeypatch, when):
+    path, source = tmp_path / "a.npz", FolderSource(tmp_path, ManualClock(), settle_s=0)
+    cube(path)
+    with monkeypatch.context() as patch:
+        if when == "before it is read":
+            path.unlink()
+            patch.setattr(FolderSource, "_settled", lambda self: path)
+        offer = source.poll()
+        assert (offer.acquisition is None) == (when == "before it is read")
+        path.unlink(missing_ok=True)
+        while offer is not None:
+            source.done(offer)
+            offer = source.poll() if when == "before it is put away" else None
+    cube(path)
+    assert any(found.acquisition is not None for found in drain(source)), "a new file of that name"
+
+
 def test_an_offer_not_done_is_offered_again_after_a_restart(tmp_path):
     clock = ManualClock()
     cube(tmp_path / "site.npz")

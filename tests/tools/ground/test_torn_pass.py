@@ -53,3 +53,19 @@ def test_a_file_without_a_head_of_a_packet_is_refused_before_any_pass_is_taken(
     assert main(["receive", str(good), str(bad), "--store", str(tmp_path / "ground.db")]) == 1
     assert "pass-000002.bin: expected packets of a pass, found something else" in capsys.readouterr().err
     assert not (tmp_path / "ground.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["--max-packet", "-5"], 2, "--max-packet: expected 40 to 65542, found -5"),
+        (["--max-packet", "70000"], 2, "--max-packet: expected 40 to 65542, found 70000"),
+        (["--store", "none/ground.db"], 1, "cannot write none/ground.db: no such folder: none"),
+    ],
+)
+def test_what_no_pass_could_be_received_with(tmp_path: Path, capsys, monkeypatch, words, code, said) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("pass-000001.bin").write_bytes(packet(0, 1))
+    store = [] if "--store" in words else ["--store", "ground.db"]
+    assert main(["receive", "pass-000001.bin", *store, *words]) == code
+    assert said in capsys.readouterr().err and [path.name for path in tmp_path.iterdir()] == ["pass-000001.bin"]
