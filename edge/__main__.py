@@ -80,8 +80,7 @@ def open_model(mission: Mission) -> EdgeModel:
 
 
 def _fly(mission: Mission, model: EdgeModel, once: bool, began: float) -> int:
-    board = open_board(mission, SystemClock(), model.digest)
-    board.log.add_sink(_tell_event)
+    board = open_board(mission, SystemClock(), model.digest, _tell_event)
     loop = _assemble(board, model, once, began)
     try:
         if once:

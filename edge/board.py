@@ -12,7 +12,7 @@ state/ballast    space let go when the disk is full
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,11 +25,11 @@ from swathpack.edge.downlink.ballast import Ballast, make_way
 from swathpack.edge.downlink.confirm import Confirmation
 from swathpack.edge.downlink.context_policy import ContextChooser
 from swathpack.edge.downlink.link_record import LinkRecord
-from swathpack.edge.downlink.queue import DownlinkQueue
+from swathpack.edge.downlink.queue import NUMBERS_PER_BOOT, DownlinkQueue
 from swathpack.edge.downlink.schema import QueueCorruptError
 from swathpack.edge.downlink.spool import Spool
-from swathpack.edge.events import EventLog
-from swathpack.edge.health.boots import Boot, begin_store, next_boot
+from swathpack.edge.events import Event, EventLog
+from swathpack.edge.health.boots import MAX_BOOTS, Boot, begin_store, next_boot, raise_count
 from swathpack.edge.health.jsonl import JsonLines
 from swathpack.edge.health.telemetry import Telemetry
 from swathpack.edge.packets.link_keys import LinkKey
@@ -83,8 +83,10 @@ class Board:
         self.lock.close()
 
 
-def open_board(mission: Mission, clock: Clock, model: bytes) -> Board:
-    """Open or make the state of a mission. model: 8 bytes naming the codec's model.
+def open_board(
+    mission: Mission, clock: Clock, model: bytes, tell: Callable[[Event], None] = lambda event: None
+) -> Board:
+    """Open or make the state of a mission. model: 8 bytes naming the codec's model. tell: hears every event, those of the opening too.
 
     A damaged queue is moved aside and begun anew: its frames are still in the spool. Raises StorageError (another process
     has the state open, too), QueueError, MemoryLimitError.
@@ -95,14 +97,15 @@ def open_board(mission: Mission, clock: Clock, model: bytes) -> Board:
         raise StorageError(f"{mission.state}: {error.strerror}") from error
     lock = FileLock(mission.state / "lock", mission.state, "one runtime per state")
     try:
-        return _open_parts(mission, clock, model, lock)
+        return _open_parts(mission, clock, model, lock, tell)
     except BaseException:
         lock.close()
         raise
 
 
-def _open_parts(mission: Mission, clock: Clock, model: bytes, lock: FileLock) -> Board:
+def _open_parts(mission: Mission, clock: Clock, model: bytes, lock: FileLock, tell: Callable[[Event], None]) -> Board:
     log, telemetry, limits = EventLog(clock), Telemetry(clock), mission.limits
+    log.add_sink(tell)
     make_way(mission.state / "ballast", limits.ballast_mb << 20)
     samples = _open_logs(mission.state / "log", log)
     boot = next_boot(mission.state / "boots")
@@ -160,6 +163,11 @@ def _open_queue(path: Path, clock: Clock, boot: Boot, log: EventLog) -> tuple[Do
         boot = begin_store(boots, boot) if boot.boots > 1 else boot
         queue = _queue(path, clock, boot)
         _suspect(path).unlink(missing_ok=True)
+    last = queue.tiles.newest() // NUMBERS_PER_BOOT
+    if boot.boots <= last < MAX_BOOTS:  # the count began anew below numbers that are still in use
+        queue.close()
+        boot = raise_count(boots, boot, last + 1)
+        queue = _queue(path, clock, boot)
     if queue.file.meta("store", -1) != boot.store:
         # Numbers of another life mean nothing to the ground: what was sent under them goes down again.
         queue.tiles.lose_everything()

@@ -39,6 +39,8 @@ from swathpack.edge.toml_lite import TomlError, loads
 
 VERSION = 1
 _PROFILE_TOLERANCE = 0.005
+MAX_ID = (1 << 31) - 1  # packets count passes modulo 2^32, and the passes of later plans go on behind these
+MAX_BYTES = (1 << 40) - 1
 _PASS_KEYS = {
     "id",
     "satellite",
@@ -61,7 +63,9 @@ class BudgetError(ValueError):
 
 @dataclass(frozen=True)
 class Pass:
-    """One ground contact. Times are seconds since 1970-01-01 UTC, sizes bytes, rates bytes per second."""
+    """One ground contact. Times are seconds since 1970-01-01 UTC, sizes bytes, rates bytes per second. In a file ids are below 2^31,
+    bytes below 2^40.
+    """
 
     id: int
     satellite: str
@@ -210,8 +214,8 @@ def _parse_pass(row: dict[str, Any], at: int) -> Pass:
     if unknown or missing:
         raise BudgetError(f"{where}: missing keys {missing}, unknown keys {unknown}")
     contact = Pass(
-        id=_integer(row, "id", where),
-        bytes=_integer(row, "bytes", where),
+        id=_integer(row, "id", where, most=MAX_ID),
+        bytes=_integer(row, "bytes", where, most=MAX_BYTES),
         satellite=_text(row, "satellite", where),
         station=_text(row, "station", where),
         start_s=_time(row, "start", where),
@@ -272,10 +276,12 @@ def _text(row: dict[str, Any], key: str, where: str) -> str:
     return value
 
 
-def _integer(row: dict[str, Any], key: str, where: str, default: int | None = None) -> int:
+def _integer(row: dict[str, Any], key: str, where: str, default: int | None = None, most: int | None = None) -> int:
     value = row.get(key, default)
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise BudgetError(f"{where}: expected a whole number >= 0 for {key}, found {value!r}")
+    if most is not None and value > most:
+        raise BudgetError(f"{where}: expected at most {most} for {key}, found {value}")
     return value
 
 

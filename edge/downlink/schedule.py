@@ -16,7 +16,7 @@ from swathpack.edge.downlink.budget import Budget
 @dataclass(frozen=True)
 class Contact:
     """A pass that is on now. due_bytes: how much the radio can have taken by now; equal to the budget
-    unpaced.
+    unpaced. The next packet leaves when the radio can be done with those before it.
     """
 
     number: int

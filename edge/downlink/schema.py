@@ -82,6 +82,15 @@ def connect(path: Path) -> sqlite3.Connection:
 
     WAL with synchronous=FULL: a commit that returned survives loss of power.
     """
+    try:
+        return _opened(path)
+    except (QueueCorruptError, QueueFullError):
+        raise
+    except QueueError as error:  # it cannot be used as it is, which ends the start: then the message names the file
+        raise QueueError(f"{path}: {error}") from error
+
+
+def _opened(path: Path) -> sqlite3.Connection:
     with translated():
         connection = sqlite3.connect(path, timeout=10.0, isolation_level=None, check_same_thread=False)
         try:

@@ -59,10 +59,20 @@ def next_boot(path: Path) -> Boot:
 
 def begin_store(path: Path, boot: Boot) -> Boot:
     """Give this start's segment numbers a new life: reports on those before mean nothing any more. Raises StorageError."""
-    boot = Boot(boot.boots, (boot.store + 1) & 0xFFFF)
+    return _write_both(path, Boot(boot.boots, (boot.store + 1) & 0xFFFF))
+
+
+def raise_count(path: Path, boot: Boot, boots: int) -> Boot:
+    """Count this start as a later one: both copies were lost, and numbers of lower counts are still in the queue.
+    Raises StorageError.
+    """
+    return _write_both(path, Boot(boots, boot.store))
+
+
+def _write_both(path: Path, boot: Boot) -> Boot:
     file = BlockFile(path, _PLACES[1] + _SIZE)
     try:
-        for place in _PLACES:  # over both: the older copy names the life that is over
+        for place in _PLACES:  # over both: the older copy names what is over
             file.write(place, _pack(boot))
             file.sync()
     finally:

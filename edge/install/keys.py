@@ -85,22 +85,25 @@ def read_ring(folder: Path) -> KeyRing:
 
 
 def check_authority(manifest: Manifest, ring: KeyRing, known_time: float) -> None:
-    """Whether the key that signed may sign this bundle; raises Refused (`expired`, `role`, `keys`).
+    """Whether the key that signed may sign this bundle; raises Refused (`expired`, `role`, `keys`). known_time: see `check_signer`."""
+    check_signer(manifest, ring.keys[manifest.signer], known_time)
+    if manifest.keys and not _missions_left(ring, manifest.keys):
+        raise Refused("keys", f"the bundle would leave the board without a {MISSION} key")
+
+
+def check_signer(manifest: Manifest, signer: TrustedKey, known_time: float) -> None:
+    """As `check_authority`, without what only a board knows: its other keys. Raises Refused (`expired`, `role`).
 
     known_time: the latest time that the board knows of, seconds since 1970.
     """
-    signer = ring.keys[manifest.signer]
     if signer.expires and manifest.release >= signer.expires:
         last, found = _day(signer.expires - 1), _day(manifest.release)
         raise Refused("expired", f"key {signer.id} signs releases up to {last}; this one is of {found}")
     if signer.expires and known_time >= signer.expires:
         last, found = _day(signer.expires - 1), _day(known_time)
         raise Refused("expired", f"key {signer.id} was good up to {last}; here it is {found} at least")
-    changes = manifest.keys
-    if changes and signer.role != MISSION:
+    if manifest.keys and signer.role != MISSION:
         raise Refused("role", f"key {signer.id} is a {signer.role} key: only a {MISSION} key may change the keys")
-    if changes and not _missions_left(ring, changes):
-        raise Refused("keys", f"the bundle would leave the board without a {MISSION} key")
 
 
 def apply_changes(folder: Path, changes: KeyChanges) -> None:

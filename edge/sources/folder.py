@@ -3,7 +3,7 @@
 An `.npz` holds `data` (C, H, W) or (T, C, H, W), `bands`, and optionally `dates` (ISO 8601 per frame; a frame without one
 is taken to be of the time at which the file was written, which is said), `place`, `level`, `boa_offset`, `nodata`; of type
 int8 or int16, where values below 0 are data. What is done with goes to `done/`, what is refused to `refused/`, next to the
-folder's files. Anything else that lies there (rasters, products, other folders) is said once to be refused and stays where it
+folder's files. Anything else that lies there (rasters, products, other folders, pipes) is said once to be refused and stays where it
 is; names that begin with a dot or end in `.part` or `.tmp` are on their way and not looked at.
 """
 
@@ -122,9 +122,10 @@ class FolderSource:
             name, folder = entry.name, entry.is_dir()
             if name in self._told or name.startswith(".") or name.endswith(_ON_THEIR_WAY) or (folder and name in _OWN):
                 continue
-            if len(self._told) < MAX_TOLD and (folder or not name.endswith(_TAKEN)):
+            if len(self._told) < MAX_TOLD and (not name.endswith(_TAKEN) or not entry.is_file()):
                 self._told.add(name)
                 kind = "a folder" if folder else f"a file {Path(name).suffix or 'without suffix'}"
+                kind = kind if folder or entry.is_file() else "no plain file (a pipe, a link to nothing)"
                 yield Offer(name[:MAX_NAME], None, f"expected .npz or .swf, found {kind}: it stays where it is")
 
     def _open(self, path: Path) -> list[Offer]:
@@ -144,7 +145,9 @@ class FolderSource:
         try:
             replace_durably(path, self._folder / where / path.name)
         except OSError as error:
-            raise SourceError(f"{path}: {error.strerror}") from error
+            if os.path.lexists(path):
+                raise SourceError(f"{path}: {error.strerror}") from error
+            # Somebody took it away, and may bring another of its name.
         self._taken.discard(path)
 
 

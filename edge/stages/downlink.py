@@ -86,8 +86,8 @@ class Downlink:
             self._look_again = self.clock.monotonic() + REFRESH_S
             run.refresh()
             return False
-        if run.used + len(self._packet) > contact.due_bytes:
-            return False  # the radio cannot take it yet
+        if run.used > contact.due_bytes:
+            return False  # the radio is still at the packet before; waiting for room for all of this one would lose the last of a pass
         try:
             self._port.send(self._packet)
         except PortError as error:

@@ -14,6 +14,8 @@ from swathpack.edge.spoken import reason
 
 LEVEL = 12
 MAX_TAR_BYTES = 2 << 30
+_FRAME_HEAD = 18  # bytes of a frame's header, at most
+ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 
 
 class ArchiveError(Exception):
@@ -47,12 +49,17 @@ def compressed(tar: bytes) -> bytes:
 def read_tar(path: Path) -> bytes:
     """The archive in a bundle; raises ArchiveError."""
     try:
-        with path.open("rb") as source, zstandard.ZstdDecompressor().stream_reader(source) as reader:
-            data = reader.read(MAX_TAR_BYTES + 1)
+        with path.open("rb") as source:
+            size = zstandard.frame_content_size(source.read(_FRAME_HEAD))
+            source.seek(0)
+            with zstandard.ZstdDecompressor().stream_reader(source) as reader:
+                data = reader.read(MAX_TAR_BYTES + 1)
     except (OSError, zstandard.ZstdError) as error:
         raise ArchiveError(f"{path}: {reason(error, path)}") from error
     if len(data) > MAX_TAR_BYTES:
         raise ArchiveError(f"{path}: more than {MAX_TAR_BYTES >> 20} MB inside")
+    if size > len(data):  # the library tells of no frame that ends early
+        raise ArchiveError(f"{path}: not a whole bundle: expected {size:,} bytes inside, found {len(data):,}")
     return data
 
 

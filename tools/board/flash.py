@@ -12,15 +12,17 @@ import json
 import tarfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from swathpack.edge.install.archive import check_all
 from swathpack.edge.install.facts import Facts, check_age, check_board, check_clock, check_space
+from swathpack.edge.install.keys import KeyRing, check_authority, check_signer, trusted_key
 from swathpack.edge.install.manifest import MANIFEST, Manifest, Refused, key_id, parse_manifest, read_public_key
-from swathpack.export.bundle.archive import ArchiveError, read_tar, tar_bytes
+from swathpack.export.bundle.archive import ZSTD_MAGIC, ArchiveError, read_tar, tar_bytes
 from swathpack.tools.board.remote import ConnectionLost, Remote, RemoteError, agent_files
+from swathpack.tools.files.what_is import instead
 
 PROTOCOL = 1
 Say = Callable[[dict[str, Any]], None]
@@ -37,6 +39,9 @@ class Cargo:
 
 def load(path: Path) -> Cargo:
     """Read a bundle; raises ArchiveError, Refused. Its signature is checked later, against the board's keys."""
+    with path.open("rb") as file:
+        if file.read(len(ZSTD_MAGIC)) != ZSTD_MAGIC:
+            raise ArchiveError(instead(path, "a flight bundle (.tar.zst)"))
     tar = read_tar(path)
     try:
         with tarfile.open(fileobj=io.BytesIO(tar), mode="r:") as archive:
@@ -68,6 +73,8 @@ class Flash:
 
     def run(self) -> int:
         """-> 0 when the new slot is ready. Raises Refused, RemoteError, ConnectionLost after too many losses."""
+        if self.host_checks:
+            self._check_cargo()
         self._stubborn(self._prepare)
         facts = self._stubborn(lambda: self.remote.ask("facts"))
         self._check(facts)
@@ -87,6 +94,13 @@ class Flash:
                     raise
                 self._tell("connection", "note", f"lost ({_last(str(lost))}): again, {left} more")
                 time.sleep(self.pause_s)
+
+    def _check_cargo(self) -> None:
+        """The bundle by itself, before anything is given to a board: every file, and what the key tells of it."""
+        trusted = trusted_key(self.trust) if self.trust else None
+        manifest = check_all(io.BytesIO(self.cargo.tar), {trusted.id: trusted.key} if trusted else None)
+        if trusted:
+            check_signer(manifest, trusted, self.clock())
 
     def _prepare(self) -> None:
         """Give a new board the installer and the key; one that has them keeps its own."""
@@ -132,10 +146,12 @@ class Flash:
         if not self.host_checks:
             return
         if self.trust:
-            key = read_public_key(self.trust)
-            if key_id(key) not in answer["trusted"]:
-                raise Refused("unknown-key", f"the board trusts {', '.join(answer['trusted'])}, not {key_id(key)}")
-            check_all(io.BytesIO(self.cargo.tar), {key_id(key): key})
+            trusted = trusted_key(self.trust)
+            if trusted.id not in answer["trusted"]:
+                raise Refused("unknown-key", f"the board trusts {', '.join(answer['trusted'])}, not {trusted.id}")
+            if answer["trusted"] == [trusted.id]:
+                signed = replace(manifest, signer=trusted.id)
+                check_authority(signed, KeyRing({trusted.id: trusted}), max(self.clock(), facts.clock))
         check_board(manifest, facts)
         check_age(manifest, answer["record"]["floor"])
         check_clock(manifest, facts, self.clock())

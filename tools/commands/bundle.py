@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from swathpack.edge.install.keys import MISSION, RELEASE, trusted_key
+from swathpack.edge.install.keys import MISSION, RELEASE, check_signer, trusted_key
 from swathpack.edge.install.manifest import KEY_WORD, KeyChanges, Refused, parse_manifest, read_public_key
 from swathpack.edge.spoken import reason
 from swathpack.export.bundle.boards import KITS, PYTHON_OF_JETPACK
@@ -143,12 +143,22 @@ def _make(args: argparse.Namespace, signing: Any) -> int:
     order = replace(_order(args), keys=_key_changes(args))
     check(order)
     contents = collect(_with_library(order))
+    if public:
+        _check_signer(contents, public)
     signature = signing.sign(key, contents.manifest) if key else b""
     data = _form(form, contents, signature, public)
     with output as place:
         place.write_bytes(data)
     _tell(args.out, data, contents)
     return 0
+
+
+def _check_signer(contents: Contents, public: str) -> None:
+    """That boards will take this key's signature under it. Raises UserError."""
+    try:
+        check_signer(parse_manifest(contents.manifest), trusted_key(public), 0.0)
+    except Refused as refused:
+        raise UserError(f"--key: {refused}") from refused
 
 
 def _public_line(secret: Path, plain: str) -> str:

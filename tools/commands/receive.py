@@ -6,7 +6,7 @@
 
 Prints one line per pass: packets, what was lost or damaged, tile-frames that grew; and how many reports were
 written. Exit code 3 when packets were lost, damaged or forged and could not be restored, and with --images when pixels of a date
-lack, which are nodata then, or a place is too large; a file without any packet is refused.
+lack, which are nodata then, or a place is too large; a file without any packet, whole or damaged, is refused.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ from swathpack.edge.codec.model import DEFAULT_DIRECTORY, EdgeModel, ModelError
 from swathpack.edge.codec.pixels import MAX_FLIGHT_TILE
 from swathpack.edge.packets.deframer import Deframer
 from swathpack.edge.packets.link_keys import UNSIGNED, LinkKey, LinkKeyError, choose_key, read_link_keys
+from swathpack.edge.packets.pieces import SMALLEST_PACKET
 from swathpack.edge.packets.security import ForgedPacketError, opened
-from swathpack.edge.packets.space_packet import SpacePacket
+from swathpack.edge.packets.space_packet import MAX_PACKET_BYTES, SpacePacket
 from swathpack.edge.spoken import reason
 from swathpack.edge.stream.header import TILE_STEP
 from swathpack.tools.errors import DONE, PARTLY, UsageError, UserError
@@ -102,7 +103,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--insecure", action="store_true", help="reports that nobody signs, for a mission with insecure = true"
     )
     parser.add_argument("--model", type=Path, help="model directory (default: the shipped one)")
-    parser.add_argument("--max-packet", type=int, default=65542, help="largest packet in bytes")
+    parser.add_argument("--max-packet", type=int, default=MAX_PACKET_BYTES, help="largest packet in bytes")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -113,6 +114,9 @@ def run(args: argparse.Namespace) -> int:
         expect(args, "with --images only", "tile", synthesis=SYNTHESES[0], max_pixels=MAX_PIXELS)
     if args.key_file is None:
         expect(args, "with --key-file only", "key_slot")
+    if not SMALLEST_PACKET <= args.max_packet <= MAX_PACKET_BYTES:
+        found = args.max_packet
+        raise UsageError(f"--max-packet: expected {SMALLEST_PACKET} to {MAX_PACKET_BYTES}, found {found}")
     if not 1 <= args.epoch < 1 << 32:
         raise UsageError(f"--epoch: expected 1 to {(1 << 32) - 1}, found {args.epoch}")
     try:
@@ -160,6 +164,8 @@ def _check_files(args: argparse.Namespace) -> None:
     keys = _packet_keys(args)
     inputs = [*args.passes, *filter(None, (args.key_file, args.model))]
     check_output(args.store, inputs, force=True)
+    if (args.passes or args.drop) and not args.store.parent.is_dir():
+        raise UserError(f"cannot write {args.store}: no such folder: {args.store.parent}")
     if args.store.is_file() and args.store.stat().st_size:
         with open(args.store, "rb") as file:
             if file.read(len(_SQLITE)) != _SQLITE:
@@ -170,8 +176,9 @@ def _check_files(args: argparse.Namespace) -> None:
         if path.is_dir() or path.stat().st_size == 0:
             raise UserError(instead(path, "packets of a pass"))
         if _first_packet(path, args.max_packet) is None:
-            raise UserError(instead(path, "packets of a pass"))
-        if _first_packet(path, args.max_packet, keys, args.signed) is None:
+            if not _damaged(path, args.max_packet):
+                raise UserError(instead(path, "packets of a pass"))
+        elif _first_packet(path, args.max_packet, keys, args.signed) is None:
             raise UserError(f"{path}: expected packets signed by a key of {args.key_file}, found none")
 
 
@@ -224,6 +231,16 @@ def _identity(path: Path, receiver: GroundReceiver) -> tuple[int, int | None]:
         return receiver.identity
     found = re.search(r"(\d+)", path.stem)
     return (int(found[1]) if found else 0), None
+
+
+def _damaged(path: Path, max_packet: int) -> bool:
+    """Whether damaged packets are in a file that has none that is whole: a pass all the same, which holds up no other."""
+    deframer = Deframer(max_packet)
+    with open(path, "rb") as file:
+        while chunk := file.read(_CHUNK):
+            deframer.feed(chunk)
+    deframer.flush()
+    return deframer.counts.damaged > 0
 
 
 def _first_packet(path: Path, max_packet: int, keys: Keys = None, signed: bool = False) -> SpacePacket | None:

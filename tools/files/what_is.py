@@ -29,6 +29,8 @@ def what_is(path: Path) -> str:
         return ""
     if not data:
         return "it is empty"
+    if data[257:262] == b"ustar":
+        return "it is a tar archive, maybe a flight bundle for an image (.overlay.tar): tar -x into its rootfs"
     return next(
         (said(path, data) if callable(said) else said for begins, said in _KINDS if data.startswith(begins)), ""
     ) or ("it is packets of a pass: swathpack receive" if _is_pass(data) else "")
@@ -75,5 +77,6 @@ _KINDS: tuple[tuple[bytes, str | Callable[[Path, bytes], str]], ...] = (
     (b"\0\0\0\x0cjP  ", FRAMES.format("a JPEG2000 file")),
     (b"\x89HDF", "it is HDF5 or NetCDF: swathpack compress reads it where GDAL does"),
     (b"SWFR", "it is a frame on its way to the loop's inbox (.swf): python -m swathpack.edge"),
+    (b"!<arch>\n", "it is a Debian package, maybe a flight bundle for an image: dpkg -i on the board"),
     (b"\x28\xb5\x2f\xfd", "it is an archive, maybe a flight bundle: swathpack flash --bundle"),
 )

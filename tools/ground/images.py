@@ -38,7 +38,7 @@ from swathpack.tools.files.tile_parts import DecodedTile
 from swathpack.tools.ground.codec_decoder import EdgeSegmentDecoder
 from swathpack.tools.ground.decoder import DecodeError
 from swathpack.tools.ground.guarantees import Kept, date_lines, guarantee_fields
-from swathpack.tools.ground.layout import TWELVE, Layout, layout_of, segments_of
+from swathpack.tools.ground.layout import TWELVE, Layout, kinds_of, layout_of, segments_of
 from swathpack.tools.ground.names import split_tile, spoken_time
 from swathpack.tools.ground.pitch import Pitches, pitches
 from swathpack.tools.ground.store import GroundStore, TileFrame
@@ -104,8 +104,8 @@ def place_frames(
     kept: Callable[[Kept], None] = lambda _: None,
     restorer: Restorer | None = None,
 ) -> FrameStore:
-    """Frames of a place, by time; what did not come is nodata. Where the tiles say what they are, and no latents may come beside
-    them, they have the sensor's own bands, counts and size (`swathpack.tools.ground.layout`).
+    """Frames of a place that are one series, by time; what did not come is nodata. Where the tiles say what they are, and no latents
+    may come beside them, they have the sensor's own bands, counts and size (`swathpack.tools.ground.layout`).
 
     Elsewhere they have twelve bands of DN and whole blocks of 16 pixels: layers that a latent lacks are filled with what the
     model expects, and the last rows and columns may be mirror images of the border, for the ground knows a latent and not
@@ -114,7 +114,10 @@ def place_frames(
     """
     layout = layout_of(store, EdgeSegmentDecoder(model), place.held)
     windows = {f.key: layout.window(f.key, place.window(f)) for f in place.held}
-    size = max(w.top + w.height for w in windows.values()), max(w.left + w.width for w in windows.values())
+    known = [
+        w for key, w in windows.items() if not layout.tiles or key in layout.tiles
+    ]  # pixels of the others are not known
+    size = max(w.top + w.height for w in known), max(w.left + w.width for w in known)
     frames, across = FrameStore(*size, scratch), 1 + max(split_tile(f.key.tile)[2] for f in place.held)
     for time, some in groupby(place.held, key=lambda f: f.key.time):
         empty, nothing = np.zeros((len(layout.bands), 1, 1), np.uint16), np.zeros((1, 1), np.bool_)
@@ -239,35 +242,58 @@ def write_images(
     tile: int | None = None,
     restorer: Restorer | None = None,
 ) -> tuple[list[Path], list[str], int]:
-    """One `place-ID.npz` for every place; returns them, a line for each place that is too large to be written, and of how many
-    dates pixels lack, which `told` hears. tile: see `places`; restorer: see `place_frames`.
+    """One `place-ID.npz` for every place, `place-ID-2.npz` and so on where some of its dates have other bands or another type;
+    returns them, a line for each place that is too large to be written, and of how many dates pixels lack, which `told` hears.
+    tile: see `places`; restorer: see `place_frames`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     written, refused, partial = list[Path](), list[str](), 0
     for place in list(places(store, tile)):
-        target = folder / f"place-{place.number}.npz"
         problem = _too_large(place, max_pixels)
         if problem:
             refused.append(problem)
             continue
-        try:
-            with Output(target, force=True) as part:
-                kept: list[Kept] = []
-                frames = place_frames(store, model, place, part.parent, kept.append, restorer)
-                write_series(Series(frames, synthesis.told(guarantee_fields(kept, place.times), restorer)), part)
-                frames.close()
-        except UserError as error:
-            refused.append(f"place {place.number}: {error}")
-            continue
-        written.append(target)
-        told(f"images: {target}")
-        if place.number in place.pitches.guessed:
-            sides = " and ".join(map(str, sorted({place.pitches.of(held) for held in place.held})))
-            told(f"  where its tiles lie is not known from what came: taken to be {sides} pixels apart (--tile)")
-        for line in date_lines(kept, place.side):
-            told(f"  {line.text}")
-            partial += not line.whole
+        for number, part in enumerate(_series(store, model, place), 1):
+            target = folder / f"place-{place.number}{f'-{number}' if number > 1 else ''}.npz"
+            try:
+                partial += _write(store, model, part, target, told, restorer)
+            except UserError as error:
+                refused.append(f"place {place.number}: {error}")
+                continue
+            written.append(target)
+            if number > 1:
+                told(f"  its dates have other bands than those of place-{place.number}.npz, or another type")
     return written, refused, partial
+
+
+def _series(store: GroundStore, model: EdgeModel, place: Place) -> Iterator[Place]:
+    """The place, or parts of it where its dates have different bands or types."""
+    for held in kinds_of(store, EdgeSegmentDecoder(model), place.held):
+        yield replace(place, held=held)
+
+
+def _write(
+    store: GroundStore,
+    model: EdgeModel,
+    place: Place,
+    target: Path,
+    told: Callable[[str], None],
+    restorer: Restorer | None,
+) -> int:
+    """One series into one file; of how many dates pixels lack. Raises UserError."""
+    kept, partial = list[Kept](), 0
+    with Output(target, force=True) as part:
+        frames = place_frames(store, model, place, part.parent, kept.append, restorer)
+        write_series(Series(frames, synthesis.told(guarantee_fields(kept, place.times), restorer)), part)
+        frames.close()
+    told(f"images: {target}")
+    if place.number in place.pitches.guessed:
+        sides = " and ".join(map(str, sorted({place.pitches.of(held) for held in place.held})))
+        told(f"  where its tiles lie is not known from what came: taken to be {sides} pixels apart (--tile)")
+    for line in date_lines(kept, place.side):
+        told(f"  {line.text}")
+        partial += not line.whole
+    return partial
 
 
 def _too_large(place: Place, limit: int) -> str:

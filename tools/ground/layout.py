@@ -1,8 +1,9 @@
 """What the frames of a place are made of: the twelve bands as DN, or what its tiles themselves say they are.
 
-A latent does not say which bands the sensor gave, nor the size of its tile. A tile without the network does; where every tile
-of a place says the same, its frames are the sensor's own counts. Only where latents may come beside them, that is of nine of
-Sentinel-2's bands or more in DN with no tile that keeps a greatest error, are they twelve bands, whichever codec had which tile.
+A latent does not say which bands the sensor gave, nor the size of its tile. A tile without the network does, and its frames are
+the sensor's own counts; dates that say something else are a series of their own (`kinds_of`). Only where latents may come beside
+them, that is of nine of Sentinel-2's bands or more in DN with no tile that keeps a greatest error, are they twelve bands,
+whichever codec had which tile.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,21 +81,55 @@ class Layout:
 TWELVE = Layout()
 
 
+Kind = tuple[tuple[str, ...], Radiometry]
+_LATENTS: Kind = BANDS, PLAIN
+
+
+def kinds_of(store: GroundStore, decoder: EdgeSegmentDecoder, held: Sequence[TileFrame]) -> list[tuple[TileFrame, ...]]:
+    """The tile-frames of a place, apart where a sensor's bands or type changed from one date to the next: those that are one series
+    together, in the order of their first dates. All dates that may have latents are one; a date that cannot be read joins the first.
+    """
+    found: dict[Kind, list[TileFrame]] = {}
+    unread = list[TileFrame]()
+    for _, some in groupby(sorted(held, key=lambda f: f.key.time), key=lambda f: f.key.time):
+        date = list(some)
+        kind = _kind(store, decoder, date)
+        (unread if kind is None else found.setdefault(kind, [])).extend(date)
+    series = list(found.values()) or [[]]
+    series[0] += unread
+    return [tuple(sorted(tiles, key=lambda f: (f.key.time, f.key.tile))) for tiles in series]
+
+
+def _kind(store: GroundStore, decoder: EdgeSegmentDecoder, date: Sequence[TileFrame]) -> Kind | None:
+    """Bands and type of the frame of a date, one word for all where latents may be; None where nothing of it can be read."""
+    if any(is_learned(f.q) for f in date):
+        return _LATENTS
+    lone = next((lone for f in date if (lone := _lone(store, decoder, f.key)) is not None), None)
+    if lone is None:
+        return None
+    return _LATENTS if _as_latents(lone) else (lone.names, lone.radiometry)
+
+
 def layout_of(store: GroundStore, decoder: EdgeSegmentDecoder, held: Sequence[TileFrame]) -> Layout:
-    """The layout of a place's tile-frames."""
+    """The layout of tile-frames that are one series (`kinds_of`). Tiles that cannot be read change nothing for the others."""
     if any(is_learned(f.q) for f in held) or _latents_may_come(store, decoder, held):
         return TWELVE
     tiles = {f.key: lone for f in held if (lone := _lone(store, decoder, f.key)) is not None}
     kinds = {(lone.names, lone.radiometry) for lone in tiles.values()}
-    return Layout(*kinds.pop(), tiles) if len(kinds) == 1 and len(tiles) == len(held) else TWELVE
+    return Layout(*kinds.pop(), tiles) if len(kinds) == 1 else TWELVE
 
 
 def _latents_may_come(store: GroundStore, decoder: EdgeSegmentDecoder, held: Sequence[TileFrame]) -> bool:
-    """Beside these tiles without the network. The first one tells: where others say something else, there is no layout of their own."""
+    """Beside these tiles without the network. The first that can be read tells: the others say the same."""
     if any(f.q == PREDICTIVE for f in held):
         return False
-    first = _lone(store, decoder, held[0].key)
-    return first is None or (first.radiometry == PLAIN and tries_learned("auto", first.names))
+    first = next((lone for f in held if (lone := _lone(store, decoder, f.key)) is not None), None)
+    return first is None or _as_latents(first)
+
+
+def _as_latents(lone: LoneTile) -> bool:
+    """Whether the learned codec may take what this tile says it is."""
+    return lone.radiometry == PLAIN and tries_learned("auto", lone.names)
 
 
 def _lone(store: GroundStore, decoder: EdgeSegmentDecoder, key: TileKey) -> LoneTile | None:
@@ -130,4 +166,4 @@ def _beyond(lone: LoneTile) -> tuple[tuple[int, int], tuple[int, int]]:
     return (0, -lone.height % STRIDE), (0, -lone.width % STRIDE)
 
 
-__all__ = ["TWELVE", "Layout", "layout_of", "segments_of"]
+__all__ = ["TWELVE", "Layout", "kinds_of", "layout_of", "segments_of"]

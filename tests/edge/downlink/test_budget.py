@@ -82,6 +82,12 @@ def test_times() -> None:
         ("version = 1", "version = 9", "version 1, found 9"),
         ("bytes = 15000", "bytes = 25000", "rate profile of 25000 bytes, found 15000"),
         ("bytes = 15000", "bytes = -5", "whole number"),
+        (
+            "bytes = 15000",
+            "bytes = 10000000000000000000",
+            "at most 1099511627775 for bytes, found 10000000000000000000",
+        ),
+        ("id = 2", "id = 2147483648", "at most 2147483647 for id, found 2147483648"),
         ("id = 2", "id = 1", "1 twice"),
         ('satellite = "sat-2"', 'satellite = "sat-1"', "overlap"),
         ("rate_at_s = [0.0, 50.0]", "rate_at_s = [1.0, 50.0]", "rise from 0.0"),

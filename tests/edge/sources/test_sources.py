@@ -117,6 +117,8 @@ def test_what_is_no_cube_is_refused_once_and_stays(tmp_path):
     for name in ("scene.tif", "notes", "b.npz.part", ".hidden", "c.tmp"):
         (tmp_path / name).write_bytes(b"x")
     (tmp_path / "S2A_MSIL2A_20230101T101411.SAFE" / "GRANULE").mkdir(parents=True)
+    (tmp_path / "gone.npz").symlink_to(tmp_path / "nowhere")
+    os.mkfifo(tmp_path / "pipe.swf")
     source = FolderSource(tmp_path, ManualClock(), settle_s=0)
     found = drain(source)
     refused = {o.name: o.refused for o in found if o.acquisition is None}
@@ -124,12 +126,33 @@ def test_what_is_no_cube_is_refused_once_and_stays(tmp_path):
         "scene.tif": "expected .npz or .swf, found a file .tif: it stays where it is",
         "notes": "expected .npz or .swf, found a file without suffix: it stays where it is",
         "S2A_MSIL2A_20230101T101411.SAFE": "expected .npz or .swf, found a folder: it stays where it is",
-    }
+    } | dict.fromkeys(
+        ("gone.npz", "pipe.swf"),
+        "expected .npz or .swf, found no plain file (a pipe, a link to nothing): it stays where it is",
+    )
     assert len(found) > len(refused) and drain(source) == []
     assert (tmp_path / "scene.tif").is_file() and (tmp_path / "done" / "a.npz").is_file()
     for i in range(MAX_TOLD + 10):
         (tmp_path / f"{i}.txt").touch()
     assert len(drain(source)) == MAX_TOLD - len(refused)
+
+
+@pytest.mark.parametrize("when", ["before it is read", "before it is put away"])
+def test_a_file_that_vanishes_costs_itself_and_its_name_is_free_again(tmp_path, monkeypatch, when):
+    path, source = tmp_path / "a.npz", FolderSource(tmp_path, ManualClock(), settle_s=0)
+    cube(path)
+    with monkeypatch.context() as patch:
+        if when == "before it is read":
+            path.unlink()
+            patch.setattr(FolderSource, "_settled", lambda self: path)
+        offer = source.poll()
+        assert (offer.acquisition is None) == (when == "before it is read")
+        path.unlink(missing_ok=True)
+        while offer is not None:
+            source.done(offer)
+            offer = source.poll() if when == "before it is put away" else None
+    cube(path)
+    assert any(found.acquisition is not None for found in drain(source)), "a new file of that name"
 
 
 def test_an_offer_not_done_is_offered_again_after_a_restart(tmp_path):

@@ -123,3 +123,15 @@ def test_keys_with_roles_and_bundles_that_change_them(tmp_path, capsys):
     assert changes.revoke == ("0123456789abcdef",) and changes.trust[0].endswith("expires=2030-01-31 release")
     assert main([*words, "--force", "--key", str(key), "--revoke-key", "no id"]) == 2
     assert "--revoke-key: expected the id of a key" in capsys.readouterr().err
+
+
+def test_a_key_whose_signature_no_board_takes_signs_nothing(tmp_path, capsys):
+    old, release, out = tmp_path / "old.key", tmp_path / "release.key", tmp_path / "a.tar.zst"
+    assert main(["bundle", "--new-key", str(old), "--expires", "2023-11-13"]) == 0
+    assert main(["bundle", "--new-key", str(release), "--role", "release"]) == 0
+    assert main(words(old, out.name)) == 1
+    assert "signs releases up to 2023-11-13; this one is of 2023-11-14" in capsys.readouterr().err
+    assert main(words(release, out.name, "--revoke-key", "0123456789abcdef")) == 1
+    assert "is a release key: only a mission key may change the keys" in capsys.readouterr().err
+    assert not out.exists()
+    assert main(words(release, out.name)) == 0

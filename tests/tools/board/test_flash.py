@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from swathpack.edge.install.manifest import Refused
+from swathpack.edge.install.manifest import Refused, key_id
 from swathpack.edge.install.slots import Slots
 from swathpack.edge.packets.link_keys import read_link_keys
 from swathpack.export.bundle.archive import ArchiveError, compressed
@@ -140,6 +140,50 @@ def test_a_dry_run_checks_the_bundle(root: Path, tmp_path: Path, capsys: pytest.
     )
     assert main(["flash", "--bundle", str(later)]) == 2
     assert "--target: expected USER@HOST, or --dry-run" in capsys.readouterr().err
+
+
+def test_a_file_that_is_no_bundle_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It was "zstd decompress error: Unknown frame descriptor"."""
+    path = tmp_path / "x.deb"
+    for data, said in (
+        (b"!<arch>\n", "it is a Debian package"),
+        (b"key", "found something else"),
+        (b"", "it is empty"),
+    ):
+        path.write_bytes(data)
+        assert main(["flash", "--bundle", str(path), "--dry-run"]) == 1
+        told = capsys.readouterr().err
+        assert told.startswith(f"swathpack flash: {path}: expected a flight bundle (.tar.zst)") and said in told
+
+
+@pytest.mark.parametrize("trust", [True, False])
+def test_a_cut_or_changed_bundle_gives_nothing_to_a_board(root: Path, tmp_path: Path, trust: bool) -> None:
+    """With a key of its own the board had installer and key before the bundle was looked at; without, all of it was sent."""
+    path = packed(tmp_path)
+    whole = path.read_bytes()
+    tar = bytearray(path.with_suffix("").read_bytes())
+    tar[-11_000] ^= 1
+    for data, said in ((whole[: len(whole) // 2], "not a whole bundle"), (compressed(bytes(tar)), "expected .* found")):
+        path.write_bytes(data)
+        with pytest.raises((Refused, ArchiveError), match=said):
+            flash(root, path, trust=trust)
+        assert not (root / "opt/swathpack/agent").exists() and not list((root / "opt/swathpack/trusted").glob("*.pub"))
+
+
+def test_what_the_key_may_not_sign_is_refused_before_anything_is_sent(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key, own = tmp_path / "mission.pub", key_id(public_key())
+    for words, changes, said in (
+        ("expires=2020-12-31", {}, "signs releases up to 2020-12-31"),
+        ("role=release", {"keys": {"revoke": ["0123456789abcdef"]}}, "is a release key"),
+        ("", {"keys": {"revoke": [own]}}, "would leave the board without a mission key"),
+    ):
+        key.write_text(f"{public_line(public_key()).strip()} {words}")
+        path = packed(tmp_path, release=1_700_000_000, **changes)
+        assert main(["flash", "--bundle", str(path), "--trust", str(key), "--dry-run"]) == 1
+        told = capsys.readouterr()
+        assert said in told.err and "receive" not in told.out
 
 
 def test_a_board_that_trusts_nobody_needs_a_key(root: Path, tmp_path: Path) -> None:

@@ -90,14 +90,14 @@ def fly_until(flight: Flight, wall_s: float, tick_s: float) -> None:
 
 
 def check(flown: Flown) -> None:
-    """Never a byte more than planned, and within 2 %: every pass, and all together."""
+    """Never a byte more than planned, and within one in a thousand: every pass, and all together."""
     for contact in flown.planned.passes:
         print(f"pass {contact.id}: planned {contact.bytes}, sent {flown.sent(contact.id)} bytes")
-        assert 0.98 * contact.bytes <= flown.sent(contact.id) <= contact.bytes
+        assert 0.999 * contact.bytes <= flown.sent(contact.id) <= contact.bytes
     planned = sum(contact.bytes for contact in flown.planned.passes)
     sent = sum(flown.sent(contact.id) for contact in flown.planned.passes)
     print(f"{len(flown.planned.passes)} passes: planned {planned}, sent {sent} bytes, {100 * sent / planned:.2f} %")
-    assert 0.98 * planned <= sent <= planned
+    assert 0.999 * planned <= sent <= planned
     assert set(flown.packets) == {contact.id for contact in flown.planned.passes}
     assert flown.station.receiver.counts["damaged packets"] == 0
 
@@ -123,7 +123,7 @@ def test_the_real_codec_sends_what_was_planned(write_plan, tmp_path: Path) -> No
     from swathpack.edge.codec.model import EdgeModel
 
     codec = FlightCodec(EdgeModel(), q=0)
-    check(plan_and_fly(write_plan, tmp_path, passes=2, size=256, every_s=400.0, codec=codec))
+    check(plan_and_fly(write_plan, tmp_path, passes=2, size=256, every_s=300.0, codec=codec))
 
 
 def test_planned_image_bytes_are_what_the_loop_has_room_for(small_outcome: Outcome) -> None:
