@@ -93,5 +93,5 @@ def test_dates_of_other_grids_are_no_context() -> None:
 
 def test_frames_of_different_radiometry_are_refused() -> None:
     frames = series(64, 64, 2)
-    with pytest.raises(UserError, match="frame 1: expected Radiometry"):
+    with pytest.raises(UserError, match=r"frame 1 \(2026-05-06\): expected Radiometry"):
         SeriesEncoder(shipped(), [frames[0], replace(frames[1], radiometry=Radiometry("int16"))])
