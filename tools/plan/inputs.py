@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from swathpack.edge.bands import BANDS, BandError, normalise_names
+from swathpack.edge.bands import BANDS, BandError, frame_names
 from swathpack.edge.codec.pixels import MAX_FLIGHT_TILE, TILE
 from swathpack.edge.downlink.budget import parse_time, whole_ms
 from swathpack.edge.schema import key
@@ -193,7 +193,7 @@ def _imager(section: Section) -> Imager:
     if imager.swath_km * 1000 < imager.gsd_m * 64:
         raise section.error(f"swath_km: {imager.swath_km:g} km is fewer than 64 pixels of {imager.gsd_m:g} m")
     try:
-        return replace(imager, bands=tuple(normalise_names(imager.bands)))
+        return replace(imager, bands=frame_names(imager.bands))
     except BandError as error:
         raise section.error(f"bands: {error}") from None
 
