@@ -63,6 +63,8 @@ def _checked(args: argparse.Namespace) -> list[int]:
 def run(args: argparse.Namespace) -> int:
     """Measures, prints the tables, writes the files."""
     qualities = _checked(args)
+    import matplotlib  # noqa: F401  # of the picture at the end: told of before the work
+
     from swathpack.export.analysis_int8 import FILE
     from swathpack.tools.calibrate import report
     from swathpack.tools.calibrate.campaign import Campaign, steps
