@@ -21,6 +21,7 @@ from swathpack.tools.plan.rate_modes import MODES
 from swathpack.tools.plan.satellite import Satellite
 from swathpack.tools.plan.schema import Section
 from swathpack.tools.plan.stations import Station, read_station
+from swathpack.tools.words import names_folder
 
 MIN_DAYS, MAX_DAYS = 0.01, 366.0
 FIRST_START, LAST_START = "1960-01-01T00:00:00Z", "2200-01-01T00:00:00Z"  # orbits, the Sun and dates in four digits
@@ -201,7 +202,7 @@ def _imager(section: Section) -> Imager:
 def _plan_name(top: Section) -> str:
     """The plan's name, which is also a folder's."""
     found = top.text("name")
-    if not found.strip(". ") or any(c in found for c in '/\\:*?"<>|') or not found.isprintable():
+    if not names_folder(found):
         raise top.error(f"name: expected a name that can be a folder's, found {found!r}")
     return found
 
