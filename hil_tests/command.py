@@ -14,6 +14,7 @@ docs/hil.md describes scenario files.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import shutil
 import tempfile
@@ -23,6 +24,7 @@ from pathlib import Path
 
 from swathpack.tools.errors import RefusedError, UsageError, UserError
 from swathpack.tools.ground.database import GroundStoreError
+from swathpack.tools.options import expect
 
 MARK = "board.log"  # what only a campaign's folder holds
 
@@ -47,9 +49,8 @@ def run(args: argparse.Namespace) -> int:
     """Run, print, write. Raises UserError for bad input."""
     from swathpack.hil_tests.scenario.read import FOLDER, read_scenario
 
+    _check_options(args)
     if args.list:
-        if args.scenario is not None or args.check:
-            raise UsageError("--list: expected neither a scenario nor --check with it")
         for path in sorted(FOLDER.glob("*.toml")):
             print(f"{path.stem:12}{read_scenario(str(path)).description}")
         return 0
@@ -76,6 +77,23 @@ def run(args: argparse.Namespace) -> int:
     if found[0].name == STOPPED:
         return 130
     return 0 if all(v.good for v in found) else 1
+
+
+def _check_options(args: argparse.Namespace) -> None:
+    """What is out of its range, or would be ignored beside other options. Raises UsageError."""
+    from swathpack.hil_tests.scenario.read import Scenario
+
+    if args.list:
+        if args.scenario is not None or args.check:
+            raise UsageError("--list: expected neither a scenario nor --check with it")
+        expect(args, "without --list", "out", "data", "days", "seed", board="local")
+    if args.check:
+        expect(args, "without --check, which writes nothing", "out")
+    ranges = {field.name: field.metadata for field in dataclasses.fields(Scenario)}
+    for name in ("days", "seed"):
+        value, low, high = getattr(args, name), ranges[name]["low"], ranges[name]["high"]
+        if value is not None and not low <= value <= high:
+            raise UsageError(f"--{name}: expected {low:g} to {high}, found {value:.12g}")
 
 
 def _check_folder(folder: Path) -> None:

@@ -98,12 +98,14 @@ def read_state(path: str | Path) -> State:
 
 def _read(path: Path) -> Any:
     if not path.is_file():
-        raise CheckpointError(f"{path}: no such file")
+        raise CheckpointError(f"{path}: expected a file, found a folder" if path.is_dir() else f"{path}: no such file")
     try:
         mapped = zipfile.is_zipfile(path)  # the old format cannot be mapped
         return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped or None)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError, OSError) as error:
         said = f"{type(error).__name__} {reason(error, path).splitlines()[0]}"  # the text alone may be a bare number
+        if isinstance(error, pickle.UnpicklingError):
+            said = said.partition(". ")[0]  # what follows advises to load it without the check
         raise CheckpointError(f"{path}: not a torch file that loads with weights_only: {said}") from error
 
 

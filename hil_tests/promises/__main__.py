@@ -39,7 +39,7 @@ def main() -> int:
         if args.folder is not None:
             args.folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        parser.error(f"--folder: {reason(error, args.folder)}")
+        parser.error(f"--folder {args.folder}: expected a folder: {reason(error, args.folder)}")
     with tempfile.TemporaryDirectory(dir=args.folder) as name:
         text, good = _run(args, Path(name))
     print(text)

@@ -19,6 +19,7 @@ from swathpack.edge.spoken import reason
 from swathpack.edge.toml_lite import TomlError, loads
 from swathpack.hil_tests.scenario.catalogue import CATALOGUE
 from swathpack.tools.errors import UserError
+from swathpack.tools.words import names_folder
 
 FOLDER = Path(__file__).with_name("scenarios")
 ENGINES = r"auto|float32|int64|onnxruntime(:(off|basic|extended|all))?|tensorrt(:dla[01])?"
@@ -159,6 +160,8 @@ def parse_scenario(text: str, name: str = "scenario", changes: dict[str, Any] | 
         scenario = read(Scenario, {"name": name} | values)
     except SchemaError as error:
         raise UserError(f"{name}: {error}") from error
+    if not names_folder(scenario.name):  # hil-NAME, unless --out says where
+        raise UserError(f"{name}: name: expected a name that can be a folder's, found {scenario.name!r}")
     given = zip(scenario.fault, values.get("fault", []))
     faults = tuple(_counted(fault, row, f"{name}: fault {i}.") for i, (fault, row) in enumerate(given, 1))
     scenario = dataclasses.replace(scenario, fault=faults)

@@ -173,11 +173,18 @@ def test_the_command_refuses_what_it_cannot_do(tmp_path, capsys):
         (["quick", "--data", str(tmp_path)], "--data: the scenario takes synthetic scenes", 1),
         (["standard", "--data", str(tmp_path / "none")], "no cubes in", 1),
         (["quick", "--board", "moon"], "--board: expected local", 2),
-        (["quick", "--days", "0"], "days: expected 0.01 to 400", 1),
+        (["quick", "--days", "0"], "--days: expected 0.01 to 400, found 0", 2),
+        (["quick", "--days", "nan"], "--days: expected 0.01 to 400, found nan", 2),
+        (["quick", "--seed", "-1"], "--seed: expected 0 to 2147483648, found -1", 2),
+        (["--list", "--days", "2", "--board", "emulated-orin"], "--days, --board: expected without --list", 2),
     ):
-        for check in ([], ["--check"]):
-            assert main(["hil", *arguments, "--out", str(earlier), *check]) == code
+        for more in (["--out", str(earlier)], ["--check"]):
+            if "--list" in arguments:
+                more = []
+            assert main(["hil", *arguments, *more]) == code
             assert message in capsys.readouterr().err and (earlier / "report.html").exists()
+    assert main(["hil", "quick", "--check", "--out", str(earlier)]) == 2
+    assert "--out: expected without --check" in capsys.readouterr().err
     assert main(["hil", "--list"]) == 0 and "standard" in capsys.readouterr().out
     with pytest.raises(UserError, match="expected local, emulated-orin or ssh"):
         launcher("moon", tmp_path)

@@ -32,6 +32,8 @@ pytest.importorskip("skyfield")
         ("# nothing", "expected a scenario, found no key"),
         ("'' = 3", "'': no such key; known"),
         ("name = ''", "name: expected a text that is not empty"),
+        ("name = '../x'", "name: expected a name that can be a folder's, found '../x'"),
+        ("name = '..'", "name: expected a name that can be a folder's"),
         ("[passes]\nplan = ''", "passes.plan: expected a text that is not empty"),
         ("[board]\nengine = ''", "board.engine: expected a text that is not empty"),
         ("[board]\nengine = 'onnxruntme'", "board.engine: expected auto or names of"),

@@ -14,20 +14,19 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-
-import onnx
+from typing import TYPE_CHECKING
 
 from swathpack.calibration.analysis import CalibrationError, forms
 from swathpack.edge.codec.model import DEFAULT_DIRECTORY, EdgeModel, ModelError
 from swathpack.edge.stream.quality import STEPS
-from swathpack.export.analysis_int8 import FILE, analysis_int8_graph
-from swathpack.tools.calibrate import report
-from swathpack.tools.calibrate.campaign import GOAL_PERCENT, Campaign, steps
 from swathpack.tools.calibrate.sets import load
 from swathpack.tools.errors import UsageError, UserError
 from swathpack.tools.files.outputs import Output, add_force
 from swathpack.tools.files.rasters.options import add_reading_arguments, reading_options
 from swathpack.tools.progress import Progress
+
+if TYPE_CHECKING:  # with onnx, which an extra brings: --help is there without it
+    from swathpack.tools.calibrate.campaign import Campaign
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -64,6 +63,12 @@ def _checked(args: argparse.Namespace) -> list[int]:
 def run(args: argparse.Namespace) -> int:
     """Measures, prints the tables, writes the files."""
     qualities = _checked(args)
+    import matplotlib  # noqa: F401  # of the picture at the end: told of before the work
+
+    from swathpack.export.analysis_int8 import FILE
+    from swathpack.tools.calibrate import report
+    from swathpack.tools.calibrate.campaign import Campaign, steps
+
     options = reading_options(args)
     output = Output(args.out, [args.folder, args.model], args.force, folder=True)
     with Progress(0, "reading") as bar:
@@ -87,6 +92,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _write(out: Path, campaign: Campaign) -> None:
+    import onnx
+
+    from swathpack.export.analysis_int8 import FILE, analysis_int8_graph
+    from swathpack.tools.calibrate import report
+    from swathpack.tools.calibrate.campaign import GOAL_PERCENT
+
     found = campaign.found
     if found.model is None or found.statistics is None:
         raise UserError("nothing was chosen")

@@ -8,11 +8,13 @@ Prints where they are. One copy goes to the board (`uplink.key_file` of the miss
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 from swathpack.edge.packets.link_keys import MADE_SLOTS, OPEN_SLOT, make_link_keys
 from swathpack.edge.spoken import reason
 from swathpack.tools.errors import RefusedError, UsageError, UserError
+from swathpack.tools.files.outputs import Output
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,11 +25,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     if not 1 <= args.slots <= OPEN_SLOT:
         raise UsageError(f"--slots: expected 1 to {OPEN_SLOT}, found {args.slots}")
+    if os.path.lexists(args.file):  # `.` and `/` too, which have no name
+        raise RefusedError(f"{args.file} exists: give another name")
+    Output(args.file)  # that something can be written there
     try:
         make_link_keys(args.file, args.slots)
     except FileExistsError as error:
         raise RefusedError(f"{args.file} exists: give another name") from error
     except OSError as error:
         raise UserError(f"cannot write {args.file}: {reason(error, args.file)}") from error
-    print(f"{args.file}: {args.slots} key slots, readable by you alone")
+    print(f"{args.file}: {args.slots} key slot{'s' * (args.slots > 1)}, readable by you alone")
     return 0

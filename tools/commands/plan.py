@@ -90,7 +90,7 @@ def _check_options(args: argparse.Namespace) -> None:
             others = ("check", "init") if alone == "presets" else ("check",)
             expect(args, f"without --{alone}", *others, *work, "days", "seed", "start", "out", "no_files")
     if args.check:
-        expect(args, "without --check, which takes several plans and makes no files", *work)
+        expect(args, "without --check, which takes several plans and makes no files", *work, "out", "no_files")
     if args.sweep:
         expect(args, "without --sweep, which writes sweep.csv and sweep.html", "export", "png")
     if args.no_files:
@@ -178,6 +178,8 @@ def _folder(args: argparse.Namespace, plans: list, names: tuple[str, ...]) -> Pa
     for place in (folder, *(folder / plan.name for plan in plans[1:])):
         for name in names if not args.no_files else ():
             check_output(place / name, inputs, args.force)
+        if not args.no_files:
+            Output(place, force=True, folder=True)
     return folder
 
 

@@ -96,6 +96,8 @@ class Output:
         if self.target.exists() and self.target.is_dir() != folder:
             kind = "a folder" if self.target.is_dir() else "a file"
             raise RefusedError(f"{target} is {kind}: expected {'a folder' if folder else 'a file'}")
+        if not self.target.name:
+            raise RefusedError(f"{target} is the root of all folders: give another output")
         self._check_place()
         self._stage: Stage | None = None
 
@@ -124,11 +126,13 @@ class Output:
             if self.folder:
                 self.target.parent.mkdir(parents=True, exist_ok=True)
             self._stage = Stage(self.target)
+            place = self._stage.path / self.target.name
+            if self.folder:
+                place.mkdir()
         except OSError as error:
+            if self._stage is not None:
+                self._stage.close()
             raise self._failed(error) from error
-        place = self._stage.path / self.target.name
-        if self.folder:
-            place.mkdir()
         return place
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:

@@ -36,7 +36,7 @@ def detect(frames: Sequence[Frame]) -> Mask:
     missing = [b for b in ("B03", "B04") if b not in frames[0].bands]
     if missing:
         raise UserError(
-            f"detecting clouds needs bands B03 and B04; {', '.join(missing)} is not there: give --mask or --scl"
+            f"detecting clouds needs bands B03 and B04, found {', '.join(frames[0].bands)}: give --mask or --scl"
         )
     planes = [_planes(f) for f in frames]
     bright = np.stack([opened(_bright(p) & f.valid, SPECKS) for p, f in zip(planes, frames)])

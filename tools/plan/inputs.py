@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from swathpack.edge.bands import BANDS, BandError, normalise_names
+from swathpack.edge.bands import BANDS, BandError, frame_names
 from swathpack.edge.codec.pixels import MAX_FLIGHT_TILE, TILE
 from swathpack.edge.downlink.budget import parse_time, whole_ms
 from swathpack.edge.schema import key
@@ -21,6 +21,7 @@ from swathpack.tools.plan.rate_modes import MODES
 from swathpack.tools.plan.satellite import Satellite
 from swathpack.tools.plan.schema import Section
 from swathpack.tools.plan.stations import Station, read_station
+from swathpack.tools.words import names_folder
 
 MIN_DAYS, MAX_DAYS = 0.01, 366.0
 FIRST_START, LAST_START = "1960-01-01T00:00:00Z", "2200-01-01T00:00:00Z"  # orbits, the Sun and dates in four digits
@@ -193,7 +194,7 @@ def _imager(section: Section) -> Imager:
     if imager.swath_km * 1000 < imager.gsd_m * 64:
         raise section.error(f"swath_km: {imager.swath_km:g} km is fewer than 64 pixels of {imager.gsd_m:g} m")
     try:
-        return replace(imager, bands=tuple(normalise_names(imager.bands)))
+        return replace(imager, bands=frame_names(imager.bands))
     except BandError as error:
         raise section.error(f"bands: {error}") from None
 
@@ -201,7 +202,7 @@ def _imager(section: Section) -> Imager:
 def _plan_name(top: Section) -> str:
     """The plan's name, which is also a folder's."""
     found = top.text("name")
-    if not found.strip(". ") or any(c in found for c in '/\\:*?"<>|') or not found.isprintable():
+    if not names_folder(found):
         raise top.error(f"name: expected a name that can be a folder's, found {found!r}")
     return found
 

@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from swathpack.edge.bands import BANDS
+from swathpack.edge.bands import BANDS, DROPPED
 from swathpack.edge.digests import DigestError, vouched
 from swathpack.edge.spoken import reason
 from swathpack.tools.errors import UserError
@@ -101,7 +101,9 @@ def load_rates(
         UserError: the file is missing, of neither form, of the wrong one for the mode, contradicts itself, or lacks the
             board, its power mode, so many bands or so large an error.
     """
-    modes = _read(MEASURED_TABLE)
+    modes, others = _read(MEASURED_TABLE), [name for name in bands if name not in (*BANDS, DROPPED)]
+    if mode == "learned" and others:
+        raise UserError(f"[codec] mode: learned codes Sentinel-2's bands alone, found {', '.join(others)}")
     if path is None and mode != "learned":
         return _warned(*parse_modes(modes, bands, mode, max_error, board, power_mode))
     if path is None and not DEFAULT_TABLE.is_file():

@@ -80,10 +80,14 @@ def test_repacked_weights_without_mask_tokens_on_request(tmp_path: Path) -> None
 
 def test_wrong_files_are_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "text.pt").write_text("hello")
+    (tmp_path / "plan.pt").write_text("# A plan")
     cases = {
         _write(tmp_path, {"layer.weight": torch.zeros(3)}, "other.pt"): "expected a TerraCodec checkpoint",
         _write(tmp_path, {"epoch": 3}, "epoch.pt"): "expected tensors only",
         tmp_path / "text.pt": "weights_only",
+        tmp_path
+        / "plan.pt": "loads with weights_only: UnpicklingError [^.]*$",  # no advice to load it without the check
+        tmp_path: "expected a file, found a folder",
         tmp_path / "none.pt": "no such file",
     }
     for path, message in cases.items():

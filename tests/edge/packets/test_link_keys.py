@@ -35,6 +35,18 @@ def test_what_is_made_can_be_read_by_its_owner_alone(tmp_path: Path) -> None:
         make_link_keys(path)
 
 
+@pytest.mark.parametrize(
+    ("name", "code", "said"), [("/", 4, "exists"), (".", 4, "exists"), ("no/keys", 1, "no such folder")]
+)
+def test_a_place_that_holds_no_new_file_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, code: int, said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["keys", name]) == code
+    told = capsys.readouterr().err
+    assert said in told and ".part" not in told and not any(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o777])
 def test_a_file_that_others_can_use_is_refused(tmp_path: Path, mode: int) -> None:
     make_link_keys(tmp_path / "keys")

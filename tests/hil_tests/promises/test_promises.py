@@ -240,7 +240,10 @@ def test_splices(tmp_path):
 
 def test_a_folder_is_made_and_no_size_below_one_is_taken(tmp_path, monkeypatch, capsys):
     (tmp_path / "file").write_text("")
-    for words, text in ((["--size", "0"], "at least 1"), (["--folder", str(tmp_path / "file")], "--folder: ")):
+    for words, text in (
+        (["--size", "0"], "at least 1"),
+        (["--folder", str(tmp_path / "file")], "file: expected a folder"),
+    ):
         monkeypatch.setattr("sys.argv", ["promises", "budgets", *words])
         with pytest.raises(SystemExit) as ended:
             promises_main()

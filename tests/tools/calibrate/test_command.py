@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,14 @@ def test_bad_requests_give_one_line(
     )
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
+
+
+def test_what_draws_the_report_is_asked_for_before_the_work(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert main(["calibrate", str(tmp_path / "absent"), "--out", str(tmp_path / "out")]) == 1
+    assert "needs the package matplotlib: pip install 'swathpack[bench]'" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import pytest
 
 from swathpack.edge.bands import BANDS
 from swathpack.hil_tests.simulation.made_frames import psnr, series
-from swathpack.tools.cli import main
+from swathpack.tools.cli import COMMANDS, main
 from swathpack.tools.errors import PARTLY, REFUSED, USAGE
 from swathpack.tools.files.rasters import read_series
 
@@ -291,6 +293,23 @@ def test_help_names_every_command(capsys: Any) -> None:
         swathpack("--help")
     said = capsys.readouterr().out
     assert stopped.value.code == 0 and all(c in said for c in ("compress", "decompress", "inspect", "bench"))
+
+
+HELP_OF_EACH = """
+import contextlib, io, sys
+from swathpack.tools.extras import EXTRAS
+sys.modules.update(dict.fromkeys(EXTRAS))  # importing any of them fails
+from swathpack.tools.cli import COMMANDS, main
+for name in COMMANDS:
+    with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()) as said:
+        main([name, "--help"])
+    print(name if said.getvalue().startswith(f"usage: swathpack {name}") else f"no help of {name}")
+"""
+
+
+def test_every_command_has_help_without_any_extra() -> None:
+    done = subprocess.run([sys.executable, "-c", HELP_OF_EACH], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n") == [*COMMANDS, ""] and not done.stderr
 
 
 @pytest.mark.parametrize(("word", "meant"), [("compres", "compress"), ("Decompress", "decompress"), ("xyzzy", None)])

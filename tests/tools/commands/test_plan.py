@@ -34,6 +34,18 @@ def test_check_takes_all_presets_or_those_named(write_plan, capsys: pytest.Captu
     assert "days: expected" in capsys.readouterr().err
 
 
+def test_what_cannot_be_written_is_told_before_the_work(
+    tmp_path: Path, write_plan, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    for more in ([], ["--sweep", "radio.margin_db=1:2:1"]):
+        assert main(["plan", str(write_plan()), "--out", str(tmp_path / "file"), *more]) == REFUSED
+        told = capsys.readouterr()
+        assert "file is a file: expected a folder" in told.err and not told.out
+    assert main(["plan", str(write_plan()), "--check", "--out", "x", "--no-files"]) == USAGE
+    assert "--out, --no-files: expected without --check" in capsys.readouterr().err
+
+
 def test_init_writes_a_plan_that_is_good(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "mine.toml"
     assert main(["plan", "--init", str(path)]) == 0

@@ -8,7 +8,9 @@ import socket
 import stat
 import subprocess
 import sys
+from errno import ENOSPC
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -194,6 +196,23 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "dir").mkdir()
     with pytest.raises(RefusedError, match="expected a file"):
         Output(tmp_path / "dir", force=True)
+    with pytest.raises(RefusedError, match="root of all folders"):
+        Output(Path("/"), force=True, folder=True)
+
+
+def test_a_place_that_cannot_be_made_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = Path.mkdir
+
+    def full(path: Path, *args: Any, **named: Any) -> None:
+        if path.name == "out":
+            raise OSError(ENOSPC, "No space left on device")
+        made(path, *args, **named)
+
+    output = Output(tmp_path / "out", folder=True)
+    monkeypatch.setattr(Path, "mkdir", full)
+    with pytest.raises(UserError, match=f"cannot write {tmp_path}/out: No space left"):
+        output.__enter__()
+    assert not names(tmp_path)
 
 
 def test_modes_are_as_a_plain_open_gives_them(tmp_path: Path) -> None:

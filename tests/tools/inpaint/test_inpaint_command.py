@@ -137,6 +137,13 @@ def test_errors_name_what_is_wrong(cube: Path, words: tuple[str, ...], said: str
     assert not (cube.parent / "out.npz").exists()
 
 
+def test_bands_that_show_no_clouds_are_named(cube: Path) -> None:
+    with np.load(cube) as held:
+        np.savez(cube.parent / "two.npz", data=held["data"][:, :2], bands=["pan", "swir"])
+    with pytest.raises(UserError, match="needs bands B03 and B04, found pan, B11: give --mask or --scl"):
+        _run(cube.parent / "two.npz", "-o", cube.parent / "out.npz")
+
+
 def test_output_over_input_is_refused(cube: Path) -> None:
     with pytest.raises(UserError, match="is an input"):
         _run(cube, "-o", cube)

@@ -55,7 +55,7 @@ BAD = [
         "marginn_db: no such key; did you mean 'margin_db'",
     ),
     ("eirp_dbw = 6.0", 'eirp_dbw = 6.0\ncoding = "ldpc"', "coding: expected one of uncoded"),
-    ("swath_km = 60", 'swath_km = 60\nbands = ["B02", "B99"]', r"unknown band\(s\) B99; known: B01"),
+    ("swath_km = 60", 'swath_km = 60\nbands = ["B02", "b2"]', r"band\(s\) given more than once: B02"),
     ("swath_km = 60", "swath_km = 290000", "looks like m: write 290"),
     ("box_deg = [-16, 10, 36, 17]", "box_deg = [10, 10, 10, 17]", "area 'sahel' is empty"),
     ("box_deg = [-16, 10, 36, 17]", "box_deg = [-16, 17, 36, 10]", r"expected \[west, south, east, north\]"),

@@ -146,6 +146,17 @@ def test_few_bands_and_the_learned_mode(write_plan, capsys: pytest.CaptureFixtur
     assert "measured with 12 bands, not with 4" in capsys.readouterr().out
 
 
+def test_bands_of_any_names(write_plan, capsys: pytest.CaptureFixture[str]) -> None:
+    """A board takes them; their number finds the rates, and a warning says whose these are. The learned codec takes none."""
+    given = ("gsd_m = 10", 'gsd_m = 10\nbands = ["blue", "green", "red", "NIR-1"]')
+    assert main(["plan", str(write_plan(given)), "--days", "1", "--check"]) == 0
+    assert "rates of 4 bands are those of B02, B03, B04, B08, not of blue, green, red, NIR-1" in capsys.readouterr().out
+    learned = write_plan(given, more='\n[codec]\nmode = "learned"\n')
+    assert main(["plan", str(learned), "--days", "1", "--check"]) == 1
+    told = capsys.readouterr().err
+    assert "[codec] mode: learned codes Sentinel-2's bands alone, found blue, green, red, NIR-1" in told
+
+
 @pytest.mark.parametrize("days", ["1", pytest.param("5", marks=pytest.mark.slow)])
 def test_presets_are_good(days: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan", *presets(), "--check", "--days", days]) == 0
