@@ -74,7 +74,7 @@ def _at(scene: Scene, rate: float, coded: Coded, flown: bool) -> float:
     windows = list(tile_windows(scene.data.shape[1], scene.data.shape[2], side))
     aims = tuple(aimed(window.of(scene.data).size, rate, flown) for window in windows)
     if (side, aims) not in coded:
-        coded[side, aims] = windows, [_coded(scene, *each) for each in zip(windows, aims)]
+        coded[side, aims] = windows, [_coded(scene, *each, flown) for each in zip(windows, aims)]
     windows, tiles = coded[side, aims]
     budget = int(rate * scene.data.size / 8)
     given = share_out(tiles, budget) if len(tiles) > 1 else [min(budget, len(tiles[0].payload))]
@@ -101,9 +101,10 @@ def side_at(scene: Scene, rate: float) -> int:
     return usual_side([source_of(frame)], "equal", rate)
 
 
-def _coded(scene: Scene, window: TileWindow, aim: int) -> CodedTile:
+def _coded(scene: Scene, window: TileWindow, aim: int, flown: bool) -> CodedTile:
     part, valid = window.of(scene.data), np.asarray(window.of(scene.valid), np.bool_)
-    return encode_tile(part, valid, scene.names, 1.0, max_bytes=int(1.5 * part.size), aim_bytes=aim)
+    most = int(1.5 * part.size)  # boards code all that may be sent, files no more than their share may come to
+    return encode_tile(part, valid, scene.names, 1.0, max_bytes=most if flown else min(most, 16 * aim), aim_bytes=aim)
 
 
 def best_of(

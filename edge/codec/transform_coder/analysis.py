@@ -37,6 +37,7 @@ from swathpack.edge.codec.transform_coder.weights import Weights
 
 # Times the bytes aimed at, which bases are chosen for: an embedded payload serves several (docs/transform_coder.md).
 AIM_SHARES = (0.5, 1.0, 2.0, 4.0, 8.0)
+FAR_SHARES = (64.0,)  # besides, of payloads that go on so far, for all of it may be sent in the end
 FRACTION = 1 << bitplane.FRACTION
 LARGEST = (1 << bitplane.MAX_PLANES) * FRACTION - 1
 
@@ -161,11 +162,11 @@ class Analysis:
         return lambda number, noise: aligner.shift_of(told(number), noise / factor**2)[0]
 
     def coefficients(
-        self, step: int, aim: int, chosen: Chosen | None, bases: Bases = "any"
+        self, step: int, aim: int, chosen: Chosen | None, bases: Bases = "any", far: bool = False
     ) -> tuple[Head, list[NDArray[np.int32]]]:
-        """The head and the coefficients of every raster in 1 / FRACTION of the step."""
+        """The head and the coefficients of every raster in 1 / FRACTION of the step. far: much more than `aim` may be sent."""
         bands = self.bands if chosen is None or chosen.parts is None else self.without(chosen.parts)
-        spectra = self._spectra(bands, aim, None if chosen is None else chosen.earlier, bases)
+        spectra = self._spectra(bands, aim, None if chosen is None else chosen.earlier, bases, far)
         components = [spectrum.forward(rows) for spectrum, rows in zip(spectra, bands)]
         largest = max(float(np.abs(c).max()) for c in components)
         while largest * FRACTION / step_of(step) > LARGEST:
@@ -182,12 +183,13 @@ class Analysis:
             head = replace(head, dated=True, date_means=means, shift=shift)
         return head, matrices
 
-    def _spectra(self, bands: Bands, aim: int, earlier: Earlier | None, bases: Bases) -> list[Spectrum]:
+    def _spectra(self, bands: Bands, aim: int, earlier: Earlier | None, bases: Bases, far: bool) -> list[Spectrum]:
         """Bases of every raster for about `aim` bytes. Single bands have but one, for which nothing is weighed."""
         if all(pyramid.all == 1 for pyramid in self.pyramids):
             return [lone_spectrum(pyramid) for pyramid in self.pyramids]
         moments = [Moments.of(*each) for each in zip(bands, self.pyramids)]
-        aims = [Aim(8.0 * aim * share, _noise_at(moments, 8.0 * aim * share)) for share in AIM_SHARES]
+        shares = AIM_SHARES + FAR_SHARES if far else AIM_SHARES
+        aims = [Aim(8.0 * aim * share, _noise_at(moments, 8.0 * aim * share)) for share in shares]
         usual = [self._usual(number, earlier, bases) for number in range(len(moments))]
         if bases == "date":
             return [each[0] for each in usual]

