@@ -15,6 +15,7 @@ from swathpack.edge.packets.link_keys import MADE_SLOTS, OPEN_SLOT, make_link_ke
 from swathpack.edge.spoken import reason
 from swathpack.tools.errors import RefusedError, UsageError, UserError
 from swathpack.tools.files.outputs import Output
+from swathpack.tools.words import plural
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,5 +35,5 @@ def run(args: argparse.Namespace) -> int:
         raise RefusedError(f"{args.file} exists: give another name") from error
     except OSError as error:
         raise UserError(f"cannot write {args.file}: {reason(error, args.file)}") from error
-    print(f"{args.file}: {args.slots} key slot{'s' * (args.slots > 1)}, readable by you alone")
+    print(f"{args.file}: {plural(args.slots, 'key slot')}, readable by you alone")
     return 0

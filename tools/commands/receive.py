@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 
@@ -201,9 +201,8 @@ def _receive(path: Path, store: GroundStore, model: EdgeModel, key: LinkKey, arg
     """Whether nothing was lost or damaged."""
     keys = _packet_keys(args)
     receiver = GroundReceiver(store, EdgeSegmentDecoder(model), args.max_packet, keys, args.signed)
-    with open(path, "rb") as file:
-        while chunk := file.read(_CHUNK):
-            receiver.feed(chunk)
+    for chunk in _chunks(path):
+        receiver.feed(chunk)
     number, board = _identity(path, receiver)
     updates = receiver.settle(number)
     counts = ", ".join(f"{value} {name}" for name, value in receiver.counts.items() if value)
@@ -236,9 +235,8 @@ def _identity(path: Path, receiver: GroundReceiver) -> tuple[int, int | None]:
 def _damaged(path: Path, max_packet: int) -> bool:
     """Whether damaged packets are in a file that has none that is whole: a pass all the same, which holds up no other."""
     deframer = Deframer(max_packet)
-    with open(path, "rb") as file:
-        while chunk := file.read(_CHUNK):
-            deframer.feed(chunk)
+    for chunk in _chunks(path):
+        deframer.feed(chunk)
     deframer.flush()
     return deframer.counts.damaged > 0
 
@@ -246,9 +244,15 @@ def _damaged(path: Path, max_packet: int) -> bool:
 def _first_packet(path: Path, max_packet: int, keys: Keys = None, signed: bool = False) -> SpacePacket | None:
     """The first one that is not forged."""
     deframer = Deframer(max_packet)
+    for chunk in _chunks(path):
+        for packet in deframer.feed(chunk):
+            with contextlib.suppress(ForgedPacketError):
+                return opened(packet, keys, signed)
+    return None
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    """What a file holds, a part at a time."""
     with open(path, "rb") as file:
         while chunk := file.read(_CHUNK):
-            for packet in deframer.feed(chunk):
-                with contextlib.suppress(ForgedPacketError):
-                    return opened(packet, keys, signed)
-    return None
+            yield chunk

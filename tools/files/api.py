@@ -19,7 +19,7 @@ from swathpack.tools.files.models import open_model
 # Of what the encoder makes of one model: from 2 on with a base layer, from 4 on with adaptive scales, from 5 on with weights, from 7 on
 # with a trellis and with what later dates inherit, from 8 on with earlier dates moved by parts of a pixel, from 9 on in large tiles,
 # from 10 on with first payloads of twice the aim, from 11 on with tiles looked further for than six times it, from 12 on with bases for
-# twice as many bytes.
+# twice as many bytes, from 13 on with bases turned to where blocks take least.
 CODING_VERSION = 13
 
 

@@ -83,8 +83,8 @@ class Blocks:
 
     def _variances(self, basis: Doubles) -> Doubles:
         """(N, S) of the components in every block."""
-        rows, found = zip(*_pairs(len(basis))), np.zeros((len(self.counts), len(basis)))
-        for moment, (r, c) in zip(self.moments.T, zip(*rows)):
+        found = np.zeros((len(self.counts), len(basis)))
+        for moment, (r, c) in zip(self.moments.T, _pairs(len(basis))):
             product = basis[r] * basis[c]
             found += moment[:, None] * (product if r == c else product + product)
         return np.maximum(found, 0.0)

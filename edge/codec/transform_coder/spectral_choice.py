@@ -82,33 +82,41 @@ def basis_at(noise: float, moments: Moments, blocks: Blocks) -> Matrix:
 
 @dataclass(eq=False)
 class _Bases:
-    """A raster's bases, made as they are asked for, and what they are expected to take."""
+    """A raster's bases and what they are expected to take, each made once: the finest zones of several counts are the same."""
 
     moments: Moments
     blocks: Blocks
     noises: NDArray[np.float64]
     lengths: NDArray[np.float64]
     turned: dict[Place, Matrix] = field(default_factory=dict)
+    zones: dict[tuple[Place, int], tuple[Zone, tuple[int, ...]]] = field(default_factory=dict)
+    taken: dict[Zone, NDArray[np.float64]] = field(default_factory=dict)
 
     def spectrum(self, zones: int, bits: int) -> Spectrum:
         """The raster's own, with angles of `bits` bits."""
-        found, angles = [], []
-        for start, stop, size in zone_columns(self.moments.pyramid, zones):
-            angles.append(tuple(angles_of(self._basis((start, stop, size)), bits)))
-            found.append(Zone(start, stop, size, basis_of(angles[-1], size, bits)))
-        return Spectrum(tuple(found), tuple(angles), bits)
+        found = [self._zone(place, bits) for place in zone_columns(self.moments.pyramid, zones)]
+        return Spectrum(tuple(zone for zone, _ in found), tuple(angles for _, angles in found), bits)
 
     def cost(self, spectrum: Spectrum) -> float:
         """Expected bits over the length that is aimed at, angles counted, sum over the aims."""
         bits = np.full(len(self.noises), float(spectrum.bits * sum(map(len, spectrum.angles))))
         for zone in spectrum.zones:
-            bits += self.blocks.within(zone.start, zone.stop).bits(zone.basis, self.noises)
+            if zone not in self.taken:
+                self.taken[zone] = self.blocks.within(zone.start, zone.stop).bits(zone.basis, self.noises)
+            bits += self.taken[zone]
         return float((bits / self.lengths).sum())
 
     def turn_further(self, zones: int) -> None:
         """Before precisions are weighed."""
         for place in zone_columns(self.moments.pyramid, zones):
             self.turned[place] = self._turned(place, self._basis(place), MORE_ROUNDS)
+        self.zones.clear()
+
+    def _zone(self, place: Place, bits: int) -> tuple[Zone, tuple[int, ...]]:
+        if (place, bits) not in self.zones:
+            angles = tuple(angles_of(self._basis(place), bits))
+            self.zones[place, bits] = Zone(*place, basis_of(angles, place[2], bits)), angles
+        return self.zones[place, bits]
 
     def _basis(self, place: Place) -> Matrix:
         if place not in self.turned:
