@@ -63,13 +63,13 @@ def _checked(args: argparse.Namespace) -> list[int]:
 def run(args: argparse.Namespace) -> int:
     """Measures, prints the tables, writes the files."""
     qualities = _checked(args)
-    import matplotlib  # noqa: F401  # of the picture at the end: told of before the work
-
     from swathpack.export.analysis_int8 import FILE
     from swathpack.tools.calibrate import report
     from swathpack.tools.calibrate.campaign import Campaign, steps
 
     options = reading_options(args)
+    import matplotlib  # noqa: F401  # of the picture at the end: told of before the work, after what that needs
+
     output = Output(args.out, [args.folder, args.model], args.force, folder=True)
     with Progress(0, "reading") as bar:
         sets = load(args.folder, args.tiles, args.judge_tiles, args.seed, bar.step, options)
